@@ -1,0 +1,1 @@
+"""The tests. ``unit`` calls functions, ``asgi`` calls the application in process, ``servers`` and ``browser`` start real servers."""
