@@ -1,0 +1,98 @@
+"""Live notifications for Django that arrive at once and are never lost.
+
+A tour, in the order in which an event travels:
+
+``verbs``       ``notify()`` writes a row inside your transaction
+``log``         numbers committed rows, densely and in commit order: the number is the event's id
+``fanout``      rings every process: a batch of encoded frames as one layer message
+``hub``         one per event loop: checks that nothing is missing, repairs from the log, dispatches
+``stream``      one per client: replay, then live, without a hole or an overlap
+``asgi``        runs the handshake through Django, then serves the stream without it
+
+Names are imported when they are first used, so that ``from sse_notify import notify`` works in a module that is loaded
+before Django's apps are ready.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sse_notify.audience import EVERYONE, STAFF
+    from sse_notify.inbox import (
+        aarchive,
+        amark_read,
+        amark_seen,
+        amark_unread,
+        archive,
+        aunread_count,
+        aunseen_count,
+        mark_read,
+        mark_seen,
+        mark_unread,
+        unread_count,
+        unseen_count,
+    )
+    from sse_notify.topics import topic
+    from sse_notify.verbs import abroadcast, anotify, apublish, broadcast, notify, publish
+
+_HOMES = {
+    "EVERYONE": "audience",
+    "STAFF": "audience",
+    "aarchive": "inbox",
+    "abroadcast": "verbs",
+    "amark_read": "inbox",
+    "amark_seen": "inbox",
+    "amark_unread": "inbox",
+    "anotify": "verbs",
+    "apublish": "verbs",
+    "archive": "inbox",
+    "aunread_count": "inbox",
+    "aunseen_count": "inbox",
+    "broadcast": "verbs",
+    "mark_read": "inbox",
+    "mark_seen": "inbox",
+    "mark_unread": "inbox",
+    "notify": "verbs",
+    "publish": "verbs",
+    "topic": "topics",
+    "unread_count": "inbox",
+    "unseen_count": "inbox",
+}
+
+__all__ = [  # noqa: RUF022  (grouped as one reads them)
+    "notify",
+    "broadcast",
+    "publish",
+    "anotify",
+    "abroadcast",
+    "apublish",
+    "topic",
+    "EVERYONE",
+    "STAFF",
+    "mark_read",
+    "mark_unread",
+    "mark_seen",
+    "archive",
+    "unread_count",
+    "unseen_count",
+    "amark_read",
+    "amark_unread",
+    "amark_seen",
+    "aarchive",
+    "aunread_count",
+    "aunseen_count",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

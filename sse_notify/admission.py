@@ -1,0 +1,55 @@
+"""How many streams this process holds, and whether it takes more. Counted from the handshake on, in any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+from sse_notify.conf import get_settings
+from sse_notify.exceptions import HandshakeRefused
+
+#: Seconds after which a client that was refused for lack of room may try again.
+RETRY_AFTER = 5
+
+
+class Admission:
+    """A count of open streams, in all and for each user."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: Counter[Any] = Counter()
+        self.total = 0
+        #: Set when the process was asked to end.
+        self.draining = False
+
+    def admit(self, user_id: Any) -> None:
+        """Count one more stream for the user; ``None`` stands for anonymous visitors, who have no limit of their own.
+
+        Raises:
+            HandshakeRefused: 503 while the process ends or is full, 429 if the user has enough. Nothing is counted then.
+        """
+        conf = get_settings()
+        with self._lock:
+            if self.draining:
+                raise HandshakeRefused(503, "draining", "The server is restarting.", retry_after=RETRY_AFTER)
+            if self.total >= conf.MAX_STREAMS:
+                raise HandshakeRefused(503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER)
+            if user_id is not None and self._users[user_id] >= conf.MAX_STREAMS_PER_USER:
+                raise HandshakeRefused(429, "too_many_streams", "You have too many open streams.", retry_after=RETRY_AFTER)
+            self.total += 1
+            if user_id is not None:
+                self._users[user_id] += 1
+
+    def release(self, user_id: Any) -> None:
+        """Undo one :meth:`admit`."""
+        with self._lock:
+            self.total -= 1
+            if user_id is not None:
+                self._users[user_id] -= 1
+                if not self._users[user_id]:
+                    del self._users[user_id]
+
+
+#: The count of this process.
+admission = Admission()

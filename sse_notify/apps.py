@@ -1,0 +1,18 @@
+"""The app's entry in ``INSTALLED_APPS``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SseNotifyConfig(AppConfig):
+    """Wires the system checks; everything else starts when it is first used."""
+
+    name = "sse_notify"
+    verbose_name = _("Notifications")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from sse_notify import checks  # noqa: F401, PLC0415

@@ -1,0 +1,195 @@
+"""``EventStreams``: the handshake belongs to Django, the stream does not.
+
+    application = EventStreams(get_asgi_application())
+
+A request for a view marked as an event stream runs through Django's *synchronous* handler, with all middleware, in one hop on a
+small pool of threads. The view authenticates, authorises, and hands a stream over through an object in the scope. Then Django's
+request ends completely, and what is left is the stream, ``receive`` and ``send``: no thread, no connection, no request.
+
+All other requests go to the wrapped application unchanged; if one of them answers with a stream all the same, it is handed over in
+the same way when Django has sent the headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from django.core import signals
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.core.handlers.base import BaseHandler
+from django.http import HttpResponseBadRequest
+from django.urls import Resolver404, resolve, set_script_prefix
+
+from sse_notify import drain, threads
+from sse_notify.responses import HANDOVER, Handover, is_event_stream
+from sse_notify.wire import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+    from sse_notify.stream import Stream
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ACCEPT = CONTENT_TYPE.encode()
+
+
+class EventStreams:
+    """Wraps a project's ASGI application so that its event streams are served beside Django.
+
+    Args:
+        application: what ``get_asgi_application()`` returned, or anything that ends in it.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self._handler: _Handler | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        handover = Handover()
+        scope = {**scope, HANDOVER: handover}
+        try:
+            if not (_asks_for_stream(scope) and await self._handshake(scope, send, handover)):
+                await self.application(scope, receive, _Interceptor(handover, send))
+        except BaseException:
+            if handover.stream is not None:
+                handover.stream.close()
+            raise
+        stream, handover.stream = handover.stream, None
+        del scope, handover
+        if stream is not None:
+            await serve(stream, receive, send)
+
+    async def _handshake(self, scope: Scope, send: Send, handover: Handover) -> bool:
+        """Answer the request through the synchronous handler; return whether it was one for an event stream."""
+        if self._handler is None:
+            self._handler = _Handler()
+        answer = await threads.streams(self._handler.answer, scope)
+        if answer is None:
+            return False
+        status, headers, body = answer
+        if body is not None and handover.stream is not None:  # refused by a middleware after the view had agreed
+            handover.stream.close()
+            handover.stream = None
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if body is not None:
+            await send({"type": "http.response.body", "body": body})
+        return True
+
+
+async def serve(stream: Stream, receive: Receive, send: Send) -> None:
+    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
+    drain.install()
+    task = asyncio.current_task()
+    assert task is not None
+    stream.driven_by(task.cancel)
+    watcher = asyncio.get_running_loop().create_task(_watch(receive, stream, task))
+    try:
+        while (chunk := await stream.read()) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not watcher.done():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except asyncio.CancelledError:
+        # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
+        if not watcher.done() and stream.reason != "slow":
+            raise
+        task.uncancel()
+    except OSError:  # the client left while this was writing, as some servers say
+        pass
+    finally:
+        stream.close()
+        watcher.cancel()
+
+
+async def _watch(receive: Receive, stream: Stream, task: asyncio.Task[Any]) -> None:
+    with contextlib.suppress(OSError):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    if not stream.closed:
+        task.cancel()
+
+
+class _Interceptor:
+    """``send`` for the wrapped application: keeps the response open if its stream was handed over."""
+
+    __slots__ = ("_handover", "_send")
+
+    def __init__(self, handover: Handover, send: Send) -> None:
+        self._handover = handover
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        stream = self._handover.stream
+        if stream is not None:
+            if message["type"] == "http.response.start" and not _is_stream(message["status"], message["headers"]):
+                stream.close()  # a middleware answered in the view's place
+                self._handover.stream = None
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                if not message.get("body"):
+                    return
+                message = {**message, "more_body": True}
+        await self._send(message)
+
+
+class _Handler(BaseHandler):
+    """Django's request handling without its event loop: every middleware and the view in one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_middleware(is_async=False)
+
+    def answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes | None] | None:
+        """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
+        set_script_prefix(get_script_prefix(scope))
+        try:
+            request = ASGIRequest(scope, io.BytesIO())
+            if not is_event_stream(resolve(request.path_info).func):
+                return None
+        except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
+            return None
+        except UnicodeDecodeError:
+            return _render(HttpResponseBadRequest())
+        signals.request_started.send(sender=type(self), scope=scope)
+        response = self.get_response(request)
+        try:
+            headers = _encode_headers(response)
+            if scope["method"] == "GET" and scope[HANDOVER].stream is not None and _is_stream(response.status_code, headers):
+                return response.status_code, headers, None
+            return _render(response)
+        finally:
+            response.close()
+
+
+def _asks_for_stream(scope: Scope) -> bool:
+    # What EventSource and every reader of event streams send. Without it the request takes the long way and is served as well.
+    return scope["method"] in ("GET", "HEAD") and any(
+        name == b"accept" and _ACCEPT in value.lower() for name, value in scope["headers"]
+    )
+
+
+def _is_stream(status: int, headers: Any) -> bool:
+    return status == 200 and any(name.lower() == b"content-type" and value.startswith(_ACCEPT) for name, value in headers)
+
+
+def _render(response: HttpResponseBase) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
+    return response.status_code, _encode_headers(response), body
+
+
+def _encode_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
+    """Return the headers as Django's own handler would send them, cookies included."""
+    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
+    headers.extend((b"Set-Cookie", cookie.output(header="").encode("ascii").strip()) for cookie in response.cookies.values())
+    return headers

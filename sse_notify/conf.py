@@ -1,0 +1,116 @@
+"""``SSE_NOTIFY``: the defaults, their validation, and the one place that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Every key of ``SSE_NOTIFY`` with its default. All are optional."""
+
+    HEARTBEAT: float = 15.0
+    """Seconds of silence after which a stream sends a ``ping``."""
+    RETRY_MS: tuple[int, int] = (2000, 5000)
+    """Milliseconds, from and to, out of which each stream's ``retry:`` is drawn."""
+    MAX_LIFETIME: float = 600.0
+    """Seconds after which a stream ends with ``bye`` and the client comes back; each stream's own is up to a fifth shorter."""
+    POLL_INTERVAL: float | None = None
+    """Seconds between two looks at the log. ``None``: 5, or 1 while no layer connects processes."""
+    MAX_STREAMS: int = 10_000
+    """Open streams in one process; one more is answered by 503."""
+    MAX_STREAMS_PER_USER: int = 10
+    """Open streams of one user in one process; one more is answered by 429."""
+    BUFFER_BYTES: int = 262_144
+    """Bytes that may wait for one client; beyond them the buffer is dropped and the client reads the log."""
+    SEND_TIMEOUT: float = 30.0
+    """Seconds that a client may block a write before its stream is closed."""
+    HANDSHAKE_THREADS: int = 8
+    """Threads, and so database connections, for handshakes and replays in one process."""
+    REPLAY_PAGE: int = 200
+    """Events that one query of a replay reads."""
+    REPLAY_LIMIT: int = 10_000
+    """Missed events that are replayed; a client that missed more is told to fetch its list anew."""
+    EVENT_MAX_BYTES: int = 65_536
+    """Bytes that one encoded event may have."""
+    RETENTION_DAYS: float = 90.0
+    """Days after which notifications may be pruned."""
+    DRAIN_SECONDS: float = 10.0
+    """Seconds over which clients are told to come back when the process is asked to end."""
+    LAYER: str = "default"
+    """The alias in ``CHANNEL_LAYERS``."""
+    GROUP: str = "sse_notify"
+    """The layer's group that the hubs are in; sites that share a layer need different ones."""
+
+
+#: Keys that may be zero; every other number has to be more than that.
+_MAY_BE_ZERO = frozenset({"DRAIN_SECONDS"})
+_LARGEST_THREADS = 256
+
+
+def validate(given: Any) -> tuple[Settings, list[str]]:
+    """Return the settings that ``given``, the value of ``SSE_NOTIFY``, asks for, and what is wrong with it.
+
+    A key that is wrong keeps its default in the settings that are returned.
+    """
+    if not isinstance(given, dict):
+        return Settings(), [f"SSE_NOTIFY is a dict of settings, not {type(given).__name__}."]
+    known = {field.name: field for field in fields(Settings)}
+    problems: list[str] = []
+    good: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in known:
+            problems.append(f"SSE_NOTIFY has no key {key!r}. Its keys are: {', '.join(sorted(known))}.")
+        elif problem := _problem(key, value, known[key].default):
+            problems.append(f"SSE_NOTIFY[{key!r}] {problem}, not {value!r}.")
+        else:
+            good[key] = tuple(value) if isinstance(value, list) else value
+    return Settings(**good), problems
+
+
+def _problem(key: str, value: Any, default: Any) -> str:
+    if key == "RETRY_MS":
+        pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_number(v, int) for v in value)
+        return "" if pair and 0 < value[0] <= value[1] else "is a pair of milliseconds, the smaller first"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) and value else "is a text that is not empty"
+    if key == "POLL_INTERVAL" and value is None:
+        return ""
+    whole = isinstance(default, int)
+    if not _is_number(value, int if whole else (int, float)):
+        return "is a whole number" if whole else "is a number of seconds or days"
+    if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
+        return "is more than zero"
+    if key == "HANDSHAKE_THREADS" and value > _LARGEST_THREADS:
+        return f"is at most {_LARGEST_THREADS}"
+    return ""
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings in force.
+
+    Raises:
+        ImproperlyConfigured: a key is unknown or its value wrong; the message names the key. ``manage.py check`` says the same.
+    """
+    found, problems = validate(getattr(settings, "SSE_NOTIFY", {}))
+    if problems:
+        raise ImproperlyConfigured(" ".join(problems))
+    return found
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "SSE_NOTIFY":
+        get_settings.cache_clear()

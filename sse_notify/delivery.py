@@ -1,0 +1,126 @@
+"""Writing notifications: inserts, repeats under a ``key`` or an ``idempotency_key``, in bulk and inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, connections, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from sse_notify import fanout
+from sse_notify.content import Checked
+from sse_notify.log import database
+from sse_notify.models import Exclusion, Notification, Receipt
+
+#: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of a row counted.
+CHUNK = 1000
+#: How often a repeat is tried again when another process inserts the same key in the same moment.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipient:
+    """Whom one row is for."""
+
+    topic: str
+    """The routing key."""
+    columns: dict[str, Any] = field(hash=False)
+    """The columns that name the recipient."""
+    excluded: tuple[Any, ...] = ()
+    """The keys of users who do not get a broadcast."""
+
+
+def write(checked: Checked, recipients: Sequence[Recipient]) -> list[Notification]:
+    """Write one row for each recipient, have it sent after the commit, and return the rows in the recipients' order."""
+    if not recipients:
+        return []
+    using = database()
+    with transaction.atomic(using=using):
+        rows: list[Notification] = []
+        for start in range(0, len(recipients), CHUNK):
+            rows.extend(_write_chunk(checked, recipients[start : start + CHUNK], using))
+        fanout.announce_on_commit()
+    return rows
+
+
+def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
+    if checked.key is None and checked.idempotency_key is None:
+        return _insert(checked, recipients, using)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic(using=using):
+                return _insert_or_repeat(checked, recipients, using)
+        except IntegrityError:  # the key was inserted elsewhere in this moment: the next look finds it
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _insert_or_repeat(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
+    found: dict[str, Notification] = {}
+    open_ = list(recipients)
+    if checked.idempotency_key is not None:
+        found = _existing(open_, using, idempotency_key=checked.idempotency_key)
+        open_ = [recipient for recipient in open_ if recipient.topic not in found]
+    if checked.key is not None and open_:
+        repeated = _existing(open_, using, key=checked.key)
+        if repeated:
+            again = [recipient for recipient in open_ if recipient.topic in repeated]
+            open_ = [recipient for recipient in open_ if recipient.topic not in repeated]
+            found |= _repeat(checked, [repeated[recipient.topic].pk for recipient in again], again, using)
+    if open_:
+        found |= {row.topic: row for row in _insert(checked, open_, using)}
+    return [found[recipient.topic] for recipient in recipients]
+
+
+def _existing(recipients: Sequence[Recipient], using: str, **by: str) -> dict[str, Notification]:
+    topics = [recipient.topic for recipient in recipients]
+    return {row.topic: row for row in Notification.objects.using(using).filter(topic__in=topics, **by)}
+
+
+def _repeat(checked: Checked, pks: list[int], recipients: Sequence[Recipient], using: str) -> dict[str, Notification]:
+    """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
+    columns = {**_NO_RELATIONS, **checked.columns, "created_at": timezone.now(), "seq": None}
+    # A repeat without an idempotency key keeps the one that the row has: it must still stop a repeat of the first call.
+    if checked.idempotency_key is None:
+        del columns["idempotency_key"]
+    Notification.objects.using(using).filter(pk__in=pks).update(**columns, count=F("count") + 1)
+    Receipt.objects.using(using).filter(notification_id__in=pks).delete()
+    Exclusion.objects.using(using).filter(notification_id__in=pks).delete()
+    rows = Notification.objects.using(using).in_bulk(pks)
+    _exclude([rows[pk] for pk in pks], recipients, using)
+    return {row.topic: row for row in rows.values()}
+
+
+_NO_RELATIONS = {
+    "actor_type": None,
+    "actor_pk": "",
+    "actor_name": "",
+    "target_type": None,
+    "target_pk": "",
+    "target_name": "",
+}
+
+
+def _insert(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
+    rows = [checked.row(**recipient.columns) for recipient in recipients]
+    if len(rows) > 1 and connections[using].features.can_return_rows_from_bulk_insert:
+        rows = Notification.objects.using(using).bulk_create(rows)
+    else:  # MySQL does not tell the keys of a bulk insert
+        for row in rows:
+            row.save(using=using, force_insert=True)
+    _exclude(rows, recipients, using)
+    return rows
+
+
+def _exclude(rows: Sequence[Notification], recipients: Sequence[Recipient], using: str) -> None:
+    exclusions = [
+        Exclusion(notification_id=row.pk, user_id=pk)
+        for row, recipient in zip(rows, recipients, strict=True)
+        for pk in dict.fromkeys(recipient.excluded)
+    ]
+    if exclusions:
+        Exclusion.objects.using(using).bulk_create(exclusions, batch_size=CHUNK)

@@ -1,0 +1,34 @@
+"""The exceptions that sse_notify raises.
+
+Exception
+├── ValueError / TypeError          a bad argument, at the call (Python's own)
+├── ImproperlyConfigured            a bad setting (Django's own)
+└── SseNotifyError
+    ├── UnknownTopic                nobody registered a pattern that matches the topic
+    └── HandshakeRefused            a stream that is not opened; carries the HTTP answer
+"""
+
+from __future__ import annotations
+
+
+class SseNotifyError(Exception):
+    """The base of the exceptions that belong to this package."""
+
+
+class UnknownTopic(SseNotifyError):
+    """Raised when no ``@topic`` pattern matches a topic's name."""
+
+
+class HandshakeRefused(SseNotifyError):
+    """Raised when a stream is not opened.
+
+    ``status`` is the HTTP status, ``code`` a stable word for scripts, ``retry_after`` the seconds after which a retry makes
+    sense (``None``: a retry makes no sense until something changes).
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after

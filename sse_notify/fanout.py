@@ -1,0 +1,267 @@
+"""The doorbell: a batch of the log to every hub, in this process and in the others. The only importer of ``channels``.
+
+    publisher's thread                sender's thread, one a process          other processes' loops
+    ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listen() ─► hub
+       └── call_soon_threadsafe ─► hubs of this process
+
+Hubs of this process are rung directly, the others through the layer. A layer may drop any message: the log is the truth, the
+message only makes it fast. So a publisher never waits for the layer and never sees its errors; they are logged once for each
+incident.
+
+Deliberate oddities:
+
+1. One thread with its own event loop sends for the whole process. ``async_to_sync(layer.group_send)`` makes a loop, and with it a
+   new Redis connection, for every call.
+2. What waits at the interpreter's end is flushed through ``threading._register_atexit``, not ``atexit``: the latter runs when
+   thread pools are shut already, and resolving a host name needs one. A management command that notifies as its last act would
+   otherwise be heard only at the next poll.
+3. A message carries the sender's origin, so that the hubs of the sending process, which were rung already, skip it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.db import transaction
+
+from sse_notify import log
+from sse_notify.conf import get_settings
+from sse_notify.incidents import Incident
+from sse_notify.log import Batch, Entry
+
+#: Messages that may wait for the layer. Beyond them the oldest are dropped: hubs repair from the log.
+BACKLOG = 1000
+#: Bytes of frames in one message; a larger batch becomes several.
+MESSAGE_BYTES = 256 * 1024
+#: Seconds that one send may take before it counts as failed.
+SEND_SECONDS = 5.0
+#: Seconds that the end of the process waits for what is not sent yet.
+FLUSH_SECONDS = 2.0
+#: Seconds between two joins of the group: membership expires, and a restarted Redis has forgotten it.
+REJOIN_SECONDS = 60.0
+
+_TYPE = "sse_notify.ring"
+_BOOT = uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Ephemeral:
+    """An event for whoever listens now: not in the log, without a number."""
+
+    topic: str
+    frame: bytes
+
+
+Message = Batch | Ephemeral
+Callback = Callable[[Message], None]
+
+
+def announce_on_commit() -> None:
+    """After the current transaction's commit, number what is pending and ring every hub; at once if there is none.
+
+    A failure is logged and not raised: the rows are committed, and the hubs' next poll finds them.
+    """
+    transaction.on_commit(announce, using=log.database(), robust=True)
+
+
+def announce() -> None:
+    """Number what is pending and ring every hub.
+
+    Raises:
+        django.db.Error: the database refuses; the hubs' next poll tries again.
+    """
+    for batch in log.sequence():
+        ring(batch)
+
+
+def ring(message: Message) -> None:
+    """Tell every hub. Callable from any thread and from any event loop; returns at once and never raises for the layer."""
+    _ring_here(message)
+    if remote_layer() is not None:
+        for part in _split(message):
+            _sender.put(part)
+
+
+def remote_layer() -> Any | None:
+    """Return the channel layer if it connects processes; ``None`` if there is none or it is the in-memory one."""
+    layer = get_channel_layer(get_settings().LAYER)
+    return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
+
+
+# --- hubs of this process ------------------------------------------------------------------------------------------------------
+
+_hubs: dict[Callback, asyncio.AbstractEventLoop] = {}
+
+
+def attach(callback: Callback) -> None:
+    """Have ``callback`` called on the running loop with every message that this process rings."""
+    _hubs[callback] = asyncio.get_running_loop()
+
+
+def detach(callback: Callback) -> None:
+    """Undo :func:`attach`."""
+    _hubs.pop(callback, None)
+
+
+def _ring_here(message: Message) -> None:
+    for callback, loop in list(_hubs.items()):
+        try:
+            loop.call_soon_threadsafe(callback, message)
+        except RuntimeError:  # the loop is closed, and with it the hub
+            detach(callback)
+
+
+# --- other processes: listening ------------------------------------------------------------------------------------------------
+
+
+async def listen(callback: Callback, ready: asyncio.Event) -> None:
+    """Call ``callback`` with every message of the other processes, until cancelled.
+
+    ``ready`` is set when the group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
+    ``receive()`` runs without a timeout, as two of the layers lose messages when it is cancelled.
+    """
+    layer = remote_layer()
+    if layer is None:
+        ready.set()
+        return
+    incident = Incident("channel layer, receiving")
+    pause = 0.5
+    while True:
+        rejoin: asyncio.Task[None] | None = None
+        try:
+            channel = await layer.new_channel("sse_notify")
+            await layer.group_add(get_settings().GROUP, channel)
+            ready.set()
+            rejoin = asyncio.create_task(_rejoin(layer, channel))
+            while True:
+                message = await layer.receive(channel)
+                incident.worked()
+                pause = 0.5
+                if message.get("origin") != _origin():
+                    callback(_from_layer(message))
+        except Exception as error:  # noqa: BLE001  (whatever a layer raises: it heals, or the poll carries on without it)
+            incident.failed(error)
+            ready.set()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)
+        finally:
+            if rejoin is not None:
+                rejoin.cancel()
+
+
+async def _rejoin(layer: Any, channel: str) -> None:
+    incident = Incident("channel layer, joining")
+    while True:
+        await asyncio.sleep(REJOIN_SECONDS)
+        try:
+            await layer.group_add(get_settings().GROUP, channel)
+            incident.worked()
+        except Exception as error:  # noqa: BLE001  (the next round tries again)
+            incident.failed(error)
+
+
+# --- other processes: sending --------------------------------------------------------------------------------------------------
+
+
+class _Sender:
+    """The thread that sends, made when it is first needed and anew in a forked child."""
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=BACKLOG)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+        self._idle = threading.Event()
+        self._started = threading.Event()
+
+    def put(self, message: dict[str, Any]) -> None:
+        with self._lock:
+            self._waiting.append(message)
+            self._idle.clear()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sse_notify-sender", daemon=True)
+                self._thread.start()
+                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
+        self._started.wait()
+        assert self._loop is not None
+        assert self._wake is not None
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    def flush(self) -> None:
+        """Wait until all is sent, but not for long."""
+        if self._thread is not None and self._thread.is_alive():
+            self._idle.wait(FLUSH_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.run(self._send_all())
+
+    async def _send_all(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._started.set()
+        incident = Incident("channel layer, sending")
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._send(self._waiting.popleft(), incident)
+            with self._lock:
+                if not self._waiting:
+                    self._idle.set()
+
+    async def _send(self, message: dict[str, Any], incident: Incident) -> None:
+        layer = remote_layer()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                if layer is not None:
+                    await layer.group_send(get_settings().GROUP, message)
+            incident.worked()
+        except Exception as error:  # noqa: BLE001  (a layer that is down must not reach the publisher; the log has the event)
+            incident.failed(error)
+
+
+_sender = _Sender()
+
+
+def _origin() -> str:
+    # The pid tells a forked child from its parent, which share the random part.
+    return f"{_BOOT}-{os.getpid()}"
+
+
+def _split(message: Message) -> list[dict[str, Any]]:
+    """Return ``message`` as layer messages: a large batch as several, each with its own stretch of numbers."""
+    envelope = {"type": _TYPE, "origin": _origin()}
+    if isinstance(message, Ephemeral):
+        return [{**envelope, "topic": message.topic, "frame": message.frame}]
+    parts: list[dict[str, Any]] = []
+    first, size, rows = message.first, 0, []
+    for entry in message.entries:
+        if rows and size + len(entry.frame) > MESSAGE_BYTES:
+            parts.append({**envelope, "first": first, "last": entry.seq - 1, "entries": rows})
+            first, size, rows = entry.seq, 0, []
+        rows.append([entry.seq, entry.topic, entry.frame, list(entry.excluded)])
+        size += len(entry.frame)
+    parts.append({**envelope, "first": first, "last": message.last, "entries": rows})
+    return parts
+
+
+def _from_layer(message: dict[str, Any]) -> Message:
+    if "topic" in message:
+        return Ephemeral(message["topic"], message["frame"])
+    entries = tuple(Entry(seq, topic, frame, frozenset(excluded)) for seq, topic, frame, excluded in message["entries"])
+    return Batch(message["first"], message["last"], entries)

@@ -1,0 +1,170 @@
+"""Opening a stream: who asks, for what, from where. Sync code that queries; it knows the request, the stream does not."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.utils import timezone
+
+from sse_notify import hub, log, threads
+from sse_notify.admission import admission
+from sse_notify.conf import get_settings
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.log import Reader
+from sse_notify.models import Inbox, Notification
+from sse_notify.stream import Stream
+from sse_notify.topics import is_allowed, topics_of
+from sse_notify.wire import MalformedCursor, encode_json, encode_retry, parse_cursor
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import HttpRequest
+
+    from sse_notify.threads import Run
+
+#: The version of the protocol that ``hello`` names.
+VERSION = 1
+#: Topics that one stream may ask for; each costs a check when it opens.
+MAX_TOPICS = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """A handshake that succeeded: what the stream starts with."""
+
+    reader: Reader
+    """What the client may read of the log."""
+    topics: tuple[str, ...]
+    """The topics that it asked for."""
+    cursor: int
+    """After which number the stream starts."""
+    head: int
+    """How far the log was numbered at that moment."""
+    prelude: bytes
+    """``retry:``, ``hello``, and ``reset`` if the client's cursor cannot be honoured."""
+
+
+def open_up(request: HttpRequest) -> Opening:
+    """Authenticate and authorise the request, and say where its stream starts.
+
+    Raises:
+        HandshakeRefused: 401 without a user (and without public topics), 403 for a topic that is not allowed, 400 for too many.
+    """
+    user: AbstractBaseUser | AnonymousUser = request.user
+    asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
+    _authorise(user, asked)
+    reader = _reader(user)
+    position = log.position()
+    cursor, reason = _verdict(request, reader, position)
+    hello: dict[str, Any] = {
+        "v": VERSION,
+        "cursor": cursor,
+        "head": position.head,
+        **_state(user, position.head),
+        "ping": get_settings().HEARTBEAT,
+        "server_time": timezone.now().isoformat(),
+    }
+    # The leading blank line ends what a browser may have kept of an earlier connection that was cut within an event.
+    prelude = b"\n" + encode_retry(random.randint(*get_settings().RETRY_MS)) + encode_json(hello, event="hello", id=cursor)
+    if reason:
+        prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
+    return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)
+
+
+def make_stream(opening: Opening) -> Stream:
+    """Return the stream for a handshake; it counts against the limits until it is closed.
+
+    Raises:
+        HandshakeRefused: 429 or 503, see :class:`sse_notify.admission.Admission`.
+    """
+    conf = get_settings()
+    user_id = opening.reader.user_id
+    admission.admit(user_id)
+    run: Run = threads.streams
+    feed = hub.current
+    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        # A test's transaction: its rows are visible only in this thread, which is where Django runs thread-sensitive code.
+        run = _run_in_this_thread
+        feed = partial(hub.current, run)
+    return Stream(
+        reader=opening.reader,
+        topics=opening.topics,
+        cursor=opening.cursor,
+        prelude=opening.prelude,
+        feed=feed,
+        source=log.read,
+        run=run,
+        clock=time.monotonic,
+        page=conf.REPLAY_PAGE,
+        buffer_bytes=conf.BUFFER_BYTES,
+        lifetime=conf.MAX_LIFETIME * random.uniform(0.8, 1.0),
+        on_close=lambda _: admission.release(user_id),
+    )
+
+
+def finite(opening: Opening) -> bytes:
+    """Return the whole of a stream that ends: what the client missed. For WSGI, where a stream would hold a worker."""
+    page = get_settings().REPLAY_PAGE
+    parts = [opening.prelude]
+    cursor = opening.cursor
+    while cursor < opening.head:
+        entries, cursor = log.read(cursor, opening.head, reader=opening.reader, limit=page)
+        parts.extend(entry.frame for entry in entries)
+    return b"".join(parts)
+
+
+def _authorise(user: AbstractBaseUser | AnonymousUser, asked: tuple[str, ...]) -> None:
+    if len(asked) > MAX_TOPICS:
+        raise HandshakeRefused(400, "too_many_topics", f"At most {MAX_TOPICS} topics can be asked for.")
+    if not user.is_authenticated and not asked:
+        raise HandshakeRefused(401, "unauthenticated", "Sign in to open a stream.")
+    for name in asked:
+        if not is_allowed(user, name):
+            if not user.is_authenticated:
+                raise HandshakeRefused(401, "unauthenticated", "Sign in to listen to this topic.")
+            raise HandshakeRefused(403, "forbidden", "You may not listen to this topic.")
+
+
+def _reader(user: AbstractBaseUser | AnonymousUser) -> Reader:
+    if not user.is_authenticated:
+        return Reader(topics=())
+    return Reader(topics=topics_of(user), user_id=user.pk, since=getattr(user, "date_joined", None))  # type: ignore[arg-type]
+
+
+def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tuple[int, str]:
+    """Return the cursor to start from, and why the client's own cannot be honoured, if so."""
+    head = position.head
+    try:
+        cursor = parse_cursor(request.headers.get("Last-Event-ID"), request.GET.get("cursor"))
+    except MalformedCursor:
+        return head, "malformed"
+    if cursor is None:
+        return head, ""
+    if cursor > head:
+        return head, "ahead"
+    if cursor < position.floor:
+        return head, "expired"
+    limit = get_settings().REPLAY_LIMIT
+    # Numbers are dense: who is not further behind than the limit cannot have missed more than that.
+    if head - cursor > limit and log.count(cursor, reader=reader, limit=limit + 1) > limit:
+        return head, "too_many"
+    return cursor, ""
+
+
+def _state(user: AbstractBaseUser | AnonymousUser, head: int) -> dict[str, int | None]:
+    if not user.is_authenticated:
+        return {"state_seq": None, "unread": 0, "unseen": 0}
+    state_seq = Inbox.objects.filter(pk=user.pk).values_list("state_seq", flat=True).first()
+    unread, unseen = Notification.objects.counts(user, up_to=head)
+    return {"state_seq": state_seq, "unread": unread, "unseen": unseen}
+
+
+async def _run_in_this_thread(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return await sync_to_async(function)(*args, **kwargs)

@@ -1,0 +1,337 @@
+"""One hub for each event loop: hears the doorbell, checks that nothing is missing, repairs from the log, dispatches.
+
+    ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
+    every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
+    every second   heartbeats, lifetimes and blocked writes of all streams, from one timer.
+
+Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from sse_notify import fanout, log, threads
+from sse_notify.conf import get_settings
+from sse_notify.fanout import Ephemeral, Message
+from sse_notify.incidents import Incident
+from sse_notify.signals import stream_closed, stream_opened
+from sse_notify.wire import encode_json
+
+if TYPE_CHECKING:
+    from sse_notify.log import Batch, Entry, Position
+    from sse_notify.stream import Stream
+    from sse_notify.threads import Run
+
+#: Seconds between two looks at the streams that are due for a heartbeat.
+TICK = 1.0
+#: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
+GRACE = 0.1
+#: Seconds that the first stream waits for the layer; then it is served without.
+JOIN_SECONDS = 2.0
+#: Batches that are kept while a repair runs; the repair reads the log up to its head, so older ones are not needed.
+HELD = 100
+#: Entries that a repair reads with one query.
+REPAIR_PAGE = 500
+
+_POLL_REMOTE = 5.0
+_POLL_LOCAL = 1.0
+
+#: What happened in this process so far: opened, closed by reason, repaired, reset.
+counters: Counter[str] = Counter()
+
+
+class Hub:
+    """The streams of one event loop. All methods are to be called on that loop.
+
+    Args:
+        run: runs queries off the loop.
+    """
+
+    def __init__(self, *, run: Run = threads.hub) -> None:
+        self._run = run
+        #: Every event up to here was pushed to the streams that get it.
+        self.cursor = 0
+        #: Set when the last stream left; the next one gets a new hub.
+        self.stopped = False
+        self.streams: set[Stream] = set()
+        self._by_topic: dict[str, set[Stream]] = {}
+        self._wheel: dict[int, list[Stream]] = {}
+        self._starting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticked = 0
+        self._held: list[Batch] = []
+        self._repairing = False
+        self._ping: tuple[int, bytes] = (-1, b"")
+        self._database = Incident("database, polling")
+
+    # --- streams come and go ---
+
+    async def join(self, stream: Stream) -> int:
+        """Push to ``stream`` from now on; return the cursor of that moment.
+
+        Raises:
+            django.db.Error: the hub is starting and cannot read the head of the log.
+        """
+        self.streams.add(stream)
+        try:
+            if self._starting is None:
+                self._starting = asyncio.get_running_loop().create_task(self._start())
+            await asyncio.shield(self._starting)
+        except BaseException:
+            self.leave(stream)
+            raise
+        for topic in stream.topics:
+            self._by_topic.setdefault(topic, set()).add(stream)
+        # Spread from the start, so that streams that came in one storm do not all ping in the same second.
+        heartbeat = get_settings().HEARTBEAT
+        stream.written_at -= random.uniform(0, heartbeat / 2)
+        self._schedule(stream)
+        counters["opened"] += 1
+        stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
+        return self.cursor
+
+    def leave(self, stream: Stream) -> None:
+        """Push to ``stream`` no more. The last one to leave stops the hub."""
+        if stream not in self.streams:
+            return
+        self.streams.discard(stream)
+        joined = False
+        for topic in stream.topics:
+            members = self._by_topic.get(topic)
+            if members is not None and stream in members:
+                joined = True
+                members.discard(stream)
+                if not members:
+                    del self._by_topic[topic]
+        if joined:
+            counters[f"closed_{stream.reason}"] += 1
+            stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
+        if not self.streams:
+            self._stop()
+
+    def of_user(self, topic: str) -> list[Stream]:
+        """Return the streams that listen to ``topic``."""
+        return list(self._by_topic.get(topic, ()))
+
+    def drain(self, seconds: float) -> None:
+        """End all streams with ``bye``; the clients are to come back spread over ``seconds``."""
+        for stream in list(self.streams):
+            stream.end("drain", int(random.uniform(0, seconds) * 1000))
+
+    # --- life ---
+
+    async def _start(self) -> None:
+        self._repairing = True  # hold what is rung until the cursor is known
+        fanout.attach(self._on_message)
+        joined = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(fanout.listen(self._on_message, joined))]
+        try:
+            try:
+                async with asyncio.timeout(JOIN_SECONDS):
+                    await joined.wait()
+            except TimeoutError:  # a layer that neither answers nor refuses: the poll carries the streams
+                pass
+            # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
+            self.cursor = (await self._run(log.position)).head
+        except BaseException:
+            self._stop()
+            raise
+        self._repairing = False
+        self._accept_held()
+        self._tasks.append(loop.create_task(self._poll()))
+        self._ticked = int(loop.time())
+        self._timer = loop.call_later(TICK, self._tick)
+
+    def _stop(self) -> None:
+        self.stopped = True
+        fanout.detach(self._on_message)
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        if self._starting is not None and self._starting is not asyncio.current_task():
+            self._starting.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._held.clear()
+        self._wheel.clear()
+
+    # --- events ---
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, Ephemeral):
+            for stream in self._by_topic.get(message.topic, ()):
+                stream.push_ephemeral(message.frame)
+        else:
+            self._accept(message)
+
+    def _accept(self, batch: Batch) -> None:
+        if batch.last <= self.cursor and not self._repairing:
+            return
+        if self._repairing or batch.first > self.cursor + 1:
+            self._held.append(batch)
+            del self._held[:-HELD]
+            if not self._repairing:
+                self._repair_soon()
+            return
+        self._dispatch(batch.entries, batch.last)
+
+    def _accept_held(self) -> None:
+        held, self._held = self._held, []
+        for batch in sorted(held, key=lambda batch: batch.first):
+            self._accept(batch)
+
+    def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
+        by_topic = self._by_topic
+        for entry in entries:
+            if entry.seq <= self.cursor or entry.topic not in by_topic:
+                continue
+            seq, frame, excluded = entry.seq, entry.frame, entry.excluded
+            for stream in by_topic[entry.topic]:
+                if not excluded or str(stream.reader.user_id) not in excluded:
+                    stream.push(seq, frame)
+        self.cursor = last
+
+    def _repair_soon(self) -> None:
+        self._repairing = True
+        task = asyncio.get_running_loop().create_task(self._repair())
+        self._tasks.append(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        if task in self._tasks:
+            self._tasks.remove(task)
+
+    async def _repair(self) -> None:
+        """Read the log from the cursor to the head, then take what was rung meanwhile; again, if that shows another gap."""
+        try:
+            while True:
+                self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
+                head = (await self._run(log.position)).head
+                counters["repaired"] += 1
+                await self._catch_up(head)
+                self._repairing = False
+                held, self._held = self._held, []
+                held.sort(key=lambda batch: batch.first)
+                while held and held[0].first <= self.cursor + 1:
+                    self._accept(held.pop(0))
+                if not held:
+                    return
+                self._repairing = True
+        except Exception as error:  # noqa: BLE001  (the poll comes back to it)
+            self._database.failed(error)
+        finally:
+            self._repairing = False
+
+    async def _catch_up(self, head: int) -> None:
+        while self.cursor < head:
+            entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
+            self._dispatch(entries, complete)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(poll_interval() * random.uniform(0.9, 1.1))
+            before = self.cursor
+            try:
+                position = await self._run(_sweep)
+            except Exception as error:  # noqa: BLE001  (a database that is away comes back; the streams stay open)
+                self._database.failed(error)
+                continue
+            self._database.worked()
+            if position.head < before:
+                self._go_back(position.head)
+            elif position.head > self.cursor:
+                await asyncio.sleep(GRACE)
+                if position.head > self.cursor and not self._repairing:
+                    self._repair_soon()
+
+    def _go_back(self, head: int) -> None:
+        """The log is shorter than it was: a restored backup. No cursor means what it meant."""
+        self.cursor = head
+        counters["reset"] += len(self.streams)
+        for stream in list(self.streams):
+            stream.reset("ahead", head)
+
+    # --- time ---
+
+    def _schedule(self, stream: Stream) -> None:
+        conf = get_settings()
+        due = min(stream.written_at + conf.HEARTBEAT, stream.deadline)
+        if stream.sending_since is not None:
+            due = min(due, stream.sending_since + conf.SEND_TIMEOUT)
+        # At the first tick that is not before the due time, and never at one that has passed.
+        self._wheel.setdefault(max(int(due) + 1, self._ticked + 1), []).append(stream)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK, self._tick)
+        now = loop.time()
+        conf = get_settings()
+        for tick in range(self._ticked + 1, int(now) + 1):
+            self._ticked = tick
+            for stream in self._wheel.pop(tick, ()):
+                if stream in self.streams:
+                    self._visit(stream, now, conf.HEARTBEAT, conf.SEND_TIMEOUT)
+
+    def _visit(self, stream: Stream, now: float, heartbeat: float, send_timeout: float) -> None:
+        if stream.sending_since is not None and now - stream.sending_since >= send_timeout:
+            stream.abort("slow")
+            return
+        if now >= stream.deadline:
+            low, high = get_settings().RETRY_MS
+            stream.end("lifetime", random.randint(0, low))
+            stream.deadline = now + heartbeat  # it has that long to take its leave
+        elif now - stream.written_at >= heartbeat - TICK / 2 and stream.sending_since is None:
+            stream.ping(self._ping_frame(), self.cursor)
+            stream.written_at = now
+        self._schedule(stream)
+
+    def _ping_frame(self) -> bytes:
+        if self._ping[0] != self.cursor:
+            self._ping = (self.cursor, encode_json({"cursor": self.cursor}, event="ping"))
+        return self._ping[1]
+
+
+def poll_interval() -> float:
+    """Return the seconds between two looks at the log."""
+    given = get_settings().POLL_INTERVAL
+    if given is not None:
+        return given
+    return _POLL_REMOTE if fanout.remote_layer() is not None else _POLL_LOCAL
+
+
+def _sweep() -> Position:
+    """Number what a publisher that died left pending, and return how far the log is."""
+    fanout.announce()
+    return log.position()
+
+
+# --- the hubs of this process ------------------------------------------------------------------------------------------------
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def current(run: Run = threads.hub) -> Hub:
+    """Return the hub of the running loop, made with ``run`` if there is none yet."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None or hub.stopped:
+        hub = _hubs[loop] = Hub(run=run)
+    return hub
+
+
+def each(action: Callable[[Hub], None]) -> None:
+    """Call ``action`` with every hub of this process, each on its own loop. Callable from any thread."""
+    for loop, hub in list(_hubs.items()):
+        try:
+            loop.call_soon_threadsafe(action, hub)
+        except RuntimeError:  # the loop is closed
+            _hubs.pop(loop, None)

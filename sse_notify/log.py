@@ -1,0 +1,262 @@
+"""The log: the order of what was committed, and the only writer of ``seq``.
+
+    caller's transaction        INSERT, seq NULL ............ COMMIT
+    sequence(), its own short                                        lock head, number all that is pending, COMMIT
+    readers                                                                                  seq > cursor: nothing is skipped
+
+An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at the commit, so a reader at
+"id > last" skips a lower id that commits later. ``seq`` is handed out after the commit, by whoever holds the lock on the head,
+to every row that is pending by then. It is dense and in commit order, on every database, and no lock is held while the caller's
+transaction is open. A process that dies in between loses nothing: the next one to call :func:`sequence` numbers its rows.
+
+Deliberate oddities:
+
+1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that updates a pending row under its
+   ``key`` holds that row until it ends, maybe for minutes; numbering must not wait for it. The row is numbered after that.
+2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids. Portable, and for the usual bulk insert
+   one statement. The ids of a run are all taken by the rows that were just locked, so no other row can fall into it.
+3. A row that is updated under its ``key`` gets a new number and leaves a hole at the old one. Dense describes what is given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, connections, router, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from sse_notify.models import Exclusion, Inbox, LogHead, Notification
+from sse_notify.topics import user_topic
+from sse_notify.wire import encode_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import Model, QuerySet
+
+#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
+SEQUENCE_BATCH = 1000
+
+_HEAD_PK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One numbered event, encoded once for everybody who gets it."""
+
+    seq: int
+    topic: str
+    frame: bytes
+    excluded: frozenset[str] = frozenset()
+    """The users, by key as text, who do not get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The entries of one stretch of the log. ``entries`` can be fewer than the numbers: what expired has no frame."""
+
+    first: int
+    last: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """What one client may read of the log."""
+
+    topics: tuple[str, ...]
+    """The topics of this package that the client has."""
+    user_id: Any = None
+    """The user's key; ``None`` for an anonymous visitor, who has no topic in the log."""
+    since: datetime | None = None
+    """When the user joined: older broadcasts are not theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the log is numbered, and from where it is complete."""
+
+    head: int
+    floor: int
+
+
+def database() -> str:
+    """Return the alias of the database that holds the log."""
+    return router.db_for_write(Notification)
+
+
+def position() -> Position:
+    """Return the head and the floor of the log: one query."""
+    row = LogHead.objects.using(database()).filter(pk=_HEAD_PK).values_list("seq", "floor").first()
+    return Position(*row) if row else Position(0, 0)
+
+
+def head() -> int:
+    """Return the newest number that was given out, 0 before the first."""
+    return position().head
+
+
+def has_pending() -> bool:
+    """Return whether something committed is not numbered yet: two look-ups in an index."""
+    using = database()
+    return (
+        Notification.objects.using(using).filter(seq=None).exists()
+        or Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[]).exists()
+    )
+
+
+def sequence() -> Iterator[Batch]:
+    """Number everything that is pending and yield it in batches, each after it was committed.
+
+    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the head until that ends). Run the
+    iterator to its end; a batch that was yielded is numbered for good, whatever happens to the caller.
+
+    Raises:
+        django.db.Error: the database refuses; nothing of the current batch is numbered.
+    """
+    full = has_pending()
+    while full:
+        batch = _sequence_batch(database())
+        if batch is None:  # what is left is locked by an open transaction, whose commit will number it
+            return
+        # Not full: nothing is left but what was committed since, and whoever committed it numbers it.
+        full = batch.last - batch.first + 1 == SEQUENCE_BATCH
+        yield batch
+
+
+def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) -> tuple[list[Entry], int]:
+    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read (``None``: all), in order.
+
+    Args:
+        after: the cursor: the last number that the reader has.
+        up_to: where to stop.
+        reader: whose entries to read.
+        limit: at most so many notifications are read by one call.
+
+    Returns:
+        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` was reached.
+    """
+    using = database()
+    rows = list(_readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit])
+    complete = rows[-1].seq or up_to if len(rows) == limit else up_to
+    entries = _entries(rows, using)
+    inboxes = Inbox.objects.using(using).filter(state_seq__gt=after, state_seq__lte=complete)
+    if reader is not None:
+        inboxes = inboxes.filter(pk=reader.user_id)
+    entries.extend(_update_entry(inbox) for inbox in inboxes)
+    entries.sort(key=lambda entry: entry.seq)
+    return entries, complete
+
+
+def count(after: int, *, reader: Reader, limit: int) -> int:
+    """Return how many notifications after ``after`` the reader missed, counting no further than ``limit``."""
+    missed = _readable(reader, database()).filter(seq__gt=after)
+    return missed.order_by("seq").values("seq")[:limit].count()
+
+
+def _readable(reader: Reader | None, using: str) -> QuerySet[Notification]:
+    rows = Notification.objects.using(using).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    if reader is None:
+        return rows
+    rows = rows.filter(topic__in=reader.topics).exclude(
+        pk__in=Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
+    )
+    if reader.since is not None:
+        rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
+    return rows
+
+
+def _sequence_batch(using: str) -> Batch | None:
+    with transaction.atomic(using=using):
+        before = _lock_head(using)
+        rows = list(_locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
+        room = SEQUENCE_BATCH - len(rows)
+        inboxes = list(_locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]) if room else []
+        if not rows and not inboxes:
+            return None
+        last = before
+        for run in _runs([row.pk for row in rows]):
+            delta = last + 1 - run[0]
+            Notification.objects.using(using).filter(pk__range=(run[0], run[-1])).update(seq=F("id") + delta)
+            last += len(run)
+        for offset, row in enumerate(rows, start=1):
+            row.seq = before + offset
+        for inbox in inboxes:
+            last += 1
+            inbox.state_seq = last
+            Inbox.objects.using(using).filter(pk=inbox.pk).update(state_seq=last)
+        LogHead.objects.using(using).filter(pk=_HEAD_PK).update(seq=last)
+    now = timezone.now()
+    entries = _entries([row for row in rows if row.expires_at is None or row.expires_at > now], using)
+    entries.extend(_update_entry(inbox) for inbox in inboxes)
+    return Batch(before + 1, last, tuple(entries))
+
+
+def _lock_head(using: str) -> int:
+    heads = LogHead.objects.using(using).filter(pk=_HEAD_PK)
+    if not connections[using].features.has_select_for_update:
+        # SQLite: a write as the transaction's first statement waits for the lock; a write after a read would fail at once.
+        heads.update(seq=F("seq"))
+        seq = heads.values_list("seq", flat=True).first()
+    else:
+        seq = heads.select_for_update().values_list("seq", flat=True).first()
+    if seq is not None:
+        return seq
+    try:
+        with transaction.atomic(using=using):
+            LogHead.objects.using(using).create(pk=_HEAD_PK)
+    except IntegrityError:  # another process made it in the same moment
+        pass
+    return _lock_head(using)
+
+
+def _locked(rows: Any, using: str) -> Any:
+    features = connections[using].features
+    rows = rows.using(using).order_by("pk")
+    if features.has_select_for_update:
+        rows = rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+    return rows
+
+
+def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the stretches of consecutive numbers in ``ids``, which ascend."""
+    start = 0
+    for index in range(1, len(ids) + 1):
+        if index == len(ids) or ids[index] != ids[index - 1] + 1:
+            yield ids[start:index]
+            start = index
+
+
+def _entries(rows: Iterable[Notification], using: str) -> list[Entry]:
+    rows = list(rows)
+    excluded = _excluded([row.pk for row in rows if not row.recipient_id], using)
+    return [
+        Entry(row.seq or 0, row.topic, encode_json(row.payload(), event=row.event, id=row.seq), excluded.get(row.pk, frozenset()))
+        for row in rows
+    ]
+
+
+def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
+    """Return who is excluded from which broadcast, in one query for up to 500 of them."""
+    found: dict[int, set[str]] = {}
+    remaining = iter(pks)
+    while chunk := list(islice(remaining, 500)):
+        pairs = Exclusion.objects.using(using).filter(notification_id__in=chunk)
+        for pk, user_id in pairs.values_list("notification_id", "user_id"):
+            found.setdefault(pk, set()).add(str(user_id))
+    return {pk: frozenset(users) for pk, users in found.items()}
+
+
+def _update_entry(inbox: Inbox) -> Entry:
+    """Return the ``update`` of one inbox: its counts are absolute, so the newest one is all that a client needs."""
+    unread, unseen = Notification.objects.counts(inbox.user)
+    frames = []
+    for index, change in enumerate(inbox.changes, start=1):
+        data = {**change, "state_seq": inbox.state_seq, "unread": unread, "unseen": unseen}
+        # Several changes share one number; only the last may move the client's cursor.
+        frames.append(encode_json(data, event="update", id=inbox.state_seq if index == len(inbox.changes) else None))
+    return Entry(inbox.state_seq or 0, user_topic(inbox.user_id), b"".join(frames))

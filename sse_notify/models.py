@@ -1,0 +1,230 @@
+"""The tables: what was sent (`Notification`), how far the log is numbered (`LogHead`), and what each user did with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sse_notify.querysets import NotificationQuerySet
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Level(models.TextChoices):
+    """How serious a notification is: the names of Django's message levels."""
+
+    DEBUG = "debug", _("Debug")
+    INFO = "info", _("Info")
+    SUCCESS = "success", _("Success")
+    WARNING = "warning", _("Warning")
+    ERROR = "error", _("Error")
+
+
+class Audience(models.TextChoices):
+    """Whom a notification is for. The value is also the first word of its topic."""
+
+    USER = "user", _("One user")
+    GROUP = "group", _("A group")
+    STAFF = "staff", _("Staff")
+    EVERYONE = "everyone", _("Everyone")
+
+
+class Notification(models.Model):
+    """One entry of the log: for one user, or once for a whole audience.
+
+    ``seq`` is NULL from the insert until :func:`sse_notify.log.sequence` numbers the row after its commit. Everything that
+    follows the stream orders by ``seq``; the inbox also shows rows that have none yet.
+    """
+
+    seq = models.BigIntegerField(_("sequence number"), null=True, unique=True, editable=False)
+    audience = models.CharField(_("audience"), max_length=8, choices=Audience, default=Audience.USER)
+    #: The routing key, "user:5", "group:3", "staff" or "everyone": what a reader's topics are compared with, by one index.
+    topic = models.CharField(_("topic"), max_length=100, editable=False)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("recipient"),
+    )
+    group = models.ForeignKey("auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group"))
+    excluded = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Exclusion", blank=True, related_name="+", verbose_name=_("excluded users")
+    )
+
+    event = models.CharField(_("event"), max_length=100, default="notification")
+    level = models.CharField(_("level"), max_length=8, choices=Level, default=Level.INFO)
+    title = models.CharField(_("title"), max_length=255)
+    body = models.TextField(_("body"), blank=True)
+    url = models.CharField(_("address"), max_length=2000, blank=True)
+    category = models.CharField(_("category"), max_length=100, blank=True)
+    icon = models.CharField(_("icon"), max_length=500, blank=True)
+    actions = models.JSONField(_("actions"), default=list, blank=True)
+    data = models.JSONField(_("data"), null=True, blank=True)
+
+    # The names are kept as text, so that history still reads well when what they name is gone.
+    actor_type = models.ForeignKey("contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_pk = models.CharField(max_length=255, blank=True)
+    actor_name = models.CharField(_("actor"), max_length=255, blank=True)
+    actor = GenericForeignKey("actor_type", "actor_pk")
+    target_type = models.ForeignKey("contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+")
+    target_pk = models.CharField(max_length=255, blank=True)
+    target_name = models.CharField(_("target"), max_length=255, blank=True)
+    target = GenericForeignKey("target_type", "target_pk")
+
+    # NULL, not "", stands for "none": a unique constraint lets NULLs repeat on every database, without a condition.
+    key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)  # noqa: DJ001
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)  # noqa: DJ001
+    count = models.PositiveIntegerField(_("repeats"), default=1)
+    silent = models.BooleanField(_("silent"), default=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+
+    objects = NotificationQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        recipient_id: Any
+        group_id: int | None
+        actor_type_id: int | None
+        target_type_id: int | None
+        # Added by NotificationQuerySet.visible_to().
+        is_unread: bool
+        is_unseen: bool
+        is_archived: bool
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
+            models.Index(fields=("topic", "-id"), name="sse_notify_topic_id"),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=("topic", "key"), name="sse_notify_one_row_per_key"),
+            models.UniqueConstraint(fields=("topic", "idempotency_key"), name="sse_notify_idempotent"),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+    def payload(self) -> dict[str, Any]:
+        """Return what a client is told about this notification, as JSON can hold it."""
+        return {
+            "id": self.pk,
+            "seq": self.seq,
+            "title": self.title,
+            "body": self.body,
+            "level": self.level,
+            "url": self.url,
+            "category": self.category,
+            "icon": self.icon,
+            "actions": self.actions,
+            "actor": self.actor_name,
+            "target": self.target_name,
+            "key": self.key or "",
+            "count": self.count,
+            "created_at": _iso(self.created_at),
+            "expires_at": _iso(self.expires_at),
+            "data": self.data,
+            "silent": self.silent,
+        }
+
+
+class Exclusion(models.Model):
+    """One user who does not get one broadcast."""
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+
+    if TYPE_CHECKING:
+        notification_id: int
+        user_id: Any
+
+    class Meta:
+        verbose_name = _("exclusion")
+        verbose_name_plural = _("exclusions")
+        constraints = (models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_exclusion"),)
+
+    def __str__(self) -> str:
+        return f"user={self.user_id} notification={self.notification_id}"
+
+
+class LogHead(models.Model):
+    """The one row that says how far the log is numbered. Who holds its lock is the one that numbers."""
+
+    #: The newest number that was given out.
+    seq = models.BigIntegerField(default=0)
+    #: Everything up to here may have been pruned: an older cursor cannot be honoured.
+    floor = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("head of the log")
+        verbose_name_plural = _("heads of the log")
+
+    def __str__(self) -> str:
+        return f"seq={self.seq}"
+
+
+class Inbox(models.Model):
+    """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    #: Everything numbered up to here is read, seen or archived, unless a receipt says otherwise.
+    read_up_to = models.BigIntegerField(default=0)
+    seen_up_to = models.BigIntegerField(default=0)
+    archived_up_to = models.BigIntegerField(default=0)
+    #: The log's number of the last change; NULL while the change is committed but not numbered yet.
+    state_seq = models.BigIntegerField(null=True, unique=True, default=None)
+    #: The changes that ``state_seq`` stands for: a list of {"set": ..., "ids": [...] or "up_to": n, "client": ...}.
+    changes = models.JSONField(default=list)
+
+    if TYPE_CHECKING:
+        user_id: Any
+
+    class Meta:
+        verbose_name = _("inbox")
+        verbose_name_plural = _("inboxes")
+
+    def __str__(self) -> str:
+        return f"user={self.user_id} state_seq={self.state_seq}"
+
+
+class Receipt(models.Model):
+    """What one user did with one notification. There is no row until the user touches it.
+
+    ``unread_at`` overrides the inbox's watermark: the user marked the item unread after the watermark had passed it.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="receipts")
+    seen_at = models.DateTimeField(null=True)
+    read_at = models.DateTimeField(null=True)
+    unread_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)
+
+    if TYPE_CHECKING:
+        notification_id: int
+        user_id: Any
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        # Finds the few that override a watermark, when unread notifications are counted.
+        indexes = (models.Index(fields=("user", "unread_at"), name="sse_notify_unread_again"),)
+        constraints = (models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),)
+
+    def __str__(self) -> str:
+        return f"user={self.user_id} notification={self.notification_id}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,300 @@
+"""One client's stream: replay, then live, without a hole or an overlap, in bounded memory.
+
+    join the hub, which says how far it has dispatched (target)    from here on new events queue in ``_waiting``
+    read the log from the client's cursor to the target            everything up to the target comes from the log
+    go live                                                        everything after it comes from the hub
+
+The hub dispatches in order, and joining happens in one step with reading the hub's cursor, so an event is on exactly one side.
+
+A client slower than its stream loses its buffer, not its events: the buffer is dropped and the same three steps start again from
+where the client is. Nothing here knows requests or responses; the clock, the log and the way to run queries are passed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django import db
+
+from sse_notify.incidents import Incident
+from sse_notify.wire import encode_json
+
+if TYPE_CHECKING:
+    from sse_notify.log import Entry, Reader
+    from sse_notify.threads import Run
+
+#: Seconds between two tries of a replay while the database is away.
+RETRY_SECONDS = 1.0
+
+_database = Incident("database, replaying")
+
+
+class Feed(Protocol):
+    """What a stream needs of its hub."""
+
+    cursor: int
+    """Every event up to here was pushed to the streams that get it."""
+
+    async def join(self, stream: Stream) -> int:
+        """Push to ``stream`` from now on; return the cursor of that moment."""
+
+    def leave(self, stream: Stream) -> None:
+        """Push to ``stream`` no more."""
+
+
+class Source(Protocol):
+    """What a stream needs of the log: :func:`sse_notify.log.read`."""
+
+    def __call__(self, after: int, up_to: int, *, reader: Reader | None, limit: int) -> tuple[list[Entry], int]: ...
+
+
+class Stream:
+    """The events of one client, as chunks of bytes that :meth:`read` returns.
+
+    Args:
+        reader: what the client may read of the log.
+        topics: the topics beyond the reader's that the client asked for and was granted.
+        cursor: the last number that the client has; the replay starts after it.
+        prelude: the bytes to start with: ``retry:``, ``hello`` and maybe ``reset``.
+        feed: gives the hub of the running loop.
+        source: reads the log.
+        run: runs ``source`` off the loop.
+        clock: seconds that only grow.
+        page: notifications that one query of a replay reads.
+        buffer_bytes: bytes that may wait before the buffer is dropped.
+        lifetime: seconds after which the stream ends by itself.
+        on_close: called once, when the stream is over, however it ended.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_abort",
+        "_behind",
+        "_buffer_bytes",
+        "_ended",
+        "_feed",
+        "_hub",
+        "_on_close",
+        "_page",
+        "_prelude",
+        "_run",
+        "_size",
+        "_source",
+        "_target",
+        "_waiting",
+        "_wakeup",
+        "clock",
+        "closed",
+        "cursor",
+        "deadline",
+        "lifetime",
+        "reader",
+        "reason",
+        "sending_since",
+        "topics",
+        "written_at",
+    )
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        topics: tuple[str, ...] = (),
+        cursor: int,
+        prelude: bytes,
+        feed: Callable[[], Feed],
+        source: Source,
+        run: Run,
+        clock: Callable[[], float],
+        page: int,
+        buffer_bytes: int,
+        lifetime: float,
+        on_close: Callable[[Stream], None] | None = None,
+    ) -> None:
+        self.reader = reader
+        self.topics = (*reader.topics, *topics)
+        #: Everything up to here was returned by :meth:`read`, or was there before.
+        self.cursor = cursor
+        self.clock = clock
+        self.lifetime = lifetime
+        self.deadline = clock() + lifetime
+        #: When the last chunk was returned, and since when the driver has not asked for the next.
+        self.written_at = clock()
+        self.sending_since: float | None = None
+        self.closed = False
+        #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
+        self.reason = "client"
+        self._prelude: bytes | None = prelude
+        self._feed = feed
+        self._hub: Feed | None = None
+        self._source = source
+        self._run = run
+        self._page = page
+        self._buffer_bytes = buffer_bytes
+        self._on_close = on_close
+        self._abort: Callable[[], Any] | None = None
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._behind = False
+        self._target: int | None = None
+        self._ended = False
+        self._wakeup: asyncio.Future[None] | None = None
+
+    # --- the driver's side: whoever writes to the socket ---
+
+    async def read(self) -> bytes | None:
+        """Return the next chunk, when there is one; ``None`` when the stream is over.
+
+        A chunk consists of complete blocks. Cancelled while it waits, nothing is lost that a later call would not return, but the
+        driver is expected to :meth:`close`.
+        """
+        self.sending_since = None
+        chunk = await self._next()
+        self.written_at = self.clock()
+        self.sending_since = self.written_at if chunk is not None else None
+        return chunk
+
+    def driven_by(self, abort: Callable[[], Any]) -> None:
+        """Have ``abort`` called when a blocked write must be given up."""
+        self._abort = abort
+
+    def close(self) -> None:
+        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
+        if self.closed:
+            return
+        self.closed = self._ended = True
+        if self._hub is not None:
+            self._hub.leave(self)
+        self._waiting.clear()
+        self._prelude = self._hub = self._abort = None
+        self._wake()
+        if self._on_close is not None:
+            self._on_close(self)
+
+    # --- the hub's side ---
+
+    def push(self, seq: int, frame: bytes) -> None:
+        """Queue an event of the log; skip it if the client has it, or will get it from the log."""
+        if seq > self.cursor and not self._behind:
+            self._queue(frame)
+
+    def push_ephemeral(self, frame: bytes) -> None:
+        """Queue an event that is in no log; a client that is behind does not get it."""
+        if not self._behind:
+            self._queue(frame)
+
+    def ping(self, frame: bytes, cursor: int) -> None:
+        """Queue a heartbeat: ``frame`` says ``cursor``, which fits unless this client's replay is not there yet."""
+        if not self._ended and self._target is None and not self._behind:
+            self._queue(frame if cursor >= self.cursor else _ping(self.cursor))
+
+    def reset(self, reason: str, cursor: int) -> None:
+        """Tell the client that its cursor is void, and go on from ``cursor``."""
+        self._waiting.clear()
+        self._size = 0
+        self._behind, self._target, self.cursor = False, None, cursor
+        self._queue(encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor))
+
+    def end(self, reason: str, retry_after: int | None) -> None:
+        """Say ``bye`` after what is queued, and end.
+
+        Args:
+            reason: "lifetime", "drain", "logout", "revoked" or "slow".
+            retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
+        """
+        if self._ended:
+            return
+        if self._behind or self._target is not None:  # what is missing comes with the client's next stream
+            self._waiting.clear()
+            self._behind, self._target = False, None
+        self._ended = True
+        self.reason = reason
+        self._waiting.append(encode_json({"reason": reason, "retry_after": retry_after}, event="bye"))
+        self._wake()
+
+    def abort(self, reason: str) -> None:
+        """Give up a write that blocks: nothing more can be said to this client."""
+        self.reason = reason
+        if self._abort is not None:
+            self._abort()
+
+    # --- inside ---
+
+    async def _next(self) -> bytes | None:
+        if self._prelude is not None:
+            prelude, self._prelude = self._prelude, None
+            return prelude
+        if self._hub is None and not self._ended:
+            await self._join()
+        while True:
+            if self._behind and not self._ended:
+                assert self._hub is not None
+                self._behind, self._target = False, self._hub.cursor
+            if self._target is not None:
+                chunk = await self._replay(self._target)
+                if chunk:
+                    return chunk
+            elif self._waiting:
+                return self._take()
+            elif self._ended:
+                return None
+            else:
+                self._wakeup = asyncio.get_running_loop().create_future()
+                await self._wakeup
+
+    async def _join(self) -> None:
+        hub = self._feed()
+        target = await hub.join(self)
+        if self.closed:  # the client left while the hub was starting
+            hub.leave(self)
+            return
+        self._hub = hub
+        if target > self.cursor:
+            self._target = target
+
+    async def _replay(self, target: int) -> bytes:
+        """Return the next page up to ``target``, empty if the page holds nothing for this client."""
+        try:
+            entries, complete = await self._run(self._source, self.cursor, target, reader=self.reader, limit=self._page)
+        except db.Error as error:
+            _database.failed(error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return b"" if self._ended else _ping(self.cursor)
+        _database.worked()
+        if self._target != target:  # ended, or was reset, meanwhile
+            return b""
+        self.cursor = complete
+        if complete >= target:
+            self._target = None
+        return b"".join([entry.frame for entry in entries])
+
+    def _take(self) -> bytes:
+        chunk = b"".join(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+        self._waiting.clear()
+        self._size = 0
+        if self._hub is not None and self._hub.cursor > self.cursor:
+            self.cursor = self._hub.cursor
+        return chunk
+
+    def _queue(self, frame: bytes) -> None:
+        if self._ended:
+            return
+        self._waiting.append(frame)
+        self._size += len(frame)
+        if self._size > self._buffer_bytes:
+            self._waiting.clear()
+            self._size = 0
+            self._behind = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wakeup is not None:
+            if not self._wakeup.done():
+                self._wakeup.set_result(None)
+            self._wakeup = None
+
+
+def _ping(cursor: int) -> bytes:
+    return encode_json({"cursor": cursor}, event="ping")

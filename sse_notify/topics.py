@@ -1,0 +1,170 @@
+"""Who may listen to what: the names of topics, and the registry of those that a project defines.
+
+A topic is a short text that events are addressed to. Four kinds belong to this package, and every signed-in user's stream has
+those that fit: ``user:<pk>``, ``group:<pk>``, ``staff``, ``everyone``. All others are a project's own; a stream asks for them by
+name and gets them if the function that the project registered with :func:`topic` says yes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import async_to_sync
+from django.urls import Resolver404
+from django.urls.resolvers import RoutePattern
+from django.utils.module_loading import autodiscover_modules
+
+from sse_notify.exceptions import UnknownTopic
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser, Group
+
+Authoriser = Callable[..., "bool | Awaitable[bool]"]
+AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
+
+EVERYONE_TOPIC = "everyone"
+STAFF_TOPIC = "staff"
+
+#: The longest name of a topic, in characters: what fits the column of the log and a sensible address.
+MAX_LENGTH = 100
+
+
+def user_topic(pk: Any) -> str:
+    """Return the topic of one user's own notifications."""
+    return f"user:{pk}"
+
+
+def group_topic(pk: Any) -> str:
+    """Return the topic of what is broadcast to a group."""
+    return f"group:{pk}"
+
+
+def topics_of(user: AbstractBaseUser) -> tuple[str, ...]:
+    """Return the topics of this package that ``user`` has now: own, everyone's, the staff's, each group's.
+
+    One query, for the groups, unless they were prefetched.
+    """
+    topics = [user_topic(user.pk), EVERYONE_TOPIC]
+    if getattr(user, "is_staff", False):
+        topics.append(STAFF_TOPIC)
+    # A custom user model need not have groups.
+    groups: Any = getattr(user, "groups", None)
+    if groups is not None:
+        group: Group
+        topics.extend(group_topic(group.pk) for group in groups.all())
+    return tuple(topics)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """One ``@topic``: a pattern and the function that decides."""
+
+    pattern: str
+    """The pattern as it was written, ``"order.<int:pk>"``."""
+    route: RoutePattern
+    """The compiled pattern, with Django's path converters."""
+    authorise: Authoriser
+    """``function(user, **captured)``, sync or async, that returns whether the user may listen."""
+    public: bool
+    """Whether anonymous visitors may ask at all."""
+
+    def match(self, name: str) -> dict[str, Any] | None:
+        """Return what the pattern captures from ``name``, ``None`` if it does not match."""
+        found = self.route.match(name)
+        return found[2] if found else None
+
+
+_registrations: dict[str, Registration] = {}
+
+
+def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
+    """Register who may listen to the topics that ``pattern`` matches. Use it as a decorator, in an app's ``topics.py``.
+
+    ::
+
+        @topic("order.<int:pk>")
+        def can_watch(user, pk):
+            return Order.objects.filter(pk=pk, owner=user).exists()
+
+    Args:
+        pattern: a topic's name, with Django's path converters where it varies.
+        public: whether anonymous visitors may ask; the function still decides, and gets an ``AnonymousUser``.
+
+    Raises:
+        ValueError: the pattern is empty, is registered already, or lies among this package's own topics.
+    """
+    if not pattern or _is_own(pattern):
+        raise ValueError(f"pattern: {pattern!r} is empty or one of sse_notify's own topics")
+
+    def register(authorise: AuthoriserT) -> AuthoriserT:
+        known = _registrations.get(pattern)
+        if known is not None and known.authorise is not authorise:
+            raise ValueError(f"pattern: {pattern!r} is registered already, by {known.authorise!r}")
+        route = RoutePattern(pattern, is_endpoint=True)
+        _registrations[pattern] = Registration(pattern=pattern, route=route, authorise=authorise, public=public)
+        return authorise
+
+    return register
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can be a topic of a project's own.
+
+    Raises:
+        TypeError: it is not text.
+        ValueError: it is empty, too long, or holds a control character.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"topic: text is needed, not {type(name).__name__}")
+    if not name or len(name) > MAX_LENGTH or not name.isprintable():
+        raise ValueError(f"topic: 1 to {MAX_LENGTH} printable characters are needed")
+    return name
+
+
+def find(name: str) -> tuple[Registration, dict[str, Any]]:
+    """Return the registration that matches ``name``, and what its pattern captured.
+
+    Raises:
+        UnknownTopic: there is none. This package's own topics are never found here: nobody asks for them by name.
+    """
+    _discover()
+    if not _is_own(name) and len(name) <= MAX_LENGTH:
+        for registration in _registrations.values():
+            try:
+                captured = registration.match(name)
+            except Resolver404:
+                continue
+            if captured is not None:
+                return registration, captured
+    raise UnknownTopic(f"no @topic pattern matches {name!r}")
+
+
+def is_allowed(user: AbstractBaseUser | AnonymousUser, name: str) -> bool:
+    """Return whether ``user`` may listen to the topic ``name`` now. An unregistered topic is nobody's.
+
+    Call it from sync code, as it may query; an async authoriser is run to its end.
+    """
+    try:
+        registration, captured = find(name)
+    except UnknownTopic:
+        return False
+    if not registration.public and not user.is_authenticated:
+        return False
+    authorise = registration.authorise
+    if inspect.iscoroutinefunction(authorise):
+        return bool(async_to_sync(authorise)(user, **captured))
+    return bool(authorise(user, **captured))
+
+
+def _is_own(name: str) -> bool:
+    return name in (EVERYONE_TOPIC, STAFF_TOPIC) or name.startswith(("user:", "group:"))
+
+
+@cache
+def _discover() -> None:
+    autodiscover_modules("topics")

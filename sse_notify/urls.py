@@ -1,0 +1,21 @@
+"""The addresses of the app: ``path("notifications/", include("sse_notify.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from sse_notify.views import inbox
+from sse_notify.views.stream import stream
+
+app_name = "sse_notify"
+
+urlpatterns = [
+    path("", inbox.list_, name="list"),
+    path("stream/", stream, name="stream"),
+    path("items/", inbox.items, name="items"),
+    path("state/", inbox.state, name="state"),
+    path("read/", inbox.read, name="read"),
+    path("unread/", inbox.unread, name="unread"),
+    path("seen/", inbox.seen, name="seen"),
+    path("archive/", inbox.archive, name="archive"),
+]

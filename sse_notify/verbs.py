@@ -1,0 +1,190 @@
+"""The verbs: ``notify`` and ``broadcast`` write to the log, ``publish`` rings whoever listens now.
+
+They write inside the caller's transaction and ring after its commit; a rollback leaves nothing. Each has an async twin with the
+same arguments that runs the same body through Django's ``sync_to_async``, as its own async ORM does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+
+from sse_notify import fanout, wire
+from sse_notify.audience import EVERYONE, route
+from sse_notify.content import Content, check, check_frame
+from sse_notify.delivery import Recipient, write
+from sse_notify.models import Audience, Notification
+from sse_notify.topics import check_name, user_topic
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+    Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
+
+
+@overload
+def notify(to: AbstractBaseUser, title: str, body: str = "", **content: Unpack[Content]) -> Notification: ...
+@overload
+def notify(to: Users, title: str, body: str = "", **content: Unpack[Content]) -> list[Notification]: ...
+def notify(
+    to: AbstractBaseUser | Users, title: str, body: str = "", **content: Unpack[Content]
+) -> Notification | list[Notification]:
+    """Notify a user, or each of many: a row for each, in a constant number of queries per 1,000 users.
+
+    The rows are written inside the current transaction and sent after its commit; a rollback leaves nothing. The call waits for
+    no client, and a channel layer that is down is logged, not raised.
+
+    Args:
+        to: a user; or an iterable or QuerySet of users; or a ``Group``, for its members now. A user who comes twice is notified once.
+        title: one line of text, at most 255 characters.
+        body: more text.
+        level: "debug", "info" (the default), "success", "warning" or "error": Django's message levels.
+        url: where a click leads: a path or an http(s) address, or an object with ``get_absolute_url()``.
+        category: what users filter by, at most 100 characters.
+        event: the SSE event name, "notification" by default. The stream's own names are refused.
+        data: anything that JSON can hold, for scripts; never rendered.
+        actor, target: model instances: who did it, and to what. Their names are kept as text.
+        icon: the address of an image.
+        actions: buttons, a list of ``{"label": ..., "url": ...}``.
+        key: a repeat for the same recipient updates the same row: unread again, ``count`` one more, sent anew.
+        idempotency_key: a repeat for the same recipient returns the first row and sends nothing.
+        expires_at: from then on it is neither listed, counted nor replayed.
+        silent: listed and counted, but not announced or toasted.
+
+    Returns:
+        The notification of one user, or the list of those of many, in the order of the users.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+    """
+    checked = check(title, body, content)
+    if isinstance(to, get_user_model()):
+        return write(checked, [_recipient(to)])[0]
+    return write(checked, _recipients(to))
+
+
+def broadcast(
+    title: str,
+    body: str = "",
+    *,
+    audience: Audience | Group = EVERYONE,
+    exclude: Iterable[AbstractBaseUser] = (),
+    **content: Unpack[Content],
+) -> Notification:
+    """Notify a whole audience with one row, whatever its size.
+
+    Who belongs to the audience is decided when reading: who is staff, or in the group, *now*. Users see what was broadcast after
+    they joined.
+
+    Args:
+        title, body, and all further: as for :func:`notify`.
+        audience: ``EVERYONE``, ``STAFF`` or a ``Group``.
+        exclude: users who do not get it, live or in replay.
+
+    Returns:
+        The one row.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+    """
+    checked = check(title, body, content)
+    kind, topic, group_id = route(audience)
+    if not isinstance(exclude, Iterable) or isinstance(exclude, str):
+        raise TypeError(f"exclude: an iterable of users is needed, not {type(exclude).__name__}")
+    excluded = [_check_user("exclude", user).pk for user in exclude]
+    recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=tuple(excluded))
+    return write(checked, [recipient])[0]
+
+
+def publish(topic: str, data: Any, *, event: str | None = None) -> None:
+    """Send an event to whoever listens to ``topic`` now: no row, no id, no replay.
+
+    It is sent at once, not after the commit: it is for what the next event makes obsolete anyway.
+
+    Args:
+        topic: a topic that some ``@topic`` pattern matches.
+        data: text as it is, anything else as JSON.
+        event: the SSE event name; the topic's name by default, so that several topics on one connection tell themselves apart.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the message names it.
+    """
+    check_name(topic)
+    name = topic if event is None else event
+    if name in wire.RESERVED_EVENTS:
+        raise ValueError(f"event: {name!r} is a name that the stream itself uses")
+    try:
+        text = data if isinstance(data, str) else wire.dumps(data)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"data: JSON cannot hold it ({error})") from error
+    frame = check_frame(wire.encode(text, event=name), {"data": data})
+    fanout.ring(fanout.Ephemeral(topic, frame))
+
+
+@overload
+async def anotify(to: AbstractBaseUser, title: str, body: str = "", **content: Unpack[Content]) -> Notification: ...
+@overload
+async def anotify(to: Users, title: str, body: str = "", **content: Unpack[Content]) -> list[Notification]: ...
+async def anotify(
+    to: AbstractBaseUser | Users, title: str, body: str = "", **content: Unpack[Content]
+) -> Notification | list[Notification]:
+    """Do what :func:`notify` does, from async code."""
+    return await sync_to_async(notify)(to, title, body, **content)  # type: ignore[arg-type]  # overloads are not combined
+
+
+async def abroadcast(
+    title: str,
+    body: str = "",
+    *,
+    audience: Audience | Group = EVERYONE,
+    exclude: Iterable[AbstractBaseUser] = (),
+    **content: Unpack[Content],
+) -> Notification:
+    """Do what :func:`broadcast` does, from async code."""
+    return await sync_to_async(broadcast)(title, body, audience=audience, exclude=exclude, **content)
+
+
+async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
+    """Do what :func:`publish` does; it never blocks, so the twin is for symmetry."""
+    publish(topic, data, event=event)
+
+
+def _recipients(to: Users) -> list[Recipient]:
+    """Return the recipients in order, each once."""
+    model = get_user_model()
+    if isinstance(to, Group):
+        if to.pk is None:
+            raise ValueError("to: the group is not saved")
+        to = model._default_manager.filter(groups=to)
+    if isinstance(to, QuerySet):
+        if not issubclass(to.model, model):
+            raise TypeError(f"to: users are needed, not {to.model.__name__} objects")
+        pks = to.values_list("pk", flat=True)
+    elif isinstance(to, Iterable) and not isinstance(to, (str, bytes)):
+        pks = [_check_user("to", user).pk for user in to]
+    else:
+        raise TypeError(f"to: a user, an iterable or QuerySet of users, or a Group is needed, not {type(to).__name__}")
+    return [_recipient_by_key(pk) for pk in dict.fromkeys(pks)]
+
+
+def _recipient(user: Any) -> Recipient:
+    return _recipient_by_key(_check_user("to", user).pk)
+
+
+def _recipient_by_key(pk: Any) -> Recipient:
+    topic = user_topic(pk)
+    return Recipient(topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": pk})
+
+
+def _check_user(name: str, user: Any) -> AbstractBaseUser:
+    if not isinstance(user, get_user_model()):
+        kind = "an anonymous user" if getattr(user, "is_anonymous", False) else type(user).__name__
+        raise TypeError(f"{name}: a user is needed, not {kind}")
+    if user.pk is None:
+        raise ValueError(f"{name}: the user is not saved")
+    return user

@@ -1,0 +1,1 @@
+"""The views, named after what they answer."""

@@ -1,0 +1,46 @@
+"""The event stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.http import JsonResponse
+from django.views.decorators.http import require_safe
+
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.handshake import finite, make_stream, open_up
+from sse_notify.responses import StreamResponse, event_stream
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+
+# Outside ATOMIC_REQUESTS: nothing is written, and a transaction would count as a test's (see make_stream).
+@transaction.non_atomic_requests
+@require_safe
+@event_stream
+def stream(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the user's event stream, or refuse with JSON; never with a redirect, which no reader of streams expects.
+
+    Query: ``cursor``, the last event id (the ``Last-Event-ID`` header counts too, the larger wins); ``topic``, repeatable;
+    ``client``, the page's own mark, which comes back in its ``update`` events.
+    """
+    try:
+        opening = open_up(request)
+        if request.method == "HEAD":
+            return StreamResponse(request, [])
+        if not hasattr(request, "scope"):  # WSGI: a finite stream, after which the browser asks again by itself
+            return StreamResponse(request, [finite(opening)])
+        return StreamResponse(request, make_stream(opening))
+    except HandshakeRefused as refusal:
+        return _refuse(refusal)
+
+
+def _refuse(refusal: HandshakeRefused) -> JsonResponse:
+    response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
+    response["Cache-Control"] = "no-store"
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response
