@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any, Self
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.db.models import BooleanField, ExpressionWrapper, F, FilteredRelation, IntegerField, OuterRef, Q, Subquery, Value
+from django.db.models import (
+    BooleanField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    FilteredRelation,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import AND, WhereNode
@@ -27,9 +38,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
 
-    from sse_notify.models import Notification
+    from sse_notify.models import Notification  # noqa: F401  (named in the class's bases)
 
-    # Any model instance of the project's AUTH_USER_MODEL, or nobody.
+    # An instance of the project's AUTH_USER_MODEL, or nobody.
     User = AbstractBaseUser | AnonymousUser
 
 
@@ -45,7 +56,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self._with_states(user).filter(_Hide(F("is_archived"), Value(False)))
+        return self.with_states(user).filter(_Hide(F("is_archived"), Value(value=False)))
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -61,9 +72,20 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         rows.query.where = _without_hiding(rows.query.where)
         return rows
 
-    def states_of(self, user: User) -> Self:
-        """Return what :meth:`visible_to` does and the archived rows as well."""
-        return self._with_states(user)
+    def with_states(self, user: User) -> Self:
+        """Return what :meth:`visible_to` does, and the archived rows as well."""
+        if not _has_inbox(user):
+            nothing = Value(value=False, output_field=BooleanField())
+            return self.annotate(is_unread=nothing, is_unseen=nothing, is_archived=nothing).none()
+        mark = _watermarks(user)
+        states = {
+            "is_unread": Q(receipt__read_at=None) & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
+            "is_unseen": Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
+            "is_archived": Q(receipt__archived_at__isnull=False) | Q(seq__isnull=False, seq__lte=mark["archived_up_to"]),
+        }
+        return self._addressed_to(user).annotate(
+            **{name: ExpressionWrapper(state, output_field=BooleanField()) for name, state in states.items()}
+        )
 
     def counts(self, user: User, up_to: int | None = None) -> tuple[int, int]:
         """Return how many notifications are unread and how many unseen: exact, in two queries at most.
@@ -74,58 +96,36 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """
         if not _has_inbox(user):
             return 0, 0
-        rows = self._addressed_to(user)
+        rows: Any = self._addressed_to(user)  # Any: the stubs do not know what was joined
         if up_to is not None:
             rows = rows.filter(seq__lte=up_to)
-        watermarks = _watermarks(user)
-        open_ = rows.filter(Q(receipt__archived_at=None), Q(seq=None) | Q(seq__gt=watermarks["archived_up_to"]))
+        mark = _watermarks(user)
+        here = Q(receipt__archived_at=None) & _above(mark["archived_up_to"])
         # Three ranges of an index instead of one pass over everything that the user ever got: what lies above the watermarks is
         # short, and what was marked unread below is found by its receipts.
-        parts = {
-            "unread": open_.filter(Q(seq=None) | Q(seq__gt=watermarks["read_up_to"]), receipt__read_at=None),
-            "unread_again": open_.filter(pk__in=_overrides(user), seq__lte=watermarks["read_up_to"]),
-            "unseen": open_.filter(Q(seq=None) | Q(seq__gt=watermarks["seen_up_to"]), receipt__seen_at=None),
-        }
-        row = (
-            get_user_model()
-            ._base_manager.using(self.db)
-            .filter(pk=user.pk)
-            .values_list(*(_Count(part.order_by().values("pk")) for part in parts.values()))
-            .first()
+        parts = (
+            rows.filter(here, _above(mark["read_up_to"]), receipt__read_at=None),
+            rows.filter(here, pk__in=_overrides(user), seq__lte=mark["read_up_to"]),
+            rows.filter(here, _above(mark["seen_up_to"]), receipt__seen_at=None),
         )
-        if row is None:  # the user was deleted meanwhile
-            return 0, 0
-        unread, unread_again, unseen = row
-        return unread + unread_again, unseen
+        columns = [_Count(part.order_by().values("pk")) for part in parts]
+        users: Any = get_user_model()._base_manager.using(self.db)
+        for unread, unread_again, unseen in users.filter(pk=user.pk).values_list(*columns):  # one row, to carry the three
+            return unread + unread_again, unseen
+        return 0, 0  # the user was deleted meanwhile
 
-    def _with_states(self, user: User) -> Self:
-        if not _has_inbox(user):
-            nothing = Value(False, output_field=BooleanField())
-            return self.annotate(is_unread=nothing, is_unseen=nothing, is_archived=nothing).none()
-        mark = _watermarks(user)
-        above_read = Q(seq=None) | Q(seq__gt=mark["read_up_to"])
-        above_seen = Q(seq=None) | Q(seq__gt=mark["seen_up_to"])
-        states = {
-            "is_unread": Q(receipt__read_at=None) & (above_read | Q(receipt__unread_at__isnull=False)),
-            "is_unseen": Q(receipt__seen_at=None) & above_seen,
-            "is_archived": Q(receipt__archived_at__isnull=False) | Q(seq__isnull=False, seq__lte=mark["archived_up_to"]),
-        }
-        return self._addressed_to(user).annotate(
-            **{name: ExpressionWrapper(state, output_field=BooleanField()) for name, state in states.items()}
-        )
-
-    def _addressed_to(self, user: User) -> Self:
+    def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
-        rows = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), topic__in=topics_of(user))  # type: ignore[arg-type]
-        exclusions = apps.get_model("sse_notify", "Exclusion")._default_manager.filter(user_id=user.pk, notification_id=OuterRef("pk"))
-        rows = rows.filter(~models.Exists(exclusions))
+        rows = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), topic__in=topics_of(user))
+        excluded = _objects("Exclusion").filter(user_id=user.pk, notification_id=OuterRef("pk"))
+        rows = rows.filter(~Exists(excluded))
         joined = getattr(user, "date_joined", None)
         if joined is not None:
             rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
         return rows.alias(receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk)))
 
 
-class _Hide(Exact):  # type: ignore[type-arg]
+class _Hide(Exact):
     """The condition by which :meth:`NotificationQuerySet.visible_to` hides what is archived, found again by its class."""
 
 
@@ -140,14 +140,22 @@ def _has_inbox(user: User) -> bool:
     return user.pk is not None and user.is_authenticated
 
 
-def _watermarks(user: User) -> dict[str, Any]:
-    inbox = apps.get_model("sse_notify", "Inbox")._default_manager.filter(pk=user.pk)
+def _objects(name: str) -> Any:
+    # By name, as the models import this module.
+    return apps.get_model("sse_notify", name)._default_manager
+
+
+def _watermarks(user: Any) -> dict[str, Any]:
+    inbox = _objects("Inbox").filter(pk=user.pk)
     return {name: Coalesce(Subquery(inbox.values(name)), 0) for name in ("read_up_to", "seen_up_to", "archived_up_to")}
 
 
-def _overrides(user: User) -> models.QuerySet[Any, Any]:
-    receipts = apps.get_model("sse_notify", "Receipt")._default_manager.filter(user_id=user.pk, unread_at__isnull=False)
-    return receipts.values("notification_id")
+def _above(watermark: Any) -> Q:
+    return Q(seq=None) | Q(seq__gt=watermark)
+
+
+def _overrides(user: Any) -> Any:
+    return _objects("Receipt").filter(user_id=user.pk, unread_at__isnull=False).values("notification_id")
 
 
 def _without_hiding(where: WhereNode) -> WhereNode:
