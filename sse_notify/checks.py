@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.apps import AppConfig
 from django.conf import settings  # noqa: TID251  (these are Django's and Channels' settings)
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import router
 
 from sse_notify import conf
+
+if TYPE_CHECKING:
+    from django.apps import AppConfig
 
 _IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 _CORE = "channels_redis.core.RedisChannelLayer"
@@ -35,7 +38,7 @@ def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         return [Error(f"SSE_NOTIFY['LAYER'] names {alias!r}, which CHANNEL_LAYERS has not.", hint=hint, id="sse_notify.E002")]
     if layers[alias].get("BACKEND") == _CORE:
         return [
-            Warning(
+            checks.Warning(
                 "The channel layer holds 100 messages for each process and drops more; what it drops arrives one poll later.",
                 hint="Use channels_redis.pubsub.RedisPubSubChannelLayer, or silence this check.",
                 id="sse_notify.W003",
@@ -52,7 +55,7 @@ def check_processes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     if alias in layers and layers[alias].get("BACKEND") != _IN_MEMORY:
         return []
     return [
-        Warning(
+        checks.Warning(
             "No channel layer connects processes: with more than one, events arrive at the next poll instead of at once.",
             hint="pip install 'sse-notify[redis]' and set CHANNEL_LAYERS; with one process, silence this check.",
             id="sse_notify.W004",
@@ -66,7 +69,7 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     if getattr(settings, "ASGI_APPLICATION", None):
         return []
     hint = "Set ASGI_APPLICATION = 'yourproject.asgi.application' and wrap it in sse_notify.asgi.EventStreams."
-    return [Warning("ASGI_APPLICATION is not set: WSGI can only poll.", hint=hint, id="sse_notify.W005")]
+    return [checks.Warning("ASGI_APPLICATION is not set: WSGI can only poll.", hint=hint, id="sse_notify.W005")]
 
 
 @register("sse_notify")

@@ -105,7 +105,9 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
     limit = get_settings().EVENT_MAX_BYTES
     if len(frame) > limit:
         largest = max(fields, key=lambda name: len(wire.dumps(fields[name])))
-        raise ValueError(f"{largest}: the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}; this is its largest field")
+        raise ValueError(
+            f"{largest}: the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}; this is its largest field"
+        )
     return frame
 
 
@@ -177,8 +179,10 @@ def _json(name: str, value: Any) -> Any:
         text = json.dumps(value, allow_nan=False)
         wire.dumps(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise type(error)(f"{name}: JSON cannot hold it ({error})") if not isinstance(error, UnicodeError) else ValueError(
-            f"{name}: holds a lone surrogate, which UTF-8 cannot carry"
+        raise (
+            type(error)(f"{name}: JSON cannot hold it ({error})")
+            if not isinstance(error, UnicodeError)
+            else ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry")
         ) from error
     if "\\u0000" in text:
         raise ValueError(f"{name}: NUL is not allowed")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from sse_notify import fanout
-from sse_notify.content import Checked
 from sse_notify.log import database
 from sse_notify.models import Exclusion, Notification, Receipt
+
+if TYPE_CHECKING:
+    from sse_notify.content import Checked
 
 #: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of a row counted.
 CHUNK = 1000

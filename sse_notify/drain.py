@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sse_notify import hub
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _installed: dict[int, Any] = {}

@@ -148,7 +148,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
                 pause = 0.5
                 if message.get("origin") != _origin():
                     callback(_from_layer(message))
-        except Exception as error:  # noqa: BLE001  (whatever a layer raises: it heals, or the poll carries on without it)
+        except Exception as error:  # whatever a layer raises: it heals, or the poll carries on without it
             incident.failed(error)
             ready.set()
             await asyncio.sleep(pause)
@@ -165,7 +165,7 @@ async def _rejoin(layer: Any, channel: str) -> None:
         try:
             await layer.group_add(get_settings().GROUP, channel)
             incident.worked()
-        except Exception as error:  # noqa: BLE001  (the next round tries again)
+        except Exception as error:  # the next round tries again
             incident.failed(error)
 
 
@@ -231,7 +231,7 @@ class _Sender:
                 if layer is not None:
                     await layer.group_send(get_settings().GROUP, message)
             incident.worked()
-        except Exception as error:  # noqa: BLE001  (a layer that is down must not reach the publisher; the log has the event)
+        except Exception as error:  # a layer that is down must not reach the publisher; the log has the event
             incident.failed(error)
 
 

@@ -198,7 +198,7 @@ class Hub:
             for stream in by_topic[entry.topic]:
                 if not excluded or str(stream.reader.user_id) not in excluded:
                     stream.push(seq, frame)
-        self.cursor = last
+        self.cursor = max(self.cursor, last)
 
     def _repair_soon(self) -> None:
         self._repairing = True
@@ -226,7 +226,7 @@ class Hub:
                 if not held:
                     return
                 self._repairing = True
-        except Exception as error:  # noqa: BLE001  (the poll comes back to it)
+        except Exception as error:  # the poll comes back to it
             self._database.failed(error)
         finally:
             self._repairing = False
@@ -239,19 +239,25 @@ class Hub:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(poll_interval() * random.uniform(0.9, 1.1))
-            before = self.cursor
-            try:
-                position = await self._run(_sweep)
-            except Exception as error:  # noqa: BLE001  (a database that is away comes back; the streams stay open)
-                self._database.failed(error)
-                continue
-            self._database.worked()
-            if position.head < before:
-                self._go_back(position.head)
-            elif position.head > self.cursor:
-                await asyncio.sleep(GRACE)
-                if position.head > self.cursor and not self._repairing:
-                    self._repair_soon()
+            await self.look()
+
+    async def look(self) -> None:
+        """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
+        if self._repairing or self._starting is None or not self._starting.done():
+            return
+        before = self.cursor
+        try:
+            position = await self._run(sweep)
+        except Exception as error:  # a database that is away comes back; the streams stay open
+            self._database.failed(error)
+            return
+        self._database.worked()
+        if position.head < before:
+            self._go_back(position.head)
+        elif position.head > self.cursor:
+            await asyncio.sleep(GRACE)
+            if position.head > self.cursor and not self._repairing:
+                self._repair_soon()
 
     def _go_back(self, head: int) -> None:
         """The log is shorter than it was: a restored backup. No cursor means what it meant."""
@@ -286,8 +292,7 @@ class Hub:
             stream.abort("slow")
             return
         if now >= stream.deadline:
-            low, high = get_settings().RETRY_MS
-            stream.end("lifetime", random.randint(0, low))
+            stream.end("lifetime", random.randint(0, get_settings().RETRY_MS[0]))
             stream.deadline = now + heartbeat  # it has that long to take its leave
         elif now - stream.written_at >= heartbeat - TICK / 2 and stream.sending_since is None:
             stream.ping(self._ping_frame(), self.cursor)
@@ -308,7 +313,7 @@ def poll_interval() -> float:
     return _POLL_REMOTE if fanout.remote_layer() is not None else _POLL_LOCAL
 
 
-def _sweep() -> Position:
+def sweep() -> Position:
     """Number what a publisher that died left pending, and return how far the log is."""
     fanout.announce()
     return log.position()

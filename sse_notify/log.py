@@ -36,7 +36,7 @@ from sse_notify.wire import encode_json
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.db.models import Model, QuerySet
+    from django.db.models import QuerySet
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
 SEQUENCE_BATCH = 1000

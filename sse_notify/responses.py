@@ -80,7 +80,7 @@ class StreamResponse(StreamingHttpResponse):
     """
 
     def __init__(self, request: HttpRequest, body: Stream | Iterable[bytes]) -> None:
-        content = body if isinstance(body, Iterable) else _Body(body, _hand_over(request, body))
+        content = body if isinstance(body, Iterable) else _Body(body, handed_over=_hand_over(request, body))
         super().__init__(content, content_type=CONTENT_TYPE, headers=HEADERS)
 
 
@@ -97,7 +97,7 @@ class _Body:
 
     _warned = False
 
-    def __init__(self, stream: Stream, handed_over: bool) -> None:
+    def __init__(self, stream: Stream, *, handed_over: bool) -> None:
         self._stream = stream
         self._handed_over = handed_over
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -22,7 +22,7 @@ from sse_notify.exceptions import UnknownTopic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser, Group
+    from django.contrib.auth.models import AnonymousUser
 
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
@@ -55,7 +55,6 @@ def topics_of(user: AbstractBaseUser) -> tuple[str, ...]:
     # A custom user model need not have groups.
     groups: Any = getattr(user, "groups", None)
     if groups is not None:
-        group: Group
         topics.extend(group_topic(group.pk) for group in groups.all())
     return tuple(topics)
 

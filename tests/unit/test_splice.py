@@ -1,0 +1,192 @@
+"""Replay and live, spliced: what a client gets is what was sent, whatever happens in which order.
+
+A real `Hub` and real `Stream`s over a log in memory. A seeded scheduler chooses at every step what happens next: a commit, a
+doorbell that is delivered late, twice, in the wrong order or never, a query that returns, a client that reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sse_notify import hub as hub_module
+from sse_notify import log
+from sse_notify.fanout import Ephemeral
+from sse_notify.hub import Hub
+from sse_notify.log import Batch, Entry, Position, Reader
+from sse_notify.stream import Stream
+from sse_notify.wire import encode
+
+SCHEDULES = 10_000
+MINE, OTHERS = "user:1", "user:2"
+
+
+@dataclass
+class MemoryLog:
+    """The log's rows and head, and ``run`` as a database whose answers come when the scheduler says so."""
+
+    rows: dict[str, Entry] = field(default_factory=dict)
+    head: int = 0
+    queries: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
+
+    def commit(self, rng: random.Random) -> Batch:
+        """Number one to four rows; some are repeats under a key and leave their old number."""
+        first = self.head + 1
+        entries = []
+        for _ in range(rng.randint(1, 4)):
+            self.head += 1
+            topic = MINE if rng.random() < 0.7 else OTHERS
+            key = f"{topic}-key" if rng.random() < 0.15 else f"row-{self.head}"
+            entry = Entry(self.head, topic, encode("x" * rng.randint(0, 40), id=self.head))
+            self.rows[key] = entry
+            entries.append(entry)
+        return Batch(first, self.head, tuple(entries))
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        answer = asyncio.get_running_loop().create_future()
+        call = {log.position: self.position, log.read: self.read, hub_module.sweep: self.position}[function]
+        self.queries.append((answer, lambda: call(*args, **kwargs)))
+        return await answer
+
+    def answer_one(self, rng: random.Random) -> None:
+        answer, call = self.queries.pop(rng.randrange(len(self.queries)))
+        if not answer.done():
+            answer.set_result(call())
+
+    def position(self) -> Position:
+        return Position(self.head, 0)
+
+    def read(self, after: int, up_to: int, *, limit: int, reader: Reader | None = None) -> tuple[list[Entry], int]:
+        topics = (MINE, OTHERS) if reader is None else reader.topics
+        found = sorted((e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics), key=lambda e: e.seq)
+        return found[:limit], found[limit - 1].seq if len(found) >= limit else up_to
+
+
+class Client:
+    """Reads a stream one chunk at a time, when it is told to, and remembers the ids."""
+
+    def __init__(self, feed: Hub, source: MemoryLog, cursor: int, rng: random.Random) -> None:
+        self.start = cursor
+        self.ids: list[int] = []
+        self.stream = Stream(
+            reader=Reader(topics=(MINE,), user_id=1),
+            cursor=cursor,
+            prelude=b"\n",
+            feed=lambda: feed,
+            source=log.read,
+            run=source.run,
+            clock=asyncio.get_running_loop().time,
+            page=rng.randint(1, 6),
+            buffer_bytes=rng.choice((60, 200, 10_000)),
+            lifetime=1e9,
+        )
+        self.reading: asyncio.Task[bytes | None] | None = None
+
+    def step(self) -> None:
+        if self.reading is not None and self.reading.done():
+            chunk = self.reading.result()
+            assert chunk is not None
+            for block in chunk.split(b"\n\n"):
+                self.ids.extend(int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: "))
+            self.reading = None
+        if self.reading is None:
+            self.reading = asyncio.get_running_loop().create_task(self.stream.read())
+
+
+async def play(seed: int) -> tuple[Client, MemoryLog, Hub]:
+    rng = random.Random(seed)
+    memory = MemoryLog()
+    for _ in range(rng.randint(0, 4)):
+        memory.commit(rng)
+    hub = Hub(run=memory.run)
+    client = Client(hub, memory, rng.randint(0, memory.head), rng)
+    bells: list[Batch] = []
+    for _ in range(rng.randint(10, 60)):
+        choice = rng.random()
+        if choice < 0.25:
+            bells.append(memory.commit(rng))
+        elif choice < 0.5 and bells:
+            bell = bells.pop(rng.randrange(len(bells)) if rng.random() < 0.3 else 0)
+            fate = rng.random()
+            if fate > 0.1:
+                hub._on_message(bell)
+            if fate > 0.9:
+                hub._on_message(bell)
+        elif choice < 0.75 and memory.queries:
+            memory.answer_one(rng)
+        else:
+            client.step()
+        if rng.random() < 0.6:
+            await asyncio.sleep(0)
+    # The storm is over: one poll, and every query is answered. Nothing else is needed to have everything.
+    look = asyncio.get_running_loop().create_task(hub.look()) if hub.streams else None
+    for _ in range(2000):
+        client.step()
+        while memory.queries:
+            memory.answer_one(rng)
+        await asyncio.sleep(0)
+        if client.stream.cursor >= memory.head and (look is None or look.done()) and not hub._repairing:
+            break
+        if look is None or (look.done() and hub.cursor < memory.head):
+            look = asyncio.get_running_loop().create_task(hub.look())
+    client.step()
+    await asyncio.sleep(0)
+    client.step()
+    if client.reading is not None:
+        client.reading.cancel()
+    client.stream.close()
+    return client, memory, hub
+
+
+@pytest.mark.timeout(240)
+def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row's newest number arrives, ids only grow, and nothing of another topic or from before the cursor comes."""
+    monkeypatch.setattr(hub_module, "GRACE", 0)
+
+    async def all_of_them() -> int:
+        overflows = 0
+        for seed in range(SCHEDULES):
+            client, memory, _ = await play(seed)
+            expected = {e.seq for e in memory.rows.values() if e.topic == MINE and e.seq > client.start}
+            got = client.ids
+            assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
+            assert not got or got[0] > client.start, f"seed {seed}: the client had {got[0]} already"
+            assert expected <= set(got), f"seed {seed}: lost {sorted(expected - set(got))}"
+            overflows += client.stream._buffer_bytes == 60
+        return overflows
+
+    assert asyncio.run(all_of_them()) > SCHEDULES / 10
+
+
+def test_an_ephemeral_event_reaches_the_listeners_of_its_topic_only() -> None:
+    async def scenario() -> tuple[bytes | None, bytes | None]:
+        memory = MemoryLog()
+        hub = Hub(run=memory.run)
+        clients = [Client(hub, memory, 0, random.Random(1)) for _ in range(2)]
+        clients[0].stream.topics = (*clients[0].stream.topics, "wall")
+        for client in clients:
+            assert await client.stream.read() == b"\n"
+        reads = [asyncio.create_task(client.stream.read()) for client in clients]
+        while not memory.queries:
+            await asyncio.sleep(0)
+        memory.answer_one(random.Random(1))
+        while any(client.stream not in hub._by_topic.get(MINE, ()) for client in clients):
+            await asyncio.sleep(0)
+        hub._on_message(Ephemeral("wall", b"data: hello\n\n"))
+        first = await reads[0]
+        for client in clients:
+            client.stream.end("drain", 0)
+        second = await reads[1]
+        for client in clients:
+            client.stream.close()
+        return first, second
+
+    first, second = asyncio.run(scenario())
+    assert first == b"data: hello\n\n"
+    assert second is not None
+    assert second.startswith(b"event: bye")
