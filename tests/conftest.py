@@ -1,0 +1,139 @@
+"""Fixtures that hand out real services; ``pytest --fixtures`` shows how to use each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
+from tests.support.servers import Kind, Server
+from tests.support.site import SEED, Site
+
+MakeSite = Callable[..., Site]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests marked ``postgres`` to the run whose own database is a PostgreSQL (``make test`` does both runs)."""
+    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        return
+    chosen = [item for item in items if item.get_closest_marker("postgres") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis, one for all tests: ``redis_server.url``, ``.stop()``, ``.start()``, ``.restart()``.
+
+    Use ``redis_url`` unless the test stops the server: that one is running and empty in every test.
+    """
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of a real Redis that runs and is empty."""
+    redis_server.start()
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, one for all tests: ``.create_database()``, ``.url(name)``, ``.stop("immediate")``, ``.start()``, ``.restart()``."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sqlite")
+    path = folder / "template.sqlite3"
+    Site(folder, database_url=f"sqlite:///{path}").script(SEED)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    name = postgres_server.create_database("site_template")
+    Site(tmp_path_factory.mktemp("postgres"), database_url=postgres_server.url(name)).script(SEED)
+    return name
+
+
+@pytest.fixture
+def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSite]:
+    """Make sites for one test, each with a fresh database: ``make_site("postgresql", redis=True)``, ``make_site()`` for SQLite.
+
+    Then ``site.serve("daphne")``, ``site.listen(server, "alice")``, ``site.send(server, "notify", to="alice", title="Hi")``,
+    ``site.script("...")``: see :class:`tests.support.site.Site`. ``env`` sets what ``tests/project/settings.py`` lists. Servers and
+    scripts are ended with the test.
+    """
+    sites: list[Site] = []
+    databases: list[str] = []
+
+    def make(
+        database: Literal["sqlite", "postgresql"] = "sqlite", *, redis: bool = False, env: dict[str, str] | None = None
+    ) -> Site:
+        if database == "postgresql":
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            template: str = request.getfixturevalue("_postgres_template")
+            postgres.start()
+            databases.append(postgres.create_database(template=template))
+            url = postgres.url(databases[-1])
+        else:
+            path = tmp_path / f"site-{len(sites)}.sqlite3"
+            shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+            url = f"sqlite:///{path}"
+        redis_url = request.getfixturevalue("redis_url") if redis else None
+        folder = Path(tempfile.mkdtemp(prefix="site-", dir=tmp_path))
+        sites.append(Site(folder, database_url=url, redis_url=redis_url, env=env))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()
+        # pytest shows it with a test that failed.
+        print(site.output())
+    for name in databases:
+        postgres = request.getfixturevalue("postgres_server")
+        postgres.start()
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> Site:
+    """A site on SQLite with the in-memory layer; :class:`tests.support.site.Site` shows what it can do."""
+    return make_site()
+
+
+@pytest.fixture
+def asgi_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start any ASGI (or WSGI) application as a process: ``asgi_server("package.module:app", kind="daphne", env={...}, port=...)``.
+
+    Most tests want ``site.serve()``, which knows the project and its database.
+    """
+    servers: list[Server] = []
+
+    def start(
+        app: str | None = None, *, kind: Kind = "uvicorn", env: dict[str, str] | None = None, port: int | None = None
+    ) -> Server:
+        server = Server(log=tmp_path / f"server-{len(servers)}.log", kind=kind, app=app, port=port, env=env)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.stop(timeout=5)
+        print(server.output())

@@ -1,0 +1,19 @@
+"""The test project's own topics, found by autodiscovery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sse_notify import topic
+
+
+@topic("wall", public=True)
+def can_watch_wall(user: Any) -> bool:
+    """Let everybody in, anonymous visitors too."""
+    return True
+
+
+@topic("room.<int:number>")
+def can_watch_room(user: Any, number: int) -> bool:
+    """Let signed-in users into the even rooms."""
+    return number % 2 == 0

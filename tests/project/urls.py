@@ -1,0 +1,15 @@
+"""Addresses of the test project."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from tests.project import views
+
+urlpatterns = [
+    path("", views.page),
+    path("login/", views.sign_in),
+    path("send/<slug:verb>/", views.send),
+    path("stats/", views.stats),
+    path("notifications/", include("sse_notify.urls")),
+]

@@ -1,0 +1,54 @@
+"""What tests ask of a running server: sign somebody in, make it notify, tell what it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth import get_user_model, login
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+import sse_notify
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Show a page with the bell."""
+    return render(request, "tests/page.html")
+
+
+@csrf_exempt
+@require_POST
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Sign in as ``username``, no questions asked."""
+    login(request, get_object_or_404(get_user_model(), username=request.POST["username"]))
+    return HttpResponse(status=204)
+
+
+@csrf_exempt
+@require_POST
+def send(request: HttpRequest, verb: str) -> JsonResponse:
+    """Call a verb in this process with the arguments of the JSON body; ``to`` is a user's name."""
+    arguments = json.loads(request.body)
+    if "to" in arguments:
+        arguments["to"] = get_user_model().objects.get(username=arguments["to"])
+    verbs: dict[str, Callable[..., Any]] = {
+        "notify": sse_notify.notify,
+        "broadcast": sse_notify.broadcast,
+        "publish": sse_notify.publish,
+    }
+    row = verbs[verb](**arguments)
+    return JsonResponse({"id": row.pk if row is not None else None})
+
+
+def stats(request: HttpRequest) -> JsonResponse:
+    """Tell how many threads and open files this process has."""
+    return JsonResponse(
+        {"pid": os.getpid(), "threads": threading.active_count(), "files": len(list(Path("/proc/self/fd").iterdir()))}
+    )

@@ -1,0 +1,162 @@
+"""Child processes: started with their output in a file, awaited, and ended for certain by their process id."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+from tests.support import GUARD, ROOT
+
+#: Seconds between two looks at a port that a process has not opened yet; the wait ends at once when the process does.
+_PAUSE = 0.02
+
+
+class ProcessFailed(Exception):
+    """Raised when a process ended, or did not come up, against expectation. The message holds its output."""
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A child process.
+
+    It may be started again after it has ended; its output is appended to the same file.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        user: tuple[int, int] | None = None,
+    ) -> None:
+        """Prepare the process; :meth:`start` starts it.
+
+        Args:
+            args: the program and its arguments.
+            log: the file that gets what it prints.
+            env: added to this process's environment.
+            cwd: the folder to run in.
+            user: the user and group ids to run as, if not this process's own.
+        """
+        self.args = [str(arg) for arg in args]
+        self.log = log
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._cwd = cwd
+        self._user = user
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running, or the last, process."""
+        if self._popen is None:
+            raise ProcessFailed("not started")
+        return self._popen.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self, *, ready: Callable[[], bool] | None = None, timeout: float = GUARD) -> None:
+        """Start the process, and wait until ``ready()`` is true.
+
+        Raises:
+            ProcessFailed: it ended instead, or is not ready after ``timeout`` seconds (then it is ended).
+        """
+        if self.is_running:
+            return
+        uid, gid = self._user or (None, None)
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.args,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=self._cwd,
+                user=uid,
+                group=gid,
+                extra_groups=None if uid is None else [],
+                start_new_session=True,  # a Ctrl-C in the terminal is for pytest, which then ends this process in order
+            )
+        if ready is not None:
+            self._await(ready, timeout)
+
+    def wait(self, timeout: float = GUARD) -> int:
+        """Return the exit status of the process, once it has ended (minus the signal's number if a signal ended it).
+
+        Raises:
+            ProcessFailed: it still runs after ``timeout`` seconds.
+        """
+        if self._popen is None:
+            raise ProcessFailed("not started")
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"{self} still runs after {timeout} s:\n{self.output()}") from None
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal, if the process still runs."""
+        if self._popen is not None:
+            self._popen.send_signal(number)
+
+    def stop(self, number: Signals = SIGTERM, *, timeout: float = GUARD) -> int | None:
+        """End the process with ``number``, and with SIGKILL if that does not end it within ``timeout`` seconds.
+
+        Returns:
+            Its exit status, ``None`` if it was never started.
+        """
+        if self._popen is None:
+            return None
+        self.signal(number)
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            return self._popen.wait()
+
+    def kill(self) -> None:
+        """End the process with SIGKILL: it gets no chance to tidy up."""
+        self.stop(SIGKILL)
+
+    def output(self) -> str:
+        """Return what the process has printed, in all its runs."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def _await(self, ready: Callable[[], bool], timeout: float) -> None:
+        assert self._popen is not None
+        deadline = time.monotonic() + timeout
+        while not ready():
+            try:
+                status = self._popen.wait(_PAUSE)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+                self.kill()
+                raise ProcessFailed(f"{self} is not ready after {timeout} s:\n{self.output()}") from None
+            raise ProcessFailed(f"{self} ended with status {status}:\n{self.output()}")
+
+    def __str__(self) -> str:
+        return " ".join(self.args[:4])
+
+
+def listens(port: int) -> bool:
+    """Return whether a connection to ``port`` of the loopback interface is accepted now."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
