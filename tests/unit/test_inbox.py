@@ -1,0 +1,582 @@
+"""What is unread, unseen and archived, by watermarks and by receipts. (Issues 2 and 4.)"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+import sse_notify
+from sse_notify import STAFF, broadcast, fanout, inbox, log, notify
+from sse_notify.models import Inbox, Notification, Receipt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def bob() -> User:
+    return User.objects.create_user("bob")
+
+
+def number() -> int:
+    """Number what is pending, as happens after a commit; return the head."""
+    fanout.announce()
+    return log.head()
+
+
+def ids(rows: Iterable[Notification]) -> list[int]:
+    return [row.pk for row in rows]
+
+
+def unread(user: User) -> set[str]:
+    return {row.title for row in Notification.objects.visible_to(user).unread()}
+
+
+def unseen(user: User) -> set[str]:
+    return {row.title for row in Notification.objects.visible_to(user).unseen()}
+
+
+def changes(user: User) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = Inbox.objects.get(pk=user.pk).changes
+    return found
+
+
+# --- who sees what -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_sees_own_notifications_and_nobody_elses(alice: User, bob: User) -> None:
+    mine, _ = notify([alice, bob], "Hello")
+    assert ids(Notification.objects.visible_to(alice)) == [mine.pk]
+    assert inbox.counts(alice) == (1, 1)
+
+
+def test_broadcasts_reach_those_who_belong_to_the_audience_when_reading(alice: User, bob: User) -> None:
+    group = Group.objects.create(name="editors")
+    broadcast("to staff", audience=STAFF)
+    broadcast("to editors", audience=group)
+    broadcast("to all")
+    broadcast("to all but alice", exclude=[alice])
+    assert unread(alice) == {"to all"}
+    alice.groups.add(group)
+    alice.is_staff = True
+    assert unread(alice) == {"to all", "to editors", "to staff"}
+    assert inbox.unread_count(alice) == 3
+    alice.groups.remove(group)
+    assert unread(alice) == {"to all", "to staff"}
+    assert unread(bob) == {"to all", "to all but alice"}
+
+
+def test_a_broadcast_sent_before_the_user_joined_is_not_theirs() -> None:
+    broadcast("old news")
+    newcomer = User.objects.create_user("newcomer", date_joined=timezone.now() + timedelta(seconds=1))
+    assert inbox.counts(newcomer) == (0, 0)
+    # What was addressed to the user by name is, whatever the clocks of two machines say.
+    notify(newcomer, "welcome")
+    assert unread(newcomer) == {"welcome"}
+
+
+def test_what_has_expired_is_neither_listed_nor_counted_nor_marked(alice: User) -> None:
+    gone = notify(alice, "gone", expires_at=timezone.now() - timedelta(seconds=1))
+    notify(alice, "soon", expires_at=timezone.now() + timedelta(hours=1))
+    assert unread(alice) == {"soon"}
+    assert inbox.counts(alice) == (1, 1)
+    inbox.mark_read(alice, ids=[gone.pk])
+    assert not Receipt.objects.exists()
+
+
+def test_an_anonymous_visitor_has_an_empty_inbox() -> None:
+    broadcast("to all")
+    nobody = AnonymousUser()
+    for rows in (Notification.objects.visible_to(nobody), Notification.objects.visible_to(nobody).unread().archived()):
+        assert list(rows) == []
+    assert inbox.counts(nobody) == (0, 0)
+
+
+def test_pending_rows_are_visible_and_unread_as_in_a_test_case_nothing_commits(alice: User) -> None:
+    row = notify(alice, "Hello")
+    assert row.seq is None
+    assert unread(alice) == unseen(alice) == {"Hello"}
+    inbox.mark_read(alice, ids=[row.pk])
+    assert inbox.counts(alice) == (0, 0)
+
+
+# --- marks by id -------------------------------------------------------------------------------------------------------------
+
+
+def test_reading_by_id_is_seen_too_and_touches_no_other_row(alice: User) -> None:
+    first, second = notify(alice, "first"), notify(alice, "second")
+    inbox.mark_read(alice, ids=[first.pk])
+    assert unread(alice) == unseen(alice) == {"second"}
+    receipt = Receipt.objects.get()
+    assert receipt.notification_id == first.pk != second.pk
+    assert receipt.read_at == receipt.seen_at
+    assert receipt.unread_at is receipt.archived_at is None
+
+
+def test_seen_is_not_read_and_reading_keeps_when_it_was_seen(alice: User) -> None:
+    row = notify(alice, "Hello")
+    inbox.mark_seen(alice, ids=[row.pk])
+    assert inbox.counts(alice) == (1, 0)
+    seen_at = Receipt.objects.get().seen_at
+    inbox.mark_read(alice, ids=[row.pk])
+    receipt = Receipt.objects.get()
+    assert receipt.seen_at == seen_at
+    assert receipt.read_at > seen_at
+
+
+def test_unread_again_stays_seen(alice: User) -> None:
+    row = notify(alice, "Hello")
+    inbox.mark_read(alice, ids=[row.pk])
+    inbox.mark_unread(alice, ids=[row.pk])
+    assert inbox.counts(alice) == (1, 0)
+
+
+def test_a_row_marked_while_pending_keeps_its_mark_when_it_is_numbered(alice: User) -> None:
+    row = notify(alice, "Hello")
+    inbox.mark_read(alice, ids=[row.pk])
+    number()
+    assert inbox.counts(alice) == (0, 0)
+
+
+def test_ids_of_others_and_ids_of_nothing_are_ignored(alice: User, bob: User) -> None:
+    other = notify(bob, "for bob")
+    hidden = broadcast("not for alice", exclude=[alice])
+    for mark in (inbox.mark_read, inbox.mark_unread, inbox.mark_seen, inbox.archive):
+        mark(alice, ids=[other.pk, hidden.pk, 999_999_999, 2**63 - 1])
+    assert not Receipt.objects.exists()
+    assert changes(alice) == []
+    assert inbox.counts(bob) == (2, 2)
+
+
+def test_a_broadcast_has_no_row_for_anybody_who_did_not_touch_it(alice: User, bob: User) -> None:
+    row = broadcast("to all")
+    assert not Receipt.objects.exists()
+    inbox.mark_read(alice, ids=[row.pk])
+    assert Receipt.objects.count() == 1
+    assert (inbox.unread_count(alice), inbox.unread_count(bob)) == (0, 1)
+
+
+# --- marks by up_to ----------------------------------------------------------------------------------------------------------
+
+
+def test_mark_all_moves_a_watermark_and_writes_no_row_for_a_notification(
+    alice: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for index in range(50):
+        notify(alice, f"n{index}")
+    head = number()
+    with django_assert_max_num_queries(12):
+        inbox.mark_read(alice, up_to=head)
+    assert inbox.counts(alice) == (0, 0)
+    assert not Receipt.objects.exists()
+
+
+def test_what_arrives_while_all_is_marked_read_stays_unread(alice: User) -> None:
+    notify(alice, "on the page")
+    rendered = number()
+    notify(alice, "arrived meanwhile")
+    number()
+    notify(alice, "still pending")
+    inbox.mark_read(alice, up_to=rendered)
+    assert unread(alice) == unseen(alice) == {"arrived meanwhile", "still pending"}
+
+
+def test_up_to_beyond_the_head_is_cut_to_it(alice: User) -> None:
+    notify(alice, "numbered")
+    head = number()
+    notify(alice, "pending")
+    inbox.mark_read(alice, up_to=2**63 - 1)
+    assert Inbox.objects.get(pk=alice.pk).read_up_to == head
+    assert unread(alice) == {"pending"}
+    number()
+    assert unread(alice) == {"pending"}
+
+
+def test_up_to_never_marks_what_is_pending(alice: User) -> None:
+    notify(alice, "pending")
+    for mark in (inbox.mark_read, inbox.mark_seen, inbox.archive):
+        mark(alice, up_to=100)
+    assert inbox.counts(alice) == (1, 1)
+
+
+def test_a_watermark_never_goes_back(alice: User) -> None:
+    notify(alice, "first")
+    low = number()
+    notify(alice, "second")
+    inbox.mark_read(alice, up_to=number())
+    inbox.mark_read(alice, up_to=low)
+    assert unread(alice) == set()
+
+
+def test_seen_up_to_leaves_everything_unread(alice: User) -> None:
+    notify(alice, "Hello")
+    inbox.mark_seen(alice, up_to=number())
+    assert inbox.counts(alice) == (1, 0)
+
+
+def test_unread_below_the_watermark_overrides_it_until_the_next_mark_covers_it(alice: User) -> None:
+    first, second = notify(alice, "first"), notify(alice, "second")
+    head = number()
+    inbox.mark_read(alice, up_to=head)
+    inbox.mark_unread(alice, ids=[first.pk, second.pk])
+    second.refresh_from_db()
+    assert inbox.counts(alice) == (2, 0)
+    assert first.pk < second.pk
+    inbox.mark_read(alice, up_to=(second.seq or 0) - 1)
+    assert unread(alice) == {"second"}
+    inbox.mark_read(alice, ids=[second.pk])
+    assert inbox.counts(alice) == (0, 0)
+    assert Receipt.objects.get(notification=first).read_at is not None
+
+
+def test_archived_rows_are_left_out_unless_asked_for_in_any_order_of_the_chain(alice: User) -> None:
+    put_away, kept = notify(alice, "put away", category="a"), notify(alice, "kept", category="a")
+    inbox.archive(alice, ids=[put_away.pk])
+    rows = Notification.objects.visible_to(alice)
+    assert ids(rows) == [kept.pk]
+    assert inbox.counts(alice) == (1, 1)
+    for archived in (
+        rows.archived(),
+        rows.filter(category="a").archived(),
+        rows.archived().filter(category="a"),
+        rows.unread().archived(),
+        Notification.objects.filter(category="a").visible_to(alice).exclude(category="b").archived(),
+    ):
+        assert ids(archived) == [put_away.pk]
+        assert [row.is_archived for row in archived] == [True]
+    assert ids(rows.filter(category="b").archived()) == []
+    assert ids(rows) == [kept.pk], "archived() does not change what it is called on"
+    assert ids(Notification.objects.with_states(alice)) == [kept.pk, put_away.pk]
+
+
+def test_archiving_all_is_a_watermark_too(alice: User) -> None:
+    notify(alice, "old")
+    inbox.archive(alice, up_to=number())
+    notify(alice, "new")
+    assert unread(alice) == {"new"}
+    assert inbox.counts(alice) == (1, 1)
+    assert [row.title for row in Notification.objects.visible_to(alice).archived()] == ["old"]
+    assert not Receipt.objects.exists()
+
+
+def test_a_keyed_row_that_is_sent_again_is_unread_unseen_and_back_from_the_archive(alice: User, bob: User) -> None:
+    row = broadcast("1 order", key="orders")
+    head = number()
+    inbox.mark_read(alice, ids=[row.pk])
+    inbox.archive(bob, up_to=head)
+    inbox.mark_read(bob, up_to=head)
+    assert inbox.counts(alice) == inbox.counts(bob) == (0, 0)
+    broadcast("2 orders", key="orders")
+    assert inbox.counts(alice) == inbox.counts(bob) == (1, 1), "while it is pending"
+    number()
+    assert inbox.counts(alice) == inbox.counts(bob) == (1, 1), "and when it is numbered"
+    assert unread(bob) == {"2 orders"}
+
+
+# --- counts ------------------------------------------------------------------------------------------------------------------
+
+
+def test_counts_take_two_queries_however_many_rows(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    for index in range(20):
+        notify(alice, f"n{index}")
+        broadcast(f"b{index}")
+    with django_assert_num_queries(2):
+        assert inbox.counts(alice) == (40, 40)
+
+
+def test_counts_up_to_a_number_leave_out_what_is_later_or_pending(alice: User) -> None:
+    notify(alice, "first")
+    first = number()
+    notify(alice, "second")
+    number()
+    notify(alice, "pending")
+    assert Notification.objects.counts(alice, up_to=first) == (1, 1)
+    assert Notification.objects.counts(alice) == (3, 3)
+
+
+def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) -> None:
+    """Random marks: the quick counts, the annotated rows and a model in plain Python say the same at every step."""
+    for seed in range(8):
+        random = Random(seed)
+        Notification.objects.all().delete()
+        Inbox.objects.all().delete()
+        model: dict[int, dict[str, Any]] = {}
+        for _ in range(60):
+            _step(random, alice, bob, model)
+            rows = {row.pk: row for row in Notification.objects.with_states(alice)}
+            for pk, row in rows.items():
+                wanted = (model[pk]["unread"], model[pk]["unseen"], model[pk]["archived"])
+                assert (row.is_unread, row.is_unseen, row.is_archived) == wanted
+            assert rows.keys() == model.keys()
+            visible = Notification.objects.visible_to(alice)
+            assert inbox.counts(alice) == (visible.unread().count(), visible.unseen().count())
+            head = log.head()
+            below = visible.filter(seq__lte=head // 2)
+            assert Notification.objects.counts(alice, up_to=head // 2) == (below.unread().count(), below.unseen().count())
+
+
+def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any]]) -> None:
+    """Do one thing, and to the model what it should do to the rows."""
+    fresh = {"unread": True, "unseen": True, "archived": False}
+    action = random.choice(["notify", "notify", "broadcast", "key", "number", "read", "unread", "seen", "archive", "up_to", "up_to"])
+    some = random.sample(sorted(model), k=min(len(model), random.randint(1, 4)))
+    if action == "notify":
+        notify(bob, "noise")
+        model[notify(alice, "n").pk] = fresh
+    elif action == "broadcast":
+        model[broadcast("b").pk] = fresh
+    elif action == "key":
+        model[notify(alice, "k", key=random.choice("ab")).pk] = fresh
+    elif action == "number":
+        number()
+    elif action == "read":
+        inbox.mark_read(alice, ids=some)
+        _set(model, some, unread=False, unseen=False)
+    elif action == "unread":
+        inbox.mark_unread(alice, ids=some)
+        _set(model, some, unread=True)
+    elif action == "seen":
+        inbox.mark_seen(alice, ids=some)
+        _set(model, some, unseen=False)
+    elif action == "archive":
+        inbox.archive(alice, ids=some)
+        _set(model, some, archived=True)
+    else:
+        up_to = random.randint(0, log.head() + 3)
+        covered = ids(Notification.objects.with_states(alice).filter(seq__lte=up_to))
+        mark, then = random.choice(
+            [
+                (inbox.mark_read, {"unread": False, "unseen": False}),
+                (inbox.mark_seen, {"unseen": False}),
+                (inbox.archive, {"archived": True}),
+            ]
+        )
+        mark(alice, up_to=up_to)
+        _set(model, covered, **then)
+
+
+def _set(model: dict[int, dict[str, Any]], pks: list[int], **then: bool) -> None:
+    for pk in pks:
+        model[pk] = {**model[pk], **then}
+
+
+# --- what the user's pages hear ----------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alice: User) -> None:
+    row = notify(alice, "Hello")
+    head = number()
+    inbox.mark_read(alice, ids=[row.pk], client="tab-1")
+    assert Inbox.objects.get(pk=alice.pk).state_seq is None
+    assert inbox.state(alice) == inbox.State(cursor=head, state_seq=None, unread=0, unseen=0)
+    (batch,) = log.sequence()
+    assert (batch.first, batch.last) == (head + 1, head + 1)
+    (entry,) = batch.entries
+    assert entry.topic == f"user:{alice.pk}"
+    assert b'"set":"read"' in entry.frame
+    assert b'"client":"tab-1"' in entry.frame
+    assert changes(alice) == [{"set": "read", "ids": [row.pk], "client": "tab-1"}]
+    assert inbox.state(alice) == inbox.State(cursor=head + 1, state_seq=head + 1, unread=0, unseen=0)
+
+
+def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(alice: User) -> None:
+    first, second, third = notify(alice, "1"), notify(alice, "2"), notify(alice, "3")
+    head = number()
+    inbox.mark_read(alice, ids=[first.pk])
+    inbox.mark_read(alice, ids=[second.pk])
+    inbox.archive(alice, ids=[first.pk])
+    inbox.mark_read(alice, ids=[third.pk], client="other")
+    inbox.mark_seen(alice, up_to=head - 1)
+    inbox.mark_seen(alice, up_to=head)
+    assert changes(alice) == [
+        {"set": "read", "ids": [first.pk, second.pk], "client": ""},
+        {"set": "archived", "ids": [first.pk], "client": ""},
+        {"set": "read", "ids": [third.pk], "client": "other"},
+        {"set": "seen", "up_to": head, "client": ""},
+    ]
+    number()
+    inbox.mark_unread(alice, ids=[first.pk])
+    assert changes(alice) == [{"set": "unread", "ids": [first.pk], "client": ""}]
+
+
+def test_many_ids_become_several_updates_of_bounded_size(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "IDS_PER_CHANGE", 4)
+    rows = ids(notify(alice, f"n{index}") for index in range(10))
+    inbox.mark_read(alice, ids=rows)
+    assert [change["ids"] for change in changes(alice)] == [rows[:4], rows[4:8], rows[8:]]
+    assert inbox.unread_count(alice) == 0
+
+
+def test_an_endless_transaction_keeps_the_newest_changes(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "CHANGES", 3)
+    row = notify(alice, "Hello")
+    for _ in range(3):
+        inbox.mark_read(alice, ids=[row.pk])
+        inbox.mark_unread(alice, ids=[row.pk])
+    assert [change["set"] for change in changes(alice)] == ["unread", "read", "unread"]
+
+
+def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
+    row = notify(alice, "Hello")
+    head = number()
+    for mark in (
+        lambda: inbox.mark_read(alice, ids=[row.pk, row.pk]),
+        lambda: inbox.mark_read(alice, up_to=head),
+        lambda: inbox.mark_unread(alice, ids=[row.pk]),
+        lambda: inbox.mark_seen(alice, ids=[row.pk]),
+        lambda: inbox.archive(alice, ids=[row.pk]),
+    ):
+        mark()
+        number()
+        before = (list(Inbox.objects.values()), list(Receipt.objects.values()), inbox.counts(alice))
+        mark()
+        assert (list(Inbox.objects.values()), list(Receipt.objects.values()), inbox.counts(alice)) == before
+
+
+def test_a_rollback_leaves_neither_mark_nor_change(alice: User) -> None:
+    row = notify(alice, "Hello")
+    with pytest.raises(RuntimeError, match="no"), transaction.atomic():
+        inbox.mark_read(alice, ids=[row.pk])
+        raise RuntimeError("no")
+    assert inbox.counts(alice) == (1, 1)
+    assert not Inbox.objects.filter(state_seq=None).exclude(changes=[]).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_numbered_when_the_callers_transaction_commits_and_not_before(alice: User) -> None:
+    row = notify(alice, "Hello")
+    head = log.head()
+    assert head == 1
+    with transaction.atomic():
+        inbox.mark_read(alice, ids=[row.pk])
+        assert log.head() == head
+    assert inbox.state(alice) == inbox.State(cursor=2, state_seq=2, unread=0, unseen=0)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: User) -> None:
+    rows = ids(notify(alice, f"n{index}") for index in range(20))
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(4)
+
+    def work(mine: list[int]) -> None:
+        try:
+            barrier.wait(10)
+            for pk in mine:
+                inbox.mark_read(alice, ids=[pk])
+                inbox.mark_read(alice, ids=[rows[0]])
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(rows[start::4],)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+    assert inbox.counts(alice) == (0, 0)
+    assert Receipt.objects.count() == len(rows)
+    fanout.announce()
+    assert Inbox.objects.get().state_seq == log.head()
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_counts_read_short_ranges_of_the_index_at_100_000_rows(alice: User) -> None:
+    """The plan names no sequential scan of the log, and the query takes less than 5 ms (issue 4)."""
+    total = 100_000
+    Notification.objects.bulk_create(
+        (Notification(seq=n, topic=f"user:{alice.pk}", recipient=alice, title="n") for n in range(1, total + 1)), batch_size=5000
+    )
+    Notification.objects.bulk_create(
+        Notification(seq=n, topic="everyone", audience="everyone", title="b") for n in range(total + 1, total + 1001)
+    )
+    log.LogHead.objects.update_or_create(pk=1, defaults={"seq": total + 1000})
+    inbox.mark_read(alice, up_to=total + 1000 - 50)
+    inbox.mark_unread(alice, ids=list(Notification.objects.order_by("seq").values_list("pk", flat=True)[:7]))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as captured:
+        assert inbox.counts(alice) == (57, 50)
+    sql = captured.captured_queries[-1]["sql"]
+    with connection.cursor() as cursor:
+        plans = []
+        for _ in range(5):
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+            plans.append(cursor.fetchone()[0][0])
+    assert "'Seq Scan', 'Parallel Aware': False, 'Async Capable': False, 'Relation Name': 'sse_notify_notification'" not in str(plans)
+    assert min(plan["Execution Time"] for plan in plans) < 5.0
+
+
+# --- arguments and twins -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [inbox.mark_read, inbox.mark_seen, inbox.archive])
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        ({}, ValueError, "ids, up_to"),
+        ({"ids": [1], "up_to": 1}, ValueError, "ids, up_to"),
+        ({"ids": 1}, TypeError, "ids"),
+        ({"ids": "12"}, TypeError, "ids"),
+        ({"ids": ["1"]}, TypeError, "ids"),
+        ({"ids": [True]}, TypeError, "ids"),
+        ({"ids": [-1]}, ValueError, "ids"),
+        ({"ids": [2**63]}, ValueError, "ids"),
+        ({"up_to": "1"}, TypeError, "up_to"),
+        ({"up_to": 1.0}, TypeError, "up_to"),
+        ({"up_to": -1}, ValueError, "up_to"),
+        ({"ids": [1], "client": None}, TypeError, "client"),
+        ({"ids": [1], "client": "x" * 101}, ValueError, "client"),
+        ({"ids": [1], "client": "a\0b"}, ValueError, "client"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_nothing_is_written(
+    alice: User, verb: Callable[..., None], arguments: dict[str, Any], error: type[Exception], named: str
+) -> None:
+    with pytest.raises(error, match=f"^{named}: "):
+        verb(alice, **arguments)
+    assert not Inbox.objects.exists()
+
+
+def test_only_a_saved_user_has_marks() -> None:
+    with pytest.raises(TypeError, match=r"^user: .*anonymous"):
+        inbox.mark_read(AnonymousUser(), ids=[1])
+    with pytest.raises(ValueError, match=r"^user: "):
+        inbox.mark_read(User(username="new"), ids=[1])
+
+
+def test_async_twins_run_the_same_body(alice: User) -> None:
+    async def live() -> list[Any]:
+        first, second = await sse_notify.anotify(alice, "1"), await sse_notify.anotify(alice, "2")
+        seen = [await sse_notify.aunread_count(alice)]
+        await sse_notify.amark_read(alice, ids=[first.pk])
+        await sse_notify.amark_seen(alice, ids=[second.pk])
+        seen.append(await inbox.acounts(alice))
+        await sse_notify.amark_unread(alice, ids=[first.pk])
+        seen.append(await sse_notify.aunread_count(alice))
+        await sse_notify.aarchive(alice, ids=[first.pk, second.pk])
+        seen.append(await sse_notify.aunseen_count(alice))
+        return [*seen, await sse_notify.aunread_count(alice)]
+
+    assert async_to_sync(live)() == [2, (1, 0), 2, 0, 0]
+    assert inbox.amark_read.__name__ == "amark_read"
+    assert "mark_read" in (inbox.amark_read.__doc__ or "")
