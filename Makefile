@@ -1,0 +1,103 @@
+# `make` alone lists the targets. Each does its own set-up, and only what is not done yet: Python 3.11 or newer is all it takes.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# The interpreter that the virtual environment is made with.
+PYTHON ?= python3
+# Where `make demo` listens.
+PORT ?= 8000
+# More arguments for pytest (`make test`, `make pytest`) or for the benchmarks (`make bench`).
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/done
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
+NPM := $(BIN)/python -m tests.support.node npm
+HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '*/node_modules/*' -print0
+
+export PYTHONUTF8 := 1
+
+.PHONY: help demo test pytest pytest-postgres js lint format bench coverage lock clean
+
+help: ## list the targets
+	@echo 'Usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- what runs ---------------------------------------------------------------------------------------------------------------
+
+demo: $(DONE)/demo ## run the demo site on http://127.0.0.1:8000 (PORT=...)
+	PORT=$(PORT) $(BIN)/python manage.py demo
+
+bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a short run)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# --- what checks -------------------------------------------------------------------------------------------------------------
+
+test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
+
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests, with real servers and a real browser
+	$(BIN)/python -m pytest $(ARGS)
+
+# What depends on the database runs a second time, with PostgreSQL as the tests' own.
+pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/unit tests/asgi $(ARGS)
+
+js: $(DONE)/npm ## run the JavaScript tests
+	$(NPM) --silent test
+
+lint: $(DONE)/lint $(DONE)/npm ## run the linters and the type checkers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(HTML) | xargs -0 $(BIN)/djade --check --target-version 5.2
+	$(BIN)/codespell
+	$(NPM) --silent run lint
+
+format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(HTML) | xargs -0 $(BIN)/djade --target-version 5.2 || true
+	$(NPM) --silent run format
+
+coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests and tell what they do not reach
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest --cov --cov-report= tests/unit tests/asgi
+	$(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-report=html
+
+# --- what sets up: a file in $(DONE) says that it is done -----------------------------------------------------------------------
+
+$(DONE)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, and $(PYTHON) is older: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) \
+		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@mkdir -p $(@D) && touch $@
+
+$(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: pyproject.toml constraints.txt | $(DONE)/venv
+	@echo 'Installing the packages of "$*" into $(VENV) ...'
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(DONE)/npm: package-lock.json | $(DONE)/test
+	@echo 'Installing the npm packages ...'
+	@$(NPM) --silent ci
+	@touch $@
+
+$(DONE)/browser: tests/chromium/package-lock.json | $(DONE)/test
+	@$(BIN)/python -m tests.support.browser
+	@touch $@
+
+lock: ## take the newest versions of everything into constraints.txt and the package locks
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,bench]'
+	{ sed -n '/^#/p' constraints.txt; .cache/lock/bin/python -m pip freeze --exclude sse-notify; } > .cache/constraints.txt
+	mv .cache/constraints.txt constraints.txt
+	$(NPM) update
+	cd tests/chromium && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.node npm update
+
+clean: ## remove what all of these made, the demo's database too
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist var \
+		node_modules tests/chromium/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
