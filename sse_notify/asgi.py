@@ -167,6 +167,8 @@ class _Handler(BaseHandler):
             headers = _encode_headers(response)
             if scope["method"] == "GET" and scope[HANDOVER].stream is not None and _is_stream(response.status_code, headers):
                 return response.status_code, headers, None
+            if scope["method"] == "HEAD":
+                return response.status_code, headers, b""
             return _render(response)
         finally:
             response.close()
@@ -184,7 +186,7 @@ def _is_stream(status: int, headers: Any) -> bool:
 
 
 def _render(response: HttpResponseBase) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
+    body = b"".join(response) if response.streaming else response.content  # type: ignore[arg-type, attr-defined]
     return response.status_code, _encode_headers(response), body
 
 

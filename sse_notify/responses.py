@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
@@ -76,12 +76,20 @@ class StreamResponse(StreamingHttpResponse):
 
     Args:
         request: the request that it answers: tells whether a wrapper is there to hand the stream over to.
-        body: a stream, or the blocks of a finite one.
+        body: a stream, or the whole of a finite one; ``b""`` answers HEAD.
     """
 
-    def __init__(self, request: HttpRequest, body: Stream | Iterable[bytes]) -> None:
-        content = body if isinstance(body, Iterable) else _Body(body, handed_over=_hand_over(request, body))
+    def __init__(self, request: HttpRequest, body: Stream | bytes) -> None:
+        content: Any
+        if not isinstance(body, bytes):
+            content = _Body(body, handed_over=_hand_over(request, body))
+        else:
+            content = _whole(body) if hasattr(request, "scope") else [body]
         super().__init__(content, content_type=CONTENT_TYPE, headers=HEADERS)
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def _hand_over(request: HttpRequest, stream: Stream) -> bool:

@@ -1,12 +1,15 @@
 """Settings for tests that run Django inside the test process.
 
-SQLite in memory unless ``DATABASE_URL`` names another database; ``python -m tests.support.postgres pytest ...`` sets it to a
+SQLite unless ``DATABASE_URL`` names another database; ``python -m tests.support.postgres pytest ...`` sets it to a
 PostgreSQL that it starts.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
@@ -15,7 +18,16 @@ ALLOWED_HOSTS = ["*"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:"))}
+_database: dict[str, Any] = dict(dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:")))
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # A file: threads that share a database in memory are refused at once where a file lets them wait.
+    _database["TEST"] = {"NAME": Path(tempfile.gettempdir()) / f"sse-notify-tests-{os.getpid()}.sqlite3"}
+    _database["OPTIONS"] = {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+    }
+DATABASES = {"default": _database}
 
 INSTALLED_APPS = [
     "django.contrib.admin",

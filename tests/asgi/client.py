@@ -1,0 +1,122 @@
+"""An ASGI server in miniature: calls an application with a scope and its own ``receive`` and ``send``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.test import Client
+
+#: Seconds after which a wait counts as a hang.
+GUARD = 20.0
+
+
+class Connection:
+    """One HTTP exchange with an application."""
+
+    def __init__(
+        self, app: Any, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> None:
+        """Describe the request; :meth:`start` makes it."""
+        self.sent: list[dict[str, Any]] = []
+        self.body = b""
+        self._news = asyncio.Event()
+        self._leaves = asyncio.Event()
+        self._requested = False
+        sent_headers = {"host": "testserver", "accept": "text/event-stream", **(headers or {})}
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in sent_headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("testserver", 80),
+        }
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._requested:
+            self._requested = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+        self.body += message.get("body", b"")
+        self._news.set()
+
+    async def until(self, text: bytes) -> bytes:
+        """Wait until the body holds ``text``; return the body."""
+        async with asyncio.timeout(GUARD):
+            while text not in self.body and not self.task.done():
+                self._news.clear()
+                waiter = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait({waiter, self.task}, return_when=asyncio.FIRST_COMPLETED)
+                waiter.cancel()
+        if self.task.done() and not self.task.cancelled() and self.task.exception():
+            raise self.task.exception()  # type: ignore[misc]
+        assert text in self.body, f"ended without {text!r}: {self.body!r}"
+        return self.body
+
+    async def leave(self) -> None:
+        """Disconnect, and wait until the application has noticed."""
+        self._leaves.set()
+        async with asyncio.timeout(GUARD):
+            await asyncio.wait({self.task})
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        """Wait for the end; return status, headers and the body, which is JSON if it says so."""
+        async with asyncio.timeout(GUARD):
+            await self.task
+        headers = self.headers
+        body = json.loads(self.body) if headers.get("content-type", "").startswith("application/json") else self.body
+        return self.status, headers, body
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        status: int = self.sent[0]["status"]
+        return status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers, their names in lower case."""
+        return {name.decode().lower(): value.decode() for name, value in self.sent[0]["headers"]}
+
+
+@asynccontextmanager
+async def connect(app: Any, path: str = "/notifications/stream/", **options: Any) -> AsyncIterator[Connection]:
+    """Make a request; whatever it left open is closed at the end of the block."""
+    connection = Connection(app, path, **options)
+    try:
+        yield connection
+    finally:
+        await connection.leave()
+
+
+async def cookies_of(user: Any) -> dict[str, str]:
+    """Return the header that signs ``user`` in."""
+    client = Client()
+    await sync_to_async(client.force_login)(user)
+    return {"cookie": f"sessionid={client.cookies['sessionid'].value}"}
+
+
+def events(body: bytes) -> list[tuple[str, Any, str]]:
+    """Return name, data and id of the blocks in ``body``."""
+    found = []
+    for block in body.decode().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.strip("\n").split("\n") if ": " in line)
+        if "data" in fields:
+            found.append((fields.get("event", "message"), json.loads(fields["data"]), fields.get("id", "")))
+    return found

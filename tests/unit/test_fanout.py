@@ -1,0 +1,102 @@
+"""The doorbell: what it carries, and that neither a layer nor a closed loop can hurt a publisher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from sse_notify import fanout
+from sse_notify.fanout import Ephemeral, Message
+from sse_notify.log import Batch, Entry
+
+
+def batch_of(*sizes: int) -> Batch:
+    entries = tuple(
+        Entry(11 + i, "user:1", bytes([65 + i]) * size, frozenset({"3"}) if i else frozenset()) for i, size in enumerate(sizes)
+    )
+    return Batch(11, 10 + len(sizes), entries)
+
+
+@pytest.mark.parametrize(
+    "message", [Ephemeral("wall", b"x\n\n"), batch_of(10, 20), Batch(5, 5, ())], ids=["ephemeral", "batch", "empty"]
+)
+def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
+    (sent,) = fanout._split(message)
+    assert fanout._from_layer(sent) == message
+    assert sent["origin"] == fanout._origin()
+
+
+def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:
+    size = fanout.MESSAGE_BYTES // 2
+    batch = batch_of(size, size, size, 10, size)
+    parts = [fanout._from_layer(part) for part in fanout._split(batch)]
+    assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [(11, 12), (13, 14), (15, 15)]
+    assert tuple(e for part in parts if isinstance(part, Batch) for e in part.entries) == batch.entries
+
+
+def test_hubs_of_this_process_are_rung_on_their_own_loop() -> None:
+    heard: list[tuple[Message, int]] = []
+
+    async def listen() -> None:
+        done = asyncio.Event()
+
+        def callback(message: Message) -> None:
+            heard.append((message, threading.get_ident()))
+            done.set()
+
+        fanout.attach(callback)
+        await asyncio.to_thread(fanout.ring, Ephemeral("wall", b"x"))
+        await asyncio.wait_for(done.wait(), 5)
+        fanout.detach(callback)
+        fanout.ring(Ephemeral("wall", b"y"))
+        await asyncio.sleep(0)
+
+    asyncio.run(listen())
+    assert heard == [(Ephemeral("wall", b"x"), threading.get_ident())]
+
+
+def test_a_closed_loop_is_forgotten() -> None:
+    def callback(message: Message) -> None:
+        raise AssertionError("nobody is there")
+
+    async def attach() -> None:
+        fanout.attach(callback)
+
+    asyncio.run(attach())
+    fanout.ring(Ephemeral("wall", b"x"))
+    assert callback not in fanout._hubs
+
+
+class BrokenLayer:
+    """Refuses everything, as a Redis that is down does, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.enough = threading.Event()
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.calls += 1
+        if self.calls >= 5:
+            self.enough.set()
+        raise ConnectionError("no Redis here")
+
+
+def test_a_layer_that_is_down_is_logged_once_and_never_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = BrokenLayer()
+    sender = fanout._Sender()
+    monkeypatch.setattr(fanout, "_sender", sender)
+    monkeypatch.setattr(fanout, "remote_layer", lambda: layer)
+    with caplog.at_level(logging.WARNING, logger="sse_notify"):
+        for _ in range(5):
+            fanout.ring(Ephemeral("wall", b"x"))
+        assert layer.enough.wait(10)
+        sender.flush()
+    assert [record.getMessage() for record in caplog.records] == [
+        "incident=channel layer, sending state=failed error=ConnectionError('no Redis here')"
+    ]

@@ -1,0 +1,175 @@
+"""The log's promises, on whatever database this run uses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sse_notify import STAFF, broadcast, log, notify
+from sse_notify.log import Reader
+from sse_notify.models import LogHead, Notification
+from sse_notify.topics import topics_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def bob() -> User:
+    return User.objects.create_user("bob")
+
+
+def reader_of(user: User) -> Reader:
+    return Reader(topics=topics_of(user), user_id=user.pk, since=user.date_joined)
+
+
+def titles(user: User, after: int = 0) -> list[str]:
+    entries, _ = log.read(after, log.head(), reader=reader_of(user), limit=1000)
+    return list(Notification.objects.filter(seq__in=[e.seq for e in entries]).order_by("seq").values_list("title", flat=True))
+
+
+def test_a_notification_is_numbered_when_its_transaction_commits(alice: User) -> None:
+    with transaction.atomic():
+        row = notify(alice, "One")
+        row.refresh_from_db()
+        assert row.seq is None
+    row.refresh_from_db()
+    assert row.seq == log.head() == 1
+
+
+def test_outside_a_transaction_it_is_numbered_at_once(alice: User) -> None:
+    row = notify(alice, "One")
+    row.refresh_from_db()
+    assert row.seq == 1
+
+
+def test_a_rollback_leaves_nothing_and_no_gap(alice: User) -> None:
+    class Oops(Exception):
+        pass
+
+    notify(alice, "One")
+    with pytest.raises(Oops), transaction.atomic():
+        notify(alice, "Two")
+        raise Oops
+    notify(alice, "Three")
+    assert list(Notification.objects.order_by("seq").values_list("title", "seq")) == [("One", 1), ("Three", 2)]
+
+
+def test_numbers_are_dense_over_several_batches_and_runs_of_ids(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "SEQUENCE_BATCH", 7)
+    with transaction.atomic():
+        rows = [notify(user, f"{i}") for i in range(20) for user in (alice, bob)]
+        # Holes among the ids: rows that were rolled back or deleted before the commit.
+        Notification.objects.filter(pk__in=[rows[3].pk, rows[11].pk, rows[12].pk]).delete()
+    numbered = list(Notification.objects.order_by("id").values_list("seq", flat=True))
+    assert numbered == list(range(1, 38))
+    assert log.head() == 37
+
+
+def test_what_a_dead_publisher_left_is_numbered_by_the_next_to_look(alice: User) -> None:
+    Notification.objects.create(recipient=alice, topic=f"user:{alice.pk}", title="Orphan")
+    assert log.has_pending()
+    (batch,) = log.sequence()
+    assert (batch.first, batch.last) == (1, 1)
+    assert b'"Orphan"' in batch.entries[0].frame
+    assert not log.has_pending()
+    assert list(log.sequence()) == []
+
+
+def test_reading_is_by_topic_and_up_to_the_given_number(alice: User, bob: User) -> None:
+    notify(alice, "A1")
+    notify(bob, "B1")
+    notify(alice, "A2")
+    entries, complete = log.read(0, 2, reader=reader_of(alice), limit=10)
+    assert ([e.seq for e in entries], complete) == ([1], 2)
+    assert titles(alice) == ["A1", "A2"]
+    assert titles(bob) == ["B1"]
+    assert [e.seq for e in log.read(0, 3, limit=10)[0]] == [1, 2, 3]
+
+
+def test_a_page_that_is_full_says_how_far_it_is_complete(alice: User) -> None:
+    for i in range(5):
+        notify(alice, str(i))
+    entries, complete = log.read(1, 5, reader=reader_of(alice), limit=2)
+    assert ([e.seq for e in entries], complete) == ([2, 3], 3)
+
+
+def test_a_repeat_under_its_key_is_replayed_once_with_its_latest_state(alice: User) -> None:
+    first = notify(alice, "1 comment", key="post-1")
+    notify(alice, "Other")
+    again = notify(alice, "2 comments", key="post-1")
+    assert again.pk == first.pk
+    entries, _ = log.read(0, log.head(), reader=reader_of(alice), limit=10)
+    assert [e.seq for e in entries] == [2, 3]
+    assert b'"2 comments"' in entries[1].frame
+    assert b'"count":2' in entries[1].frame
+
+
+def test_broadcasts_reach_their_audience_only(alice: User, bob: User) -> None:
+    team = Group.objects.create(name="team")
+    alice.groups.add(team)
+    bob.is_staff = True
+    bob.save()
+    broadcast("All")
+    broadcast("Staff", audience=STAFF)
+    broadcast("Team", audience=team)
+    broadcast("All but Alice", exclude=[alice])
+    assert titles(alice) == ["All", "Team"]
+    assert titles(bob) == ["All", "Staff", "All but Alice"]
+
+
+def test_who_joins_later_does_not_get_older_broadcasts(alice: User) -> None:
+    broadcast("Before")
+    late = User.objects.create_user("late", date_joined=timezone.now() + timedelta(seconds=1))
+    assert titles(late) == []
+    assert titles(alice) == ["Before"]
+
+
+def test_expired_rows_are_numbered_but_not_read(alice: User) -> None:
+    notify(alice, "Old", expires_at=timezone.now() - timedelta(seconds=1))
+    notify(alice, "New")
+    assert log.head() == 2
+    assert titles(alice) == ["New"]
+
+
+def test_a_batch_names_who_is_excluded(alice: User, bob: User) -> None:
+    with transaction.atomic():
+        broadcast("Not Alice", exclude=[alice])
+        (batch,) = log.sequence()
+    assert batch.entries[0].excluded == frozenset({str(alice.pk)})
+
+
+def test_sending_one_notification_takes_few_queries(alice: User) -> None:
+    notify(alice, "Warm up")
+    with CaptureQueriesContext(connection) as queries:
+        notify(alice, "Counted")
+    statements = [q["sql"] for q in queries if not q["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))]
+    assert len(statements) <= 8, statements
+
+
+def test_counting_what_was_missed_stops_at_the_limit(alice: User) -> None:
+    with transaction.atomic():
+        for i in range(6):
+            notify(alice, str(i))
+    assert log.count(0, reader=reader_of(alice), limit=4) == 4
+    assert log.count(3, reader=reader_of(alice), limit=10) == 3
+
+
+def test_an_empty_log_has_head_zero_and_no_row() -> None:
+    assert log.position() == log.Position(0, 0)
+    assert not LogHead.objects.exists()
+
+
+def test_an_anonymous_reader_reads_nothing(alice: User, django_assert_num_queries: Any) -> None:
+    broadcast("All")
+    assert log.read(0, log.head(), reader=Reader(topics=()), limit=10)[0] == []

@@ -1,0 +1,304 @@
+"""The verbs: what they accept, write and return, and how they refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils.translation import gettext_lazy
+
+import sse_notify
+from sse_notify import EVERYONE, STAFF, anotify, broadcast, fanout, notify, publish
+from sse_notify.fanout import Ephemeral, Message
+from sse_notify.models import Exclusion, Notification, Receipt
+
+pytestmark = pytest.mark.django_db
+
+# Each verb and its async twin run through the same tests.
+NOTIFY = pytest.mark.parametrize("send", [notify, async_to_sync(anotify)], ids=["notify", "anotify"])
+BROADCAST = pytest.mark.parametrize("send", [broadcast, async_to_sync(sse_notify.abroadcast)], ids=["broadcast", "abroadcast"])
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def users() -> list[User]:
+    return [User.objects.create_user(f"user{i}") for i in range(3)]
+
+
+@NOTIFY
+def test_one_user_gets_one_row_with_all_that_was_said(send: Callable[..., Any], alice: User, users: list[User]) -> None:
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    row = send(
+        alice,
+        "Title",
+        "Body",
+        level="warning",
+        url="/orders/1/",
+        category="orders",
+        event="order",
+        data={"a": (1, 2)},
+        actor=users[0],
+        target=users[1],
+        icon="/i.png",
+        actions=[{"label": "Open", "url": "/o/"}],
+        expires_at=moment,
+        silent=True,
+    )
+    row.refresh_from_db()
+    assert (row.title, row.body, row.level, row.url, row.category) == ("Title", "Body", "warning", "/orders/1/", "orders")
+    assert (row.event, row.data, row.icon, row.expires_at, row.silent) == ("order", {"a": [1, 2]}, "/i.png", moment, True)
+    assert row.actions == [{"label": "Open", "url": "/o/"}]
+    assert (row.recipient_id, row.topic, row.audience, row.count) == (alice.pk, f"user:{alice.pk}", "user", 1)
+    assert (row.actor, row.target, row.actor_name) == (users[0], users[1], "user0")
+
+
+@NOTIFY
+def test_many_users_get_a_row_each_in_their_order(send: Callable[..., Any], users: list[User]) -> None:
+    for to in (users, (u for u in users), User.objects.order_by("pk"), [*users, users[0]]):
+        rows = send(to, "Hi")
+        assert [row.recipient_id for row in rows] == [u.pk for u in users]
+        assert all(row.pk for row in rows)
+    assert send([], "Hi") == []
+
+
+def test_a_group_stands_for_its_members(users: list[User]) -> None:
+    team = Group.objects.create(name="team")
+    team.user_set.add(*users[:2])
+    assert {row.recipient_id for row in notify(team, "Hi")} == {users[0].pk, users[1].pk}
+
+
+@BROADCAST
+def test_a_broadcast_is_one_row(send: Callable[..., Any], users: list[User]) -> None:
+    team = Group.objects.create(name="team")
+    assert (send("All").topic, send("Staff", audience=STAFF).topic) == ("everyone", "staff")
+    row = send("Team", audience=team, exclude=[users[0], users[0]])
+    assert (row.topic, row.group_id) == (f"group:{team.pk}", team.pk)
+    assert list(Exclusion.objects.values_list("user_id", flat=True)) == [users[0].pk]
+    assert Notification.objects.count() == 3
+    assert EVERYONE == "everyone"
+
+
+def test_a_key_collapses_repeats_into_one_row(alice: User, users: list[User]) -> None:
+    first = notify(alice, "1 comment", key="post")
+    Receipt.objects.create(user=alice, notification=first, read_at=first.created_at)
+    again = notify(alice, "2 comments", key="post", actor=users[0])
+    third = notify(alice, "3 comments", key="post")
+    assert first.pk == again.pk == third.pk
+    third.refresh_from_db()
+    assert (third.title, third.count, third.seq, third.actor_name) == ("3 comments", 3, None, "")
+    assert not Receipt.objects.exists(), "unread again"
+    assert notify(alice, "Other", key="other").pk != first.pk
+    assert notify(users[0], "1 comment", key="post").pk != first.pk
+
+
+def test_a_key_in_bulk_updates_some_and_inserts_others(users: list[User]) -> None:
+    first = notify(users[1], "Once", key="k")
+    rows = notify(users, "Again", key="k")
+    assert [row.recipient_id for row in rows] == [u.pk for u in users]
+    assert rows[1].pk == first.pk
+    assert [row.count for row in rows] == [1, 2, 1]
+    assert {row.title for row in rows} == {"Again"}
+
+
+def test_a_repeated_broadcast_under_its_key_takes_the_new_exclusions(users: list[User]) -> None:
+    broadcast("Maintenance", key="m", exclude=[users[0]])
+    row = broadcast("Maintenance over", key="m", exclude=[users[1]])
+    assert list(Exclusion.objects.values_list("user_id", "notification_id")) == [(users[1].pk, row.pk)]
+
+
+def test_an_idempotency_key_returns_the_first_row_and_sends_nothing(alice: User, django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        first = notify(alice, "Paid", idempotency_key="payment-1")
+    first.refresh_from_db()
+    with django_capture_on_commit_callbacks(execute=True):
+        again = notify(alice, "Paid twice?", idempotency_key="payment-1")
+    again.refresh_from_db()
+    assert (again.pk, again.title, again.seq, again.count) == (first.pk, "Paid", first.seq, 1)
+    assert Notification.objects.count() == 1
+
+
+def test_a_lazy_translation_is_text(alice: User) -> None:
+    assert notify(alice, gettext_lazy("Hello")).title == "Hello"
+
+
+def test_the_address_may_come_from_an_object(alice: User) -> None:
+    class Order:
+        def get_absolute_url(self) -> str:
+            return "/orders/7/"
+
+    assert notify(alice, "Hi", url=Order()).url == "/orders/7/"  # type: ignore[arg-type]
+
+
+def test_ten_thousand_users_take_a_bounded_number_of_queries() -> None:
+    User.objects.bulk_create([User(username=f"u{i}") for i in range(10_000)])
+    with CaptureQueriesContext(connection) as first:
+        notify(User.objects.filter(username__in=[f"u{i}" for i in range(1000)]), "Hi")
+    with CaptureQueriesContext(connection) as ten:
+        rows = notify(User.objects.all(), "Hi")
+    assert len(rows) == 10_000
+    assert len(ten) <= 10 * len(first)
+    # SQLite takes fewer variables in one statement than 1,000 rows have; PostgreSQL needs one statement for them.
+    assert len(first) <= (40 if connection.vendor == "sqlite" else 5)
+
+
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"title": ""}, ValueError, "title"),
+    ({"title": "  "}, ValueError, "title"),
+    ({"title": "x" * 256}, ValueError, "title"),
+    ({"title": 7}, TypeError, "title"),
+    ({"title": "a\0b"}, ValueError, "title"),
+    ({"body": "a\0b"}, ValueError, "body"),
+    ({"body": "\ud800"}, ValueError, "body"),
+    ({"body": None}, TypeError, "body"),
+    ({"level": "fatal"}, ValueError, "level"),
+    ({"url": "javascript:alert(1)"}, ValueError, "url"),
+    ({"url": " JavaScript:alert(1)"}, ValueError, "url"),
+    ({"url": "java\nscript:alert(1)"}, ValueError, "url"),
+    ({"url": "data:text/html,x"}, ValueError, "url"),
+    ({"icon": "javascript:alert(1)"}, ValueError, "icon"),
+    ({"category": "x" * 101}, ValueError, "category"),
+    ({"event": "hello"}, ValueError, "event"),
+    ({"event": "a\nb"}, ValueError, "event"),
+    ({"event": ""}, ValueError, "event"),
+    ({"data": {1, 2}}, TypeError, "data"),
+    ({"data": float("nan")}, ValueError, "data"),
+    ({"data": {"a": "x\0"}}, ValueError, "data"),
+    ({"data": "\ud800"}, ValueError, "data"),
+    ({"data": "x" * 70_000}, ValueError, "data.*EVENT_MAX_BYTES"),
+    ({"body": "x" * 70_000}, ValueError, "body.*EVENT_MAX_BYTES"),
+    ({"actor": "bob"}, TypeError, "actor"),
+    ({"target": User()}, ValueError, "target"),
+    ({"actions": "open"}, TypeError, "actions"),
+    ({"actions": [{"label": "x"}]}, ValueError, "actions"),
+    ({"actions": [{"label": "", "url": "/"}]}, ValueError, "actions"),
+    ({"actions": [{"label": "x", "url": "javascript:1"}]}, ValueError, "actions"),
+    ({"key": "x" * 201}, ValueError, "key"),
+    ({"idempotency_key": "x" * 201}, ValueError, "idempotency_key"),
+    ({"expires_at": "tomorrow"}, TypeError, "expires_at"),
+    ({"expires_at": datetime(2030, 1, 1)}, ValueError, "expires_at"),
+    ({"colour": "red"}, TypeError, "colour"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "names"), BAD, ids=[f"{n}-{i}" for i, (_, _, n) in enumerate(BAD)])
+@pytest.mark.parametrize("verb", ["notify", "broadcast"])
+def test_bad_content_is_refused_by_name_and_nothing_is_written(
+    verb: str, bad: dict[str, Any], error: type[Exception], names: str, alice: User
+) -> None:
+    arguments = {"title": "Fine", **bad}
+    with pytest.raises(error, match=names):
+        notify(alice, **arguments) if verb == "notify" else broadcast(**arguments)
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("to", "error"),
+    [
+        (AnonymousUser(), TypeError),
+        (User(username="unsaved"), ValueError),
+        ("alice", TypeError),
+        (None, TypeError),
+        (7, TypeError),
+        ([AnonymousUser()], TypeError),
+        (Group(name="unsaved"), ValueError),
+    ],
+    ids=repr,
+)
+def test_who_cannot_be_notified_is_refused(to: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^to:"):
+        notify(to, "Hi")
+
+
+def test_rows_that_are_not_users_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"^to:"):
+        notify(Group.objects.all(), "Hi")
+
+
+@pytest.mark.parametrize("audience", ["nobody", None, 7, User()], ids=repr)
+def test_an_unknown_audience_is_refused(audience: Any) -> None:
+    with pytest.raises(TypeError, match=r"^audience:"):
+        broadcast("Hi", audience=audience)
+
+
+@pytest.mark.parametrize("exclude", ["alice", 7, [AnonymousUser()]], ids=repr)
+def test_who_cannot_be_excluded_is_refused(exclude: Any) -> None:
+    with pytest.raises(TypeError, match=r"^exclude:"):
+        broadcast("Hi", exclude=exclude)
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    messages: list[Message] = []
+    monkeypatch.setattr(fanout, "ring", messages.append)
+    return messages
+
+
+def test_publish_rings_at_once_and_writes_nothing(rung: list[Message]) -> None:
+    publish("wall", {"n": 1})
+    publish("wall", "one\ntwo", event="line")
+    asyncio.run(sse_notify.apublish("wall", None))
+    assert rung == [
+        Ephemeral("wall", b'event: wall\ndata: {"n":1}\n\n'),
+        Ephemeral("wall", b"event: line\ndata: one\ndata: two\n\n"),
+        Ephemeral("wall", b"event: wall\ndata: null\n\n"),
+    ]
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "names"),
+    [
+        (("", 1), ValueError, "topic"),
+        (("a\nb", 1), ValueError, "topic"),
+        (("x" * 101, 1), ValueError, "topic"),
+        ((7, 1), TypeError, "topic"),
+        (("ping", 1), ValueError, "event"),
+        (("wall", {1}), TypeError, "data"),
+        (("wall", "x" * 70_000), ValueError, "data.*EVENT_MAX_BYTES"),
+        (("wall", "\ud800"), ValueError, "data"),
+    ],
+)
+def test_publish_refuses_by_name(arguments: Any, error: type[Exception], names: str, rung: list[Message]) -> None:
+    with pytest.raises(error, match=names):
+        publish(*arguments)
+    assert rung == []
+
+
+@override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": 500})
+def test_the_largest_event_is_a_setting(alice: User) -> None:
+    with pytest.raises(ValueError, match=r"body: .*EVENT_MAX_BYTES = 500"):
+        notify(alice, "Hi", "x" * 400)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_may_notify(alice: User) -> None:
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            notify(alice, "From a thread")
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if connection.vendor == "sqlite" and failures:
+        pytest.skip("the in-memory database belongs to one thread")
+    assert failures == []
+    assert Notification.objects.get().seq == 1
