@@ -17,17 +17,15 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import (
     BooleanField,
-    Exists,
     ExpressionWrapper,
     F,
     FilteredRelation,
     IntegerField,
-    OuterRef,
     Q,
     Subquery,
     Value,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Greatest
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
@@ -100,13 +98,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         if up_to is not None:
             rows = rows.filter(seq__lte=up_to)
         mark = _watermarks(user)
-        here = Q(receipt__archived_at=None) & _above(mark["archived_up_to"])
+        read, seen, archived = mark["read_up_to"], mark["seen_up_to"], mark["archived_up_to"]
         # Three ranges of an index instead of one pass over everything that the user ever got: what lies above the watermarks is
-        # short, and what was marked unread below is found by its receipts.
+        # short, and what was marked unread below is found by its receipts. One bound for each range, lest the wrong one be used.
+        here = Q(receipt__archived_at=None)
         parts = (
-            rows.filter(here, _above(mark["read_up_to"]), receipt__read_at=None),
-            rows.filter(here, pk__in=_overrides(user), seq__lte=mark["read_up_to"]),
-            rows.filter(here, _above(mark["seen_up_to"]), receipt__seen_at=None),
+            rows.filter(here, _above(Greatest(read, archived)), receipt__read_at=None),
+            rows.filter(here, pk__in=_overrides(user), seq__gt=archived, seq__lte=read),
+            rows.filter(here, _above(Greatest(seen, archived)), receipt__seen_at=None),
         )
         columns = [_Count(part.order_by().values("pk")) for part in parts]
         users: Any = get_user_model()._base_manager.using(self.db)
@@ -117,8 +116,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
         rows = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), topic__in=topics_of(user))
-        excluded = _objects("Exclusion").filter(user_id=user.pk, notification_id=OuterRef("pk"))
-        rows = rows.filter(~Exists(excluded))
+        rows = rows.exclude(pk__in=_objects("Exclusion").filter(user_id=user.pk).values("notification_id"))
         joined = getattr(user, "date_joined", None)
         if joined is not None:
             rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))

@@ -1,0 +1,98 @@
+"""What the inbox's addresses take, checked: from a form, from JSON, from a query."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from sse_notify.inbox import CLIENT_LENGTH
+from sse_notify.wire import MAX_CURSOR
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+#: Ids that one request may mark; more is what ``up_to`` is for.
+MAX_IDS = 1000
+#: Items of a page: if the query does not say, and at most.
+PAGE, MAX_PAGE = 20, 100
+
+
+class IdsField(forms.Field):
+    """A list of ids: a repeated field of a form, or a list in JSON."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[int]:
+        """Return the ids as numbers."""
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise forms.ValidationError(_("A list of ids is needed."), code="invalid")
+        if len(value) > MAX_IDS:
+            raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
+        number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
+        return [number.clean(id) for id in value]
+
+
+class MarkForm(forms.Form):
+    """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks. The form of a page also says where to go ``next``."""
+
+    ids = IdsField(required=False)
+    up_to = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
+    client = forms.RegexField(r"\A[ -~]*\Z", required=False, strip=False, max_length=CLIENT_LENGTH)
+    next = forms.CharField(required=False)
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> MarkForm:
+        """Return the form, bound to the body of the request, whether it is JSON or a form.
+
+        Raises:
+            ValueError: the body is said to be JSON and is not an object.
+        """
+        if not is_json(request):
+            return cls(request.POST)
+        try:
+            body = json.loads(request.body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        if not isinstance(body, dict):
+            raise ValueError("not an object")
+        return cls({name: value for name, value in body.items() if value is not None})
+
+    def clean(self) -> dict[str, Any]:
+        """Have exactly one of ``ids`` and ``up_to``."""
+        given = [name for name in ("ids", "up_to") if name in self.data]
+        if len(given) != 1:
+            self.add_error("ids", _("Either ids or up_to is needed, and not both."))
+        elif "up_to" in given and self.cleaned_data.get("up_to", 0) is None:
+            self.add_error("up_to", _("A whole number is needed."))
+        return self.cleaned_data
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """The arguments for the inbox's verbs."""
+        name = "ids" if "ids" in self.data else "up_to"
+        return {name: self.cleaned_data[name], "client": self.cleaned_data["client"]}
+
+
+class PageForm(forms.Form):
+    """Which items: those ``before`` an id, at most ``limit``, of a ``category``, in a ``state``."""
+
+    before = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
+    limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
+    category = forms.CharField(required=False, strip=False, max_length=100)
+    state = forms.ChoiceField(required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))])
+
+
+def is_json(request: HttpRequest) -> bool:
+    """Return whether the request says that its body is JSON."""
+    return request.content_type == "application/json"
+
+
+def first_error(form: forms.Form) -> tuple[str, str]:
+    """Return the first field that is wrong, and why."""
+    field, errors = next(iter(form.errors.items()))
+    return field, str(errors[0])
