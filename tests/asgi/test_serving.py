@@ -1,0 +1,280 @@
+"""Serving a stream: heartbeats, lifetime, departures, slow clients, and the middleware that must leave it alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.db import connections
+from django.test import override_settings
+
+from sse_notify import anotify, hub, notify
+from sse_notify.admission import admission
+from sse_notify.asgi import EventStreams
+from tests.asgi.client import GUARD, connect, cookies_of, events
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+
+@pytest.fixture
+def app() -> EventStreams:
+    return EventStreams(get_asgi_application())
+
+
+async def sign_in() -> tuple[User, dict[str, str]]:
+    user = await User.objects.acreate(username="alice")
+    return user, await cookies_of(user)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(GUARD):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@override_settings(SSE_NOTIFY={"HEARTBEAT": 1})
+async def test_silence_is_broken_by_pings_that_carry_the_cursor(app: EventStreams) -> None:
+    user, headers = await sign_in()
+    async with connect(app, headers=headers) as stream:
+        await stream.until(b"hello")
+        await anotify(user, "One")
+        await stream.until(b"One")
+        await stream.until(b'event: ping\ndata: {"cursor":1}\n\n')
+    assert not any(name == "ping" and id for name, _, id in events(stream.body)), "a ping moves no cursor by itself"
+
+
+@override_settings(SSE_NOTIFY={"MAX_LIFETIME": 0.5, "RETRY_MS": (100, 200)})
+async def test_a_stream_ends_with_bye_when_its_time_is_up(app: EventStreams) -> None:
+    _, headers = await sign_in()
+    async with connect(app, headers=headers) as stream:
+        status, _, body = await stream.answer()
+    assert status == 200
+    name, data, _ = events(body)[-1]
+    assert (name, data["reason"]) == ("bye", "lifetime")
+    assert 0 <= data["retry_after"] <= 100
+    assert stream.sent[-1]["more_body"] is False
+    assert admission.total == 0
+
+
+async def test_draining_says_bye_and_ends(app: EventStreams) -> None:
+    _, headers = await sign_in()
+    async with connect(app, headers=headers) as stream:
+        await stream.until(b"hello")
+        await until(lambda: hub.current().streams)
+        hub.each(lambda each: each.drain(10))
+        _, _, body = await stream.answer()
+    name, data, _ = events(body)[-1]
+    assert (name, data["reason"]) == ("bye", "drain")
+    assert 0 <= data["retry_after"] <= 10_000
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: bool) -> None:
+    user, headers = await sign_in()
+    application = app if wrapped else get_asgi_application()
+    before = len(asyncio.all_tasks())
+    async with connect(application, headers=headers) as stream:
+        await stream.until(b"hello")
+        await anotify(user, "One")
+        await stream.until(b"One")
+        (open_stream,) = hub.current().streams
+        gone = weakref.ref(open_stream)
+        current = hub.current()
+        del open_stream
+    await until(lambda: admission.total == 0 and current.stopped)
+    del stream, current
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+    gc.collect()
+    assert gone() is None
+
+
+async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStreams) -> None:
+    _, headers = await sign_in()
+    with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
+        async with connect(app, headers=headers) as first:
+            await first.until(b"hello")
+            await until(lambda: hub.current().streams)
+            pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
+            before = threading.active_count() - len(pool)
+            streams = [connect(app, headers=headers) for _ in range(30)]
+            opened = [await stream.__aenter__() for stream in streams]
+            for stream in opened:
+                await stream.until(b"hello")
+            pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
+            assert len(pool) <= 8 + 1
+            assert threading.active_count() - len(pool) <= before
+            for stream in streams:
+                await stream.__aexit__(None, None, None)
+
+
+async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sse_notify import responses
+
+    monkeypatch.setattr(responses._Body, "_warned", False)
+    user, headers = await sign_in()
+    application = get_asgi_application()
+    with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
+        streams = [connect(application, headers=headers) for _ in range(20)]
+        opened = [await stream.__aenter__() for stream in streams]
+        for stream in opened:
+            await stream.until(b"hello")
+        await until(lambda: len(hub.current().streams) == 20)
+        threads = [t for t in threading.enumerate() if not t.name.startswith("sse_notify")]
+        assert len(threads) < 10, [t.name for t in threads]
+        await anotify(user, "Everybody")
+        for stream in opened:
+            await stream.until(b"Everybody")
+        for stream in streams:
+            await stream.__aexit__(None, None, None)
+    said = [record.getMessage() for record in caplog.records if "EventStreams" in record.getMessage()]
+    assert len(said) == 1
+
+
+class StuckClient:
+    """A ``send`` that blocks from a given message on, as a client that has stopped reading does."""
+
+    def __init__(self, app: Any, headers: dict[str, str], after: int) -> None:
+        self.messages: list[Any] = []
+        self.go_on = asyncio.Event()
+        self._after = after
+        scope_headers = {"host": "testserver", "accept": "text/event-stream", **headers}
+        scope = {
+            "type": "http", "method": "GET", "path": "/notifications/stream/", "query_string": b"", "root_path": "",
+            "headers": [(k.encode(), v.encode()) for k, v in scope_headers.items()], "client": None, "server": ("testserver", 80),
+        }  # fmt: skip
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+
+    async def _receive(self) -> Any:
+        await asyncio.Event().wait()
+
+    async def _send(self, message: Any) -> None:
+        if len(self.messages) >= self._after:
+            await self.go_on.wait()
+        self.messages.append(message)
+
+
+@override_settings(SSE_NOTIFY={"BUFFER_BYTES": 2000, "HEARTBEAT": 1})
+async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) -> None:
+    user, headers = await sign_in()
+    stuck = StuckClient(app, headers, after=2)
+    await until(lambda: len(stuck.messages) == 2 and hub.current().streams)
+    (stream,) = hub.current().streams
+    for start in range(0, 200, 50):
+        await sync_to_async(lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)])()
+    await until(lambda: stream._behind)
+    assert sum(map(len, stream._waiting)) <= 2000
+    stuck.go_on.set()
+    await until(lambda: b'"N199"' in b"".join(m.get("body", b"") for m in stuck.messages))
+    got = [d["title"] for name, d, _ in events(b"".join(m.get("body", b"") for m in stuck.messages)) if name == "notification"]
+    assert got == [f"N{i}" for i in range(200)]
+    stuck.task.cancel()
+    await asyncio.wait({stuck.task})
+
+
+@override_settings(SSE_NOTIFY={"SEND_TIMEOUT": 1, "HEARTBEAT": 1})
+async def test_a_client_that_blocks_too_long_is_closed(app: EventStreams) -> None:
+    user, headers = await sign_in()
+    before = hub.counters["closed_slow"]
+    stuck = StuckClient(app, headers, after=2)
+    await until(lambda: len(stuck.messages) == 2 and hub.current().streams)
+    await anotify(user, "Never read")
+    async with asyncio.timeout(GUARD):
+        await stuck.task
+    assert hub.counters["closed_slow"] == before + 1
+    assert admission.total == 0
+
+
+GZIP = "django.middleware.gzip.GZipMiddleware"
+CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
+WHITENOISE = "whitenoise.middleware.WhiteNoiseMiddleware"
+CORS = "corsheaders.middleware.CorsMiddleware"
+
+
+class ReplacingMiddleware:
+    """Answers in the view's place, after the view has agreed."""
+
+    sync_capable, async_capable = True, False
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        from django.http import HttpResponseForbidden
+
+        self.get_response(request)
+        return HttpResponseForbidden("no")
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_the_usual_middleware_leaves_the_stream_intact(wrapped: bool, settings: Any) -> None:
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "corsheaders"]
+    settings.MIDDLEWARE = [GZIP, CONDITIONAL, WHITENOISE, CORS, *settings.MIDDLEWARE]
+    settings.CORS_ALLOWED_ORIGINS = ["https://shop.example"]
+    settings.CORS_ALLOW_CREDENTIALS = True
+    user, headers = await sign_in()
+    application: Any = get_asgi_application()
+    if wrapped:
+        application = EventStreams(application)
+    headers |= {"origin": "https://shop.example", "accept-encoding": "gzip, br", "if-none-match": "*"}
+    async with connect(application, headers=headers) as stream:
+        await stream.until(b"event: hello")
+        await anotify(user, "Plain text")
+        await stream.until(b"Plain text")
+    assert stream.status == 200
+    assert stream.headers["content-encoding"] == "identity"
+    assert stream.headers["access-control-allow-origin"] == "https://shop.example"
+    assert stream.headers["access-control-allow-credentials"] == "true"
+    assert not {"content-length", "etag"} & set(stream.headers)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*"])
+async def test_a_middleware_that_answers_instead_closes_the_stream(accept: str, settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.asgi.test_serving.ReplacingMiddleware", *settings.MIDDLEWARE]
+    _, headers = await sign_in()
+    async with connect(EventStreams(get_asgi_application()), headers={**headers, "accept": accept}) as stream:
+        status, _, body = await stream.answer()
+    assert (status, body) == (403, b"no")
+    assert admission.total == 0
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_other_requests_pass_through_unchanged(app: EventStreams) -> None:
+    async with connect(app, "/admin/login/", headers={"accept": "text/html"}) as page:
+        status, headers, body = await page.answer()
+    assert status == 200
+    assert b"csrfmiddlewaretoken" in body
+    assert headers["content-length"] == str(len(body))
+    async with connect(app, "/nowhere/") as page:
+        assert (await page.answer())[0] == 404
+
+
+async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import OperationalError
+
+    from sse_notify import log
+
+    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    user, headers = await sign_in()
+    await anotify(user, "Missed")
+    real_read, failures = log.read, []
+
+    def failing_read(*args: Any, **kwargs: Any) -> Any:
+        if len(failures) < 3:
+            failures.append(1)
+            raise OperationalError("away")
+        return real_read(*args, **kwargs)
+
+    monkeypatch.setattr(log, "read", failing_read)
+    async with connect(app, query="cursor=0", headers=headers) as stream:
+        await stream.until(b"Missed")
+    assert [name for name, _, _ in events(stream.body)] == ["hello", "ping", "ping", "ping", "notification"]
+    connections.close_all()
