@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import hypothesis
 import pytest
 
 from tests.support.postgres import PostgresServer
@@ -17,6 +18,11 @@ from tests.support.servers import Kind, Server
 from tests.support.site import SEED, Site
 
 MakeSite = Callable[..., Site]
+
+# The machine may be busy, so no example has to be quick; in CI the examples are the same in every run.
+hypothesis.settings.register_profile("local", deadline=None, max_examples=200)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=500, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
