@@ -1,0 +1,11 @@
+"""The frame of the site: its front page, its menu, its content."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class GalleryConfig(AppConfig):
+    """Shows what the other apps of the demo describe."""
+
+    name = "demo_project.gallery"

@@ -1,0 +1,67 @@
+"""``manage.py demo``: set the demo up and serve it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+import uvicorn
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+_HOST = "127.0.0.1"
+_BANNER = """
+sse_notify demo, ready:
+
+    http://localhost:{port}/
+    http://127.0.0.1:{port}/   the same, with a login of its own: be two people in one browser
+
+From a second terminal:
+
+    .venv/bin/python manage.py demo_notify --user alice "Hello from the terminal"
+
+Ctrl-C stops it.
+"""
+
+
+class Command(BaseCommand):
+    """Serves the demo on this machine only, by the server that is recommended for production."""
+
+    help = "Set the demo up if need be, and serve it with uvicorn."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the port."""
+        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000), help="8000, or $PORT")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Take the port first, so that nothing is announced that cannot be kept."""
+        with _listen(options["port"]) as listener:
+            call_command("setup_demo", stdout=self.stdout)
+            connections.close_all()
+            port = listener.getsockname()[1]
+            self.stdout.write(_BANNER.format(port=port))
+            self.stdout.flush()
+            config = uvicorn.Config(
+                "demo_project.asgi:application",
+                log_level="warning",
+                lifespan="off",
+                # The streams end by themselves when asked to; this is for a page that never finishes loading.
+                timeout_graceful_shutdown=5,  # seconds
+            )
+            server = uvicorn.Server(config)
+            # After a clean end uvicorn passes Ctrl-C on, as it were its parent's.
+            with contextlib.suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
+        if not server.started:
+            raise CommandError("The server did not start.")
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((_HOST, port), backlog=2048)
+    except OSError as error:
+        raise CommandError(f"Port {port} cannot be used ({error.strerror}). Try another: PORT={port + 1} make demo") from error

@@ -1,0 +1,121 @@
+"""Settings of the demo site. What differs between machines comes from the environment.
+
+``DEBUG``          1 (the default) or 0
+``SECRET_KEY``     needed when ``DEBUG`` is 0
+``ALLOWED_HOSTS``  names with commas between; this machine's own by default
+``DATABASE_URL``   "postgres://user:password@host/name"; a SQLite file by default
+``REDIS_URL``      a Redis that connects several server processes; not needed for one
+``DEMO_PASSWORD``  what the demo users log in with; needed when ``DEBUG`` is 0, as the login page shows the default
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+#: What the site writes: the database, and nothing else.
+VAR_DIR = BASE_DIR / "var"
+
+DEBUG = os.environ.get("DEBUG", "1") not in ("", "0", "false", "no")
+
+
+def _secret(name: str, development: str) -> str:
+    """Return a secret from the environment; only a development site may do without."""
+    value = os.environ.get(name, "")
+    if not value and not DEBUG:
+        raise ImproperlyConfigured(f"Set {name} in the environment: with DEBUG=0 there is no default.")
+    return value or development
+
+
+SECRET_KEY = _secret("SECRET_KEY", "for-development-only-set-SECRET_KEY-anywhere-else")
+DEMO_PASSWORD = _secret("DEMO_PASSWORD", "notify-me")
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+
+INSTALLED_APPS = [
+    "daphne",  # first: it makes `runserver` an ASGI server
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "sse_notify",
+    "demo_project.gallery",
+    "demo_project.accounts",
+    # One app per scenario: the gallery and its menu list them in this order.
+    "demo_project.compose",
+    "demo_project.people",
+    "demo_project.board",
+    "demo_project.announcements",
+    "demo_project.terminal",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "demo_project.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "demo_project.urls"
+ASGI_APPLICATION = "demo_project.asgi.application"
+WSGI_APPLICATION = "demo_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.config(default=f"sqlite:///{VAR_DIR / 'demo.sqlite3'}", conn_health_checks=True)
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    VAR_DIR.mkdir(exist_ok=True)
+    DATABASES["default"]["OPTIONS"] = {
+        # The shell and the commands write while the server reads, and who finds the file locked waits its turn.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+_redis_url = os.environ.get("REDIS_URL", "")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [_redis_url]}}
+    if _redis_url
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "gallery:home"
+LOGOUT_REDIRECT_URL = "accounts:sign_in"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("de", _("German")), ("ar", _("Arabic"))]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
