@@ -1,0 +1,117 @@
+"""What is run: the contestants, and how much of each scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contestant:
+    """One server with one set-up."""
+
+    name: str
+    """As the tables call it."""
+    server: str
+    """"uvicorn" or "daphne"."""
+    app: str
+    """The ASGI application."""
+    path: str
+    """Of the stream."""
+    greeting: bytes
+    """The bytes that say that a stream is open."""
+    settings: str = ""
+    """The Django settings module; empty for a server without Django, users and database."""
+    kinds: tuple[str, ...] = ("ephemeral",)
+    """What it can publish: "stored" events can be replayed, "ephemeral" ones reach whoever listens."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Further variables."""
+
+
+_OURS = {
+    "app": "benchmarks.servers.ours.asgi:application",
+    "path": "/notifications/stream/?topic=bench",
+    "greeting": b"event: hello\n",
+    "settings": "benchmarks.servers.ours.settings",
+}
+_EVENTSTREAM = {
+    "server": "uvicorn",
+    "app": "benchmarks.servers.eventstream.asgi:application",
+    "path": "/events/",
+    "greeting": b"event: stream-open\n",
+    "settings": "benchmarks.servers.eventstream.settings",
+}
+
+OURS = Contestant(name="sse_notify", server="uvicorn", kinds=("stored", "ephemeral"), **_OURS)  # type: ignore[arg-type]
+OURS_ON_DAPHNE = Contestant(name="sse_notify, daphne", server="daphne", kinds=("stored", "ephemeral"), **_OURS)  # type: ignore[arg-type]
+EVENTSTREAM = Contestant(name="django-eventstream", **_EVENTSTREAM)  # type: ignore[arg-type]
+EVENTSTREAM_STORED = Contestant(
+    name="django-eventstream, storage",
+    kinds=("stored",),
+    environment={"BENCH_STORED": "1"},
+    **_EVENTSTREAM,  # type: ignore[arg-type]
+)
+STARLETTE = Contestant(
+    name="sse-starlette",
+    server="uvicorn",
+    app="benchmarks.servers.starlette_queues:application",
+    path="/stream",
+    greeting=b"200 OK\r\n",
+)
+FLOOR = Contestant(
+    name="floor: bare ASGI writes",
+    server="uvicorn",
+    app="benchmarks.servers.floor:application",
+    path="/stream",
+    greeting=b": open\n\n",
+)
+
+CONTESTANTS = (OURS, OURS_ON_DAPHNE, EVENTSTREAM, EVENTSTREAM_STORED, STARLETTE, FLOOR)
+#: Who is tried with ``Plan.many`` streams: django-eventstream would need a thread for each.
+OF_MANY = (OURS, OURS_ON_DAPHNE, STARLETTE, FLOOR)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much is run."""
+
+    repeats: int = 3
+    """Fresh server processes for each contestant; the tables show medians."""
+    streams: int = 1000
+    """Open streams of the main scenarios."""
+    base: int = 100
+    """Streams that are open before memory, threads and handshakes are measured: what is made once is made by then."""
+    concurrency: int = 32
+    """Handshakes at once: daphne's backlog holds 50."""
+    singles: int = 20
+    """Single events."""
+    spacing: float = 0.15
+    """Seconds between single events."""
+    bursts: int = 5
+    """Bursts, each after the one before has arrived."""
+    burst: int = 20
+    """Events in a burst: that many calls, one after the other."""
+    idle_window: float = 2.0
+    """Seconds over which the CPU of idle streams is measured."""
+    quiet: float = 3.0
+    """Seconds without any event after which what has not arrived is lost."""
+    many: int = 10_000
+    """Open streams of the scenario with many."""
+    many_singles: int = 10
+    """Single events to them."""
+    many_spacing: float = 2.0
+    """Seconds between those."""
+    peer_postgres_streams: int = 80
+    """Streams of django-eventstream on PostgreSQL: a connection each, and the server admits 100."""
+    notify_calls: int = 1000
+    """Calls of ``notify()`` that are timed, one after the other."""
+    bulk: int = 10_000
+    """Users of one bulk ``notify()``."""
+    server_core: int | None = 0
+    client_core: int | None = 1
+
+
+#: About a minute, for a look after a change: one run of each, fewer streams. Its ratios are rough.
+QUICK = Plan(
+    repeats=1, streams=300, base=50, singles=10, bursts=3, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
+    many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000,
+)  # fmt: skip

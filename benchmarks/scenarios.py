@@ -1,0 +1,188 @@
+"""The scenarios: what is done to one server, and what is noted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from benchmarks.client import Swarm
+from benchmarks.plan import Contestant, Plan
+from benchmarks.server import ServerProcess, running
+from benchmarks.transcript import Arrival
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What opening streams and leaving them alone costs."""
+
+    streams: int
+    handshakes_per_second: float
+    cpu_ms_per_handshake: float
+    threads_before: int
+    """With the base number of streams."""
+    threads: int
+    """With all."""
+    connections: int | None
+    """Open database connections with all streams idle; ``None`` where there is no database."""
+    kib_per_stream: float
+    """Resident memory that each stream above the base adds."""
+    idle_cpu_percent: float
+    """Of one core, with all streams idle."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """What became of events that were published."""
+
+    expected: int
+    delivered: int
+    lost: int
+    duplicated: int
+    cpu_us: float
+    """The server's CPU time for each delivery, the publishing request included, in microseconds."""
+    p50_ms: float
+    p99_ms: float
+    closed: int
+    """Streams that the server ended meanwhile."""
+
+
+class Session:
+    """One server process with its streams."""
+
+    def __init__(self, server: ServerProcess, swarm: Swarm, plan: Plan) -> None:
+        self.server = server
+        self.swarm = swarm
+        self.plan = plan
+
+    async def open(self, streams: int, base: int, connections: Callable[[], int | None]) -> Opened:
+        """Open ``base`` streams, then up to ``streams``, and look at them idle.
+
+        Args:
+            streams: how many in all.
+            base: how many before the measurement starts.
+            connections: counts the open database connections.
+        """
+        server = self.server
+        await self.swarm.open_until(base, concurrency=self.plan.concurrency)
+        await self._idle()
+        threads, memory, cpu = server.threads(), server.memory(), server.cpu()
+        seconds = await self.swarm.open_until(streams, concurrency=self.plan.concurrency)
+        handshake_cpu = server.cpu() - cpu
+        idle_cpu = await self._idle()
+        more = streams - base
+        return Opened(
+            streams=streams,
+            handshakes_per_second=more / seconds,
+            cpu_ms_per_handshake=handshake_cpu / more / 1e6,
+            threads_before=threads,
+            threads=server.threads(),
+            connections=connections(),
+            kib_per_stream=(server.memory() - memory) / more / 1024,
+            idle_cpu_percent=idle_cpu,
+        )
+
+    async def singles(self, kind: str, count: int, spacing: float) -> Delivered:
+        """Publish single events, one every ``spacing`` seconds."""
+        loop = asyncio.get_running_loop()
+
+        async def publish() -> None:
+            start = loop.time()
+            for number in range(count):
+                # Not a wait for anything: this is the load.
+                await asyncio.sleep(start + number * spacing - loop.time())
+                await self._publish(kind, number, 1)
+
+        return summarise([await self._measure(count, publish)])
+
+    async def bursts(self, kind: str) -> Delivered:
+        """Publish bursts, each when the one before has arrived."""
+        size = self.plan.burst
+
+        async def publish() -> None:
+            await self._publish(kind, 0, size)
+
+        return summarise([await self._measure(size, publish) for _ in range(self.plan.bursts)])
+
+    async def _publish(self, kind: str, first: int, count: int) -> None:
+        await self.server.caller.post("/publish", {"stored": kind == "stored", "first": first, "count": count})
+
+    async def _measure(self, events: int, publish: Callable[[], object]) -> Measured:
+        gc.collect()
+        self.swarm.take()  # what the streams said before is not of this measurement
+        self.swarm.expect(events)
+        closed = self.swarm.closed_by_server
+        cpu = self.server.cpu()
+        await publish()  # type: ignore[misc]
+        await self.swarm.all_arrived(quiet=self.plan.quiet)
+        cpu = self.server.cpu() - cpu
+        return Measured(events, self.swarm.take(), cpu, self.swarm.closed_by_server - closed)
+
+    async def _idle(self) -> float:
+        """Leave the streams alone for a while and return the CPU that they took, in percent of a core."""
+        before = self.server.cpu()
+        await asyncio.sleep(self.plan.idle_window)
+        return (self.server.cpu() - before) / self.plan.idle_window / 1e7
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measurement as it was taken."""
+
+    events: int
+    """Published to every stream, numbered alike."""
+    arrivals: Sequence[Sequence[Arrival]]
+    """Of each stream."""
+    cpu: int
+    """Nanoseconds."""
+    closed: int
+
+
+def summarise(measured: Sequence[Measured]) -> Delivered:
+    """Add up measurements of the same kind."""
+    expected = delivered = duplicated = 0
+    latencies: list[int] = []
+    for one in measured:
+        expected += one.events * len(one.arrivals)
+        for arrivals in one.arrivals:
+            distinct = len({arrival.number for arrival in arrivals})
+            delivered += distinct
+            duplicated += len(arrivals) - distinct
+            latencies.extend(arrival.latency for arrival in arrivals)
+    latencies.sort()
+    return Delivered(
+        expected=expected,
+        delivered=delivered,
+        lost=expected - delivered,
+        duplicated=duplicated,
+        cpu_us=sum(one.cpu for one in measured) / max(1, delivered) / 1e3,
+        p50_ms=percentile(latencies, 0.50) / 1e6,
+        p99_ms=percentile(latencies, 0.99) / 1e6,
+        closed=sum(one.closed for one in measured),
+    )
+
+
+def percentile(ordered: Sequence[int], share: float) -> float:
+    """Return the value below which ``share`` (0 to 1) of the ordered values lie; NaN if there are none."""
+    if not ordered:
+        return float("nan")
+    return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+
+
+@asynccontextmanager
+async def session(
+    contestant: Contestant, plan: Plan, environment: Mapping[str, str], cookies: Sequence[str]
+) -> AsyncIterator[Session]:
+    """Run one contestant's server, without streams yet."""
+    variables = {**contestant.environment, **environment}
+    async with running(
+        contestant.app, server=contestant.server, core=plan.server_core, environment=variables, ready="/publish"
+    ) as server:
+        swarm = Swarm(server.address, contestant.path, cookies, contestant.greeting)
+        try:
+            yield Session(server, swarm, plan)
+        finally:
+            swarm.close()
+            server.caller.close()
