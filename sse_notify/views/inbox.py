@@ -83,6 +83,7 @@ def list_(request: HttpRequest) -> HttpResponse:
         "state": query["state"],
         "category": query["category"],
         "categories": sorted({*recent, query["category"]} - {""}),
+        "here": request.get_full_path(),
         "is_first": query["before"] is None,
         "first_query": urlencode(kept),
         "next_query": urlencode({**kept, "before": before}) if before is not None else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
 from sse_notify import STAFF, broadcast, fanout, inbox, log, notify
-from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models import Inbox, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +136,8 @@ def test_seen_is_not_read_and_reading_keeps_when_it_was_seen(alice: User) -> Non
     inbox.mark_read(alice, ids=[row.pk])
     receipt = Receipt.objects.get()
     assert receipt.seen_at == seen_at
+    assert receipt.read_at is not None
+    assert seen_at is not None
     assert receipt.read_at > seen_at
 
 
@@ -311,12 +313,12 @@ def test_counts_up_to_a_number_leave_out_what_is_later_or_pending(alice: User) -
 
 def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) -> None:
     """Random marks: the quick counts, the annotated rows and a model in plain Python say the same at every step."""
-    for seed in range(8):
+    for seed in range(4):
         random = Random(seed)
         Notification.objects.all().delete()
         Inbox.objects.all().delete()
         model: dict[int, dict[str, Any]] = {}
-        for _ in range(60):
+        for _ in range(50):
             _step(random, alice, bob, model)
             rows = {row.pk: row for row in Notification.objects.with_states(alice)}
             for pk, row in rows.items():
@@ -333,7 +335,9 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
 def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any]]) -> None:
     """Do one thing, and to the model what it should do to the rows."""
     fresh = {"unread": True, "unseen": True, "archived": False}
-    action = random.choice(["notify", "notify", "broadcast", "key", "number", "read", "unread", "seen", "archive", "up_to", "up_to"])
+    action = random.choice(
+        ["notify", "notify", "broadcast", "key", "number", "read", "unread", "seen", "archive", "up_to", "up_to"]
+    )
     some = random.sample(sorted(model), k=min(len(model), random.randint(1, 4)))
     if action == "notify":
         notify(bob, "noise")
@@ -434,13 +438,14 @@ def test_an_endless_transaction_keeps_the_newest_changes(alice: User, monkeypatc
 def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
     row = notify(alice, "Hello")
     head = number()
-    for mark in (
+    marks: list[Callable[[], None]] = [
         lambda: inbox.mark_read(alice, ids=[row.pk, row.pk]),
         lambda: inbox.mark_read(alice, up_to=head),
         lambda: inbox.mark_unread(alice, ids=[row.pk]),
         lambda: inbox.mark_seen(alice, ids=[row.pk]),
         lambda: inbox.archive(alice, ids=[row.pk]),
-    ):
+    ]
+    for mark in marks:
         mark()
         number()
         before = (list(Inbox.objects.values()), list(Receipt.objects.values()), inbox.counts(alice))
@@ -450,9 +455,10 @@ def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
 
 def test_a_rollback_leaves_neither_mark_nor_change(alice: User) -> None:
     row = notify(alice, "Hello")
-    with pytest.raises(RuntimeError, match="no"), transaction.atomic():
+    with transaction.atomic():
         inbox.mark_read(alice, ids=[row.pk])
-        raise RuntimeError("no")
+        assert inbox.counts(alice) == (0, 0)
+        transaction.set_rollback(True)
     assert inbox.counts(alice) == (1, 1)
     assert not Inbox.objects.filter(state_seq=None).exclude(changes=[]).exists()
 
@@ -501,7 +507,7 @@ def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: Use
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_counts_read_short_ranges_of_the_index_at_100_000_rows(alice: User) -> None:
-    """The plan names no sequential scan of the log, and the query takes less than 5 ms (issue 4)."""
+    """And so take less than 5 ms, for a user who has marked most of them (issue 4)."""
     total = 100_000
     Notification.objects.bulk_create(
         (Notification(seq=n, topic=f"user:{alice.pk}", recipient=alice, title="n") for n in range(1, total + 1)), batch_size=5000
@@ -509,7 +515,7 @@ def test_counts_read_short_ranges_of_the_index_at_100_000_rows(alice: User) -> N
     Notification.objects.bulk_create(
         Notification(seq=n, topic="everyone", audience="everyone", title="b") for n in range(total + 1, total + 1001)
     )
-    log.LogHead.objects.update_or_create(pk=1, defaults={"seq": total + 1000})
+    LogHead.objects.update_or_create(pk=1, defaults={"seq": total + 1000})
     inbox.mark_read(alice, up_to=total + 1000 - 50)
     inbox.mark_unread(alice, ids=list(Notification.objects.order_by("seq").values_list("pk", flat=True)[:7]))
     with connection.cursor() as cursor:
@@ -517,13 +523,22 @@ def test_counts_read_short_ranges_of_the_index_at_100_000_rows(alice: User) -> N
     with CaptureQueriesContext(connection) as captured:
         assert inbox.counts(alice) == (57, 50)
     sql = captured.captured_queries[-1]["sql"]
+    plans = []
     with connection.cursor() as cursor:
-        plans = []
         for _ in range(5):
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
             plans.append(cursor.fetchone()[0][0])
-    assert "'Seq Scan', 'Parallel Aware': False, 'Async Capable': False, 'Relation Name': 'sse_notify_notification'" not in str(plans)
-    assert min(plan["Execution Time"] for plan in plans) < 5.0
+    scans = [node for node in _nodes(plans[0]["Plan"]) if node.get("Relation Name") == "sse_notify_notification"]
+    assert scans
+    assert "Seq Scan" not in {node["Node Type"] for node in scans}
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) < 1000, "rows below the watermark are not touched"
+    assert min(plan["Execution Time"] for plan in plans) < 5.0  # milliseconds
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
 
 
 # --- arguments and twins -----------------------------------------------------------------------------------------------------
@@ -567,7 +582,7 @@ def test_only_a_saved_user_has_marks() -> None:
 def test_async_twins_run_the_same_body(alice: User) -> None:
     async def live() -> list[Any]:
         first, second = await sse_notify.anotify(alice, "1"), await sse_notify.anotify(alice, "2")
-        seen = [await sse_notify.aunread_count(alice)]
+        seen: list[Any] = [await sse_notify.aunread_count(alice)]
         await sse_notify.amark_read(alice, ids=[first.pk])
         await sse_notify.amark_seen(alice, ids=[second.pk])
         seen.append(await inbox.acounts(alice))
