@@ -20,7 +20,7 @@ from sse_notify.log import Reader
 from sse_notify.models import Inbox, Notification
 from sse_notify.stream import Stream
 from sse_notify.topics import is_allowed, topics_of
-from sse_notify.wire import MalformedCursor, encode_json, encode_retry, parse_cursor
+from sse_notify.wire import MalformedCursor, dumps, encode, encode_json, parse_cursor
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -72,7 +72,9 @@ def open_up(request: HttpRequest) -> Opening:
         "server_time": timezone.now().isoformat(),
     }
     # The leading blank line ends what a browser may have kept of an earlier connection that was cut within an event.
-    prelude = b"\n" + encode_retry(random.randint(*get_settings().RETRY_MS)) + encode_json(hello, event="hello", id=cursor)
+    # ``retry:`` shares the block of ``hello``, as some readers take a block of its own for an event without data.
+    retry = random.randint(*get_settings().RETRY_MS)
+    prelude = b"\n" + encode(dumps(hello), event="hello", id=cursor, retry=retry)
     if reason:
         prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
     return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)

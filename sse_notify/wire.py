@@ -3,7 +3,7 @@
 Nothing but the standard library, and nothing that waits. Three deliberate choices, each for a browser's sake:
 
 1. Lines end with LF only. Parsers exist that split a CRLF which falls between two chunks wrongly.
-2. The fields of a block are in the order ``event``, ``data``, ``id``. A block that is cut short can then never move a client's
+2. The fields of a block are in the order ``retry``, ``event``, ``data``, ``id``. A block that is cut short can then never move a client's
    last event id past an event that it did not get.
 3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours it.
 """
@@ -45,7 +45,7 @@ def encode(data: str, *, event: str = "message", id: int | None = None, retry: i
         ValueError: ``event`` is empty or holds CR, LF or NUL; ``id`` or ``retry`` is negative; ``data`` holds a lone
             surrogate, which UTF-8 cannot carry.
     """
-    lines: list[str] = []
+    lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":
         lines.append(f"event: {check_event_name(event)}")
     if "\n" in data or "\r" in data:
@@ -54,8 +54,6 @@ def encode(data: str, *, event: str = "message", id: int | None = None, retry: i
         lines.append(f"data: {data}")
     if id is not None:
         lines.append(f"id: {_natural('id', id)}")
-    if retry is not None:
-        lines.append(f"retry: {_natural('retry', retry)}")
     lines.append("\n")
     try:
         return "\n".join(lines).encode()

@@ -87,6 +87,10 @@ class Client:
         )
         self.reading: asyncio.Task[bytes | None] | None = None
 
+    def has_everything(self) -> bool:
+        stream = self.stream
+        return stream._hub is not None and not (stream._waiting or stream._behind or stream._target is not None)
+
     def step(self) -> None:
         if self.reading is not None and self.reading.done():
             chunk = self.reading.result()
@@ -98,52 +102,68 @@ class Client:
             self.reading = asyncio.get_running_loop().create_task(self.stream.read())
 
 
-async def play(seed: int) -> tuple[list[Client], MemoryLog]:
-    rng = random.Random(seed)
-    memory = MemoryLog()
-    for _ in range(rng.randint(0, 4)):
-        memory.commit(rng)
-    hub = Hub(run=memory.run)
-    clients = [Client(hub, memory, rng.randint(0, memory.head), rng)]
-    bells: list[Batch] = []
-    for _ in range(rng.randint(10, 60)):
-        choice = rng.random()
-        if choice < 0.05 and len(clients) < 3:
-            # Later ones may come from another process, whose hub is further than this one.
-            clients.append(Client(hub, memory, rng.choice((memory.head, rng.randint(0, memory.head))), rng))
-        elif choice < 0.25:
-            bells.append(memory.commit(rng))
-        elif choice < 0.5 and bells:
-            bell = bells.pop(rng.randrange(len(bells)) if rng.random() < 0.3 else 0)
-            fate = rng.random()
-            if fate > 0.1:
-                hub._on_message(bell)
-            if fate > 0.9:
-                hub._on_message(bell)
-        elif choice < 0.75 and memory.queries:
-            memory.answer_one(rng)
-        else:
-            rng.choice(clients).step()
-        if rng.random() < 0.6:
-            await asyncio.sleep(0)
-    # The storm is over: polls go on, and every query is answered. Nothing else is needed to have everything.
-    look = asyncio.get_running_loop().create_task(hub.look())
-    for _ in range(2000):
-        for client in clients:
+class Schedule:
+    """One run: a hub, up to three clients, and the bells that are under way."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.memory = MemoryLog()
+        for _ in range(self.rng.randint(0, 4)):
+            self.memory.commit(self.rng)
+        self.hub = Hub(run=self.memory.run)
+        self.clients = [Client(self.hub, self.memory, self.rng.randint(0, self.memory.head), self.rng)]
+        self.bells: list[Batch] = []
+
+    async def play(self) -> None:
+        for _ in range(self.rng.randint(10, 60)):
+            self.step()
+            if self.rng.random() < 0.6:
+                await asyncio.sleep(0)
+        await self.settle()
+        for client in self.clients:
             client.step()
-        while memory.queries:
-            memory.answer_one(rng)
-        await asyncio.sleep(0)
-        if look.done():
-            if all(client.stream.cursor >= memory.head for client in clients):
-                break
-            look = asyncio.get_running_loop().create_task(hub.look())
-    for client in clients:
-        client.step()
-        if client.reading is not None:
-            client.reading.cancel()
-        client.stream.close()
-    return clients, memory
+            if client.reading is not None:
+                client.reading.cancel()
+            client.stream.close()
+
+    def step(self) -> None:
+        choice = self.rng.random()
+        if choice < 0.05 and len(self.clients) < 3:
+            # Later ones may come from another process, whose hub is further than this one.
+            cursor = self.rng.choice((self.memory.head, self.rng.randint(0, self.memory.head)))
+            self.clients.append(Client(self.hub, self.memory, cursor, self.rng))
+        elif choice < 0.25:
+            self.bells.append(self.memory.commit(self.rng))
+        elif choice < 0.5 and self.bells:
+            self.deliver()
+        elif choice < 0.75 and self.memory.queries:
+            self.memory.answer_one(self.rng)
+        else:
+            self.rng.choice(self.clients).step()
+
+    def deliver(self) -> None:
+        """Deliver a bell: mostly the oldest, mostly once."""
+        bell = self.bells.pop(self.rng.randrange(len(self.bells)) if self.rng.random() < 0.3 else 0)
+        fate = self.rng.random()
+        if fate > 0.1:
+            self.hub._on_message(bell)
+        if fate > 0.9:
+            self.hub._on_message(bell)
+
+    async def settle(self) -> None:
+        """Polls go on and every query is answered; no bell is needed for everybody to have everything."""
+        look: asyncio.Task[None] | None = None
+        for _ in range(2000):
+            for client in self.clients:
+                client.step()
+            while self.memory.queries:
+                self.memory.answer_one(self.rng)
+            await asyncio.sleep(0)
+            if look is None or look.done():
+                if self.hub.cursor >= self.memory.head and all(client.has_everything() for client in self.clients):
+                    return
+                look = asyncio.get_running_loop().create_task(self.hub.look())
+        raise AssertionError("it does not come to rest")
 
 
 @pytest.mark.timeout(240)
@@ -154,9 +174,10 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch:
     async def all_of_them() -> int:
         overflows = 0
         for seed in range(SCHEDULES):
-            clients, memory = await play(seed)
-            for client in clients:
-                expected = {e.seq for e in memory.rows.values() if e.topic == MINE and e.seq > client.start}
+            schedule = Schedule(seed)
+            await schedule.play()
+            for client in schedule.clients:
+                expected = {e.seq for e in schedule.memory.rows.values() if e.topic == MINE and e.seq > client.start}
                 got = client.ids
                 assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
                 assert not got or got[0] > client.start, f"seed {seed}: the client had {got[0]} already"
