@@ -71,7 +71,7 @@ def test_a_script_that_fails_shows_its_traceback(site: Site) -> None:
 def test_every_server_serves_the_project_and_ends(site: Site, kind: Kind) -> None:
     server = site.serve(kind)
     assert site.stats(server)["threads"] >= 1
-    assert site.cookies(server, "alice").keys() == {"sessionid"}
+    assert "sessionid" in site.cookies(server, "alice")
     server.stop(timeout=10)
     assert not listens(server.port)
     server.start()

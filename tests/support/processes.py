@@ -90,7 +90,7 @@ class Process:
                 user=uid,
                 group=gid,
                 extra_groups=None if uid is None else [],
-                start_new_session=True,  # a Ctrl-C in the terminal is for pytest, which then ends this process in order
+                start_new_session=True,  # a Ctrl-C in the terminal is for pytest, which then ends this process in order; see kill()
             )
         if ready is not None:
             self._await(ready, timeout)
@@ -125,12 +125,15 @@ class Process:
         try:
             return self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
+            self.kill()
             return self._popen.wait()
 
     def kill(self) -> None:
-        """End the process with SIGKILL: it gets no chance to tidy up."""
-        self.stop(SIGKILL)
+        """End the process, and those that it started, with SIGKILL: they get no chance to tidy up."""
+        if self.is_running:
+            assert self._popen is not None
+            os.killpg(self._popen.pid, SIGKILL)  # it leads a group of its own, see start()
+            self._popen.wait()
 
     def output(self) -> str:
         """Return what the process has printed, in all its runs."""

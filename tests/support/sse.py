@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -92,7 +92,7 @@ async def listen(
     *,
     cookies: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-    params: Mapping[str, str] | list[tuple[str, str]] | None = None,
+    params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     cursor: int | str | None = None,
 ) -> AsyncIterator[Events]:
     """Open a stream; leaving the block cuts the connection.
@@ -101,7 +101,7 @@ async def listen(
         url: the stream's address.
         cookies: the session's.
         headers: more headers.
-        params: the query.
+        params: the query, in place of the address's own.
         cursor: sent as ``Last-Event-ID``, as a browser does on its own retry.
 
     Raises:
@@ -110,10 +110,12 @@ async def listen(
     sent = {"Accept": "text/event-stream", "Cache-Control": "no-store", **(headers or {})}
     if cursor is not None:
         sent["Last-Event-ID"] = str(cursor)
+    # httpx takes them in place of the address's own query, an empty list too.
+    query = list(params.items() if isinstance(params, Mapping) else params)
     timeout = httpx.Timeout(GUARD, read=None)
     async with (
         httpx.AsyncClient(cookies=dict(cookies or {}), timeout=timeout, trust_env=False) as client,
-        client.stream("GET", url, headers=sent, params=httpx.QueryParams(params)) as response,
+        client.stream("GET", url, headers=sent, params=query or None) as response,
     ):
         if response.status_code != 200:
             await response.aread()
@@ -148,6 +150,7 @@ class RawStream:
         self._socket.sendall(self._http.send(request) or b"")
         self._socket.sendall(self._http.send(h11.EndOfMessage()) or b"")
         self._unread = b""
+        self._ended = False
 
     def head(self) -> tuple[int, dict[str, str]]:
         """Return the status and the headers, their names in lower case."""
@@ -189,8 +192,11 @@ class RawStream:
         self.close()
 
     def _next(self) -> Any:
+        if self._ended:  # the connection may stay open for another request
+            return h11.EndOfMessage()
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(self._socket.recv(65536))
+        self._ended = isinstance(event, h11.EndOfMessage)
         return event
 
 
