@@ -186,7 +186,7 @@ def _is_stream(status: int, headers: Any) -> bool:
 
 
 def _render(response: HttpResponseBase) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    body = b"".join(response) if response.streaming else response.content  # type: ignore[arg-type, attr-defined]
+    body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
     return response.status_code, _encode_headers(response), body
 
 

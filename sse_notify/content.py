@@ -53,12 +53,14 @@ class Checked:
     @property
     def key(self) -> str | None:
         """The collapse key, if any."""
-        return self.columns["key"]
+        key: str | None = self.columns["key"]
+        return key
 
     @property
     def idempotency_key(self) -> str | None:
         """The idempotency key, if any."""
-        return self.columns["idempotency_key"]
+        key: str | None = self.columns["idempotency_key"]
+        return key
 
     def row(self, **recipient: Any) -> Notification:
         """Return an unsaved row for the recipient."""
@@ -171,7 +173,8 @@ def _actions(value: Any) -> list[dict[str, Any]]:
             actions.append({**action, "label": str(label), "url": _url("url", action["url"])})
         except (TypeError, ValueError) as error:
             raise type(error)(f"actions: {error}") from error
-    return _json("actions", actions)
+    checked: list[dict[str, Any]] = _json("actions", actions)
+    return checked
 
 
 def _json(name: str, value: Any) -> Any:
@@ -207,7 +210,7 @@ def _instance(name: str, value: Any) -> dict[str, Any]:
         raise TypeError(f"{name}: a model instance is needed, not {type(value).__name__}")
     if value.pk is None:
         raise ValueError(f"{name}: the instance is not saved")
-    longest = Notification._meta.get_field(f"{name}_name").max_length
+    longest: int = getattr(Notification._meta.get_field(f"{name}_name"), "max_length")  # noqa: B009  (the stubs' union lacks it)
     return {
         f"{name}_type": ContentType.objects.get_for_model(value, for_concrete_model=False),
         f"{name}_pk": str(value.pk),

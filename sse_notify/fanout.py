@@ -249,7 +249,8 @@ def _split(message: Message) -> list[dict[str, Any]]:
     if isinstance(message, Ephemeral):
         return [{**envelope, "topic": message.topic, "frame": message.frame}]
     parts: list[dict[str, Any]] = []
-    first, size, rows = message.first, 0, []
+    rows: list[list[Any]] = []
+    first, size = message.first, 0
     for entry in message.entries:
         if rows and size + len(entry.frame) > MESSAGE_BYTES:
             parts.append({**envelope, "first": first, "last": entry.seq - 1, "entries": rows})

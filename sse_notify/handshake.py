@@ -137,7 +137,7 @@ def _authorise(user: AbstractBaseUser | AnonymousUser, asked: tuple[str, ...]) -
 def _reader(user: AbstractBaseUser | AnonymousUser) -> Reader:
     if not user.is_authenticated:
         return Reader(topics=())
-    return Reader(topics=topics_of(user), user_id=user.pk, since=getattr(user, "date_joined", None))  # type: ignore[arg-type]
+    return Reader(topics=topics_of(user), user_id=user.pk, since=getattr(user, "date_joined", None))
 
 
 def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tuple[int, str]:

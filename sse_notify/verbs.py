@@ -94,10 +94,8 @@ def broadcast(
     """
     checked = check(title, body, content)
     kind, topic, group_id = route(audience)
-    if not isinstance(exclude, Iterable) or isinstance(exclude, str):
-        raise TypeError(f"exclude: an iterable of users is needed, not {type(exclude).__name__}")
-    excluded = [_check_user("exclude", user).pk for user in exclude]
-    recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=tuple(excluded))
+    excluded = tuple(_keys("exclude", exclude))
+    recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=excluded)
     return write(checked, [recipient])[0]
 
 
@@ -154,7 +152,7 @@ async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
     publish(topic, data, event=event)
 
 
-def _recipients(to: Users) -> list[Recipient]:
+def _recipients(to: Any) -> list[Recipient]:
     """Return the recipients in order, each once."""
     model = get_user_model()
     if isinstance(to, Group):
@@ -164,12 +162,15 @@ def _recipients(to: Users) -> list[Recipient]:
     if isinstance(to, QuerySet):
         if not issubclass(to.model, model):
             raise TypeError(f"to: users are needed, not {to.model.__name__} objects")
-        pks = to.values_list("pk", flat=True)
-    elif isinstance(to, Iterable) and not isinstance(to, (str, bytes)):
-        pks = [_check_user("to", user).pk for user in to]
-    else:
-        raise TypeError(f"to: a user, an iterable or QuerySet of users, or a Group is needed, not {type(to).__name__}")
-    return [_recipient_by_key(pk) for pk in dict.fromkeys(pks)]
+        return [_recipient_by_key(pk) for pk in dict.fromkeys(to.values_list("pk", flat=True))]
+    return [_recipient_by_key(pk) for pk in dict.fromkeys(_keys("to", to))]
+
+
+def _keys(name: str, users: Any) -> list[Any]:
+    if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
+        kind = "an anonymous user" if getattr(users, "is_anonymous", False) else type(users).__name__
+        raise TypeError(f"{name}: users are needed, not {kind}")
+    return [_check_user(name, user).pk for user in users]
 
 
 def _recipient(user: Any) -> Recipient:
@@ -182,7 +183,8 @@ def _recipient_by_key(pk: Any) -> Recipient:
 
 
 def _check_user(name: str, user: Any) -> AbstractBaseUser:
-    if not isinstance(user, get_user_model()):
+    model = get_user_model()
+    if not isinstance(user, model):
         kind = "an anonymous user" if getattr(user, "is_anonymous", False) else type(user).__name__
         raise TypeError(f"{name}: a user is needed, not {kind}")
     if user.pk is None:

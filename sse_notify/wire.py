@@ -117,7 +117,7 @@ def parse_cursor(*values: str | None) -> int | None:
     return max(numbers)
 
 
-def _natural(name: str, value: int) -> int:
+def _natural(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name}: a whole number from 0 is needed, not {value!r}")
     return value

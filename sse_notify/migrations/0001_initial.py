@@ -7,139 +7,234 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('contenttypes', '0002_remove_content_type_name'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Inbox',
+            name="Inbox",
             fields=[
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('read_up_to', models.BigIntegerField(default=0)),
-                ('seen_up_to', models.BigIntegerField(default=0)),
-                ('archived_up_to', models.BigIntegerField(default=0)),
-                ('state_seq', models.BigIntegerField(default=None, null=True, unique=True)),
-                ('changes', models.JSONField(default=list)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("read_up_to", models.BigIntegerField(default=0)),
+                ("seen_up_to", models.BigIntegerField(default=0)),
+                ("archived_up_to", models.BigIntegerField(default=0)),
+                ("state_seq", models.BigIntegerField(default=None, null=True, unique=True)),
+                ("changes", models.JSONField(default=list)),
             ],
             options={
-                'verbose_name': 'inbox',
-                'verbose_name_plural': 'inboxes',
+                "verbose_name": "inbox",
+                "verbose_name_plural": "inboxes",
             },
         ),
         migrations.CreateModel(
-            name='LogHead',
+            name="LogHead",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField(default=0)),
-                ('floor', models.BigIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.BigIntegerField(default=0)),
+                ("floor", models.BigIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'head of the log',
-                'verbose_name_plural': 'heads of the log',
+                "verbose_name": "head of the log",
+                "verbose_name_plural": "heads of the log",
             },
         ),
         migrations.CreateModel(
-            name='Exclusion',
+            name="Exclusion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'exclusion',
-                'verbose_name_plural': 'exclusions',
+                "verbose_name": "exclusion",
+                "verbose_name_plural": "exclusions",
             },
         ),
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField(editable=False, null=True, unique=True, verbose_name='sequence number')),
-                ('audience', models.CharField(choices=[('user', 'One user'), ('group', 'A group'), ('staff', 'Staff'), ('everyone', 'Everyone')], default='user', max_length=8, verbose_name='audience')),
-                ('topic', models.CharField(editable=False, max_length=100, verbose_name='topic')),
-                ('event', models.CharField(default='notification', max_length=100, verbose_name='event')),
-                ('level', models.CharField(choices=[('debug', 'Debug'), ('info', 'Info'), ('success', 'Success'), ('warning', 'Warning'), ('error', 'Error')], default='info', max_length=8, verbose_name='level')),
-                ('title', models.CharField(max_length=255, verbose_name='title')),
-                ('body', models.TextField(blank=True, verbose_name='body')),
-                ('url', models.CharField(blank=True, max_length=2000, verbose_name='address')),
-                ('category', models.CharField(blank=True, max_length=100, verbose_name='category')),
-                ('icon', models.CharField(blank=True, max_length=500, verbose_name='icon')),
-                ('actions', models.JSONField(blank=True, default=list, verbose_name='actions')),
-                ('data', models.JSONField(blank=True, null=True, verbose_name='data')),
-                ('actor_pk', models.CharField(blank=True, max_length=255)),
-                ('actor_name', models.CharField(blank=True, max_length=255, verbose_name='actor')),
-                ('target_pk', models.CharField(blank=True, max_length=255)),
-                ('target_name', models.CharField(blank=True, max_length=255, verbose_name='target')),
-                ('key', models.CharField(blank=True, max_length=200, null=True, verbose_name='collapse key')),
-                ('idempotency_key', models.CharField(blank=True, max_length=200, null=True, verbose_name='idempotency key')),
-                ('count', models.PositiveIntegerField(default=1, verbose_name='repeats')),
-                ('silent', models.BooleanField(default=False, verbose_name='silent')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
-                ('actor_type', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='contenttypes.contenttype')),
-                ('excluded', models.ManyToManyField(blank=True, related_name='+', through='sse_notify.Exclusion', to=settings.AUTH_USER_MODEL, verbose_name='excluded users')),
-                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='auth.group', verbose_name='group')),
-                ('recipient', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='recipient')),
-                ('target_type', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='contenttypes.contenttype')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.BigIntegerField(editable=False, null=True, unique=True, verbose_name="sequence number")),
+                (
+                    "audience",
+                    models.CharField(
+                        choices=[("user", "One user"), ("group", "A group"), ("staff", "Staff"), ("everyone", "Everyone")],
+                        default="user",
+                        max_length=8,
+                        verbose_name="audience",
+                    ),
+                ),
+                ("topic", models.CharField(editable=False, max_length=100, verbose_name="topic")),
+                ("event", models.CharField(default="notification", max_length=100, verbose_name="event")),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[
+                            ("debug", "Debug"),
+                            ("info", "Info"),
+                            ("success", "Success"),
+                            ("warning", "Warning"),
+                            ("error", "Error"),
+                        ],
+                        default="info",
+                        max_length=8,
+                        verbose_name="level",
+                    ),
+                ),
+                ("title", models.CharField(max_length=255, verbose_name="title")),
+                ("body", models.TextField(blank=True, verbose_name="body")),
+                ("url", models.CharField(blank=True, max_length=2000, verbose_name="address")),
+                ("category", models.CharField(blank=True, max_length=100, verbose_name="category")),
+                ("icon", models.CharField(blank=True, max_length=500, verbose_name="icon")),
+                ("actions", models.JSONField(blank=True, default=list, verbose_name="actions")),
+                ("data", models.JSONField(blank=True, null=True, verbose_name="data")),
+                ("actor_pk", models.CharField(blank=True, max_length=255)),
+                ("actor_name", models.CharField(blank=True, max_length=255, verbose_name="actor")),
+                ("target_pk", models.CharField(blank=True, max_length=255)),
+                ("target_name", models.CharField(blank=True, max_length=255, verbose_name="target")),
+                ("key", models.CharField(blank=True, max_length=200, null=True, verbose_name="collapse key")),
+                ("idempotency_key", models.CharField(blank=True, max_length=200, null=True, verbose_name="idempotency key")),
+                ("count", models.PositiveIntegerField(default=1, verbose_name="repeats")),
+                ("silent", models.BooleanField(default=False, verbose_name="silent")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                (
+                    "actor_type",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="contenttypes.contenttype",
+                    ),
+                ),
+                (
+                    "excluded",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="+",
+                        through="sse_notify.Exclusion",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="excluded users",
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="auth.group",
+                        verbose_name="group",
+                    ),
+                ),
+                (
+                    "recipient",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="recipient",
+                    ),
+                ),
+                (
+                    "target_type",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="contenttypes.contenttype",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'notification',
-                'verbose_name_plural': 'notifications',
-                'ordering': ('-id',),
+                "verbose_name": "notification",
+                "verbose_name_plural": "notifications",
+                "ordering": ("-id",),
             },
         ),
         migrations.AddField(
-            model_name='exclusion',
-            name='notification',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exclusions', to='sse_notify.notification'),
+            model_name="exclusion",
+            name="notification",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="exclusions", to="sse_notify.notification"
+            ),
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seen_at', models.DateTimeField(null=True)),
-                ('read_at', models.DateTimeField(null=True)),
-                ('unread_at', models.DateTimeField(null=True)),
-                ('archived_at', models.DateTimeField(null=True)),
-                ('notification', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='receipts', to='sse_notify.notification')),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seen_at", models.DateTimeField(null=True)),
+                ("read_at", models.DateTimeField(null=True)),
+                ("unread_at", models.DateTimeField(null=True)),
+                ("archived_at", models.DateTimeField(null=True)),
+                (
+                    "notification",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="receipts", to="sse_notify.notification"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'receipt',
-                'verbose_name_plural': 'receipts',
+                "verbose_name": "receipt",
+                "verbose_name_plural": "receipts",
             },
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['topic', 'seq'], name='sse_notify_topic_seq'),
+            model_name="notification",
+            index=models.Index(fields=["topic", "seq"], name="sse_notify_topic_seq"),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['topic', '-id'], name='sse_notify_topic_id'),
+            model_name="notification",
+            index=models.Index(fields=["topic", "-id"], name="sse_notify_topic_id"),
         ),
         migrations.AddConstraint(
-            model_name='notification',
-            constraint=models.UniqueConstraint(fields=('topic', 'key'), name='sse_notify_one_row_per_key'),
+            model_name="notification",
+            constraint=models.UniqueConstraint(fields=("topic", "key"), name="sse_notify_one_row_per_key"),
         ),
         migrations.AddConstraint(
-            model_name='notification',
-            constraint=models.UniqueConstraint(fields=('topic', 'idempotency_key'), name='sse_notify_idempotent'),
+            model_name="notification",
+            constraint=models.UniqueConstraint(fields=("topic", "idempotency_key"), name="sse_notify_idempotent"),
         ),
         migrations.AddConstraint(
-            model_name='exclusion',
-            constraint=models.UniqueConstraint(fields=('user', 'notification'), name='sse_notify_one_exclusion'),
+            model_name="exclusion",
+            constraint=models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_exclusion"),
         ),
         migrations.AddIndex(
-            model_name='receipt',
-            index=models.Index(fields=['user', 'unread_at'], name='sse_notify_unread_again'),
+            model_name="receipt",
+            index=models.Index(fields=["user", "unread_at"], name="sse_notify_unread_again"),
         ),
         migrations.AddConstraint(
-            model_name='receipt',
-            constraint=models.UniqueConstraint(fields=('user', 'notification'), name='sse_notify_one_receipt'),
+            model_name="receipt",
+            constraint=models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),
         ),
     ]
