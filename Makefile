@@ -19,6 +19,9 @@ HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '
 
 export PYTHONUTF8 := 1
 
+# The targets share one environment.
+.NOTPARALLEL:
+
 .PHONY: help demo test pytest pytest-postgres js lint format bench coverage lock clean
 
 help: ## list the targets

@@ -12,6 +12,10 @@ from typing import Literal
 import hypothesis
 import pytest
 
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.support import GUARD
+from tests.support import browser as browsers
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.servers import Kind, Server
@@ -143,3 +147,43 @@ def asgi_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         server.stop(timeout=5)
         print(server.output())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, one for a module's tests. Its windows are ``page``, or ``browser.new_context(...)``.
+
+    Playwright's synchronous calls keep an event loop in this thread while the browser is open, so a module with browser tests has no
+    async tests and does not use the ORM in process: it sends through a site (``site.send``, ``site.script``).
+    """
+    chromium = browsers.need()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium.executable, env=chromium.env, args=list(chromium.arguments)
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile: its own cookies and storage, shared by the pages that it opens. Every wait is bounded by the guard."""
+    opened = browser.new_context()
+    opened.set_default_timeout(GUARD * 1000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page_errors() -> list[str]:
+    """The errors of scripts in ``page`` so far. A test that provokes one clears the list."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, page_errors: list[str]) -> Iterator[Page]:
+    """A window in a fresh profile. An error in a script of the page fails the test."""
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: page_errors.append(str(error)))
+    yield opened
+    assert not page_errors
