@@ -1,0 +1,131 @@
+"""What ``sse_notify.testing`` gives to a project's own tests, used as a project would use it."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+from django.test import TestCase, TransactionTestCase
+
+from sse_notify import abroadcast, anotify, apublish, broadcast, inbox, notify, topic
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.testing import capture_notifications, open_stream
+
+
+@topic("testing.<slug:name>")
+def may_watch(user: User, name: str) -> bool:
+    return name == user.username
+
+
+class CaptureTests(TestCase):
+    def setUp(self) -> None:
+        self.alice = User.objects.create_user("alice")
+        self.bob = User.objects.create_user("bob")
+
+    def test_what_is_notified_in_the_block_is_captured_and_nothing_else(self) -> None:
+        notify(self.alice, "before")
+        with capture_notifications() as sent:
+            notify(self.alice, "to alice")
+            broadcast("to all")
+            broadcast("to all but alice", exclude=[self.alice])
+        notify(self.alice, "after")
+        assert [row.title for row in sent] == ["to alice", "to all", "to all but alice"]
+        assert [row.title for row in sent.to(self.alice)] == ["to alice", "to all"]
+        assert [row.title for row in sent.to(self.bob)] == ["to all", "to all but alice"]
+
+    def test_a_repeat_under_a_key_is_captured_and_one_of_an_idempotency_key_is_not(self) -> None:
+        notify(self.alice, "1 order", key="orders")
+        notify(self.alice, "once", idempotency_key="x")
+        with capture_notifications() as sent:
+            notify(self.alice, "2 orders", key="orders")
+            notify(self.alice, "once", idempotency_key="x")
+        assert [(row.title, row.count) for row in sent] == [("2 orders", 2)]
+
+    def test_what_was_rolled_back_was_not_sent(self) -> None:
+        with capture_notifications() as sent:
+            with transaction.atomic():
+                notify(self.alice, "never")
+                transaction.set_rollback(True)
+            notify(self.alice, "sent")
+        assert [row.title for row in sent] == ["sent"]
+
+    def test_an_error_in_the_block_is_the_tests_own(self) -> None:
+        with pytest.raises(ZeroDivisionError), capture_notifications():
+            raise ZeroDivisionError
+
+    async def test_it_works_in_async_tests(self) -> None:
+        async with capture_notifications() as sent:
+            await anotify(self.alice, "Hello")
+        assert [row.title for row in sent] == ["Hello"]
+
+
+class StreamTests(TestCase):
+    """In a transaction that never commits: the hub's poll finds what no commit announces."""
+
+    def setUp(self) -> None:
+        self.alice = User.objects.create_user("alice")
+        self.bob = User.objects.create_user("bob")
+
+    async def test_a_notification_arrives_and_another_users_does_not(self) -> None:
+        async with open_stream(self.alice) as stream:
+            assert (await stream.next()).event == "hello"
+            await anotify(self.bob, "for bob")
+            row = await anotify(self.alice, "Hello\r\n\u2028", "World")
+            received = await stream.next()
+        assert received.event == "notification"
+        assert (received.data["id"], received.data["title"]) == (row.pk, "Hello\r\n\u2028")
+        assert received.id == received.data["seq"] == 2
+
+    async def test_marks_arrive_as_updates_with_the_counts(self) -> None:
+        row = await anotify(self.alice, "Hello")
+        async with open_stream(self.alice) as stream:
+            await inbox.amark_read(self.alice, ids=[row.pk], client="tab")
+            update = await stream.next("update")
+        assert update.data == {
+            "set": "read",
+            "ids": [row.pk],
+            "client": "tab",
+            "state_seq": update.id,
+            "unread": 0,
+            "unseen": 0,
+        }
+
+    async def test_what_was_missed_is_replayed(self) -> None:
+        async with open_stream(self.alice) as stream:
+            await anotify(self.alice, "first")
+            cursor = (await stream.next("notification")).id
+        await anotify(self.alice, "missed")
+        async with open_stream(self.alice, cursor=cursor) as stream:
+            assert (await stream.next("notification")).data["title"] == "missed"
+
+    async def test_topics_are_asked_for_and_refused_as_over_http(self) -> None:
+        async with open_stream(self.alice, topics=["testing.alice"]) as stream:
+            await apublish("testing.alice", "text: of\ntwo lines")
+            received = await stream.next("testing.alice")
+        assert (received.data, received.id) == ("text: of\ntwo lines", None)
+        with pytest.raises(HandshakeRefused, match="may not"):
+            await open_stream(self.alice, topics=["testing.bob"]).__aenter__()
+        with pytest.raises(HandshakeRefused, match="Sign in"):
+            await open_stream(AnonymousUser()).__aenter__()
+
+    async def test_nothing_comes_is_a_timeout_and_not_a_hang(self) -> None:
+        async with open_stream(self.alice, timeout=0.05) as stream:
+            with pytest.raises(TimeoutError):
+                await stream.next("notification")
+
+    async def test_the_end_of_a_stream_is_said(self) -> None:
+        async with open_stream(self.alice) as stream:
+            stream._stream.end("logout", None)
+            assert (await stream.next("bye")).data == {"reason": "logout", "retry_after": None}
+            for _ in range(2):
+                with pytest.raises(EOFError):
+                    await stream.next()
+
+
+class CommittingTests(TransactionTestCase):
+    async def test_it_works_where_transactions_commit(self) -> None:
+        alice = await User.objects.acreate(username="alice")
+        async with open_stream(alice) as one, open_stream(alice) as other:
+            await abroadcast("to all")
+            assert (await one.next("notification")).data["title"] == "to all"
+            assert (await other.next("notification")).data["title"] == "to all"
