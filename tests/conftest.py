@@ -11,7 +11,6 @@ from typing import Literal
 
 import hypothesis
 import pytest
-
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support import GUARD
