@@ -1,0 +1,162 @@
+"""Sending from the admin's own form, and reading the log there. (Issue 2, item 7.)"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from sse_notify import STAFF, broadcast, inbox, notify
+from sse_notify.models import Notification
+
+pytestmark = pytest.mark.django_db
+
+ADD = "admin:sse_notify_notification_add"
+LIST = "admin:sse_notify_notification_changelist"
+SHOW = "admin:sse_notify_notification_change"
+
+
+@pytest.fixture
+def carol() -> User:
+    return User.objects.create_superuser("carol")
+
+
+@pytest.fixture
+def client(carol: User) -> Client:
+    client = Client()
+    client.force_login(carol)
+    return client
+
+
+def send(client: Client, **fields: Any) -> Any:
+    return client.post(reverse(ADD), {"audience": "everyone", "level": "info", "title": "Hello", **fields})
+
+
+def errors(response: Any) -> dict[str, Any]:
+    assert response.status_code == 200
+    assert not Notification.objects.exists()
+    found: dict[str, Any] = response.context["adminform"].form.errors
+    return found
+
+
+def test_the_form_sends_to_one_user_through_the_verb(client: Client, carol: User) -> None:
+    alice = User.objects.create_user("alice")
+    response = send(
+        client, audience="user", recipient=alice.pk, body="World", level="success", url="/x/", category="c", silent="on"
+    )
+    assert response.status_code == 302
+    row = Notification.objects.get()
+    assert (row.topic, row.recipient, row.title, row.body) == (f"user:{alice.pk}", alice, "Hello", "World")
+    assert (row.level, row.url, row.category, row.silent) == ("success", "/x/", "c", True)
+    assert (inbox.unread_count(alice), inbox.unread_count(carol)) == (1, 0)
+    assert "Hello" in client.get(response["Location"]).content.decode(), "the message that says so names it"
+
+
+def test_the_form_broadcasts_one_row_for_an_audience(client: Client) -> None:
+    group = Group.objects.create(name="editors")
+    send(client)
+    send(client, audience="staff")
+    send(client, audience="group", group=group.pk)
+    assert [row.topic for row in Notification.objects.order_by("pk")] == ["everyone", "staff", f"group:{group.pk}"]
+    assert [row.group for row in Notification.objects.order_by("pk")] == [None, None, group]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_sent_is_numbered_after_the_admins_transaction(client: Client) -> None:
+    send(client)
+    assert Notification.objects.get().seq == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"audience": "user"}, "recipient"),
+        ({"audience": "group"}, "group"),
+        ({"audience": "user", "recipient": 12345}, "recipient"),
+        ({"audience": "nobody"}, "audience"),
+        ({"title": ""}, "title"),
+        ({"title": "x" * 256}, "title"),
+        ({"level": "loud"}, "level"),
+        ({"url": "javascript:alert(1)"}, "url"),
+        ({"icon": "data:image/png;base64,AAAA"}, "icon"),
+        ({"body": "x" * 70_000}, "body"),
+    ],
+)
+def test_what_a_verb_refuses_is_said_at_the_field_and_nothing_is_sent(client: Client, fields: dict[str, Any], field: str) -> None:
+    found = errors(send(client, **fields))
+    assert list(found) == [field]
+    assert len(found[field]) == 1
+
+
+def test_a_recipient_beside_an_audience_is_refused_lest_it_reach_more_than_was_meant(client: Client, carol: User) -> None:
+    group = Group.objects.create(name="editors")
+    assert list(errors(send(client, recipient=carol.pk))) == ["recipient"]
+    assert list(errors(send(client, audience="user", recipient=carol.pk, group=group.pk))) == ["group"]
+
+
+def test_expiry_is_taken(client: Client, carol: User) -> None:
+    moment = timezone.localtime(timezone.now() + timedelta(days=1))
+    send(client, expires_at_0=moment.strftime("%Y-%m-%d"), expires_at_1=moment.strftime("%H:%M:%S"))
+    assert Notification.objects.get().expires_at == moment.replace(microsecond=0)
+    assert inbox.unread_count(carol) == 1
+
+
+def test_what_was_sent_is_shown_and_cannot_be_edited(client: Client, carol: User) -> None:
+    row = notify(carol, "<b>Hello</b>", data={"a": 1}, actor=carol)
+    broadcast("to staff", audience=STAFF, exclude=[carol])
+    page = client.get(reverse(SHOW, args=[row.pk]))
+    text = page.content.decode()
+    assert "&lt;b&gt;Hello&lt;/b&gt;" in text
+    assert "<b>Hello</b>" not in text
+    assert 'name="title"' not in text
+    assert client.post(reverse(SHOW, args=[row.pk]), {"title": "changed"}).status_code == 403
+    row.refresh_from_db()
+    assert row.title == "<b>Hello</b>"
+
+
+def test_the_list_is_found_by_words_and_by_the_recipients_name(client: Client, carol: User) -> None:
+    alice = User.objects.create_user("alice")
+    notify(alice, "one")
+    notify(carol, "two", category="bills")
+
+    def found(**query: str) -> list[str]:
+        response = client.get(reverse(LIST), query)
+        assert response.status_code == 200
+        return [row.title for row in response.context["cl"].result_list]
+
+    assert found() == ["two", "one"]
+    assert found(q="alice") == ["one"]
+    assert found(q="bills") == ["two"]
+    assert found(level__exact="error") == []
+    assert found(created_at__year=str(timezone.now().year)) == ["two", "one"]
+
+
+def test_the_lists_queries_do_not_grow_with_its_rows(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    notify(User.objects.create_user("u0"), "n")
+    client.get(reverse(LIST))
+    with django_assert_max_num_queries(30) as few:
+        client.get(reverse(LIST))
+    for index in range(1, 10):
+        notify(User.objects.create_user(f"u{index}"), "n")
+        broadcast("b", audience=Group.objects.create(name=f"g{index}"))
+    with django_assert_max_num_queries(len(few)):
+        client.get(reverse(LIST))
+
+
+def test_only_staff_with_the_permission_may_send() -> None:
+    dave = User.objects.create_user("dave", is_staff=True)
+    client = Client()
+    client.force_login(dave)
+    assert client.get(reverse(ADD)).status_code == 403
+    assert send(client).status_code == 403
+    dave.user_permissions.add(Permission.objects.get(codename="add_notification"))
+    assert send(client).status_code == 302
+    assert Notification.objects.count() == 1
