@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
+
+admin.site.site_header = admin.site.site_title = "sse_notify demo"
 
 urlpatterns = [
     path("", include("demo_project.gallery.urls")),
@@ -16,4 +20,6 @@ urlpatterns = [
     path("notifications/", include("sse_notify.urls")),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
+    # The admin names no icon, and browsers ask for this one.
+    path("favicon.ico", RedirectView.as_view(url=static("demo/logo.svg"))),
 ]

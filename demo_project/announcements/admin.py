@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.utils.translation import gettext as _
 
 from demo_project.announcements.models import Announcement
 from sse_notify import broadcast
@@ -36,7 +37,7 @@ class AnnouncementAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not gene
                 audience=Audience(obj.audience),
                 level=obj.level,
                 url=obj.get_absolute_url(),
-                category=str(obj._meta.verbose_name_plural).capitalize(),
+                category=_("Announcements"),
                 actor=obj.author,
                 target=obj,
             )

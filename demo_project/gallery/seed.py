@@ -57,7 +57,12 @@ _POSTS = (
 
 #: Level, audience, title, text.
 _ANNOUNCEMENTS = (
-    (Level.INFO, Audience.EVERYONE, "The handbook has a new home", "Old links lead there by themselves. Search is much better now."),
+    (
+        Level.INFO,
+        Audience.EVERYONE,
+        "The handbook has a new home",
+        "Old links lead there by themselves. Search is much better now.",
+    ),
     (Level.SUCCESS, Audience.STAFF, "Certificates are renewed", "All of them, for another year. Nothing to do."),
     (
         Level.WARNING,
@@ -126,7 +131,14 @@ def _announce(author: User) -> None:
             author=author, level=level, audience=audience, title=title, body=body, created_at=now - timedelta(days=age)
         )
         broadcast(
-            title, body, audience=audience, level=level, url=announcement, category="Announcements", actor=author, target=announcement
+            title,
+            body,
+            audience=audience,
+            level=level,
+            url=announcement,
+            category="Announcements",
+            actor=author,
+            target=announcement,
         )
 
 

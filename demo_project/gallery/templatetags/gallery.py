@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
@@ -27,6 +28,8 @@ register = template.Library()
 
 _ROOT = Path(__file__).resolve().parents[3]
 _TINTS = 6
+#: What is said to linters and type checkers, not to readers.
+_ASIDE = re.compile(r"  # (type: ignore|noqa).*$", re.MULTILINE)
 
 
 @register.inclusion_tag("demo/_menu.html", takes_context=True)
@@ -58,10 +61,10 @@ def source(path: str) -> dict[str, Any]:
     return {"file": file, "code": code}
 
 
-@register.simple_tag
-def code(text: str, language: str) -> SafeString:
-    """Render a piece of code with its syntax marked; classes only, as the page's policy has no inline styles."""
-    return _highlight(text, language)
+@register.simple_block_tag
+def code(content: str, language: str) -> SafeString:
+    """Render what stands between the tags with its syntax marked; classes only, as the page's policy has no inline styles."""
+    return _highlight(content, language)
 
 
 @cache
@@ -70,7 +73,9 @@ def _source(path: str) -> tuple[str, SafeString]:
     file = inspect.getsourcefile(inspect.unwrap(thing))
     if file is None:
         raise ValueError(f"{path} has no source file")
-    return Path(file).resolve().relative_to(_ROOT).as_posix(), _highlight(dedent(inspect.getsource(thing)), "python")
+    return Path(file).resolve().relative_to(_ROOT).as_posix(), _highlight(
+        _ASIDE.sub("", dedent(inspect.getsource(thing))), "python"
+    )
 
 
 @cache
