@@ -17,7 +17,8 @@ class Admission:
     """A count of open streams, in all and for each user."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a stream that was never served releases its place from wherever the garbage collector happens to run.
+        self._lock = threading.RLock()
         self._users: Counter[Any] = Counter()
         self.total = 0
         #: Set when the process was asked to end.

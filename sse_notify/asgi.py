@@ -37,7 +37,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Loose, as Django's handler and other frameworks' types differ in their kinds of mappings.
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _ACCEPT = CONTENT_TYPE.encode()
 

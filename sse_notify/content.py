@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.contenttypes.models import ContentType
@@ -25,12 +25,19 @@ from sse_notify.models import Level, Notification
 _SAFE_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 
 
+class HasAddress(Protocol):
+    """An object with an address of its own, as Django's models often have."""
+
+    def get_absolute_url(self) -> str:
+        """Return the address."""
+
+
 class Content(TypedDict, total=False):
     """The keyword arguments that ``notify()`` and ``broadcast()`` share."""
 
     level: str
-    url: str
-    category: str
+    url: str | Promise | HasAddress
+    category: str | Promise
     event: str
     data: Any
     actor: Model | None
@@ -67,7 +74,7 @@ class Checked:
         return Notification(**self.columns, **recipient)
 
 
-def check(title: str, body: str, content: Content) -> Checked:
+def check(title: str | Promise, body: str | Promise, content: Content) -> Checked:
     """Return the columns for these arguments.
 
     Raises:

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: The handlers that were there before.
 _installed: dict[int, Any] = {}
 
 
 def install() -> None:
-    """Put the handler before the server's own; nothing happens if it is there, or cannot be."""
-    if threading.current_thread() is not threading.main_thread():
+    """Put the handler before the server's own, once; nothing happens where it cannot be."""
+    if _installed or threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
         previous = signal.getsignal(number)
-        if previous is not _handle and previous is not None:
+        if previous is not None:  # None: not installed from Python, so that it could not be called
             _installed[number] = previous
             signal.signal(number, _handle)
 

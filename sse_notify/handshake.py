@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.utils import timezone
 
@@ -24,7 +25,6 @@ from sse_notify.wire import MalformedCursor, dumps, encode, encode_json, parse_c
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest
 
     from sse_notify.threads import Run
@@ -57,7 +57,8 @@ def open_up(request: HttpRequest) -> Opening:
     Raises:
         HandshakeRefused: 401 without a user (and without public topics), 403 for a topic that is not allowed, 400 for too many.
     """
-    user: AbstractBaseUser | AnonymousUser = request.user
+    # Without AuthenticationMiddleware everybody is anonymous.
+    user: AbstractBaseUser | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
     _authorise(user, asked)
     reader = _reader(user)

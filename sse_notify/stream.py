@@ -143,6 +143,11 @@ class Stream:
         self._ended = False
         self._wakeup: asyncio.Future[None] | None = None
 
+    def __del__(self) -> None:
+        # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
+        if not self.closed and self._on_close is not None:
+            self._on_close(self)
+
     # --- the driver's side: whoever writes to the socket ---
 
     async def read(self) -> bytes | None:
@@ -227,8 +232,8 @@ class Stream:
         if self._prelude is not None:
             prelude, self._prelude = self._prelude, None
             return prelude
-        if self._hub is None and not self._ended:
-            await self._join()
+        if self._hub is None and not self._ended and not await self._join():
+            return _ping(self.cursor)
         while True:
             if self._behind and not self._ended:
                 assert self._hub is not None
@@ -245,15 +250,22 @@ class Stream:
                 self._wakeup = asyncio.get_running_loop().create_future()
                 await self._wakeup
 
-    async def _join(self) -> None:
+    async def _join(self) -> bool:
+        """Join the hub; return whether it could start."""
         hub = self._feed()
-        target = await hub.join(self)
+        try:
+            target = await hub.join(self)
+        except db.Error as error:
+            _database.failed(error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return False
         if self.closed:  # the client left while the hub was starting
             hub.leave(self)
-            return
+            return True
         self._hub = hub
         if target > self.cursor:
             self._target = target
+        return True
 
     async def _replay(self, target: int) -> bytes:
         """Return the next page up to ``target``, empty if the page holds nothing for this client."""

@@ -23,16 +23,17 @@ from sse_notify.topics import check_name, user_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+    from django.utils.functional import Promise
 
     Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
 
 @overload
-def notify(to: AbstractBaseUser, title: str, body: str = "", **content: Unpack[Content]) -> Notification: ...
+def notify(to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]) -> Notification: ...
 @overload
-def notify(to: Users, title: str, body: str = "", **content: Unpack[Content]) -> list[Notification]: ...
+def notify(to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]) -> list[Notification]: ...
 def notify(
-    to: AbstractBaseUser | Users, title: str, body: str = "", **content: Unpack[Content]
+    to: AbstractBaseUser | Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
 ) -> Notification | list[Notification]:
     """Notify a user, or each of many: a row for each, in a constant number of queries per 1,000 users.
 
@@ -69,8 +70,8 @@ def notify(
 
 
 def broadcast(
-    title: str,
-    body: str = "",
+    title: str | Promise,
+    body: str | Promise = "",
     *,
     audience: Audience | Group = EVERYONE,
     exclude: Iterable[AbstractBaseUser] = (),
@@ -125,19 +126,23 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
 
 
 @overload
-async def anotify(to: AbstractBaseUser, title: str, body: str = "", **content: Unpack[Content]) -> Notification: ...
-@overload
-async def anotify(to: Users, title: str, body: str = "", **content: Unpack[Content]) -> list[Notification]: ...
 async def anotify(
-    to: AbstractBaseUser | Users, title: str, body: str = "", **content: Unpack[Content]
+    to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+) -> Notification: ...
+@overload
+async def anotify(
+    to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+) -> list[Notification]: ...
+async def anotify(
+    to: AbstractBaseUser | Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
 ) -> Notification | list[Notification]:
     """Do what :func:`notify` does, from async code."""
     return await sync_to_async(notify)(to, title, body, **content)  # type: ignore[arg-type]  # overloads are not combined
 
 
 async def abroadcast(
-    title: str,
-    body: str = "",
+    title: str | Promise,
+    body: str | Promise = "",
     *,
     audience: Audience | Group = EVERYONE,
     exclude: Iterable[AbstractBaseUser] = (),

@@ -65,7 +65,7 @@ class Connection:
                 await asyncio.wait({waiter, self.task}, return_when=asyncio.FIRST_COMPLETED)
                 waiter.cancel()
         if self.task.done() and not self.task.cancelled() and self.task.exception():
-            raise self.task.exception()  # type: ignore[misc]
+            raise self.task.exception()
         assert text in self.body, f"ended without {text!r}: {self.body!r}"
         return self.body
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from typing import Any
@@ -104,15 +105,14 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStream
             await until(lambda: hub.current().streams)
             pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
             before = threading.active_count() - len(pool)
-            streams = [connect(app, headers=headers) for _ in range(30)]
-            opened = [await stream.__aenter__() for stream in streams]
-            for stream in opened:
-                await stream.until(b"hello")
+            contexts = [connect(app, headers=headers) for _ in range(30)]
+            for context in contexts:
+                await (await context.__aenter__()).until(b"hello")
             pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
             assert len(pool) <= 8 + 1
             assert threading.active_count() - len(pool) <= before
-            for stream in streams:
-                await stream.__aexit__(None, None, None)
+            for context in contexts:
+                await context.__aexit__(None, None, None)
 
 
 async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
@@ -124,8 +124,8 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
     user, headers = await sign_in()
     application = get_asgi_application()
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
-        streams = [connect(application, headers=headers) for _ in range(20)]
-        opened = [await stream.__aenter__() for stream in streams]
+        contexts = [connect(application, headers=headers) for _ in range(20)]
+        opened = [await context.__aenter__() for context in contexts]
         for stream in opened:
             await stream.until(b"hello")
         await until(lambda: len(hub.current().streams) == 20)
@@ -134,8 +134,8 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
         await anotify(user, "Everybody")
         for stream in opened:
             await stream.until(b"Everybody")
-        for stream in streams:
-            await stream.__aexit__(None, None, None)
+        for context in contexts:
+            await context.__aexit__(None, None, None)
     said = [record.getMessage() for record in caplog.records if "EventStreams" in record.getMessage()]
     assert len(said) == 1
 
@@ -266,7 +266,8 @@ async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, 
     monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     await anotify(user, "Missed")
-    real_read, failures = log.read, []
+    failures: list[int] = []
+    real_read = log.read
 
     def failing_read(*args: Any, **kwargs: Any) -> Any:
         if len(failures) < 3:
@@ -279,3 +280,50 @@ async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, 
         await stream.until(b"Missed")
     assert [name for name, _, _ in events(stream.body)] == ["hello", "ping", "ping", "ping", "notification"]
     connections.close_all()
+
+
+async def test_a_client_that_leaves_during_the_handshake_keeps_no_place(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers cancel the request then, while the view still works in its thread."""
+    view_module: Any = sys.modules["sse_notify.views.stream"]
+    _, headers = await sign_in()
+    entered, go_on = threading.Event(), threading.Event()
+    real = view_module.make_stream
+
+    def slow(opening: Any) -> Any:
+        entered.set()
+        assert go_on.wait(GUARD)
+        return real(opening)
+
+    monkeypatch.setattr(view_module, "make_stream", slow)
+    async with connect(app, headers=headers) as stream:
+        await asyncio.to_thread(entered.wait, GUARD)
+        stream.task.cancel()
+        go_on.set()
+    del stream
+    await until(lambda: gc.collect() >= 0 and admission.total == 0)
+
+
+async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import OperationalError
+
+    from sse_notify import log
+
+    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    user, headers = await sign_in()
+    calls: list[int] = []
+    real = log.position
+
+    def failing() -> Any:
+        calls.append(1)
+        if 1 < len(calls) < 4:  # the first is the handshake's
+            raise OperationalError("away")
+        return real()
+
+    monkeypatch.setattr(log, "position", failing)
+    async with connect(app, headers=headers) as stream:
+        await stream.until(b"ping")
+        await until(lambda: hub.current().streams and hub.current()._by_topic)
+        await anotify(user, "Live again")
+        await stream.until(b"Live again")

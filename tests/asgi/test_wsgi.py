@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -18,12 +20,12 @@ def test_under_wsgi_the_stream_is_finite_and_resumes() -> None:
     client = Client()
     client.force_login(user)
     notify(user, "One")
-    first = client.get(STREAM)
+    first: Any = client.get(STREAM)
     assert (first.status_code, first["Content-Type"]) == (200, "text/event-stream")
     assert [name for name, _, _ in events(b"".join(first.streaming_content))] == ["hello"]
     notify(user, "Two")
     notify(user, "Three")
-    second = client.get(STREAM, headers={"Last-Event-ID": "1"})
+    second: Any = client.get(STREAM, headers={"Last-Event-ID": "1"})
     body = b"".join(second.streaming_content)
     assert b"retry: " in body
     assert [(name, id) for name, _, id in events(body)] == [("hello", "1"), ("notification", "2"), ("notification", "3")]

@@ -165,8 +165,8 @@ async def test_eight_publishers_leave_a_dense_log(make_site: MakeSite) -> None:
     assert [seq for seq, _ in got] == list(range(1, 2001))
     assert {title for _, title in got} == {f"{publisher}-{i}" for publisher in range(8) for i in range(250)}
     # Each publisher's own order is kept.
-    for publisher in range(8):
-        own = [int(title.split("-")[1]) for _, title in got if title.startswith(f"{publisher}-")]
+    for number in range(8):
+        own = [int(title.split("-")[1]) for _, title in got if title.startswith(f"{number}-")]
         assert own == sorted(own)
 
 

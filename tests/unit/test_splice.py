@@ -49,7 +49,12 @@ class MemoryLog:
 
     async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         answer = asyncio.get_running_loop().create_future()
-        call = {log.position: self.position, log.read: self.read, hub_module.sweep: self.position}[function]
+        calls: dict[Any, Callable[..., Any]] = {
+            log.position: self.position,
+            log.read: self.read,
+            hub_module.sweep: self.position,
+        }
+        call = calls[function]
         self.queries.append((answer, lambda: call(*args, **kwargs)))
         return await answer
 
