@@ -85,7 +85,7 @@ $(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: pyproject.toml 
 
 $(DONE)/npm: package-lock.json | $(DONE)/test
 	@echo 'Installing the npm packages ...'
-	@$(NPM) --silent ci
+	@$(NPM) --loglevel=error ci
 	@touch $@
 
 $(DONE)/browser: tests/chromium/package-lock.json | $(DONE)/test
@@ -97,8 +97,10 @@ lock: ## take the newest versions of everything into constraints.txt and the pac
 	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,bench]'
 	{ sed -n '/^#/p' constraints.txt; .cache/lock/bin/python -m pip freeze --exclude sse-notify; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
-	$(NPM) update
-	cd tests/chromium && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.node npm update
+	# From nothing: npm drops other platforms' packages from a lock that it mends beside installed ones.
+	rm -rf node_modules package-lock.json tests/chromium/node_modules tests/chromium/package-lock.json
+	$(NPM) install
+	$(NPM) install --prefix tests/chromium
 
 clean: ## remove what all of these made, the demo's database too
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist var \

@@ -111,7 +111,7 @@ async def listen(
     if cursor is not None:
         sent["Last-Event-ID"] = str(cursor)
     # httpx takes them in place of the address's own query, an empty list too.
-    query = list(params.items() if isinstance(params, Mapping) else params)
+    query: list[tuple[str, str | int | float | bool | None]] = [*(params.items() if isinstance(params, Mapping) else params)]
     timeout = httpx.Timeout(GUARD, read=None)
     async with (
         httpx.AsyncClient(cookies=dict(cookies or {}), timeout=timeout, trust_env=False) as client,
