@@ -164,13 +164,19 @@ def test_fields_come_in_order_and_lines_end_with_lf_alone(data: str, event: str,
     assert block.count(b"\n\n") == 1
     fields = [line.partition(b": ")[0] for line in block[:-2].split(b"\n")]
     lines = normalised(data).count("\n") + 1
-    expected = [*([b"event"] if event != "message" else []), *[b"data"] * lines, b"id", b"retry"]
+    expected = [b"retry", *([b"event"] if event != "message" else []), *[b"data"] * lines, b"id"]
     assert fields == expected
+
+
+@given(data=text, event=names, id=cursors, retry=st.integers(0, 10**6))
+def test_a_retry_arrives_with_the_event_whose_block_it_is_in(parse: Parse, data: str, event: str, id: int, retry: int) -> None:
+    parsed = parse([wire.encode(data, event=event, id=id, retry=retry)])
+    assert parsed == ([Arrived(event, normalised(data), str(id))], [retry])
 
 
 def test_the_bytes_of_a_block() -> None:
     assert wire.encode("a\r\nb\rc\nd", event="note", id=7, retry=3000) == (
-        b"event: note\ndata: a\ndata: b\ndata: c\ndata: d\nid: 7\nretry: 3000\n\n"
+        b"retry: 3000\nevent: note\ndata: a\ndata: b\ndata: c\ndata: d\nid: 7\n\n"
     )
     assert wire.encode("") == b"data: \n\n"
     assert wire.encode("ü\u2028\u0085\0😀") == "data: ü\u2028\u0085\0😀\n\n".encode()
