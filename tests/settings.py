@@ -6,6 +6,7 @@ PostgreSQL that it starts.
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
@@ -21,7 +22,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _database: dict[str, Any] = dict(dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:")))
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # A file: threads that share a database in memory are refused at once where a file lets them wait.
-    _database["TEST"] = {"NAME": Path(tempfile.gettempdir()) / f"sse-notify-tests-{os.getpid()}.sqlite3"}
+    _folder = tempfile.TemporaryDirectory(prefix="sse-notify-tests-")
+    atexit.register(_folder.cleanup)
+    _database["TEST"] = {"NAME": Path(_folder.name) / "tests.sqlite3"}
     _database["OPTIONS"] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
         "timeout": 20,

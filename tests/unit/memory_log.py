@@ -1,0 +1,62 @@
+"""A log in memory whose queries are answered when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_notify import hub as hub_module
+from sse_notify import log
+from sse_notify.log import Batch, Entry, Position, Reader
+from sse_notify.wire import encode
+
+MINE, OTHERS = "user:1", "user:2"
+
+
+@dataclass
+class MemoryLog:
+    """The log's rows and head, and ``run`` as a database whose answers come when the scheduler says so."""
+
+    rows: dict[str, Entry] = field(default_factory=dict)
+    head: int = 0
+    queries: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
+
+    def commit(self, rng: random.Random) -> Batch:
+        """Number one to four rows; some are repeats under a key and leave their old number."""
+        first = self.head + 1
+        entries = []
+        for _ in range(rng.randint(1, 4)):
+            self.head += 1
+            topic = MINE if rng.random() < 0.7 else OTHERS
+            key = f"{topic}-key" if rng.random() < 0.15 else f"row-{self.head}"
+            entry = Entry(self.head, topic, encode("x" * rng.randint(0, 40), id=self.head))
+            self.rows[key] = entry
+            entries.append(entry)
+        return Batch(first, self.head, tuple(entries))
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        answer = asyncio.get_running_loop().create_future()
+        calls: dict[Any, Callable[..., Any]] = {
+            log.position: self.position,
+            log.read: self.read,
+            hub_module.sweep: self.position,
+        }
+        call = calls[function]
+        self.queries.append((answer, lambda: call(*args, **kwargs)))
+        return await answer
+
+    def answer_one(self, rng: random.Random) -> None:
+        answer, call = self.queries.pop(rng.randrange(len(self.queries)))
+        if not answer.done():
+            answer.set_result(call())
+
+    def position(self) -> Position:
+        return Position(self.head, 0)
+
+    def read(self, after: int, up_to: int, *, limit: int, reader: Reader | None = None) -> tuple[list[Entry], int]:
+        topics = (MINE, OTHERS) if reader is None else reader.topics
+        found = sorted((e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics), key=lambda e: e.seq)
+        return found[:limit], found[limit - 1].seq if len(found) >= limit else up_to

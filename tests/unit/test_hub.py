@@ -1,0 +1,195 @@
+"""The hub: contiguous batches cost no query, gaps are repaired, and without streams it does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from sse_notify import fanout, log
+from sse_notify import hub as hub_module
+from sse_notify.hub import Hub
+from sse_notify.log import Batch, Entry, Reader
+from sse_notify.stream import Stream
+from sse_notify.wire import encode
+from tests.unit.memory_log import MINE, MemoryLog
+
+pytestmark = pytest.mark.asyncio
+
+RNG = random.Random(0)
+
+
+def stream_on(hub: Hub, memory: MemoryLog, *, cursor: int = 0, user_id: int = 1, lifetime: float = 1e9) -> Stream:
+    return Stream(
+        reader=Reader(topics=(MINE, "everyone"), user_id=user_id),
+        cursor=cursor,
+        prelude=b"\n",
+        feed=lambda: hub,
+        source=log.read,
+        run=memory.run,
+        clock=asyncio.get_running_loop().time,
+        page=100,
+        buffer_bytes=100_000,
+        lifetime=lifetime,
+    )
+
+
+async def open_stream(hub: Hub, memory: MemoryLog, **options: Any) -> tuple[Stream, asyncio.Task[bytes | None]]:
+    """Return a stream that is live, and its read that waits for the first event."""
+    stream = stream_on(hub, memory, **options)
+    assert await stream.read() == b"\n"
+    reading = asyncio.create_task(stream.read())
+    async with asyncio.timeout(5):
+        while stream._wakeup is None:
+            while memory.queries:
+                memory.answer_one(RNG)
+            await asyncio.sleep(0)
+    return stream, reading
+
+
+def batch(memory: MemoryLog, *topics: str, excluded: frozenset[str] = frozenset()) -> Batch:
+    first = memory.head + 1
+    entries = tuple(Entry(first + i, topic, encode("x", id=first + i), excluded) for i, topic in enumerate(topics))
+    memory.rows.update({f"row-{entry.seq}": entry for entry in entries})
+    memory.head += len(topics)
+    return Batch(first, memory.head, entries)
+
+
+async def test_a_contiguous_batch_is_dispatched_at_once_and_without_a_query() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    hub._on_message(batch(memory, MINE, "user:2", MINE))
+    assert memory.queries == []
+    assert await reading == encode("x", id=1) + encode("x", id=3), "what waits is one write"
+    assert (hub.cursor, stream.cursor) == (3, 3)
+    stream.close()
+
+
+async def test_a_batch_that_was_heard_is_not_dispatched_again() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    bell = batch(memory, MINE)
+    hub._on_message(bell)
+    hub._on_message(bell)
+    assert await reading == encode("x", id=1)
+    assert stream._waiting == []
+    stream.close()
+
+
+async def test_a_gap_is_read_from_the_log_and_what_follows_waits_for_it() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    before = hub_module.counters["repaired"]
+    batch(memory, MINE)  # nobody hears of it
+    hub._on_message(batch(memory, MINE))
+    hub._on_message(batch(memory, MINE))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    assert len(memory.queries) == 1, "one repair, not one for each batch"
+    while memory.queries:
+        memory.answer_one(RNG)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert await reading == b"".join(encode("x", id=n) for n in (1, 2, 3))
+    assert hub_module.counters["repaired"] == before + 1
+    stream.close()
+
+
+async def test_an_excluded_user_is_passed_over() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    one, reading_one = await open_stream(hub, memory, user_id=1)
+    two, reading_two = await open_stream(hub, memory, user_id=2)
+    hub._on_message(batch(memory, "everyone", excluded=frozenset({"1"})))
+    hub._on_message(batch(memory, "everyone"))
+    assert await reading_one == encode("x", id=2)
+    assert await reading_two == encode("x", id=1) + encode("x", id=2)
+    for stream in (one, two):
+        stream.close()
+
+
+async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restored backup: no cursor means what it meant, and numbers are given out a second time."""
+    memory = MemoryLog()
+    batch(memory, *[MINE] * 9)
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory, cursor=9)
+    memory.head = 4
+    look = asyncio.create_task(hub.look())
+    await asyncio.sleep(0)
+    memory.answer_one(RNG)
+    await look
+    assert await reading == b'event: reset\ndata: {"reason":"ahead","cursor":4}\nid: 4\n\n'
+    reading = asyncio.create_task(stream.read())
+    await asyncio.sleep(0)
+    hub._on_message(batch(memory, MINE))
+    assert await reading == encode("x", id=5)
+    stream.close()
+
+
+async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
+    memory = MemoryLog()
+    tasks = len(asyncio.all_tasks())
+    hub = Hub(run=memory.run)
+    streams = [await open_stream(hub, memory) for _ in range(3)]
+    assert hub._on_message in fanout._hubs
+    for stream, reading in streams:
+        assert not hub.stopped
+        stream.close()
+        assert await reading is None
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert hub.stopped
+    assert hub._on_message not in fanout._hubs
+    assert (hub.streams, hub._by_topic, hub._wheel, hub._timer) == (set(), {}, {}, None)
+    assert len(asyncio.all_tasks()) == tasks
+    assert hub_module.current() is not hub
+
+
+async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream = stream_on(hub, memory)
+    await stream.read()
+    reading = asyncio.create_task(stream.read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    stream.close()
+    await asyncio.sleep(0)
+    assert hub.stopped
+    assert hub.streams == set()
+
+
+@pytest.mark.parametrize(
+    ("make_busy", "expected"),
+    [(lambda hub, memory: batch(memory, MINE), True), (lambda hub, memory: hub._on_message(batch(memory, MINE)), False)],
+    ids=["missed", "heard"],
+)
+async def test_a_poll_repairs_only_what_was_missed(
+    make_busy: Callable[[Hub, MemoryLog], Any], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "GRACE", 0)
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    make_busy(hub, memory)
+    look: Coroutine[Any, Any, None] = hub.look()
+    looking = asyncio.create_task(look)
+    await asyncio.sleep(0)
+    memory.answer_one(RNG)
+    await looking
+    await asyncio.sleep(0)
+    assert bool(memory.queries) is expected
+    while memory.queries:
+        memory.answer_one(RNG)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert await reading == encode("x", id=1)
+    stream.close()
