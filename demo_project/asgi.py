@@ -14,4 +14,4 @@ from sse_notify.asgi import EventStreams  # noqa: E402  (it needs the apps)
 
 # The outer layer hands out static files straight from the apps' folders, so that the demo runs without `collectstatic`. A real
 # site leaves that to its web server, and has `application = EventStreams(get_asgi_application())`.
-application = ASGIStaticFilesHandler(EventStreams(django_application))
+application = ASGIStaticFilesHandler(EventStreams(django_application))  # type: ignore[arg-type]  # any application will do

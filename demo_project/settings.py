@@ -111,6 +111,7 @@ LOGOUT_REDIRECT_URL = "accounts:sign_in"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("de", _("German")), ("ar", _("Arabic"))]
+LOCALE_PATHS = [BASE_DIR / "demo_project" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 

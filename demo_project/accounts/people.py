@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
     from django.utils.functional import _StrPromise
 
 
@@ -38,8 +39,8 @@ PEOPLE = (
 )
 
 
-def signed_in(request: HttpRequest) -> User:
-    """Return the user of a request that ``login_required`` has let pass."""
-    if not isinstance(request.user, User):
+def signed_in(user: AbstractBaseUser | AnonymousUser) -> User:
+    """Return the user whom ``login_required`` has let pass, as what type checkers then know them to be."""
+    if not isinstance(user, User):
         raise TypeError("the view is not behind login_required")
-    return request.user
+    return user

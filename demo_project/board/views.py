@@ -25,7 +25,7 @@ _PER_PAGE = 20
 @login_required
 def board(request: HttpRequest) -> HttpResponse:
     """Show the posts, newest first; take a new one and tell everyone else."""
-    user = signed_in(request)
+    user = signed_in(request.user)
     form = PostForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.instance.author = user
@@ -46,7 +46,7 @@ def post(request: HttpRequest, pk: int) -> HttpResponse:
     form = CommentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.instance.post = shown
-        form.instance.author = signed_in(request)
+        form.instance.author = signed_in(request.user)
         return redirect(form.save())
     comments = shown.comments.select_related("author")
     return render(request, "demo/post.html", {"post": shown, "comments": comments, "form": form})

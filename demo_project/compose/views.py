@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @login_required
 def compose(request: HttpRequest) -> HttpResponse:
     """Show the form; send what it says."""
-    user = signed_in(request)
+    user = signed_in(request.user)
     form = ComposeForm(request.POST or None, sender=user, initial=request.GET.dict())
     if request.method == "POST" and form.is_valid():
         try:

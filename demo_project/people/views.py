@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def people(request: HttpRequest) -> HttpResponse:
     """Show everybody, oneself too: who is alone can wave at the mirror."""
     users = User.objects.filter(is_active=True).order_by("first_name", "username").prefetch_related("groups")
-    return render(request, "demo/people.html", {"users": users, "me": signed_in(request)})
+    return render(request, "demo/people.html", {"users": users, "me": signed_in(request.user)})
 
 
 @require_POST
 @login_required
 async def wave(request: HttpRequest, pk: int) -> HttpResponse:
     """Wave at one person."""
-    me = await request.auser()
+    me = signed_in(await request.auser())
     colleague = await aget_object_or_404(User, pk=pk, is_active=True)
     await anotify(
         colleague,

@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 @login_required
 def commands(request: HttpRequest) -> HttpResponse:
     """Show commands that reach the one who reads them."""
-    return render(request, "demo/terminal.html", {"username": signed_in(request).username})
+    return render(request, "demo/terminal.html", {"username": signed_in(request.user).username})

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 _HOST = "127.0.0.1"
 _BANNER = """
