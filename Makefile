@@ -22,7 +22,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres js lint format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -59,6 +59,9 @@ lint: $(DONE)/lint $(DONE)/npm ## run the linters and the type checkers
 	$(BIN)/codespell
 	$(NPM) --silent run lint
 
+docs: $(DONE)/docs ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters can mend
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
@@ -78,7 +81,7 @@ $(DONE)/venv:
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 	@mkdir -p $(@D) && touch $@
 
-$(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: pyproject.toml constraints.txt | $(DONE)/venv
+$(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/docs $(DONE)/bench: $(DONE)/%: pyproject.toml constraints.txt | $(DONE)/venv
 	@echo 'Installing the packages of "$*" into $(VENV) ...'
 	@$(PIP) --editable '.[$*]'
 	@touch $@
@@ -94,7 +97,7 @@ $(DONE)/browser: tests/chromium/package-lock.json | $(DONE)/test
 
 lock: ## take the newest versions of everything into constraints.txt and the package locks
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,bench]'
+	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,docs,bench]'
 	{ sed -n '/^#/p' constraints.txt; .cache/lock/bin/python -m pip freeze --exclude sse-notify; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 	# From nothing: npm drops other platforms' packages from a lock that it mends beside installed ones.
@@ -103,6 +106,6 @@ lock: ## take the newest versions of everything into constraints.txt and the pac
 	$(NPM) install --prefix tests/chromium
 
 clean: ## remove what all of these made, the demo's database too
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist var \
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist docs/_build var \
 		node_modules tests/chromium/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
