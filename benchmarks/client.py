@@ -53,7 +53,7 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.failure = error or ConnectionResetError("the server closed the stream")
         if not self.opened.done():
-            self.opened.set_exception(ConnectionError(f"closed before its greeting, after {self._early[:200]!r}"))
+            self.opened.set_exception(ConnectionError(f"closed before its greeting, after {self._early!r}"))
         else:
             self._swarm.lost()
 
@@ -100,7 +100,7 @@ class Swarm:
             stream = Stream(self)
             self.streams.append(stream)
             source = (f"127.0.0.{1 + index // STREAMS_PER_ADDRESS}", 0) if index >= STREAMS_PER_ADDRESS else None
-            transport, _ = await loop.create_connection(lambda stream=stream: stream, host, port, local_addr=source)  # type: ignore[misc]
+            transport, _ = await loop.create_connection(lambda stream=stream: stream, host, port, local_addr=source)
             cookie = f"Cookie: {self._cookies[index]}\r\n" if self._cookies else ""
             transport.write(
                 f"GET {self.path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.client import Swarm
-from benchmarks.plan import Contestant, Plan
 from benchmarks.server import ServerProcess, running
-from benchmarks.transcript import Arrival
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Contestant, Plan
+    from benchmarks.transcript import Arrival
+
+#: Seconds without any event after which a single stream will get no more.
+WARM_UP_QUIET = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +48,9 @@ class Delivered:
     lost: int
     duplicated: int
     cpu_us: float
-    """The server's CPU time for each delivery, the publishing request included, in microseconds."""
+    """The server's CPU time for each delivery, everything included, in microseconds."""
+    fanout_us: float
+    """The same without what publishing costs when only one stream is open."""
     p50_ms: float
     p99_ms: float
     closed: int
@@ -56,6 +64,17 @@ class Session:
         self.server = server
         self.swarm = swarm
         self.plan = plan
+        #: Nanoseconds of CPU for each event that is published, with one stream open, by kind and events in one request.
+        self.publishing: dict[tuple[str, int], float] = {}
+
+    async def warm_up(self, kinds: Sequence[str]) -> None:
+        """Open one stream and publish to it: what is made once is made now, and what publishing itself costs is known."""
+        await self.swarm.open_until(1, concurrency=1)
+        for kind in kinds:
+            for events in (1, self.plan.burst):
+                await self._take_turns(kind, events, 1, WARM_UP_QUIET)
+                measured = await self._take_turns(kind, events, self.plan.warm_up, WARM_UP_QUIET)
+                self.publishing[kind, events] = sum(one.cpu for one in measured) / events / len(measured)
 
     async def open(self, streams: int, base: int, connections: Callable[[], int | None]) -> Opened:
         """Open ``base`` streams, then up to ``streams``, and look at them idle.
@@ -95,28 +114,27 @@ class Session:
                 await asyncio.sleep(start + number * spacing - loop.time())
                 await self._publish(kind, number, 1)
 
-        return summarise([await self._measure(count, publish)])
+        return summarise([await self._measure(count, publish, self.plan.quiet)], self.publishing[kind, 1])
 
     async def bursts(self, kind: str) -> Delivered:
         """Publish bursts, each when the one before has arrived."""
         size = self.plan.burst
+        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), self.publishing[kind, size])
 
-        async def publish() -> None:
-            await self._publish(kind, 0, size)
-
-        return summarise([await self._measure(size, publish) for _ in range(self.plan.bursts)])
+    async def _take_turns(self, kind: str, events: int, times: int, quiet: float) -> list[Measured]:
+        return [await self._measure(events, lambda: self._publish(kind, 0, events), quiet) for _ in range(times)]
 
     async def _publish(self, kind: str, first: int, count: int) -> None:
         await self.server.caller.post("/publish", {"stored": kind == "stored", "first": first, "count": count})
 
-    async def _measure(self, events: int, publish: Callable[[], object]) -> Measured:
+    async def _measure(self, events: int, publish: Callable[[], Awaitable[None]], quiet: float) -> Measured:
         gc.collect()
         self.swarm.take()  # what the streams said before is not of this measurement
         self.swarm.expect(events)
         closed = self.swarm.closed_by_server
         cpu = self.server.cpu()
-        await publish()  # type: ignore[misc]
-        await self.swarm.all_arrived(quiet=self.plan.quiet)
+        await publish()
+        await self.swarm.all_arrived(quiet=quiet)
         cpu = self.server.cpu() - cpu
         return Measured(events, self.swarm.take(), cpu, self.swarm.closed_by_server - closed)
 
@@ -140,8 +158,13 @@ class Measured:
     closed: int
 
 
-def summarise(measured: Sequence[Measured]) -> Delivered:
-    """Add up measurements of the same kind."""
+def summarise(measured: Sequence[Measured], publishing: float) -> Delivered:
+    """Add up measurements of the same kind.
+
+    Args:
+        measured: the measurements.
+        publishing: nanoseconds of CPU that publishing one event costs by itself.
+    """
     expected = delivered = duplicated = 0
     latencies: list[int] = []
     for one in measured:
@@ -152,12 +175,14 @@ def summarise(measured: Sequence[Measured]) -> Delivered:
             duplicated += len(arrivals) - distinct
             latencies.extend(arrival.latency for arrival in arrivals)
     latencies.sort()
+    cpu = sum(one.cpu for one in measured)
     return Delivered(
         expected=expected,
         delivered=delivered,
         lost=expected - delivered,
         duplicated=duplicated,
-        cpu_us=sum(one.cpu for one in measured) / max(1, delivered) / 1e3,
+        cpu_us=cpu / max(1, delivered) / 1e3,
+        fanout_us=(cpu - publishing * sum(one.events for one in measured)) / max(1, delivered) / 1e3,
         p50_ms=percentile(latencies, 0.50) / 1e6,
         p99_ms=percentile(latencies, 0.99) / 1e6,
         closed=sum(one.closed for one in measured),

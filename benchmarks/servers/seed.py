@@ -25,9 +25,11 @@ def _make_users(count: int) -> list[str]:
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: PLC0415
     from django.contrib.auth.hashers import make_password  # noqa: PLC0415
     from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.contrib.sessions.backends.base import VALID_KEY_CHARS  # noqa: PLC0415
     from django.contrib.sessions.backends.db import SessionStore  # noqa: PLC0415
     from django.contrib.sessions.models import Session  # noqa: PLC0415
     from django.db import transaction  # noqa: PLC0415
+    from django.utils.crypto import get_random_string  # noqa: PLC0415
 
     password = make_password(None)  # nobody signs in: the sessions are made here
     with transaction.atomic():
@@ -36,7 +38,7 @@ def _make_users(count: int) -> list[str]:
         )
         sessions: list[Session] = []
         for user in users:
-            store = SessionStore(session_key=SessionStore()._get_new_session_key())  # type: ignore[attr-defined]
+            store = SessionStore()
             content = {
                 SESSION_KEY: str(user.pk),
                 BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0],
@@ -44,7 +46,7 @@ def _make_users(count: int) -> list[str]:
             }
             sessions.append(
                 Session(
-                    session_key=store.session_key,
+                    session_key=get_random_string(32, VALID_KEY_CHARS),
                     session_data=store.encode(content),
                     expire_date=store.get_expiry_date(),
                 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from benchmarks.servers import events
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 #: Events that may wait for one client: the example's own bound, which no scenario here reaches.
 QUEUE_SIZE = 100

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_eventstream.channelmanager import DefaultChannelManager
+from django_eventstream.channelmanager import DefaultChannelManager  # type: ignore[import-untyped]
 
 
 class SignedInOnly(DefaultChannelManager):  # type: ignore[misc]

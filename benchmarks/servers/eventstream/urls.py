@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-import django_eventstream.urls
+import django_eventstream.urls  # type: ignore[import-untyped]
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt

