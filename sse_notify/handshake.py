@@ -13,14 +13,14 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.utils import timezone
 
-from sse_notify import hub, log, threads
+from sse_notify import hub, log, snapshot, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log import Reader
-from sse_notify.models import Inbox, Notification
+from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
-from sse_notify.topics import is_allowed, topics_of
+from sse_notify.topics import is_allowed
 from sse_notify.wire import MalformedCursor, dumps, encode, encode_json, parse_cursor
 
 if TYPE_CHECKING:
@@ -61,14 +61,17 @@ def open_up(request: HttpRequest) -> Opening:
     user: AbstractBaseUser | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
     _authorise(user, asked)
-    reader = _reader(user)
-    position = log.position()
+    reader = reader_of(user) if user.is_authenticated else Reader(topics=())
+    seen = snapshot.take(reader)
+    position = seen.position
     cursor, reason = _verdict(request, reader, position)
-    hello: dict[str, Any] = {
+    hello = {
         "v": VERSION,
         "cursor": cursor,
         "head": position.head,
-        **_state(user, position.head),
+        "state_seq": seen.state_seq,
+        "unread": seen.unread,
+        "unseen": seen.unseen,
         "ping": get_settings().HEARTBEAT,
         "server_time": timezone.now().isoformat(),
     }
@@ -135,12 +138,6 @@ def _authorise(user: AbstractBaseUser | AnonymousUser, asked: tuple[str, ...]) -
             raise HandshakeRefused(403, "forbidden", "You may not listen to this topic.")
 
 
-def _reader(user: AbstractBaseUser | AnonymousUser) -> Reader:
-    if not user.is_authenticated:
-        return Reader(topics=())
-    return Reader(topics=topics_of(user), user_id=user.pk, since=getattr(user, "date_joined", None))
-
-
 def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tuple[int, str]:
     """Return the cursor to start from, and why the client's own cannot be honoured, if so."""
     head = position.head
@@ -159,14 +156,6 @@ def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tu
     if head - cursor > limit and log.count(cursor, reader=reader, limit=limit + 1) > limit:
         return head, "too_many"
     return cursor, ""
-
-
-def _state(user: AbstractBaseUser | AnonymousUser, head: int) -> dict[str, int | None]:
-    if not user.is_authenticated:
-        return {"state_seq": None, "unread": 0, "unseen": 0}
-    state_seq = Inbox.objects.filter(pk=user.pk).values_list("state_seq", flat=True).first()
-    unread, unseen = Notification.objects.counts(user, up_to=head)
-    return {"state_seq": state_seq, "unread": unread, "unseen": unseen}
 
 
 async def _run_in_this_thread(function: Any, /, *args: Any, **kwargs: Any) -> Any:
