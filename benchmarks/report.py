@@ -25,10 +25,11 @@ def render(results: Results) -> str:
 
 def _render(results: Results) -> Iterator[str]:
     plan = results.plan
-    yield "### The bars\n"
-    yield from _table(
-        ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in judge(results))
-    )
+    if bars := list(judge(results)):
+        yield "### The bars\n"
+        yield from _table(
+            ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in bars)
+        )
     yield f"### {plan['streams']:,} streams: single events, {plan['spacing'] * 1000:.0f} ms apart\n"
     yield from _table(("", "events", *_DELIVERY), _deliveries(results.streams, "singles"))
     yield f"### {plan['streams']:,} streams: bursts of {plan['burst']} events\n"

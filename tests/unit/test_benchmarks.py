@@ -1,0 +1,178 @@
+"""The benchmarks' own arithmetic: a number that is printed beside a competitor's has to be right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.bars import judge
+from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
+from benchmarks.report import render
+from benchmarks.results import Entry, Results, median
+from benchmarks.scenarios import Delivered, Measured, Opened, percentile, summarise
+from benchmarks.transcript import Arrival, BadResponse, Transcript
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(body: bytes) -> bytes:
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+
+RESPONSES = {
+    "LF, an event that is not measured, two events in a chunk": HEAD
+    + chunk(b"event: hello\ndata: {}\n\n")
+    + chunk(b'event: notification\ndata: {"n": 0, "t": 100}\n\ndata: {"a":1,"data":{"n":1,"t":200}}\nid: 7\n\n')
+    + chunk(b'data: {"n": 2, "t": 300}\n\n'),
+    "CRLF, an event over two chunks, the cut between CR and LF": HEAD
+    + chunk(b'data: {"n": 0, "t": 100}\r\n\r')
+    + chunk(b'\ndata: {"n": 1, ')
+    + chunk(b'"t": 200}\r\n\r\n: ping\r\n\r\ndata: {"n": 2, "t": 300}\r\n\r\n'),
+}
+
+
+@pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES.keys())
+@given(data=st.data())
+def test_a_transcript_reads_the_same_however_the_bytes_were_cut(response: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(response)))))
+    pieces = [response[start:end] for start, end in zip([0, *cuts], [*cuts, len(response)], strict=True)]
+    transcript = Transcript()
+    arrivals = [arrival for piece in pieces for arrival in transcript.feed(1000, piece)]
+    assert arrivals == [Arrival(0, 900), Arrival(1, 800), Arrival(2, 700)]
+
+
+def test_an_event_arrives_with_its_last_byte() -> None:
+    transcript = Transcript()
+    whole = HEAD + chunk(b'data: {"n": 0, "t": 100}\n\n')
+    assert list(transcript.feed(500, whole[:-3])) == []
+    assert list(transcript.feed(900, whole[-3:])) == [Arrival(0, 800)]
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"]
+)
+def test_an_answer_that_is_no_stream_is_refused(head: bytes) -> None:
+    with pytest.raises(BadResponse):
+        list(Transcript().feed(0, head))
+
+
+def test_lost_and_duplicated_events_are_counted_for_each_stream() -> None:
+    streams = [
+        [Arrival(0, 1_000_000), Arrival(1, 2_000_000), Arrival(2, 3_000_000)],
+        [Arrival(0, 1_000_000), Arrival(0, 1_500_000), Arrival(2, 9_000_000)],  # 1 is lost, 0 came twice
+    ]
+    found = summarise([Measured(3, streams, cpu=50_000, closed=0)], publishing=10_000)
+    assert (found.expected, found.delivered, found.lost, found.duplicated) == (6, 5, 1, 1)
+    assert found.cpu_us == pytest.approx(10)
+    assert found.fanout_us == pytest.approx((50 - 3 * 10) / 5)
+    assert (found.p50_ms, found.p99_ms) == (2, 9)
+
+
+def test_nothing_delivered_divides_by_nothing() -> None:
+    found = summarise([Measured(3, [[], []], cpu=50_000, closed=2)], publishing=0)
+    assert (found.delivered, found.lost, found.closed) == (0, 6, 2)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1), st.sampled_from([0.5, 0.99]))
+def test_a_percentile_is_a_value_that_occurs(values: list[int], share: float) -> None:
+    values.sort()
+    found = percentile(values, share)
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values)
+
+
+def delivered(*, fanout_us: float = 4.0, lost: int = 0) -> Delivered:
+    return Delivered(
+        expected=100,
+        delivered=100 - lost,
+        lost=lost,
+        duplicated=0,
+        cpu_us=9.0,
+        fanout_us=fanout_us,
+        p50_ms=5.0,
+        p99_ms=8.0,
+        closed=0,
+    )
+
+
+def opened(*, handshakes: float = 900.0, threads: int = 10, connections: int | None = 0, kib: float = 14.0) -> Opened:
+    return Opened(
+        streams=1000,
+        handshakes_per_second=handshakes,
+        cpu_ms_per_handshake=1.0,
+        threads_before=10,
+        threads=threads,
+        connections=connections,
+        kib_per_stream=kib,
+        idle_cpu_percent=0.4,
+    )
+
+
+def test_a_median_keeps_the_worst_of_what_must_not_happen() -> None:
+    assert median([delivered(fanout_us=us) for us in (3.0, 90.0, 4.0)]).fanout_us == 4.0
+    assert median([delivered(), delivered(), delivered(lost=2)]).lost == 2
+    assert median([delivered(), delivered(), delivered(lost=2)]).delivered == 98
+    assert median([opened(), opened(threads=11), opened()]).threads == 11
+    assert median([opened(connections=None)]).connections is None
+
+
+def results(ours: Opened, served: Delivered, peer: Delivered) -> Results:
+    def entry(name: str, kinds: tuple[str, ...], one: Opened, of: Delivered) -> Entry:
+        return Entry(name=name, opened=[one], singles={kind: [of] for kind in kinds}, bursts={kind: [of] for kind in kinds})
+
+    eventstream = opened(handshakes=300, threads=1000, connections=1000)
+    return Results(
+        machine={"cores": "2"},
+        load=0.0,
+        plan={"streams": 1000, "spacing": 0.15, "burst": 20, "many": 10_000, "bulk": 10_000},
+        streams={
+            OURS.name: entry(OURS.name, OURS.kinds, ours, served),
+            STARLETTE.name: entry(STARLETTE.name, STARLETTE.kinds, opened(connections=None), peer),
+            EVENTSTREAM.name: entry(EVENTSTREAM.name, EVENTSTREAM.kinds, eventstream, peer),
+        },
+        many={OURS.name: Entry(name=OURS.name, opened=[ours], singles={"stored": [served]})},
+    )
+
+
+def test_all_bars_are_met_at_their_edges() -> None:
+    edge = results(opened(handshakes=900, kib=20), delivered(fanout_us=4), delivered(fanout_us=16))
+    assert [bar.promise for bar in judge(edge) if not bar.met] == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "served", "missed"),
+    [
+        (opened(threads=11), delivered(), "threads"),
+        (opened(connections=1), delivered(), "connections"),
+        (opened(kib=20.1), delivered(), "KB"),
+        (opened(handshakes=899), delivered(), "handshakes"),
+        (opened(), delivered(lost=1), "lost"),
+        (opened(), delivered(fanout_us=4.1), "django-eventstream's: bursts"),
+        (opened(), delivered(fanout_us=8.1), "sse-starlette's: singles"),
+        (opened(), dataclasses.replace(delivered(), closed=1), "served"),
+    ],
+)
+def test_a_bar_is_missed_by_the_least_bit(ours: Opened, served: Delivered, missed: str) -> None:
+    assert any(missed in bar.promise for bar in judge(results(ours, served, delivered(fanout_us=16))) if not bar.met)
+
+
+def test_only_what_was_run_is_judged() -> None:
+    found = results(opened(), delivered(), delivered(fanout_us=16))
+    del found.streams[STARLETTE.name]
+    assert not any("starlette" in bar.promise for bar in judge(found))
+    del found.streams[OURS.name]
+    assert list(judge(found)) == []
+
+
+def test_the_report_shows_every_contestant_and_says_when_the_machine_was_busy() -> None:
+    found = results(opened(), delivered(), delivered(fanout_us=16))
+    text = render(found)
+    assert text.count(f"| {EVENTSTREAM.name} ") == 3  # singles, bursts, opened
+    assert "not quiet" not in text
+    found.load = 0.5
+    assert "0.50 cores were busy" in render(found)
+    json.dumps(found.as_json())
