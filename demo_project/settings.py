@@ -16,7 +16,6 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 #: What the site writes: the database, and nothing else.
@@ -110,7 +109,7 @@ LOGIN_REDIRECT_URL = "gallery:home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("de", _("German")), ("ar", _("Arabic"))]
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文"), ("de", "Deutsch"), ("ar", "العربية")]
 LOCALE_PATHS = [BASE_DIR / "demo_project" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"

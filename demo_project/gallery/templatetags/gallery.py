@@ -81,4 +81,4 @@ def _source(path: str) -> tuple[str, SafeString]:
 @cache
 def _highlight(text: str, language: str) -> SafeString:
     # Pygments escapes what it marks up.
-    return mark_safe(highlight(text.strip(), get_lexer_by_name(language), HtmlFormatter(nowrap=True)))  # noqa: S308
+    return mark_safe(highlight(text.strip(), get_lexer_by_name(language), HtmlFormatter(nowrap=True)).rstrip())  # noqa: S308

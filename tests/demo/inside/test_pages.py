@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gettext
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -108,3 +111,18 @@ def test_a_long_board_has_pages(page: Client, alice: User) -> None:
     assert 'href="?page=2"' in first
     assert 'href="?page=1"' in second
     assert len({*re.findall(r"Post \d+", first), *re.findall(r"Post \d+", second)}) == 30
+
+
+@pytest.mark.parametrize("code", ["de", "zh_Hans", "ar"])
+def test_every_text_is_translated(code: str) -> None:
+    """What ``makemessages`` found has a translation, and what is compiled is what is written."""
+    folder = Path(str(settings.LOCALE_PATHS[0])) / code / "LC_MESSAGES"
+    text = (folder / "django.po").read_text(encoding="utf-8")
+    assert "fuzzy" not in text
+    with (folder / "django.mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    written = re.findall(r'^msgid "(.+)"\nmsgstr "(.*)"$', text, re.MULTILINE)
+    assert len(written) > 50
+    for message, translation in written:
+        assert translation, message
+        assert compiled.gettext(message) == translation
