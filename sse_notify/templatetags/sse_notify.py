@@ -1,0 +1,135 @@
+"""What a page needs of the app: its files, the bell, the number of unread notifications.
+
+    {% load sse_notify %}
+    {% sse_notify_assets %}          in the head, once
+    {% sse_notify_widget %}          where the bell goes
+    {% sse_notify_unread_count %}    the number alone
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.crypto import salted_hmac
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from sse_notify import inbox, log
+from sse_notify.models import Notification
+
+if TYPE_CHECKING:
+    from django.template.context import Context
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+#: Items in the panel if the tag does not say; the rest is on the list page.
+PANEL_ITEMS = 20
+
+
+@register.simple_tag(takes_context=True)
+def sse_notify_assets(context: Context) -> SafeString:
+    """Return the stylesheet's link and the script's tag, with ``csp_nonce`` of the context if there is one.
+
+    Nothing is inline, so ``style-src 'self'; script-src 'self'`` is enough, with or without a nonce.
+    """
+    nonce = context.get("csp_nonce") or ""
+    attribute = format_html(' nonce="{}"', str(nonce)) if nonce else ""
+    return format_html(
+        '<link rel="stylesheet" href="{}"{}>\n<script type="module" src="{}"{}></script>',
+        static("sse_notify/sse-notify.css"),
+        attribute,
+        static("sse_notify/sse-notify.js"),
+        attribute,
+    )
+
+
+@register.inclusion_tag("sse_notify/widget.html", takes_context=True)
+def sse_notify_widget(
+    context: Context,
+    limit: int = PANEL_ITEMS,
+    badge: str = "unread",
+    toasts: str = "on",
+    *,
+    external: bool = False,
+) -> dict[str, Any]:
+    """Render the bell and its panel for the user of the page; nothing for an anonymous visitor.
+
+    Args:
+        context: needs ``request`` or ``user``, as the usual context processors give.
+        limit: items in the panel.
+        badge: what the badge counts, "unread" or "unseen".
+        toasts: "on", "off", or "urgent": for warnings and errors alone.
+        external: whether notifications may link to other sites. Their text is shown anyway.
+
+    Raises:
+        ValueError: ``badge`` or ``toasts`` is none of these.
+    """
+    if badge not in ("unread", "unseen"):
+        raise ValueError(f"badge: 'unread' or 'unseen' is needed, not {badge!r}")
+    if toasts not in ("on", "off", "urgent"):
+        raise ValueError(f"toasts: 'on', 'off' or 'urgent' is needed, not {toasts!r}")
+    user = _user(context)
+    if user is None:
+        return {"shown": False}
+    # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
+    state = inbox.state(user)
+    items = list(Notification.objects.using(log.database()).visible_to(user).order_by("-pk")[:limit])
+    return {
+        "shown": True,
+        "request": context.get("request"),
+        "csp_nonce": context.get("csp_nonce"),
+        "uid": _uid(context),
+        "user_key": user_key(user),
+        "state": state,
+        "items": items,
+        "badge": badge,
+        "count": state.unread if badge == "unread" else state.unseen,
+        "toasts": toasts,
+        "limit": limit,
+        "external": external,
+    }
+
+
+@register.simple_tag(takes_context=True)
+def sse_notify_unread_count(context: Context) -> int:
+    """Return how many notifications of the page's user are unread, 0 for an anonymous visitor."""
+    user = _user(context)
+    return inbox.unread_count(user) if user is not None else 0
+
+
+@register.simple_tag(takes_context=True)
+def sse_notify_href(context: Context, address: str) -> str:
+    """Return ``address`` if a notification may link there, "" otherwise: the script's rules for live items are the same.
+
+    That is http and https, on this site unless the widget was made with ``external=True``.
+    """
+    request = context.get("request")
+    hosts = {request.get_host()} if request is not None else set()
+    if url_has_allowed_host_and_scheme(address, hosts):
+        return address
+    if context.get("external") and address.lower().startswith(("http://", "https://")):
+        return address
+    return ""
+
+
+def user_key(user: Any) -> str:
+    """Return a name for ``user`` that tells nothing of it: tabs of one user find each other by it, and nobody else's."""
+    return salted_hmac("sse_notify.user_key", str(user.pk), algorithm="sha256").hexdigest()[:32]
+
+
+def _user(context: Context) -> Any:
+    """Return the user who is signed in, or ``None``."""
+    user = context.get("user") or getattr(context.get("request"), "user", None)
+    return user if user is not None and user.is_authenticated else None
+
+
+def _uid(context: Context) -> str:
+    """Return a prefix for ids that no other widget of this page has."""
+    request = context.get("request")
+    number = getattr(request, "_sse_notify_widgets", 0) + 1
+    if request is not None:
+        request._sse_notify_widgets = number
+    return f"ssen-{number}"
