@@ -327,3 +327,28 @@ async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeyp
         await until(lambda: hub.current().streams and hub.current()._by_topic)
         await anotify(user, "Live again")
         await stream.until(b"Live again")
+
+
+async def test_a_site_below_a_prefix_is_served_the_same(app: EventStreams) -> None:
+    user, headers = await sign_in()
+    async with connect(app, "/site/notifications/stream/", root_path="/site", headers=headers) as stream:
+        await stream.until(b"hello")
+        await anotify(user, "Below")
+        await stream.until(b"Below")
+
+
+async def test_a_path_that_is_no_text_is_a_bad_request(app: EventStreams) -> None:
+    async with connect(app, "/notifications/stream/", query="topic=%FF%FE&cursor=%00") as stream:
+        status, _, body = await stream.answer()
+    assert (status, body["error"]) == (401, "unauthenticated")
+
+
+async def test_what_is_not_http_goes_to_the_wrapped_application() -> None:
+    seen: list[str] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    await EventStreams(inner)({"type": "websocket"}, None, None)  # type: ignore[arg-type]
+    await EventStreams(inner)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    assert seen == ["websocket", "lifespan"]
