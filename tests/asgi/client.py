@@ -19,7 +19,14 @@ class Connection:
     """One HTTP exchange with an application."""
 
     def __init__(
-        self, app: Any, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, method: str = "GET"
+        self,
+        app: Any,
+        path: str,
+        *,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        root_path: str = "",
     ) -> None:
         """Describe the request; :meth:`start` makes it."""
         self.sent: list[dict[str, Any]] = []
@@ -37,7 +44,7 @@ class Connection:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "root_path": "",
+            "root_path": root_path,
             "headers": [(name.encode(), value.encode()) for name, value in sent_headers.items()],
             "client": ("127.0.0.1", 1),
             "server": ("testserver", 80),
