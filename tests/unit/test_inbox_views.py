@@ -75,7 +75,7 @@ class Page(HTMLParser):
         found = {name: value or "" for name, value in attrs}
         if tag == "a":
             self.links.append(found)
-        elif tag == "li" and "data-id" in found:
+        elif tag == "li" and "data-ssen-item" in found:
             self.items.append(found)
         elif tag == "form":
             self._form = found.get("id") or f"form-{len(self.forms)}"
@@ -406,7 +406,7 @@ def test_pages_hold_every_item_once_though_others_arrive_meanwhile(client: Clien
             following = {"before": answer["next"]} if answer["next"] else {}
         else:
             page = Page(get(client, "list", **query))
-            found += [int(item["data-id"]) for item in page.items]
+            found += [int(item["data-ssen-item"]) for item in page.items]
             links = [link["href"] for link in page.links if link.get("rel") == "next"]
             following = parse_qs(urlsplit(links[0]).query) if links else {}
         notify(alice, "arrived meanwhile")
@@ -439,7 +439,7 @@ def test_the_page_and_the_json_show_the_same_items_under_every_filter(client: Cl
         for category in ("", "bills & more", "none"):
             query = {name: value for name, value in {"state": state, "category": category}.items() if value}
             listed = [item["id"] for item in get(client, "items", **query).json()["items"]]
-            shown = [int(item["data-id"]) for item in Page(get(client, "list", **query)).items]
+            shown = [int(item["data-ssen-item"]) for item in Page(get(client, "list", **query)).items]
             assert listed == shown
             if not category:
                 assert len(listed) == count
@@ -510,14 +510,14 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
     first, second = notify(alice, "first"), notify(alice, "second")
     number()
     page = Page(get(client, "list", state="unread"))
-    assert [int(item["data-id"]) for item in page.items] == [second.pk, first.pk]
+    assert [int(item["data-ssen-item"]) for item in page.items] == [second.pk, first.pk]
     response = page.press(client, url("read"), "ids", first.pk)
     assert (response.status_code, response["Location"]) == (302, url("list") + "?state=unread")
-    assert [int(item["data-id"]) for item in Page(client.get(response["Location"])).items] == [second.pk]
+    assert [int(item["data-ssen-item"]) for item in Page(client.get(response["Location"])).items] == [second.pk]
     page = Page(get(client, "list"))
     page.press(client, url("archive"), "ids", second.pk)
-    assert [int(item["data-id"]) for item in Page(get(client, "list")).items] == [first.pk]
-    assert [int(item["data-id"]) for item in Page(get(client, "list", state="archived")).items] == [second.pk]
+    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [first.pk]
+    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list", state="archived")).items] == [second.pk]
     number()
     notify(alice, "third")
     number()
@@ -531,7 +531,7 @@ def test_numbers_that_are_sent_back_are_never_written_for_humans(client: Client,
     Notification.objects.filter(pk=row.pk).update(id=1_234_567, seq=7_654_321)
     LogHead.objects.create(pk=1, seq=7_654_321)
     page = Page(get(client, "list"))
-    assert page.items[0]["data-id"] == "1234567"
+    assert page.items[0]["data-ssen-item"] == "1234567"
     page.press(client, url("read"), "ids", 1234567)
     assert inbox.unread_count(alice) == 0
     inbox.mark_unread(alice, ids=[1234567])
@@ -578,5 +578,5 @@ def test_pending_rows_are_in_items_and_on_the_page(client: Client, alice: User) 
     row = notify(alice, "Hello")
     (item,) = get(client, "items").json()["items"]
     assert (item["id"], item["seq"], item["unread"]) == (row.pk, None, True)
-    assert [int(item["data-id"]) for item in Page(get(client, "list")).items] == [row.pk]
+    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [row.pk]
     assert get(client, "state").json()["unread"] == 1
