@@ -29,7 +29,8 @@ def titles(user: User) -> list[str]:
 # --- signing in ----------------------------------------------------------------------------------------------------------------
 
 
-def test_one_click_signs_in_as_the_person_on_the_button(people: dict[str, User]) -> None:
+def test_one_click_signs_in_as_the_person_on_the_button(people: dict[str, User], settings: Settings) -> None:
+    settings.DEBUG = True  # tests run without
     client = Client(enforce_csrf_checks=True)
     text = client.get(reverse("accounts:sign_in")).content.decode()
     form = next(form for form in re.findall(r"<form.*?</form>", text, re.DOTALL) if 'value="bob"' in form)
@@ -46,10 +47,8 @@ def test_signing_in_needs_the_token_and_the_password(people: dict[str, User]) ->
     assert "_auth_user_id" not in client.session
 
 
-def test_a_site_that_is_not_for_development_shows_no_password(
-    people: dict[str, User], client: Client, settings: Settings
-) -> None:
-    settings.DEBUG = False
+def test_a_site_that_is_not_for_development_shows_no_password(people: dict[str, User], client: Client) -> None:
+    # Tests run without DEBUG.
     text = client.get(reverse("accounts:sign_in")).content.decode()
     assert "notify-me" not in text
     assert "persona" not in text
