@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -79,6 +80,9 @@ def _problem(key: str, value: Any, default: Any) -> str:
     if key == "RETRY_MS":
         pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_number(v, int) for v in value)
         return "" if pair and 0 < value[0] <= value[1] else "is a pair of milliseconds, the smaller first"
+    if key == "GROUP":  # what Channels allows as a group's name
+        fine = isinstance(value, str) and re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value)
+        return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     if isinstance(default, str):
         return "" if isinstance(value, str) and value else "is a text that is not empty"
     if key == "POLL_INTERVAL" and value is None:

@@ -25,6 +25,8 @@ BAD: list[tuple[Any, str]] = [
     ({"HANDSHAKE_THREADS": 1000}, "HANDSHAKE_THREADS"),
     ({"LAYER": ""}, "LAYER"),
     ({"GROUP": None}, "GROUP"),
+    ({"GROUP": "my site"}, "GROUP"),
+    ({"GROUP": "x" * 100}, "GROUP"),
 ]
 
 
