@@ -54,7 +54,7 @@ lint: $(DONE)/lint $(DONE)/npm ## run the linters and the type checkers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(HTML) | xargs -0 $(BIN)/djade --check --target-version 5.2
 	$(BIN)/codespell
 	$(NPM) --silent run lint

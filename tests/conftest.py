@@ -114,7 +114,7 @@ def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSi
     for site in sites:
         site.close()
         # pytest shows it with a test that failed.
-        print(site.output())
+        print(site.tail())
     for name in databases:
         postgres = request.getfixturevalue("postgres_server")
         postgres.start()
@@ -145,7 +145,7 @@ def asgi_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.stop(timeout=5)
-        print(server.output())
+        print(server.process.tail())
 
 
 @pytest.fixture(scope="module")

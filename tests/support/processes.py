@@ -17,7 +17,7 @@ _PAUSE = 0.02
 
 
 class ProcessFailed(Exception):
-    """Raised when a process ended, or did not come up, against expectation. The message holds its output."""
+    """Raised when a process ended, or did not come up, against expectation. The message holds the end of its output."""
 
 
 def free_port() -> int:
@@ -106,7 +106,7 @@ class Process:
         try:
             return self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise ProcessFailed(f"{self} still runs after {timeout} s:\n{self.output()}") from None
+            raise ProcessFailed(f"{self} still runs after {timeout} s:\n{self.tail()}") from None
 
     def signal(self, number: Signals) -> None:
         """Send a signal, if the process still runs."""
@@ -139,6 +139,12 @@ class Process:
         """Return what the process has printed, in all its runs."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def tail(self, lines: int = 60) -> str:
+        """Return the last ``lines`` of the output, for a message that shall stay readable."""
+        printed = self.output().splitlines()
+        left_out = [f"... {len(printed) - lines} lines more above"] if len(printed) > lines else []
+        return "\n".join([*left_out, *printed[-lines:]])
+
     def _await(self, ready: Callable[[], bool], timeout: float) -> None:
         assert self._popen is not None
         deadline = time.monotonic() + timeout
@@ -149,8 +155,8 @@ class Process:
                 if time.monotonic() < deadline:
                     continue
                 self.kill()
-                raise ProcessFailed(f"{self} is not ready after {timeout} s:\n{self.output()}") from None
-            raise ProcessFailed(f"{self} ended with status {status}:\n{self.output()}")
+                raise ProcessFailed(f"{self} is not ready after {timeout} s:\n{self.tail()}") from None
+            raise ProcessFailed(f"{self} ended with status {status}:\n{self.tail()}")
 
     def __str__(self) -> str:
         return " ".join(self.args[:4])

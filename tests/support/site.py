@@ -88,7 +88,7 @@ class Site:
         process = self.start_script(code, env=env)
         status = process.wait(timeout)
         if status != 0:
-            raise ProcessFailed(f"the script ended with status {status}:\n{process.output()}")
+            raise ProcessFailed(f"the script ended with status {status}:\n{process.tail()}")
         return process.output()
 
     def start_script(self, code: str, *, env: Mapping[str, str] | None = None) -> Process:
@@ -149,6 +149,6 @@ class Site:
         for server in self._servers:
             server.stop(timeout=5)
 
-    def output(self) -> str:
-        """Return what all servers have printed, for the report of a test that failed."""
-        return "\n".join(f"--- {server.kind} {server.port}\n{server.output()}" for server in self._servers)
+    def tail(self) -> str:
+        """Return the end of what each server has printed, for the report of a test that failed."""
+        return "\n".join(f"--- {server.kind} {server.port}\n{server.process.tail()}" for server in self._servers)
