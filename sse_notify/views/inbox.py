@@ -71,8 +71,8 @@ def list_(request: HttpRequest) -> HttpResponse:
     query = form.cleaned_data
     # Before the items: what arrives while they are read is beyond the cursor, and so stays unread when all of the page is marked.
     state = inbox.state(request.user)
-    rows, before = _page(request, query)
     visible = _visible(request)
+    rows, before = _page(visible, query)
     recent = visible.order_by("-pk").values_list("category", flat=True)[:CATEGORIES_OF]
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
@@ -103,7 +103,7 @@ def items(request: HttpRequest) -> HttpResponse:
     form = PageForm(request.GET)
     if not form.is_valid():
         return _invalid(*first_error(form))
-    rows, before = _page(request, form.cleaned_data)
+    rows, before = _page(_visible(request), form.cleaned_data)
     unread, unseen = inbox.counts(request.user)
     payloads = [{**row.payload(), "unread": row.is_unread, "unseen": row.is_unseen} for row in rows]
     return JsonResponse({"items": payloads, "next": before, "unread": unread, "unseen": unseen})
@@ -196,9 +196,8 @@ def _visible(request: HttpRequest) -> NotificationQuerySet:
     return Notification.objects.using(log.database()).visible_to(request.user)
 
 
-def _page(request: HttpRequest, query: dict[str, Any]) -> tuple[list[Notification], int | None]:
+def _page(rows: NotificationQuerySet, query: dict[str, Any]) -> tuple[list[Notification], int | None]:
     """Return the rows of one page, newest first, and the ``before`` of the next. Stable: what arrives has a higher id."""
-    rows = _visible(request)
     if query["state"] == "unread":
         rows = rows.unread()
     elif query["state"] == "archived":
