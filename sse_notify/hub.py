@@ -2,7 +2,7 @@
 
     ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
     every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
-    every second   heartbeats, lifetimes and blocked writes of all streams, from one timer.
+    every second   heartbeats, lifetimes and blocked writes of all streams, from one timer: see `sse_notify.wheel`.
 
 Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
 """
@@ -21,15 +21,13 @@ from sse_notify.conf import get_settings
 from sse_notify.fanout import Ephemeral, Message
 from sse_notify.incidents import Incident
 from sse_notify.signals import stream_closed, stream_opened
-from sse_notify.wire import encode_json
+from sse_notify.wheel import Wheel
 
 if TYPE_CHECKING:
     from sse_notify.log import Batch, Entry, Position
     from sse_notify.stream import Stream
     from sse_notify.threads import Run
 
-#: Seconds between two looks at the streams that are due for a heartbeat.
-TICK = 1.0
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
 GRACE = 0.1
 #: Seconds that the first stream waits for the layer; then it is served without.
@@ -61,14 +59,11 @@ class Hub:
         self.stopped = False
         self.streams: set[Stream] = set()
         self._by_topic: dict[str, set[Stream]] = {}
-        self._wheel: dict[int, list[Stream]] = {}
+        self._wheel = Wheel(lambda: self.cursor)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticked = 0
         self._held: list[Batch] = []
         self._repairing = False
-        self._ping: tuple[int, bytes] = (-1, b"")
         self._database = Incident("database, polling")
 
     # --- streams come and go ---
@@ -89,10 +84,7 @@ class Hub:
             raise
         for topic in stream.topics:
             self._by_topic.setdefault(topic, set()).add(stream)
-        # Spread from the start, so that streams that came in one storm do not all ping in the same second.
-        heartbeat = get_settings().HEARTBEAT
-        stream.written_at -= random.uniform(0, heartbeat / 2)
-        self._schedule(stream)
+        self._wheel.add(stream)
         counters["opened"] += 1
         stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         return self.cursor
@@ -147,8 +139,7 @@ class Hub:
         self._repairing = False
         self._accept_held()
         self._tasks.append(loop.create_task(self._poll()))
-        self._ticked = int(loop.time())
-        self._timer = loop.call_later(TICK, self._tick)
+        self._wheel.start()
 
     def _stop(self) -> None:
         self.stopped = True
@@ -158,11 +149,8 @@ class Hub:
         self._tasks = []
         if self._starting is not None and self._starting is not asyncio.current_task():
             self._starting.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wheel.stop()
         self._held.clear()
-        self._wheel.clear()
 
     # --- events ---
 
@@ -265,44 +253,6 @@ class Hub:
         counters["reset"] += len(self.streams)
         for stream in list(self.streams):
             stream.reset("ahead", head)
-
-    # --- time ---
-
-    def _schedule(self, stream: Stream) -> None:
-        conf = get_settings()
-        due = min(stream.written_at + conf.HEARTBEAT, stream.deadline)
-        if stream.sending_since is not None:
-            due = min(due, stream.sending_since + conf.SEND_TIMEOUT)
-        # At the first tick that is not before the due time, and never at one that has passed.
-        self._wheel.setdefault(max(int(due) + 1, self._ticked + 1), []).append(stream)
-
-    def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK, self._tick)
-        now = loop.time()
-        conf = get_settings()
-        for tick in range(self._ticked + 1, int(now) + 1):
-            self._ticked = tick
-            for stream in self._wheel.pop(tick, ()):
-                if stream in self.streams:
-                    self._visit(stream, now, conf.HEARTBEAT, conf.SEND_TIMEOUT)
-
-    def _visit(self, stream: Stream, now: float, heartbeat: float, send_timeout: float) -> None:
-        if stream.sending_since is not None and now - stream.sending_since >= send_timeout:
-            stream.abort("slow")
-            return
-        if now >= stream.deadline:
-            stream.end("lifetime", random.randint(0, get_settings().RETRY_MS[0]))
-            stream.deadline = now + heartbeat  # it has that long to take its leave
-        elif now - stream.written_at >= heartbeat - TICK / 2 and stream.sending_since is None:
-            stream.ping(self._ping_frame(), self.cursor)
-            stream.written_at = now
-        self._schedule(stream)
-
-    def _ping_frame(self) -> bytes:
-        if self._ping[0] != self.cursor:
-            self._ping = (self.cursor, encode_json({"cursor": self.cursor}, event="ping"))
-        return self._ping[1]
 
 
 def poll_interval() -> float:

@@ -70,33 +70,10 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_abort",
-        "_behind",
-        "_buffer_bytes",
-        "_ended",
-        "_feed",
-        "_hub",
-        "_on_close",
-        "_page",
-        "_prelude",
-        "_run",
-        "_size",
-        "_source",
-        "_target",
-        "_waiting",
-        "_wakeup",
-        "clock",
-        "closed",
-        "cursor",
-        "deadline",
-        "lifetime",
-        "reader",
-        "reason",
-        "sending_since",
-        "topics",
-        "written_at",
-    )
+        "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_hub", "_on_close", "_page", "_prelude",
+        "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "clock", "closed", "cursor", "deadline", "lifetime",
+        "reader", "reason", "sending_since", "topics", "written_at",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -147,7 +147,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     await asyncio.sleep(0)
     assert hub.stopped
     assert hub._on_message not in fanout._hubs
-    assert (hub.streams, hub._by_topic, hub._wheel, hub._timer) == (set(), {}, {}, None)
+    assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (set(), {}, {}, None)
     assert len(asyncio.all_tasks()) == tasks
     assert hub_module.current() is not hub
 
