@@ -19,7 +19,6 @@ class SignInView(LoginView):
     """
 
     template_name = "demo/sign_in.html"
-    redirect_authenticated_user = False
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the demo users that there are, and their password if it may be shown."""

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group, User
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 import sse_notify
@@ -32,7 +33,7 @@ def compose(request: HttpRequest) -> HttpResponse:
             form.add_error(field if field in form.fields else None, problem)
         else:
             messages.success(request, _("Sent. Whoever it is for has it by now."))
-            return redirect("compose:form")
+            return redirect(reverse("compose:form", query={"to": form.cleaned_data["to"]}))
     return render(request, "demo/compose.html", {"form": form})
 
 
