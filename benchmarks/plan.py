@@ -90,7 +90,7 @@ class Plan:
     """Bursts, each after the one before has arrived."""
     burst: int = 20
     """Events in a burst: that many calls, one after the other."""
-    warm_up: int = 10
+    alone: int = 10
     """Requests to publish with one stream open, to learn what publishing costs by itself."""
     idle_window: float = 2.0
     """Seconds over which the CPU of idle streams is measured."""
@@ -114,6 +114,6 @@ class Plan:
 
 #: About a minute, for a look after a change: one run of each, fewer streams. Its ratios are rough.
 QUICK = Plan(
-    repeats=1, streams=300, base=50, singles=10, bursts=3, warm_up=5, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
+    repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000,
 )  # fmt: skip

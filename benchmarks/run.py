@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import databases, machine
 from benchmarks.plan import CONTESTANTS, EVENTSTREAM, OF_MANY, OURS, Contestant, Plan
 from benchmarks.results import Entry, Results
-from benchmarks.scenarios import Session, session
+from benchmarks.scenarios import Publishing, Session, session
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -45,12 +45,12 @@ async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, 
             for contestant in contestants:
                 say(f"{plan.streams} streams, {contestant.name} ({repeat + 1} of {plan.repeats})")
                 entry = results.streams.setdefault(contestant.name, Entry(name=contestant.name))
-                await _streams(contestant, plan, await _database(made, contestant), entry)
+                await _streams(contestant, plan, made, entry)
         for contestant in OF_MANY if plan.many else ():
             if contestant in contestants:
                 say(f"{plan.many} streams, {contestant.name}")
                 entry = results.many.setdefault(contestant.name, Entry(name=contestant.name))
-                await _many(contestant, plan, await _database(made, contestant), entry)
+                await _many(contestant, plan, made, entry)
         if OURS in contestants:
             say("notify() on SQLite")
             results.notify["SQLite"] = await _notify(plan, await made.sqlite(OURS))
@@ -82,22 +82,33 @@ async def _database(made: Databases, contestant: Contestant) -> Database | None:
     return await made.sqlite(contestant) if contestant.settings else None
 
 
-async def _streams(contestant: Contestant, plan: Plan, database: Database | None, entry: Entry) -> None:
+async def _streams(contestant: Contestant, plan: Plan, made: Databases, entry: Entry) -> None:
+    costs = await _publishing(contestant, plan, made)
+    database = await _database(made, contestant)
     async with _session(contestant, plan, database) as open_session:
-        await open_session.warm_up(contestant.kinds)
         entry.opened.append(await open_session.open(plan.streams, plan.base, _connections(open_session, database)))
         for kind in contestant.kinds:
-            entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.singles, plan.spacing))
-            entry.bursts.setdefault(kind, []).append(await open_session.bursts(kind))
+            await open_session.warm_up(kind)
+            entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.singles, plan.spacing, costs))
+            entry.bursts.setdefault(kind, []).append(await open_session.bursts(kind, costs))
 
 
-async def _many(contestant: Contestant, plan: Plan, database: Database | None, entry: Entry) -> None:
+async def _many(contestant: Contestant, plan: Plan, made: Databases, entry: Entry) -> None:
     kind = contestant.kinds[0]
+    costs = await _publishing(contestant, plan, made)
+    database = await _database(made, contestant)
     async with _session(contestant, plan, database) as open_session:
-        await open_session.warm_up([kind])
         base = min(1000, plan.many // 10)
         entry.opened.append(await open_session.open(plan.many, base, _connections(open_session, database)))
-        entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.many_singles, plan.many_spacing))
+        await open_session.warm_up(kind)
+        served = await open_session.singles(kind, plan.many_singles, plan.many_spacing, costs)
+        entry.singles.setdefault(kind, []).append(served)
+
+
+async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:
+    # In a server of its own: the handshakes that are measured find a log without the events of this.
+    async with _session(contestant, plan, await _database(made, contestant)) as open_session:
+        return await open_session.publishing(contestant.kinds)
 
 
 async def _idle(contestant: Contestant, plan: Plan, streams: int, database: Database, entry: Entry) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from benchmarks.transcript import Arrival
 
 #: Seconds without any event after which a single stream will get no more.
-WARM_UP_QUIET = 0.5
+ALONE_QUIET = 0.5
+
+#: Nanoseconds of CPU that publishing one event costs with one stream open, by kind and events in one request.
+Publishing = dict[tuple[str, int], float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,17 +67,21 @@ class Session:
         self.server = server
         self.swarm = swarm
         self.plan = plan
-        #: Nanoseconds of CPU for each event that is published, with one stream open, by kind and events in one request.
-        self.publishing: dict[tuple[str, int], float] = {}
 
-    async def warm_up(self, kinds: Sequence[str]) -> None:
-        """Open one stream and publish to it: what is made once is made now, and what publishing itself costs is known."""
+    async def publishing(self, kinds: Sequence[str]) -> Publishing:
+        """Open one stream, publish to it, and return what publishing itself costs."""
         await self.swarm.open_until(1, concurrency=1)
+        costs: Publishing = {}
         for kind in kinds:
             for events in (1, self.plan.burst):
-                await self._take_turns(kind, events, 1, WARM_UP_QUIET)
-                measured = await self._take_turns(kind, events, self.plan.warm_up, WARM_UP_QUIET)
-                self.publishing[kind, events] = sum(one.cpu for one in measured) / events / len(measured)
+                await self.warm_up(kind, events)
+                measured = await self._take_turns(kind, events, self.plan.alone, ALONE_QUIET)
+                costs[kind, events] = sum(one.cpu for one in measured) / events / len(measured)
+        return costs
+
+    async def warm_up(self, kind: str, events: int = 1) -> None:
+        """Publish once without a measurement: what is made once is made now."""
+        await self._take_turns(kind, events, 1, ALONE_QUIET)
 
     async def open(self, streams: int, base: int, connections: Callable[[], int | None]) -> Opened:
         """Open ``base`` streams, then up to ``streams``, and look at them idle.
@@ -103,8 +110,8 @@ class Session:
             idle_cpu_percent=idle_cpu,
         )
 
-    async def singles(self, kind: str, count: int, spacing: float) -> Delivered:
-        """Publish single events, one every ``spacing`` seconds."""
+    async def singles(self, kind: str, count: int, spacing: float, costs: Publishing) -> Delivered:
+        """Publish single events, one every ``spacing`` seconds; ``costs`` says what publishing costs by itself."""
         loop = asyncio.get_running_loop()
 
         async def publish() -> None:
@@ -114,12 +121,12 @@ class Session:
                 await asyncio.sleep(start + number * spacing - loop.time())
                 await self._publish(kind, number, 1)
 
-        return summarise([await self._measure(count, publish, self.plan.quiet)], self.publishing[kind, 1])
+        return summarise([await self._measure(count, publish, self.plan.quiet)], costs[kind, 1])
 
-    async def bursts(self, kind: str) -> Delivered:
-        """Publish bursts, each when the one before has arrived."""
+    async def bursts(self, kind: str, costs: Publishing) -> Delivered:
+        """Publish bursts, each when the one before has arrived; ``costs`` says what publishing costs by itself."""
         size = self.plan.burst
-        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), self.publishing[kind, size])
+        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size])
 
     async def _take_turns(self, kind: str, events: int, times: int, quiet: float) -> list[Measured]:
         return [await self._measure(events, lambda: self._publish(kind, 0, events), quiet) for _ in range(times)]
