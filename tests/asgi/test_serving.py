@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import threading
 import weakref
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -286,7 +286,7 @@ async def test_a_client_that_leaves_during_the_handshake_keeps_no_place(
     app: EventStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers cancel the request then, while the view still works in its thread."""
-    view_module: Any = sys.modules["sse_notify.views.stream"]
+    view_module: Any = import_module("sse_notify.views.stream")
     _, headers = await sign_in()
     entered, go_on = threading.Event(), threading.Event()
     real = view_module.make_stream
