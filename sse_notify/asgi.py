@@ -24,7 +24,7 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify import drain, threads
+from sse_notify import threads
 from sse_notify.responses import HANDOVER, Handover, is_event_stream
 from sse_notify.wire import CONTENT_TYPE
 
@@ -92,7 +92,6 @@ class EventStreams:
 
 async def serve(stream: Stream, receive: Receive, send: Send) -> None:
     """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
-    drain.install()
     task = asyncio.current_task()
     assert task is not None
     stream.driven_by(task.cancel)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from sse_notify import fanout, log, threads
+from sse_notify.admission import admission
 from sse_notify.conf import get_settings
+from sse_notify.drain import Listener
 from sse_notify.fanout import Ephemeral, Message
 from sse_notify.incidents import Incident
 from sse_notify.signals import stream_closed, stream_opened
@@ -120,6 +122,7 @@ class Hub:
     # --- life ---
 
     async def _start(self) -> None:
+        _signals.install()
         self._repairing = True  # hold what is rung until the cursor is known
         fanout.attach(self._on_message)
         joined = asyncio.Event()
@@ -290,3 +293,13 @@ def each(action: Callable[[Hub], None]) -> None:
             loop.call_soon_threadsafe(action, hub)
         except RuntimeError:  # the loop is closed
             _hubs.pop(loop, None)
+
+
+def drain() -> None:
+    """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread."""
+    admission.draining = True
+    seconds = get_settings().DRAIN_SECONDS
+    each(lambda hub: hub.drain(seconds))
+
+
+_signals = Listener(drain)

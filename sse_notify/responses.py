@@ -23,7 +23,6 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 from django.http import StreamingHttpResponse
 
-from sse_notify import drain
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -120,7 +119,6 @@ class _Body:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._warn()
-            drain.install()
             await release_request_thread()
             task = asyncio.current_task()
             if task is not None:

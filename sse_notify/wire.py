@@ -25,6 +25,7 @@ MAX_CURSOR = 2**63 - 1
 # The standard ends a line at CRLF, CR or LF and at nothing else; str.splitlines() would also split at U+2028, U+0085 and others.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FORBIDDEN_IN_FIELD = re.compile(r"[\r\n\0]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CURSOR = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -89,12 +90,14 @@ def check_event_name(event: str) -> str:
     """Return ``event`` if a stream can carry it as an event's name.
 
     Raises:
-        ValueError: it is empty or holds CR, LF or NUL.
+        ValueError: it is empty or holds CR, LF, NUL or a lone surrogate.
     """
     if not event:
         raise ValueError("event: a name is needed")
     if _FORBIDDEN_IN_FIELD.search(event):
         raise ValueError("event: a name holds no CR, LF or NUL")
+    if not event.isascii() and _SURROGATE.search(event):
+        raise ValueError("event: UTF-8 cannot carry a lone surrogate")
     return event
 
 
