@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from sse_notify.querysets import NotificationQuerySet, User
 
 
+#: Seconds that opening a stream may take: a guard against a hang.
+JOIN_SECONDS = 10.0
+
+
 class Captured(list[Notification]):
     """What was notified, oldest first: new rows, and rows that were sent again under their ``key``."""
 
@@ -124,7 +128,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         stream_opened.connect(self._on_opened)
         self._pump = asyncio.create_task(self._read())
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(JOIN_SECONDS):
                 await self._joined.wait()
         except BaseException:
             await self.__aexit__(None, None, None)
