@@ -1,0 +1,15 @@
+/** What the script that ships consists of, and what it offers to others. Loaded by a page, it brings `<sse-notify>` to life. */
+
+import { SseNotifyElement } from "./element.js";
+import { refreshTimes } from "./times.js";
+
+export { SseNotifyClient } from "./client.js";
+export { SseNotifyError } from "./connection.js";
+export { EventStreamParser } from "./parser.js";
+export { safeUrl } from "./urls.js";
+export { SseNotifyElement };
+
+if (globalThis.document) {
+  if (!customElements.get("sse-notify")) customElements.define("sse-notify", SseNotifyElement);
+  refreshTimes(document); // the list page has times too
+}

@@ -1,0 +1,101 @@
+/**
+ * The event stream format of the WHATWG HTML standard, read piece by piece: section 9.2.6, "Interpreting an event stream".
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+ */
+
+/** Characters of one block; a stream that exceeds it is broken or hostile. */
+export const BLOCK_LIMIT = 1_048_576;
+
+const LINE_END = /\r\n|\r|\n/g;
+
+/**
+ * @typedef {object} Message
+ * @property {string} event The event's name, "message" if the block has none.
+ * @property {string} data
+ * @property {string | null} id The id of this very block, `null` if it has none.
+ */
+
+export class EventStreamParser {
+  /** The last event id: that of the last *complete* block that had one. A block that is cut short never counts. */
+  lastEventId = "";
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #started = false;
+  #afterCr = false;
+  #rest = "";
+  #event = "";
+  /** @type {string[]} */
+  #data = [];
+  /** @type {string | null} */
+  #id = null;
+  #size = 0;
+  #onEvent;
+  #onRetry;
+
+  /**
+   * @param {(message: Message) => void} onEvent Called for each complete event.
+   * @param {(milliseconds: number) => void} [onRetry] Called for each reconnection time.
+   */
+  constructor(onEvent, onRetry = () => {}) {
+    this.#onEvent = onEvent;
+    this.#onRetry = onRetry;
+  }
+
+  /**
+   * Take the next piece of the stream, cut anywhere, even within a character or a CRLF.
+   *
+   * @param {string | Uint8Array} chunk
+   * @throws {RangeError} A block exceeds BLOCK_LIMIT.
+   */
+  feed(chunk) {
+    let text = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });
+    if (!text) return;
+    if (!this.#started) {
+      this.#started = true;
+      if (text.startsWith("\ufeff")) text = text.slice(1); // one byte order mark, and only at the start
+    }
+    // The line ended with the CR already; an LF right after it, in the next chunk, belongs to it.
+    if (this.#afterCr && text.startsWith("\n")) text = text.slice(1);
+    if (text) this.#afterCr = text.endsWith("\r");
+    let start = 0;
+    for (const { 0: end, index } of text.matchAll(LINE_END)) {
+      const line = this.#rest + text.slice(start, index);
+      this.#rest = "";
+      start = index + end.length;
+      if (line) this.#field(line);
+      else this.#dispatch();
+    }
+    this.#rest += text.slice(start);
+    this.#limit(this.#size + this.#rest.length);
+  }
+
+  /** @param {string} line */
+  #field(line) {
+    this.#size += line.length;
+    this.#limit(this.#size);
+    const colon = line.indexOf(":");
+    if (colon === 0) return; // a comment
+    const name = colon < 0 ? line : line.slice(0, colon);
+    // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count.
+    const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
+    if (name === "data") this.#data.push(value);
+    else if (name === "event") this.#event = value;
+    else if (name === "id" && !value.includes("\0")) this.#id = value;
+    else if (name === "retry" && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
+  }
+
+  #dispatch() {
+    const message = { event: this.#event || "message", data: this.#data.join("\n"), id: this.#id };
+    const empty = !this.#data.length; // no data, no event; `data:` alone is an event with empty data
+    if (this.#id !== null) this.lastEventId = this.#id;
+    this.#event = "";
+    this.#data = [];
+    this.#id = null;
+    this.#size = 0;
+    if (!empty) this.#onEvent(message);
+  }
+
+  /** @param {number} size */
+  #limit(size) {
+    if (size > BLOCK_LIMIT) throw new RangeError("The stream has an event that is too large.");
+  }
+}
