@@ -61,8 +61,9 @@ def open_up(request: HttpRequest) -> Opening:
     user: AbstractBaseUser | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
     _authorise(user, asked)
-    reader = reader_of(user) if user.is_authenticated else Reader(topics=())
-    seen = snapshot.take(reader)
+    account: Any = user if user.is_authenticated else None
+    reader = reader_of(account) if account is not None else Reader(topics=())
+    seen = snapshot.take(reader, account)
     position = seen.position
     cursor, reason = _verdict(request, reader, position)
     hello = {

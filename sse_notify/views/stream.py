@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Outside ATOMIC_REQUESTS: nothing is written, and a transaction would count as a test's (see make_stream).
 @transaction.non_atomic_requests
+@login_not_required  # or Django's LoginRequiredMiddleware would redirect; the handshake decides
 @require_safe
 @event_stream
 def stream(request: HttpRequest) -> HttpResponseBase:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
-from sse_notify import anotify, notify, topics
+from sse_notify import abroadcast, anotify, notify, topics
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
 from sse_notify.models import LogHead
@@ -227,3 +227,26 @@ async def test_nobody_sees_what_is_anothers() -> None:
     async with connect(app, query="cursor=0", headers=await cookies_of(bob)) as stream:
         await stream.until(b"Mine")
     assert b"Secret" not in stream.body
+
+
+async def test_a_member_of_a_group_gets_what_is_broadcast_to_it(site: Any) -> None:
+    app, headers = site
+    group = await Group.objects.acreate(name="team")
+    member, other = await make_user("alice"), await make_user("bob")
+    await sync_to_async(member.groups.add)(group)
+    headers_of = {user: {**headers, **await cookies_of(user)} for user in (member, other)}
+    async with connect(app, headers=headers_of[member]) as theirs, connect(app, headers=headers_of[other]) as others:
+        await theirs.until(b"hello")
+        await others.until(b"hello")
+        await abroadcast("For the team", audience=group)
+        await abroadcast("For all")
+        assert b"For the team" in await theirs.until(b"For all")
+        assert b"For the team" not in await others.until(b"For all")
+
+
+async def test_middleware_that_requires_a_login_leaves_the_answer_to_the_handshake(site: Any, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    app = EventStreams(get_asgi_application()) if isinstance(site[0], EventStreams) else get_asgi_application()
+    async with connect(app, headers=site[1]) as stream:
+        status, _, body = await stream.answer()
+    assert (status, body["error"]) == (401, "unauthenticated")
