@@ -54,8 +54,9 @@ export class EventStreamParser {
       if (text.startsWith("\ufeff")) text = text.slice(1); // one byte order mark, and only at the start
     }
     // The line ended with the CR already; an LF right after it, in the next chunk, belongs to it.
+    const whole = text;
     if (this.#afterCr && text.startsWith("\n")) text = text.slice(1);
-    if (text) this.#afterCr = text.endsWith("\r");
+    if (whole) this.#afterCr = whole.endsWith("\r");
     let start = 0;
     for (const { 0: end, index } of text.matchAll(LINE_END)) {
       const line = this.#rest + text.slice(start, index);
