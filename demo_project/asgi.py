@@ -7,11 +7,10 @@ import os
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_project.settings")
-django_application = get_asgi_application()
+from sse_notify.asgi import EventStreams
 
-from sse_notify.asgi import EventStreams  # noqa: E402  (it needs the apps)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_project.settings")
 
 # The outer layer hands out static files straight from the apps' folders, so that the demo runs without `collectstatic`. A real
 # site leaves that to its web server, and has `application = EventStreams(get_asgi_application())`.
-application = ASGIStaticFilesHandler(EventStreams(django_application))  # type: ignore[arg-type]  # any application will do
+application = ASGIStaticFilesHandler(EventStreams(get_asgi_application()))  # type: ignore[arg-type]  # any application will do
