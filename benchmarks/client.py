@@ -24,7 +24,7 @@ OPEN_TIMEOUT = 120.0
 class Stream(asyncio.Protocol):
     """One open stream."""
 
-    __slots__ = ("_early", "_swarm", "chunks", "failure", "opened", "transcript", "transport")
+    __slots__ = ("_early", "_swarm", "chunks", "opened", "transcript", "transport")
 
     def __init__(self, swarm: Swarm) -> None:
         self._swarm = swarm
@@ -33,7 +33,6 @@ class Stream(asyncio.Protocol):
         self.chunks: list[tuple[int, bytes]] = []
         self.transcript = Transcript()
         self.transport: asyncio.Transport | None = None
-        self.failure: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's do not derive from asyncio's
@@ -51,7 +50,6 @@ class Stream(asyncio.Protocol):
         self._swarm.received(data.count(MARK))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.failure = error or ConnectionResetError("the server closed the stream")
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(f"closed before its greeting, after {self._early!r}"))
         else:
