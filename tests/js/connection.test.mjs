@@ -22,7 +22,10 @@ beforeEach(async () => {
 });
 
 const tries = () => server.requests.length;
-const start = () => (connection.start(), settle());
+const start = () => {
+  connection.start();
+  return settle();
+};
 
 /** Answer every request alike. */
 const refuse = (status, body = {}, headers = {}) => {

@@ -1,0 +1,380 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { SseNotifyClient } from "../../sse_notify/js/client.js";
+import { block, FakeClock, FakePage, FakeServer, json, note, settle, URLS } from "./support.mjs";
+
+let clock, env, server, client, log;
+
+/** A client that is open at cursor 10, its events in `log` as [type, value]. */
+async function open(options = {}, hello = {}) {
+  client = new SseNotifyClient({
+    urls: URLS,
+    cursor: 10,
+    stateSeq: null,
+    unread: 2,
+    unseen: 1,
+    csrf: () => "token",
+    fetch: server.fetch,
+    clock,
+    random: () => 0.5,
+    env,
+    ...options,
+  });
+  log = [];
+  for (const type of ["notification", "update", "remove", "counts", "state", "reset", "event", "error"]) {
+    client.on(type, (value) => log.push([type, value]));
+  }
+  client.start();
+  await settle();
+  await server.stream?.hello({ unread: 2, unseen: 1, ...hello });
+}
+
+const of = (type) => log.filter(([found]) => found === type).map(([, value]) => value);
+const seqs = () => of("notification").map(({ seq }) => seq);
+
+beforeEach(() => {
+  [clock, env, server] = [new FakeClock(), new FakePage(), new FakeServer()];
+  server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 7, unseen: 6, poll: 5, csrf: "fresh" });
+});
+
+test("client: it starts at the page's cursor, asks for its topics and names itself", async () => {
+  await open({ topics: ["order.5", "wall"] });
+  const { query } = server.requests[0];
+  assert.deepEqual([query.cursor, query.topic, query.client], ["10", "order.5,wall", client.id]);
+  assert.deepEqual(of("state").at(-1), { state: "open", since: clock.now() });
+});
+
+test("client: without a cursor it takes that of hello", async () => {
+  await open({ cursor: null });
+  assert.ok(!("cursor" in server.requests[0].query));
+  assert.equal(client.cursor, 10);
+});
+
+test("client: what arrives is told once, counted once, and moves the cursor", async () => {
+  await open();
+  await server.stream.send(note(11, { body: "Hello" }) + note(12));
+  await server.stream.send(note(12) + note(11));
+  assert.deepEqual(seqs(), [11, 12]);
+  assert.equal(of("notification")[0].body, "Hello");
+  assert.equal(of("notification")[0].replayed, false);
+  assert.deepEqual(client.counts, { unread: 4, unseen: 3 });
+  assert.equal(client.cursor, 12);
+});
+
+test("client: what is replayed is in hello's counts already", async () => {
+  await open({}, { cursor: 10, head: 12, unread: 4, unseen: 3 });
+  await server.stream.send(note(11) + note(12) + note(13));
+  assert.deepEqual(
+    of("notification").map(({ replayed }) => replayed),
+    [true, true, false],
+  );
+  assert.deepEqual(client.counts, { unread: 5, unseen: 4 });
+});
+
+test("client: a connection cut anywhere resumes where the last whole event was; every event arrives exactly once", async () => {
+  const events = [note(11), note(12), note(13)];
+  const stream = events.join("");
+  for (let at = 0; at <= stream.length; at += 7) {
+    server = new FakeServer();
+    await open();
+    await server.stream.send(stream.slice(0, at));
+    await server.stream.cut();
+    await clock.advance(1_000);
+    const from = Number(server.asked("/stream/").at(-1).query.cursor);
+    await server.stream.hello({ cursor: from, head: 13 });
+    await server.stream.send(events.slice(from - 10).join(""));
+    assert.deepEqual(seqs(), [11, 12, 13], `cut at ${at}`);
+    client.stop();
+  }
+});
+
+test("client: a cut between hello and the replay loses nothing", async () => {
+  await open({}, { cursor: 10, head: 50 });
+  await server.stream.cut();
+  await clock.advance(1_000);
+  assert.equal(server.asked("/stream/").at(-1).query.cursor, "10");
+});
+
+test("client: an event that makes no sense is asked for again, and left out if it still makes none", async () => {
+  await open();
+  const broken = block("notification", '{"id": 111, "seq": 11, "tit', 11);
+  await server.stream.send(note(10.5, {}).replace(/.*/s, "") + broken + note(12));
+  assert.deepEqual(seqs(), [], "nothing behind it is taken, or it would be lost");
+  assert.equal(client.cursor, 10);
+  await clock.advance(1_000);
+  assert.equal(server.asked("/stream/").at(-1).query.cursor, "10");
+  await server.stream.hello();
+  await server.stream.send(broken + note(12));
+  assert.deepEqual(seqs(), [12]);
+  assert.equal(of("error").length, 2);
+});
+
+test("client: what only looks like a notification is refused", async () => {
+  for (const data of [
+    "null",
+    "[]",
+    "5",
+    '"text"',
+    { id: 1, seq: 11 },
+    { id: 1, seq: 12, title: "t" },
+    { id: "1", seq: 11, title: "t" },
+  ]) {
+    server = new FakeServer();
+    await open();
+    await server.stream.send(block("notification", data, 11));
+    assert.deepEqual([seqs(), client.cursor, client.state], [[], 10, "waiting"], JSON.stringify(data));
+    client.stop();
+  }
+});
+
+test("client: an event named like a property of objects is an event like others", async () => {
+  await open();
+  await server.stream.send(block("constructor", "x") + block("__proto__", "y"));
+  assert.deepEqual(
+    of("event").map(({ event }) => event),
+    ["constructor", "__proto__"],
+  );
+});
+
+test("client: a notification under its own event name is a notification, and that event", async () => {
+  await open();
+  await server.stream.send(note(11).replace("event: notification", "event: order.paid"));
+  assert.deepEqual(seqs(), [11]);
+  assert.equal(of("event")[0].event, "order.paid");
+});
+
+test("client: what is published without a number is text, and moves nothing", async () => {
+  await open();
+  await server.stream.send(block("wall", "not { json") + block("wall", { n: 1 }));
+  assert.deepEqual(
+    of("event").map(({ data }) => data),
+    ["not { json", '{"n":1}'],
+  );
+  assert.equal(client.cursor, 10);
+});
+
+test("client: a ping moves the cursor, never back", async () => {
+  await open();
+  await server.stream.send(block("ping", { cursor: 40 }) + block("ping", { cursor: 30 }));
+  assert.equal(client.cursor, 40);
+});
+
+test("client: updates carry counts; those that share a number are all told", async () => {
+  await open();
+  const update = (ids, id) => block("update", { ids, set: "read", state_seq: 11, unread: 1, unseen: 0, client: "x" }, id);
+  await server.stream.send(update([1]) + update([2]) + update([3], 11));
+  assert.deepEqual(
+    of("update").map(({ ids }) => ids),
+    [[1], [2], [3]],
+  );
+  assert.deepEqual(client.counts, { unread: 1, unseen: 0 });
+  assert.equal(of("counts").length, 1, "counts that stay the same are no news");
+  assert.equal(client.cursor, 11);
+});
+
+test("client: remove is told with its counts", async () => {
+  await open();
+  await server.stream.send(block("remove", { ids: [5], state_seq: 11, unread: 0, unseen: 0 }, 11));
+  assert.deepEqual([of("remove")[0].ids, client.counts.unread, client.cursor], [[5], 0, 11]);
+});
+
+test("client: a repeat of an item that is unread for certain changes no count and asks nobody", async () => {
+  await open();
+  await server.stream.send(note(11) + note(12, { id: 111, count: 2 }) + note(13, { id: 111, count: 3 }));
+  await clock.advance(5_000);
+  assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
+  assert.equal(server.asked("/state/").length, 0);
+});
+
+test("client: a repeat of an item that may have been read asks the server, once for many", async () => {
+  await open();
+  await server.stream.send(note(11, { count: 2 }) + note(12, { count: 5 }));
+  await clock.advance(5_000);
+  assert.equal(server.asked("/state/").length, 1);
+  assert.deepEqual(client.counts, { unread: 7, unseen: 6 });
+});
+
+test("client: reset takes the server's cursor, even a smaller one, and fetches the counts", async () => {
+  await open({}, { cursor: 4, head: 4 });
+  await server.stream.send(block("reset", { reason: "ahead", cursor: 4 }, 4));
+  assert.deepEqual(of("reset"), [{ reason: "ahead" }]);
+  assert.equal(client.cursor, 4);
+  await clock.advance(5_000);
+  assert.deepEqual(client.counts, { unread: 7, unseen: 6 });
+  await server.stream.send(note(5));
+  assert.deepEqual(seqs(), [5]);
+});
+
+test("client: a change of the inbox that it missed makes it reset; one that it heard of does not", async () => {
+  await open({ stateSeq: 8 }, { state_seq: 8 });
+  assert.deepEqual(of("reset"), []);
+  await server.stream.send(block("update", { ids: [1], set: "read", state_seq: 11, unread: 1, unseen: 1, client: "" }, 11));
+  await server.stream.cut();
+  await clock.advance(1_000);
+  await server.stream.hello({ cursor: 11, head: 11, state_seq: 11 });
+  assert.deepEqual(of("reset"), []);
+  await server.stream.cut();
+  await clock.advance(2_000);
+  await server.stream.hello({ cursor: 11, head: 20, state_seq: 17 });
+  assert.deepEqual(of("reset"), [{ reason: "state" }]);
+});
+
+test("client: marks are posted with the token and the page's name, and their answer is the new counts", async () => {
+  for (const name of ["read", "unread", "seen", "archive"]) server.routes[`/${name}/`] = () => json({ unread: 1, unseen: 0 });
+  await open({ csrfHeader: "X-My-Token" });
+  await server.stream.send(note(11));
+  assert.deepEqual(await client.markRead([1, 2]), { unread: 1, unseen: 0 });
+  await client.markUnread([3]);
+  await client.archive([4]);
+  await client.markSeen(9);
+  await client.markSeen();
+  await client.markAllRead();
+  const posts = server.requests.filter(({ method }) => method === "POST");
+  assert.deepEqual(
+    posts.map(({ path, body: { client: _, ...what } }) => [path, what]),
+    [
+      ["/read/", { ids: [1, 2] }],
+      ["/unread/", { ids: [3] }],
+      ["/archive/", { ids: [4] }],
+      ["/seen/", { up_to: 9 }],
+      ["/seen/", { up_to: 11 }],
+      ["/read/", { up_to: 11 }],
+    ],
+  );
+  assert.ok(posts.every(({ headers, body }) => headers.get("X-My-Token") === "token" && body.client === client.id));
+  assert.ok(posts.every(({ headers }) => headers.get("Content-Type") === "application/json"));
+  assert.deepEqual(client.counts, { unread: 1, unseen: 0 });
+});
+
+test("client: a token of before a login in another tab is replaced, once", async () => {
+  server.routes["/read/"] = ({ headers }) =>
+    headers.get("X-CSRFToken") === "fresh" ? json({ unread: 0, unseen: 0 }) : new Response("<h1>403</h1>", { status: 403 });
+  await open();
+  await client.markRead([1]);
+  assert.equal(server.asked("/read/").length, 2);
+  await client.markRead([2]);
+  assert.equal(server.asked("/read/").length, 3, "the new one is kept");
+  server.routes["/read/"] = () => new Response("", { status: 403 });
+  await assert.rejects(client.markRead([3]), { name: "SseNotifyError", status: 403 });
+  assert.equal(server.asked("/read/").length, 5);
+});
+
+test("client: a mark that fails says why and changes nothing", async () => {
+  server.routes["/read/"] = () => json({ error: "invalid", message: "A list of ids is needed.", field: "ids" }, { status: 400 });
+  await open();
+  await assert.rejects(client.markRead([1]), { message: "A list of ids is needed.", code: "invalid", status: 400 });
+  assert.deepEqual(client.counts, { unread: 2, unseen: 1 });
+});
+
+test("client: a page of the inbox", async () => {
+  server.routes["/items/"] = json({ items: [], next: null, unread: 2, unseen: 1 });
+  await open();
+  assert.deepEqual(await client.list({ before: 50, state: "unread", category: "", limit: 5 }), {
+    items: [],
+    next: null,
+    unread: 2,
+    unseen: 1,
+  });
+  assert.deepEqual(server.asked("/items/")[0].query, { before: "50", state: "unread", limit: "5" });
+});
+
+test("client: 401 anywhere closes the stream; nothing more is asked", async () => {
+  server.routes["/items/"] = json({ error: "unauthenticated", message: "Sign in." }, { status: 401 });
+  await open();
+  await assert.rejects(client.list(), { status: 401 });
+  assert.equal(client.state, "unauthorized");
+  assert.ok(server.stream.closed);
+  const before = server.requests.length;
+  await clock.advance(3_600_000);
+  assert.equal(server.requests.length, before);
+});
+
+test("client: another user's hello is not for this page", async () => {
+  await open({ key: "me" }, { key: "somebody else", unread: 99 });
+  assert.equal(client.state, "unauthorized");
+  assert.deepEqual(client.counts, { unread: 2, unseen: 1 });
+});
+
+test("client: a listener that throws harms neither the stream nor the others; one that stops listening hears no more", async (t) => {
+  const report = t.mock.method(console, "error", () => {});
+  await open();
+  client.on("notification", () => {
+    throw new Error("a listener's fault");
+  });
+  const heard = [];
+  const off = client.on("notification", ({ seq }) => heard.push(seq));
+  await server.stream.send(note(11));
+  off();
+  await server.stream.send(note(12));
+  assert.deepEqual([heard, seqs(), client.state], [[11], [11, 12], "open"]);
+  assert.equal(report.mock.callCount(), 2);
+});
+
+test("client: stop and start go on from where it was", async () => {
+  await open();
+  await server.stream.send(note(11));
+  client.stop();
+  assert.equal(client.state, "stopped");
+  assert.equal(clock.pending, 0);
+  client.start();
+  await settle();
+  assert.equal(server.asked("/stream/").at(-1).query.cursor, "11");
+});
+
+test("client: a page that is put away closes its stream, and goes on when Back brings it", async () => {
+  await open();
+  await env.fire("pagehide");
+  assert.ok(server.stream.closed);
+  assert.equal(client.state, "idle");
+  await env.fire("pageshow", { persisted: false });
+  assert.equal(server.streams.length, 1);
+  await env.fire("pageshow", { persisted: true });
+  assert.equal(server.streams.length, 2);
+});
+
+test("client: where tabs cannot share, a hidden page lets its stream go after ten seconds", async () => {
+  await open();
+  await env.show(false);
+  await clock.advance(5_000);
+  await env.show(true);
+  await clock.advance(60_000);
+  await server.stream.hello();
+  await env.show(false);
+  await clock.advance(10_000);
+  assert.equal(client.state, "idle");
+  assert.ok(server.streams.every(({ closed }) => closed));
+  await env.show(true);
+  assert.equal(client.state, "connecting");
+});
+
+test("client: one that is not to share keeps its stream when hidden", async () => {
+  await open({ share: false });
+  await env.show(false);
+  await clock.advance(20_000);
+  assert.equal(client.state, "open");
+});
+
+test("client: a stream that is held back on its way is replaced by asking, until it flows", async () => {
+  server.routes["/state/"] = () => json({ cursor: 12, state_seq: null, unread: 4, unseen: 3, poll: 5, csrf: "c" });
+  const item = (seq) => ({ id: 100 + seq, seq, title: "t", count: 1, unread: true, unseen: true });
+  server.routes["/items/"] = () => json({ items: [item(12), item(11), item(10)], next: null, unread: 4, unseen: 3 });
+  await open({}, {});
+  await server.stream.cut();
+  await clock.advance(500); // connected again, and nothing comes
+  await clock.advance(15_000);
+  assert.equal(client.state, "polling");
+  assert.deepEqual(seqs(), [11, 12]);
+  assert.deepEqual(client.counts, { unread: 4, unseen: 3 });
+  await clock.advance(10_000);
+  assert.deepEqual(seqs(), [11, 12]);
+  await server.stream.hello({ cursor: 12, head: 12, unread: 4, unseen: 3 });
+  await server.stream.send(note(13));
+  const asked = server.asked("/state/").length;
+  await clock.advance(20_000);
+  assert.deepEqual([seqs(), client.state], [[11, 12, 13], "open"]);
+  assert.equal(server.asked("/state/").length, asked);
+});
+
+test("client: it can be imported and made in Node with nothing but addresses", () => {
+  assert.equal(new SseNotifyClient({ urls: URLS }).state, "idle");
+});
