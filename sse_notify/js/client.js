@@ -3,6 +3,9 @@
  * runs alone, in other frameworks and in Node.
  */
 
+/** @import * as Types from "../static/sse_notify/sse-notify.js" */
+/** @import { Clock, Environment } from "./surroundings.js" */
+/** @import { Message } from "./parser.js" */
 import { Connection, SseNotifyError } from "./connection.js";
 import { Leadership } from "./leader.js";
 import { pageEnvironment, systemClock } from "./surroundings.js";
@@ -11,24 +14,6 @@ import { withQuery } from "./urls.js";
 const PARK = 10_000; // ms that a hidden page keeps a stream that it cannot share
 const PAGE = 100; // items, the most that a page has
 const POLL = 5; // s, at least
-
-/**
- * @typedef {object} Options
- * @property {Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string>} urls
- * @property {string} [key] Tells this user from others in the same browser, and says nothing else. Without it nothing is shared.
- * @property {number | null} [cursor] The number up to which everything is known; without one the stream starts now.
- * @property {number | null} [stateSeq] The number of the inbox's last change that is known; `null`: there was none.
- * @property {number} [unread]
- * @property {number} [unseen]
- * @property {() => string} [csrf] Returns Django's CSRF token.
- * @property {string} [csrfHeader]
- * @property {string[]} [topics] Further topics to listen to.
- * @property {boolean} [share] Whether the tabs of a browser share one stream.
- * @property {typeof globalThis.fetch} [fetch]
- * @property {import("./surroundings.js").Clock} [clock]
- * @property {() => number} [random]
- * @property {import("./surroundings.js").Environment} [env]
- */
 
 export class SseNotifyClient {
   /** Names this page in the `update` events that its own marks cause. */
@@ -63,7 +48,7 @@ export class SseNotifyClient {
   /** @type {any} */
   #refreshTimer;
 
-  /** @param {Options} options */
+  /** @param {Omit<Types.ClientOptions, "env" | "clock"> & {env?: Environment, clock?: Clock}} options */
   constructor(options) {
     this.#o = {
       key: "",
@@ -125,8 +110,9 @@ export class SseNotifyClient {
   /**
    * Call `fn` for each event of a type; what is thrown there harms nobody else.
    *
-   * @param {string} type "notification", "update", "remove", "counts", "state", "reset", "event" or "error".
-   * @param {(value: any) => void} fn
+   * @template {keyof Types.ClientEvents} Type
+   * @param {Type} type
+   * @param {(value: Types.ClientEvents[Type]) => void} fn
    * @returns {() => void} Stops it.
    */
   on(type, fn) {
@@ -173,7 +159,7 @@ export class SseNotifyClient {
 
   /**
    * @param {string} key
-   * @param {import("./surroundings.js").Environment} env
+   * @param {Environment} env
    */
   #share(key, env) {
     this.#leadership = new Leadership({
@@ -239,7 +225,7 @@ export class SseNotifyClient {
   /**
    * Take one message; return whether it was fit to be passed on.
    *
-   * @param {import("./parser.js").Message} message
+   * @param {Message} message
    * @throws {SseNotifyError} It makes no sense: the stream is to be opened again before it. If it makes none then either, it is skipped.
    */
   #receive(message) {
@@ -257,7 +243,7 @@ export class SseNotifyClient {
     return true;
   }
 
-  /** @param {import("./parser.js").Message} message */
+  /** @param {Message} message */
   #take(message) {
     const { event, data, id } = message;
     const take = Object.hasOwn(this.#reserved, event) ? this.#reserved[event] : null;
@@ -303,7 +289,7 @@ export class SseNotifyClient {
 
   /**
    * @param {any} item
-   * @param {import("./parser.js").Message} message
+   * @param {Message} message
    */
   #notification(item, message) {
     this.#whole(item.id, item.seq);
@@ -379,7 +365,7 @@ export class SseNotifyClient {
     for (const message of held) this.#hear(message);
   }
 
-  /** Take what the leader took. @param {import("./parser.js").Message} message */
+  /** Take what the leader took. @param {Message} message */
   #hear(message) {
     try {
       this.#receive(message);
