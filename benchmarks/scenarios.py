@@ -71,12 +71,15 @@ class Session:
     async def publishing(self, kinds: Sequence[str]) -> Publishing:
         """Open one stream, publish to it, and return what publishing itself costs."""
         await self.swarm.open_until(1, concurrency=1)
+        plan = self.plan
         costs: Publishing = {}
         for kind in kinds:
-            for events in (1, self.plan.burst):
-                await self.warm_up(kind, events)
-                measured = await self._take_turns(kind, events, self.plan.alone, ALONE_QUIET)
-                costs[kind, events] = sum(one.cpu for one in measured) / events / len(measured)
+            await self.warm_up(kind)
+            # As far apart as those that are measured: a processor that was idle meanwhile has colder caches, and needs longer.
+            single = await self._spaced(kind, plan.alone, plan.spacing, ALONE_QUIET)
+            costs[kind, 1] = single.cpu / plan.alone
+            bursts = await self._take_turns(kind, plan.burst, plan.alone, ALONE_QUIET)
+            costs[kind, plan.burst] = sum(burst.cpu for burst in bursts) / plan.burst / plan.alone
         return costs
 
     async def warm_up(self, kind: str, events: int = 1) -> None:
@@ -112,6 +115,14 @@ class Session:
 
     async def singles(self, kind: str, count: int, spacing: float, costs: Publishing) -> Delivered:
         """Publish single events, one every ``spacing`` seconds; ``costs`` says what publishing costs by itself."""
+        return summarise([await self._spaced(kind, count, spacing, self.plan.quiet)], costs[kind, 1])
+
+    async def bursts(self, kind: str, costs: Publishing) -> Delivered:
+        """Publish bursts, each when the one before has arrived; ``costs`` says what publishing costs by itself."""
+        size = self.plan.burst
+        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size])
+
+    async def _spaced(self, kind: str, count: int, spacing: float, quiet: float) -> Measured:
         loop = asyncio.get_running_loop()
 
         async def publish() -> None:
@@ -121,12 +132,7 @@ class Session:
                 await asyncio.sleep(start + number * spacing - loop.time())
                 await self._publish(kind, number, 1)
 
-        return summarise([await self._measure(count, publish, self.plan.quiet)], costs[kind, 1])
-
-    async def bursts(self, kind: str, costs: Publishing) -> Delivered:
-        """Publish bursts, each when the one before has arrived; ``costs`` says what publishing costs by itself."""
-        size = self.plan.burst
-        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size])
+        return await self._measure(count, publish, quiet)
 
     async def _take_turns(self, kind: str, events: int, times: int, quiet: float) -> list[Measured]:
         return [await self._measure(events, lambda: self._publish(kind, 0, events), quiet) for _ in range(times)]
