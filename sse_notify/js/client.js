@@ -352,7 +352,9 @@ export class SseNotifyClient {
       if (page.next !== null && missed.length === page.items.length) this.#emit("reset", { reason: "too_many" });
       else for (const item of missed.sort((a, b) => a.seq - b.seq)) this.#deliver(item);
     } catch (error) {
-      this.#emit("error", /** @type {Error} */ (error)); // the leader's next answer leads here again
+      // What is held waits on, or the gap would be passed over; the leader's next answer, or the next poll, leads here again.
+      this.#emit("error", /** @type {Error} */ (error));
+      return;
     } finally {
       this.#catching = false;
     }

@@ -8,7 +8,7 @@
  *     no answer, twice        the leader is frozen or gone mad: steal the lock. The lock alone would be held for ever
  *     our lock was stolen     close the stream, follow
  *
- * Only a visible tab asks and steals, as timers of hidden ones are late; a hidden leader answers, as messages are not.
+ * Only a visible tab goes on asking and steals, as timers of hidden ones are late; a hidden leader answers, as messages are not.
  */
 
 const ASK_EVERY = 10_000; // ms
@@ -116,8 +116,9 @@ export class Leadership {
   #ask() {
     const { clock, env } = this.#o;
     clock.clearTimeout(this.#timer);
-    if (!this.#channel || this.leading || !env.visible()) return;
+    if (!this.#channel || this.leading) return;
     this.#channel.postMessage({ t: "who" });
+    if (!env.visible()) return;
     this.#timer = clock.setTimeout(() => {
       this.#misses += 1;
       if (this.#misses < MISSES) return this.#ask();
@@ -128,12 +129,12 @@ export class Leadership {
 
   /** @param {any} message */
   #hear(message) {
-    const { clock, answer, onMessage } = this.#o;
+    const { clock, env, answer, onMessage } = this.#o;
     if (message.t === "who") return this.post(answer());
     if (this.leading) return; // said by a leader that does not know yet that it was deposed
     this.#misses = 0;
     clock.clearTimeout(this.#timer);
-    this.#timer = clock.setTimeout(() => this.#ask(), ASK_EVERY);
+    this.#timer = clock.setTimeout(() => env.visible() && this.#ask(), ASK_EVERY);
     onMessage(message);
   }
 }

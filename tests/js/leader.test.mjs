@@ -43,8 +43,9 @@ class Tab {
   resets = [];
   frozen = false;
 
-  constructor(options = {}) {
+  constructor(options = {}, isVisible = true) {
     this.env = new FakePage();
+    this.env.isVisible = isVisible;
     this.env.locks = navigator.locks;
     this.env.channel = (name) => {
       const channel = new BroadcastChannel(name);
@@ -168,6 +169,34 @@ test("leader: a tab that opens later fetches what came between its page and its 
   assert.deepEqual(late.heard, [11, 12, 13]);
   assert.deepEqual(late.client.counts, { unread: 3, unseen: 3 });
   assert.equal(server.streams.length, 1);
+});
+
+test("leader: what was missed is fetched again if that fails; what came after it waits", async () => {
+  const first = await leader();
+  await server.stream.send(note(11));
+  server.routes["/state/"] = () => json({}, { status: 500 });
+  const errors = [];
+  const late = new Tab({ cursor: 10 });
+  late.client.on("error", (error) => errors.push(error));
+  await until(() => errors.length === 1, "an error");
+  await server.stream.send(note(12));
+  await until(() => first.heard.length === 2);
+  await cross();
+  assert.deepEqual([late.heard, late.client.cursor], [[], 10]);
+  server.routes["/state/"] = json({ cursor: 12, state_seq: null, unread: 2, unseen: 2, poll: 5, csrf: "c" });
+  const items = [12, 11].map((seq) => ({ id: 100 + seq, seq, title: "t", count: 1 }));
+  server.routes["/items/"] = json({ items, next: null, unread: 2, unseen: 2 });
+  await clock.advance(10_000);
+  await until(() => late.heard.length === 2);
+  assert.deepEqual(late.heard, [11, 12]);
+});
+
+test("leader: a tab that is opened in the background hears everything too", async () => {
+  await leader();
+  const hidden = new Tab({}, false);
+  await hidden.is("follower");
+  await server.stream.send(note(11));
+  await until(() => hidden.heard.length === 1);
 });
 
 test("leader: a tab that missed more than a page starts over", async () => {

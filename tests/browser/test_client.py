@@ -1,0 +1,81 @@
+"""``SseNotifyClient`` alone, in a real browser, with real servers: two tabs, restarts, a logout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page, Request
+
+from tests.support.servers import Server
+from tests.support.site import Site
+
+#: Makes a client of the page's own, which keeps what it hears.
+CLIENT = """async () => {
+  const { SseNotifyClient } = await import("/static/sse_notify/sse-notify.js");
+  const urls = Object.fromEntries(["stream", "state", "items", "read", "unread", "seen", "archive"].map(
+    (name) => [name, `/notifications/${name}/`]));
+  const state = await (await fetch(urls.state)).json();
+  window.titles = [];
+  window.client = new SseNotifyClient({ urls, key: "alice", cursor: state.cursor, stateSeq: state.state_seq, unread: state.unread,
+    unseen: state.unseen, csrf: () => state.csrf });
+  client.on("notification", ({ title }) => titles.push(title));
+  client.start();
+}"""
+
+#: Notifies from a process that is no server.
+NOTIFY = """
+import sse_notify
+from django.contrib.auth import get_user_model as u
+sse_notify.notify(u().objects.get(username="alice"), "Two")
+"""
+
+GUARD = 30_000  # ms
+
+
+def tab(context: BrowserContext, server: Server, streams: list[str]) -> Page:
+    """Open a tab of a page without the bell, and start a client in it."""
+    page = context.new_page()
+
+    def note(request: Request) -> None:
+        if "/stream/" in request.url:
+            streams.append(request.url)
+
+    page.on("request", note)
+    page.goto(server.url + "/stats/")
+    page.evaluate(CLIENT)
+    return page
+
+
+def until(page: Page, expression: str, value: Any = True) -> None:
+    """Wait until ``expression`` is ``value`` in the page."""
+    page.wait_for_function("([expression, value]) => eval(expression) === value", arg=[expression, value], timeout=GUARD)
+
+
+def test_tabs_share_one_stream_and_lose_nothing_when_the_server_restarts(site: Site, context: BrowserContext) -> None:
+    server = site.serve()
+    context.request.post(server.url + "/login/", form={"username": "alice"})
+    streams: list[str] = []
+    first = tab(context, server, streams)
+    until(first, "client.state", "open")
+    second = tab(context, server, streams)
+    until(second, "client.state", "follower")
+    site.send(server, "notify", to="alice", title="One")
+    for page in (first, second):
+        until(page, "titles.join()", "One")
+        until(page, "client.counts.unread", 1)
+    assert len(streams) == 1
+
+    server.kill()
+    until(second, "client.state === 'waiting' || client.state === 'connecting'")
+    site.script(NOTIFY)
+    server.start()
+    for page in (first, second):
+        until(page, "titles.join()", "One,Two")
+        until(page, "client.counts.unread", 2)
+
+    first.close()
+    until(second, "client.state", "open")
+    site.send(server, "notify", to="alice", title="Three")
+    until(second, "titles.join()", "One,Two,Three")
+    counts = second.evaluate("client.markAllRead()")
+    assert counts == {"unread": 0, "unseen": 0}
