@@ -1,19 +1,26 @@
 """The only threads of this package: two small bounded pools on which the database work of streams runs.
 
 Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request lives; a stream lives for
-minutes. Work that is run here borrows a thread for one function and gives it back. The database connections that a function
-opens are closed or kept by Django's own rules (``CONN_MAX_AGE``), so there are never more of them than threads.
+minutes. Work that is run here borrows a thread for one function and gives it back, so there are never more database connections
+than threads.
+
+With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end. Here a thread does so when no
+work waits for it any more: in a storm of handshakes it goes on with the connection that it has, and an idle thread holds none.
+Connections that are to live longer are left to Django's own rules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, Protocol, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
+from django.db.backends.signals import connection_created
 
 from sse_notify.conf import get_settings
 
@@ -35,35 +42,83 @@ class Pool:
     def __init__(self, name: str, size: Callable[[], int]) -> None:
         self._name = name
         self._size = size
-        self._executor: ThreadPoolExecutor | None = None
+        self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._executor: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._threads = self._active = 0
 
     async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``function`` on one of the pool's threads.
 
-        Cancelled while it waits, the function still runs to its end; what it returns is dropped.
+        Cancelled while the function waits for a thread, it is not run; cancelled later, it runs to its end and what it returns is
+        dropped.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, _run_tidily, lambda: function(*args, **kwargs))
-
-    @property
-    def executor(self) -> ThreadPoolExecutor:
-        """The threads, for work that tidies up its connections by itself."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._size(), thread_name_prefix=f"sse_notify-{self._name}")
-        return self._executor
+            self._threads = self._size()
+            name = f"sse_notify-{self._name}"
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=name, initializer=_mark_thread)
+        answer: Future[T] = Future()
+        with self._lock:
+            self._work.append((answer, lambda: function(*args, **kwargs)))
+            start = self._active < self._threads
+            self._active += start
+        if start:
+            self._executor.submit(self._work_on)
+        return await asyncio.wrap_future(answer)
 
-    def _forget(self) -> None:
-        self._executor = None
+    def _work_on(self) -> None:
+        """Do what waits, one piece after the other; then let go of the connections."""
+        while True:
+            with self._lock:
+                if not self._work:
+                    self._active -= 1
+                    break
+                answer, function = self._work.popleft()
+            _run(answer, function)
+        _close_connections()
 
 
-def _run_tidily(function: Callable[[], T]) -> T:
+def _run(answer: Future[Any], function: Callable[[], Any]) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return
     close_old_connections()
     try:
-        return function()
+        result = function()
+    except BaseException as error:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
     finally:
         close_old_connections()
+
+
+# --- connections of the pools' threads -----------------------------------------------------------------------------------------
+
+_thread = threading.local()
+
+
+def _mark_thread() -> None:
+    _thread.is_ours = True
+
+
+def _keep(connection: Any, **kwargs: Any) -> None:
+    """Have the end of a request not close a connection that the next handshake in this thread goes on with."""
+    if getattr(_thread, "is_ours", False) and connection.settings_dict["CONN_MAX_AGE"] == 0:
+        connection.close_at = None
+
+
+connection_created.connect(_keep, dispatch_uid="sse_notify.threads")
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["CONN_MAX_AGE"] == 0:
+            connection.close()
 
 
 #: Handshakes and replays.
