@@ -282,7 +282,7 @@ export class SseNotifyClient {
       this.cursor = this.#countedTo = reset.cursor; // maybe smaller: a backup was restored
       this.#fresh.clear();
       this.#emit("reset", { reason: reset.reason });
-      this.#refresh();
+      this.refresh();
     },
     bye: () => {},
   };
@@ -306,11 +306,11 @@ export class SseNotifyClient {
     if (item.seq > this.#countedTo) {
       const { unread, unseen } = this.counts;
       if (item.count === 1) this.#count({ unread: unread + 1, unseen: unseen + 1 });
-      else if (!this.#fresh.has(item.id)) this.#refresh(); // a repeat: whether it was read before, only the server knows
+      else if (!this.#fresh.has(item.id)) this.refresh(); // a repeat: whether it was read before, only the server knows
     }
     if (this.#fresh.size >= 1_000) this.#fresh.clear();
     this.#fresh.add(item.id);
-    this.#emit("notification", { ...item, replayed: item.seq <= this.#replayedTo });
+    this.#emit("notification", { ...item, unread: true, unseen: true, replayed: item.seq <= this.#replayedTo });
   }
 
   /** What an `update` and a `remove` have in common. @param {any} change */
@@ -388,7 +388,7 @@ export class SseNotifyClient {
   #pollSeconds = 0;
 
   /** Fetch the counts soon, once for all who ask; not all clients at the same moment. */
-  #refresh() {
+  refresh() {
     const { clock, random, urls } = this.#o;
     clock.clearTimeout(this.#refreshTimer);
     this.#refreshTimer = clock.setTimeout(

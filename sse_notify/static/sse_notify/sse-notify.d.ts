@@ -139,6 +139,8 @@ export declare class SseNotifyClient {
   /** All that were heard so far; what arrives meanwhile stays unread. */
   markAllRead(): Promise<Counts>;
   archive(ids: number[]): Promise<Counts>;
+  /** Fetch the counts soon, once for all who ask. */
+  refresh(): void;
 }
 
 export declare class SseNotifyError extends Error {

@@ -1,0 +1,36 @@
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} From seconds to what. */
+const UNITS = [
+  ["year", 31_557_600],
+  ["month", 2_629_800],
+  ["week", 604_800],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/**
+ * @param {number} moment Milliseconds since 1970.
+ * @param {number} now Milliseconds since 1970.
+ * @param {string} [language]
+ * @returns {string} "5 minutes ago", in the language.
+ */
+export function relativeTime(moment, now, language) {
+  const format = new Intl.RelativeTimeFormat(language || undefined, { numeric: "auto" });
+  const seconds = Math.min(0, (moment - now) / 1000); // a server whose clock is ahead sends nothing from the future
+  for (const [unit, size] of UNITS) if (seconds <= -size) return format.format(Math.ceil(seconds / size), unit);
+  return format.format(0, "second");
+}
+
+/**
+ * Write all times below `root` anew, as of now.
+ *
+ * @param {ParentNode} root
+ */
+export function refreshTimes(root) {
+  const language = document.documentElement.lang;
+  for (const time of root.querySelectorAll("time.ssen-time")) {
+    const moment = Date.parse(/** @type {HTMLTimeElement} */ (time).dateTime);
+    if (Number.isNaN(moment)) continue;
+    time.textContent = relativeTime(moment, Date.now(), language);
+  }
+}

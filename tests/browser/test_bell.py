@@ -1,0 +1,87 @@
+"""The bell in a real browser, in front of real servers: what issue 2 promises a user."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.support.servers import Server
+from tests.support.site import Site
+
+GUARD = 30_000  # ms
+
+NOTIFY = """
+import sse_notify
+from django.contrib.auth import get_user_model
+sse_notify.notify(get_user_model().objects.get(username="alice"), {title!r}, {body!r}, key={key!r})
+"""
+
+
+def open_bell(page: Page, server: Server) -> None:
+    """Sign in, load the page, wait until it is live."""
+    page.context.request.post(server.url + "/login/", form={"username": "alice"})
+    page.goto(server.url)
+    expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD)
+
+
+def notify(site: Site, title: str, body: str = "", key: str = "") -> None:
+    """Notify from a process that is no server."""
+    site.script(NOTIFY.format(title=title, body=body, key=key))
+
+
+def test_what_was_sent_while_the_server_was_away_appears_once(site: Site, page: Page, page_errors: list[str]) -> None:
+    server = site.serve()
+    open_bell(page, server)
+    notify(site, "While open")
+    badge = page.locator("[data-ssen=badge]")
+    expect(badge).to_have_text("1", timeout=GUARD)
+    server.kill()
+    notify(site, "While away")
+    server.start()
+    expect(badge).to_have_text("2", timeout=GUARD)
+    titles = page.locator("sse-notify li [data-ssen=title]")
+    expect(titles).to_have_text(["While away", "While open"])
+    page.reload()
+    expect(titles).to_have_text(["While away", "While open"])
+    expect(badge).to_have_text("2")
+    assert page_errors == []
+
+
+def test_marking_all_read_empties_the_badge_here_and_in_another_tab(site: Site, page: Page) -> None:
+    server = site.serve()
+    open_bell(page, server)
+    other = page.context.new_page()
+    other.goto(server.url)
+    expect(other.locator("sse-notify[data-connection=follower]")).to_be_attached(timeout=GUARD)
+    notify(site, "One")
+    notify(site, "Two")
+    for tab in (page, other):
+        expect(tab.locator("[data-ssen=badge]")).to_have_text("2", timeout=GUARD)
+    page.locator("[data-ssen=bell]").click()
+    page.locator("[data-ssen=all]").click()
+    for tab in (page, other):
+        expect(tab.locator("[data-ssen=badge]")).to_be_hidden(timeout=GUARD)
+        expect(tab.locator("sse-notify li[data-unread]")).to_have_count(0)
+
+
+def test_a_repeat_under_its_key_takes_the_place_of_the_first(site: Site, page: Page) -> None:
+    server = site.serve()
+    open_bell(page, server)
+    notify(site, "Build 1", key="build")
+    expect(page.locator("sse-notify li")).to_have_count(1, timeout=GUARD)
+    notify(site, "Build 2", key="build")
+    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(["Build 2"], timeout=GUARD)
+    expect(page.locator("sse-notify li [data-ssen=count]")).to_have_text("×2")
+    expect(page.locator("[data-ssen=badge]")).to_have_text("1")
+
+
+def test_text_is_shown_as_text(site: Site, page: Page, page_errors: list[str]) -> None:
+    server = site.serve()
+    open_bell(page, server)
+    hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>{{ 7|add:7 }}'
+    notify(site, hostile, hostile)
+    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(hostile, timeout=GUARD)
+    expect(page.locator("sse-notify li [data-ssen=body]")).to_have_text(hostile)
+    page.reload()
+    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(hostile)
+    assert page.evaluate("window.hacked") is None
+    assert page_errors == []
