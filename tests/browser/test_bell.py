@@ -70,7 +70,7 @@ def test_a_repeat_under_its_key_takes_the_place_of_the_first(site: Site, page: P
     expect(page.locator("sse-notify li")).to_have_count(1, timeout=GUARD)
     notify(site, "Build 2", key="build")
     expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(["Build 2"], timeout=GUARD)
-    expect(page.locator("sse-notify li [data-ssen=count]")).to_have_text("×2")
+    expect(page.locator("sse-notify li [data-ssen=count]")).to_have_text("\N{MULTIPLICATION SIGN}2")
     expect(page.locator("[data-ssen=badge]")).to_have_text("1")
 
 
