@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import io
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify import threads
 from sse_notify.responses import HANDOVER, Handover, is_event_stream
+from sse_notify.stepping import step
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -94,7 +96,13 @@ async def serve(stream: Stream, receive: Receive, send: Send) -> None:
     """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
     task = asyncio.current_task()
     assert task is not None
-    stream.driven_by(task.cancel)
+    # In the request's own context: a middleware that wraps ``send`` may keep something there.
+    run = contextvars.copy_context().run
+
+    def write(chunk: bytes) -> Awaitable[None] | None:
+        return run(step, send, {"type": "http.response.body", "body": chunk, "more_body": True})
+
+    stream.driven_by(task.cancel, write)
     watcher = asyncio.get_running_loop().create_task(_watch(receive, stream, task))
     try:
         while (chunk := await stream.read()) is not None:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.utils import timezone
 
-from sse_notify import hub, log, snapshot, threads
+from sse_notify import hubs, log, snapshot, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -95,11 +95,11 @@ def make_stream(opening: Opening) -> Stream:
     user_id = opening.reader.user_id
     admission.admit(user_id)
     run: Run = threads.streams
-    feed = hub.current
+    feed = hubs.current
     if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
         # A test's transaction: its rows are visible only in this thread, which is where Django runs thread-sensitive code.
         run = _run_in_this_thread
-        feed = partial(hub.current, run)
+        feed = partial(hubs.current, run)
     return Stream(
         reader=opening.reader,
         topics=opening.topics,

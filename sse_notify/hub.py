@@ -12,14 +12,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from sse_notify import fanout, log, threads
-from sse_notify.admission import admission
 from sse_notify.conf import get_settings
-from sse_notify.drain import Listener
 from sse_notify.fanout import Ephemeral, Message
 from sse_notify.incidents import Incident
 from sse_notify.signals import stream_closed, stream_opened
@@ -65,6 +61,7 @@ class Hub:
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[Batch] = []
+        self._due: list[Stream] = []
         self._repairing = False
         self._database = Incident("database, polling")
 
@@ -110,6 +107,17 @@ class Hub:
         if not self.streams:
             self._stop()
 
+    def flush_soon(self, stream: Stream) -> None:
+        """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._due.append(stream)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for stream in due:
+            stream.flush()
+
     def of_user(self, topic: str) -> list[Stream]:
         """Return the streams that listen to ``topic``."""
         return list(self._by_topic.get(topic, ()))
@@ -122,7 +130,6 @@ class Hub:
     # --- life ---
 
     async def _start(self) -> None:
-        _signals.install()
         self._repairing = True  # hold what is rung until the cursor is known
         fanout.attach(self._on_message)
         joined = asyncio.Event()
@@ -270,36 +277,3 @@ def sweep() -> Position:
     """Number what a publisher that died left pending, and return how far the log is."""
     fanout.announce()
     return log.position()
-
-
-# --- the hubs of this process ------------------------------------------------------------------------------------------------
-
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
-
-
-def current(run: Run = threads.hub) -> Hub:
-    """Return the hub of the running loop, made with ``run`` if there is none yet."""
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None or hub.stopped:
-        hub = _hubs[loop] = Hub(run=run)
-    return hub
-
-
-def each(action: Callable[[Hub], None]) -> None:
-    """Call ``action`` with every hub of this process, each on its own loop. Callable from any thread."""
-    for loop, hub in list(_hubs.items()):
-        try:
-            loop.call_soon_threadsafe(action, hub)
-        except RuntimeError:  # the loop is closed
-            _hubs.pop(loop, None)
-
-
-def drain() -> None:
-    """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread."""
-    admission.draining = True
-    seconds = get_settings().DRAIN_SECONDS
-    each(lambda hub: hub.drain(seconds))
-
-
-_signals = Listener(drain)

@@ -13,7 +13,7 @@ where the client is. Nothing here knows requests or responses; the clock, the lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django import db
@@ -31,6 +31,10 @@ RETRY_SECONDS = 1.0
 _database = Incident("database, replaying")
 
 
+#: Writes a chunk at once and returns ``None``, or what is left to wait for when the client is slow. It never raises.
+Write = Callable[[bytes], Awaitable[None] | None]
+
+
 class Feed(Protocol):
     """What a stream needs of its hub."""
 
@@ -42,6 +46,9 @@ class Feed(Protocol):
 
     def leave(self, stream: Stream) -> None:
         """Push to ``stream`` no more."""
+
+    def flush_soon(self, stream: Stream) -> None:
+        """Call ``stream.flush()`` when what is being dispatched now is dispatched."""
 
 
 class Source(Protocol):
@@ -71,8 +78,8 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_hub", "_on_close", "_page", "_prelude",
-        "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "clock", "closed", "cursor", "deadline", "lifetime",
-        "reader", "reason", "sending_since", "topics", "written_at",
+        "_rest", "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "_write", "clock", "closed", "cursor", "deadline",
+        "lifetime", "reader", "reason", "sending_since", "topics", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +120,8 @@ class Stream:
         self._buffer_bytes = buffer_bytes
         self._on_close = on_close
         self._abort: Callable[[], Any] | None = None
+        self._write: Write | None = None
+        self._rest: Awaitable[None] | None = None
         self._waiting: list[bytes] = []
         self._size = 0
         self._behind = False
@@ -139,9 +148,24 @@ class Stream:
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
 
-    def driven_by(self, abort: Callable[[], Any]) -> None:
-        """Have ``abort`` called when a blocked write must be given up."""
+    def driven_by(self, abort: Callable[[], Any], write: Write | None = None) -> None:
+        """Have ``abort`` called when a blocked write must be given up, and events written by ``write`` while :meth:`read` waits.
+
+        A thousand streams that hear of one event are a thousand tasks to switch to. ``write`` spares them: it is called by the hub,
+        one stream after the other, with what :meth:`read` would have returned.
+        """
         self._abort = abort
+        self._write = write
+
+    def flush(self) -> None:
+        """Write what is queued, if :meth:`read` still waits for it; called by the hub."""
+        if not self._waiting or self._wakeup is None or self._write is None:
+            return
+        self._rest = self._write(self._take())
+        self.written_at = self.clock()
+        if self._rest is not None:  # the client is slow: its own task waits for it
+            self.sending_since = self.written_at
+            self._wake()
 
     def close(self) -> None:
         """Leave the hub and let go of everything. Callable any number of times, on the loop."""
@@ -151,7 +175,7 @@ class Stream:
         if self._hub is not None:
             self._hub.leave(self)
         self._waiting.clear()
-        self._prelude = self._hub = self._abort = None
+        self._prelude = self._hub = self._abort = self._write = self._rest = None
         self._wake()
         if self._on_close is not None:
             self._on_close(self)
@@ -212,6 +236,10 @@ class Stream:
         if self._hub is None and not self._ended and not await self._join():
             return _ping(self.cursor)
         while True:
+            if self._rest is not None:
+                rest, self._rest = self._rest, None
+                await rest
+                self.sending_since = None
             if self._behind and not self._ended:
                 assert self._hub is not None
                 self._behind, self._target = False, self._hub.cursor
@@ -277,6 +305,10 @@ class Stream:
             self._waiting.clear()
             self._size = 0
             self._behind = True
+        elif self._write is not None and self._hub is not None and self._wakeup is not None:
+            if len(self._waiting) == 1:
+                self._hub.flush_soon(self)
+            return
         self._wake()
 
     def _wake(self) -> None:

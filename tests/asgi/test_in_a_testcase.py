@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient, TestCase
 
-from sse_notify import hub, notify
+from sse_notify import hubs, notify
 from sse_notify.models import Notification
 from tests.asgi.client import GUARD, events
 
@@ -45,7 +45,7 @@ class InATestCase(TestCase):
             await sync_to_async(send)("Live")
             while b"Live" not in body:
                 body += await anext(chunks)
-            hub.current().drain(0)
+            hubs.current().drain(0)
             async for _ in chunks:
                 pass
         assert [data["title"] for name, data, _ in events(body) if name == "notification"] == ["Missed", "Live"]

@@ -16,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.test import override_settings
 
-from sse_notify import anotify, hub, notify
+from sse_notify import anotify, hub, hubs, notify
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
 from tests.asgi.client import GUARD, connect, cookies_of, events
@@ -68,8 +68,8 @@ async def test_draining_says_bye_and_ends(app: EventStreams) -> None:
     _, headers = await sign_in()
     async with connect(app, headers=headers) as stream:
         await stream.until(b"hello")
-        await until(lambda: hub.current().streams)
-        hub.each(lambda each: each.drain(10))
+        await until(lambda: hubs.current().streams)
+        hubs.each(lambda each: each.drain(10))
         _, _, body = await stream.answer()
     name, data, _ = events(body)[-1]
     assert (name, data["reason"]) == ("bye", "drain")
@@ -85,9 +85,9 @@ async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: 
         await stream.until(b"hello")
         await anotify(user, "One")
         await stream.until(b"One")
-        (open_stream,) = hub.current().streams
+        (open_stream,) = hubs.current().streams
         gone = weakref.ref(open_stream)
-        current = hub.current()
+        current = hubs.current()
         del open_stream
     await until(lambda: admission.total == 0)
     assert current.stopped, "a hub without streams does nothing"
@@ -102,7 +102,7 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStream
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
         async with connect(app, headers=headers) as first:
             await first.until(b"hello")
-            await until(lambda: hub.current().streams)
+            await until(lambda: hubs.current().streams)
             pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
             before = threading.active_count() - len(pool)
             contexts = [connect(app, headers=headers) for _ in range(30)]
@@ -128,7 +128,7 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
         opened = [await context.__aenter__() for context in contexts]
         for stream in opened:
             await stream.until(b"hello")
-        await until(lambda: len(hub.current().streams) == 20)
+        await until(lambda: len(hubs.current().streams) == 20)
         threads = [t for t in threading.enumerate() if not t.name.startswith("sse_notify")]
         assert len(threads) < 10, [t.name for t in threads]
         await anotify(user, "Everybody")
@@ -167,8 +167,8 @@ class StuckClient:
 async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) -> None:
     user, headers = await sign_in()
     stuck = StuckClient(app, headers, after=2)
-    await until(lambda: len(stuck.messages) == 2 and hub.current().streams)
-    (stream,) = hub.current().streams
+    await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
+    (stream,) = hubs.current().streams
     for start in range(0, 200, 50):
         await sync_to_async(lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)])()
     await until(lambda: stream._behind)
@@ -186,7 +186,7 @@ async def test_a_client_that_blocks_too_long_is_closed(app: EventStreams) -> Non
     user, headers = await sign_in()
     before = hub.counters["closed_slow"]
     stuck = StuckClient(app, headers, after=2)
-    await until(lambda: len(stuck.messages) == 2 and hub.current().streams)
+    await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
     await anotify(user, "Never read")
     async with asyncio.timeout(GUARD):
         await stuck.task
@@ -324,7 +324,7 @@ async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeyp
     monkeypatch.setattr(log, "position", failing)
     async with connect(app, headers=headers) as stream:
         await stream.until(b"ping")
-        await until(lambda: hub.current().streams and hub.current()._by_topic)
+        await until(lambda: hubs.current().streams and hubs.current()._by_topic)
         await anotify(user, "Live again")
         await stream.until(b"Live again")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sse_notify import fanout, log
+from sse_notify import fanout, hubs, log
 from sse_notify import hub as hub_module
 from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry, Reader
@@ -149,7 +149,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     assert hub._on_message not in fanout._hubs
     assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (set(), {}, {}, None)
     assert len(asyncio.all_tasks()) == tasks
-    assert hub_module.current() is not hub
+    assert hubs.current() is not hub
 
 
 async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable
 
 import pytest
 
@@ -41,17 +42,35 @@ class Client:
             lifetime=1e9,
         )
         self.reading: asyncio.Task[bytes | None] | None = None
+        self.rng = rng
+        self.blocked: asyncio.Future[None] | None = None
+        if rng.random() < 0.5:  # the hub writes to it, as it does to a socket that takes what it gets
+            self.stream.driven_by(lambda: None, self.write)
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None:
+        """Take the chunk at once; sometimes the client is slow, and takes no other before it is told to go on."""
+        assert self.blocked is None or self.blocked.done(), "written to while it is blocked"
+        self.take(chunk)
+        if self.rng.random() < 0.8:
+            return None
+        self.blocked = asyncio.get_running_loop().create_future()
+        return self.blocked
+
+    def take(self, chunk: bytes) -> None:
+        for block in chunk.split(b"\n\n"):
+            self.ids.extend(int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: "))
 
     def has_everything(self) -> bool:
         stream = self.stream
         return stream._hub is not None and not (stream._waiting or stream._behind or stream._target is not None)
 
     def step(self) -> None:
+        if self.blocked is not None and not self.blocked.done():
+            self.blocked.set_result(None)
         if self.reading is not None and self.reading.done():
             chunk = self.reading.result()
             assert chunk is not None
-            for block in chunk.split(b"\n\n"):
-                self.ids.extend(int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: "))
+            self.take(chunk)
             self.reading = None
         if self.reading is None:
             self.reading = asyncio.get_running_loop().create_task(self.stream.read())
