@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.servers import Server
 from tests.support.site import Site
 
 GUARD = 30_000  # ms
 
+#: Nothing but files of the site, and no text may become markup.
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; require-trusted-types-for 'script'"
+
+#: Notifies from a process that is no server.
 NOTIFY = """
 import sse_notify
 from django.contrib.auth import get_user_model
@@ -85,3 +89,56 @@ def test_text_is_shown_as_text(site: Site, page: Page, page_errors: list[str]) -
     expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(hostile)
     assert page.evaluate("window.hacked") is None
     assert page_errors == []
+
+
+def test_the_strictest_policy_is_not_violated(site: Site, page: Page, page_errors: list[str]) -> None:
+    server = site.serve()
+
+    def with_policy(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, headers={**response.headers, "Content-Security-Policy": POLICY})
+
+    page.route(server.url + "/", with_policy)
+    page.add_init_script(
+        "window.violations = []; document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))"
+    )
+    open_bell(page, server)
+    notify(site, "One", "Text")
+    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)
+    page.locator("[data-ssen=bell]").click()
+    expect(page.locator("[data-ssen=panel]")).to_be_visible()
+    page.locator("[data-ssen-mark=read]:visible").click()
+    expect(page.locator("[data-ssen=badge]")).to_be_hidden(timeout=GUARD)
+    assert page.evaluate("violations") == []
+    assert page_errors == []
+
+
+def test_without_javascript_the_bell_leads_to_the_inbox(site: Site, browser: Browser) -> None:
+    server = site.serve()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.context.request.post(server.url + "/login/", form={"username": "alice"})
+    notify(site, "One")
+    page.goto(server.url)
+    page.locator("[data-ssen=bell]").click()
+    expect(page.locator("li [data-ssen=title]")).to_have_text("One")
+    page.locator("li [data-ssen-mark=read]").click()
+    expect(page.locator("li[data-unread]")).to_have_count(0)
+    context.close()
+
+
+def test_a_server_that_refuses_for_a_while_is_waited_for(site: Site, page: Page) -> None:
+    server = site.serve()
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(
+            status=503, headers={"Retry-After": "0"}, json={"error": "draining", "message": "The server is restarting."}
+        )
+
+    page.route("**/stream/**", refuse, times=3)
+    open_bell(page, server)
+    assert len(refused) == 3
+    notify(site, "One")
+    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)
