@@ -1,9 +1,9 @@
 """What a page needs of the app: its files, the bell, the number of unread notifications.
 
-    {% load sse_notify %}
-    {% sse_notify_assets %}          in the head, once
-    {% sse_notify_widget %}          where the bell goes
-    {% sse_notify_unread_count %}    the number alone
+{% load sse_notify %}
+{% sse_notify_assets %}          in the head, once
+{% sse_notify_widget %}          where the bell goes
+{% sse_notify_unread_count %}    the number alone
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def sse_notify_widget(
     items = list(Notification.objects.using(log.database()).visible_to(user).order_by("-pk")[:limit])
     return {
         "shown": True,
-        "request": context.get("request"),
+        "request": _request(context),
         "csp_nonce": context.get("csp_nonce"),
         "uid": _uid(context),
         "user_key": user_key(user),
@@ -106,7 +106,9 @@ def sse_notify_href(context: Context, address: str) -> str:
 
     That is http and https, on this site unless the widget was made with ``external=True``.
     """
-    request = context.get("request")
+    if not address:
+        return ""
+    request = _request(context)
     hosts = {request.get_host()} if request is not None else set()
     if url_has_allowed_host_and_scheme(address, hosts):
         return address
@@ -120,15 +122,20 @@ def user_key(user: Any) -> str:
     return salted_hmac("sse_notify.user_key", str(user.pk), algorithm="sha256").hexdigest()[:32]
 
 
+def _request(context: Context) -> Any:
+    """Return the request, also where no context processor puts it into the context; ``None`` if there is none."""
+    return context.get("request") or getattr(context, "request", None)
+
+
 def _user(context: Context) -> Any:
     """Return the user who is signed in, or ``None``."""
-    user = context.get("user") or getattr(context.get("request"), "user", None)
+    user = context.get("user") or getattr(_request(context), "user", None)
     return user if user is not None and user.is_authenticated else None
 
 
 def _uid(context: Context) -> str:
     """Return a prefix for ids that no other widget of this page has."""
-    request = context.get("request")
+    request = _request(context)
     number = getattr(request, "_sse_notify_widgets", 0) + 1
     if request is not None:
         request._sse_notify_widgets = number

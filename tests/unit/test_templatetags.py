@@ -1,0 +1,82 @@
+"""The template tags: what a page gets of the app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import HttpRequest
+from django.template import Context, RequestContext, Template
+from django.test import RequestFactory
+
+from sse_notify import notify
+from sse_notify.templatetags.sse_notify import user_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice")
+
+
+def request_of(user: Any) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.user = user
+    return request
+
+
+def render(tag: str, user: Any, **more: Any) -> str:
+    """Render one tag without any context processor's help."""
+    return Template("{% load sse_notify %}" + tag).render(RequestContext(request_of(user), {"request": request_of(user), **more}))
+
+
+def test_the_assets_carry_the_page_s_nonce_and_nothing_is_inline() -> None:
+    page = render("{% sse_notify_assets %}", AnonymousUser(), csp_nonce='a"b')
+    assert page.count('nonce="a&quot;b"') == 2
+    assert 'type="module"' in page
+    assert "></script>" in page
+
+
+def test_an_anonymous_visitor_gets_no_widget() -> None:
+    assert render("{% sse_notify_widget %}", AnonymousUser()).strip() == ""
+
+
+def test_the_widget_shows_the_newest_items_as_text(alice: User) -> None:
+    notify(alice, "<b>Bold</b>", "<script>alert(1)</script>")
+    page = render("{% sse_notify_widget %}", alice)
+    assert "&lt;b&gt;Bold&lt;/b&gt;" in page
+    assert "<script>" not in page
+    assert 'data-count-unread="1"' in page
+
+
+def test_a_notification_links_to_this_site_alone(alice: User) -> None:
+    notify(alice, "Here", url="/orders/5/")
+    notify(alice, "Elsewhere", url="https://other.test/")
+    page = render("{% sse_notify_widget %}", alice)
+    assert 'href="/orders/5/"' in page
+    assert "other.test" not in page
+    assert "https://other.test/" in render("{% sse_notify_widget external=True %}", alice)
+
+
+def test_the_number_of_unread_notifications(alice: User) -> None:
+    notify(alice, "One")
+    assert render("{% sse_notify_unread_count %}", alice) == "1"
+    assert render("{% sse_notify_unread_count %}", AnonymousUser()) == "0"
+
+
+def test_a_page_without_a_request_has_no_user() -> None:
+    assert Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(Context()) == "0"
+
+
+@pytest.mark.parametrize("option", ["badge='all'", "toasts='loud'"])
+def test_an_unknown_option_is_an_error(alice: User, option: str) -> None:
+    with pytest.raises(ValueError, match="is needed"):
+        render(f"{{% sse_notify_widget {option} %}}", alice)
+
+
+def test_the_key_of_a_user_is_its_own_and_tells_nothing(alice: User) -> None:
+    bob = User.objects.create_user("bob")
+    assert user_key(alice) != user_key(bob)
+    assert len(user_key(alice)) == 32
