@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from sse_notify import hubs, log, snapshot, threads
 from sse_notify.admission import admission
@@ -73,6 +74,7 @@ def open_up(request: HttpRequest) -> Opening:
         "state_seq": seen.state_seq,
         "unread": seen.unread,
         "unseen": seen.unseen,
+        "key": user_key(account) if account is not None else None,
         "ping": get_settings().HEARTBEAT,
         "server_time": timezone.now().isoformat(),
     }
@@ -83,6 +85,15 @@ def open_up(request: HttpRequest) -> Opening:
     if reason:
         prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
     return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)
+
+
+def user_key(user: AbstractBaseUser) -> str:
+    """Return a name for ``user`` that tells nothing of it.
+
+    The widget carries it and ``hello`` repeats it: tabs of one user find each other by it, and a page of one user does not take the
+    stream of another who signed in since.
+    """
+    return salted_hmac("sse_notify.user_key", str(user.pk), algorithm="sha256").hexdigest()[:32]
 
 
 def make_stream(opening: Opening) -> Stream:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
 from django.templatetags.static import static
-from django.utils.crypto import salted_hmac
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from sse_notify import inbox, log
+from sse_notify.handshake import user_key
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def sse_notify_widget(
         "toasts": toasts,
         "limit": limit,
         "external": external,
+        # From the name in the WSGI environment to the header's own; case does not matter in a header.
+        "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
 
 
@@ -115,11 +118,6 @@ def sse_notify_href(context: Context, address: str) -> str:
     if context.get("external") and address.lower().startswith(("http://", "https://")):
         return address
     return ""
-
-
-def user_key(user: Any) -> str:
-    """Return a name for ``user`` that tells nothing of it: tabs of one user find each other by it, and nobody else's."""
-    return salted_hmac("sse_notify.user_key", str(user.pk), algorithm="sha256").hexdigest()[:32]
 
 
 def _request(context: Context) -> Any:

@@ -250,3 +250,16 @@ async def test_middleware_that_requires_a_login_leaves_the_answer_to_the_handsha
     async with connect(app, headers=site[1]) as stream:
         status, _, body = await stream.answer()
     assert (status, body["error"]) == (401, "unauthenticated")
+
+
+async def test_hello_names_the_user_without_telling_who_it_is(site: Any) -> None:
+    """A page that was opened before somebody else signed in sees that the stream is not its user's."""
+    app, headers = site
+    keys = []
+    for name in ("alice", "bob"):
+        async with connect(app, headers={**headers, **await cookies_of(await make_user(name))}) as stream:
+            keys.append(events(await stream.until(b"event: hello"))[0][1]["key"])
+    assert len(set(keys)) == 2
+    assert all(len(key) == 32 for key in keys)
+    async with connect(app, query="topic=wall", headers=headers) as stream:
+        assert events(await stream.until(b"event: hello"))[0][1]["key"] is None

@@ -11,7 +11,7 @@ from django.template import Context, RequestContext, Template
 from django.test import RequestFactory
 
 from sse_notify import notify
-from sse_notify.templatetags.sse_notify import user_key
+from sse_notify.handshake import user_key
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +80,8 @@ def test_the_key_of_a_user_is_its_own_and_tells_nothing(alice: User) -> None:
     bob = User.objects.create_user("bob")
     assert user_key(alice) != user_key(bob)
     assert len(user_key(alice)) == 32
+
+
+def test_the_widget_names_the_projects_csrf_header(alice: User, settings: Any) -> None:
+    settings.CSRF_HEADER_NAME = "HTTP_X_MY_TOKEN"
+    assert 'data-csrf-header="X-MY-TOKEN"' in render("{% sse_notify_widget %}", alice)
