@@ -66,11 +66,8 @@ def prose(page: Path) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """Return the rows of all tables in ``text``, as cells without the spaces around them; heads and rules are among them."""
-    found = []
-    for line in text.splitlines():
-        if line.startswith("|"):
-            found.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))])
-    return found
+    lines = [line.strip().strip("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
 
 
 def anchors(page: Path) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.checks.registry import registry
+from django.dispatch import Signal
 
 import sse_notify
 from sse_notify import checks, conf, exceptions, signals, wire
@@ -54,8 +55,8 @@ def test_no_block_is_left_open() -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_internal_links_resolve(page: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
-    for link in links:
+    links = re.findall(r"""\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)\"""", prose(page))
+    for link in ("".join(found) for found in links):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -91,22 +92,22 @@ def test_the_table_of_settings_is_the_settings() -> None:
 def test_the_checks_that_are_listed_are_those_that_exist() -> None:
     documented = {cells[0].strip("`"): cells[1] for cells in rows(read("reference/checks.md")) if "sse_notify." in cells[0]}
     raised: dict[str, bool] = {}
-    deployment = {check.__name__ for check in registry.deployment_checks}
+    deployment = {getattr(check, "__name__", "") for check in registry.deployment_checks}
     for function in ast.parse(inspect.getsource(checks)).body:
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
                 if isinstance(node, ast.keyword) and node.arg == "id" and isinstance(node.value, ast.Constant):
                     raised[str(node.value.value)] = function.name in deployment
-    assert list(documented) == sorted(raised, key=lambda id: id[-3:])
-    for id, deploy in raised.items():
-        assert documented[id].startswith("*deploy*") == deploy, id
+    assert list(documented) == sorted(raised, key=lambda number: number[-3:])
+    for number, deploy in raised.items():
+        assert documented[number].startswith("*deploy*") == deploy, number
 
 
 def test_every_public_name_is_documented() -> None:
     words = set(re.findall(r"\w+", read("reference/python.md")))
     for name in sse_notify.__all__:
         assert name in words, name
-    for name in [name for name, value in vars(signals).items() if isinstance(value, signals.Signal)]:
+    for name in [name for name, value in vars(signals).items() if isinstance(value, Signal)]:
         assert name in words, name
     for name, value in vars(exceptions).items():
         if inspect.isclass(value):
@@ -154,7 +155,7 @@ def test_every_address_is_documented() -> None:
 
 def test_the_reserved_events_are_documented() -> None:
     table = {name for cells in rows(read("reference/wire.md")) for name in re.findall(r"`(\w+)`", cells[0])}
-    assert wire.RESERVED_EVENTS <= table
+    assert table >= wire.RESERVED_EVENTS
 
 
 def test_the_example_of_a_notification_has_its_fields_in_their_order() -> None:
