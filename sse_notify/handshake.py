@@ -87,7 +87,7 @@ def open_up(request: HttpRequest) -> Opening:
     return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)
 
 
-def user_key(user: AbstractBaseUser) -> str:
+def user_key(user: AbstractBaseUser | AnonymousUser) -> str:
     """Return a name for ``user`` that tells nothing of it.
 
     The widget carries it and ``hello`` repeats it: tabs of one user find each other by it, and a page of one user does not take the

@@ -28,6 +28,7 @@ from django.views.decorators.vary import vary_on_cookie
 
 from sse_notify import hub, inbox, log
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
+from sse_notify.handshake import user_key
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def items(request: HttpRequest) -> HttpResponse:
 @_for_users
 @cache_control(private=True, no_cache=True)
 def state(request: HttpRequest) -> HttpResponseBase:
-    """Answer with ``{cursor, state_seq, unread, unseen, poll, csrf}``, or with 304 if the client's ETag still holds.
+    """Answer with ``{cursor, state_seq, unread, unseen, poll, key, csrf}``, or with 304 if the client's ETag still holds.
 
-    ``poll`` is the seconds after which a client without a stream may ask again; ``csrf`` a fresh token, for a page that was
+    ``poll`` is the seconds after which a client without a stream may ask again; ``key`` tells this user's pages from others', as in
+    ``hello``; ``csrf`` is a fresh token, for a page that was
     opened before a login in another tab.
     """
     found = inbox.state(request.user)
@@ -125,6 +127,7 @@ def state(request: HttpRequest) -> HttpResponseBase:
         "unread": found.unread,
         "unseen": found.unseen,
         "poll": hub.poll_interval(),
+        "key": user_key(request.user),
     }
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is the secret behind it.
     token = get_token(request)

@@ -16,7 +16,7 @@ CLIENT = """async () => {
     (name) => [name, `/notifications/${name}/`]));
   const state = await (await fetch(urls.state)).json();
   window.titles = [];
-  window.client = new SseNotifyClient({ urls, key: "alice", cursor: state.cursor, stateSeq: state.state_seq, unread: state.unread,
+  window.client = new SseNotifyClient({ urls, key: state.key, cursor: state.cursor, stateSeq: state.state_seq, unread: state.unread,
     unseen: state.unseen, csrf: () => state.csrf });
   client.on("notification", ({ title }) => titles.push(title));
   client.start();

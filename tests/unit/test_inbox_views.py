@@ -327,6 +327,7 @@ def test_state_says_where_the_log_and_the_inbox_are(client: Client, alice: User)
     head = number()
     answer = get(client, "state").json()
     csrf = answer.pop("csrf")
+    assert len(answer.pop("key")) == 32
     assert len(csrf) == 64
     assert answer == {"cursor": head, "state_seq": None, "unread": 2, "unseen": 2, "poll": 1.0}
     inbox.mark_read(alice, ids=[row.pk])
