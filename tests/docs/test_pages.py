@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.checks.registry import registry
 from django.dispatch import Signal
+from django.test import Client
+from django.urls import reverse
 
 import sse_notify
 from sse_notify import checks, conf, exceptions, signals, wire
 from sse_notify.content import Content
 from sse_notify.models import Notification
 from sse_notify.templatetags import sse_notify as tags
+from sse_notify.testing import open_stream
 from sse_notify.urls import urlpatterns
 from sse_notify.verbs import broadcast, notify
 from tests.docs.pages import DOCS, Block, anchors, blocks, pages, prose, read, rows
@@ -156,6 +160,27 @@ def test_every_address_is_documented() -> None:
 def test_the_reserved_events_are_documented() -> None:
     table = {name for cells in rows(read("reference/wire.md")) for name in re.findall(r"`(\w+)`", cells[0])}
     assert table >= wire.RESERVED_EVENTS
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_the_fields_of_hello_are_documented() -> None:
+    user = await get_user_model().objects.acreate(username="ann")
+    async with open_stream(user) as stream:
+        hello = (await stream.next("hello")).data
+    (row,) = [cells for cells in rows(read("reference/wire.md")) if cells[0].startswith("`hello`")]
+    assert set(re.findall(r"`(\w+)`", row[1])) == set(hello)
+
+
+@pytest.mark.django_db
+def test_the_examples_of_the_inbox_have_the_fields_of_its_answers(client: Client) -> None:
+    user = get_user_model().objects.create_user("ann")
+    client.force_login(user)
+    notify(user, "Hello")
+    items, state = (json.loads(b.code) for b in blocks(DOCS / "reference/http.md") if b.language == "json")
+    answered = client.get(reverse("sse_notify:items")).json()
+    assert (list(items), list(state)) == (list(answered), list(client.get(reverse("sse_notify:state")).json()))
+    assert items["items"][0].keys() <= answered["items"][0].keys()
 
 
 def test_the_example_of_a_notification_has_its_fields_in_their_order() -> None:
