@@ -43,6 +43,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _ACCEPT = CONTENT_TYPE.encode()
+_KNOWN_PATHS = 100
 
 
 class EventStreams:
@@ -157,14 +158,19 @@ class _Handler(BaseHandler):
     def __init__(self) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
+        #: Paths of marked views: Django resolves them once more, and a storm of handshakes asks for the same one.
+        self._known: set[str] = set()
 
     def answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes | None] | None:
         """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
         set_script_prefix(get_script_prefix(scope))
         try:
             request = ASGIRequest(scope, io.BytesIO())
-            if not is_event_stream(resolve(request.path_info).func):
-                return None
+            if request.path_info not in self._known:
+                if not is_event_stream(resolve(request.path_info).func):
+                    return None
+                if len(self._known) < _KNOWN_PATHS:
+                    self._known.add(request.path_info)
         except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
             return None
         except UnicodeDecodeError:

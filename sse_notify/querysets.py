@@ -11,6 +11,7 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
@@ -111,17 +112,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         }
         moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
         values |= {name: DateTimeField().get_db_prep_value(moment, connection) for name, moment in moments.items()}
-        tables = {name: connection.ops.quote_name(_model(name)._meta.db_table) for name in _TABLES}
-        sql = _COUNTS.format(
-            **tables,
-            topics=", ".join(f"%(topic{index})s" for index in range(len(topics))),
-            joined="" if moments["joined"] is None else "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)",
-            up_to="" if up_to is None else "AND n.seq <= %(up_to)s",
-        )
+        sql = _counts_sql(self.db, len(topics), since_joined=moments["joined"] is not None, numbered=up_to is not None)
         with connection.cursor() as cursor:
-            cursor.execute(sql, {name: value for name, value in values.items() if f"%({name})s" in sql})
-            pending, above, again, unseen_pending, unseen_above = cursor.fetchone()
-        return pending + above + again, unseen_pending + unseen_above
+            cursor.execute(sql, values)
+            unread, unseen = cursor.fetchone()
+        return int(unread), int(unseen)
 
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
@@ -150,24 +145,46 @@ _THEIRS = """
     AND r.archived_at IS NULL
 """
 _ROWS = "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE" + _THEIRS
+_PENDING = f"""
+    UNION ALL
+    SELECT SUM(CASE WHEN r.read_at IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN r.seen_at IS NULL THEN 1 ELSE 0 END)
+    {_ROWS} AND n.seq IS NULL
+"""
 _COUNTS = f"""
 WITH mark AS (
     SELECT
         COALESCE(MAX(read_up_to), 0) AS was_read,
+        COALESCE(MAX(seen_up_to), 0) AS was_seen,
         COALESCE(MAX(archived_up_to), 0) AS was_archived,
-        COALESCE(MAX(CASE WHEN read_up_to > archived_up_to THEN read_up_to ELSE archived_up_to END), 0) AS unread_above,
-        COALESCE(MAX(CASE WHEN seen_up_to > archived_up_to THEN seen_up_to ELSE archived_up_to END), 0) AS unseen_above
+        COALESCE(MAX(CASE
+            WHEN archived_up_to > read_up_to OR archived_up_to > seen_up_to THEN archived_up_to
+            WHEN read_up_to < seen_up_to THEN read_up_to
+            ELSE seen_up_to
+        END), 0) AS low
     FROM {{Inbox}} WHERE user_id = %(user)s
 )
-SELECT
-    (SELECT COUNT(*) {_ROWS} AND r.read_at IS NULL AND n.seq IS NULL),
-    (SELECT COUNT(*) {_ROWS} AND r.read_at IS NULL AND n.seq > (SELECT unread_above FROM mark)),
-    (SELECT COUNT(*) FROM {{Receipt}} r CROSS JOIN {{Notification}} n
-        WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unread_at IS NOT NULL AND {_THEIRS}
-        AND n.seq > (SELECT was_archived FROM mark) AND n.seq <= (SELECT was_read FROM mark)),
-    (SELECT COUNT(*) {_ROWS} AND r.seen_at IS NULL AND n.seq IS NULL),
-    (SELECT COUNT(*) {_ROWS} AND r.seen_at IS NULL AND n.seq > (SELECT unseen_above FROM mark))
+SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
+    SELECT
+        SUM(CASE WHEN r.read_at IS NULL AND n.seq > (SELECT was_read FROM mark) THEN 1 ELSE 0 END) AS unread,
+        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END) AS unseen
+    {_ROWS} AND n.seq > (SELECT low FROM mark)
+    {{pending}}
+    UNION ALL
+    SELECT COUNT(*), 0 FROM {{Receipt}} r CROSS JOIN {{Notification}} n
+    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unread_at IS NOT NULL AND {_THEIRS}
+    AND n.seq > (SELECT was_archived FROM mark) AND n.seq <= (SELECT was_read FROM mark)
+) parts
 """  # noqa: S608  (table names alone are put in; all values are parameters)
+
+
+@cache
+def _counts_sql(using: str, topics: int, *, since_joined: bool, numbered: bool) -> str:
+    quote = connections[using].ops.quote_name
+    parts = {name: quote(_model(name)._meta.db_table) for name in _TABLES}
+    parts["topics"] = ", ".join(f"%(topic{index})s" for index in range(topics))
+    parts["joined"] = "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
+    parts["up_to"] = "AND n.seq <= %(up_to)s" if numbered else ""
+    return _COUNTS.format(**parts, pending="" if numbered else _PENDING.format(**parts))
 
 
 def _has_inbox(user: User) -> bool:
