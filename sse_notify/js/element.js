@@ -47,7 +47,7 @@ export class SseNotifyElement extends Base {
     const list = new ItemList(this, { external, token });
     const toasts = new Toasts(part(this, "toasts"), /** @type {HTMLTemplateElement | null} */ (part(this, "toast")));
     const announcer = new Announcer(part(this, "live"));
-    this.#upgradeBell();
+    this.#upgradeBell(toasts);
     refreshTimes(this);
 
     const tick = setInterval(() => {
@@ -94,6 +94,7 @@ export class SseNotifyElement extends Base {
           // What was somebody's stays on no screen.
           list.clear();
           toasts.clear();
+          this.#showCounts();
         }
         this.#showState();
         this.#tell("state", state);
@@ -155,8 +156,12 @@ export class SseNotifyElement extends Base {
     return shared.client;
   }
 
-  /** The link to the list page becomes the button of the panel. */
-  #upgradeBell() {
+  /**
+   * The link to the list page becomes the button of the panel.
+   *
+   * @param {Toasts} toasts
+   */
+  #upgradeBell(toasts) {
     const panel = part(this, "panel");
     let bell = part(this, "bell");
     if (!panel || !bell) return;
@@ -169,7 +174,10 @@ export class SseNotifyElement extends Base {
       bell = button;
     }
     this.#panel = new Panel(panel, bell, (open) => {
-      if (open) part(this, "heading")?.focus({ preventScroll: true });
+      if (open) {
+        part(this, "heading")?.focus({ preventScroll: true });
+        toasts.clear(); // the panel shows them
+      }
       this.#look();
     });
   }
@@ -237,7 +245,8 @@ export class SseNotifyElement extends Base {
 
   #showCounts() {
     if (!this.client) return;
-    const { unread, unseen } = this.client.counts;
+    const { counts, state } = this.client;
+    const { unread, unseen } = state === "unauthorized" ? { unread: 0, unseen: 0 } : counts;
     const count = this.dataset.badge === "unseen" ? unseen : unread;
     const badge = part(this, "badge");
     const bell = part(this, "bell");

@@ -41,6 +41,8 @@ export class Toasts {
     body?.toggleAttribute("hidden", !item.body);
     part(toast, "dismiss")?.addEventListener("click", () => this.#remove(toast));
     this.region.append(toast);
+    // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
+    if (this.region.popover) this.region.togglePopover(true);
     this.#shown.set(toast, undefined);
     while (this.#shown.size > AT_MOST) this.#remove(/** @type {HTMLElement} */ (this.#shown.keys().next().value));
     this.#resume();
@@ -59,7 +61,12 @@ export class Toasts {
   #remove(toast) {
     clearTimeout(this.#shown.get(toast));
     this.#shown.delete(toast);
+    const focused = toast.contains(document.activeElement);
     toast.remove();
+    const next = this.#shown.keys().next().value;
+    if (!next && this.region?.popover && this.region.isConnected) this.region.hidePopover();
+    // Whoever dismissed it by keyboard goes on from the next, or from the bell.
+    if (focused) part(next ?? /** @type {HTMLElement} */ (this.region?.parentElement), next ? "dismiss" : "bell")?.focus();
   }
 
   #pause() {

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django import template
 from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
@@ -104,20 +105,30 @@ def sse_notify_unread_count(context: Context) -> int:
 
 
 @register.simple_tag(takes_context=True)
-def sse_notify_href(context: Context, address: str) -> str:
+def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str:
     """Return ``address`` if a notification may link there, "" otherwise: the script's rules for live items are the same.
 
-    That is http and https, on this site unless the widget was made with ``external=True``.
+    That is http and https, on this site unless the widget was made with ``external=True``, and never with a user name in it, which
+    dresses up another site's address.
+
+    Args:
+        context: of the widget or the list page.
+        address: relative or absolute.
+        own: whether it must be on this site in any case, as where a CSRF token goes.
     """
     if not address:
         return ""
     request = _request(context)
     hosts = {request.get_host()} if request is not None else set()
-    if url_has_allowed_host_and_scheme(address, hosts):
+    if url_has_allowed_host_and_scheme(address, hosts, require_https=request is not None and request.is_secure()):
         return address
-    if context.get("external") and address.lower().startswith(("http://", "https://")):
-        return address
-    return ""
+    if own or not context.get("external"):
+        return ""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # half an IPv6 address
+        return ""
+    return address if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else ""
 
 
 def _request(context: Context) -> Any:

@@ -1065,6 +1065,7 @@ var Toasts = class {
     body?.toggleAttribute("hidden", !item.body);
     part(toast, "dismiss")?.addEventListener("click", () => this.#remove(toast));
     this.region.append(toast);
+    if (this.region.popover) this.region.togglePopover(true);
     this.#shown.set(toast, void 0);
     while (this.#shown.size > AT_MOST2) this.#remove(this.#shown.keys().next().value);
     this.#resume();
@@ -1078,7 +1079,11 @@ var Toasts = class {
   #remove(toast) {
     clearTimeout(this.#shown.get(toast));
     this.#shown.delete(toast);
+    const focused = toast.contains(document.activeElement);
     toast.remove();
+    const next = this.#shown.keys().next().value;
+    if (!next && this.region?.popover && this.region.isConnected) this.region.hidePopover();
+    if (focused) part(next ?? this.region?.parentElement, next ? "dismiss" : "bell")?.focus();
   }
   #pause() {
     for (const [toast, timer] of this.#shown) {
@@ -1119,7 +1124,7 @@ var SseNotifyElement = class extends Base {
     const list = new ItemList(this, { external, token });
     const toasts = new Toasts(part(this, "toasts"), part(this, "toast"));
     const announcer = new Announcer(part(this, "live"));
-    this.#upgradeBell();
+    this.#upgradeBell(toasts);
     refreshTimes(this);
     const tick = setInterval(() => {
       if (document.visibilityState === "hidden") return;
@@ -1152,6 +1157,7 @@ var SseNotifyElement = class extends Base {
       if (state.state === "unauthorized") {
         list.clear();
         toasts.clear();
+        this.#showCounts();
       }
       this.#showState();
       this.#tell("state", state);
@@ -1195,7 +1201,7 @@ var SseNotifyElement = class extends Base {
     this.client = shared.client;
     return shared.client;
   }
-  #upgradeBell() {
+  #upgradeBell(toasts) {
     const panel = part(this, "panel");
     let bell = part(this, "bell");
     if (!panel || !bell) return;
@@ -1208,7 +1214,10 @@ var SseNotifyElement = class extends Base {
       bell = button;
     }
     this.#panel = new Panel(panel, bell, (open) => {
-      if (open) part(this, "heading")?.focus({ preventScroll: true });
+      if (open) {
+        part(this, "heading")?.focus({ preventScroll: true });
+        toasts.clear();
+      }
       this.#look();
     });
   }
@@ -1259,7 +1268,8 @@ var SseNotifyElement = class extends Base {
   }
   #showCounts() {
     if (!this.client) return;
-    const { unread, unseen } = this.client.counts;
+    const { counts, state } = this.client;
+    const { unread, unseen } = state === "unauthorized" ? { unread: 0, unseen: 0 } : counts;
     const count = this.dataset.badge === "unseen" ? unseen : unread;
     const badge = part(this, "badge");
     const bell = part(this, "bell");
