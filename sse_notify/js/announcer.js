@@ -25,6 +25,7 @@ export class Announcer {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#waiting = [];
+    this.region?.replaceChildren();
   }
 
   #speak() {

@@ -94,6 +94,7 @@ export class SseNotifyElement extends Base {
           // What was somebody's stays on no screen.
           list.clear();
           toasts.clear();
+          announcer.stop();
           this.#showCounts();
         }
         this.#showState();
@@ -101,7 +102,11 @@ export class SseNotifyElement extends Base {
       }),
       client.on("event", (message) => this.#tell("event", message)),
     ];
-    part(this, "new")?.addEventListener("click", () => list.release(), { signal: ended.signal });
+    const more = () => {
+      list.release();
+      part(this, "heading")?.focus(); // the button that was pressed is gone
+    };
+    part(this, "new")?.addEventListener("click", more, { signal: ended.signal });
     this.#showCounts();
     this.#showState();
     client.start();

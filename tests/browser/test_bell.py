@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.servers import Server
@@ -17,6 +18,45 @@ NOTIFY = """
 import sse_notify
 from django.contrib.auth import get_user_model
 sse_notify.notify(get_user_model().objects.get(username="alice"), {title!r}, {body!r}, key={key!r})
+"""
+
+
+#: Text that would be markup, a template, an attribute's end or a script's end somewhere.
+HOSTILE = [
+    '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>',
+    "\"><svg onload=window.hacked=1> ' autofocus onfocus=window.hacked=1 x='",
+    "</template></li></ul><iframe srcdoc='<script>parent.hacked=1</script>'></iframe>",
+    "{{ 7|add:7 }}{% now 'Y' %} ${window.hacked=1} &lt;b&gt;&#60;b&#62; </title><b>",
+    "\u202egnp.exe\u2028\u2029 $& $1 {title} {count}",
+]
+
+#: Addresses that no notification may lead to, however it got them.
+ADDRESSES = [
+    "javascript:window.hacked=1",
+    "JaVaScRiPt:alert(1)//http://",
+    "data:text/html,<script>1</script>",
+    "vbscript:1",
+    "//other.test/",
+    "https://other.test/",
+    "\\\\other.test/",
+    "/\\other.test/",
+    "https:other.test",
+    "http://127.0.0.1@other.test/",
+    "file:///etc/passwd",
+    "http://[half",
+]
+
+#: Writes rows that notify() would not write.
+BAD_ADDRESSES = """
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from sse_notify import notify
+from sse_notify.models import Notification
+with transaction.atomic():
+    for address in {addresses!r}:
+        row = notify(get_user_model().objects.get(username="alice"), "Title")
+        actions = [dict(label="Go", url=address), dict(label="Go", url=address, method="POST")]
+        Notification.objects.filter(pk=row.pk).update(url=address, icon=address, actions=actions)
 """
 
 
@@ -78,17 +118,52 @@ def test_a_repeat_under_its_key_takes_the_place_of_the_first(site: Site, page: P
     expect(page.locator("[data-ssen=badge]")).to_have_text("1")
 
 
-def test_text_is_shown_as_text(site: Site, page: Page, page_errors: list[str]) -> None:
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_text_is_shown_as_text(site: Site, page: Page, page_errors: list[str], hostile: str) -> None:
     server = site.serve()
     open_bell(page, server)
-    hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>{{ 7|add:7 }}'
-    notify(site, hostile, hostile)
-    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(hostile, timeout=GUARD)
-    expect(page.locator("sse-notify li [data-ssen=body]")).to_have_text(hostile)
-    page.reload()
-    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(hostile)
+    site.send(
+        server, "notify", to="alice", title=hostile, body=hostile, category=hostile[:30], actions=[{"label": hostile, "url": "/"}]
+    )
+    expect(page.locator(".ssen-toast [data-ssen=title]")).to_have_text(hostile, timeout=GUARD)
+    for _ in ("live", "rendered by the server"):
+        item = page.locator("sse-notify li")
+        expect(item.locator("[data-ssen=title]")).to_have_text(hostile)
+        expect(item.locator("[data-ssen=body]")).to_have_text(hostile)
+        expect(item.locator("[data-ssen=category]")).to_have_text(hostile[:30])
+        expect(item.locator("[data-ssen=actions]")).to_have_text(hostile)
+        expect(page.locator("sse-notify :is(script, iframe, style, object, img, b)")).to_have_count(0)
+        page.reload()
     assert page.evaluate("window.hacked") is None
     assert page_errors == []
+
+
+def test_an_address_that_is_none_of_this_site_is_no_link(site: Site, page: Page) -> None:
+    """notify() refuses the worst of these; whoever writes to the table does not ask it."""
+    server = site.serve()
+    open_bell(page, server)
+    site.script(BAD_ADDRESSES.format(addresses=ADDRESSES))
+    items = page.locator("sse-notify li")
+    expect(items).to_have_count(len(ADDRESSES), timeout=GUARD)
+    for _ in ("live", "rendered by the server"):
+        expect(items).to_have_count(len(ADDRESSES))
+        expect(items.locator(":is(a, img, form)")).to_have_count(0)
+        page.reload()
+
+
+def test_a_session_that_ends_leaves_nothing_of_it_on_the_screen(site: Site, page: Page) -> None:
+    server = site.serve()
+    open_bell(page, server)
+    notify(site, "Secret")
+    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)
+    page.context.clear_cookies()
+    server.kill()
+    server.start()
+    expect(page.locator("sse-notify[data-connection=unauthorized]")).to_be_attached(timeout=GUARD)
+    expect(page.locator("[data-ssen=badge]")).to_be_hidden()
+    expect(page.get_by_text("Secret")).to_have_count(0)
+    page.locator("[data-ssen=bell]").click()
+    expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
 
 
 def test_the_strictest_policy_is_not_violated(site: Site, page: Page, page_errors: list[str]) -> None:

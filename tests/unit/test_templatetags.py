@@ -60,6 +60,32 @@ def test_a_notification_links_to_this_site_alone(alice: User) -> None:
     assert "https://other.test/" in render("{% sse_notify_widget external=True %}", alice)
 
 
+def test_the_csrf_token_goes_to_no_other_site(alice: User) -> None:
+    notify(alice, "One", actions=[{"label": "Go", "url": "https://other.test/go", "method": "POST"}])
+    page = render("{% sse_notify_widget external=True %}", alice)
+    start = page.index('action="https://other.test/go"')
+    assert "csrfmiddlewaretoken" not in page[start : page.index("</form>", start)]
+    notify(alice, "Two", actions=[{"label": "Go", "url": "/go/", "method": "POST"}])
+    page = render("{% sse_notify_widget external=True %}", alice)
+    start = page.index('action="/go/"')
+    assert "csrfmiddlewaretoken" in page[start : page.index("</form>", start)]
+
+
+@pytest.mark.parametrize("address", ["https://user@other.test/", "http://testserver@other.test/", "https://[half", "http:///x"])
+def test_an_address_that_dresses_up_is_never_a_link(alice: User, address: str) -> None:
+    notify(alice, "One", url=address)
+    assert address not in render("{% sse_notify_widget external=True %}", alice)
+
+
+def test_a_secure_page_links_to_no_insecure_one_of_its_own_site(alice: User) -> None:
+    request = RequestFactory().get("/", secure=True)
+    request.user = alice
+    notify(alice, "One", url="http://testserver/orders/", actions=[{"label": "Go", "url": "https://testserver/go/"}])
+    page = Template("{% load sse_notify %}{% sse_notify_widget %}").render(RequestContext(request, {"request": request}))
+    assert "http://testserver/orders/" not in page
+    assert 'href="https://testserver/go/"' in page
+
+
 def test_the_number_of_unread_notifications(alice: User) -> None:
     notify(alice, "One")
     assert render("{% sse_notify_unread_count %}", alice) == "1"

@@ -15,6 +15,7 @@ var Announcer = class {
     clearTimeout(this.#timer);
     this.#timer = void 0;
     this.#waiting = [];
+    this.region?.replaceChildren();
   }
   #speak() {
     const titles = this.#waiting.splice(0);
@@ -1157,12 +1158,17 @@ var SseNotifyElement = class extends Base {
       if (state.state === "unauthorized") {
         list.clear();
         toasts.clear();
+        announcer.stop();
         this.#showCounts();
       }
       this.#showState();
       this.#tell("state", state);
     }), client.on("event", (message) => this.#tell("event", message))];
-    part(this, "new")?.addEventListener("click", () => list.release(), { signal: ended.signal });
+    const more = () => {
+      list.release();
+      part(this, "heading")?.focus();
+    };
+    part(this, "new")?.addEventListener("click", more, { signal: ended.signal });
     this.#showCounts();
     this.#showState();
     client.start();
