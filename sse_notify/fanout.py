@@ -133,7 +133,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
     if layer is None:
         ready.set()
         return
-    incident = Incident("channel layer, receiving")
+    incident = Incident("layer_receive")
     pause = 0.5
     while True:
         rejoin: asyncio.Task[None] | None = None
@@ -159,7 +159,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
 
 
 async def _rejoin(layer: Any, channel: str) -> None:
-    incident = Incident("channel layer, joining")
+    incident = Incident("layer_join")
     while True:
         await asyncio.sleep(REJOIN_SECONDS)
         try:
@@ -214,7 +214,7 @@ class _Sender:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._started.set()
-        incident = Incident("channel layer, sending")
+        incident = Incident("layer_send")
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from sse_notify import hubs, log, snapshot, threads
+from sse_notify import counters, hubs, log, snapshot, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -83,6 +83,7 @@ def open_up(request: HttpRequest) -> Opening:
     retry = random.randint(*get_settings().RETRY_MS)
     prelude = b"\n" + encode(dumps(hello), event="hello", id=cursor, retry=retry)
     if reason:
+        counters.add("reset", reason)
         prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
     return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from sse_notify import fanout, log, threads
+from sse_notify import counters, fanout, log, threads
 from sse_notify.conf import get_settings
 from sse_notify.fanout import Ephemeral, Message
 from sse_notify.incidents import Incident
@@ -38,9 +37,6 @@ REPAIR_PAGE = 500
 _POLL_REMOTE = 5.0
 _POLL_LOCAL = 1.0
 
-#: What happened in this process so far: opened, closed by reason, repaired, reset.
-counters: Counter[str] = Counter()
-
 
 class Hub:
     """The streams of one event loop. All methods are to be called on that loop.
@@ -63,7 +59,7 @@ class Hub:
         self._held: list[Batch] = []
         self._due: list[Stream] = []
         self._repairing = False
-        self._database = Incident("database, polling")
+        self._database = Incident("database_poll")
 
     # --- streams come and go ---
 
@@ -84,7 +80,7 @@ class Hub:
         for topic in stream.topics:
             self._by_topic.setdefault(topic, set()).add(stream)
         self._wheel.add(stream)
-        counters["opened"] += 1
+        counters.add("opened")
         stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         return self.cursor
 
@@ -102,7 +98,7 @@ class Hub:
                 if not members:
                     del self._by_topic[topic]
         if joined:
-            counters[f"closed_{stream.reason}"] += 1
+            counters.add("closed", stream.reason)
             stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
         if not self.streams:
             self._stop()
@@ -166,8 +162,10 @@ class Hub:
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, Ephemeral):
-            for stream in self._by_topic.get(message.topic, ()):
+            listeners = self._by_topic.get(message.topic, ())
+            for stream in listeners:
                 stream.push_ephemeral(message.frame)
+            counters.add("delivered", number=len(listeners))
         else:
             self._accept(message)
 
@@ -189,13 +187,15 @@ class Hub:
 
     def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
         by_topic = self._by_topic
+        delivered = 0
         for entry in entries:
             if entry.seq <= self.cursor or entry.topic not in by_topic:
                 continue
             seq, frame, excluded = entry.seq, entry.frame, entry.excluded
             for stream in by_topic[entry.topic]:
                 if not excluded or str(stream.reader.user_id) not in excluded:
-                    stream.push(seq, frame)
+                    delivered += stream.push(seq, frame)
+        counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
     def _repair_soon(self) -> None:
@@ -214,7 +214,7 @@ class Hub:
             while True:
                 self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
                 head = (await self._run(log.position)).head
-                counters["repaired"] += 1
+                counters.add("repaired")
                 await self._catch_up(head)
                 self._repairing = False
                 held, self._held = self._held, []
@@ -260,7 +260,7 @@ class Hub:
     def _go_back(self, head: int) -> None:
         """The log is shorter than it was: a restored backup. No cursor means what it meant."""
         self.cursor = head
-        counters["reset"] += len(self.streams)
+        counters.add("reset", "ahead", len(self.streams))
         for stream in list(self.streams):
             stream.reset("ahead", head)
 

@@ -9,7 +9,12 @@ logger = logging.getLogger("sse_notify")
 
 
 class Incident:
-    """One thing that can be out of order, such as the channel layer or the database."""
+    """One thing that can be out of order, such as the channel layer or the database.
+
+    Args:
+        what: its name in the log, one word: ``layer_send``. The line's fields are also attributes of the record, for a formatter
+            that writes JSON.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -21,11 +26,13 @@ class Incident:
         self._failures += 1
         if self._failures == 1:
             self._since = monotonic()
-            logger.warning("incident=%s state=failed error=%r", self._what, error)
+            fields = {"incident": self._what, "state": "failed", "error": repr(error)}
+            logger.warning("incident=%s state=failed error=%r", self._what, error, extra=fields)
 
     def worked(self) -> None:
         """Say that it works; logged if it had failed before."""
         if self._failures:
             seconds = monotonic() - self._since
-            logger.warning("incident=%s state=healed failures=%d seconds=%.1f", self._what, self._failures, seconds)
+            fields = {"incident": self._what, "state": "healed", "failures": self._failures, "seconds": round(seconds, 1)}
+            logger.warning("incident=%s state=healed failures=%d seconds=%.1f", self._what, self._failures, seconds, extra=fields)
             self._failures = 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import db
 
+from sse_notify import counters
 from sse_notify.incidents import Incident
 from sse_notify.wire import encode_json
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 #: Seconds between two tries of a replay while the database is away.
 RETRY_SECONDS = 1.0
 
-_database = Incident("database, replaying")
+_database = Incident("database_replay")
 
 
 class Stream:
@@ -156,10 +157,12 @@ class Stream:
 
     # --- the hub's side ---
 
-    def push(self, seq: int, frame: bytes) -> None:
-        """Queue an event of the log; skip it if the client has it, or will get it from the log."""
-        if seq > self.cursor and not self._behind:
-            self._queue(frame)
+    def push(self, seq: int, frame: bytes) -> bool:
+        """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
+        if seq <= self.cursor or self._behind or self._ended:
+            return False
+        self._queue(frame)
+        return True
 
     def push_ephemeral(self, frame: bytes) -> None:
         """Queue an event that is in no log; a client that is behind does not get it."""
@@ -260,6 +263,7 @@ class Stream:
         self.cursor = complete
         if complete >= target:
             self._target = None
+        counters.add("replayed", number=len(entries))
         return b"".join([entry.frame for entry in entries])
 
     def _take(self) -> bytes:
@@ -279,6 +283,7 @@ class Stream:
             self._waiting.clear()
             self._size = 0
             self._behind = True
+            counters.add("slow")
         elif self._write is not None and self._hub is not None and self._wakeup is not None:
             if len(self._waiting) == 1:
                 self._hub.flush_soon(self)

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
+from sse_notify import counters
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.handshake import finite, make_stream, open_up
 from sse_notify.responses import StreamResponse, event_stream
@@ -41,6 +42,7 @@ def stream(request: HttpRequest) -> HttpResponseBase:
 
 
 def _refuse(refusal: HandshakeRefused) -> JsonResponse:
+    counters.add("refused", refusal.code)
     response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
     response["Cache-Control"] = "no-store"
     if refusal.retry_after is not None:

@@ -16,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.test import override_settings
 
-from sse_notify import anotify, hub, hubs, notify
+from sse_notify import anotify, counters, hubs, notify
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
 from tests.asgi.client import GUARD, connect, cookies_of, events
@@ -184,13 +184,13 @@ async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) ->
 @override_settings(SSE_NOTIFY={"SEND_TIMEOUT": 1, "HEARTBEAT": 1})
 async def test_a_client_that_blocks_too_long_is_closed(app: EventStreams) -> None:
     user, headers = await sign_in()
-    before = hub.counters["closed_slow"]
+    before = counters.get("closed", "slow")
     stuck = StuckClient(app, headers, after=2)
     await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
     await anotify(user, "Never read")
     async with asyncio.timeout(GUARD):
         await stuck.task
-    assert hub.counters["closed_slow"] == before + 1
+    assert counters.get("closed", "slow") == before + 1
     assert admission.total == 0
 
 

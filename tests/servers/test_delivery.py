@@ -113,7 +113,7 @@ async def test_with_redis_stopped_it_still_arrives(make_site: MakeSite, redis_se
         redis_server.start()
         site.send(two, "notify", to="alice", title="With it again")
         assert (await events.next("notification")).json()["title"] == "With it again"
-    assert one.output().count("incident=channel layer, receiving state=failed") <= 1
+    assert one.output().count("incident=layer_receive state=failed") <= 1
 
 
 async def test_a_publisher_killed_between_commit_and_sequencing(make_site: MakeSite) -> None:

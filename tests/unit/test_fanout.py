@@ -98,5 +98,5 @@ def test_a_layer_that_is_down_is_logged_once_and_never_raised(
         assert layer.enough.wait(10)
         sender.flush()
     assert [record.getMessage() for record in caplog.records] == [
-        "incident=channel layer, sending state=failed error=ConnectionError('no Redis here')"
+        "incident=layer_send state=failed error=ConnectionError('no Redis here')"
     ]
