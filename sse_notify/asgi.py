@@ -112,7 +112,7 @@ async def serve(stream: Stream, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:
         # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
-        if not watcher.done() and stream.reason != "slow":
+        if not watcher.done() and not stream.aborted:
             raise
         task.uncancel()
     except OSError:  # the client left while this was writing, as some servers say

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sse_notify import counters, fanout, log, threads
 from sse_notify.conf import get_settings
 from sse_notify.fanout import Ephemeral, Message
+from sse_notify.farewell import Farewell
 from sse_notify.incidents import Incident
 from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.wheel import Wheel
@@ -59,6 +61,7 @@ class Hub:
         self._held: list[Batch] = []
         self._due: list[Stream] = []
         self._repairing = False
+        self._farewell: Farewell | None = None
         self._database = Incident("database_poll")
 
     # --- streams come and go ---
@@ -82,6 +85,8 @@ class Hub:
         self._wheel.add(stream)
         counters.add("opened")
         stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
+        if self._farewell is not None:  # its handshake was under way
+            self._farewell.tell(stream)
         return self.cursor
 
     def leave(self, stream: Stream) -> None:
@@ -102,6 +107,8 @@ class Hub:
             stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
         if not self.streams:
             self._stop()
+            if self._farewell is not None:
+                self._farewell.check()
 
     def flush_soon(self, stream: Stream) -> None:
         """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""
@@ -118,10 +125,16 @@ class Hub:
         """Return the streams that listen to ``topic``."""
         return list(self._by_topic.get(topic, ()))
 
-    def drain(self, seconds: float) -> None:
-        """End all streams with ``bye``; the clients are to come back spread over ``seconds``."""
-        for stream in list(self.streams):
-            stream.end("drain", int(random.uniform(0, seconds) * 1000))
+    def drain(self, seconds: float, done: Callable[[], None] | None = None) -> None:
+        """End all streams with ``bye``, and each that joins from now on.
+
+        Args:
+            seconds: the clients are to come back spread over as many; one that does not take its ``bye`` is cut after half of them.
+            done: called when no stream is left and what they were told is on its way.
+        """
+        if self._farewell is None:
+            self._farewell = Farewell(self.streams, seconds)
+        self._farewell.begin(done)
 
     # --- life ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -26,6 +27,8 @@ def current(run: Run = threads.hub) -> Hub:
     if hub is None or hub.stopped:
         _signals.install()
         hub = _hubs[loop] = Hub(run=run)
+        if admission.draining:  # for a handshake that was under way
+            hub.drain(get_settings().DRAIN_SECONDS)
     return hub
 
 
@@ -38,11 +41,43 @@ def each(action: Callable[[Hub], None]) -> None:
             _hubs.pop(loop, None)
 
 
-def drain() -> None:
-    """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread."""
+def drain(done: Callable[[], None] | None = None) -> None:
+    """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread.
+
+    Args:
+        done: called when all streams have taken their leave, from whichever loop or thread that happens in.
+    """
     admission.draining = True
     seconds = get_settings().DRAIN_SECONDS
-    each(lambda hub: hub.drain(seconds))
+    countdown = _Countdown(done)
+    for loop, hub in list(_hubs.items()):
+        told = countdown.one_more()
+        try:
+            loop.call_soon_threadsafe(hub.drain, seconds, told)
+        except RuntimeError:  # the loop is closed, and with it the hub
+            told()
+    countdown.one_less()
+
+
+class _Countdown:
+    """Calls ``done`` when everything that it gave out was called, itself included."""
+
+    def __init__(self, done: Callable[[], None] | None) -> None:
+        self._done = done
+        self._lock = threading.Lock()
+        self._open = 1
+
+    def one_more(self) -> Callable[[], None]:
+        with self._lock:
+            self._open += 1
+        return self.one_less
+
+    def one_less(self) -> None:
+        with self._lock:
+            self._open -= 1
+            last = not self._open
+        if last and self._done is not None:
+            self._done()
 
 
 _signals = Listener(drain)

@@ -53,7 +53,7 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_hub", "_on_close", "_page", "_prelude",
-        "_rest", "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "_write", "clock", "closed", "cursor", "deadline",
+        "_rest", "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "_write", "aborted", "clock", "closed", "cursor", "deadline",
         "lifetime", "reader", "reason", "sending_since", "topics", "written_at",
     )  # fmt: skip
 
@@ -102,6 +102,8 @@ class Stream:
         self._behind = False
         self._target: int | None = None
         self._ended = False
+        #: Whether a write of this stream was given up, which cancels its driver.
+        self.aborted = False
         self._wakeup: asyncio.Future[None] | None = None
 
     def __del__(self) -> None:
@@ -201,6 +203,7 @@ class Stream:
     def abort(self, reason: str) -> None:
         """Give up a write that blocks: nothing more can be said to this client."""
         self.reason = reason
+        self.aborted = True
         if self._abort is not None:
             self._abort()
 
@@ -245,7 +248,7 @@ class Stream:
             hub.leave(self)
             return True
         self._hub = hub
-        if target > self.cursor:
+        if target > self.cursor and not self._ended:
             self._target = target
         return True
 
