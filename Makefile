@@ -40,7 +40,7 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 
 test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
 
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests, with real servers and a real browser
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers and a real browser
 	$(BIN)/python -m pytest $(ARGS)
 
 # What depends on the database runs a second time, with PostgreSQL as the tests' own, and in Python's development mode: asyncio then
@@ -70,7 +70,7 @@ format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters
 	$(HTML) | xargs -0 $(BIN)/djade --target-version 5.2 || true
 	$(NPM) --silent run format
 
-coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests and tell what they do not reach
+coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests and tell what they do not reach
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest --cov --cov-report= tests/unit tests/asgi
 	$(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-report=html
 
@@ -95,6 +95,10 @@ $(DONE)/npm: package-lock.json | $(DONE)/test
 
 $(DONE)/browser: tests/chromium/package-lock.json | $(DONE)/test
 	@$(BIN)/python -m tests.support.browser
+	@touch $@
+
+$(DONE)/nginx: tests/support/nginx.py | $(DONE)/test
+	@$(BIN)/python -m tests.support.nginx
 	@touch $@
 
 lock: ## take the newest versions of everything into constraints.txt and the package locks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from sse_notify import drain, farewell, hubs
+from sse_notify import drain, farewell, hubs, log
 from sse_notify.admission import admission
 from sse_notify.drain import Listener
 from sse_notify.farewell import Farewell
+from sse_notify.hub import Hub
+from sse_notify.log import Reader
+from sse_notify.stream import Stream
 from tests.support import GUARD
+from tests.unit.memory_log import MemoryLog
 
 Done = Callable[[], None]
 
@@ -111,3 +116,32 @@ async def test_a_client_that_does_not_take_its_bye_is_cut(monkeypatch: pytest.Mo
         leaving.check()
         await done.wait()
     assert slow.said == ["drain", "abort drain"]
+
+
+@pytest.mark.asyncio
+async def test_a_stream_whose_handshake_was_under_way_gets_its_bye() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream = Stream(
+        reader=Reader(topics=("everyone",), user_id=1),
+        cursor=0,
+        prelude=b"\n",
+        feed=lambda: hub,
+        source=log.read,
+        run=memory.run,
+        clock=asyncio.get_running_loop().time,
+        page=100,
+        buffer_bytes=100_000,
+        lifetime=1e9,
+    )
+    hub.drain(10)
+    assert await stream.read() == b"\n"
+    reading = asyncio.create_task(stream.read())
+    async with asyncio.timeout(GUARD):
+        while not reading.done():
+            while memory.queries:
+                memory.answer_one(random.Random(0))
+            await asyncio.sleep(0)
+    assert b'event: bye\ndata: {"reason":"drain"' in (await reading or b"")
+    assert await stream.read() is None
+    stream.close()
