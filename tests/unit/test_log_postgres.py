@@ -137,3 +137,32 @@ def test_reading_uses_the_index(alice: User) -> None:
     plan = rows.explain()
     assert "Index" in plan
     assert "Seq Scan on sse_notify_notification" not in plan, plan
+
+
+@pytest.mark.parametrize("topics", [1, 2, 3])
+def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(alice: User, topics: int) -> None:
+    """Each page costs what it returns: no page sorts what follows it."""
+    staff = User.objects.create_user("staff", is_staff=True)
+    Notification.objects.bulk_create(
+        Notification(seq=seq, topic=["everyone", f"user:{alice.pk}", "staff", f"user:{staff.pk}"][seq % 4], title=str(seq))
+        for seq in range(1, 401)
+    )
+    reader = Reader(topics=("everyone", f"user:{alice.pk}", "staff")[:topics], user_id=alice.pk, since=alice.date_joined)
+    wanted = [seq for seq in range(1, 401) if seq % 4 < topics]
+    got: list[int] = []
+    cursor = 0
+    while cursor < 400:
+        entries, complete = log.read(cursor, 400, reader=reader, limit=7)
+        assert complete > cursor
+        assert all(cursor < entry.seq <= complete for entry in entries)
+        got.extend(entry.seq for entry in entries)
+        cursor = complete
+    assert got == wanted
+    assert log.count(0, reader=reader, limit=1000) == len(wanted)
+    assert log.count(0, reader=reader, limit=31) == 31
+    # A topic's own first rows come from its index in order; merged, nothing is sorted that is not returned.
+    with connection.cursor() as db:
+        db.execute("ANALYZE sse_notify_notification")
+        db.execute("SET enable_seqscan = off")  # four hundred rows fit a few pages
+    rows = log._page(log._readable(reader, "default").filter(seq__gt=0, seq__lte=400), reader, 400, 7)
+    assert "Sort  (" not in (plan := rows.explain()), plan
