@@ -46,7 +46,7 @@ MESSAGE_BYTES = 256 * 1024
 SEND_SECONDS = 5.0
 #: Seconds that the end of the process waits for what is not sent yet.
 FLUSH_SECONDS = 2.0
-#: Seconds between two joins of the group: membership expires, and a restarted Redis has forgotten it.
+#: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
 REJOIN_SECONDS = 60.0
 
 _TYPE = "sse_notify.ring"
@@ -161,12 +161,18 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
 async def _rejoin(layer: Any, channel: str) -> None:
     incident = Incident("layer_join")
     while True:
-        await asyncio.sleep(REJOIN_SECONDS)
+        await asyncio.sleep(rejoin_seconds(layer))
         try:
             await layer.group_add(get_settings().GROUP, channel)
             incident.worked()
         except Exception as error:  # the next round tries again
             incident.failed(error)
+
+
+def rejoin_seconds(layer: Any) -> float:
+    """Return the seconds between two joins of the group: one that fails leaves time for another before the membership expires."""
+    expiry = getattr(layer, "group_expiry", None)  # in seconds; the pub/sub layer, where a membership is a subscription, has none
+    return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
 
 
 # --- other processes: sending --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 ``DATABASE_URL``       the database; required
 ``REDIS_URL``          a Redis for the channel layer; in memory without it
 ``REDIS_LAYER``        "pubsub" (the default) or "core": which of channels-redis' two layers
+``REDIS_CONFIG``       more of that layer's ``CONFIG``, as JSON
 ``SSE_NOTIFY``         the setting of this name, as JSON
 ``EXTRA_MIDDLEWARE``   middleware to put first, dotted paths with commas between
 ``EXTRA_APPS``         apps to add, with commas between
@@ -40,7 +41,10 @@ DATABASES = {"default": _database}
 _redis = os.environ.get("REDIS_URL")
 _layers = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "channels_redis.core.RedisChannelLayer"}
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": _layers[os.environ.get("REDIS_LAYER", "pubsub")], "CONFIG": {"hosts": [_redis]}}
+    "default": {
+        "BACKEND": _layers[os.environ.get("REDIS_LAYER", "pubsub")],
+        "CONFIG": {"hosts": [_redis], **json.loads(os.environ.get("REDIS_CONFIG", "{}"))},
+    }
     if _redis
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }

@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import pytest
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from sse_notify import fanout
 from sse_notify.fanout import Ephemeral, Message
@@ -100,3 +102,14 @@ def test_a_layer_that_is_down_is_logged_once_and_never_raised(
     assert [record.getMessage() for record in caplog.records] == [
         "incident=layer_send state=failed error=ConnectionError('no Redis here')"
     ]
+
+
+def test_a_membership_that_expires_soon_is_renewed_sooner() -> None:
+    hosts = ["redis://127.0.0.1:1/0"]
+    assert fanout.rejoin_seconds(RedisChannelLayer(hosts=hosts)) == fanout.REJOIN_SECONDS
+    assert fanout.rejoin_seconds(RedisChannelLayer(hosts=hosts, group_expiry=6)) == 2
+
+    async def of_pubsub() -> float:  # where a membership is a subscription
+        return fanout.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
+
+    assert asyncio.run(of_pubsub()) == fanout.REJOIN_SECONDS
