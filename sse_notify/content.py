@@ -6,7 +6,8 @@ Every error names the argument. What passes here can be stored by every database
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypedDict
@@ -23,6 +24,12 @@ from sse_notify.models import Level, Notification
 
 #: The schemes that a link may have. Everything else, ``javascript:`` first of all, is refused when it is sent.
 _SAFE_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
+
+#: Levels that ``data`` and ``actions`` may be nested.
+MAX_DEPTH = 100
+
+# A NUL as JSON writes it; with one more backslash before it, it is those six characters.
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class HasAddress(Protocol):
@@ -188,16 +195,31 @@ def _json(name: str, value: Any) -> Any:
     try:
         text = json.dumps(value, allow_nan=False)
         wire.dumps(value).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise (
-            type(error)(f"{name}: JSON cannot hold it ({error})")
-            if not isinstance(error, UnicodeError)
-            else ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry")
-        ) from error
-    if "\\u0000" in text:
+        # What was checked is what is stored: tuples are lists and keys are text from here on, live as in replay.
+        stored = json.loads(text)
+    except UnicodeError as error:
+        raise ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry") from error
+    except RecursionError as error:
+        raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: JSON cannot hold it ({error})") from error
+    _check_depth(name, stored)
+    if _ESCAPED_NUL.search(text):
         raise ValueError(f"{name}: NUL is not allowed")
-    # What was checked is what is stored: tuples are lists and keys are text from here on, live as in replay.
-    return json.loads(text)
+    return stored
+
+
+def _check_depth(name: str, value: Any) -> None:
+    """Refuse what could be written here, and not be read where the stack is deeper already: it would block its readers' logs."""
+    level, depth = [value], 0
+    while level := [child for parent in level if isinstance(parent, (dict, list)) for child in _children(parent)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent
 
 
 def _moment(value: Any) -> datetime | None:

@@ -48,7 +48,7 @@ def notify(
         url: where a click leads: a path or an http(s) address, or an object with ``get_absolute_url()``.
         category: what users filter by, at most 100 characters.
         event: the SSE event name, "notification" by default. The stream's own names are refused.
-        data: anything that JSON can hold, for scripts; never rendered.
+        data: anything that JSON can hold, nested at most 100 levels, for scripts; never rendered.
         actor, target: model instances: who did it, and to what. Their names are kept as text.
         icon: the address of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.
@@ -119,6 +119,8 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
         raise ValueError(f"event: {name!r} is a name that the stream itself uses")
     try:
         text = data if isinstance(data, str) else wire.dumps(data)
+    except RecursionError as error:
+        raise ValueError("data: nested too deeply for JSON") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"data: JSON cannot hold it ({error})") from error
     frame = check_frame(wire.encode(text, event=name), {"data": data})

@@ -154,6 +154,13 @@ def test_ten_thousand_users_take_a_bounded_number_of_queries() -> None:
     assert len(first) <= (40 if connection.vendor == "sqlite" else 5)
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"title": ""}, ValueError, "title"),
     ({"title": "  "}, ValueError, "title"),
@@ -177,6 +184,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"data": float("nan")}, ValueError, "data"),
     ({"data": {"a": "x\0"}}, ValueError, "data"),
     ({"data": "\ud800"}, ValueError, "data"),
+    ({"data": nested(101)}, ValueError, "data: nested deeper"),
+    ({"data": nested(100_000)}, ValueError, "data: nested deeper"),
+    ({"actions": [{"label": "x", "url": "/", "more": nested(101)}]}, ValueError, "actions: nested deeper"),
     ({"data": "x" * 70_000}, ValueError, "data.*EVENT_MAX_BYTES"),
     ({"body": "x" * 70_000}, ValueError, "body.*EVENT_MAX_BYTES"),
     ({"actor": "bob"}, TypeError, "actor"),
@@ -269,6 +279,7 @@ def test_publish_rings_at_once_and_writes_nothing(rung: list[Message]) -> None:
         (("wall", {1}), TypeError, "data"),
         (("wall", "x" * 70_000), ValueError, "data.*EVENT_MAX_BYTES"),
         (("wall", "\ud800"), ValueError, "data"),
+        (("wall", nested(100_000)), ValueError, "data"),
     ],
 )
 def test_publish_refuses_by_name(arguments: Any, error: type[Exception], names: str, rung: list[Message]) -> None:
