@@ -24,6 +24,23 @@ class Admission:
         #: Set when the process was asked to end.
         self.draining = False
 
+    def check(self, *, waiting: int = 0) -> None:
+        """Say whether the process takes one more stream, whoever asks, before its handshake costs anything.
+
+        Args:
+            waiting: handshakes under way. As many as there may be streams are let wait: more could not be served.
+
+        Raises:
+            HandshakeRefused: 503 while the process ends, is full, or has too many handshakes waiting.
+        """
+        conf = get_settings()
+        if self.draining:
+            raise HandshakeRefused(503, "draining", "The server is restarting.", retry_after=RETRY_AFTER)
+        if self.total >= conf.MAX_STREAMS:
+            raise HandshakeRefused(503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER)
+        if waiting >= conf.MAX_STREAMS:
+            raise HandshakeRefused(503, "busy", "Too many clients are connecting at once.", retry_after=RETRY_AFTER)
+
     def admit(self, user_id: Any) -> None:
         """Count one more stream for the user; ``None`` stands for anonymous visitors, who have no limit of their own.
 
@@ -32,10 +49,7 @@ class Admission:
         """
         conf = get_settings()
         with self._lock:
-            if self.draining:
-                raise HandshakeRefused(503, "draining", "The server is restarting.", retry_after=RETRY_AFTER)
-            if self.total >= conf.MAX_STREAMS:
-                raise HandshakeRefused(503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER)
+            self.check()
             if user_id is not None and self._users[user_id] >= conf.MAX_STREAMS_PER_USER:
                 raise HandshakeRefused(429, "too_many_streams", "You have too many open streams.", retry_after=RETRY_AFTER)
             self.total += 1

@@ -8,12 +8,14 @@ request ends completely, and what is left is the stream, ``receive`` and ``send`
 
 All other requests go to the wrapped application unchanged; if one of them answers with a stream all the same, it is handed over in
 the same way when Django has sent the headers.
+
+Handshakes that wait for a thread are looked after: one whose client gave up is never begun, and when the process is full, is ending,
+or has as many of them waiting as it could ever serve, a further one is turned away before it costs a thread or a query.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import io
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,8 +28,11 @@ from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify import threads
-from sse_notify.responses import HANDOVER, Handover, is_event_stream
+from sse_notify.admission import admission
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.responses import HANDOVER, Handover, is_event_stream, refuse
 from sse_notify.stepping import step
+from sse_notify.watch import ClientLeft, Watch
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -41,6 +46,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 # Loose, as Django's handler and other frameworks' types differ in their kinds of mappings.
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+#: Status, headers and body; ``None`` for the body of a stream.
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
 _KNOWN_PATHS = 100
@@ -56,6 +64,8 @@ class EventStreams:
     def __init__(self, application: Application) -> None:
         self.application = application
         self._handler: _Handler | None = None
+        #: Handshakes under way, most of them waiting for a thread.
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""
@@ -64,36 +74,50 @@ class EventStreams:
             return
         handover = Handover()
         scope = {**scope, HANDOVER: handover}
+        watch = Watch(receive)
         try:
-            if not (_asks_for_stream(scope) and await self._handshake(scope, send, handover)):
-                await self.application(scope, receive, _Interceptor(handover, send))
-        except BaseException:
-            if handover.stream is not None:
-                handover.stream.close()
-            raise
-        stream, handover.stream = handover.stream, None
-        del scope, handover
-        if stream is not None:
-            await serve(stream, receive, send)
+            try:
+                if not (_asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)):
+                    await self.application(scope, watch.receive, _Interceptor(handover, send))
+            except BaseException:
+                _close(handover.abandon())
+                raise
+            stream = handover.take()
+            del scope, handover
+            if stream is None or watch.left:
+                _close(stream)
+            else:
+                await serve(stream, watch, send)
+        finally:
+            watch.end()
 
-    async def _handshake(self, scope: Scope, send: Send, handover: Handover) -> bool:
+    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> bool:
         """Answer the request through the synchronous handler; return whether it was one for an event stream."""
         if self._handler is None:
             self._handler = _Handler()
-        answer = await threads.streams(self._handler.answer, scope)
+        if scope["method"] == "GET" and self._handler.knows(scope):
+            try:
+                admission.check(waiting=self._waiting)
+            except HandshakeRefused as refusal:
+                await _send(send, _render(refuse(refusal)))
+                return True
+        self._waiting += 1
+        try:
+            answer = await watch.unless_left(threads.streams(self._handler.answer, scope))
+        except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
+            _close(handover.abandon())
+            return True
+        finally:
+            self._waiting -= 1
         if answer is None:
             return False
-        status, headers, body = answer
-        if body is not None and handover.stream is not None:  # refused by a middleware after the view had agreed
-            handover.stream.close()
-            handover.stream = None
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        if body is not None:
-            await send({"type": "http.response.body", "body": body})
+        if answer[2] is not None:  # refused, maybe by a middleware after the view had agreed
+            _close(handover.take())
+        await _send(send, answer)
         return True
 
 
-async def serve(stream: Stream, receive: Receive, send: Send) -> None:
+async def serve(stream: Stream, watch: Watch, send: Send) -> None:
     """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
     task = asyncio.current_task()
     assert task is not None
@@ -103,31 +127,38 @@ async def serve(stream: Stream, receive: Receive, send: Send) -> None:
     def write(chunk: bytes) -> Awaitable[None] | None:
         return run(step, send, {"type": "http.response.body", "body": chunk, "more_body": True})
 
+    def leave() -> None:
+        if not stream.closed:
+            task.cancel()
+
     stream.driven_by(task.cancel, write)
-    watcher = asyncio.get_running_loop().create_task(_watch(receive, stream, task))
+    watch.serving(leave)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        if not watcher.done():
+        if not watch.left:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:
         # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
-        if not watcher.done() and not stream.aborted:
+        if not watch.left and not stream.aborted:
             raise
         task.uncancel()
     except OSError:  # the client left while this was writing, as some servers say
         pass
     finally:
         stream.close()
-        watcher.cancel()
 
 
-async def _watch(receive: Receive, stream: Stream, task: asyncio.Task[Any]) -> None:
-    with contextlib.suppress(OSError):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-    if not stream.closed:
-        task.cancel()
+def _close(stream: Stream | None) -> None:
+    if stream is not None:
+        stream.close()
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if body is not None:
+        await send({"type": "http.response.body", "body": body})
 
 
 class _Interceptor:
@@ -143,8 +174,7 @@ class _Interceptor:
         stream = self._handover.stream
         if stream is not None:
             if message["type"] == "http.response.start" and not _is_stream(message["status"], message["headers"]):
-                stream.close()  # a middleware answered in the view's place
-                self._handover.stream = None
+                _close(self._handover.take())  # a middleware answered in the view's place
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 if not message.get("body"):
                     return
@@ -159,18 +189,22 @@ class _Handler(BaseHandler):
         super().__init__()
         self.load_middleware(is_async=False)
         #: Paths of marked views: Django resolves them once more, and a storm of handshakes asks for the same one.
-        self._known: set[str] = set()
+        self._known: set[tuple[str, str]] = set()
 
-    def answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes | None] | None:
+    def knows(self, scope: Scope) -> bool:
+        """Return whether the request is for a path at which a marked view was found before."""
+        return (scope.get("root_path", ""), scope["path"]) in self._known
+
+    def answer(self, scope: Scope) -> Answer | None:
         """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
         set_script_prefix(get_script_prefix(scope))
         try:
             request = ASGIRequest(scope, io.BytesIO())
-            if request.path_info not in self._known:
+            if not self.knows(scope):
                 if not is_event_stream(resolve(request.path_info).func):
                     return None
                 if len(self._known) < _KNOWN_PATHS:
-                    self._known.add(request.path_info)
+                    self._known.add((scope.get("root_path", ""), scope["path"]))
         except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
             return None
         except UnicodeDecodeError:
@@ -199,7 +233,7 @@ def _is_stream(status: int, headers: Any) -> bool:
     return status == 200 and any(name.lower() == b"content-type" and value.startswith(_ACCEPT) for name, value in headers)
 
 
-def _render(response: HttpResponseBase) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def _render(response: HttpResponseBase) -> Answer:
     body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
     return response.status_code, _encode_headers(response), body
 

@@ -26,7 +26,7 @@ class Settings:
     POLL_INTERVAL: float | None = None
     """Seconds between two looks at the log. ``None``: 5, or 1 while no layer connects processes."""
     MAX_STREAMS: int = 10_000
-    """Open streams in one process; one more is answered by 503."""
+    """Open streams in one process, and as many handshakes may wait; one more is answered by 503."""
     MAX_STREAMS_PER_USER: int = 10
     """Open streams of one user in one process; one more is answered by 429."""
     BUFFER_BYTES: int = 262_144

@@ -16,18 +16,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
-from django.http import StreamingHttpResponse
+from django.http import JsonResponse, StreamingHttpResponse
 
+from sse_notify import counters
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from sse_notify.exceptions import HandshakeRefused
     from sse_notify.stream import Stream
 
 logger = logging.getLogger("sse_notify")
@@ -42,6 +45,16 @@ HEADERS = {
     "Content-Encoding": "identity",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def refuse(refusal: HandshakeRefused) -> JsonResponse:
+    """Return the answer to a handshake that is refused: JSON that no cache keeps."""
+    counters.add("refused", refusal.code)
+    response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
+    response["Cache-Control"] = "no-store"
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
@@ -63,12 +76,35 @@ def is_event_stream(view: Callable[..., Any]) -> bool:
 
 
 class Handover:
-    """Travels in the scope from the wrapper to the view and back."""
+    """Travels in the scope from the wrapper to the view and back. The view's side may be another thread's."""
 
-    __slots__ = ("stream",)
+    __slots__ = ("_is_abandoned", "_lock", "stream")
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_abandoned = False
         self.stream: Stream | None = None
+
+    def give(self, stream: Stream) -> None:
+        """Hand ``stream`` over; if nobody waits for it any more, it is closed."""
+        with self._lock:
+            if not self._is_abandoned:
+                self.stream = stream
+                return
+        stream.close()
+
+    def take(self) -> Stream | None:
+        """Return what was handed over; from then on it is the caller's."""
+        with self._lock:
+            stream, self.stream = self.stream, None
+        return stream
+
+    def abandon(self) -> Stream | None:
+        """As :meth:`take`, and have what still comes closed."""
+        with self._lock:
+            self._is_abandoned = True
+            stream, self.stream = self.stream, None
+        return stream
 
 
 class StreamResponse(StreamingHttpResponse):
@@ -96,7 +132,7 @@ def _hand_over(request: HttpRequest, stream: Stream) -> bool:
     handover: Handover | None = getattr(request, "scope", {}).get(HANDOVER)
     if handover is None:
         return False
-    handover.stream = stream
+    handover.give(stream)
     return True
 
 

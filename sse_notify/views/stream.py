@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
-from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify import counters
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.handshake import finite, make_stream, open_up
-from sse_notify.responses import StreamResponse, event_stream
+from sse_notify.responses import StreamResponse, event_stream, refuse
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,13 +36,4 @@ def stream(request: HttpRequest) -> HttpResponseBase:
             return StreamResponse(request, finite(opening))
         return StreamResponse(request, make_stream(opening))
     except HandshakeRefused as refusal:
-        return _refuse(refusal)
-
-
-def _refuse(refusal: HandshakeRefused) -> JsonResponse:
-    counters.add("refused", refusal.code)
-    response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
-    response["Cache-Control"] = "no-store"
-    if refusal.retry_after is not None:
-        response["Retry-After"] = str(refusal.retry_after)
-    return response
+        return refuse(refusal)

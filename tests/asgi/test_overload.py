@@ -1,0 +1,193 @@
+"""More clients than threads: who gave up is not served, who cannot be served is told at once, and every place comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.test import override_settings
+
+from sse_notify import counters, threads
+from sse_notify.admission import admission
+from sse_notify.asgi import EventStreams
+from tests.asgi.client import GUARD, Connection, connect, cookies_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+
+class Gate:
+    """Where the view of every handshake waits, in its thread, while the gate is shut."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.arrived = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def shut(self) -> None:
+        self.arrived.clear()
+        self.open.clear()
+
+    def pass_through(self) -> None:
+        self.entered += 1
+        self.arrived.set()
+        assert self.open.wait(GUARD)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A gate before the end of every handshake, and a pool of one thread, so that a second handshake waits."""
+    view: Any = import_module("sse_notify.views.stream")
+    gate, make_stream = Gate(), view.make_stream
+
+    def wait_and_make(opening: Any) -> Any:
+        gate.pass_through()
+        return make_stream(opening)
+
+    monkeypatch.setattr(view, "make_stream", wait_and_make)
+    monkeypatch.setattr(threads, "streams", threads.Pool("one", lambda: 1))
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def app() -> EventStreams:
+    return EventStreams(get_asgi_application())
+
+
+async def sign_in() -> dict[str, str]:
+    return await cookies_of(await User.objects.acreate(username="alice"))
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(GUARD):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_gave_up_waiting_is_never_served(app: EventStreams, gate: Gate) -> None:
+    headers = await sign_in()
+    gate.shut()
+    async with connect(app, headers=headers) as first:
+        await asyncio.to_thread(gate.arrived.wait, GUARD)
+        impatient = Connection(app, "/notifications/stream/", headers=headers)
+        async with connect(app, headers=headers) as patient:
+            await until(lambda: app._waiting == 3)
+            # As most servers tell it: nothing is cancelled, ``receive()`` says that the client is gone.
+            await impatient.leave()
+            assert impatient.sent == []
+            assert app._waiting == 2
+            gate.open.set()
+            await first.until(b"hello")
+            await patient.until(b"hello")
+    assert gate.entered == 2
+    await until(lambda: admission.total == 0)
+
+
+async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_back(app: EventStreams, gate: Gate) -> None:
+    headers = await sign_in()
+    gate.shut()
+    async with connect(app, headers=headers) as stream:
+        await asyncio.to_thread(gate.arrived.wait, GUARD)
+        await stream.leave()
+        assert stream.sent == []
+        assert app._waiting == 0
+        gate.open.set()
+        await until(lambda: admission.total == 0)
+        # The place is there for the next one.
+        with override_settings(SSE_NOTIFY={"MAX_STREAMS": 1, "MAX_STREAMS_PER_USER": 1}):
+            async with connect(app, headers=headers) as next_one:
+                await next_one.until(b"hello")
+                assert admission.total == 1
+    assert admission.total == 0
+
+
+@pytest.mark.parametrize(("state", "code"), [("full", "full"), ("draining", "draining"), ("queue", "busy")])
+async def test_who_cannot_be_served_is_told_without_a_thread(
+    app: EventStreams, gate: Gate, monkeypatch: pytest.MonkeyPatch, state: str, code: str
+) -> None:
+    headers = await sign_in()
+    limits = {"MAX_STREAMS": 1 if state == "full" else 2}
+    refused = counters.get("refused", code)
+    with override_settings(SSE_NOTIFY=limits):
+        async with connect(app, headers=headers) as first:
+            await first.until(b"hello")
+            gate.shut()
+            busy = asyncio.ensure_future(threads.streams(gate.pass_through))  # the one thread
+            await asyncio.to_thread(gate.arrived.wait, GUARD)
+            waiting = []
+            if state == "draining":
+                monkeypatch.setattr(admission, "draining", True)
+            elif state == "queue":
+                waiting = [Connection(app, "/notifications/stream/", headers=headers) for _ in range(2)]
+                await until(lambda: app._waiting == 2)
+            async with connect(app, headers=headers) as second:
+                status, got, body = await second.answer()
+            assert (status, got["retry-after"], body["error"]) == (503, "5", code)
+            assert got["cache-control"] == "no-store"
+            for connection in waiting:
+                await connection.leave()
+            gate.open.set()
+            await busy
+    assert counters.get("refused", code) == refused + 1
+    assert (admission.total, app._waiting) == (0, 0)
+
+
+async def test_what_is_no_event_stream_gets_its_whole_request_and_hears_of_the_departure() -> None:
+    """A request that asks for an event stream at a path of another application: what was read ahead is not lost to it."""
+    heard: list[Any] = []
+
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] != "http.disconnect":
+            heard.append(message["body"])
+            if not message.get("more_body"):
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+        heard.append("left")
+        assert (await receive())["type"] == "http.disconnect", "as often as it is asked"
+
+    chunks = [b"one", b"two", b"three"]
+    messages = [{"type": "http.request", "body": chunk, "more_body": chunk != b"three"} for chunk in chunks]
+    sent: list[Any] = []
+    answered, leaves = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop(0)
+        await leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        answered.set()
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/nowhere/", "query_string": b"", "headers": [(b"accept", b"text/event-stream")],
+        "server": ("testserver", 80),
+    }  # fmt: skip
+    task = asyncio.ensure_future(EventStreams(other)(scope, receive, send))
+    async with asyncio.timeout(GUARD):
+        await answered.wait()
+        leaves.set()
+        await task
+    assert heard == [*chunks, "left"]
+
+
+async def test_the_server_going_away_in_the_middle_of_the_answer_gives_the_place_back(app: EventStreams) -> None:
+    headers = await sign_in()
+
+    class Broken(Connection):
+        async def _send(self, message: Any) -> None:
+            raise ConnectionResetError("the socket is gone")
+
+    connection = Broken(app, "/notifications/stream/", headers=headers)
+    async with asyncio.timeout(GUARD):
+        await asyncio.wait({connection.task})
+    assert isinstance(connection.task.exception(), ConnectionResetError)
+    assert (admission.total, app._waiting) == (0, 0)
