@@ -19,6 +19,7 @@ from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log import Reader
+from sse_notify.permits import Permit, permit_of
 from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
 from sse_notify.topics import is_allowed
@@ -42,8 +43,8 @@ class Opening:
 
     reader: Reader
     """What the client may read of the log."""
-    topics: tuple[str, ...]
-    """The topics that it asked for."""
+    permit: Permit
+    """What the client's permission rests on, with the topics that it asked for."""
     cursor: int
     """After which number the stream starts."""
     head: int
@@ -85,7 +86,8 @@ def open_up(request: HttpRequest) -> Opening:
     if reason:
         counters.add("reset", reason)
         prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
-    return Opening(reader=reader, topics=asked, cursor=cursor, head=position.head, prelude=prelude)
+    permit = permit_of(request, account, asked)
+    return Opening(reader=reader, permit=permit, cursor=cursor, head=position.head, prelude=prelude)
 
 
 def user_key(user: AbstractBaseUser | AnonymousUser) -> str:
@@ -114,7 +116,8 @@ def make_stream(opening: Opening) -> Stream:
         feed = partial(hubs.current, run)
     return Stream(
         reader=opening.reader,
-        topics=opening.topics,
+        topics=opening.permit.asked,
+        permit=opening.permit,
         cursor=opening.cursor,
         prelude=opening.prelude,
         feed=feed,
@@ -155,7 +158,7 @@ def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tu
     """Return the cursor to start from, and why the client's own cannot be honoured, if so."""
     head = position.head
     try:
-        cursor = parse_cursor(request.headers.get("Last-Event-ID"), request.GET.get("cursor"))
+        cursor = parse_cursor(request.headers.get("Last-Event-ID"), *request.GET.getlist("cursor"))
     except MalformedCursor:
         return head, "malformed"
     if cursor is None:

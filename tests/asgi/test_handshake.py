@@ -157,10 +157,26 @@ CURSORS: list[tuple[str, str | None, int, str]] = [
     ("cursor=%D9%A1", None, 5, "malformed"),  # an Arabic digit
     ("cursor=+3", None, 5, "malformed"),
     ("cursor=abc", "3", 3, ""),
+    ("cursor=2&cursor=4&cursor=3", None, 4, ""),
+    ("cursor=4&cursor=", "2", 4, ""),
+    ("cursor=abc&cursor=-1", "x", 5, "malformed"),
+    ("cursor=2", "6", 5, "ahead"),
+    ("cursor=%203", None, 5, "malformed"),
+    ("cursor=3%0A", None, 5, "malformed"),
+    ("cursor=%2B3", None, 5, "malformed"),
+    ("cursor=3%00", None, 5, "malformed"),
+    ("cursor=%FF", None, 5, "malformed"),
+    ("cursor=0x3", None, 5, "malformed"),
+    ("cursor=3e0", None, 5, "malformed"),
+    ("cursor=3_0", None, 5, "malformed"),
+    ("cursor=007", "4", 5, "ahead"),
+    ("", "3, 4", 5, "malformed"),  # two headers, as servers join them
+    ("", "\xb3", 5, "malformed"),  # a superscript, a digit to str.isdigit()
+    ("cursor=" + "9" * 401, None, 5, "malformed"),
 ]
 
 
-@pytest.mark.parametrize(("query", "header", "start", "reason"), CURSORS, ids=[f"{q}|{h}" for q, h, _, _ in CURSORS])
+@pytest.mark.parametrize(("query", "header", "start", "reason"), CURSORS, ids=[f"{q[:30]}|{h!a}" for q, h, _, _ in CURSORS])
 async def test_every_cursor_gets_a_verdict(query: str, header: str | None, start: int, reason: str) -> None:
     user = await make_user()
     await sync_to_async(lambda: [notify(user, f"N{i}") for i in range(1, 6)])()
