@@ -60,10 +60,10 @@ def _for_users(view: View) -> View:
     return signed_in
 
 
+@cache_control(private=True, no_store=True)
+@vary_on_cookie
 @require_safe
 @login_required
-@vary_on_cookie
-@cache_control(private=True, no_store=True)
 def list_(request: HttpRequest) -> HttpResponse:
     """Answer with the inbox as a page, which works without JavaScript. Query as for :func:`items`."""
     form = PageForm(request.GET)
@@ -140,7 +140,7 @@ def state(request: HttpRequest) -> HttpResponseBase:
 
 def _change(view: View) -> View:
     """Let a view change something: by POST, with a CSRF token, for a user."""
-    return require_POST(csrf_protect(_for_users(cache_control(private=True, no_store=True)(view))))
+    return cache_control(private=True, no_store=True)(require_POST(csrf_protect(_for_users(view))))
 
 
 @_change
