@@ -22,7 +22,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres js lint docs format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres faults soak js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -42,6 +42,12 @@ test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
 
 pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers and a real browser
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(DONE)/test $(DONE)/nginx ## run the fault suite alone, in its short form
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about half an hour, and write docs/soak.md
+	SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 1800 $(ARGS)
 
 # What depends on the database runs a second time, with PostgreSQL as the tests' own, and in Python's development mode: asyncio then
 # tells of coroutines that nobody awaits and of callbacks from the wrong thread. The two that are left out query nothing.
