@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         unread_count,
         unseen_count,
     )
+    from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
     from sse_notify.verbs import abroadcast, anotify, apublish, broadcast, notify, publish
 
@@ -49,6 +50,7 @@ _HOMES = {
     "amark_unread": "inbox",
     "anotify": "verbs",
     "apublish": "verbs",
+    "arecheck": "revocation",
     "archive": "inbox",
     "aunread_count": "inbox",
     "aunseen_count": "inbox",
@@ -58,6 +60,7 @@ _HOMES = {
     "mark_unread": "inbox",
     "notify": "verbs",
     "publish": "verbs",
+    "recheck": "revocation",
     "topic": "topics",
     "unread_count": "inbox",
     "unseen_count": "inbox",
@@ -71,6 +74,8 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "abroadcast",
     "apublish",
     "topic",
+    "recheck",
+    "arecheck",
     "EVERYONE",
     "STAFF",
     "mark_read",

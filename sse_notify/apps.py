@@ -7,12 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SseNotifyConfig(AppConfig):
-    """Wires the system checks; everything else starts when it is first used."""
+    """Wires the system checks and the doorbells of permissions; everything else starts when it is first used."""
 
     name = "sse_notify"
     verbose_name = _("Notifications")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from sse_notify import checks  # noqa: F401, PLC0415
+        """Register the system checks, and receive what may end a permission."""
+        from sse_notify import checks, revocation  # noqa: F401, PLC0415
+
+        revocation.connect()

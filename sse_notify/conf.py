@@ -25,6 +25,8 @@ class Settings:
     """Seconds after which a stream ends with ``bye`` and the client comes back; each stream's own is up to a fifth shorter."""
     POLL_INTERVAL: float | None = None
     """Seconds between two looks at the log. ``None``: 5, or 1 while no layer connects processes."""
+    RECHECK_INTERVAL: float | None = None
+    """Seconds in which the permission of every open stream is looked at again unasked. ``None``: 60, or ``POLL_INTERVAL`` without a layer."""
     MAX_STREAMS: int = 10_000
     """Open streams in one process, and as many handshakes may wait; one more is answered by 503."""
     MAX_STREAMS_PER_USER: int = 10
@@ -85,7 +87,7 @@ def _problem(key: str, value: Any, default: Any) -> str:
         return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     if isinstance(default, str):
         return "" if isinstance(value, str) and value else "is a text that is not empty"
-    if key == "POLL_INTERVAL" and value is None:
+    if key in ("POLL_INTERVAL", "RECHECK_INTERVAL") and value is None:
         return ""
     whole = isinstance(default, int)
     if not _is_number(value, int if whole else (int, float)):

@@ -16,18 +16,22 @@ Deliberate oddities:
    thread pools are shut already, and resolving a host name needs one. A management command that notifies as its last act would
    otherwise be heard only at the next poll.
 3. A message carries the sender's origin, so that the hubs of the sending process, which were rung already, skip it.
+4. A ``receive()`` that fails after a while of silence is begun again before anything is said of it: redis-py 8 gives up on an answer
+   after as many seconds as channels-redis has Redis wait for a message, so on that layer every quiet site would report incidents.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import os
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -42,10 +46,14 @@ from sse_notify.log import Batch, Entry
 BACKLOG = 1000
 #: Bytes of frames in one message; a larger batch becomes several.
 MESSAGE_BYTES = 256 * 1024
+#: Topics and sessions that one message about permissions may name.
+REVOCATION_SUBJECTS = 1000
 #: Seconds that one send may take before it counts as failed.
 SEND_SECONDS = 5.0
 #: Seconds that the end of the process waits for what is not sent yet.
 FLUSH_SECONDS = 2.0
+#: Seconds of listening after which an error of the layer may be its own timeout.
+QUIET_SECONDS = 1.0
 #: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
 REJOIN_SECONDS = 60.0
 
@@ -61,7 +69,33 @@ class Ephemeral:
     frame: bytes
 
 
-Message = Batch | Ephemeral
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A permission may have changed: streams are to be looked at again, or to be ended. Never in the log."""
+
+    topics: tuple[str, ...] = ()
+    """The streams that listen to one of these: ``user:5``, ``group:3``."""
+    sessions: tuple[str, ...] = ()
+    """The streams that rest on one of these sessions, which are named by :func:`sse_notify.sessions.digest`."""
+    everybody: bool = False
+    """All streams."""
+    end: str = ""
+    """The reason for ``bye``, if the streams are to be ended without a look at the database."""
+    again: bool = False
+    """Whether the clients of streams that are ended are to come back."""
+
+    def joined_with(self, other: Message) -> Revocation | None:
+        """Return one message in place of this and ``other``, ``None`` if both are needed."""
+        if not isinstance(other, Revocation) or (self.end, self.again) != (other.end, other.again):
+            return None
+        topics = tuple(dict.fromkeys((*self.topics, *other.topics)))
+        sessions = tuple(dict.fromkeys((*self.sessions, *other.sessions)))
+        if len(topics) + len(sessions) > REVOCATION_SUBJECTS:
+            return None
+        return Revocation(topics, sessions, self.everybody or other.everybody, self.end, self.again)
+
+
+Message = Batch | Ephemeral | Revocation
 Callback = Callable[[Message], None]
 
 
@@ -135,11 +169,15 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
         return
     incident = Incident("layer_receive")
     pause = 0.5
+    channel: str | None = None
     while True:
         rejoin: asyncio.Task[None] | None = None
+        joined_at = math.inf
         try:
-            channel = await layer.new_channel("sse_notify")
+            if channel is None:  # kept over failures: one that is left behind stays in the group, and is sent to, for a day
+                channel = await layer.new_channel("sse_notify")
             await layer.group_add(get_settings().GROUP, channel)
+            joined_at = time.monotonic()
             ready.set()
             rejoin = asyncio.create_task(_rejoin(layer, channel))
             while True:
@@ -149,6 +187,8 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
                 if message.get("origin") != _origin():
                     callback(_from_layer(message))
         except Exception as error:  # whatever a layer raises: it heals, or the poll carries on without it
+            if time.monotonic() - joined_at > QUIET_SECONDS:
+                continue  # oddity 4: if something is out of order, joining again shows it
             incident.failed(error)
             ready.set()
             await asyncio.sleep(pause)
@@ -197,7 +237,7 @@ class _Sender:
 
     def put(self, message: dict[str, Any]) -> None:
         with self._lock:
-            self._waiting.append(message)
+            _append(self._waiting, message)
             self._idle.clear()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sse_notify-sender", daemon=True)
@@ -225,7 +265,9 @@ class _Sender:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await self._send(self._waiting.popleft(), incident)
+                with self._lock:
+                    message = self._waiting.popleft()
+                await self._send(message, incident)
             with self._lock:
                 if not self._waiting:
                     self._idle.set()
@@ -249,11 +291,23 @@ def _origin() -> str:
     return f"{_BOOT}-{os.getpid()}"
 
 
+def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
+    """Put ``message`` last; a thousand users that are saved one by one are one message, as events must not be pushed out."""
+    if waiting and "revocation" in message and "revocation" in waiting[-1]:
+        both = Revocation(*waiting[-1]["revocation"]).joined_with(Revocation(*message["revocation"]))
+        if both is not None:
+            waiting[-1] = {**message, "revocation": list(astuple(both))}
+            return
+    waiting.append(message)
+
+
 def _split(message: Message) -> list[dict[str, Any]]:
     """Return ``message`` as layer messages: a large batch as several, each with its own stretch of numbers."""
     envelope = {"type": _TYPE, "origin": _origin()}
     if isinstance(message, Ephemeral):
         return [{**envelope, "topic": message.topic, "frame": message.frame}]
+    if isinstance(message, Revocation):
+        return [{**envelope, "revocation": list(astuple(message))}]
     parts: list[dict[str, Any]] = []
     rows: list[list[Any]] = []
     first, size = message.first, 0
@@ -270,5 +324,8 @@ def _split(message: Message) -> list[dict[str, Any]]:
 def _from_layer(message: dict[str, Any]) -> Message:
     if "topic" in message:
         return Ephemeral(message["topic"], message["frame"])
+    if "revocation" in message:
+        topics, sessions, *rest = message["revocation"]
+        return Revocation(tuple(topics), tuple(sessions), *rest)
     entries = tuple(Entry(seq, topic, frame, frozenset(excluded)) for seq, topic, frame, excluded in message["entries"])
     return Batch(message["first"], message["last"], entries)

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from sse_notify import counters, fanout, log, threads
 from sse_notify.conf import get_settings
-from sse_notify.fanout import Ephemeral, Message
+from sse_notify.fanout import Ephemeral, Message, Revocation
 from sse_notify.farewell import Farewell
 from sse_notify.incidents import Incident
 from sse_notify.signals import stream_closed, stream_opened
+from sse_notify.warden import Warden
 from sse_notify.wheel import Wheel
 
 if TYPE_CHECKING:
-    from sse_notify.log import Batch, Entry, Position
+    from sse_notify.log import Batch, Entry, Position, Reader
     from sse_notify.stream import Stream
     from sse_notify.threads import Run
 
@@ -56,6 +57,7 @@ class Hub:
         self.streams: set[Stream] = set()
         self._by_topic: dict[str, set[Stream]] = {}
         self._wheel = Wheel(lambda: self.cursor)
+        self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[Batch] = []
@@ -80,9 +82,9 @@ class Hub:
         except BaseException:
             self.leave(stream)
             raise
-        for topic in stream.topics:
-            self._by_topic.setdefault(topic, set()).add(stream)
+        self._list(stream)
         self._wheel.add(stream)
+        self._warden.add(stream)
         counters.add("opened")
         stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         if self._farewell is not None:  # its handshake was under way
@@ -94,15 +96,8 @@ class Hub:
         if stream not in self.streams:
             return
         self.streams.discard(stream)
-        joined = False
-        for topic in stream.topics:
-            members = self._by_topic.get(topic)
-            if members is not None and stream in members:
-                joined = True
-                members.discard(stream)
-                if not members:
-                    del self._by_topic[topic]
-        if joined:
+        self._warden.remove(stream)
+        if self._unlist(stream):  # it had joined
             counters.add("closed", stream.reason)
             stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
         if not self.streams:
@@ -121,9 +116,25 @@ class Hub:
         for stream in due:
             stream.flush()
 
-    def of_user(self, topic: str) -> list[Stream]:
-        """Return the streams that listen to ``topic``."""
-        return list(self._by_topic.get(topic, ()))
+    def _list(self, stream: Stream) -> None:
+        for topic in stream.topics:
+            self._by_topic.setdefault(topic, set()).add(stream)
+
+    def _unlist(self, stream: Stream) -> bool:
+        listed = False
+        for topic in stream.topics:
+            members = self._by_topic.get(topic)
+            if members is not None and stream in members:
+                listed = True
+                members.discard(stream)
+                if not members:
+                    del self._by_topic[topic]
+        return listed
+
+    def _retopic(self, stream: Stream, reader: Reader, asked: tuple[str, ...]) -> None:
+        self._unlist(stream)
+        stream.retopic(reader, asked)
+        self._list(stream)
 
     def drain(self, seconds: float, done: Callable[[], None] | None = None) -> None:
         """End all streams with ``bye``, and each that joins from now on.
@@ -169,6 +180,7 @@ class Hub:
         if self._starting is not None and self._starting is not asyncio.current_task():
             self._starting.cancel()
         self._wheel.stop()
+        self._warden.stop()
         self._held.clear()
 
     # --- events ---
@@ -179,6 +191,8 @@ class Hub:
             for stream in listeners:
                 stream.push_ephemeral(message.frame)
             counters.add("delivered", number=len(listeners))
+        elif isinstance(message, Revocation):
+            self._warden.hear(message)
         else:
             self._accept(message)
 

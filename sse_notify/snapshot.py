@@ -6,6 +6,7 @@ times as long as running it. So these are written out, in SQL that SQLite, Postg
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +36,22 @@ class Snapshot:
 
 def reader_of(user: AbstractBaseUser) -> Reader:
     """Return what ``user`` may read of the log: the topics of :func:`sse_notify.topics.topics_of`. One query, for the groups."""
-    topics = [user_topic(user.pk), EVERYONE_TOPIC]
-    if getattr(user, "is_staff", False):
-        topics.append(STAFF_TOPIC)
+    pks: list[Any] = []
     groups: Any = getattr(user.__class__, "groups", None)  # not type(): request.user is a lazy wrapper
     if groups is not None:  # a custom user model need not have groups
         quote = connections[database()].ops.quote_name
         field, table = groups.field, quote(groups.through._meta.db_table)
         source, target = quote(field.m2m_column_name()), quote(field.m2m_reverse_name())
-        rows = _fetch(f"SELECT {target} FROM {table} WHERE {source} = %s", [_key(user.pk)])
-        topics.extend(group_topic(pk) for (pk,) in rows)
+        pks = [pk for (pk,) in _fetch(f"SELECT {target} FROM {table} WHERE {source} = %s", [_key(user.pk)])]
+    return make_reader(user, pks)
+
+
+def make_reader(user: AbstractBaseUser, groups: Iterable[Any]) -> Reader:
+    """Return what ``user`` may read of the log as a member of ``groups``, which are given by their keys."""
+    topics = [user_topic(user.pk), EVERYONE_TOPIC]
+    if getattr(user, "is_staff", False):
+        topics.append(STAFF_TOPIC)
+    topics.extend(group_topic(pk) for pk in groups)
     return Reader(topics=tuple(topics), user_id=user.pk, since=getattr(user, "date_joined", None))
 
 

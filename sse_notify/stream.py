@@ -24,6 +24,7 @@ from sse_notify.wire import encode_json
 
 if TYPE_CHECKING:
     from sse_notify.log import Reader
+    from sse_notify.permits import Permit
     from sse_notify.protocols import Feed, Source, Write
     from sse_notify.threads import Run
 
@@ -48,13 +49,14 @@ class Stream:
         page: notifications that one query of a replay reads.
         buffer_bytes: bytes that may wait before the buffer is dropped.
         lifetime: seconds after which the stream ends by itself.
+        permit: what the client's permission rests on; without one nothing of it is looked at again.
         on_close: called once, when the stream is over, however it ended.
     """
 
     __slots__ = (
-        "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_hub", "_on_close", "_page", "_prelude",
+        "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_held", "_hub", "_on_close", "_page", "_prelude",
         "_rest", "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "_write", "aborted", "clock", "closed", "cursor", "deadline",
-        "lifetime", "reader", "reason", "sending_since", "topics", "written_at",
+        "lifetime", "permit", "reader", "reason", "sending_since", "topics", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -71,10 +73,12 @@ class Stream:
         page: int,
         buffer_bytes: int,
         lifetime: float,
+        permit: Permit | None = None,
         on_close: Callable[[Stream], None] | None = None,
     ) -> None:
         self.reader = reader
         self.topics = (*reader.topics, *topics)
+        self.permit = permit
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = cursor
         self.clock = clock
@@ -101,7 +105,7 @@ class Stream:
         self._size = 0
         self._behind = False
         self._target: int | None = None
-        self._ended = False
+        self._ended = self._held = False
         #: Whether a write of this stream was given up, which cancels its driver.
         self.aborted = False
         self._wakeup: asyncio.Future[None] | None = None
@@ -136,7 +140,7 @@ class Stream:
 
     def flush(self) -> None:
         """Write what is queued, if :meth:`read` still waits for it; called by the hub."""
-        if not self._waiting or self._wakeup is None or self._write is None:
+        if not self._waiting or self._wakeup is None or self._write is None or self._held:
             return
         self._rest = self._write(self._take())
         self.written_at = self.clock()
@@ -181,10 +185,37 @@ class Stream:
         self._waiting.clear()
         self._size = 0
         self._behind, self._target, self.cursor = False, None, cursor
-        self._queue(encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor))
+        self._prelude = encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
+        self._wake()
+
+    def hold(self) -> None:
+        """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
+        if self._hub is not None and not (self._waiting or self._behind or self._target is not None):
+            self.cursor = max(self.cursor, self._hub.cursor)
+        self._held = True
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`."""
+        if self._held:
+            self._held = False
+            self._wake()
+
+    def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
+        """Go on from the log with other topics; what waits may be of one that the client has no more.
+
+        If the topics of the log differ, so does the inbox, and the client is told to fetch it anew.
+        """
+        differs = set(reader.topics) != set(self.reader.topics)
+        self.reader, self.topics = reader, (*reader.topics, *asked)
+        if differs:
+            self.reset("topics", self.cursor)
+        self._waiting.clear()
+        self._size = 0
+        self._behind = True
+        self._wake()
 
     def end(self, reason: str, retry_after: int | None) -> None:
-        """Say ``bye`` after what is queued, and end.
+        """Say ``bye`` and end: after what is queued, unless the client may not have that any more.
 
         Args:
             reason: "lifetime", "drain", "logout", "revoked" or "slow".
@@ -192,7 +223,8 @@ class Stream:
         """
         if self._ended:
             return
-        if self._behind or self._target is not None:  # what is missing comes with the client's next stream
+        revoked = reason in ("logout", "revoked")
+        if self._behind or self._target is not None or revoked:  # what is missing comes with the client's next stream
             self._waiting.clear()
             self._behind, self._target = False, None
         self._ended = True
@@ -210,16 +242,16 @@ class Stream:
     # --- inside ---
 
     async def _next(self) -> bytes | None:
-        if self._prelude is not None:
-            prelude, self._prelude = self._prelude, None
-            return prelude
-        if self._hub is None and not self._ended and not await self._join():
-            return _ping(self.cursor)
         while True:
-            if self._rest is not None:
-                rest, self._rest = self._rest, None
-                await rest
-                self.sending_since = None
+            await self._finish_write()
+            if self._prelude is not None:
+                prelude, self._prelude = self._prelude, None
+                return prelude
+            if self._hub is None and not self._ended and not await self._join():
+                return _ping(self.cursor)
+            if self._held and not self._ended:
+                await self._sleep()
+                continue
             if self._behind and not self._ended:
                 assert self._hub is not None
                 self._behind, self._target = False, self._hub.cursor
@@ -232,8 +264,17 @@ class Stream:
             elif self._ended:
                 return None
             else:
-                self._wakeup = asyncio.get_running_loop().create_future()
-                await self._wakeup
+                await self._sleep()
+
+    async def _finish_write(self) -> None:
+        if self._rest is not None:
+            rest, self._rest = self._rest, None
+            await rest
+            self.sending_since = None
+
+    async def _sleep(self) -> None:
+        self._wakeup = asyncio.get_running_loop().create_future()
+        await self._wakeup
 
     async def _join(self) -> bool:
         """Join the hub; return whether it could start."""
@@ -254,14 +295,16 @@ class Stream:
 
     async def _replay(self, target: int) -> bytes:
         """Return the next page up to ``target``, empty if the page holds nothing for this client."""
+        reader = self.reader
         try:
-            entries, complete = await self._run(self._source, self.cursor, target, reader=self.reader, limit=self._page)
+            entries, complete = await self._run(self._source, self.cursor, target, reader=reader, limit=self._page)
         except db.Error as error:
             _database.failed(error)
             await asyncio.sleep(RETRY_SECONDS)
             return b"" if self._ended else _ping(self.cursor)
         _database.worked()
-        if self._target != target:  # ended, or was reset, meanwhile
+        # Ended or reset meanwhile, or the client's permission is in question, or is another: then the page is read again.
+        if self._target != target or self._held or self.reader is not reader:
             return b""
         self.cursor = complete
         if complete >= target:

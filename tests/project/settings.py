@@ -7,6 +7,7 @@
 ``SSE_NOTIFY``         the setting of this name, as JSON
 ``EXTRA_MIDDLEWARE``   middleware to put first, dotted paths with commas between
 ``EXTRA_APPS``         apps to add, with commas between
+``SESSION_ENGINE``     the setting of this name, and ``SESSION_FILE_PATH``
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ TEMPLATES = [
         },
     }
 ]
+SESSION_ENGINE = os.environ.get("SESSION_ENGINE", "django.contrib.sessions.backends.db")
+SESSION_FILE_PATH = os.environ.get("SESSION_FILE_PATH")
 SSE_NOTIFY = json.loads(os.environ.get("SSE_NOTIFY", "{}"))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {

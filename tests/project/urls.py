@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from tests.project import views
+from tests.project import accounts, views
 
 urlpatterns = [
     path("", views.page),
     path("login/", views.sign_in),
+    path("logout/", accounts.sign_out),
+    path("flush/", accounts.flush),
+    path("password/", accounts.change_password),
     path("send/<slug:verb>/", views.send),
     path("stats/", views.stats),
     path("notifications/", include("sse_notify.urls")),

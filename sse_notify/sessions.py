@@ -1,0 +1,88 @@
+"""The sessions that streams rest on: named without their keys, and asked for whether they still live.
+
+A session's key is as good as its cookie, so it never leaves the process: messages between processes name a session by its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import SESSION_KEY
+from django.db import router
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import SessionBase
+    from django.http import HttpRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """The session that one stream was opened with."""
+
+    digest: str
+    """Its name in messages, see :func:`digest`."""
+    store: type[SessionBase]
+    """The engine's class, which is asked for it."""
+    key: str | None = field(default=None, repr=False)
+    """Its key; ``None`` if the engine cannot say whether it lives, as its data is in the client's cookie."""
+
+
+def digest(key: str) -> str:
+    """Return a name for the session ``key``: the same in every process of the site, and useless to anybody else."""
+    return salted_hmac("sse_notify.session", key, algorithm="sha256").hexdigest()[:32]
+
+
+def of(request: HttpRequest) -> Session | None:
+    """Return the session that ``request`` is signed in by; ``None`` if it is by other means, a token, say."""
+    session: SessionBase | None = getattr(request, "session", None)
+    # Without a key there was no cookie, and nothing has to be loaded to know so.
+    if session is None or not session.session_key or SESSION_KEY not in session:
+        return None
+    store, key = type(session), session.session_key
+    return Session(digest=digest(key), store=store, key=key if _can_say(store, session, key) else None)
+
+
+def gone(sessions: Iterable[Session], *, one_by_one: bool) -> set[str]:
+    """Return the keys of those that ended: one query for an engine that has a model.
+
+    Args:
+        sessions: whose keys to ask for.
+        one_by_one: whether to ask an engine that has no model too, which takes a call for each.
+    """
+    keys: dict[type[SessionBase], set[str]] = {}
+    for session in sessions:
+        if session.key is not None:
+            keys.setdefault(session.store, set()).add(session.key)
+    found: set[str] = set()
+    for store, asked in keys.items():
+        model = _model(store)
+        if model is not None:
+            rows = model._base_manager.using(router.db_for_write(model)).filter(session_key__in=asked)
+            found |= asked - set(rows.filter(expire_date__gt=timezone.now()).values_list("session_key", flat=True))
+        elif one_by_one:
+            found |= {key for key in asked if not store().exists(key)}
+    return found
+
+
+def _model(store: type[SessionBase]) -> Any:
+    """Return the model that an engine keeps its sessions in, as Django's ``db`` and ``cached_db`` do."""
+    get_model_class = getattr(store, "get_model_class", None)
+    return None if get_model_class is None else get_model_class()
+
+
+#: Engines without a model that knew a session which was there.
+_knows: set[type[SessionBase]] = set()
+
+
+def _can_say(store: type[SessionBase], session: SessionBase, key: str) -> bool:
+    # ``signed_cookies`` answers "no" to everything. One that once said "yes" is believed from then on.
+    if store in _knows or _model(store) is not None:
+        return True
+    if not session.exists(key):
+        return False
+    _knows.add(store)
+    return True
