@@ -27,8 +27,9 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify import threads
+from sse_notify import sockets, threads
 from sse_notify.admission import admission
+from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.responses import HANDOVER, Handover, is_event_stream, refuse
 from sse_notify.stepping import step
@@ -133,6 +134,7 @@ async def serve(stream: Stream, watch: Watch, send: Send) -> None:
 
     stream.driven_by(task.cancel, write)
     watch.serving(leave)
+    changed = sockets.give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -147,6 +149,8 @@ async def serve(stream: Stream, watch: Watch, send: Send) -> None:
         pass
     finally:
         stream.close()
+        if changed:  # the connection may stay open for other requests
+            sockets.give_up_after(0, send)
 
 
 def _close(stream: Stream | None) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import random
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +21,8 @@ from typing import Any
 
 from tests.faults.chunks import Chunks, fields
 from tests.support.site import STREAM, Site
+
+_SO_ATTACH_FILTER = 26
 
 _PEOPLE = """
 import json
@@ -111,6 +116,15 @@ class Client:
         if self._transport is not None:
             self._transport.abort()
 
+    def go_deaf(self) -> None:
+        """Drop every packet that comes, acknowledgements included, with a filter on the socket (Linux; see socket(7))."""
+        assert self._transport is not None
+        drop = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K: keep 0 bytes
+        buffer = ctypes.create_string_buffer(drop)
+        program = struct.pack("HL", 1, ctypes.addressof(buffer))
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
     async def live(self) -> None:
         """Open the stream again and again, until cancelled."""
         while not self._crowd.is_leaving:
@@ -125,7 +139,7 @@ class Client:
         return random.uniform(low, high) if self.wait is None else self.wait
 
     async def _connect(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._crowd.port)
+        reader, writer = await self._crowd.connect()
         self._transport = writer.transport
         try:
             lines = [
@@ -145,7 +159,7 @@ class Client:
                 self.wait = float(again) * random.uniform(0.2, 1.0) if again else None
                 return
             chunks = Chunks(chunked=b"chunked" in head)
-            while data := await reader.read(65536):
+            while data := await self._read(reader):
                 for block in chunks.feed(data):
                     self._take(block)
                 if chunks.ended:
@@ -154,11 +168,19 @@ class Client:
             self._transport = None
             writer.transport.abort()
 
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        if not self._crowd.seconds_per_byte:
+            return await reader.read(65536)
+        await asyncio.sleep(self._crowd.seconds_per_byte)
+        return await reader.read(1)
+
     def _take(self, block: bytes) -> None:
         name, number, data = fields(block)
         if name == b"notification":
             assert number is not None
             self.got.append(number)
+            if self._crowd.on_notification is not None:
+                self._crowd.on_notification(self)
         elif name == b"hello":
             self._opened(number or 0)
         elif name == b"reset":
@@ -216,6 +238,10 @@ class Crowd:
         self.hurry = hurry
         self.query = query
         self.clients = [Client(self, person) for person in persons]
+        #: Set for slow clients; may change while they read.
+        self.seconds_per_byte = 0.0
+        #: Called with the client when one came.
+        self.on_notification: Callable[[Client], None] | None = None
         self.open = 0
         self.behind = 0
         self.is_leaving = False
@@ -233,6 +259,16 @@ class Crowd:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection; slow clients have small buffers, so that the server feels it soon."""
+        if not self.seconds_per_byte:
+            return await asyncio.open_connection("127.0.0.1", self.port)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+        return await asyncio.open_connection(sock=connection, limit=2048)
 
     def tell(self) -> None:
         """Look at what is waited for; something changed."""

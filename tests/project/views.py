@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -16,6 +17,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 import sse_notify
+from sse_notify import counters, hubs
+from sse_notify.admission import admission
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -48,7 +51,15 @@ def send(request: HttpRequest, verb: str) -> JsonResponse:
 
 
 def stats(request: HttpRequest) -> JsonResponse:
-    """Tell how many threads and open files this process has."""
+    """Tell what this process holds: threads, open files, tasks, streams, resident bytes, and its counters."""
     return JsonResponse(
-        {"pid": os.getpid(), "threads": threading.active_count(), "files": len(list(Path("/proc/self/fd").iterdir()))}
+        {
+            "pid": os.getpid(),
+            "threads": threading.active_count(),
+            "files": len(list(Path("/proc/self/fd").iterdir())),
+            "tasks": sum(len(asyncio.all_tasks(loop)) for loop in list(hubs._hubs)),
+            "streams": admission.total,
+            "bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
+            "counters": counters.snapshot(),
+        }
     )

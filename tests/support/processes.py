@@ -93,7 +93,7 @@ class Process:
                 start_new_session=True,  # a Ctrl-C in the terminal is for pytest, which then ends this process in order; see kill()
             )
         if ready is not None:
-            self._await(ready, timeout)
+            self.until(ready, timeout)
 
     def wait(self, timeout: float = GUARD) -> int:
         """Return the exit status of the process, once it has ended (minus the signal's number if a signal ended it).
@@ -145,7 +145,12 @@ class Process:
         left_out = [f"... {len(printed) - lines} lines more above"] if len(printed) > lines else []
         return "\n".join([*left_out, *printed[-lines:]])
 
-    def _await(self, ready: Callable[[], bool], timeout: float) -> None:
+    def until(self, ready: Callable[[], bool], timeout: float = GUARD) -> None:
+        """Wait until ``ready()`` is true.
+
+        Raises:
+            ProcessFailed: the process ended instead, or ``timeout`` seconds went by (then it is ended).
+        """
         assert self._popen is not None
         deadline = time.monotonic() + timeout
         while not ready():

@@ -130,9 +130,9 @@ class Site:
         found: int | None = response.json()["id"]
         return found
 
-    def stats(self, server: Server) -> dict[str, int]:
-        """Return how many ``threads`` and open ``files`` the server's process has, and its ``pid``."""
-        found: dict[str, int] = httpx.get(server.url + "/stats/", timeout=GUARD, trust_env=False).raise_for_status().json()
+    def stats(self, server: Server) -> dict[str, Any]:
+        """Return what the server's process holds: ``threads``, ``files``, ``tasks``, ``streams``, ``bytes``, ``counters``, and its ``pid``."""
+        found: dict[str, Any] = httpx.get(server.url + "/stats/", timeout=GUARD, trust_env=False).raise_for_status().json()
         return found
 
     def listen(self, server: Server, username: str | None = None, **options: Any) -> AbstractAsyncContextManager[Events]:
