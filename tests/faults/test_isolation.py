@@ -31,7 +31,7 @@ USERS, GROUPS = 40, 6
 ROUNDS = 10 if SOAK else 2
 AWAY, LIVE = 100, 360
 #: What the clients of each crowd ask for.
-ASKED = ([], ["wall"], ["room.2", "room.4"])
+ASKED: tuple[list[str], ...] = ([], ["wall"], ["room.2", "room.4"])
 TOPICS = ("wall", "room.2", "room.4", "room.6")
 ENOUGH = 100_000
 
