@@ -112,9 +112,8 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
             await seconds_behind(site, *crowds)
             healed = time.monotonic() - back
             ids += await asyncio.to_thread(_read, carol, lambda more, name: len(ids) + len(more) >= MISSED)
-            assert ids == [
-                seq for seq, topic in numbered(site) if seq <= ids[-1] and topic in (_topic(site, "carol"), "everyone")
-            ]
+            hers = (_topic(site, "carol"), "everyone")
+            assert ids == [seq for seq, topic in numbered(site) if seq <= ids[-1] and topic in hers]
         # It goes on with what comes after.
         before = len(numbered(site))
         while len(numbered(site)) < before + 20:
