@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Q
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
-
-    Rows = TypeVar("Rows", bound=QuerySet[Notification, Any])
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
 SEQUENCE_BATCH = 1000
@@ -146,7 +144,7 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
         The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` was reached.
     """
     using = database()
-    rows = list(_page(_readable(reader, using).filter(seq__gt=after, seq__lte=up_to), reader, up_to - after, limit))
+    rows = list(_page(after, up_to, reader, using, limit))
     complete = rows[-1].seq or up_to if len(rows) == limit else up_to
     entries = _entries(rows, using)
     inboxes = Inbox.objects.using(using).filter(state_seq__gt=after, state_seq__lte=complete)
@@ -159,31 +157,33 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
 
 def count(after: int, *, reader: Reader, limit: int) -> int:
     """Return how many notifications after ``after`` the reader missed, counting no further than ``limit``."""
-    return _by_topic(_readable(reader, database()).filter(seq__gt=after).values("seq"), reader, limit).count()
+    return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
 
 
-def _page(rows: QuerySet[Notification], reader: Reader | None, width: int, limit: int) -> QuerySet[Notification]:
-    """Return the first ``limit`` of ``rows``, which lie within ``width`` numbers, in order."""
-    return rows.order_by("seq")[:limit] if reader is None or width <= SHORT_REPLAY * limit else _by_topic(rows, reader, limit)
+def _page(after: int, up_to: int, reader: Reader | None, using: str, limit: int) -> QuerySet[Notification]:
+    """Return the first ``limit`` rows of the stretch, in order."""
+    if reader is not None and up_to - after > SHORT_REPLAY * limit:
+        return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
+    return _readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
 
 
-def _by_topic(rows: Rows, reader: Reader, limit: int) -> Rows:
-    """Return the first ``limit`` of ``rows``, in order, at a cost that does not grow with how many follow.
+def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
+    """Return the first ``limit`` rows of the stretch, in order, at a cost that does not grow with how many follow.
 
     No index gives the rows of several topics in the order of ``seq``: one query for all would sort whatever the client missed, for
     each page anew. So each topic's first ``limit`` are read, which its index has in order, and merged.
     """
-    if len(reader.topics) < 2 or not connections[rows.db].features.supports_slicing_ordering_in_compound:  # SQLite
-        return rows.order_by("seq")[:limit]
-    parts = [rows.filter(topic=topic).order_by("seq")[:limit] for topic in reader.topics]
-    return parts[0].union(*parts[1:], all=True).order_by("seq")[:limit]
+    if len(reader.topics) < 2 or not connections[using].features.supports_slicing_ordering_in_compound:  # SQLite
+        return _readable(reader, using).filter(**stretch).order_by("seq")[:limit]
+    topics = [_readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit] for topic in reader.topics]
+    return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
 
 
-def _readable(reader: Reader | None, using: str) -> QuerySet[Notification]:
+def _readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     rows = Notification.objects.using(using).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
     if reader is None:
         return rows
-    rows = rows.filter(topic__in=reader.topics).exclude(
+    rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
         pk__in=Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
     )
     if reader.since is not None:

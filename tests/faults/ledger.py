@@ -13,9 +13,10 @@ from tests.support.site import Site
 
 
 def query(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Return the rows that ``sql`` gives on the site's PostgreSQL."""
+    """Return the rows that ``sql`` gives on the site's PostgreSQL; none if it is no query."""
     with psycopg.connect(site.database_url, autocommit=True) as connection:
-        return connection.execute(sql.encode(), values).fetchall()
+        answer = connection.execute(sql.encode(), values)
+        return answer.fetchall() if answer.description else []
 
 
 def numbered(site: Site) -> list[tuple[int, str]]:
