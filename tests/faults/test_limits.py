@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+import redis
 
+from tests.faults.ledger import query
 from tests.support import GUARD
 from tests.support.servers import ASGI_KINDS, Kind, Server
 from tests.support.site import STREAM, Site
@@ -115,11 +117,66 @@ async def status_of(server: Server, query: str, headers: str) -> int | None:
 async def test_a_bomb_is_refused_and_the_next_client_is_served(site: Site, kind: Kind) -> None:
     server = site.serve(kind)
     (session,) = cookie(site, server, "alice").values()
-    for name, (query, headers, may_open) in BOMBS.items():
-        status = await status_of(server, query, f"Cookie: {session}\r\n{headers}")
+    for name, (parameters, headers, may_open) in BOMBS.items():
+        status = await status_of(server, parameters, f"Cookie: {session}\r\n{headers}")
         # Refused by the server, by Django, or by the handshake.
         assert status in (None, 400, 403, 413, 414, 431, *((200,) if may_open else ())), name
     async with site.listen(server, "alice") as events:
         await events.next("hello")
     for sign in ("Internal Server Error", "Exception in ASGI", " 500"):
         assert sign not in server.output()
+
+
+async def test_a_stream_costs_no_connection_to_redis_or_the_database(make_site: MakeSite) -> None:
+    site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"MAX_STREAMS_PER_USER": 100, "HANDSHAKE_THREADS": 2})}
+    )
+    assert site.redis_url is not None
+    server = site.serve("uvicorn")
+    alice = cookie(site, server, "alice")
+    with redis.Redis.from_url(site.redis_url) as client:
+        streams = [open_one(server, alice)]
+        site.send(server, "notify", to="alice", title="Hi")
+        assert b"Hi" in streams[0].block()
+        before = client.info("clients")["connected_clients"]
+        streams += [open_one(server, alice) for _ in range(40)]
+        site.send(server, "notify", to="alice", title="To all")
+        assert all(b"To all" in stream.block() for stream in streams)
+        assert client.info("clients")["connected_clients"] <= before + 1
+    count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ((connections,),) = query(site, count)
+    # Two handshake threads, the hub's, and what sent.
+    assert connections <= 4
+    for stream in streams:
+        stream.close()
+
+
+async def test_publishers_inside_long_transactions_neither_wait_for_each_other_nor_lock_each_other_out(
+    make_site: MakeSite,
+) -> None:
+    """To A and then B, and to B and then A, in two transactions that are open at the same time; they make the log's first rows, too."""
+    site = make_site("postgresql")
+    printed = site.script(
+        """
+        import threading
+        from django.contrib.auth.models import User
+        from django.db import connection, transaction
+        from sse_notify import log, notify
+        alice, bob = User.objects.get(username="alice"), User.objects.get(username="bob")
+        meet = threading.Barrier(2, timeout=15)
+
+        def work(first, second):
+            with transaction.atomic():
+                notify(first, "one")
+                meet.wait()  # both transactions have written
+                notify(second, "two")
+                meet.wait()  # and have written again: whoever waited for the other would never get here
+            connection.close()
+
+        threads = [threading.Thread(target=work, args=pair) for pair in ((alice, bob), (bob, alice))]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(log.head())
+        """
+    )
+    assert printed.split() == ["4"]
