@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import math
 import os
 import threading
@@ -56,6 +57,9 @@ FLUSH_SECONDS = 2.0
 QUIET_SECONDS = 1.0
 #: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
 REJOIN_SECONDS = 60.0
+
+#: Seconds after which a cancellation that had no effect is repeated.
+CANCEL_SECONDS = 1.0
 
 _TYPE = "sse_notify.ring"
 _BOOT = uuid.uuid4().hex
@@ -167,15 +171,26 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
     if layer is None:
         ready.set()
         return
+    # Kept over failures: a channel that is left behind stays in the group, and is sent to, until the membership expires, in a day.
+    channels: list[str] = []
+    try:
+        await _hear(layer, channels, callback, ready)
+    except asyncio.CancelledError:
+        for channel in channels:
+            _leave_soon(layer, channel)
+        raise
+
+
+async def _hear(layer: Any, channels: list[str], callback: Callback, ready: asyncio.Event) -> None:
     incident = Incident("layer_receive")
     pause = 0.5
-    channel: str | None = None
     while True:
         rejoin: asyncio.Task[None] | None = None
         joined_at = math.inf
         try:
-            if channel is None:  # kept over failures: one that is left behind stays in the group, and is sent to, for a day
-                channel = await layer.new_channel("sse_notify")
+            if not channels:
+                channels.append(await layer.new_channel("sse_notify"))
+            channel = channels[0]
             await layer.group_add(get_settings().GROUP, channel)
             joined_at = time.monotonic()
             ready.set()
@@ -196,6 +211,35 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
         finally:
             if rejoin is not None:
                 rejoin.cancel()
+
+
+def listen_no_more(task: asyncio.Task[None]) -> None:
+    """Cancel a task that runs :func:`listen`, until it is over.
+
+    While it connects, the Redis client may swallow a cancellation: the task would listen for ever, for a hub that is gone.
+    """
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_SECONDS, listen_no_more, task)
+
+
+_leaving: set[asyncio.Task[None]] = set()
+
+
+def _leave_soon(layer: Any, channel: str) -> None:
+    """Take ``channel`` out of the group, without waiting for it."""
+    task = asyncio.get_running_loop().create_task(_leave(layer, channel))
+    _leaving.add(task)
+    task.add_done_callback(_leaving.discard)
+
+
+async def _leave(layer: Any, channel: str) -> None:
+    with contextlib.suppress(Exception):  # a layer that is down forgets by itself
+        async with asyncio.timeout(SEND_SECONDS):
+            await layer.group_discard(get_settings().GROUP, channel)
+            # A join that was cancelled may still be under way, on another connection.
+            await asyncio.sleep(CANCEL_SECONDS)
+            await layer.group_discard(get_settings().GROUP, channel)
 
 
 async def _rejoin(layer: Any, channel: str) -> None:

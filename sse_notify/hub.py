@@ -59,6 +59,7 @@ class Hub:
         self._wheel = Wheel(lambda: self.cursor)
         self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
         self._starting: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[Batch] = []
         self._due: list[Stream] = []
@@ -154,7 +155,7 @@ class Hub:
         fanout.attach(self._on_message)
         joined = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(fanout.listen(self._on_message, joined))]
+        self._listening = loop.create_task(fanout.listen(self._on_message, joined))
         try:
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
@@ -174,6 +175,8 @@ class Hub:
     def _stop(self) -> None:
         self.stopped = True
         fanout.detach(self._on_message)
+        if self._listening is not None:
+            fanout.listen_no_more(self._listening)
         for task in self._tasks:
             task.cancel()
         self._tasks = []

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def stats(request: HttpRequest) -> JsonResponse:
             "pid": os.getpid(),
             "threads": threading.active_count(),
             "files": len(list(Path("/proc/self/fd").iterdir())),
-            "tasks": sum(len(asyncio.all_tasks(loop)) for loop in list(hubs._hubs)),
+            "tasks": len(tasks := [task for loop in list(hubs._hubs) for task in asyncio.all_tasks(loop)]),
+            "coroutines": Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks),
             "streams": admission.total,
             "bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
             "counters": counters.snapshot(),

@@ -1,0 +1,49 @@
+"""A hub that stops listens no more, whenever it stops: in the middle of connecting to Redis, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis
+from django.test import override_settings
+
+from sse_notify import fanout
+from tests.support import GUARD
+
+pytestmark = pytest.mark.asyncio
+
+LAYERS = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "channels_redis.core.RedisChannelLayer"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
+    redis_url: str, layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "CANCEL_SECONDS", 0.02)
+    config = {"default": {"BACKEND": LAYERS[layer], "CONFIG": {"hosts": [redis_url]}}}
+    with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
+        for steps in range(40):
+            task = asyncio.create_task(fanout.listen(ignore, asyncio.Event()))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            fanout.listen_no_more(task)
+            async with asyncio.timeout(GUARD):
+                await asyncio.wait({task})
+                await asyncio.gather(*fanout._leaving)
+            assert task.cancelled()
+        assert list(connection.scan_iter("asgi:group:*")) == []
+        assert connection.pubsub_channels("*group*") == []
+        await end(fanout.remote_layer())
+
+
+def ignore(message: object) -> None:
+    """No message is expected."""
+
+
+async def end(layer: object) -> None:
+    """Close the layer's connections, which belong to this loop."""
+    close: Callable[..., object] | None = getattr(layer, "close_pools", None) or getattr(layer, "flush", None)
+    if close is not None:
+        await close()  # type: ignore[misc]

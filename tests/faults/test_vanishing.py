@@ -1,0 +1,101 @@
+"""Clients that connect and vanish, thousands of times: nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from sse_notify.fanout import CANCEL_SECONDS
+from tests.faults.crowd import Person, people
+from tests.faults.report import SOAK, Report
+from tests.support.servers import Kind, Server
+from tests.support.site import STREAM, Site
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(600 if SOAK else 180)]
+
+TIMES = 10_000 if SOAK else 1_500
+AT_ONCE = 50
+
+
+async def vanish(server: Server, person: Person, when: int) -> None:
+    """Connect, and be gone: before the answer, with its first bytes, or after ``hello``."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            writer.write(
+                f"GET {STREAM} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
+                f"Cookie: sessionid={person.session}\r\n\r\n".encode()
+            )
+            await writer.drain()
+            if when == 1:
+                await reader.readexactly(1)
+            elif when == 2:
+                await reader.readuntil(b"event: hello")
+        finally:
+            writer.transport.abort()
+
+
+async def crowd_of_ghosts(server: Server, persons: list[Person], times: int) -> None:
+    """Vanish ``times`` times, ``AT_ONCE`` at a time."""
+    turns = iter(range(times))
+
+    async def haunt() -> None:
+        for turn in turns:
+            await vanish(server, persons[turn % len(persons)], turn % 3)
+
+    await asyncio.gather(*(haunt() for _ in range(AT_ONCE)))
+
+
+async def at_rest(site: Site, server: Server) -> dict[str, Any]:
+    """Return what the server holds when it has noticed that all are gone: no stream and no member of the group is left, and the tasks become no fewer."""
+    tasks = -1
+    async with asyncio.timeout(60):
+        while True:
+            found = {**await asyncio.to_thread(site.stats, server), **held_in_redis(site)}
+            if not found["streams"] and not found["memberships"] and found["tasks"] == tasks:
+                return found
+            tasks = found["tasks"]
+            await asyncio.sleep(2 * CANCEL_SECONDS)  # the server says so to nobody
+
+
+def held_in_redis(site: Site) -> dict[str, int]:
+    """Return what the layer holds in Redis: groups or subscriptions."""
+    with redis.Redis.from_url(str(site.redis_url)) as connection:
+        groups = list(connection.scan_iter("asgi:group:*"))
+        return {
+            "memberships": sum(int(connection.zcard(group)) for group in groups),
+            "subscriptions": len(connection.pubsub_channels()),
+        }
+
+
+@pytest.mark.parametrize(("kind", "layer"), [("uvicorn", "pubsub"), ("daphne", "core")])
+async def test_clients_that_connect_and_vanish_leave_nothing(
+    make_site: Callable[..., Site], report: Report, kind: Kind, layer: str
+) -> None:
+    site = make_site("postgresql", redis=True, env={"REDIS_LAYER": layer})
+    persons = await asyncio.to_thread(people, site, AT_ONCE)
+    random.shuffle(persons)
+    server = await asyncio.to_thread(site.serve, kind)
+    await crowd_of_ghosts(server, persons, 300)  # pools, caches and the allocator have their size then
+    before = await at_rest(site, server)
+    await crowd_of_ghosts(server, persons, TIMES)
+    after = await at_rest(site, server)
+    gained = {name: after[name] - before[name] for name in ("threads", "files", "tasks", "bytes")}
+    megabytes = gained["bytes"] / 1e6
+    report(
+        f"connect and vanish {TIMES:,} times, {kind}",
+        clients=TIMES,
+        events=0,
+        note=f"threads {gained['threads']:+}, files {gained['files']:+}, tasks {gained['tasks']:+}, memory {megabytes:+.1f} MB",
+    )
+    assert gained["threads"] <= 0
+    assert gained["files"] <= 2, "give or take the connections of these very questions"
+    assert gained["tasks"] <= 2, after["coroutines"]
+    assert after["subscriptions"] == before["subscriptions"]
+    assert megabytes < 4 + TIMES * 0.001, f"{megabytes:.1f} MB"
