@@ -1,7 +1,7 @@
 """The doorbell: a batch of the log to every hub, in this process and in the others. The only importer of ``channels``.
 
     publisher's thread                sender's thread, one a process          other processes' loops
-    ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listen() ─► hub
+    ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listening ─► hub
        └── call_soon_threadsafe ─► hubs of this process
 
 Hubs of this process are rung directly, the others through the layer. A layer may drop any message: the log is the truth, the
@@ -16,19 +16,14 @@ Deliberate oddities:
    thread pools are shut already, and resolving a host name needs one. A management command that notifies as its last act would
    otherwise be heard only at the next poll.
 3. A message carries the sender's origin, so that the hubs of the sending process, which were rung already, skip it.
-4. A ``receive()`` that fails after a while of silence is begun again before anything is said of it: redis-py 8 gives up on an answer
-   after as many seconds as channels-redis has Redis wait for a message, so on that layer every quiet site would report incidents.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
-import math
 import os
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -53,13 +48,6 @@ REVOCATION_SUBJECTS = 1000
 SEND_SECONDS = 5.0
 #: Seconds that the end of the process waits for what is not sent yet.
 FLUSH_SECONDS = 2.0
-#: Seconds of listening after which an error of the layer may be its own timeout.
-QUIET_SECONDS = 1.0
-#: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
-REJOIN_SECONDS = 60.0
-
-#: Seconds after which a cancellation that had no effect is repeated.
-CANCEL_SECONDS = 1.0
 
 _TYPE = "sse_notify.ring"
 _BOOT = uuid.uuid4().hex
@@ -156,107 +144,6 @@ def _ring_here(message: Message) -> None:
             loop.call_soon_threadsafe(callback, message)
         except RuntimeError:  # the loop is closed, and with it the hub
             detach(callback)
-
-
-# --- other processes: listening ------------------------------------------------------------------------------------------------
-
-
-async def listen(callback: Callback, ready: asyncio.Event) -> None:
-    """Call ``callback`` with every message of the other processes, until cancelled.
-
-    ``ready`` is set when the group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
-    ``receive()`` runs without a timeout, as two of the layers lose messages when it is cancelled.
-    """
-    layer = remote_layer()
-    if layer is None:
-        ready.set()
-        return
-    # Kept over failures: a channel that is left behind stays in the group, and is sent to, until the membership expires, in a day.
-    channels: list[str] = []
-    try:
-        await _hear(layer, channels, callback, ready)
-    except asyncio.CancelledError:
-        for channel in channels:
-            _leave_soon(layer, channel)
-        raise
-
-
-async def _hear(layer: Any, channels: list[str], callback: Callback, ready: asyncio.Event) -> None:
-    incident = Incident("layer_receive")
-    pause = 0.5
-    while True:
-        rejoin: asyncio.Task[None] | None = None
-        joined_at = math.inf
-        try:
-            if not channels:
-                channels.append(await layer.new_channel("sse_notify"))
-            channel = channels[0]
-            await layer.group_add(get_settings().GROUP, channel)
-            joined_at = time.monotonic()
-            ready.set()
-            rejoin = asyncio.create_task(_rejoin(layer, channel))
-            while True:
-                message = await layer.receive(channel)
-                incident.worked()
-                pause = 0.5
-                if message.get("origin") != _origin():
-                    callback(_from_layer(message))
-        except Exception as error:  # whatever a layer raises: it heals, or the poll carries on without it
-            if time.monotonic() - joined_at > QUIET_SECONDS:
-                continue  # oddity 4: if something is out of order, joining again shows it
-            incident.failed(error)
-            ready.set()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 10.0)
-        finally:
-            if rejoin is not None:
-                rejoin.cancel()
-
-
-def listen_no_more(task: asyncio.Task[None]) -> None:
-    """Cancel a task that runs :func:`listen`, until it is over.
-
-    While it connects, the Redis client may swallow a cancellation: the task would listen for ever, for a hub that is gone.
-    """
-    if not task.done():
-        task.cancel()
-        asyncio.get_running_loop().call_later(CANCEL_SECONDS, listen_no_more, task)
-
-
-_leaving: set[asyncio.Task[None]] = set()
-
-
-def _leave_soon(layer: Any, channel: str) -> None:
-    """Take ``channel`` out of the group, without waiting for it."""
-    task = asyncio.get_running_loop().create_task(_leave(layer, channel))
-    _leaving.add(task)
-    task.add_done_callback(_leaving.discard)
-
-
-async def _leave(layer: Any, channel: str) -> None:
-    with contextlib.suppress(Exception):  # a layer that is down forgets by itself
-        async with asyncio.timeout(SEND_SECONDS):
-            await layer.group_discard(get_settings().GROUP, channel)
-            # A join that was cancelled may still be under way, on another connection.
-            await asyncio.sleep(CANCEL_SECONDS)
-            await layer.group_discard(get_settings().GROUP, channel)
-
-
-async def _rejoin(layer: Any, channel: str) -> None:
-    incident = Incident("layer_join")
-    while True:
-        await asyncio.sleep(rejoin_seconds(layer))
-        try:
-            await layer.group_add(get_settings().GROUP, channel)
-            incident.worked()
-        except Exception as error:  # the next round tries again
-            incident.failed(error)
-
-
-def rejoin_seconds(layer: Any) -> float:
-    """Return the seconds between two joins of the group: one that fails leaves time for another before the membership expires."""
-    expiry = getattr(layer, "group_expiry", None)  # in seconds; the pub/sub layer, where a membership is a subscription, has none
-    return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
 
 
 # --- other processes: sending --------------------------------------------------------------------------------------------------
@@ -363,6 +250,11 @@ def _split(message: Message) -> list[dict[str, Any]]:
         size += len(entry.frame)
     parts.append({**envelope, "first": first, "last": message.last, "entries": rows})
     return parts
+
+
+def hear(message: dict[str, Any]) -> Message | None:
+    """Return what another process said; ``None`` if this process said it, whose hubs were rung already (oddity 3)."""
+    return None if message.get("origin") == _origin() else _from_layer(message)
 
 
 def _from_layer(message: dict[str, Any]) -> Message:

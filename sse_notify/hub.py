@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sse_notify import counters, fanout, log, threads
+from sse_notify import counters, fanout, listening, log, threads
 from sse_notify.conf import get_settings
 from sse_notify.fanout import Ephemeral, Message, Revocation
 from sse_notify.farewell import Farewell
@@ -155,7 +155,7 @@ class Hub:
         fanout.attach(self._on_message)
         joined = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._listening = loop.create_task(fanout.listen(self._on_message, joined))
+        self._listening = loop.create_task(listening.listen(self._on_message, joined))
         try:
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
@@ -176,7 +176,7 @@ class Hub:
         self.stopped = True
         fanout.detach(self._on_message)
         if self._listening is not None:
-            fanout.listen_no_more(self._listening)
+            listening.stop(self._listening)
         for task in self._tasks:
             task.cancel()
         self._tasks = []

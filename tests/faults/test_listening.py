@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.test import override_settings
 
-from sse_notify import fanout
+from sse_notify import fanout, listening
 from tests.support import GUARD
 
 pytestmark = pytest.mark.asyncio
@@ -21,17 +21,17 @@ LAYERS = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "ch
 async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
     redis_url: str, layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "CANCEL_SECONDS", 0.02)
+    monkeypatch.setattr(listening, "CANCEL_SECONDS", 0.02)
     config = {"default": {"BACKEND": LAYERS[layer], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
         for steps in range(40):
-            task = asyncio.create_task(fanout.listen(ignore, asyncio.Event()))
+            task = asyncio.create_task(listening.listen(ignore, asyncio.Event()))
             for _ in range(steps):
                 await asyncio.sleep(0)
-            fanout.listen_no_more(task)
+            listening.stop(task)
             async with asyncio.timeout(GUARD):
                 await asyncio.wait({task})
-                await asyncio.gather(*fanout._leaving)
+                await asyncio.gather(*listening._leaving)
             assert task.cancelled()
         assert list(connection.scan_iter("asgi:group:*")) == []
         assert connection.pubsub_channels("*group*") == []

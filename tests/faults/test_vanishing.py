@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from sse_notify.fanout import CANCEL_SECONDS
+from sse_notify.listening import CANCEL_SECONDS
 from tests.faults.crowd import Person, people
 from tests.faults.report import SOAK, Report
 from tests.support.servers import Kind, Server

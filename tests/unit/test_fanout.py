@@ -11,7 +11,7 @@ import pytest
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from sse_notify import fanout
+from sse_notify import fanout, listening
 from sse_notify.fanout import Ephemeral, Message
 from sse_notify.log import Batch, Entry
 
@@ -106,10 +106,10 @@ def test_a_layer_that_is_down_is_logged_once_and_never_raised(
 
 def test_a_membership_that_expires_soon_is_renewed_sooner() -> None:
     hosts = ["redis://127.0.0.1:1/0"]
-    assert fanout.rejoin_seconds(RedisChannelLayer(hosts=hosts)) == fanout.REJOIN_SECONDS
-    assert fanout.rejoin_seconds(RedisChannelLayer(hosts=hosts, group_expiry=6)) == 2
+    assert listening.rejoin_seconds(RedisChannelLayer(hosts=hosts)) == listening.REJOIN_SECONDS
+    assert listening.rejoin_seconds(RedisChannelLayer(hosts=hosts, group_expiry=6)) == 2
 
     async def of_pubsub() -> float:  # where a membership is a subscription
-        return fanout.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
+        return listening.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
 
-    assert asyncio.run(of_pubsub()) == fanout.REJOIN_SECONDS
+    assert asyncio.run(of_pubsub()) == listening.REJOIN_SECONDS

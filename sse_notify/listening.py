@@ -1,0 +1,155 @@
+"""Hearing other processes: one channel of the layer in the group, for as long as a hub has streams.
+
+Deliberate oddities:
+
+1. ``receive()`` runs without a timeout, as two of the layers lose messages when it is cancelled.
+2. One that fails after a while of silence is begun again before anything is said of it: redis-py 8 gives up on an answer after as many
+   seconds as channels-redis has Redis wait for a message, so on that layer every quiet site would report incidents.
+3. Joining is not cancelled but undone. A channel whose making was cancelled has no name to leave by, and would be sent to for a day;
+   and while it connects, the Redis client may swallow a cancellation, and listen for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from sse_notify import fanout
+from sse_notify.conf import get_settings
+from sse_notify.incidents import Incident
+
+if TYPE_CHECKING:
+    from sse_notify.fanout import Callback
+
+#: Seconds of listening after which an error of the layer may be its own timeout.
+QUIET_SECONDS = 1.0
+#: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
+REJOIN_SECONDS = 60.0
+#: Seconds that leaving the group may take.
+LEAVE_SECONDS = 10.0
+#: Seconds after which a cancellation that had no effect is repeated.
+CANCEL_SECONDS = 1.0
+
+
+async def listen(callback: Callback, ready: asyncio.Event) -> None:
+    """Call ``callback`` with every message of the other processes, until cancelled; see :func:`stop`.
+
+    ``ready`` is set when the group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
+    """
+    layer = fanout.remote_layer()
+    if layer is None:
+        ready.set()
+        return
+    membership = Membership(layer)
+    try:
+        await _hear(membership, callback, ready)
+    except asyncio.CancelledError:
+        membership.leave_soon()
+        raise
+
+
+def stop(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that runs :func:`listen`, until it is over (oddity 3)."""
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_SECONDS, stop, task)
+
+
+async def _hear(membership: Membership, callback: Callback, ready: asyncio.Event) -> None:
+    incident = Incident("layer_receive")
+    pause = 0.5
+    while True:
+        rejoin: asyncio.Task[None] | None = None
+        joined_at = math.inf
+        try:
+            await membership.join()
+            joined_at = time.monotonic()
+            ready.set()
+            rejoin = asyncio.create_task(_rejoin(membership))
+            while True:
+                message = fanout.hear(await membership.receive())
+                incident.worked()
+                pause = 0.5
+                if message is not None:
+                    callback(message)
+        except Exception as error:  # whatever a layer raises: it heals, or the poll carries on without it
+            if time.monotonic() - joined_at > QUIET_SECONDS:
+                continue  # oddity 2: if something is out of order, joining again shows it
+            incident.failed(error)
+            ready.set()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)
+        finally:
+            if rejoin is not None:
+                rejoin.cancel()
+
+
+async def _rejoin(membership: Membership) -> None:
+    incident = Incident("layer_join")
+    while True:
+        await asyncio.sleep(rejoin_seconds(membership.layer))
+        try:
+            await membership.join()
+            incident.worked()
+        except Exception as error:  # the next round tries again
+            incident.failed(error)
+
+
+def rejoin_seconds(layer: Any) -> float:
+    """Return the seconds between two joins of the group: one that fails leaves time for another before the membership expires."""
+    expiry = getattr(layer, "group_expiry", None)  # in seconds; the pub/sub layer, where a membership is a subscription, has none
+    return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
+
+
+class Membership:
+    """One channel of ``layer`` in the group. It is kept over failures, as one that is left behind would stay in the group."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self._channel: str | None = None
+        self._joining: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Join the group, or join it again. Cancelled, it goes on in the background (oddity 3)."""
+        self._joining = asyncio.create_task(self._join())
+        await asyncio.shield(self._joining)
+
+    async def _join(self) -> None:
+        if self._channel is None:
+            self._channel = await self.layer.new_channel("sse_notify")
+        await self.layer.group_add(get_settings().GROUP, self._channel)
+
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+        message: dict[str, Any] = await self.layer.receive(self._channel)
+        return message
+
+    def leave_soon(self) -> None:
+        """Leave the group, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(self._leave())
+        _leaving.add(task)
+        task.add_done_callback(_leaving.discard)
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(Exception):  # a layer that is down forgets by itself
+            async with asyncio.timeout(LEAVE_SECONDS):
+                if self._joining is not None:
+                    await asyncio.wait({self._joining})
+                if self._channel is None:
+                    return
+                await self._unsubscribe()
+                await self.layer.group_discard(get_settings().GROUP, self._channel)
+
+    async def _unsubscribe(self) -> None:
+        # The pub/sub layer lets go of a channel when its ``receive()`` is cancelled, and in no other way.
+        receiving = asyncio.create_task(self.receive())
+        await asyncio.sleep(0)
+        stop(receiving)
+        await asyncio.wait({receiving})
+
+
+#: Tasks that leave, so that they are not collected before they are done.
+_leaving: set[asyncio.Task[None]] = set()
