@@ -37,7 +37,7 @@ async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(make_site: Ma
     """The first stream of a process: its hub joins the layer while another process sends. No poll comes to help."""
     env = {"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
     site = make_site("postgresql", redis=True, env=env)
-    one, two = site.serve(), site.serve()
+    one, two = await asyncio.gather(*(asyncio.to_thread(site.serve) for _ in range(2)))
     for number in range(10):  # the last stream to leave stops the hub, so each of these starts one
         async with site.listen(one, "alice") as events:
             await events.next("hello")
@@ -48,7 +48,7 @@ async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(make_site: Ma
 async def test_processes_without_a_layer_hear_each_other_in_one_order(make_site: MakeSite) -> None:
     """Each process rings its own streams at once; that moves nobody past what another process sent."""
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
-    one, two = site.serve("uvicorn"), site.serve("daphne")
+    one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))
     async with site.listen(one, "alice") as at_one, site.listen(two, "alice") as at_two:
         for events in (at_one, at_two):
             await events.next("hello")
@@ -60,11 +60,10 @@ async def test_processes_without_a_layer_hear_each_other_in_one_order(make_site:
             assert [int(event.id) for event in got] == list(range(1, 21))
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
-async def test_reconnects_while_events_are_sent_neither_lose_nor_repeat(make_site: MakeSite, kind: Kind) -> None:
+async def test_reconnects_while_events_are_sent_neither_lose_nor_repeat(make_site: MakeSite) -> None:
     """Twenty resumed connections and twenty fresh ones, each opened in the middle of a stream of events."""
     site = make_site("postgresql", redis=True)
-    server = site.serve(kind)
+    server = site.serve()
     publisher = site.start_script(
         """
         import time
