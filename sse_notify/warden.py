@@ -8,6 +8,7 @@ so every stream is looked at when it joins, as its handshake may be older than t
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -63,6 +64,8 @@ class Warden:
         self._by_session: dict[str, set[Stream]] = {}
         #: What is to be looked at, and whether thoroughly.
         self._due: dict[Stream, bool] = {}
+        #: What writes nothing until it was looked at, and when that is given up.
+        self._held: dict[Stream, asyncio.TimerHandle] = {}
         self._page: dict[Stream, bool] = {}
         self._new: list[Stream] = []
         self._round: deque[Stream] = deque()
@@ -90,6 +93,7 @@ class Warden:
         if self._streams.pop(stream, None) is None:
             return
         self._due.pop(stream, None)
+        self._release(stream)
         permit = stream.permit
         if permit is not None and permit.session is not None:
             others = self._by_session[permit.session.digest]
@@ -109,6 +113,7 @@ class Warden:
         self._streams.clear()
         self._by_session.clear()
         self._due.clear()
+        self._held.clear()
         self._new.clear()
         self._round.clear()
 
@@ -123,11 +128,9 @@ class Warden:
             for stream in found:
                 _end(stream, message.end, again=message.again)
             return
-        held = [stream for stream in found if stream not in self._page]
-        for stream in held:
-            stream.hold()
-        if held:
-            self._later(HOLD_SECONDS, lambda: _release(held))
+        for stream in found:
+            if stream not in self._page:
+                self._hold(stream)
         self._ask(found, thorough=True)
 
     # --- looking ---
@@ -155,7 +158,8 @@ class Warden:
                     verdicts = await self._run(permits.check, found, thorough=thorough) if found else []
                 except Exception as error:  # the database is away: streams stay, and their lifetime is the bound
                     self._database.failed(error)
-                    _release(streams)
+                    for stream in streams:
+                        self._release(stream)
                     await asyncio.sleep(RETRY_SECONDS)
                     self._due |= {stream: thorough for stream in streams if stream in self._streams}
                     continue
@@ -186,7 +190,19 @@ class Warden:
         asked = stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
         if {*reader.topics, *asked} != set(stream.topics):
             self._retopic(stream, reader, asked)
-        stream.release()
+        self._release(stream)
+
+    def _hold(self, stream: Stream) -> None:
+        stream.hold()
+        if stream not in self._held:
+            self._held[stream] = self._later(HOLD_SECONDS, functools.partial(self._release, stream))
+
+    def _release(self, stream: Stream) -> None:
+        timer = self._held.pop(stream, None)
+        if timer is not None:  # or it would cut the next hold short
+            timer.cancel()
+            self._timers.discard(timer)
+            stream.release()
 
     # --- unasked ---
 
@@ -225,19 +241,15 @@ class Warden:
             seconds = ROUND_SECONDS if fanout.remote_layer() is not None else self._poll_interval()
         return seconds, min(seconds, max(seconds / 12, 1.0))
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+    def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         def act() -> None:
             self._timers.discard(timer)
             action()
 
         timer = asyncio.get_running_loop().call_later(seconds, act)
         self._timers.add(timer)
+        return timer
 
 
 def _end(stream: Stream, reason: str, *, again: bool) -> None:
     stream.end(reason, random.randint(*AGAIN_MS) if again else None)
-
-
-def _release(streams: Iterable[Stream]) -> None:
-    for stream in streams:
-        stream.release()
