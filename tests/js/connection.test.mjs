@@ -189,6 +189,19 @@ test("connection: bye with a time comes back after it, bye without one does not"
   assert.equal(tries(), 2);
 });
 
+test("connection: a revoked stream asks once more, and what the handshake says counts", async () => {
+  await start();
+  await server.stream.hello();
+  refuse(401, { error: "unauthenticated", message: "Sign in." });
+  await server.stream.send(block("bye", { reason: "revoked", retry_after: 1_500 }));
+  assert.equal(connection.state, "waiting");
+  await clock.advance(4_000);
+  assert.equal(tries(), 2);
+  assert.equal(connection.state, "unauthorized");
+  await clock.advance(3_600_000);
+  assert.equal(tries(), 2);
+});
+
 test("connection: a finite stream (WSGI) is asked for again after its retry time, without backoff, as polling", async () => {
   await start();
   for (let round = 1; round <= 5; round++) {

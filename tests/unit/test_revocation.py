@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +35,7 @@ from sse_notify.permits import Ended, Permit, Standing, Verdict, permit_of
 from sse_notify.revocation import disconnect, watch_sessions
 from sse_notify.stream import Stream
 from sse_notify.wire import encode
+from tests.support import GUARD, ROOT
 from tests.unit.memory_log import MINE, MemoryLog
 from tests.unit.test_hub import batch
 
@@ -320,6 +325,68 @@ def test_topics_of_the_project_are_asked_again_and_a_function_that_fails_says_no
 
 def verdict_reader(user: User) -> Reader:
     return Reader(topics=topics.topics_of(user), user_id=user.pk, since=user.date_joined)
+
+
+CUSTOM_MODELS = """
+import uuid
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+class Customer(AbstractBaseUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    objects = BaseUserManager()
+"""
+CUSTOM_SITE = """
+import asyncio, sys
+import django
+from django.conf import settings
+
+settings.configure(
+    AUTH_USER_MODEL="shop.Customer",
+    SECRET_KEY="only-for-this-test",
+    USE_TZ=True,
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "sse_notify", "shop"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}},
+    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+)
+django.setup()
+
+from django.core.management import call_command
+from shop.models import Customer
+from sse_notify.testing import open_stream
+
+async def main():
+    for change in ("password", "deletion"):
+        user = await Customer.objects.acreate(email=change)
+        async with open_stream(user) as stream:
+            await stream.next("hello")
+            if change == "password":
+                user.set_password("another")
+                await user.asave()
+            else:
+                await user.adelete()
+            bye = (await stream.next("bye")).data
+            print(change, bye["reason"], bye["retry_after"] is not None)
+
+call_command("migrate", run_syncdb=True, verbosity=0)
+asyncio.run(main())
+"""
+
+
+def test_a_user_model_without_groups_staff_or_numbers_for_keys_is_as_good(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/models.py").write_text(CUSTOM_MODELS)
+    script = tmp_path / "custom.py"
+    script.write_text(CUSTOM_SITE)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, str(script), str(tmp_path / "custom.sqlite3")]
+    ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False)
+    assert ran.stdout.splitlines() == ["password revoked True", "deletion revoked False"], ran.stderr
 
 
 # --- what a stream writes meanwhile --------------------------------------------------------------------------------------------
