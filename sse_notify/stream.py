@@ -295,16 +295,15 @@ class Stream:
 
     async def _replay(self, target: int) -> bytes:
         """Return the next page up to ``target``, empty if the page holds nothing for this client."""
-        reader = self.reader
         try:
-            entries, complete = await self._run(self._source, self.cursor, target, reader=reader, limit=self._page)
+            entries, complete = await self._run(self._source, self.cursor, target, reader=self.reader, limit=self._page)
         except db.Error as error:
             _database.failed(error)
             await asyncio.sleep(RETRY_SECONDS)
             return b"" if self._ended else _ping(self.cursor)
         _database.worked()
-        # Ended or reset meanwhile, or the client's permission is in question, or is another: then the page is read again.
-        if self._target != target or self._held or self.reader is not reader:
+        # Ended or reset meanwhile, with other topics maybe; or the client's permission is in question, and the page is read again then.
+        if self._target != target or self._held:
             return b""
         self.cursor = complete
         if complete >= target:

@@ -476,6 +476,26 @@ async def test_while_it_is_looked_at_nothing_is_written_and_then_everything() ->
 
 
 @pytest.mark.asyncio
+async def test_nor_does_the_hub_write_to_the_socket_by_itself() -> None:
+    court = Court()
+    hub = Hub(run=court.run)
+    stream, reading = await opened(court, hub)
+    written: list[bytes] = []
+    stream.driven_by(lambda: None, written.append)
+    hub._on_message(batch(court, MINE))
+    await court.settle()
+    assert written == [encode("x", id=1)]
+    hub._on_message(Revocation(topics=(MINE,)))
+    hub._on_message(batch(court, MINE))
+    look = await court.look()
+    await court.settle()
+    assert len(written) == 1
+    look.set_result([FINE])
+    assert await asyncio.wait_for(reading, 5) == encode("x", id=2)
+    stream.close()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [
@@ -561,10 +581,12 @@ async def test_a_replay_under_way_obeys() -> None:
             break
         while court.queries:
             court.answer_one(RNG)
+    assert len(court.queries) == 1
     hub._on_message(Revocation(topics=(MINE,)))
-    (await court.look()).set_result([LEFT])
-    await asyncio.sleep(0)
-    await court.settle()
+    look = await court.look()
+    await court.settle()  # the page is there, and waits for the verdict
+    assert not reading.done()
+    look.set_result([LEFT])
     assert await asyncio.wait_for(reading, 5) == RESET
     assert await read_again(stream, court) == encode("x", id=2)
     stream.close()
