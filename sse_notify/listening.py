@@ -111,6 +111,7 @@ class Membership:
         self.layer = layer
         self._channel: str | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._received = False
 
     async def join(self) -> None:
         """Join the group, or join it again. Cancelled, it goes on in the background (oddity 3)."""
@@ -124,6 +125,7 @@ class Membership:
 
     async def receive(self) -> dict[str, Any]:
         """Return the next message."""
+        self._received = True
         message: dict[str, Any] = await self.layer.receive(self._channel)
         return message
 
@@ -140,7 +142,8 @@ class Membership:
                     await asyncio.wait({self._joining})
                 if self._channel is None:
                     return
-                await self._unsubscribe()
+                if not self._received:
+                    await self._unsubscribe()
                 await self.layer.group_discard(get_settings().GROUP, self._channel)
 
     async def _unsubscribe(self) -> None:

@@ -153,6 +153,8 @@ class Warden:
             self._page = page = self._take_page()
             for thorough in (True, False):
                 streams = [stream for stream, asked in page.items() if asked is thorough]
+                if not streams:  # nothing is asked, so that nothing is learned of the database
+                    continue
                 found = [stream.permit for stream in streams if stream.permit is not None]
                 try:
                     verdicts = await self._run(permits.check, found, thorough=thorough) if found else []

@@ -64,13 +64,13 @@ async def at_rest(site: Site, server: Server) -> dict[str, Any]:
             await asyncio.sleep(2 * CANCEL_SECONDS)  # the server says so to nobody
 
 
-def held_in_redis(site: Site) -> dict[str, int]:
+def held_in_redis(site: Site) -> dict[str, Any]:
     """Return what the layer holds in Redis: groups or subscriptions."""
     with redis.Redis.from_url(str(site.redis_url)) as connection:
         groups = list(connection.scan_iter("asgi:group:*"))
         return {
             "memberships": sum(int(connection.zcard(group)) for group in groups),
-            "subscriptions": len(connection.pubsub_channels()),
+            "subscriptions": sorted(connection.pubsub_channels()),
         }
 
 

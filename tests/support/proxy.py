@@ -119,11 +119,16 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         self._flowing.set()
+        for _ in range(2):  # connections that were accepted just now become pairs
+            await asyncio.sleep(0)
         self._cut(None)
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            _, others = await asyncio.wait(others, timeout=1.0)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted closes its sockets
 
     def _cut(self, number: int | None) -> int:
         pairs = list(self._pairs)
