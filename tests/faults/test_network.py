@@ -41,7 +41,7 @@ async def test_clients_that_are_cut_all_the_time_get_everything_once(
                 end = time.monotonic() + SECONDS
                 while time.monotonic() < end:
                     await asyncio.sleep(random.uniform(0, 0.1))  # the fault: cuts at random, a few at a time
-                    cuts += first.cut(int(half * 0.05 / EVERY * 2) or 1) + second.cut(int(half * 0.05 / EVERY * 2) or 1)
+                    cuts += first.cut(int(half * 0.05 / EVERY) or 1) + second.cut(int(half * 0.05 / EVERY) or 1)
             everything = await asyncio.to_thread(log_of, site)
             before = time.monotonic()
             for crowd in (left, right):
