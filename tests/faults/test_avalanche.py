@@ -20,9 +20,12 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CLIENTS = 1000
+EACH: list[tuple[Kind, Signals]] = [("uvicorn", SIGKILL), ("daphne", SIGTERM)]
+if SOAK:
+    EACH += [("uvicorn", SIGTERM), ("daphne", SIGKILL)]
 
 
-@pytest.mark.parametrize(("kind", "signal"), [("uvicorn", SIGKILL), ("uvicorn", SIGTERM), ("daphne", SIGTERM)])
+@pytest.mark.parametrize(("kind", "signal"), EACH)
 async def test_a_thousand_streams_come_back_to_a_restarted_server(
     make_site: Callable[..., Site], tmp_path: Path, report: Report, kind: Kind, signal: Signals
 ) -> None:

@@ -58,7 +58,7 @@ print(json.dumps([sent, refused]))
 async def test_streams_outlive_the_database_and_nothing_is_half_written(
     make_site: MakeSite, postgres_server: PostgresServer, tmp_path: Path, report: Report
 ) -> None:
-    away = 20 if SOAK else 6
+    away = 20 if SOAK else 4
     env = {"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})}
     site = make_site("postgresql", redis=True, env=env)
     one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))

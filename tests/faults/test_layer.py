@@ -135,7 +135,7 @@ async def _break_one_after_the_other(
 
             await fault("every layer message dropped", proxy.blackhole, lift, 60 if SOAK else 3)
             assert proxy.swallowed > 0
-            await fault("Redis stopped and back empty", redis_server.stop, redis_server.start, 30 if SOAK else 6)
+            await fault("Redis stopped and back empty", redis_server.stop, redis_server.start, 30 if SOAK else 4)
             if layer == "core":
                 # Without a renewal before its expiry the membership would stay away as well.
                 redis_server.flush()

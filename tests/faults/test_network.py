@@ -19,7 +19,7 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(1200 if SOAK else 240)]
 
 CLIENTS = 1000 if SOAK else 500
-SECONDS = 600 if SOAK else 15
+SECONDS = 600 if SOAK else 10
 #: Seconds between two cuts of one client, about.
 EVERY = 5.0
 

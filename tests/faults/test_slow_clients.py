@@ -24,7 +24,7 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 FAST = 500 if SOAK else 200
-ROUNDS = 100 if SOAK else 40
+ROUNDS = 100 if SOAK else 20
 #: Notifications for each slow client, and the bytes of each: far more than the kernel's buffers hold.
 HEAP, BYTES = 1500, 16_000
 
@@ -129,7 +129,7 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
 
 async def test_a_client_that_is_gone_without_a_word_is_noticed(make_site: Callable[..., Site], report: Report) -> None:
     """Its packets are dropped in both directions, by a filter on its own socket: it acknowledges nothing. Only heartbeats are sent."""
-    heartbeat, patience = (15, 30) if SOAK else (2, 4)
+    heartbeat, patience = (15, 30) if SOAK else (1, 2)
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"HEARTBEAT": heartbeat, "SEND_TIMEOUT": patience})})
     persons = await asyncio.to_thread(people, site, 20)
     for kind in ("uvicorn", "daphne"):

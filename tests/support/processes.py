@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -14,6 +16,9 @@ from tests.support import GUARD, ROOT
 
 #: Seconds between two looks at a port that a process has not opened yet; the wait ends at once when the process does.
 _PAUSE = 0.02
+# Not the seeded one, which is the same in every process of a test run.
+_random = random.SystemRandom()
+_EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class ProcessFailed(Exception):
@@ -21,10 +26,23 @@ class ProcessFailed(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface on which nothing listens now.
+
+    It is none of those that the kernel gives to outgoing connections: while a server is away, one of a thousand clients that try to
+    reach it would get the server's own port, connect to itself, and keep the server from coming back.
+    """
+    while True:
+        port = _random.randrange(10_000, _first_ephemeral_port())
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _first_ephemeral_port() -> int:
+    try:
+        return max(int(_EPHEMERAL_PORTS.read_text().split()[0]), 12_000)
+    except OSError:  # not Linux: they begin at 49152 (RFC 6335)
+        return 49_152
 
 
 class Process:

@@ -225,7 +225,7 @@ def test_bad_content_is_refused_by_name_and_nothing_is_written(
         ([AnonymousUser()], TypeError),
         (Group(name="unsaved"), ValueError),
     ],
-    ids=repr,
+    ids=["anonymous", "unsaved", "text", "none", "number", "anonymous in a list", "unsaved group"],
 )
 def test_who_cannot_be_notified_is_refused(to: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^to:"):
@@ -237,13 +237,13 @@ def test_rows_that_are_not_users_are_refused() -> None:
         notify(Group.objects.all(), "Hi")
 
 
-@pytest.mark.parametrize("audience", ["nobody", None, 7, User()], ids=repr)
+@pytest.mark.parametrize("audience", ["nobody", None, 7, User()], ids=["text", "none", "number", "user"])
 def test_an_unknown_audience_is_refused(audience: Any) -> None:
     with pytest.raises(TypeError, match=r"^audience:"):
         broadcast("Hi", audience=audience)
 
 
-@pytest.mark.parametrize("exclude", ["alice", 7, [AnonymousUser()]], ids=repr)
+@pytest.mark.parametrize("exclude", ["alice", 7, [AnonymousUser()]], ids=["text", "number", "anonymous in a list"])
 def test_who_cannot_be_excluded_is_refused(exclude: Any) -> None:
     with pytest.raises(TypeError, match=r"^exclude:"):
         broadcast("Hi", exclude=exclude)
