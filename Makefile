@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/done
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
 NPM := $(BIN)/python -m tests.support.node npm
+TWO := --numprocesses 2 --dist loadfile
 HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '*/node_modules/*' -print0
 
 export PYTHONUTF8 := 1
@@ -38,12 +39,14 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 
 # --- what checks -------------------------------------------------------------------------------------------------------------
 
-test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
+test: js pytest-postgres pytest faults ## run every test (ARGS="-k name" for some)
 
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers and a real browser
-	$(BIN)/python -m pytest $(ARGS)
+# Two processes, each with services of its own; a file's tests stay together, as they may share a browser.
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests, with real servers and a real browser
+	$(BIN)/python -m pytest $(TWO) --ignore tests/faults $(ARGS)
 
-faults: $(DONE)/test $(DONE)/nginx ## run the fault suite alone, in its short form
+# One after the other: each loads the machine by itself.
+faults: $(DONE)/test $(DONE)/nginx ## run the fault suite, in its short form
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about half an hour, and write docs/soak.md
@@ -52,7 +55,7 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 # What depends on the database runs a second time, with PostgreSQL as the tests' own, and in Python's development mode: asyncio then
 # tells of coroutines that nobody awaits and of callbacks from the wrong thread. The two that are left out query nothing.
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
-	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest tests/unit tests/asgi \
+	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(TWO) tests/unit tests/asgi \
 		--ignore tests/unit/test_splice.py --ignore tests/unit/test_wire.py $(ARGS)
 
 js: $(DONE)/npm ## run the JavaScript tests
