@@ -19,6 +19,7 @@ from sse_notify.conf import get_settings
 from sse_notify.fanout import Ephemeral, Message, Revocation
 from sse_notify.farewell import Farewell
 from sse_notify.incidents import Incident
+from sse_notify.index import TopicIndex
 from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.warden import Warden
 from sse_notify.wheel import Wheel
@@ -55,7 +56,7 @@ class Hub:
         #: Set when the last stream left; the next one gets a new hub.
         self.stopped = False
         self.streams: set[Stream] = set()
-        self._by_topic: dict[str, set[Stream]] = {}
+        self._by_topic = TopicIndex()
         self._wheel = Wheel(lambda: self.cursor)
         self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
         self._starting: asyncio.Task[None] | None = None
@@ -83,7 +84,7 @@ class Hub:
         except BaseException:
             self.leave(stream)
             raise
-        self._list(stream)
+        self._by_topic.add(stream)
         self._wheel.add(stream)
         self._warden.add(stream)
         counters.add("opened")
@@ -98,7 +99,7 @@ class Hub:
             return
         self.streams.discard(stream)
         self._warden.remove(stream)
-        if self._unlist(stream):  # it had joined
+        if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
             stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
         if not self.streams:
@@ -117,25 +118,10 @@ class Hub:
         for stream in due:
             stream.flush()
 
-    def _list(self, stream: Stream) -> None:
-        for topic in stream.topics:
-            self._by_topic.setdefault(topic, set()).add(stream)
-
-    def _unlist(self, stream: Stream) -> bool:
-        listed = False
-        for topic in stream.topics:
-            members = self._by_topic.get(topic)
-            if members is not None and stream in members:
-                listed = True
-                members.discard(stream)
-                if not members:
-                    del self._by_topic[topic]
-        return listed
-
     def _retopic(self, stream: Stream, reader: Reader, asked: tuple[str, ...]) -> None:
-        self._unlist(stream)
+        self._by_topic.remove(stream)
         stream.retopic(reader, asked)
-        self._list(stream)
+        self._by_topic.add(stream)
 
     def drain(self, seconds: float, done: Callable[[], None] | None = None) -> None:
         """End all streams with ``bye``, and each that joins from now on.
