@@ -7,7 +7,6 @@ to whoever calls ``receive()``; so that is called ahead, and what came is kept f
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
@@ -31,7 +30,7 @@ class Watch:
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self._receive = receive
-        self._ahead: deque[Message] = deque()
+        self._ahead: list[Message] = []  # one message as a rule; an empty deque takes ten times the memory
         self._on_leave: Callable[[], Any] | None = None
         self._serving = False
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +66,7 @@ class Watch:
         if self._task is not None and not self._ahead:
             await asyncio.wait({self._task})
         if self._ahead:
-            return self._ahead.popleft()
+            return self._ahead.pop(0)
         return {"type": "http.disconnect"} if self.left else await self._receive()
 
     def end(self) -> None:
