@@ -39,7 +39,7 @@ async def test_clients_that_are_cut_all_the_time_get_everything_once(
             await right.all_open()
             async with publishing(site, tmp_path, pause=0.1):
                 end = time.monotonic() + SECONDS
-                while time.monotonic() < end:
+                while time.monotonic() < end or cuts <= CLIENTS:  # a busy machine takes longer to cut as many
                     await asyncio.sleep(random.uniform(0, 0.1))  # the fault: cuts at random, a few at a time
                     cuts += first.cut(int(half * 0.05 / EVERY) or 1) + second.cut(int(half * 0.05 / EVERY) or 1)
             everything = await asyncio.to_thread(log_of, site)
@@ -58,4 +58,3 @@ async def test_clients_that_are_cut_all_the_time_get_everything_once(
         assert verdict.is_clean, verdict
         assert verdict.opened > verdict.clients, "they were cut"
         assert verdict.delivered > verdict.clients * SECONDS, "it was not quiet"
-    assert cuts > CLIENTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from sse_notify.listening import CANCEL_SECONDS
-from tests.faults.crowd import Person, people
+from tests.faults.crowd import Crowd, Person, people
 from tests.faults.report import SOAK, Report
 from tests.support.servers import Kind, Server
 from tests.support.site import STREAM, Site
@@ -99,10 +100,13 @@ def held_in_redis(site: Site) -> dict[str, Any]:
 async def test_clients_that_connect_and_vanish_leave_nothing(
     make_site: Callable[..., Site], report: Report, kind: Kind, layer: str
 ) -> None:
-    site = make_site("postgresql", redis=True, env={"REDIS_LAYER": layer})
+    # A small pool, which has all of its threads before anything is compared.
+    site = make_site("postgresql", redis=True, env={"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"HANDSHAKE_THREADS": 2})})
     persons = await asyncio.to_thread(people, site, AT_ONCE)
     random.shuffle(persons)
     server = await asyncio.to_thread(site.serve, kind)
+    async with Crowd(server.port, persons) as crowd:
+        await crowd.all_open()
     await crowd_of_ghosts(server, persons, 300)  # pools, caches and the allocator have their size then
     before = await at_rest(site, server)
     await crowd_of_ghosts(server, persons, TIMES)
