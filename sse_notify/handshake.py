@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from sse_notify import counters, hubs, log, snapshot, threads
+from sse_notify import counters, frames, hubs, log, snapshot, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -23,7 +23,7 @@ from sse_notify.permits import Permit, permit_of
 from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
 from sse_notify.topics import is_allowed
-from sse_notify.wire import MalformedCursor, dumps, encode, encode_json, parse_cursor
+from sse_notify.wire import MalformedCursor, dumps, encode, parse_cursor
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -85,7 +85,7 @@ def open_up(request: HttpRequest) -> Opening:
     prelude = b"\n" + encode(dumps(hello), event="hello", id=cursor, retry=retry)
     if reason:
         counters.add("reset", reason)
-        prelude += encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
+        prelude += frames.reset(reason, cursor)
     permit = permit_of(request, account, asked)
     return Opening(reader=reader, permit=permit, cursor=cursor, head=position.head, prelude=prelude)
 

@@ -12,26 +12,19 @@ where the client is. Nothing here knows requests or responses; the clock, the lo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from django import db
-
-from sse_notify import counters
-from sse_notify.incidents import Incident
-from sse_notify.wire import encode_json
+from sse_notify import counters, frames
+from sse_notify.buffer import Buffer
+from sse_notify.replay import Replay, join
+from sse_notify.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from sse_notify.log import Reader
     from sse_notify.permits import Permit
     from sse_notify.protocols import Feed, Source, Write
     from sse_notify.threads import Run
-
-#: Seconds between two tries of a replay while the database is away.
-RETRY_SECONDS = 1.0
-
-_database = Incident("database_replay")
 
 
 class Stream:
@@ -54,9 +47,9 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_abort", "_behind", "_buffer_bytes", "_ended", "_feed", "_held", "_hub", "_on_close", "_page", "_prelude",
-        "_rest", "_run", "_size", "_source", "_target", "_waiting", "_wakeup", "_write", "aborted", "clock", "closed", "cursor", "deadline",
-        "lifetime", "permit", "reader", "reason", "sending_since", "topics", "written_at",
+        "__weakref__", "_abort", "_behind", "_ended", "_feed", "_held", "_hub", "_on_close", "_prelude", "_replay", "_rest", "_target",
+        "_waiting", "_wakeup", "_write", "aborted", "clock", "closed", "cursor", "deadline", "lifetime", "permit", "reader", "reason",
+        "sending_since", "topics", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -93,22 +86,18 @@ class Stream:
         self._prelude: bytes | None = prelude
         self._feed = feed
         self._hub: Feed | None = None
-        self._source = source
-        self._run = run
-        self._page = page
-        self._buffer_bytes = buffer_bytes
+        self._replay = Replay(source, run, page)
         self._on_close = on_close
         self._abort: Callable[[], Any] | None = None
         self._write: Write | None = None
         self._rest: Awaitable[None] | None = None
-        self._waiting: list[bytes] = []
-        self._size = 0
+        self._waiting = Buffer(buffer_bytes)
         self._behind = False
         self._target: int | None = None
-        self._ended = self._held = False
         #: Whether a write of this stream was given up, which cancels its driver.
         self.aborted = False
-        self._wakeup: asyncio.Future[None] | None = None
+        self._ended = self._held = False
+        self._wakeup = Wakeup()
 
     def __del__(self) -> None:
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
@@ -140,13 +129,13 @@ class Stream:
 
     def flush(self) -> None:
         """Write what is queued, if :meth:`read` still waits for it; called by the hub."""
-        if not self._waiting or self._wakeup is None or self._write is None or self._held:
+        if not self._waiting or not self._wakeup.awaited or self._write is None or self._held:
             return
         self._rest = self._write(self._take())
         self.written_at = self.clock()
         if self._rest is not None:  # the client is slow: its own task waits for it
             self.sending_since = self.written_at
-            self._wake()
+            self._wakeup.ring()
 
     def close(self) -> None:
         """Leave the hub and let go of everything. Callable any number of times, on the loop."""
@@ -157,7 +146,7 @@ class Stream:
             self._hub.leave(self)
         self._waiting.clear()
         self._prelude = self._hub = self._abort = self._write = self._rest = None
-        self._wake()
+        self._wakeup.ring()
         if self._on_close is not None:
             self._on_close(self)
 
@@ -178,15 +167,14 @@ class Stream:
     def ping(self, frame: bytes, cursor: int) -> None:
         """Queue a heartbeat: ``frame`` says ``cursor``, which fits unless this client's replay is not there yet."""
         if not self._ended and self._target is None and not self._behind:
-            self._queue(frame if cursor >= self.cursor else _ping(self.cursor))
+            self._queue(frame if cursor >= self.cursor else frames.ping(self.cursor))
 
     def reset(self, reason: str, cursor: int) -> None:
         """Tell the client that its cursor is void, and go on from ``cursor``."""
         self._waiting.clear()
-        self._size = 0
         self._behind, self._target, self.cursor = False, None, cursor
-        self._prelude = encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
-        self._wake()
+        self._prelude = frames.reset(reason, cursor)
+        self._wakeup.ring()
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
@@ -198,7 +186,7 @@ class Stream:
         """Go on after :meth:`hold`."""
         if self._held:
             self._held = False
-            self._wake()
+            self._wakeup.ring()
 
     def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
         """Go on from the log with other topics; what waits may be of one that the client has no more.
@@ -210,9 +198,8 @@ class Stream:
         if differs:
             self.reset("topics", self.cursor)
         self._waiting.clear()
-        self._size = 0
         self._behind = True
-        self._wake()
+        self._wakeup.ring()
 
     def end(self, reason: str, retry_after: int | None) -> None:
         """Say ``bye`` and end: after what is queued, unless the client may not have that any more.
@@ -229,8 +216,8 @@ class Stream:
             self._behind, self._target = False, None
         self._ended = True
         self.reason = reason
-        self._waiting.append(encode_json({"reason": reason, "retry_after": retry_after}, event="bye"))
-        self._wake()
+        self._waiting.put_last(frames.bye(reason, retry_after))
+        self._wakeup.ring()
 
     def abort(self, reason: str) -> None:
         """Give up a write that blocks: nothing more can be said to this client."""
@@ -248,15 +235,15 @@ class Stream:
                 prelude, self._prelude = self._prelude, None
                 return prelude
             if self._hub is None and not self._ended and not await self._join():
-                return _ping(self.cursor)
+                return frames.ping(self.cursor)
             if self._held and not self._ended:
-                await self._sleep()
+                await self._wakeup.wait()
                 continue
             if self._behind and not self._ended:
                 assert self._hub is not None
                 self._behind, self._target = False, self._hub.cursor
             if self._target is not None:
-                chunk = await self._replay(self._target)
+                chunk = await self._read_log(self._target)
                 if chunk:
                     return chunk
             elif self._waiting:
@@ -264,7 +251,7 @@ class Stream:
             elif self._ended:
                 return None
             else:
-                await self._sleep()
+                await self._wakeup.wait()
 
     async def _finish_write(self) -> None:
         if self._rest is not None:
@@ -272,18 +259,11 @@ class Stream:
             await rest
             self.sending_since = None
 
-    async def _sleep(self) -> None:
-        self._wakeup = asyncio.get_running_loop().create_future()
-        await self._wakeup
-
     async def _join(self) -> bool:
         """Join the hub; return whether it could start."""
         hub = self._feed()
-        try:
-            target = await hub.join(self)
-        except db.Error as error:
-            _database.failed(error)
-            await asyncio.sleep(RETRY_SECONDS)
+        target = await join(hub, self)
+        if target is None:
             return False
         if self.closed:  # the client left while the hub was starting
             hub.leave(self)
@@ -293,54 +273,33 @@ class Stream:
             self._target = target
         return True
 
-    async def _replay(self, target: int) -> bytes:
+    async def _read_log(self, target: int) -> bytes:
         """Return the next page up to ``target``, empty if the page holds nothing for this client."""
-        try:
-            entries, complete = await self._run(self._source, self.cursor, target, reader=self.reader, limit=self._page)
-        except db.Error as error:
-            _database.failed(error)
-            await asyncio.sleep(RETRY_SECONDS)
-            return b"" if self._ended else _ping(self.cursor)
-        _database.worked()
+        page = await self._replay.read(self.cursor, target, reader=self.reader)
+        if page is None:
+            return b"" if self._ended else frames.ping(self.cursor)
         # Ended or reset meanwhile, with other topics maybe; or the client's permission is in question, and the page is read again then.
         if self._target != target or self._held:
             return b""
-        self.cursor = complete
-        if complete >= target:
+        self.cursor = page.cursor
+        if page.cursor >= target:
             self._target = None
-        counters.add("replayed", number=len(entries))
-        return b"".join([entry.frame for entry in entries])
+        counters.add("replayed", number=page.entries)
+        return page.chunk
 
     def _take(self) -> bytes:
-        chunk = b"".join(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
-        self._waiting.clear()
-        self._size = 0
         if self._hub is not None and self._hub.cursor > self.cursor:
             self.cursor = self._hub.cursor
-        return chunk
+        return self._waiting.take()
 
     def _queue(self, frame: bytes) -> None:
         if self._ended:
             return
-        self._waiting.append(frame)
-        self._size += len(frame)
-        if self._size > self._buffer_bytes:
-            self._waiting.clear()
-            self._size = 0
+        if not self._waiting.put(frame):
             self._behind = True
             counters.add("slow")
-        elif self._write is not None and self._hub is not None and self._wakeup is not None:
+        elif self._write is not None and self._hub is not None and self._wakeup.awaited:
             if len(self._waiting) == 1:
                 self._hub.flush_soon(self)
             return
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._wakeup is not None:
-            if not self._wakeup.done():
-                self._wakeup.set_result(None)
-            self._wakeup = None
-
-
-def _ping(cursor: int) -> bytes:
-    return encode_json({"cursor": cursor}, event="ping")
+        self._wakeup.ring()

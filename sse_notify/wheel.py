@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from sse_notify.conf import get_settings
-from sse_notify.wire import encode_json
+from sse_notify.frames import ping
 
 if TYPE_CHECKING:
     from sse_notify.conf import Settings
@@ -87,5 +87,5 @@ class Wheel:
         """Return the heartbeat, encoded once for all streams that get the same."""
         cursor = self._cursor()
         if self._ping[0] != cursor:
-            self._ping = (cursor, encode_json({"cursor": cursor}, event="ping"))
+            self._ping = (cursor, ping(cursor))
         return self._ping[1]

@@ -172,7 +172,7 @@ async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) ->
     for start in range(0, 200, 50):
         await sync_to_async(lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)])()
     await until(lambda: stream._behind)
-    assert sum(map(len, stream._waiting)) <= 2000
+    assert stream._waiting.size <= 2000
     stuck.go_on.set()
     await until(lambda: b'"N199"' in b"".join(m.get("body", b"") for m in stuck.messages))
     got = [d["title"] for name, d, _ in events(b"".join(m.get("body", b"") for m in stuck.messages)) if name == "notification"]
@@ -263,7 +263,7 @@ async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, 
 
     from sse_notify import log
 
-    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sse_notify.replay.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     await anotify(user, "Missed")
     failures: list[int] = []
@@ -310,7 +310,7 @@ async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeyp
 
     from sse_notify import log
 
-    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sse_notify.replay.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     calls: list[int] = []
     real = log.position

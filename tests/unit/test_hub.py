@@ -43,7 +43,7 @@ async def open_stream(hub: Hub, memory: MemoryLog, **options: Any) -> tuple[Stre
     assert await stream.read() == b"\n"
     reading = asyncio.create_task(stream.read())
     async with asyncio.timeout(5):
-        while stream._wakeup is None:
+        while not stream._wakeup.awaited:
             while memory.queries:
                 memory.answer_one(RNG)
             await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def test_a_batch_that_was_heard_is_not_dispatched_again() -> None:
     hub._on_message(bell)
     hub._on_message(bell)
     assert await reading == encode("x", id=1)
-    assert stream._waiting == []
+    assert not stream._waiting
     stream.close()
 
 

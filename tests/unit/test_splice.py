@@ -156,7 +156,7 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch:
                 assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
                 assert not got or got[0] > client.start, f"seed {seed}: the client had {got[0]} already"
                 assert expected <= set(got), f"seed {seed}: lost {sorted(expected - set(got))}"
-                overflows += client.stream._buffer_bytes == 60
+                overflows += client.stream._waiting.limit == 60
         return overflows
 
     assert asyncio.run(all_of_them()) > SCHEDULES / 10

@@ -1,0 +1,25 @@
+"""What the app itself says on a stream, beside the events of the log: ``reset``, ``ping`` and ``bye``."""
+
+from __future__ import annotations
+
+from sse_notify.wire import encode_json
+
+
+def ping(cursor: int) -> bytes:
+    """Return a heartbeat. It carries no id: a client moves its cursor by what it was given, not by what a clock says."""
+    return encode_json({"cursor": cursor}, event="ping")
+
+
+def reset(reason: str, cursor: int) -> bytes:
+    """Return the verdict that what the client has is void: it fetches its state anew and goes on from ``cursor``."""
+    return encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
+
+
+def bye(reason: str, retry_after: int | None) -> bytes:
+    """Return the last block of a stream.
+
+    Args:
+        reason: "lifetime", "drain", "logout", "revoked" or "slow".
+        retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
+    """
+    return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")
