@@ -1,37 +1,49 @@
 // Joins the modules into the one file that ships: a hashed static file cannot import another, as Django does not rewrite imports.
-// Not minified, as who debugs a site reads it; without the comments, which are here and would double what every visitor loads. `--check` only says whether the file is what the modules make now.
+// Minified, for every visitor loads it; the map beside it holds the modules' text, so that a debugger shows these very files.
+// `--check` only says whether the files are what the modules make now.
 import { readFile, writeFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, transform } from "esbuild";
+import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const SHIPPED = join(here, "../static/sse_notify/sse-notify.js");
+export const MAP = `${SHIPPED}.map`;
 
-const BANNER = "// sse_notify: live notifications. Joined from the modules in sse_notify/js/ by build.mjs; edit those.";
+const BANNER = "// sse_notify: live notifications. Readable in sse_notify/js/ of the package, and through the source map.";
 
-/** Return the text of the joined script. */
+/** Return the text of the joined script, and of its source map. */
 export async function joined() {
   const { outputFiles } = await build({
     absWorkingDir: here,
     entryPoints: ["main.js"],
+    outfile: SHIPPED,
+    banner: { js: BANNER },
     bundle: true,
     format: "esm",
     target: "es2022",
     charset: "utf8",
-    minifyWhitespace: true, // the only way to lose all comments; the layout comes back below
+    minify: true,
+    // "linked": the comment stands on a line of its own at the end, where Django's hashed storages look for it.
+    sourcemap: "linked",
     write: false,
     logLevel: "silent", // a failure is thrown
   });
-  const { code } = await transform(outputFiles[0].text, { charset: "utf8", target: "es2022" });
-  return `${BANNER}\n${code}`;
+  const [map, script] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text ?? "");
+  const parsed = JSON.parse(map);
+  // Names for people: the text is in the map, and nothing is fetched from there.
+  parsed.sources = parsed.sources.map((/** @type {string} */ name) => `js/${basename(name)}`);
+  return { script, map: `${JSON.stringify(parsed)}\n` };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await joined();
-  if (!process.argv.includes("--check")) await writeFile(SHIPPED, text);
-  else if ((await readFile(SHIPPED, "utf8").catch(() => "")) !== text) {
-    console.error(`${relative(process.cwd(), SHIPPED)} is stale: npm run build`);
-    process.exitCode = 1;
+  const { script, map } = await joined();
+  const check = process.argv.includes("--check");
+  for (const [path, text] of Object.entries({ [SHIPPED]: script, [MAP]: map })) {
+    if (!check) await writeFile(path, text);
+    else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
+      console.error(`${relative(process.cwd(), path)} is stale: npm run build`);
+      process.exitCode = 1;
+    }
   }
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +30,7 @@ NEEDED = [
     "sse_notify/templates/sse_notify/widget.html",
     "sse_notify/static/sse_notify/sse-notify.css",
     "sse_notify/static/sse_notify/sse-notify.js",
+    "sse_notify/static/sse_notify/sse-notify.js.map",
 ]
 
 
@@ -147,7 +150,7 @@ def test_the_wheel_has(names: list[str], name: str) -> None:
 def test_the_wheel_has_every_module_template_static_file_and_translation(source: Path, names: list[str]) -> None:
     package = source / "sse_notify"
     expected = {path.relative_to(source).as_posix() for path in package.rglob("*") if path.is_file()}
-    expected = {name for name in expected if not name.startswith("sse_notify/js/")}
+    assert "sse_notify/js/client.js" in expected, "the script's sources, which it names"
     assert "sse_notify/locale/xx/LC_MESSAGES/django.mo" in expected
     assert expected == {name for name in names if ".dist-info/" not in name}
 
@@ -232,6 +235,36 @@ def test_the_widget_renders_and_its_files_are_found_from_the_wheel(installed: Pa
     for name in ("sse-notify.js", "sse-notify.css"):
         assert f"{installed.parent.parent}/" in printed
         assert f"sse_notify/static/sse_notify/{name}" in printed
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["django.contrib.staticfiles.storage.ManifestStaticFilesStorage", "whitenoise.storage.CompressedManifestStaticFilesStorage"],
+)
+def test_hashed_static_files_keep_the_script_and_its_source_map_together(installed: Path, tmp_path: Path, storage: str) -> None:
+    options = f"""STATIC_URL="/static/", STATIC_ROOT={str(tmp_path)!r}, STORAGES={{"staticfiles": {{"BACKEND": {storage!r}}}}},"""
+    settings = dedent(SETTINGS).replace('STATIC_URL="/static/",', options)
+    printed = run(
+        installed,
+        settings
+        + dedent("""
+        from django.contrib.staticfiles.storage import staticfiles_storage
+        from django.core.management import call_command
+
+        call_command("collectstatic", interactive=False, verbosity=0)
+        print(staticfiles_storage.url("sse_notify/sse-notify.js"))
+        """),
+    )
+    address = re.fullmatch(r"/static/(sse_notify/sse-notify\.[0-9a-f]{12}\.js)\n", printed)
+    assert address, printed
+    script = (tmp_path / address[1]).read_text("utf-8")
+    named = re.search(r"^//# sourceMappingURL=(sse-notify\.js\.[0-9a-f]{12}\.map)$", script, re.MULTILINE)
+    assert named, script[-200:]
+    source_map = json.loads((tmp_path / "sse_notify" / named[1]).read_text("utf-8"))
+    package = Path(run(installed, "import sse_notify; print(sse_notify.__file__)").strip()).parent
+    assert "js/client.js" in source_map["sources"]
+    for name, text in zip(source_map["sources"], source_map["sourcesContent"], strict=True):
+        assert text == (package / name).read_text("utf-8"), f"{name} is not what a debugger would show"
 
 
 def test_no_migration_is_missing(installed: Path) -> None:
