@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,17 @@ from django.test import Client
 
 #: Seconds after which a wait counts as a hang.
 GUARD = 20.0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go on until ``condition`` holds.
+
+    For what the app tells nobody: how many handshakes wait, when a place is free again, which tasks are left. That a stream has joined
+    its hub is a signal: see the fixture ``joined``.
+    """
+    async with asyncio.timeout(GUARD):
+        while not condition():
+            await asyncio.sleep(0)  # one turn of the loop, not a time
 
 
 class Connection:

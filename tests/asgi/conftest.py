@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
+
+from sse_notify.signals import stream_opened
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +18,16 @@ def _close_the_connection_of_async_code(django_db_setup: None) -> Iterator[None]
     """Async code outside a request runs its queries in one thread, whose connection would keep the database from being dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture
+def joined() -> Iterator[asyncio.Event]:
+    """Set when a stream has joined its hub, which is after its ``hello``: from then on it gets what is only told live."""
+    event = asyncio.Event()
+
+    def hear(**_: Any) -> None:
+        event.set()
+
+    stream_opened.connect(hear)
+    yield event
+    stream_opened.disconnect(hear)

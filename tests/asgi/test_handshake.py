@@ -15,7 +15,7 @@ from sse_notify import abroadcast, anotify, notify, topics
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
 from sse_notify.models import LogHead
-from tests.asgi.client import connect, cookies_of, events
+from tests.asgi.client import GUARD, connect, cookies_of, events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -217,17 +217,16 @@ async def test_who_missed_too_much_is_reset_and_others_events_do_not_count() -> 
         assert b"reset" not in stream.body
 
 
-async def test_a_public_topic_is_open_to_anonymous_visitors(site: Any) -> None:
+async def test_a_public_topic_is_open_to_anonymous_visitors(site: Any, joined: asyncio.Event) -> None:
     from sse_notify import broadcast, publish
 
     app, headers = site
     async with connect(app, query="topic=wall", headers=headers) as stream:
         await stream.until(b"hello")
         await sync_to_async(broadcast)("Not for visitors")
-        # Live only: published again and again until the stream has joined.
-        while b"painted" not in stream.body:
-            publish("wall", "painted")
-            await asyncio.sleep(0)
+        await asyncio.wait_for(joined.wait(), GUARD)  # what is published is live only
+        publish("wall", "painted")
+        await stream.until(b"painted")
         assert b"visitors" not in stream.body
 
 

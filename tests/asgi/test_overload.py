@@ -16,7 +16,7 @@ from django.test import override_settings
 from sse_notify import counters, threads
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
-from tests.asgi.client import GUARD, Connection, connect, cookies_of
+from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -63,12 +63,6 @@ def app() -> EventStreams:
 
 async def sign_in() -> dict[str, str]:
     return await cookies_of(await User.objects.acreate(username="alice"))
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(GUARD):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_gave_up_waiting_is_never_served(app: EventStreams, gate: Gate) -> None:

@@ -19,7 +19,7 @@ from django.test import override_settings
 from sse_notify import anotify, counters, hubs, notify
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
-from tests.asgi.client import GUARD, connect, cookies_of, events
+from tests.asgi.client import GUARD, connect, cookies_of, events, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -32,12 +32,6 @@ def app() -> EventStreams:
 async def sign_in() -> tuple[User, dict[str, str]]:
     user = await User.objects.acreate(username="alice")
     return user, await cookies_of(user)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(GUARD):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @override_settings(SSE_NOTIFY={"HEARTBEAT": 1})
@@ -64,11 +58,11 @@ async def test_a_stream_ends_with_bye_when_its_time_is_up(app: EventStreams) -> 
     assert admission.total == 0
 
 
-async def test_draining_says_bye_and_ends(app: EventStreams) -> None:
+async def test_draining_says_bye_and_ends(app: EventStreams, joined: asyncio.Event) -> None:
     _, headers = await sign_in()
     async with connect(app, headers=headers) as stream:
         await stream.until(b"hello")
-        await until(lambda: hubs.current().streams)
+        await asyncio.wait_for(joined.wait(), GUARD)
         hubs.each(lambda each: each.drain(10))
         _, _, body = await stream.answer()
     name, data, _ = events(body)[-1]
@@ -97,12 +91,12 @@ async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: 
     assert gone() is None
 
 
-async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStreams) -> None:
+async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStreams, joined: asyncio.Event) -> None:
     _, headers = await sign_in()
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
         async with connect(app, headers=headers) as first:
             await first.until(b"hello")
-            await until(lambda: hubs.current().streams)
+            await asyncio.wait_for(joined.wait(), GUARD)
             pool = [thread for thread in threading.enumerate() if thread.name.startswith("sse_notify")]
             before = threading.active_count() - len(pool)
             contexts = [connect(app, headers=headers) for _ in range(30)]
@@ -305,7 +299,9 @@ async def test_a_client_that_leaves_during_the_handshake_keeps_no_place(
     await until(lambda: gc.collect() >= 0 and admission.total == 0)
 
 
-async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hub_that_cannot_start_is_tried_again(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch, joined: asyncio.Event
+) -> None:
     from django.db import OperationalError
 
     from sse_notify import log
@@ -324,7 +320,7 @@ async def test_a_hub_that_cannot_start_is_tried_again(app: EventStreams, monkeyp
     monkeypatch.setattr(log, "position", failing)
     async with connect(app, headers=headers) as stream:
         await stream.until(b"ping")
-        await until(lambda: hubs.current().streams and hubs.current()._by_topic)
+        await asyncio.wait_for(joined.wait(), GUARD)
         await anotify(user, "Live again")
         await stream.until(b"Live again")
 
