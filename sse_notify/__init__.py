@@ -28,17 +28,19 @@ if TYPE_CHECKING:
         amark_seen,
         amark_unread,
         archive,
+        aunarchive,
         aunread_count,
         aunseen_count,
         mark_read,
         mark_seen,
         mark_unread,
+        unarchive,
         unread_count,
         unseen_count,
     )
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
-    from sse_notify.verbs import abroadcast, anotify, apublish, broadcast, notify, publish
+    from sse_notify.verbs import abroadcast, anotify, apublish, arecall, broadcast, notify, publish, recall
 
 _HOMES = {
     "EVERYONE": "audience",
@@ -50,8 +52,10 @@ _HOMES = {
     "amark_unread": "inbox",
     "anotify": "verbs",
     "apublish": "verbs",
+    "arecall": "verbs",
     "arecheck": "revocation",
     "archive": "inbox",
+    "aunarchive": "inbox",
     "aunread_count": "inbox",
     "aunseen_count": "inbox",
     "broadcast": "verbs",
@@ -60,8 +64,10 @@ _HOMES = {
     "mark_unread": "inbox",
     "notify": "verbs",
     "publish": "verbs",
+    "recall": "verbs",
     "recheck": "revocation",
     "topic": "topics",
+    "unarchive": "inbox",
     "unread_count": "inbox",
     "unseen_count": "inbox",
 }
@@ -70,9 +76,11 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "notify",
     "broadcast",
     "publish",
+    "recall",
     "anotify",
     "abroadcast",
     "apublish",
+    "arecall",
     "topic",
     "recheck",
     "arecheck",
@@ -82,12 +90,14 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "mark_unread",
     "mark_seen",
     "archive",
+    "unarchive",
     "unread_count",
     "unseen_count",
     "amark_read",
     "amark_unread",
     "amark_seen",
     "aarchive",
+    "aunarchive",
     "aunread_count",
     "aunseen_count",
 ]

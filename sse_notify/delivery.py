@@ -1,4 +1,7 @@
-"""Writing notifications: inserts, repeats under a ``key`` or an ``idempotency_key``, in bulk and inside the caller's transaction."""
+"""Writing notifications: inserts, repeats under a ``key`` or an ``idempotency_key``, and recalls.
+
+All in bulk, and inside the caller's transaction.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,20 @@ def write(checked: Checked, recipients: Sequence[Recipient]) -> list[Notificatio
     return rows
 
 
+def take_back(pks: Sequence[int]) -> int:
+    """Mark the rows as recalled, have that sent after the commit, and return how many were not recalled before."""
+    using = database()
+    changed = 0
+    with transaction.atomic(using=using):
+        for start in range(0, len(pks), CHUNK):
+            rows = Notification.objects.using(using).filter(pk__in=pks[start : start + CHUNK], recalled_at=None)
+            # A repeat under its key counts from one again: it is a new notification.
+            changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
+        if changed:
+            fanout.announce_on_commit()
+    return changed
+
+
 def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
     if checked.key is None and checked.idempotency_key is None:
         return _insert(checked, recipients, using)
@@ -85,7 +102,7 @@ def _existing(recipients: Sequence[Recipient], using: str, **by: str) -> dict[st
 
 def _repeat(checked: Checked, pks: list[int], recipients: Sequence[Recipient], using: str) -> dict[str, Notification]:
     """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
-    columns = {**_NO_RELATIONS, **checked.columns, "created_at": timezone.now(), "seq": None}
+    columns = {**_NO_RELATIONS, **checked.columns, "created_at": timezone.now(), "recalled_at": None, "seq": None}
     # A repeat without an idempotency key keeps the one that the row has: it must still stop a repeat of the first call.
     if checked.idempotency_key is None:
         del columns["idempotency_key"]

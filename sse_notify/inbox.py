@@ -70,7 +70,7 @@ class _Mark:
     stamps: str
     """The receipt's column that gets the time."""
     clears: str = ""
-    """The receipt's column that it makes void."""
+    """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
     sees: bool = False
     """Whether what is marked was also seen."""
     watermarks: tuple[str, ...] = ()
@@ -87,7 +87,10 @@ _READ = _Mark(
 )
 _UNREAD = _Mark(name="unread", changes=Q(is_unread=False), stamps="unread_at", clears="read_at")
 _SEEN = _Mark(name="seen", changes=Q(is_unseen=True), stamps="seen_at", watermarks=("seen_up_to",))
-_ARCHIVED = _Mark(name="archived", changes=Q(is_archived=False), stamps="archived_at", watermarks=("archived_up_to",))
+_ARCHIVED = _Mark(
+    name="archived", changes=Q(is_archived=False), stamps="archived_at", clears="unarchived_at", watermarks=("archived_up_to",)
+)
+_UNARCHIVED = _Mark(name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at")
 
 
 def mark_read(user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = "") -> None:
@@ -132,6 +135,14 @@ def archive(user: User, ids: Iterable[int] | None = None, up_to: int | None = No
     _mark(user, _ARCHIVED, ids, up_to, client)
 
 
+def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
+    """Take notifications of ``user`` back from the archive, also those that an :func:`archive` by ``up_to`` has covered.
+
+    They come back at their place, read or unread as they were. Args and errors as for :func:`mark_read`.
+    """
+    _mark(user, _UNARCHIVED, ids, None, client)
+
+
 def counts(user: User) -> tuple[int, int]:
     """Return how many notifications of ``user`` are unread and how many unseen: exact, in two queries at most."""
     return Notification.objects.using(log.database()).counts(user)
@@ -161,17 +172,15 @@ def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None,
     if (ids is None) == (up_to is None):
         raise ValueError("ids, up_to: exactly one of the two is needed")
     chosen = None if ids is None else _check_ids(ids)
-    limit = None if up_to is None else _check_number("up_to", up_to)
+    limit = 0 if up_to is None else _check_number("up_to", up_to)
     using = log.database()
     with transaction.atomic(using=using):
         inbox = _lock(user, using)
         if chosen is not None:
             changed = _mark_ids(inbox, mark, chosen, user, using)
-            changes: list[dict[str, Any]] = [
-                {"ids": changed[i : i + IDS_PER_CHANGE]} for i in range(0, len(changed), IDS_PER_CHANGE)
-            ]
+            starts = range(0, len(changed), IDS_PER_CHANGE)
+            changes: list[dict[str, Any]] = [{"ids": changed[start : start + IDS_PER_CHANGE]} for start in starts]
         else:
-            assert limit is not None
             limit = min(limit, log.head())  # oddity 1
             changes = [{"up_to": limit}] if _mark_up_to(inbox, mark, limit, using) else []
         if changes:
@@ -217,9 +226,10 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
         if getattr(inbox, name) < up_to:
             setattr(inbox, name, up_to)
             changed = True
-    if mark is _READ:
-        below = Receipt.objects.using(using).filter(user_id=inbox.pk, unread_at__isnull=False, notification__seq__lte=up_to)
-        changed = bool(below.update(unread_at=None, read_at=timezone.now())) or changed
+    if mark.clears:
+        overriding = {f"{mark.clears}__isnull": False}
+        below = Receipt.objects.using(using).filter(user_id=inbox.pk, notification__seq__lte=up_to, **overriding)
+        changed = bool(below.update(**{mark.clears: None, mark.stamps: timezone.now()})) or changed
     return changed
 
 
@@ -284,6 +294,7 @@ amark_read = _twin(mark_read)
 amark_unread = _twin(mark_unread)
 amark_seen = _twin(mark_seen)
 aarchive = _twin(archive)
+aunarchive = _twin(unarchive)
 acounts = _twin(counts)
 aunread_count = _twin(unread_count)
 aunseen_count = _twin(unseen_count)

@@ -15,7 +15,8 @@ Deliberate oddities:
    ``key`` holds that row until it ends, maybe for minutes; numbering must not wait for it. The row is numbered after that.
 2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids. Portable, and for the usual bulk insert
    one statement. The ids of a run are all taken by the rows that were just locked, so no other row can fall into it.
-3. A row that is updated under its ``key`` gets a new number and leaves a hole at the old one. Dense describes what is given out.
+3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the old one. Dense describes what is
+   given out.
 """
 
 from __future__ import annotations
@@ -180,7 +181,9 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 
 
 def _readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
-    rows = Notification.objects.using(using).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    # What was recalled is told however late: who has it on a page must lose it.
+    told = Q(expires_at=None) | Q(expires_at__gt=timezone.now()) | Q(recalled_at__isnull=False)
+    rows = Notification.objects.using(using).filter(told)
     if reader is None:
         return rows
     rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
@@ -212,7 +215,7 @@ def _sequence_batch(using: str) -> Batch | None:
             Inbox.objects.using(using).filter(pk=inbox.pk).update(state_seq=last)
         LogHead.objects.using(using).filter(pk=_HEAD_PK).update(seq=last)
     now = timezone.now()
-    entries = _entries([row for row in rows if row.expires_at is None or row.expires_at > now], using)
+    entries = _entries([row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now], using)
     entries.extend(_update_entry(inbox) for inbox in inboxes)
     return Batch(before + 1, last, tuple(entries))
 
@@ -255,10 +258,14 @@ def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _entries(rows: Iterable[Notification], using: str) -> list[Entry]:
     rows = list(rows)
     excluded = _excluded([row.pk for row in rows if not row.recipient_id], using)
-    return [
-        Entry(row.seq or 0, row.topic, encode_json(row.payload(), event=row.event, id=row.seq), excluded.get(row.pk, frozenset()))
-        for row in rows
-    ]
+    return [Entry(row.seq or 0, row.topic, _frame(row), excluded.get(row.pk, frozenset())) for row in rows]
+
+
+def _frame(row: Notification) -> bytes:
+    """Return what clients get: what the row says, or of one that was recalled, nothing but that it is gone."""
+    if row.recalled_at is not None:
+        return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
+    return encode_json(row.payload(), event=row.event, id=row.seq)
 
 
 def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:

@@ -87,6 +87,8 @@ class Notification(models.Model):
     silent = models.BooleanField(_("silent"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    #: Since when it is nobody's any more. The row stays, numbered anew, and tells so: ``remove`` goes out in its place.
+    recalled_at = models.DateTimeField(_("recalled"), null=True, editable=False)
 
     objects = NotificationQuerySet.as_manager()
 
@@ -201,7 +203,8 @@ class Inbox(models.Model):
 class Receipt(models.Model):
     """What one user did with one notification. There is no row until the user touches it.
 
-    ``unread_at`` overrides the inbox's watermark: the user marked the item unread after the watermark had passed it.
+    ``unread_at`` and ``unarchived_at`` override the inbox's watermarks: the user marked the item unread, or took it back from the
+    archive, after the watermark had passed it.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
@@ -210,6 +213,7 @@ class Receipt(models.Model):
     read_at = models.DateTimeField(null=True)
     unread_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
+    unarchived_at = models.DateTimeField(null=True)
 
     if TYPE_CHECKING:
         notification_id: int
@@ -218,8 +222,11 @@ class Receipt(models.Model):
     class Meta:
         verbose_name = _("receipt")
         verbose_name_plural = _("receipts")
-        # Finds the few that override a watermark, when unread notifications are counted.
-        indexes = (models.Index(fields=("user", "unread_at"), name="sse_notify_unread_again"),)
+        # Find the few that override a watermark, when unread notifications are counted.
+        indexes = (
+            models.Index(fields=("user", "unread_at"), name="sse_notify_unread_again"),
+            models.Index(fields=("user", "unarchived_at"), name="sse_notify_back_again"),
+        )
         constraints = (models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),)
 
     def __str__(self) -> str:

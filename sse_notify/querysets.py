@@ -5,7 +5,7 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 
     is_unread     no read_at, and: above read_up_to, or unread_at overrides it
     is_unseen     no seen_at, and above seen_up_to
-    is_archived   archived_at, or not above archived_up_to
+    is_archived   archived_at, or: not above archived_up_to, and unarchived_at does not override it
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def visible_to(self, user: User) -> Self:
         """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
 
-        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since the user joined, that exclude
-        neither the user nor have expired. Each row carries the booleans ``is_unread``, ``is_unseen`` and ``is_archived``. Rows
+        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since the user joined, that neither
+        exclude the user nor have expired nor were recalled. Each row carries the booleans ``is_unread``, ``is_unseen`` and ``is_archived``. Rows
         are visible as soon as they are written, numbered or not.
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
@@ -81,7 +81,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         states = {
             "is_unread": Q(receipt__read_at=None) & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
             "is_unseen": Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
-            "is_archived": Q(receipt__archived_at__isnull=False) | Q(seq__isnull=False, seq__lte=mark["archived_up_to"]),
+            "is_archived": Q(receipt__archived_at__isnull=False)
+            | Q(seq__isnull=False, seq__lte=mark["archived_up_to"], receipt__unarchived_at=None),
         }
         return self._addressed_to(user).annotate(
             **{name: ExpressionWrapper(state, output_field=BooleanField()) for name, state in states.items()}
@@ -120,7 +121,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
-        rows = self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), topic__in=topics_of(user))
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        rows = self.filter(unexpired, recalled_at=None, topic__in=topics_of(user))
         rows = rows.exclude(pk__in=_model("Exclusion")._default_manager.filter(user_id=user.pk).values("notification_id"))
         joined = getattr(user, "date_joined", None)
         if joined is not None:
@@ -136,11 +138,11 @@ _TABLES = ("Notification", "Receipt", "Inbox", "Exclusion")
 
 # Counted at every handshake and every mark, so it is written by hand: the same query costs the ORM ten times as long to build as
 # the database to answer. Short ranges of an index instead of one pass over everything that the user ever got: what is pending,
-# what lies above the watermarks, and what was marked unread below, by its receipts (CROSS JOIN keeps SQLite from starting with the
-# long table). A test holds it to the annotated rows.
+# what lies above the watermarks, and what was marked unread or taken back from the archive below, by its receipts (CROSS JOIN keeps
+# SQLite from starting with the long table). A test holds it to the annotated rows.
 _THEIRS = """
     n.topic IN ({topics}) {joined} {up_to}
-    AND (n.expires_at IS NULL OR n.expires_at > %(now)s)
+    AND (n.expires_at IS NULL OR n.expires_at > %(now)s) AND n.recalled_at IS NULL
     AND n.id NOT IN (SELECT notification_id FROM {Exclusion} WHERE user_id = %(user)s)
     AND r.archived_at IS NULL
 """
@@ -173,6 +175,13 @@ SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
     SELECT COUNT(*), 0 FROM {{Receipt}} r CROSS JOIN {{Notification}} n
     WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unread_at IS NOT NULL AND {_THEIRS}
     AND n.seq > (SELECT was_archived FROM mark) AND n.seq <= (SELECT was_read FROM mark)
+    UNION ALL
+    SELECT
+        SUM(CASE WHEN r.read_at IS NULL AND (n.seq > (SELECT was_read FROM mark) OR r.unread_at IS NOT NULL) THEN 1 ELSE 0 END),
+        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END)
+    FROM {{Receipt}} r CROSS JOIN {{Notification}} n
+    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unarchived_at IS NOT NULL AND {_THEIRS}
+    AND n.seq <= (SELECT was_archived FROM mark)
 ) parts
 """  # noqa: S608  (table names alone are put in; all values are parameters)
 

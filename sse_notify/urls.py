@@ -18,4 +18,5 @@ urlpatterns = [
     path("unread/", inbox.unread, name="unread"),
     path("seen/", inbox.seen, name="seen"),
     path("archive/", inbox.archive, name="archive"),
+    path("unarchive/", inbox.unarchive, name="unarchive"),
 ]

@@ -1,4 +1,4 @@
-"""The verbs: ``notify`` and ``broadcast`` write to the log, ``publish`` rings whoever listens now.
+"""The verbs: ``notify``, ``broadcast`` and ``recall`` write to the log, ``publish`` rings whoever listens now.
 
 They write inside the caller's transaction and ring after its commit; a rollback leaves nothing. Each has an async twin with the
 same arguments that runs the same body through Django's ``sync_to_async``, as its own async ORM does.
@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from sse_notify import fanout, wire
 from sse_notify.audience import EVERYONE, route
 from sse_notify.content import Content, check, check_frame
-from sse_notify.delivery import Recipient, write
+from sse_notify.delivery import Recipient, take_back, write
 from sse_notify.models import Audience, Notification
 from sse_notify.topics import check_name, user_topic
 
@@ -100,6 +100,25 @@ def broadcast(
     return write(checked, [recipient])[0]
 
 
+def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
+    """Take back what was sent, from everybody it was sent to.
+
+    It is neither listed nor counted from then on, and open pages drop it at once: after the commit they are told ``remove``, which
+    carries the ids alone. Who is away is told on coming back. The row stays in the log, for the admin's eyes. A repeat under its
+    ``key`` is a new notification; one under its ``idempotency_key`` still sends nothing.
+
+    Args:
+        notifications: one, an iterable, or a QuerySet of them. What was recalled before is left alone.
+
+    Returns:
+        How many were taken back now.
+
+    Raises:
+        TypeError, ValueError: the argument is wrong; the message names it, and nothing is written.
+    """
+    return take_back(_notification_keys(notifications))
+
+
 def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     """Send an event to whoever listens to ``topic`` now: no row, no id, no replay.
 
@@ -154,9 +173,34 @@ async def abroadcast(
     return await sync_to_async(broadcast)(title, body, audience=audience, exclude=exclude, **content)
 
 
+async def arecall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
+    """Do what :func:`recall` does, from async code."""
+    return await sync_to_async(recall)(notifications)
+
+
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
     """Do what :func:`publish` does; it never blocks, so the twin is for symmetry."""
     publish(topic, data, event=event)
+
+
+def _notification_keys(notifications: Any) -> list[int]:
+    """Return the notifications' keys in ascending order, each once."""
+    if isinstance(notifications, QuerySet):
+        if not issubclass(notifications.model, Notification):
+            raise TypeError(f"notifications: notifications are needed, not {notifications.model.__name__} objects")
+        return sorted(set(notifications.values_list("pk", flat=True)))
+    if isinstance(notifications, Notification):
+        notifications = [notifications]
+    if isinstance(notifications, (str, bytes)) or not isinstance(notifications, Iterable):
+        raise TypeError(f"notifications: notifications are needed, not {type(notifications).__name__}")
+    pks = set()
+    for notification in notifications:
+        if not isinstance(notification, Notification):
+            raise TypeError(f"notifications: a notification is needed, not {type(notification).__name__}")
+        if notification.pk is None:
+            raise ValueError("notifications: the notification is not saved")
+        pks.add(notification.pk)
+    return sorted(pks)
 
 
 def _recipients(to: Any) -> list[Recipient]:

@@ -170,6 +170,12 @@ def archive(request: HttpRequest) -> HttpResponse:
     return _mark(request, inbox.archive)
 
 
+@_change
+def unarchive(request: HttpRequest) -> HttpResponse:
+    """Take back from the archive: ``{ids: [...]}``; an undo has no ``up_to``, which would bring back what was archived long ago."""
+    return _mark(request, inbox.unarchive, by_number=False)
+
+
 def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True) -> HttpResponse:
     try:
         form = MarkForm.from_request(request)

@@ -25,6 +25,7 @@ from tests.support import GUARD, ROOT
 NEEDED = [
     "sse_notify/py.typed",
     "sse_notify/migrations/0001_initial.py",
+    "sse_notify/migrations/0002_unarchive_and_recall.py",
     "sse_notify/templates/sse_notify/_item.html",
     "sse_notify/templates/sse_notify/list.html",
     "sse_notify/templates/sse_notify/widget.html",

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
-from sse_notify import STAFF, broadcast, fanout, inbox, log, notify
+from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, recall
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db
@@ -158,7 +158,7 @@ def test_a_row_marked_while_pending_keeps_its_mark_when_it_is_numbered(alice: Us
 def test_ids_of_others_and_ids_of_nothing_are_ignored(alice: User, bob: User) -> None:
     other = notify(bob, "for bob")
     hidden = broadcast("not for alice", exclude=[alice])
-    for mark in (inbox.mark_read, inbox.mark_unread, inbox.mark_seen, inbox.archive):
+    for mark in (inbox.mark_read, inbox.mark_unread, inbox.mark_seen, inbox.archive, inbox.unarchive):
         mark(alice, ids=[other.pk, hidden.pk, 999_999_999, 2**63 - 1])
     assert not Receipt.objects.exists()
     assert changes(alice) == []
@@ -276,6 +276,42 @@ def test_archiving_all_is_a_watermark_too(alice: User) -> None:
     assert not Receipt.objects.exists()
 
 
+def test_what_is_taken_back_from_the_archive_is_as_it_was(alice: User) -> None:
+    read, fresh, other = (notify(alice, title) for title in ("read", "fresh", "other"))
+    number()
+    inbox.mark_read(alice, ids=[read.pk])
+    inbox.archive(alice, ids=[read.pk, fresh.pk, other.pk])
+    assert inbox.counts(alice) == (0, 0)
+    inbox.unarchive(alice, ids=[read.pk, fresh.pk])
+    assert ids(Notification.objects.visible_to(alice)) == [fresh.pk, read.pk], "at their place"
+    assert unread(alice) == unseen(alice) == {"fresh"}
+    assert inbox.counts(alice) == (1, 1)
+    assert ids(Notification.objects.visible_to(alice).archived()) == [other.pk]
+
+
+def test_taking_back_overrides_the_watermark_until_the_next_one_covers_it(alice: User) -> None:
+    first, second = notify(alice, "first"), notify(alice, "second")
+    head = number()
+    inbox.archive(alice, up_to=head)
+    inbox.unarchive(alice, ids=[first.pk, second.pk])
+    assert unread(alice) == {"first", "second"}
+    assert inbox.counts(alice) == (2, 2)
+    inbox.mark_seen(alice, up_to=head)
+    inbox.mark_read(alice, ids=[first.pk])
+    assert inbox.counts(alice) == (1, 0)
+    inbox.mark_read(alice, up_to=head)
+    inbox.mark_unread(alice, ids=[second.pk])
+    assert unread(alice) == {"second"}
+    assert inbox.counts(alice) == (1, 0)
+    inbox.archive(alice, up_to=1)
+    assert ids(Notification.objects.visible_to(alice)) == [second.pk]
+    inbox.archive(alice, ids=[second.pk])
+    assert inbox.counts(alice) == (0, 0)
+    assert not Notification.objects.visible_to(alice).exists()
+    inbox.unarchive(alice, ids=[second.pk])
+    assert inbox.counts(alice) == (1, 0), "archived twice, by a mark and by a watermark, and back all the same"
+
+
 def test_a_keyed_row_that_is_sent_again_is_unread_unseen_and_back_from_the_archive(alice: User, bob: User) -> None:
     row = broadcast("1 order", key="orders")
     head = number()
@@ -330,7 +366,7 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
         Notification.objects.all().delete()
         Inbox.objects.all().delete()
         model: dict[int, dict[str, Any]] = {}
-        for _ in range(50):
+        for _ in range(70):
             _step(random, alice, bob, model)
             rows = {row.pk: row for row in Notification.objects.with_states(alice)}
             for pk, row in rows.items():
@@ -344,12 +380,19 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
             assert Notification.objects.counts(alice, up_to=head // 2) == (below.unread().count(), below.unseen().count())
 
 
+_BY_IDS: dict[str, tuple[Callable[..., None], dict[str, bool]]] = {
+    "read": (inbox.mark_read, {"unread": False, "unseen": False}),
+    "unread": (inbox.mark_unread, {"unread": True}),
+    "seen": (inbox.mark_seen, {"unseen": False}),
+    "archive": (inbox.archive, {"archived": True}),
+    "unarchive": (inbox.unarchive, {"archived": False}),
+}
+
+
 def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any]]) -> None:
     """Do one thing, and to the model what it should do to the rows."""
     fresh = {"unread": True, "unseen": True, "archived": False}
-    action = random.choice(
-        ["notify", "notify", "broadcast", "key", "number", "read", "unread", "seen", "archive", "up_to", "up_to"]
-    )
+    action = random.choice(["notify", "notify", "broadcast", "key", "number", "recall", "up_to", "up_to", *_BY_IDS])
     some = random.sample(sorted(model), k=min(len(model), random.randint(1, 4)))
     if action == "notify":
         notify(bob, "noise")
@@ -360,28 +403,18 @@ def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any
         model[notify(alice, "k", key=random.choice("ab")).pk] = fresh
     elif action == "number":
         number()
-    elif action == "read":
-        inbox.mark_read(alice, ids=some)
-        _set(model, some, unread=False, unseen=False)
-    elif action == "unread":
-        inbox.mark_unread(alice, ids=some)
-        _set(model, some, unread=True)
-    elif action == "seen":
-        inbox.mark_seen(alice, ids=some)
-        _set(model, some, unseen=False)
-    elif action == "archive":
-        inbox.archive(alice, ids=some)
-        _set(model, some, archived=True)
+    elif action in _BY_IDS:
+        mark, then = _BY_IDS[action]
+        mark(alice, ids=some)
+        _set(model, some, **then)
+    elif action == "recall":
+        recall(Notification.objects.filter(pk__in=some[:1]))
+        for pk in some[:1]:
+            del model[pk]
     else:
         up_to = random.randint(0, log.head() + 3)
         covered = ids(Notification.objects.with_states(alice).filter(seq__lte=up_to))
-        mark, then = random.choice(
-            [
-                (inbox.mark_read, {"unread": False, "unseen": False}),
-                (inbox.mark_seen, {"unseen": False}),
-                (inbox.archive, {"archived": True}),
-            ]
-        )
+        mark, then = _BY_IDS[random.choice(["read", "seen", "archive"])]
         mark(alice, up_to=up_to)
         _set(model, covered, **then)
 
@@ -456,6 +489,9 @@ def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
         lambda: inbox.mark_unread(alice, ids=[row.pk]),
         lambda: inbox.mark_seen(alice, ids=[row.pk]),
         lambda: inbox.archive(alice, ids=[row.pk]),
+        lambda: inbox.unarchive(alice, ids=[row.pk]),
+        lambda: inbox.archive(alice, up_to=head),
+        lambda: inbox.unarchive(alice, ids=[row.pk]),
     ]
     for mark in marks:
         mark()
@@ -602,8 +638,12 @@ def test_async_twins_run_the_same_body(alice: User) -> None:
         seen.append(await sse_notify.aunread_count(alice))
         await sse_notify.aarchive(alice, ids=[first.pk, second.pk])
         seen.append(await sse_notify.aunseen_count(alice))
+        seen.append(await sse_notify.aunread_count(alice))
+        await sse_notify.aunarchive(alice, ids=[second.pk])
+        seen.append(await sse_notify.aunread_count(alice))
+        seen.append(await sse_notify.arecall([first, second]))
         return [*seen, await sse_notify.aunread_count(alice)]
 
-    assert async_to_sync(live)() == [2, (1, 0), 2, 0, 0]
+    assert async_to_sync(live)() == [2, (1, 0), 2, 0, 0, 1, 2, 0]
     assert inbox.amark_read.__name__ == "amark_read"
     assert "mark_read" in (inbox.amark_read.__doc__ or "")

@@ -20,7 +20,7 @@ from sse_notify.models import Inbox, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db
 
-MARKS = ("read", "unread", "seen", "archive")
+MARKS = ("read", "unread", "seen", "archive", "unarchive")
 PAGES = ("list", "items", "state")
 
 
@@ -201,6 +201,7 @@ def test_marks_answer_json_with_the_new_counts(client: Client, alice: User) -> N
     assert post(client, "unread", {"ids": [first.pk]}).json() == {"unread": 2, "unseen": 0}
     response = post(client, "archive", {"ids": [third.pk]})
     assert response.json() == {"unread": 1, "unseen": 0}
+    assert post(client, "unarchive", {"ids": [third.pk]}).json() == {"unread": 2, "unseen": 0}
     assert response["Cache-Control"] == "private, no-store"
     assert "Cookie" in response["Vary"]
     assert post(client, "read", {"up_to": head}).json() == {"unread": 0, "unseen": 0}
@@ -312,8 +313,9 @@ def test_a_bad_form_is_400_and_names_the_field(client: Client, fields: dict[str,
     assert response.json()["field"] == field
 
 
-def test_everything_cannot_be_marked_unread_at_once(client: Client) -> None:
-    response = post(client, "unread", {"up_to": 1})
+@pytest.mark.parametrize("name", ["unread", "unarchive"])
+def test_everything_cannot_be_taken_back_at_once(client: Client, name: str) -> None:
+    response = post(client, name, {"up_to": 1})
     assert response.status_code == 400
     assert response.json()["field"] == "up_to"
 
@@ -518,7 +520,13 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
     page = Page(get(client, "list"))
     page.press(client, url("archive"), "ids", second.pk)
     assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [first.pk]
-    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list", state="archived")).items] == [second.pk]
+    page = Page(get(client, "list", state="archived"))
+    assert [int(item["data-ssen-item"]) for item in page.items] == [second.pk]
+    response = page.press(client, url("unarchive"), "ids", second.pk)
+    assert response["Location"] == url("list") + "?state=archived"
+    assert Page(client.get(response["Location"])).items == []
+    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [second.pk, first.pk]
+    assert not any("unarchive" in button.get("formaction", "") for button in Page(get(client, "list")).buttons)
     number()
     notify(alice, "third")
     number()

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from sse_notify import STAFF, archive, broadcast, log, mark_read, mark_seen, mark_unread, notify, snapshot
+from sse_notify import STAFF, archive, broadcast, log, mark_read, mark_seen, mark_unread, notify, recall, snapshot, unarchive
 from sse_notify.log import Position, Reader
 from sse_notify.models import Inbox, Notification
 from sse_notify.topics import topics_of
@@ -35,6 +35,8 @@ def act_at_random(rng: random.Random, user: User, other: User, group: Group) -> 
         lambda: mark_unread(user, ids=some),
         lambda: mark_seen(user, ids=some),
         lambda: archive(user, ids=some),
+        lambda: unarchive(user, ids=some),
+        lambda: recall(Notification.objects.filter(pk__in=some[:1])),
         lambda: mark_read(user, up_to=rng.randint(0, log.head())),
         lambda: mark_seen(user, up_to=rng.randint(0, log.head())),
         lambda: archive(user, up_to=rng.randint(0, log.head()) // 3),
