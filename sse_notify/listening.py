@@ -7,6 +7,8 @@ Deliberate oddities:
    seconds as channels-redis has Redis wait for a message, so on that layer every quiet site would report incidents.
 3. Joining is not cancelled but undone. A channel whose making was cancelled has no name to leave by, and would be sent to for a day;
    and while it connects, the Redis client may swallow a cancellation, and listen for ever.
+4. One that has an effect must have its time: the pub/sub layer ends its subscription when ``receive()`` is cancelled, and a second
+   cancellation meanwhile would leave it there for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ QUIET_SECONDS = 1.0
 REJOIN_SECONDS = 60.0
 #: Seconds that leaving the group may take.
 LEAVE_SECONDS = 10.0
-#: Seconds after which a cancellation that had no effect is repeated.
+#: A cancellation that had no effect is repeated after so many looks, so many seconds apart. Looks and not one long wait: a loop that
+#: stands still for a while has not given the task its time either.
+CANCEL_LOOKS = 10
 CANCEL_SECONDS = 1.0
 
 
@@ -51,11 +55,12 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
         raise
 
 
-def stop(task: asyncio.Task[Any]) -> None:
-    """Cancel a task that runs :func:`listen`, until it is over (oddity 3)."""
+def stop(task: asyncio.Task[Any], looks: int = 0) -> None:
+    """Cancel a task that runs :func:`listen`, until it is over (oddities 3 and 4)."""
     if not task.done():
-        task.cancel()
-        asyncio.get_running_loop().call_later(CANCEL_SECONDS, stop, task)
+        if looks % CANCEL_LOOKS == 0:
+            task.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_SECONDS, stop, task, looks + 1)
 
 
 async def _hear(membership: Membership, callback: Callback, ready: asyncio.Event) -> None:
@@ -148,10 +153,14 @@ class Membership:
 
     async def _unsubscribe(self) -> None:
         # The pub/sub layer lets go of a channel when its ``receive()`` is cancelled, and in no other way.
-        receiving = asyncio.create_task(self.receive())
+        receiving = asyncio.create_task(self._receive_all())
         await asyncio.sleep(0)
         stop(receiving)
         await asyncio.wait({receiving})
+
+    async def _receive_all(self) -> None:
+        while True:  # a message that waits would end one ``receive()`` before it can be cancelled
+            await self.receive()
 
 
 #: Tasks that leave, so that they are not collected before they are done.

@@ -10,6 +10,7 @@ import redis
 from django.test import override_settings
 
 from sse_notify import fanout, listening
+from sse_notify.conf import get_settings
 from tests.support import GUARD
 
 pytestmark = pytest.mark.asyncio
@@ -34,8 +35,40 @@ async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
                 await asyncio.gather(*listening._leaving)
             assert task.cancelled()
         assert list(connection.scan_iter("asgi:group:*")) == []
-        assert connection.pubsub_channels("*group*") == []
+        assert connection.pubsub_channels() == []
         await end(fanout.remote_layer())
+
+
+@pytest.mark.parametrize("moment", ["receiving", "not yet receiving"])
+async def test_a_subscription_ends_however_long_redis_takes(redis_url: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "CANCEL_SECONDS", 0.05)
+    config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
+    with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
+        layer = fanout.remote_layer()
+        assert layer is not None
+        membership = listening.Membership(layer)
+        await membership.join()
+        assert len(connection.pubsub_channels()) == 2  # its own and the group's
+        await layer.group_send(get_settings().GROUP, {"type": "noise"})
+        task: asyncio.Task[object] | None = None
+        if moment == "receiving":
+            await membership.receive()  # the message has arrived
+            task = asyncio.create_task(membership.receive())
+            await asyncio.sleep(0)
+        connection.client_pause(150)
+        sending = asyncio.create_task(
+            layer.group_send(get_settings().GROUP, {"type": "noise"})
+        )  # holds the layer's lock meanwhile
+        await asyncio.sleep(0)
+        if task is not None:
+            listening.stop(task)
+            await asyncio.wait({task})
+        membership.leave_soon()
+        async with asyncio.timeout(GUARD):
+            await asyncio.gather(sending, *listening._leaving)
+            while channels := await asyncio.to_thread(connection.pubsub_channels):  # Redis takes what it was sent in its own time
+                assert len(channels) <= 2
+        await end(layer)
 
 
 def ignore(message: object) -> None:
