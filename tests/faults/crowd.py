@@ -46,13 +46,6 @@ Session.objects.bulk_create(rows, batch_size=500)
 print(json.dumps(people))
 """
 
-_LOG = """
-import json
-from sse_notify.models import Notification
-rows = Notification.objects.filter(seq__isnull=False).order_by("seq").values_list("seq", "topic")
-print(json.dumps(list(rows)))
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -65,11 +58,6 @@ class Person:
 def people(site: Site, number: int, *, prefix: str = "person") -> list[Person]:
     """Return ``number`` new users of ``site``, each signed in."""
     return [Person(*row) for row in json.loads(site.script(_PEOPLE.format(number=number, prefix=prefix)).splitlines()[-1])]
-
-
-def log_of(site: Site) -> list[tuple[int, str]]:
-    """Return the number and the topic of every notification in the site's log, in order."""
-    return [(seq, topic) for seq, topic in json.loads(site.script(_LOG).splitlines()[-1])]
 
 
 @dataclass(slots=True)

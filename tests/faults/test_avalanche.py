@@ -11,7 +11,8 @@ from signal import SIGKILL, SIGTERM, Signals
 
 import pytest
 
-from tests.faults.crowd import Crowd, log_of, people
+from tests.faults.crowd import Crowd, people
+from tests.faults.ledger import numbered
 from tests.faults.publisher import publishing
 from tests.faults.report import SOAK, Report
 from tests.support.servers import Kind
@@ -46,7 +47,7 @@ async def test_a_thousand_streams_come_back_to_a_restarted_server(
             up = time.monotonic()
             await crowd.all_open(guard=120)
             back = time.monotonic() - up
-        everything = await asyncio.to_thread(log_of, site)
+        everything = await asyncio.to_thread(numbered, site)
         await crowd.caught_up(everything)
         healed = time.monotonic() - up
     verdict = crowd.verdict(everything)

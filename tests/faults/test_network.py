@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.crowd import Crowd, log_of, people
+from tests.faults.crowd import Crowd, people
+from tests.faults.ledger import numbered
 from tests.faults.publisher import publishing
 from tests.faults.report import SOAK, Report
 from tests.support.proxy import Proxy
@@ -42,7 +43,7 @@ async def test_clients_that_are_cut_all_the_time_get_everything_once(
                 while time.monotonic() < end or cuts <= CLIENTS:  # a busy machine takes longer to cut as many
                     await asyncio.sleep(random.uniform(0, 0.1))  # the fault: cuts at random, a few at a time
                     cuts += first.cut(int(half * 0.05 / EVERY) or 1) + second.cut(int(half * 0.05 / EVERY) or 1)
-            everything = await asyncio.to_thread(log_of, site)
+            everything = await asyncio.to_thread(numbered, site)
             before = time.monotonic()
             for crowd in (left, right):
                 await crowd.caught_up(everything)

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.crowd import Crowd, log_of, people
+from tests.faults.crowd import Crowd, people
+from tests.faults.ledger import numbered
 from tests.faults.publisher import publishing
 from tests.support import GUARD
 from tests.support.nginx import Nginx
@@ -66,11 +67,11 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(make_site: Callable[
                 await asyncio.to_thread(server.restart)
                 await crowd.all_open()
             assert min(client.hellos for client in crowd.clients) >= 2, "each lost its server at least once"
-            everything = await asyncio.to_thread(log_of, site)
+            everything = await asyncio.to_thread(numbered, site)
             await crowd.caught_up(everything)
     finally:
         await asyncio.to_thread(proxy.stop)
-    verdict = crowd.verdict(await asyncio.to_thread(log_of, site), up_to=everything[-1][0])
+    verdict = crowd.verdict(await asyncio.to_thread(numbered, site), up_to=everything[-1][0])
     assert verdict.is_clean, verdict
     assert verdict.delivered > 200 * 10, "it was not quiet meanwhile"
     assert failures == [], "normal pages were answered all the time"
