@@ -45,6 +45,14 @@ def echoed(connection: socket.socket, text: bytes) -> bytes:
     return connection.recv(4096)
 
 
+def assert_silent(connection: socket.socket) -> None:
+    """Nothing comes for a moment."""
+    connection.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(GUARD)
+
+
 def test_it_carries_bytes_both_ways(echo: int) -> None:
     with Proxy(echo) as proxy, connect(proxy) as client:
         assert echoed(client, b"hello") == b"hello"
@@ -64,10 +72,7 @@ def test_what_was_stalled_flows_on(echo: int) -> None:
         echoed(client, b"hello")
         proxy.stall()
         client.sendall(b"later")
-        client.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        client.settimeout(GUARD)
+        assert_silent(client)
         proxy.resume()
         assert client.recv(4096) == b"later"
 
@@ -77,10 +82,7 @@ def test_what_falls_into_the_hole_is_gone(echo: int) -> None:
         echoed(client, b"hello")
         proxy.blackhole()
         client.sendall(b"gone")
-        client.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        client.settimeout(GUARD)
+        assert_silent(client)
         assert proxy.swallowed == 4
         proxy.resume()
         assert echoed(client, b"again") == b"again"
