@@ -1,4 +1,4 @@
-"""A log in memory whose queries are answered when a test says so."""
+"""A log in memory whose queries are answered when a test says so, and streams that read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 from sse_notify import hub as hub_module
 from sse_notify import log
+from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry, Position, Reader
+from sse_notify.permits import Permit
+from sse_notify.stream import Stream
 from sse_notify.wire import encode
 
 MINE, OTHERS = "user:1", "user:2"
@@ -60,3 +63,30 @@ class MemoryLog:
         topics = (MINE, OTHERS) if reader is None else reader.topics
         found = sorted((e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics), key=lambda e: e.seq)
         return found[:limit], found[limit - 1].seq if len(found) >= limit else up_to
+
+
+def stream_on(
+    hub: Hub,
+    memory: MemoryLog,
+    *,
+    topics: tuple[str, ...] = (MINE, "everyone"),
+    user_id: int = 1,
+    permit: Permit | None = None,
+    cursor: int = 0,
+    page: int = 100,
+    buffer_bytes: int = 100_000,
+) -> Stream:
+    """Return a stream of ``hub`` that reads ``memory`` and does not end by itself; its first chunk is a line feed."""
+    return Stream(
+        reader=Reader(topics=topics, user_id=user_id),
+        permit=permit,
+        cursor=cursor,
+        prelude=b"\n",
+        feed=lambda: hub,
+        source=log.read,
+        run=memory.run,
+        clock=asyncio.get_running_loop().time,
+        page=page,
+        buffer_bytes=buffer_bytes,
+        lifetime=1e9,
+    )

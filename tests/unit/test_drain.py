@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from sse_notify import drain, farewell, hubs, log
+from sse_notify import drain, farewell, hubs
 from sse_notify.admission import admission
 from sse_notify.drain import Listener
 from sse_notify.farewell import Farewell
 from sse_notify.hub import Hub
-from sse_notify.log import Reader
-from sse_notify.stream import Stream
 from tests.support import GUARD
-from tests.unit.memory_log import MemoryLog
+from tests.unit.memory_log import MemoryLog, stream_on
 
 Done = Callable[[], None]
 
@@ -122,18 +120,7 @@ async def test_a_client_that_does_not_take_its_bye_is_cut(monkeypatch: pytest.Mo
 async def test_a_stream_whose_handshake_was_under_way_gets_its_bye() -> None:
     memory = MemoryLog()
     hub = Hub(run=memory.run)
-    stream = Stream(
-        reader=Reader(topics=("everyone",), user_id=1),
-        cursor=0,
-        prelude=b"\n",
-        feed=lambda: hub,
-        source=log.read,
-        run=memory.run,
-        clock=asyncio.get_running_loop().time,
-        page=100,
-        buffer_bytes=100_000,
-        lifetime=1e9,
-    )
+    stream = stream_on(hub, memory, topics=("everyone",))
     hub.drain(10)
     assert await stream.read() == b"\n"
     reading = asyncio.create_task(stream.read())

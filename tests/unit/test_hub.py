@@ -9,32 +9,17 @@ from typing import Any
 
 import pytest
 
-from sse_notify import counters, fanout, hubs, log
+from sse_notify import counters, fanout, hubs
 from sse_notify import hub as hub_module
 from sse_notify.hub import Hub
-from sse_notify.log import Batch, Entry, Reader
+from sse_notify.log import Batch, Entry
 from sse_notify.stream import Stream
 from sse_notify.wire import encode
-from tests.unit.memory_log import MINE, MemoryLog
+from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
 
 RNG = random.Random(0)
-
-
-def stream_on(hub: Hub, memory: MemoryLog, *, cursor: int = 0, user_id: int = 1, lifetime: float = 1e9) -> Stream:
-    return Stream(
-        reader=Reader(topics=(MINE, "everyone"), user_id=user_id),
-        cursor=cursor,
-        prelude=b"\n",
-        feed=lambda: hub,
-        source=log.read,
-        run=memory.run,
-        clock=asyncio.get_running_loop().time,
-        page=100,
-        buffer_bytes=100_000,
-        lifetime=lifetime,
-    )
 
 
 async def open_stream(hub: Hub, memory: MemoryLog, **options: Any) -> tuple[Stream, asyncio.Task[bytes | None]]:

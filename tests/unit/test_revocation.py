@@ -27,7 +27,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
-from sse_notify import arecheck, fanout, log, permits, recheck, sessions, topic, topics, warden
+from sse_notify import arecheck, fanout, permits, recheck, sessions, topic, topics, warden
 from sse_notify.fanout import Ephemeral, Revocation
 from sse_notify.hub import Hub
 from sse_notify.log import Reader
@@ -36,7 +36,7 @@ from sse_notify.revocation import disconnect, watch_sessions
 from sse_notify.stream import Stream
 from sse_notify.wire import encode
 from tests.support import GUARD, ROOT
-from tests.unit.memory_log import MINE, MemoryLog
+from tests.unit.memory_log import MINE, MemoryLog, stream_on
 from tests.unit.test_hub import batch
 
 RNG = random.Random(0)
@@ -424,21 +424,10 @@ FINE = Standing(reader=Reader(topics=(MINE, "everyone", GROUP), user_id=1), aske
 LEFT = Standing(reader=Reader(topics=(MINE, "everyone"), user_id=1), asked=())
 
 
-async def looked_after(hub: Hub, court: Court, *, cursor: int = 0, user_id: int = 1) -> Stream:
+async def looked_after(hub: Hub, court: Court, *, user_id: int = 1) -> Stream:
     """Return a stream that is live and was found fine."""
-    stream = Stream(
-        reader=Reader(topics=(f"user:{user_id}", "everyone", GROUP), user_id=user_id),
-        permit=Permit(user_id=user_id),
-        cursor=cursor,
-        prelude=b"\n",
-        feed=lambda: hub,
-        source=log.read,
-        run=court.run,
-        clock=asyncio.get_running_loop().time,
-        page=100,
-        buffer_bytes=100_000,
-        lifetime=1e9,
-    )
+    names = (f"user:{user_id}", "everyone", GROUP)
+    stream = stream_on(hub, court, topics=names, user_id=user_id, permit=Permit(user_id=user_id))
     assert await stream.read() == b"\n"
     return stream
 

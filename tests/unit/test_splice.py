@@ -13,12 +13,10 @@ from collections.abc import Awaitable
 import pytest
 
 from sse_notify import hub as hub_module
-from sse_notify import log
 from sse_notify.fanout import Ephemeral
 from sse_notify.hub import Hub
-from sse_notify.log import Batch, Reader
-from sse_notify.stream import Stream
-from tests.unit.memory_log import MINE, MemoryLog
+from sse_notify.log import Batch
+from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 SCHEDULES = 10_000
 
@@ -29,18 +27,8 @@ class Client:
     def __init__(self, feed: Hub, source: MemoryLog, cursor: int, rng: random.Random) -> None:
         self.start = cursor
         self.ids: list[int] = []
-        self.stream = Stream(
-            reader=Reader(topics=(MINE,), user_id=1),
-            cursor=cursor,
-            prelude=b"\n",
-            feed=lambda: feed,
-            source=log.read,
-            run=source.run,
-            clock=asyncio.get_running_loop().time,
-            page=rng.randint(1, 6),
-            buffer_bytes=rng.choice((60, 200, 10_000)),
-            lifetime=1e9,
-        )
+        page, buffer_bytes = rng.randint(1, 6), rng.choice((60, 200, 10_000))
+        self.stream = stream_on(feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes)
         self.reading: asyncio.Task[bytes | None] | None = None
         self.rng = rng
         self.blocked: asyncio.Future[None] | None = None
