@@ -8,13 +8,14 @@ import random
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import SESSION_KEY, login, logout
 from django.contrib.auth.models import AnonymousUser, Group, User
@@ -432,13 +433,22 @@ async def looked_after(hub: Hub, court: Court, *, user_id: int = 1) -> Stream:
     return stream
 
 
-async def opened(court: Court, hub: Hub) -> tuple[Stream, asyncio.Task[bytes | None]]:
+#: The log and the looks, the hub, a stream that is live and was found fine, and its read that waits for the first event.
+Opened = tuple[Court, Hub, Stream, asyncio.Task[bytes | None]]
+
+
+@pytest_asyncio.fixture
+async def opened() -> AsyncIterator[Opened]:
+    """A stream before the court; it is closed with the test."""
+    court = Court()
+    hub = Hub(run=court.run)
     stream = await looked_after(hub, court)
     reading = asyncio.create_task(stream.read())
     await court.settle()
     (await court.look()).set_result([FINE])  # the welcome
     await court.settle()
-    return stream, reading
+    yield court, hub, stream, reading
+    stream.close()
 
 
 async def read_again(stream: Stream, court: Court) -> bytes | None:
@@ -448,10 +458,8 @@ async def read_again(stream: Stream, court: Court) -> bytes | None:
 
 
 @pytest.mark.asyncio
-async def test_while_it_is_looked_at_nothing_is_written_and_then_everything() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_while_it_is_looked_at_nothing_is_written_and_then_everything(opened: Opened) -> None:
+    court, hub, _, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE, GROUP))
     hub._on_message(Ephemeral(GROUP, b"data: now\n\n"))
@@ -461,14 +469,11 @@ async def test_while_it_is_looked_at_nothing_is_written_and_then_everything() ->
     look.set_result([FINE])
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1) + encode("x", id=2) + b"data: now\n\n"
     assert court.queries == [], "nothing had to be read again"
-    stream.close()
 
 
 @pytest.mark.asyncio
-async def test_nor_does_the_hub_write_to_the_socket_by_itself() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_nor_does_the_hub_write_to_the_socket_by_itself(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     written: list[bytes] = []
     stream.driven_by(lambda: None, written.append)
     hub._on_message(batch(court, MINE))
@@ -481,7 +486,6 @@ async def test_nor_does_the_hub_write_to_the_socket_by_itself() -> None:
     assert len(written) == 1
     look.set_result([FINE])
     assert await asyncio.wait_for(reading, 5) == encode("x", id=2)
-    stream.close()
 
 
 @pytest.mark.asyncio
@@ -492,10 +496,10 @@ async def test_nor_does_the_hub_write_to_the_socket_by_itself() -> None:
         (Ended(reason="logout", again=True), b'event: bye\ndata: {"reason":"logout","retry_after":'),
     ],
 )
-async def test_what_waits_for_a_client_that_lost_its_permission_is_dropped(verdict: Ended, expected: bytes) -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_what_waits_for_a_client_that_lost_its_permission_is_dropped(
+    verdict: Ended, expected: bytes, opened: Opened
+) -> None:
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE, GROUP))
     (await court.look()).set_result([verdict])
@@ -504,30 +508,24 @@ async def test_what_waits_for_a_client_that_lost_its_permission_is_dropped(verdi
     assert bye.startswith(expected)
     hub._on_message(batch(court, MINE))
     assert await read_again(stream, court) is None
-    stream.close()
 
 
 @pytest.mark.asyncio
-async def test_a_message_that_is_a_verdict_ends_at_once_and_without_a_look() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_a_message_that_is_a_verdict_ends_at_once_and_without_a_look(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=("user:2",), end="revoked"))
     hub._on_message(Revocation(topics=(MINE,), end="revoked"))
     assert await asyncio.wait_for(reading, 5) == b'event: bye\ndata: {"reason":"revoked","retry_after":null}\n\n'
     assert court.looks == []
     assert stream.reason == "revoked"
-    stream.close()
 
 
 RESET = b'event: reset\ndata: {"reason":"topics","cursor":0}\nid: 0\n\n'
 
 
 @pytest.mark.asyncio
-async def test_what_waits_of_a_group_that_was_left_is_not_written() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_what_waits_of_a_group_that_was_left_is_not_written(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, GROUP, MINE))
     (await court.look()).set_result([LEFT])
@@ -544,17 +542,14 @@ async def test_what_waits_of_a_group_that_was_left_is_not_written() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_was_sent_while_a_group_was_joined_arrives() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_what_was_sent_while_a_group_was_joined_arrives(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE, "group:2"))
     more = Standing(reader=Reader(topics=(MINE, "everyone", GROUP, "group:2"), user_id=1), asked=())
     (await court.look()).set_result([more])
     assert await asyncio.wait_for(reading, 5) == RESET
     assert await read_again(stream, court) == encode("x", id=1) + encode("x", id=2)
-    stream.close()
 
 
 @pytest.mark.asyncio
@@ -582,38 +577,30 @@ async def test_a_replay_under_way_obeys() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_database_that_is_away_ends_nothing_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_is_away_ends_nothing_and_is_asked_again(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
     monkeypatch.setattr(warden, "RETRY_SECONDS", 0)
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE))
     (await court.look()).set_exception(DatabaseError("away"))
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
     assert b"bye" in (await read_again(stream, court) or b"")
-    stream.close()
 
 
 @pytest.mark.asyncio
-async def test_a_database_that_hangs_holds_the_events_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_hangs_holds_the_events_for_a_moment_only(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
     monkeypatch.setattr(warden, "HOLD_SECONDS", 0.01)
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+    court, hub, _, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE))
     await court.look()
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
-    stream.close()
 
 
 @pytest.mark.asyncio
-async def test_nothing_of_one_look_cuts_the_next_one_short() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_nothing_of_one_look_cuts_the_next_one_short(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     assert len(hub._warden._timers) == 1
     (await court.look()).set_result([FINE])
@@ -624,10 +611,8 @@ async def test_nothing_of_one_look_cuts_the_next_one_short() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_user_who_is_saved_without_end_is_not_held_without_end() -> None:
-    court = Court()
-    hub = Hub(run=court.run)
-    stream, reading = await opened(court, hub)
+async def test_a_user_who_is_saved_without_end_is_not_held_without_end(opened: Opened) -> None:
+    court, hub, stream, reading = opened
     for number in range(1, 6):
         hub._on_message(Revocation(topics=(MINE,)))
         look = await court.look()
@@ -639,7 +624,6 @@ async def test_a_user_who_is_saved_without_end_is_not_held_without_end() -> None
         reading = asyncio.create_task(stream.read())
         await court.settle()
     assert court.looks == []
-    stream.close()
 
 
 @pytest.mark.asyncio
