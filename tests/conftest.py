@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
 import pytest
@@ -19,6 +19,9 @@ from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.servers import Kind, Server
 from tests.support.site import SEED, Site
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 MakeSite = Callable[..., Site]
 
@@ -35,6 +38,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if item.get_closest_marker("postgres") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture
+def alice(django_user_model: Any) -> User:
+    """A user in the database of the tests' own process; a site has users of the same names in its own."""
+    user: User = django_user_model.objects.create_user("alice")
+    return user
+
+
+@pytest.fixture
+def bob(django_user_model: Any) -> User:
+    """Another user, as ``alice``."""
+    user: User = django_user_model.objects.create_user("bob")
+    return user
 
 
 @pytest.fixture(scope="session")

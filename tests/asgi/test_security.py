@@ -23,22 +23,12 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 #: Every address of the app, by name.
 NAMES = [pattern.name for pattern in urls.urlpatterns]
-MARKS = ["read", "unread", "seen", "archive"]
+MARKS = ["read", "unread", "seen", "archive", "unarchive"]
 STREAM = "/notifications/stream/"
 
 
 def url(name: str) -> str:
     return reverse(f"sse_notify:{name}")
-
-
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def bob() -> User:
-    return User.objects.create_user("bob")
 
 
 def signed_in(user: User, **options: Any) -> Client:

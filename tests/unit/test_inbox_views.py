@@ -24,18 +24,6 @@ MARKS = ("read", "unread", "seen", "archive", "unarchive")
 PAGES = ("list", "items", "state")
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
 def url(name: str) -> str:
     return reverse(f"sse_notify:{name}")
 

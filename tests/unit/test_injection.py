@@ -76,11 +76,6 @@ contents = st.fixed_dictionaries(
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
 def parse(stream: bytes) -> list[tuple[str, str, str]]:
     """Return name, data and last event id of each event, as httpx-sse reads them."""
     decoder, split = SSEDecoder(), SSELineDecoder()

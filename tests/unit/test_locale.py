@@ -217,18 +217,6 @@ def assert_translated(english: str, other: str, folder: str) -> None:
     assert [old for old, new in sentences if old == new and old not in same] == []
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
 def widget(user: User, code: str) -> str:
     request = RequestFactory().get("/")
     request.user = user

@@ -19,16 +19,6 @@ from sse_notify.topics import topics_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def bob() -> User:
-    return User.objects.create_user("bob")
-
-
 def reader_of(user: User) -> Reader:
     return Reader(topics=topics_of(user), user_id=user.pk, since=user.date_joined)
 

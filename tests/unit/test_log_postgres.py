@@ -63,11 +63,6 @@ def other() -> Iterator[OpenTransaction]:
         opened.commit()
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
 def reader_of(user: User) -> Reader:
     return Reader(topics=topics_of(user), user_id=user.pk, since=user.date_joined)
 

@@ -16,11 +16,6 @@ from sse_notify.handshake import user_key
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
 def request_of(user: Any) -> HttpRequest:
     request = RequestFactory().get("/")
     request.user = user

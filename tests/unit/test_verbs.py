@@ -29,11 +29,6 @@ BROADCAST = pytest.mark.parametrize("send", [broadcast, async_to_sync(sse_notify
 
 
 @pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
 def users() -> list[User]:
     return [User.objects.create_user(f"user{i}") for i in range(3)]
 

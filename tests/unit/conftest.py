@@ -1,0 +1,15 @@
+"""What the tests in this folder share."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+
+@pytest.fixture
+def client(alice: User) -> Client:
+    """A browser in which alice is signed in."""
+    client = Client()
+    client.force_login(alice)
+    return client
