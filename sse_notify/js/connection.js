@@ -10,6 +10,7 @@
 
 import { Backoff } from "./backoff.js";
 import { EventStreamParser } from "./parser.js";
+import { SseNotifyError, signedOut } from "./requests.js";
 
 const TICK = 5_000; // ms between two looks at the clock
 const SILENCE = 45_000; // ms without a byte, at least, before a connection counts as dead
@@ -17,38 +18,7 @@ const HELLO_WITHIN = 10_000; // ms after the headers; later means that something
 const STABLE = 30_000; // ms that a connection must have lasted for the backoff to start over
 const GIVE_UP_HIDDEN = 600_000; // ms of failing in a hidden page; it tries again when it is seen
 const RETRY = 3_000; // ms, if the server names none
-
-/** Raised when the server refuses; `status` is 0 if there was no answer, or not one of ours. */
-export class SseNotifyError extends Error {
-  /**
-   * @param {string} message
-   * @param {{status?: number, code?: string, retryAfter?: number | null}} [more] `retryAfter` is in milliseconds.
-   */
-  constructor(message, { status = 0, code = "", retryAfter = null } = {}) {
-    super(message);
-    this.name = "SseNotifyError";
-    this.status = status;
-    this.code = code;
-    this.retryAfter = retryAfter;
-  }
-
-  /**
-   * Return what a response that is not OK says.
-   *
-   * @param {Response} response
-   * @param {number} now
-   */
-  static async from(response, now) {
-    const said = await response.json().catch(() => null);
-    const wait = response.headers.get("Retry-After") ?? "";
-    const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
-    return new SseNotifyError(said?.message ?? `The server answered with status ${response.status}.`, {
-      status: response.status,
-      code: said?.error ?? "",
-      retryAfter: ms >= 0 ? ms : null, // not so for NaN
-    });
-  }
-}
+const TRY_AGAIN = 60_000; // ms after which a stream that was held back is replaced by one that maybe is not
 
 /** @typedef {"idle" | "connecting" | "open" | "waiting" | "polling" | "offline" | "unauthorized" | "stopped"} ConnectionState */
 
@@ -73,6 +43,7 @@ export class Connection {
   #silence = SILENCE;
   #retry = RETRY;
   #notBefore = 0; // no earlier try than this: the server said so
+  #due = 0; // when the next try is; 0: there is none
   #failing = 0; // since when
   #finite = false; // the server's streams end: WSGI
 
@@ -113,6 +84,7 @@ export class Connection {
   /** @param {ConnectionState} [state] */
   stop(state = "stopped") {
     this.#close();
+    this.buffered = this.#finite = false;
     this.#o.clock.clearTimeout(this.#tickTimer);
     for (const off of this.#off.splice(0)) off();
     this.#set(state);
@@ -162,7 +134,7 @@ export class Connection {
     const isStream = (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
     if (response.status === 200 && isStream) return;
     // A middleware of the project led us to its login page.
-    if (response.ok && response.redirected) throw new SseNotifyError("Sign in to open a stream.", { status: 401 });
+    if (response.ok && response.redirected) throw signedOut();
     if (response.ok)
       throw new SseNotifyError("The answer is not an event stream.", { status: response.status === 204 ? 204 : 0 });
     throw await SseNotifyError.from(response, this.#o.clock.now());
@@ -177,8 +149,10 @@ export class Connection {
       this.#opened = clock.now();
       this.#failing = 0;
       this.#silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(message.data).ping) || 0));
-      this.buffered = false;
-      if (!this.#finite) this.#set("open");
+      // What held it back may hold back what comes next.
+      this.buffered = this.#opened - this.#answered > HELLO_WITHIN;
+      if (this.buffered) this.#set("polling");
+      else if (!this.#finite) this.#set("open");
     } else if (message.event === "bye") {
       const { retry_after: wait } = JSON.parse(message.data);
       if (wait === null) this.stop("unauthorized");
@@ -215,14 +189,23 @@ export class Connection {
     const wait = this.#backoff.next(hint);
     this.#notBefore = hint === null ? 0 : now + wait;
     if (!this.buffered) this.#set(this.#o.env.online() ? "waiting" : "offline");
-    if (this.#failing && now - this.#failing > GIVE_UP_HIDDEN && !this.#o.env.visible()) return;
     this.#schedule(wait);
+    const { env, clock } = this.#o;
+    if (this.#failing && now - this.#failing > GIVE_UP_HIDDEN && !env.visible()) clock.clearTimeout(this.#retryTimer);
   }
 
   /** @param {number} ms */
   #schedule(ms) {
-    this.#o.clock.clearTimeout(this.#retryTimer);
-    this.#retryTimer = this.#o.clock.setTimeout(() => this.#connect(), ms);
+    const { clock } = this.#o;
+    clock.clearTimeout(this.#retryTimer);
+    this.#due = clock.now() + ms;
+    this.#retryTimer = clock.setTimeout(() => this.#connect(), ms);
+  }
+
+  /** Do what is due: timers of a hidden page are late, and one that gave up has none. */
+  look() {
+    if (this.#due && this.#o.clock.now() >= this.#due) this.#connect();
+    else this.#look();
   }
 
   /** Something changed: look whether the stream is alive, or try again now. @param {number} ms */
@@ -239,6 +222,8 @@ export class Connection {
     if (!this.#opened && this.#answered && now - this.#answered > HELLO_WITHIN) {
       this.buffered = true;
       this.#set("polling");
+    } else if (this.buffered && this.#opened && now - this.#opened > TRY_AGAIN) {
+      this.#again(0);
     } else if (this.#finite && this.#opened && now - this.#opened > 2_000) {
       this.#finite = false; // it did not end this time: the server changed
       this.#set("open");
@@ -248,7 +233,7 @@ export class Connection {
   #close() {
     const attempt = this.#attempt;
     this.#attempt = null;
-    this.#answered = this.#opened = 0;
+    this.#answered = this.#opened = this.#due = 0;
     this.#o.clock.clearTimeout(this.#retryTimer);
     attempt?.abort();
   }

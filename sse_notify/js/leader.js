@@ -12,7 +12,7 @@
  */
 
 const ASK_EVERY = 10_000; // ms
-const ANSWER_WITHIN = 900; // ms
+const ANSWER_WITHIN = 750; // ms; twice that, and what a new stream takes, is to be less than 2 s
 const MISSES = 2;
 
 export class Leadership {
@@ -27,8 +27,8 @@ export class Leadership {
   #misses = 0;
   /** @type {any} */
   #timer = null;
-  /** @type {(() => void) | null} */
-  #off = null;
+  /** @type {(() => void)[]} */
+  #off = [];
 
   /**
    * @param {object} options
@@ -37,7 +37,7 @@ export class Leadership {
    * @param {import("./surroundings.js").Clock} options.clock
    * @param {() => void} options.lead Open the stream.
    * @param {() => void} options.follow Close it; what the leader says comes through `onMessage`.
-   * @param {() => object} options.answer What a leader tells a tab that asks.
+   * @param {(seen: boolean) => object} options.answer What a leader tells a tab that asks; `seen`: the user can see that tab.
    * @param {(message: any) => void} options.onMessage Called with what the leader posts, while following.
    */
   constructor(options) {
@@ -54,15 +54,19 @@ export class Leadership {
       return lead();
     }
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#off = env.on("visibilitychange", () => this.#ask());
+    this.#off = ["visibilitychange", "resume"].map((type) =>
+      env.on(type, () => {
+        this.#misses = 0;
+        this.#ask();
+      }),
+    );
     follow();
     this.#queue(false);
     this.#ask();
   }
 
   stop() {
-    this.#off?.();
-    this.#off = null;
+    for (const off of this.#off.splice(0)) off();
     this.#o.clock.clearTimeout(this.#timer);
     const request = this.#request;
     this.#request = null; // before the abort: it is ours, not a theft
@@ -117,8 +121,9 @@ export class Leadership {
     const { clock, env } = this.#o;
     clock.clearTimeout(this.#timer);
     if (!this.#channel || this.leading) return;
-    this.#channel.postMessage({ t: "who" });
-    if (!env.visible()) return;
+    const seen = env.visible();
+    this.#channel.postMessage({ t: "who", seen });
+    if (!seen) return;
     this.#timer = clock.setTimeout(() => {
       this.#misses += 1;
       if (this.#misses < MISSES) return this.#ask();
@@ -130,7 +135,7 @@ export class Leadership {
   /** @param {any} message */
   #hear(message) {
     const { clock, env, answer, onMessage } = this.#o;
-    if (message.t === "who") return this.post(answer());
+    if (message.t === "who") return this.leading && this.post(answer(message.seen));
     if (this.leading) return; // said by a leader that does not know yet that it was deposed
     this.#misses = 0;
     clock.clearTimeout(this.#timer);

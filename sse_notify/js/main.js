@@ -4,8 +4,8 @@ import { SseNotifyElement } from "./element.js";
 import { refreshTimes } from "./times.js";
 
 export { SseNotifyClient } from "./client.js";
-export { SseNotifyError } from "./connection.js";
 export { EventStreamParser } from "./parser.js";
+export { SseNotifyError } from "./requests.js";
 export { safeUrl } from "./urls.js";
 export { SseNotifyElement };
 

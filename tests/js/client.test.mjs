@@ -178,6 +178,81 @@ test("client: remove is told with its counts", async () => {
   assert.deepEqual([of("remove")[0].ids, client.counts.unread, client.cursor], [[5], 0, 11]);
 });
 
+test("client: a remove for many users carries no counts; they are fetched", async () => {
+  await open();
+  await server.stream.send(block("remove", { ids: [5] }, 11) + block("remove", { ids: [6] }, 12));
+  assert.deepEqual(
+    of("remove").map(({ ids }) => ids),
+    [[5], [6]],
+  );
+  assert.deepEqual([client.cursor, client.counts.unread], [12, 2]);
+  server.routes["/state/"] = () => json({ cursor: 12, state_seq: null, unread: 1, unseen: 0 });
+  await clock.advance(5_000);
+  assert.deepEqual(client.counts, { unread: 1, unseen: 0 });
+  assert.deepEqual([server.asked("/state/").length, of("reset")], [1, []]);
+});
+
+test("client: counts that were asked for before something arrived are asked for again", async () => {
+  await open();
+  let answer;
+  server.routes["/state/"] = () => new Promise((resolve) => (answer = resolve));
+  client.refresh();
+  await clock.advance(2_000);
+  await server.stream.send(note(11));
+  answer(json({ cursor: 10, state_seq: null, unread: 2, unseen: 1 }));
+  await settle();
+  assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
+  await clock.advance(2_000);
+  answer(json({ cursor: 11, state_seq: null, unread: 3, unseen: 2 }));
+  await settle();
+  assert.equal(server.asked("/state/").length, 2);
+  assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
+});
+
+test("client: a mark's answer that something overtook is not believed", async () => {
+  await open();
+  let answer;
+  server.routes["/read/"] = () => new Promise((resolve) => (answer = resolve));
+  server.routes["/state/"] = () => json({ cursor: 12, state_seq: 11, unread: 2, unseen: 1 });
+  const marked = client.markRead([1]);
+  await settle();
+  await server.stream.send(note(12));
+  answer(json({ unread: 1, unseen: 0 }));
+  await marked;
+  assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
+  await clock.advance(2_000);
+  assert.deepEqual(client.counts, { unread: 2, unseen: 1 });
+});
+
+test("client: counts of an update that are older than those known are not taken", async () => {
+  await open();
+  server.routes["/state/"] = () => json({ cursor: 13, state_seq: 11, unread: 5, unseen: 5 });
+  client.refresh();
+  await clock.advance(2_000);
+  const update = { ids: [1], set: "read", state_seq: 11, unread: 1, unseen: 1, client: "" };
+  await server.stream.send(block("update", update, 11) + note(12) + note(13));
+  assert.deepEqual(client.counts, { unread: 5, unseen: 5 });
+  await server.stream.send(note(14));
+  assert.deepEqual(client.counts, { unread: 6, unseen: 6 });
+});
+
+test("client: another user's state is not for this page, nor is a login page", async () => {
+  server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 99, unseen: 99, key: "somebody else" });
+  await open({ key: "me" });
+  client.refresh();
+  await clock.advance(2_000);
+  assert.deepEqual([client.state, client.counts.unread, of("error")[0].status], ["unauthorized", 2, 401]);
+  await open({ key: "" });
+  server.routes["/items/"] = () => Object.defineProperty(new Response("<h1>Sign in</h1>"), "redirected", { value: true });
+  await assert.rejects(client.list(), { name: "SseNotifyError", status: 401 });
+  assert.equal(client.state, "unauthorized");
+});
+
+test("client: a tab that cannot share has the stream itself", async () => {
+  await open();
+  assert.equal(client.leading, true);
+});
+
 test("client: a repeat of an item that is unread for certain changes no count and asks nobody", async () => {
   await open();
   await server.stream.send(note(11) + note(12, { id: 111, count: 2 }) + note(13, { id: 111, count: 3 }));
@@ -220,12 +295,14 @@ test("client: a change of the inbox that it missed makes it reset; one that it h
 });
 
 test("client: marks are posted with the token and the page's name, and their answer is the new counts", async () => {
-  for (const name of ["read", "unread", "seen", "archive"]) server.routes[`/${name}/`] = () => json({ unread: 1, unseen: 0 });
+  for (const name of ["read", "unread", "seen", "archive", "unarchive"])
+    server.routes[`/${name}/`] = () => json({ unread: 1, unseen: 0 });
   await open({ csrfHeader: "X-My-Token" });
   await server.stream.send(note(11));
   assert.deepEqual(await client.markRead([1, 2]), { unread: 1, unseen: 0 });
   await client.markUnread([3]);
   await client.archive([4]);
+  await client.unarchive([4]);
   await client.markSeen(9);
   await client.markSeen();
   await client.markAllRead();
@@ -236,6 +313,7 @@ test("client: marks are posted with the token and the page's name, and their ans
       ["/read/", { ids: [1, 2] }],
       ["/unread/", { ids: [3] }],
       ["/archive/", { ids: [4] }],
+      ["/unarchive/", { ids: [4] }],
       ["/seen/", { up_to: 9 }],
       ["/seen/", { up_to: 11 }],
       ["/read/", { up_to: 11 }],
@@ -369,9 +447,17 @@ test("client: a stream that is held back on its way is replaced by asking, until
   assert.deepEqual(seqs(), [11, 12]);
   await server.stream.hello({ cursor: 12, head: 12, unread: 4, unseen: 3 });
   await server.stream.send(note(13));
+  assert.deepEqual([seqs(), client.state], [[11, 12, 13], "polling"], "what came late tells nothing of what comes next");
+  const before = server.streams.length;
+  for (let minute = 0; minute < 6; minute++) {
+    await server.stream.send(block("ping", { cursor: 13 }));
+    await clock.advance(11_000);
+  }
+  assert.equal(server.streams.length, before + 1, "a new one is tried after a minute");
+  await server.stream.hello({ cursor: 13, head: 13, unread: 5, unseen: 4 });
   const asked = server.asked("/state/").length;
   await clock.advance(20_000);
-  assert.deepEqual([seqs(), client.state], [[11, 12, 13], "open"]);
+  assert.deepEqual([seqs(), client.state, client.counts.unread], [[11, 12, 13], "open", 5]);
   assert.equal(server.asked("/state/").length, asked);
 });
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Backoff } from "../../sse_notify/js/backoff.js";
-import { Connection, SseNotifyError } from "../../sse_notify/js/connection.js";
+import { Connection } from "../../sse_notify/js/connection.js";
+import { SseNotifyError } from "../../sse_notify/js/requests.js";
 import { block, FakeClock, FakePage, FakeServer, json, note, settle } from "./support.mjs";
 
 let clock, env, server, states, heard, errors, onMessage, random, connection;
@@ -257,14 +258,37 @@ test("connection: after sleep, or when the user looks, a dead stream is replaced
   assert.equal(tries(), 2);
 });
 
-test("connection: without hello for ten seconds something holds the bytes back; with hello it is open", async () => {
+test("connection: without hello for ten seconds something holds the bytes back; a late hello proves nothing, one in time does", async () => {
   await start();
   await clock.advance(15_000);
   assert.equal(connection.state, "polling");
   assert.ok(connection.buffered);
   await server.stream.hello();
-  assert.equal(connection.state, "open");
-  assert.ok(!connection.buffered);
+  assert.deepEqual([connection.state, connection.buffered], ["polling", true], "the next events may be as late");
+  assert.deepEqual(heard, ["hello"]);
+  await clock.advance(40_000);
+  await server.stream.send(block("ping", { cursor: 10 }));
+  assert.equal(tries(), 1);
+  await clock.advance(30_000);
+  assert.deepEqual([tries(), connection.state], [2, "polling"], "tried again after a minute, without a word about it");
+  await server.stream.hello();
+  assert.deepEqual([connection.state, connection.buffered], ["open", false]);
+});
+
+test("connection: one that a tab in sight asks about does what its own late timers have not", async () => {
+  await start();
+  await server.stream.cut();
+  random = 1;
+  clock.sleep(30_000); // no timer ran
+  connection.look();
+  await settle();
+  assert.equal(tries(), 2);
+  connection.look();
+  await settle();
+  assert.equal(tries(), 2, "it is under way");
+  connection.stop();
+  connection.look();
+  assert.equal(tries(), 2);
 });
 
 test("connection: offline is only how waiting is called; a server on this machine is reached all the same", async () => {
@@ -280,6 +304,19 @@ test("connection: offline is only how waiting is called; a server on this machin
   await clock.advance(250);
   await server.stream.hello();
   assert.equal(connection.state, "open");
+});
+
+test("connection: a hidden page that rests goes on when a tab in sight asks about it", async () => {
+  refuse(500);
+  env.isVisible = false;
+  await start();
+  await clock.advance(720_000);
+  const before = tries();
+  await clock.advance(600_000);
+  assert.equal(tries(), before);
+  connection.look();
+  await settle();
+  assert.equal(tries(), before + 1);
 });
 
 test("connection: a hidden page that failed for ten minutes rests until it is seen", async () => {

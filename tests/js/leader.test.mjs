@@ -98,6 +98,10 @@ test("leader: all tabs of a browser have one stream, and hear the same", async (
   await server.stream.send(note(11) + note(12) + block("wall", "hi"));
   await until(() => [first, second, third].every(({ heard }) => heard.length === 2));
   assert.equal(server.streams.length, 1);
+  assert.deepEqual(
+    [first, second, third].map(({ client }) => client.leading),
+    [true, false, false],
+  );
   assert.deepEqual(third.heard, [11, 12]);
   assert.deepEqual(second.client.counts, { unread: 2, unseen: 2 });
   assert.equal(second.client.cursor, 12);
@@ -149,6 +153,37 @@ test("leader: a healthy one is not deposed, however long a follower looks on", a
     await cross();
   }
   assert.equal(server.streams.length, 1);
+});
+
+test("leader: one that is hidden and gave up goes on for a tab that is seen", async () => {
+  const first = await leader();
+  server.routes["/stream/"] = () => json({}, { status: 500 });
+  await first.env.show(false);
+  await server.stream.cut();
+  await clock.advance(900_000);
+  const before = server.requests.length;
+  await clock.advance(600_000);
+  assert.equal(server.requests.length, before);
+  delete server.routes["/stream/"];
+  const second = new Tab();
+  await until(() => server.streams.length === 2, "a second stream");
+  assert.equal(first.client.leading, true);
+  await server.stream.hello();
+  await second.is("follower");
+});
+
+test("leader: what it polls for reaches hidden tabs as well", async () => {
+  const first = await leader();
+  const second = new Tab({}, false);
+  await second.is("follower");
+  const item = (seq) => ({ id: 100 + seq, seq, title: "t", count: 1, unread: true, unseen: true });
+  server.routes["/state/"] = () => json({ cursor: 11, state_seq: null, unread: 1, unseen: 1, poll: 5 });
+  server.routes["/items/"] = () => json({ items: [item(11), item(10)], next: null, unread: 1, unseen: 1 });
+  await server.stream.cut();
+  await clock.advance(20_000);
+  await first.is("polling");
+  await until(() => second.heard.length === 1);
+  assert.deepEqual([first.heard, second.heard, second.client.counts.unread], [[11], [11], 1]);
 });
 
 test("leader: a tab that opens later fetches what came between its page and its first message", async () => {

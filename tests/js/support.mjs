@@ -166,5 +166,5 @@ export class FakeServer {
 export const json = (data, init = {}) => Response.json(data, init);
 
 export const URLS = Object.fromEntries(
-  ["stream", "state", "items", "read", "unread", "seen", "archive"].map((name) => [name, `/${name}/`]),
+  ["stream", "state", "items", "read", "unread", "seen", "archive", "unarchive"].map((name) => [name, `/${name}/`]),
 );

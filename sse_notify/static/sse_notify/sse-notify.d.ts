@@ -45,16 +45,16 @@ export interface Page extends Counts {
 export interface Update extends Counts {
   ids?: number[];
   up_to?: number;
-  set: "read" | "unread" | "seen" | "archived";
+  set: "read" | "unread" | "seen" | "archived" | "unarchived";
   state_seq: number | null;
   /** The `id` of the client that asked, or "". */
   client: string;
 }
 
-/** Items that are gone: recalled, deleted or expired. */
-export interface Removal extends Counts {
+/** Items that are gone: they were recalled. One message for all who had them, so that it carries no counts; the client asks for them. */
+export interface Removal extends Partial<Counts> {
   ids: number[];
-  state_seq: number | null;
+  state_seq?: number | null;
 }
 
 /** An event as it stands in the stream; `id` is that of its own block. */
@@ -95,7 +95,7 @@ export interface ClientEvents {
 }
 
 export interface ClientOptions {
-  urls: Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string>;
+  urls: Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string> & { unarchive?: string };
   /** Tells this user from others in the same browser, and says nothing else. Without it no tabs share. */
   key?: string;
   /** The number up to which everything is known; without one the stream starts now. */
@@ -125,6 +125,8 @@ export declare class SseNotifyClient {
   readonly state: State;
   readonly cursor: number | null;
   readonly counts: Counts;
+  /** Whether this tab has the stream: true in one tab of a browser, and in each where tabs do not share. */
+  readonly leading: boolean;
   start(): void;
   /** `start()` goes on from where it was. */
   stop(): void;
@@ -139,6 +141,8 @@ export declare class SseNotifyClient {
   /** All that were heard so far; what arrives meanwhile stays unread. */
   markAllRead(): Promise<Counts>;
   archive(ids: number[]): Promise<Counts>;
+  /** Take items back from the archive; it needs `urls.unarchive`. */
+  unarchive(ids: number[]): Promise<Counts>;
   /** Fetch the counts soon, once for all who ask. */
   refresh(): void;
 }

@@ -1,0 +1,105 @@
+/** What is asked of the server beside the stream, and how what it refuses is told. */
+
+/** Raised when the server refuses; `status` is 0 if there was no answer, or not one of ours. */
+export class SseNotifyError extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, code?: string, retryAfter?: number | null}} [more] `retryAfter` is in milliseconds.
+   */
+  constructor(message, { status = 0, code = "", retryAfter = null } = {}) {
+    super(message);
+    this.name = "SseNotifyError";
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+
+  /**
+   * Return what a response that is not OK says.
+   *
+   * @param {Response} response
+   * @param {number} now
+   */
+  static async from(response, now) {
+    const said = await response.json().catch(() => null);
+    const wait = response.headers.get("Retry-After") ?? "";
+    const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
+    return new SseNotifyError(said?.message ?? `The server answered with status ${response.status}.`, {
+      status: response.status,
+      code: said?.error ?? "",
+      retryAfter: ms >= 0 ? ms : null, // not so for NaN
+    });
+  }
+}
+
+/** A middleware of the project led to its login page, or somebody else has signed in. */
+export const signedOut = () => new SseNotifyError("You are signed out.", { status: 401 });
+
+export class Requests {
+  /** The seconds after which one without a stream may ask again. */
+  poll = 0;
+  #o;
+  #token = ""; // a CSRF token, newer than the page's
+
+  /**
+   * @param {object} options
+   * @param {Record<string, string>} options.urls
+   * @param {string} options.key
+   * @param {() => string} options.csrf
+   * @param {string} options.csrfHeader
+   * @param {typeof globalThis.fetch} options.fetch
+   * @param {import("./surroundings.js").Clock} options.clock
+   * @param {() => void} options.onSignedOut
+   */
+  constructor(options) {
+    this.#o = options;
+  }
+
+  /**
+   * @param {string | undefined} url
+   * @param {RequestInit} [options]
+   * @returns {Promise<any>}
+   * @throws {SseNotifyError}
+   */
+  async ask(url, options = {}) {
+    const { fetch, clock, key, onSignedOut } = this.#o;
+    const headers = { Accept: "application/json", ...options.headers };
+    const response = await fetch(/** @type {string} */ (url), { credentials: "same-origin", ...options, headers });
+    const error = response.ok ? response.redirected && signedOut() : await SseNotifyError.from(response, clock.now());
+    const answer = error ? {} : await response.json();
+    // Somebody else has signed in meanwhile: this page is not theirs.
+    const failed = error || (key && answer.key && answer.key !== key && signedOut());
+    if (failed) {
+      if (failed.status === 401) onSignedOut();
+      throw failed;
+    }
+    if (answer.csrf) this.#token = answer.csrf;
+    this.poll = answer.poll ?? this.poll;
+    return answer;
+  }
+
+  /** Return `{cursor, state_seq, unread, unseen}`. */
+  state() {
+    return this.ask(this.#o.urls["state"]);
+  }
+
+  /**
+   * @param {string | undefined} url
+   * @param {object} what
+   */
+  post(url, what) {
+    const { csrf, csrfHeader } = this.#o;
+    const post = () =>
+      this.ask(url, {
+        method: "POST",
+        keepalive: true, // the click that marks an item often leaves the page
+        headers: { "Content-Type": "application/json", [csrfHeader]: this.#token || csrf() },
+        body: JSON.stringify(what),
+      });
+    return post().catch(async (error) => {
+      if (error.status !== 403) throw error;
+      await this.state(); // the token is of before a login in another tab: this brings a new one
+      return post();
+    });
+  }
+}
