@@ -28,7 +28,7 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, In, Lookup
 from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
@@ -46,6 +46,14 @@ if TYPE_CHECKING:
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     """What a project asks of the log. The states chain on :meth:`visible_to`."""
+
+    #: The topics of the user whose rows these are.
+    _topics: tuple[str, ...] = ()
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]  # Django's own way to carry something along
+        clone._topics = self._topics
+        return clone
 
     def visible_to(self, user: User) -> Self:
         """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
@@ -69,7 +77,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def archived(self) -> Self:
         """Return only what is archived, which :meth:`visible_to` leaves out."""
         rows = self.filter(is_archived=True)
-        rows.query.where = _without_hiding(rows.query.where)
+        rows.query.where = _without(rows.query.where, _Hide)
         return rows
 
     def with_states(self, user: User) -> Self:
@@ -87,6 +95,29 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self._addressed_to(user).annotate(
             **{name: ExpressionWrapper(state, output_field=BooleanField()) for name, state in states.items()}
         )
+
+    def newest(self, limit: int) -> Self:
+        """Return the newest ``limit`` rows, newest first, at a cost that does not grow with the rows of others.
+
+        No index gives the rows of several topics in one order: a database would walk back through the whole log, or sort all that the
+        user ever got. So each topic's newest are found, which its index has in order, and merged. Call it last in a chain that began
+        with :meth:`visible_to`.
+
+        Args:
+            limit: how many at most.
+        """
+        rows = self.order_by("-pk")
+        features = connections[self.db].features
+        if len(self._topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
+            return rows[:limit]
+        each = self.all()
+        each.query.where = _without(each.query.where, _Addressed)
+        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant and drop it from the order), only that
+        # index has the order; else a database walks back through the primary key, past the rows of others.
+        ordered = [each.filter(topic__gte=topic, topic__lte=topic).order_by("topic", "-pk") for topic in self._topics]
+        parts = [part.values_list("pk", flat=True)[:limit] for part in ordered]
+        pks = parts[0].union(*parts[1:], all=True).order_by("-pk")[:limit]
+        return rows.filter(pk__in=pks if features.allow_sliced_subqueries_with_in else list(pks))
 
     def counts(self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None) -> tuple[int, int]:
         """Return how many notifications of the inbox are unread and how many unseen: exact, in two queries at most.
@@ -122,7 +153,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        rows = self.filter(unexpired, recalled_at=None, topic__in=topics_of(user))
+        topics = tuple(topics_of(user))
+        rows = self.filter(_Addressed(F("topic"), topics), unexpired, recalled_at=None)
+        rows._topics = topics
         rows = rows.exclude(pk__in=_model("Exclusion")._default_manager.filter(user_id=user.pk).values("notification_id"))
         joined = getattr(user, "date_joined", None)
         if joined is not None:
@@ -132,6 +165,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 class _Hide(Exact):
     """The condition by which :meth:`NotificationQuerySet.visible_to` hides what is archived, found again by its class."""
+
+
+class _Addressed(In):
+    """The condition that names the user's topics, found again by its class."""
 
 
 _TABLES = ("Notification", "Receipt", "Inbox", "Exclusion")
@@ -213,11 +250,11 @@ def _above(watermark: Any) -> Q:
     return Q(seq=None) | Q(seq__gt=watermark)
 
 
-def _without_hiding(where: WhereNode) -> WhereNode:
-    """Return the condition without :class:`_Hide`, wherever ``filter()`` has put it among conditions that all hold."""
+def _without(where: WhereNode, condition: type[Lookup[Any]]) -> WhereNode:
+    """Return ``where`` without the condition of this class, wherever ``filter()`` has put it among conditions that all hold."""
     kept = [
-        _without_hiding(child) if isinstance(child, WhereNode) and child.connector == AND and not child.negated else child
+        _without(child, condition) if isinstance(child, WhereNode) and child.connector == AND and not child.negated else child
         for child in where.children
-        if not isinstance(child, _Hide)
+        if not isinstance(child, condition)
     ]
     return WhereNode.create(kept, where.connector, where.negated)

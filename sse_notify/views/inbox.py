@@ -74,7 +74,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     state = inbox.state(request.user)
     visible = _visible(request)
     rows, before = _page(visible, query)
-    recent = visible.order_by("-pk").values_list("category", flat=True)[:CATEGORIES_OF]
+    recent = visible.newest(CATEGORIES_OF).values_list("category", flat=True)
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
         "items": rows,
@@ -216,7 +216,7 @@ def _page(rows: NotificationQuerySet, query: dict[str, Any]) -> tuple[list[Notif
     if query["before"] is not None:
         rows = rows.filter(pk__lt=query["before"])
     limit = query["limit"] or PAGE
-    found = list(rows.order_by("-pk")[: limit + 1])  # one more, to know whether there is a next page
+    found = list(rows.newest(limit + 1))  # one more, to know whether there is a next page
     return found[:limit], found[limit - 1].pk if len(found) > limit else None
 
 

@@ -1,0 +1,140 @@
+"""What an inbox costs a PostgreSQL at 100,000 notifications for one user, 1,000 broadcasts and as many rows of others. (Issue 4.)
+
+The plans are held, by the rows that they touch; the times are printed (``pytest -s``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from sse_notify import inbox
+from sse_notify.models import Inbox, LogHead, Notification, Receipt
+from sse_notify.querysets import NotificationQuerySet
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
+
+OWN, BROADCASTS = 100_000, 1_000
+HEAD = 2 * OWN + BROADCASTS
+#: Of the newest, not yet read.
+FRESH = 50
+
+# Alice's and bob's alternate, the broadcasts follow.
+_FILL = """
+INSERT INTO sse_notify_notification (seq, topic, audience, category, created_at, event, level, title, body, url, icon, actions,
+    actor_pk, actor_name, target_pk, target_name, count, silent)
+SELECT n, CASE WHEN n > %(own)s THEN 'everyone' WHEN n %% 2 = 0 THEN %(alice)s ELSE %(bob)s END,
+    CASE WHEN n > %(own)s THEN 'everyone' ELSE 'user' END, 'c' || n %% 7, now() + n * interval '1 ms',
+    'notification', 'info', 'n', '', '', '', '[]', '', '', '', '', 1, false
+FROM generate_series(1, %(head)s) n
+"""
+
+
+@pytest.fixture
+def alice() -> User:
+    alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))
+    with connection.cursor() as cursor:
+        values: dict[str, int | str] = {"own": 2 * OWN, "head": HEAD, "alice": f"user:{alice.pk}", "bob": f"user:{bob.pk}"}
+        cursor.execute(_FILL, values)
+        cursor.execute("ANALYZE")
+        # Half of this log is hers, so that reading all of it is a way too; in a real log it is not.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    LogHead.objects.update_or_create(pk=1, defaults={"seq": HEAD})
+    return alice
+
+
+def plan_of(query: str) -> dict[str, Any]:
+    """Return the plan of a query as it was run, the quickest of three."""
+    plans = []
+    with connection.cursor() as cursor:
+        for _ in range(3):
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
+            plans.append(cursor.fetchone()[0][0])
+    return min(plans, key=lambda plan: plan["Execution Time"])
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def rows_touched(plan: dict[str, Any]) -> float:
+    """Return how many rows of the log a plan fetched, those that it threw away included; none of them by reading the whole table."""
+    scans = [node for node in nodes(plan["Plan"]) if node.get("Relation Name") == "sse_notify_notification"]
+    assert scans
+    assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
+    found: float = sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans)
+    return found
+
+
+def first_plan(name: str, work: Callable[[], Any]) -> dict[str, Any]:
+    """Run ``work`` and return the plan of its first query of the log; print what it costs."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    sql = next(query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"])
+    plan = plan_of(sql)
+    print(f"{name}: {plan['Execution Time']:.2f} ms, {rows_touched(plan):.0f} rows")
+    return plan
+
+
+def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_indexes(alice: User) -> None:
+    # One mark for all: a row of the inbox, whatever the number of notifications, and no receipt.
+    with CaptureQueriesContext(connection) as captured:
+        inbox.mark_read(alice, up_to=HEAD - FRESH)
+    writes = [query["sql"] for query in captured.captured_queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+    assert not [sql for sql in writes if "sse_notify_notification" in sql.split("WHERE")[0]], writes
+    assert (Inbox.objects.count(), Receipt.objects.count()) == (1, 0)
+
+    # The counts touch what is above the watermark, and the few that override it below.
+    own = Notification.objects.filter(topic=f"user:{alice.pk}").order_by("seq").values_list("pk", flat=True)
+    inbox.archive(alice, up_to=400)
+    inbox.mark_unread(alice, ids=own[300:307])
+    inbox.unarchive(alice, ids=own[:5])
+    inbox.mark_unread(alice, ids=own[:2])
+    with CaptureQueriesContext(connection) as captured:
+        assert inbox.counts(alice) == (FRESH + 7 + 2, FRESH)
+    assert len(captured) == 2
+    plan = first_plan("counts", lambda: inbox.counts(alice))
+    assert rows_touched(plan) < 500
+    assert plan["Execution Time"] < 5.0  # milliseconds, thirty times what it takes
+
+    # A page touches its own rows: not those of others, and not what the user got before or after.
+    rows = Notification.objects.visible_to(alice)
+
+    bob = User.objects.get(username="bob")
+
+    def page(name: str, part: NotificationQuerySet) -> float:
+        found: list[Notification] = []
+        plan = first_plan(name, lambda: found.extend(part.newest(21)))
+        wanted = part.order_by("-pk")[:21]
+        assert [row.pk for row in found] == [row.pk for row in wanted]
+        return rows_touched(plan)
+
+    # One screen of the user's own, and at most all broadcasts: so few, PostgreSQL may rather sort them.
+    one_screen, all_of_it = BROADCASTS + 500, OWN + BROADCASTS + 500
+    assert page("first page", rows) <= one_screen
+    assert page("in the middle", rows.filter(pk__lt=own[OWN // 2])) <= one_screen
+    assert page("archived, the last", rows.archived().filter(pk__lt=own[100])) <= one_screen
+    # What is rare in the inbox is looked for in all of it, but never among the rows of others.
+    assert page("of a category", rows.filter(category="c3")) <= all_of_it
+    assert page("unread, of which there are few", rows.unread()) <= all_of_it
+    assert page("archived, of which there are none", Notification.objects.visible_to(bob).archived()) <= all_of_it
+
+    # A user with little mail does not pay for the log of others either.
+    client = Client()
+    client.force_login(User.objects.create_user("carol"))
+    for state in ("", "unread", "archived"):
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(reverse("sse_notify:items"), {"state": state}).status_code == 200
+        queries = [query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"]]
+        assert queries
+        for sql in queries:
+            assert rows_touched(plan_of(sql)) <= 3 * BROADCASTS, sql
