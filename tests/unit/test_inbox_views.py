@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import broadcast, fanout, inbox, log, notify
+from sse_notify import broadcast, fanout, inbox, log, notify, snapshot
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db
@@ -405,6 +405,43 @@ def test_pages_hold_every_item_once_though_others_arrive_meanwhile(client: Clien
             break
         query = following
     assert found == rows[::-1]
+
+
+@pytest.mark.parametrize("name", ["items", "list"])
+def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(client: Client, alice: User, name: str) -> None:
+    later = timezone.now() + timedelta(hours=1)
+    rows = [notify(alice, "soon gone", expires_at=later), broadcast("soon gone", expires_at=later), notify(alice, "soon gone")]
+    number()
+    inbox.archive(alice, ids=[rows[1].pk])
+    Notification.objects.update(expires_at=timezone.now() - timedelta(microseconds=1))
+    rows.append(notify(alice, "stays", expires_at=later))
+    number()
+    for state, shown in {"": [rows[3].pk], "unread": [rows[3].pk], "archived": []}.items():
+        response = get(client, name, state=state)
+        if name == "items":
+            assert [item["id"] for item in response.json()["items"]] == shown
+            assert (response.json()["unread"], response.json()["unseen"]) == (1, 1)
+        else:
+            page = Page(response)
+            assert [int(item["data-ssen-item"]) for item in page.items] == shown
+            assert "soon gone" not in page.text
+    assert (get(client, "state").json()["unread"], get(client, "state").json()["unseen"]) == (1, 1)
+    assert snapshot.take(snapshot.reader_of(alice), alice).unread == 1, "as hello says"
+    entries, _complete = log.read(0, log.head(), reader=snapshot.reader_of(alice), limit=10)
+    assert sum(b"soon gone" in entry.frame for entry in entries) == 0
+    assert sum(b"stays" in entry.frame for entry in entries) == 1
+
+
+def test_pages_stay_whole_while_items_on_them_are_archived_and_come_back(client: Client, alice: User) -> None:
+    rows = [notify(alice, f"n{index}").pk for index in range(9)][::-1]
+    number()
+    first = get(client, "items", limit=3).json()
+    inbox.archive(alice, ids=[first["next"], rows[4]])
+    second = get(client, "items", limit=3, before=first["next"]).json()
+    assert [item["id"] for item in second["items"]] == [rows[3], rows[5], rows[6]], "its mark is gone, its place is not"
+    inbox.unarchive(alice, ids=[first["next"], rows[4]])
+    answer = get(client, "items", limit=7).json()
+    assert [item["id"] for item in answer["items"]] == rows[:7]
 
 
 def test_the_last_full_page_has_no_next(client: Client, alice: User) -> None:
