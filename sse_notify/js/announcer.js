@@ -1,40 +1,46 @@
-/** Milliseconds between two messages: a screen reader is not to be talked over. */
+import { isHidden, part, words } from "./parts.js";
+
+/** Milliseconds: how long titles are collected, and between two messages, as a screen reader is not to be talked over. */
+const COLLECT = 1_000;
 const EVERY = 5_000;
 
-/** Speaks through the one live region: at once, then at most every five seconds, several as one. */
+/** Speaks through the one live region: at most every five seconds, several titles as one. */
 export class Announcer {
   /** @type {string[]} */
   #waiting = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #spoke = 0;
 
-  /** @param {HTMLElement | null} region */
-  constructor(region) {
-    this.region = region;
+  /** @param {HTMLElement} root The widget. */
+  constructor(root) {
+    this.root = root;
   }
 
   /** @param {string} title */
   announce(title) {
     // Only the page in front speaks.
-    if (document.visibilityState === "hidden") return;
+    if (isHidden()) return;
     this.#waiting.push(title);
-    if (this.#timer === undefined) this.#speak();
+    this.#timer ??= setTimeout(() => this.#speak(), Math.max(COLLECT, this.#spoke + EVERY - Date.now()));
+  }
+
+  /** Tell the outcome of what the user did, at once. @param {string} text */
+  say(text) {
+    this.#spoke = Date.now();
+    part(this.root, "live")?.replaceChildren(text);
   }
 
   stop() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#waiting = [];
-    this.region?.replaceChildren();
+    this.say("");
   }
 
   #speak() {
-    const titles = this.#waiting.splice(0);
+    const [title, ...more] = this.#waiting.splice(0);
     this.#timer = undefined;
-    if (titles.length === 0 || !this.region) return;
-    const { one = "{title}", many = "{count}" } = this.region.dataset;
-    this.region.textContent =
-      titles.length === 1 ? one.replace("{title}", () => titles[0] ?? "") : many.replace("{count}", String(titles.length));
-    this.#timer = setTimeout(() => this.#speak(), EVERY);
+    this.say(words(this.root, "live", more.length ? "many" : "one", { title, count: more.length + 1 }));
   }
 }

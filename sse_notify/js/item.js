@@ -1,47 +1,27 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
-import { relativeTime } from "./times.js";
+import { part, write } from "./parts.js";
+import { refreshTimes, relativeTime } from "./times.js";
 import { safeUrl } from "./urls.js";
-
-const LEVELS = ["debug", "info", "success", "warning", "error"];
-
-/**
- * @param {ParentNode} root
- * @param {string} name The value of `data-ssen`.
- * @returns {HTMLElement | null}
- */
-export function part(root, name) {
-  return root.querySelector(`[data-ssen="${name}"]`);
-}
-
-/** @param {Item} item */
-export function levelOf({ level }) {
-  return LEVELS.includes(level) ? level : "info";
-}
 
 /**
  * Fill a clone of the server's own template for an item, or fill an item again. What came is text and is set as text.
  *
  * @param {HTMLElement} element
  * @param {Item} item
- * @param {{external?: boolean, token?: string}} options
+ * @param {{external: boolean, token: string}} options
  */
-export function fillItem(element, item, { external = false, token = "" } = {}) {
-  const text = (/** @type {string} */ name, /** @type {unknown} */ value) => {
-    const place = part(element, name);
-    if (place) place.textContent = value ? String(value) : "";
-    place?.toggleAttribute("hidden", !value);
-  };
+export function fillItem(element, item, { external, token }) {
   element.dataset.ssenItem = String(item.id);
   if (item.seq != null) element.dataset.seq = String(item.seq);
-  element.dataset.level = levelOf(item);
+  element.dataset.level = item.level;
   setData(element, "category", item.category);
   setData(element, "expires", item.expires_at);
   element.toggleAttribute("data-unread", Boolean(item.unread));
   element.toggleAttribute("data-unseen", Boolean(item.unseen));
   fillTitle(element, item.title, safeUrl(item.url, document.baseURI, external));
-  text("body", item.body);
-  text("category", item.category);
-  text("count", item.count > 1 && `×${item.count}`);
+  write(element, "body", item.body);
+  write(element, "category", item.category);
+  write(element, "count", item.count > 1 && `×${item.count}`);
   for (const name of element.querySelectorAll('[data-ssen="name"]')) name.textContent = item.title;
   for (const button of element.querySelectorAll("button[data-ssen-mark]")) button.setAttribute("value", String(item.id));
   fillTime(element, item.created_at);
@@ -88,11 +68,13 @@ export function fillTitle(element, title, href) {
 function fillTime(element, created) {
   const time = /** @type {HTMLTimeElement | null} */ (part(element, "time"));
   const moment = Date.parse(created);
-  if (!time || Number.isNaN(moment)) return;
-  const language = document.documentElement.lang || undefined;
+  if (!time || !moment) return;
   time.dateTime = created;
-  time.title = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" }).format(moment);
-  time.textContent = relativeTime(moment, Date.now(), language);
+  time.title = new Date(moment).toLocaleString(document.documentElement.lang || undefined, {
+    dateStyle: "long",
+    timeStyle: "short",
+  });
+  refreshTimes(element);
 }
 
 /**
@@ -111,25 +93,27 @@ function fillImage(element, source) {
 }
 
 /**
+ * Long work: `data.progress` of an item is `{state, percent, stage, message, eta}`, with `eta` in seconds.
+ *
  * @param {HTMLElement} element
  * @param {Item} item
  */
 function fillProgress(element, item) {
   const progress = /** @type {any} */ (item.data)?.progress;
-  let bar = /** @type {HTMLProgressElement | null} */ (element.querySelector(".ssen-progress"));
-  if (!progress || typeof progress !== "object") {
-    bar?.remove();
-    return;
-  }
-  if (!bar) {
-    bar = document.createElement("progress");
-    bar.className = "ssen-progress";
-    bar.max = 100;
-    part(element, "body")?.after(bar);
-  }
+  const place = part(element, "progress");
+  const bar = place?.querySelector("progress");
+  const text = part(element, "stage");
+  place?.toggleAttribute("hidden", !progress);
+  if (!progress || !bar || !text) return;
+  const { state, percent, stage, message, eta } = progress;
+  const known = Number.isFinite(percent);
   bar.setAttribute("aria-label", item.title);
-  if (Number.isFinite(progress.percent)) bar.value = progress.percent;
+  if (known) bar.value = percent;
   else bar.removeAttribute("value");
+  // Its own sign: a bar that stands still says nothing.
+  bar.hidden = state in text.dataset;
+  const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0, document.documentElement.lang);
+  text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left].filter(Boolean).join(" · ");
 }
 
 /**

@@ -80,12 +80,15 @@ export class Panel {
     const wanted = isRtl ? box.left : box.right - width;
     const left = Math.max(EDGE, Math.min(wanted, innerWidth - width - EDGE));
     const below = innerHeight - box.bottom;
-    panel.style.setProperty("--ssen-left", `${left}px`);
-    panel.style.setProperty("--ssen-width", `${width}px`);
     // Above the bell if the page has it at the bottom.
     const up = below < 240 && box.top > below;
-    panel.style.setProperty("--ssen-top", up ? "auto" : `${box.bottom + EDGE}px`);
-    panel.style.setProperty("--ssen-bottom", up ? `${innerHeight - box.top + EDGE}px` : "auto");
-    panel.style.setProperty("--ssen-room", `${(up ? box.top : below) - 2 * EDGE}px`);
+    const places = {
+      left,
+      width,
+      top: up ? NaN : box.bottom + EDGE,
+      bottom: up ? innerHeight - box.top + EDGE : NaN,
+      room: (up ? box.top : below) - 2 * EDGE,
+    };
+    for (const [name, size] of Object.entries(places)) panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "auto");
   }
 }

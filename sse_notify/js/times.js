@@ -12,13 +12,13 @@ const UNITS = [
  * @param {number} moment Milliseconds since 1970.
  * @param {number} now Milliseconds since 1970.
  * @param {string} [language]
- * @returns {string} "5 minutes ago", in the language.
+ * @returns {string} "5 minutes ago" or "in 5 minutes", in the language.
  */
 export function relativeTime(moment, now, language) {
   const format = new Intl.RelativeTimeFormat(language || undefined, { numeric: "auto" });
-  const seconds = Math.min(0, (moment - now) / 1000); // a server whose clock is ahead sends nothing from the future
-  for (const [unit, size] of UNITS) if (seconds <= -size) return format.format(Math.ceil(seconds / size), unit);
-  return format.format(0, "second");
+  const seconds = (moment - now) / 1000;
+  for (const [unit, size] of UNITS) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  return format.format(Math.max(0, Math.trunc(seconds)), "second");
 }
 
 /**
@@ -30,7 +30,7 @@ export function refreshTimes(root) {
   const language = document.documentElement.lang;
   for (const time of root.querySelectorAll("time.ssen-time")) {
     const moment = Date.parse(/** @type {HTMLTimeElement} */ (time).dateTime);
-    if (Number.isNaN(moment)) continue;
-    time.textContent = relativeTime(moment, Date.now(), language);
+    // A server whose clock is ahead sends nothing from the future.
+    if (moment) time.textContent = relativeTime(Math.min(moment, Date.now()), Date.now(), language);
   }
 }

@@ -1,100 +1,80 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
-import { fillTitle, levelOf, part } from "./item.js";
+import { fillTitle } from "./item.js";
+import { copy, isHidden, part, write } from "./parts.js";
 import { safeUrl } from "./urls.js";
 
 /** Milliseconds. */
 const STAYS = 8_000;
 const AT_MOST = 3;
 
-/** Short notes at the page's corner. They are in the list as well, so nothing is lost when one goes. */
+/** Short notes at the page's corner. They are in the list as well, so nothing is lost when they go. */
 export class Toasts {
-  /** @type {Map<HTMLElement, ReturnType<typeof setTimeout> | undefined>} */
-  #shown = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
-  /**
-   * @param {HTMLElement | null} region
-   * @param {HTMLTemplateElement | null} template
-   */
-  constructor(region, template) {
-    this.region = region;
-    this.template = template;
-    region?.addEventListener("pointerenter", () => this.#pause());
-    region?.addEventListener("pointerleave", () => this.#resume());
-    region?.addEventListener("focusin", () => this.#pause());
-    region?.addEventListener("focusout", () => this.#resume());
-    region?.addEventListener("keydown", (event) => event.key === "Escape" && this.clear());
+  /** @param {HTMLElement} root The widget. */
+  constructor(root) {
+    this.root = root;
+    this.region = part(root, "toasts");
+    for (const type of ["pointerenter", "pointerleave", "focusin", "focusout"]) {
+      this.region?.addEventListener(type, () => this.#wait());
+    }
+    this.region?.addEventListener("keydown", (event) => event.key === "Escape" && this.clear());
+  }
+
+  /** @returns {HTMLElement[]} */
+  get shown() {
+    return /** @type {HTMLElement[]} */ ([...(this.region?.children ?? [])]);
   }
 
   /**
    * @param {Item} item
-   * @param {{external: boolean}} options
+   * @param {boolean} external
    */
-  show(item, { external }) {
-    const toast = this.template?.content.firstElementChild?.cloneNode(true);
-    if (!(toast instanceof HTMLElement) || !this.region) return;
+  show(item, external) {
+    const { region } = this;
+    const toast = copy(this.root, "toast");
+    if (!toast || !region) return;
     this.dismiss(item.id); // a repeat takes its place
     toast.dataset.ssenToast = String(item.id);
-    toast.dataset.level = levelOf(item);
+    toast.dataset.level = item.level;
+    if (item.expires_at) toast.dataset.expires = item.expires_at;
     fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
-    const body = part(toast, "body");
-    if (body) body.textContent = item.body;
-    body?.toggleAttribute("hidden", !item.body);
-    part(toast, "dismiss")?.addEventListener("click", () => this.#remove(toast));
-    this.region.append(toast);
+    write(toast, "body", item.body);
+    region.append(toast);
     // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
-    if (this.region.popover) this.region.togglePopover(true);
-    this.#shown.set(toast, undefined);
-    while (this.#shown.size > AT_MOST) this.#remove(/** @type {HTMLElement} */ (this.#shown.keys().next().value));
-    this.#resume();
+    if (region.popover) region.togglePopover(true);
+    for (const old of this.shown.slice(0, -AT_MOST)) this.#remove(old);
+    this.#wait();
   }
 
   /** @param {number} id The item's. */
   dismiss(id) {
-    for (const toast of this.#shown.keys()) if (toast.dataset.ssenToast === String(id)) this.#remove(toast);
+    for (const toast of this.shown) if (toast.dataset.ssenToast === String(id)) this.#remove(toast);
   }
 
   clear() {
-    for (const toast of this.#shown.keys()) this.#remove(toast);
+    clearTimeout(this.#timer);
+    for (const toast of this.shown) this.#remove(toast);
   }
 
   /** @param {HTMLElement} toast */
   #remove(toast) {
-    clearTimeout(this.#shown.get(toast));
-    this.#shown.delete(toast);
+    const { region, root } = this;
     const focused = toast.contains(document.activeElement);
     toast.remove();
-    const next = this.#shown.keys().next().value;
-    if (!next && this.region?.popover && this.region.isConnected) this.region.hidePopover();
+    const [next] = this.shown;
+    if (!next && region?.popover && region.isConnected) region.hidePopover();
     // Whoever dismissed it by keyboard goes on from the next, or from the bell.
-    if (focused) part(next ?? /** @type {HTMLElement} */ (this.region?.parentElement), next ? "dismiss" : "bell")?.focus();
+    if (focused) part(next ?? root, next ? "dismiss" : "bell")?.focus();
   }
 
-  #pause() {
-    for (const [toast, timer] of this.#shown) {
-      clearTimeout(timer);
-      this.#shown.set(toast, undefined);
-    }
-  }
-
-  #resume() {
-    if (this.region?.matches(":hover, :focus-within")) return;
-    for (const [toast, timer] of this.#shown) {
-      if (timer === undefined)
-        this.#shown.set(
-          toast,
-          setTimeout(() => this.#expire(toast), STAYS),
-        );
-    }
-  }
-
-  /** @param {HTMLElement} toast */
-  #expire(toast) {
-    // Nobody has seen what was shown in a hidden page: it stays until somebody looks.
-    if (document.visibilityState === "hidden")
-      this.#shown.set(
-        toast,
-        setTimeout(() => this.#expire(toast), STAYS),
-      );
-    else this.#remove(toast);
+  /** They go together, some time after the last came: not while somebody reads them, and not from a page that nobody sees. */
+  #wait() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (isHidden() || this.region?.matches(":hover, :focus-within")) this.#wait();
+      else this.clear();
+    }, STAYS);
   }
 }

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from sse_notify import inbox, log
 from sse_notify.handshake import user_key
@@ -56,6 +58,9 @@ def sse_notify_widget(
     toasts: str = "on",
     *,
     external: bool = False,
+    desktop: bool = False,
+    sound: str = "",
+    title_badge: bool = False,
 ) -> dict[str, Any]:
     """Render the bell and its panel for the user of the page; nothing for an anonymous visitor.
 
@@ -65,20 +70,30 @@ def sse_notify_widget(
         badge: what the badge counts, "unread" or "unseen".
         toasts: "on", "off", or "urgent": for warnings and errors alone.
         external: whether notifications may link to other sites. Their text is shown anyway.
+        desktop: whether the panel offers notifications of the desktop, for when the page is hidden.
+        sound: "on" for a short tone with what arrives, the address of a sound file, or "" for none.
+        title_badge: whether the page's title begins with the badge's number.
 
     Raises:
-        ValueError: ``badge`` or ``toasts`` is none of these.
+        ValueError: an argument is none of these.
     """
     if badge not in ("unread", "unseen"):
         raise ValueError(f"badge: 'unread' or 'unseen' is needed, not {badge!r}")
     if toasts not in ("on", "off", "urgent"):
         raise ValueError(f"toasts: 'on', 'off' or 'urgent' is needed, not {toasts!r}")
+    for name, value in (("external", external), ("desktop", desktop), ("title_badge", title_badge)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name}: True or False is needed, not {value!r}")
+    if not isinstance(sound, str) or not (sound in ("", "on") or sound.startswith(("/", "https://", "http://"))):
+        raise ValueError(f"sound: 'on' or the address of a sound file is needed, not {sound!r}")
     user = _user(context)
     if user is None:
         return {"shown": False}
     # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
     state = inbox.state(user)
-    items = list(Notification.objects.using(log.database()).visible_to(user).order_by("-pk")[:limit])
+    # One more, to know whether there are older ones.
+    found = list(Notification.objects.using(log.database()).visible_to(user).order_by("-pk")[: limit + 1])
+    items = found[:limit]
     return {
         "shown": True,
         "request": _request(context),
@@ -87,11 +102,16 @@ def sse_notify_widget(
         "user_key": user_key(user),
         "state": state,
         "items": items,
+        "next": items[-1].pk if len(found) > len(items) > 0 else None,
+        "categories": sorted({item.category for item in items} - {""}),
         "badge": badge,
         "count": state.unread if badge == "unread" else state.unseen,
         "toasts": toasts,
         "limit": limit,
         "external": external,
+        "desktop": desktop,
+        "sound": sound,
+        "title_badge": title_badge,
         # From the name in the WSGI environment to the header's own; case does not matter in a header.
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
@@ -129,6 +149,27 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
     except ValueError:  # half an IPv6 address
         return ""
     return address if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else ""
+
+
+@register.filter
+def sse_notify_progress(progress: Any) -> str:
+    """Return what is known of long work in words: how it ended, how far it is, its stage, its message.
+
+    Args:
+        progress: the ``progress`` of an item's ``data``: ``{state, percent, stage, message}``, each of them optional. What is not
+            of this shape is "".
+    """
+    if not isinstance(progress, dict):
+        return ""
+    ends = {"done": _("Done"), "failed": _("Failed"), "cancelled": _("Cancelled"), "stalled": _("Stalled")}
+    state, percent = progress.get("state"), progress.get("percent")
+    parts = [
+        ends.get(state, "") if isinstance(state, str) else "",
+        f"{math.floor(percent)}%" if isinstance(percent, (int, float)) and math.isfinite(percent) else "",
+        progress.get("stage"),
+        progress.get("message"),
+    ]
+    return " · ".join(str(part) for part in parts if part)
 
 
 def _request(context: Context) -> Any:

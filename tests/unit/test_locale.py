@@ -221,7 +221,7 @@ def widget(user: User, code: str) -> str:
     request = RequestFactory().get("/")
     request.user = user
     with translation.override(code):
-        return Template("{% load sse_notify %}{% sse_notify_widget %}").render(RequestContext(request, {"request": request}))
+        return Template("{% load sse_notify %}{% sse_notify_widget desktop=True %}").render(RequestContext(request, {"request": request}))
 
 
 def page_in(client: Client, code: str, path: str) -> str:
@@ -250,7 +250,7 @@ def test_what_the_script_says_is_translated(alice: User, code: str, folder: str)
     """It takes its sentences from data attributes of the widget, and fills their places itself."""
     english, other = Page(widget(alice, "en")).data, Page(widget(alice, code)).data
     spoken = {place: text for place, text in english.items() if is_sentence(text)}
-    assert {place or "" for place, _ in spoken} == {"bell", "new", "status", "live"}
+    assert {place or "" for place, _ in spoken} == {"bell", "new", "status", "live", "older", "undone", "stage"}
     assert {place: other[place] for place in spoken} == {place: compiled(folder)[text] for place, text in spoken.items()}
 
 

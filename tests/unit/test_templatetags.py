@@ -91,7 +91,19 @@ def test_a_page_without_a_request_has_no_user() -> None:
     assert Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(Context()) == "0"
 
 
-@pytest.mark.parametrize("option", ["badge='all'", "toasts='loud'"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "badge='all'",
+        "toasts='loud'",
+        "external='yes'",
+        "desktop='on'",
+        "title_badge=1",
+        "sound=True",
+        "sound='loud'",
+        "sound='javascript:x'",
+    ],
+)
 def test_an_unknown_option_is_an_error(alice: User, option: str) -> None:
     with pytest.raises(ValueError, match="is needed"):
         render(f"{{% sse_notify_widget {option} %}}", alice)
@@ -106,3 +118,52 @@ def test_the_key_of_a_user_is_its_own_and_tells_nothing(alice: User) -> None:
 def test_the_widget_names_the_projects_csrf_header(alice: User, settings: Any) -> None:
     settings.CSRF_HEADER_NAME = "HTTP_X_MY_TOKEN"
     assert 'data-csrf-header="X-MY-TOKEN"' in render("{% sse_notify_widget %}", alice)
+
+
+def test_what_is_optional_is_off_until_the_tag_asks(alice: User) -> None:
+    page = render("{% sse_notify_widget %}", alice)
+    for attribute in ("data-desktop", "data-sound", "data-title-badge", 'data-ssen="desktop"'):
+        assert attribute not in page
+    page = render("{% sse_notify_widget desktop=True sound='/static/ping.mp3' title_badge=True %}", alice)
+    for attribute in ("data-desktop", 'data-sound="/static/ping.mp3"', "data-title-badge", 'data-ssen="desktop"'):
+        assert attribute in page
+
+
+def test_the_panel_says_where_older_items_begin(alice: User) -> None:
+    rows = [notify(alice, f"Number {number}") for number in range(3)]
+    assert f'data-next="{rows[1].pk}"' in render("{% sse_notify_widget limit=2 %}", alice)
+    assert "data-next" not in render("{% sse_notify_widget limit=3 %}", alice)
+
+
+def test_the_panel_has_a_tab_for_each_category_of_its_items(alice: User) -> None:
+    for category in ("orders", "<b>", "", "orders"):
+        notify(alice, "One", category=category)
+    page = render("{% sse_notify_widget %}", alice)
+    assert page.count('data-ssen="tab"') == 4
+    assert page.count('aria-pressed="true"') == 1
+    assert 'data-category="&lt;b&gt;"' in page
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        ({"state": "running", "percent": 41.7, "stage": "Reading", "message": "<row 7>"}, "41% · Reading · &lt;row 7&gt;"),
+        ({"state": "done", "percent": 100}, "Done · 100%"),
+        ({"state": "failed", "percent": None, "message": "No space"}, "Failed · No space"),
+        ({"percent": float("nan"), "state": ["x"]}, ""),
+        ("half", ""),
+        (None, ""),
+    ],
+)
+def test_progress_is_told_in_words(progress: Any, text: str) -> None:
+    page = Template("{% load sse_notify %}{{ progress|sse_notify_progress }}").render(Context({"progress": progress}))
+    assert page == text
+
+
+def test_the_bar_of_work_that_has_ended_is_gone(alice: User) -> None:
+    notify(alice, "Import", key="import", data={"progress": {"state": "running", "percent": 40}})
+    assert '<progress aria-label="Import" value="40" max="100">' in render("{% sse_notify_widget %}", alice)
+    notify(alice, "Import", key="import", data={"progress": {"state": "failed", "message": "No space"}})
+    page = render("{% sse_notify_widget %}", alice)
+    assert '<progress aria-label="Import" max="100" hidden>' in page
+    assert "Failed · No space" in page
