@@ -74,6 +74,8 @@ contents = st.fixed_dictionaries(
 )
 #: Every example writes to the same database, inside the test's transaction.
 quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+#: A whole page for each example, which takes a tenth of a second.
+slow = settings(quick, max_examples=100)
 
 
 def parse(stream: bytes) -> list[tuple[str, str, str]]:
@@ -181,7 +183,7 @@ def page(user: User, **fields: Any) -> Skeleton:
     return Skeleton(browser.get(reverse("sse_notify:list")).content.decode())
 
 
-@quick
+@slow
 @given(title=lines, body=lines, category=texts(100).filter(lambda text: bool(text.strip())), label=lines, percent=lines)
 @example(*(['"><script>alert(1)</script>'] * 5))
 def test_the_page_has_the_same_elements_whatever_the_text(
