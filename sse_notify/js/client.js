@@ -173,12 +173,8 @@ export class SseNotifyClient {
    * @param {"read" | "unread" | "seen" | "archive" | "unarchive"} what
    * @param {object} which
    */
-  async #mark(what, which) {
-    const { counts } = this.#feed;
-    const { steps } = counts;
-    const answer = await this.#requests.post(this.#o.urls[what], { ...which, client: this.id });
-    counts.marked(answer, steps);
-    return answer;
+  #mark(what, which) {
+    return this.#feed.counts.mark(this.#requests.post(this.#o.urls[what], { ...which, client: this.id }));
   }
 
   // --- the stream, ours or another tab's ---

@@ -9,6 +9,8 @@ export class Counts {
   value;
   /** Grows with all that may make an answer, which was asked for before it, out of date. */
   steps = 0;
+  /** Those of the steps that marks of this page caused. */
+  echoes = 0;
   #upTo; // the numbers include everything up to here
   /** @type {number | null | undefined} */
   #stateSeq;
@@ -52,7 +54,8 @@ export class Counts {
   change(change, isOurs) {
     const { state_seq: seq, unread, unseen } = change;
     this.#fresh.clear();
-    if (!isOurs) this.steps++;
+    this.steps++;
+    if (isOurs) this.echoes++;
     // What is sent to many users at once carries nobody's counts.
     if (unread === undefined) return this.#refresh();
     whole(unread, unseen);
@@ -63,12 +66,17 @@ export class Counts {
     this.#set(change);
   }
 
-  /** Take the answer to a mark. @param {{unread: number, unseen: number}} answer @param {number} steps Those of when it was made. */
-  marked(answer, steps) {
+  /** Wait for the answer to a mark, and take it. @param {Promise<any>} asked */
+  async mark(asked) {
+    const others = this.steps - this.echoes;
+    const answer = await asked;
     this.#fresh.clear();
-    if (steps !== this.steps) return this.#refresh();
-    this.#loose = true;
-    this.#set(answer);
+    if (others !== this.steps - this.echoes) this.#refresh();
+    else {
+      this.#loose = true;
+      this.#set(answer);
+    }
+    return answer;
   }
 
   /**

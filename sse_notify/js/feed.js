@@ -9,6 +9,7 @@ import { SseNotifyError, signedOut } from "./requests.js";
 import { withQuery } from "./urls.js";
 
 const PAGE = 100; // items, the most that a page has
+const AGAIN = 10_000; // ms, at least, after which counts that could not be fetched are asked for again
 
 export class Feed {
   /** Everything up to here was heard. @type {number | null} */
@@ -98,6 +99,7 @@ export class Feed {
   stop() {
     this.drop();
     this.#o.clock.clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   /** Fetch what was missed while no stream of ours brought it. */
@@ -134,23 +136,31 @@ export class Feed {
     if (this.#held === held) this.release();
   }
 
-  /** Fetch the counts soon, once for all who ask; not all clients at the same moment. */
-  refresh() {
+  /**
+   * Fetch the counts soon, once for all who ask; not all clients at the same moment.
+   *
+   * @param {number} [soon] In milliseconds, at least.
+   */
+  refresh(soon = 250) {
     const { clock, random, requests, emit } = this.#o;
     clock.clearTimeout(this.#timer);
-    this.#timer = clock.setTimeout(
+    const timer = clock.setTimeout(
       async () => {
-        const steps = this.counts.steps;
+        const { steps } = this.counts;
+        let again = 0;
         try {
           const state = await requests.state();
-          if (this.#isOld(state, steps)) this.refresh();
+          if (this.#isOld(state, steps)) again = 250;
           else this.#adopt(state, Math.max(state.cursor, this.cursor ?? 0));
         } catch (error) {
           emit("error", error);
+          again = AGAIN;
         }
+        if (again && this.#timer === timer) this.refresh(again); // not if it was stopped, or asked again meanwhile
       },
-      250 + 1_750 * random(),
+      soon * (1 + 7 * random()),
     );
+    this.#timer = timer;
   }
 
   /** Whether an answer leaves out what was heard while it was on its way. @param {any} state @param {number} steps */
@@ -185,9 +195,11 @@ export class Feed {
         onSignedOut();
         return emit("error", signedOut());
       }
-      this.cursor ??= hello.cursor;
+      /** @type {number} */
+      const cursor = (this.cursor ??= hello.cursor);
       this.#replayedTo = hello.head;
-      this.#adopt(hello, hello.head);
+      // One that waited for this tab to thaw is older than what was fetched since.
+      if (hello.head >= cursor) this.#adopt(hello, hello.head);
     },
     update: (update) => this.#change("update", update),
     remove: (remove) => this.#change("remove", remove),

@@ -209,6 +209,26 @@ test("client: counts that were asked for before something arrived are asked for 
   assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
 });
 
+test("client: counts that cannot be fetched are asked for again, until the client is stopped", async () => {
+  await open();
+  server.routes["/state/"] = () => json({}, { status: 503 });
+  client.refresh();
+  await clock.advance(2_000);
+  assert.equal(of("error").length, 1);
+  await server.stream.send(block("ping", { cursor: 10 }));
+  await clock.advance(44_000);
+  assert.equal(server.asked("/state/").length, 2);
+  server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 9, unseen: 9 });
+  await server.stream.send(block("ping", { cursor: 10 }));
+  await clock.advance(44_000);
+  assert.deepEqual([server.asked("/state/").length, client.counts.unread], [3, 9]);
+  server.routes["/state/"] = () => json({}, { status: 503 });
+  client.refresh();
+  await clock.advance(2_000);
+  client.stop();
+  assert.equal(clock.pending, 0);
+});
+
 test("client: a mark's answer that something overtook is not believed", async () => {
   await open();
   let answer;
