@@ -1,4 +1,4 @@
-"""What an inbox costs a PostgreSQL at 100,000 notifications for one user, 1,000 broadcasts and as many rows of others. (Issue 4.)
+"""What an inbox costs a PostgreSQL at 100,000 notifications for one user, 1,000 broadcasts and as many rows of others.
 
 The plans are held, by the rows that they touch; the times are printed (``pytest -s``).
 """
@@ -104,7 +104,6 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     assert len(captured) == 2
     plan = first_plan("counts", lambda: inbox.counts(alice))
     assert rows_touched(plan) < 500
-    assert plan["Execution Time"] < 5.0  # milliseconds, thirty times what it takes
 
     # A page touches its own rows: not those of others, and not what the user got before or after.
     rows = Notification.objects.visible_to(alice)
