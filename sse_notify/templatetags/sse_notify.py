@@ -84,7 +84,7 @@ def sse_notify_widget(
     for name, value in (("external", external), ("desktop", desktop), ("title_badge", title_badge)):
         if not isinstance(value, bool):
             raise ValueError(f"{name}: True or False is needed, not {value!r}")
-    if not isinstance(sound, str) or not (sound in ("", "on") or sound.startswith(("/", "https://", "http://"))):
+    if sound not in ("", "on") and not str(sound).startswith(("/", "https://", "http://")):
         raise ValueError(f"sound: 'on' or the address of a sound file is needed, not {sound!r}")
     user = _user(context)
     if user is None:

@@ -23,14 +23,16 @@ from sse_notify.admission import admission
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Show a page with the bell."""
-    return render(request, "tests/page.html")
+    """Show a page with the bell; with ``?loud`` one that also does what is off by default."""
+    return render(request, "tests/page.html", {"loud": "loud" in request.GET})
 
 
 @csrf_exempt
 @require_POST
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in as ``username``, no questions asked."""
+    """Sign in as ``username``, no questions asked; with ``new``, as a user who is made for it."""
+    if "new" in request.POST:
+        get_user_model().objects.create_user(request.POST["username"])
     login(request, get_object_or_404(get_user_model(), username=request.POST["username"]))
     return HttpResponse(status=204)
 
@@ -52,7 +54,8 @@ def send(request: HttpRequest, verb: str) -> JsonResponse:
 
 
 def stats(request: HttpRequest) -> JsonResponse:
-    """Tell what this process holds: threads, open files, tasks, streams, resident bytes, and its counters."""
+    """Tell what this process holds: threads, open files, tasks, streams (also those of ``user``), resident bytes, and its counters."""
+    user = get_user_model().objects.filter(username=request.GET.get("user")).first()
     return JsonResponse(
         {
             "pid": os.getpid(),
@@ -61,6 +64,7 @@ def stats(request: HttpRequest) -> JsonResponse:
             "tasks": len(tasks := [task for loop in list(hubs._hubs) for task in asyncio.all_tasks(loop)]),
             "coroutines": Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks),
             "streams": admission.total,
+            "of_user": admission._users[user.pk] if user else None,
             "bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
             "counters": counters.snapshot(),
         }
