@@ -9,7 +9,7 @@ import { SseNotifyError, signedOut } from "./requests.js";
 import { withQuery } from "./urls.js";
 
 const PAGE = 100; // items, the most that a page has
-const AGAIN = 10_000; // ms, at least, after which counts that could not be fetched are asked for again
+const AGAIN = 5_000; // ms, at least, after which counts that could not be fetched are asked for again
 
 export class Feed {
   /** Everything up to here was heard. @type {number | null} */
@@ -195,11 +195,10 @@ export class Feed {
         onSignedOut();
         return emit("error", signedOut());
       }
-      /** @type {number} */
-      const cursor = (this.cursor ??= hello.cursor);
+      this.cursor ??= /** @type {number} */ (hello.cursor);
       this.#replayedTo = hello.head;
       // One that waited for this tab to thaw is older than what was fetched since.
-      if (hello.head >= cursor) this.#adopt(hello, hello.head);
+      if (hello.head >= this.cursor) this.#adopt(hello, hello.head);
     },
     update: (update) => this.#change("update", update),
     remove: (remove) => this.#change("remove", remove),
