@@ -280,8 +280,11 @@ def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
 
 
 def _update_entry(inbox: Inbox) -> Entry:
-    """Return the ``update`` of one inbox: its counts are absolute, so the newest one is all that a client needs."""
-    unread, unseen = Notification.objects.counts(inbox.user)
+    """Return the ``update`` of one inbox: its counts are absolute, so the newest one is all that a client needs.
+
+    They are those at its number: what is numbered later comes after it in the stream, and the client counts it then.
+    """
+    unread, unseen = Notification.objects.counts(inbox.user, up_to=inbox.state_seq)
     frames = []
     for index, change in enumerate(inbox.changes, start=1):
         data = {**change, "state_seq": inbox.state_seq, "unread": unread, "unseen": unseen}

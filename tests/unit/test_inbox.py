@@ -452,6 +452,19 @@ def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(ali
     assert changes(alice) == [{"set": "unread", "ids": [first.pk], "client": ""}]
 
 
+def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
+    notify(alice, "One")
+    inbox.mark_read(alice, up_to=number())
+    before = log.head()
+    number()
+    notify(alice, "Numbered later, and counted when it comes")
+    (entry, *_), _ = log.read(before, log.head(), limit=10)
+    assert b'"unread":0,"unseen":0' in entry.frame
+    number()
+    (entry, *_), _ = log.read(before, log.head(), limit=10)
+    assert b'"unread":0,"unseen":0' in entry.frame, "also when it is replayed"
+
+
 def test_many_ids_become_several_updates_of_bounded_size(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "IDS_PER_CHANGE", 4)
     rows = ids(notify(alice, f"n{index}") for index in range(10))
