@@ -5,8 +5,10 @@
 ``postgres``   a PostgreSQL server out of a wheel; ``python -m tests.support.postgres COMMAND`` runs a command beside one
 ``servers``    the project of ``tests.project`` on uvicorn, daphne, hypercorn, granian, or under WSGI
 ``site``       a database, perhaps a Redis, and any number of servers and scripts on them
+``desk``       a user in front of pages in a browser
 ``sse``        clients that read a stream: one async, one on a bare socket
 ``node``       a long-lived Node process that answers lines of JSON
+``holding``    a proxy that holds back, or breaks off, what servers stream
 ``browser``    a Chromium: the system's, or one out of an npm package
 
 The fixtures that hand these out are in ``tests/conftest.py``, each with a docstring that shows its use (``pytest --fixtures``).
