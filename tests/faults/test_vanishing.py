@@ -77,22 +77,27 @@ async def at_rest(site: Site, server: Server, before: dict[str, Any] | None = No
 
 
 def is_back(found: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether there is no more than before; give or take the connections and the task of the very question."""
+    """Whether there is no more than before; give or take the connections and the task of the very question.
+
+    The layer's Redis client keeps as many connections as it ever needed at one time, and never more than there were clients.
+    """
     return bool(
         found["threads"] <= before["threads"]
-        and found["files"] <= before["files"] + 2
+        and found["connections"] <= AT_ONCE
+        and found["files"] - found["connections"] <= before["files"] - before["connections"] + 2
         and found["tasks"] <= before["tasks"] + 2
         and found["subscriptions"] == before["subscriptions"]
     )
 
 
 def held_in_redis(site: Site) -> dict[str, Any]:
-    """Return what the layer holds in Redis: groups or subscriptions."""
+    """Return what the layer holds in Redis: groups or subscriptions, and connections."""
     with redis.Redis.from_url(str(site.redis_url)) as connection:
         groups = list(connection.scan_iter("asgi:group:*"))
         return {
             "memberships": sum(int(connection.zcard(group)) for group in groups),
             "subscriptions": sorted(connection.pubsub_channels()),
+            "connections": len(connection.client_list()) - 1,
         }
 
 
