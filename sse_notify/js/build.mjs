@@ -5,6 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const SHIPPED = join(here, "../static/sse_notify/sse-notify.js");
@@ -18,22 +19,28 @@ export async function joined() {
     absWorkingDir: here,
     entryPoints: ["main.js"],
     outfile: SHIPPED,
-    banner: { js: BANNER },
     bundle: true,
     format: "esm",
     target: "es2022",
     charset: "utf8",
-    minify: true,
-    // "linked": the comment stands on a line of its own at the end, where Django's hashed storages look for it.
-    sourcemap: "linked",
+    sourcemap: "external",
     write: false,
     logLevel: "silent", // a failure is thrown
   });
-  const [map, script] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text ?? "");
-  const parsed = JSON.parse(map);
+  const [joint = "", text = ""] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text);
+  // esbuild minifies as well, but to 3 % more.
+  const { code, map } = await minify(text, {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 3 },
+    format: { preamble: BANNER },
+    // The comment stands on a line of its own at the end, where Django's hashed storages look for it.
+    sourceMap: { content: joint, url: basename(MAP), includeSources: true },
+  });
+  const parsed = JSON.parse(/** @type {string} */ (map));
   // Names for people: the text is in the map, and nothing is fetched from there.
   parsed.sources = parsed.sources.map((/** @type {string} */ name) => `js/${basename(name)}`);
-  return { script, map: `${JSON.stringify(parsed)}\n` };
+  return { script: `${code}\n`, map: `${JSON.stringify(parsed)}\n` };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -5,11 +5,11 @@
 
 /** @import * as Types from "../static/sse_notify/sse-notify.js" */
 /** @import { Clock, Environment } from "./surroundings.js" */
-import { Connection } from "./connection.js";
-import { Emitter } from "./emitter.js";
-import { Feed } from "./feed.js";
-import { Leadership } from "./leader.js";
-import { Requests } from "./requests.js";
+import { createConnection } from "./connection.js";
+import { createEmitter } from "./emitter.js";
+import { createFeed } from "./feed.js";
+import { createLeadership } from "./leader.js";
+import { createRequests } from "./requests.js";
 import { pageEnvironment, systemClock } from "./surroundings.js";
 import { withQuery } from "./urls.js";
 
@@ -23,11 +23,11 @@ export class SseNotifyClient {
   /** @type {import("./connection.js").ConnectionState | "follower"} */
   state = "idle";
   #o;
-  #emitter = new Emitter();
+  #emitter = createEmitter();
   #requests;
   #feed;
   #connection;
-  /** @type {Leadership | null} */
+  /** @type {ReturnType<typeof createLeadership> | null} */
   #leadership = null;
   /** @type {(() => void)[]} */
   #off = [];
@@ -54,10 +54,10 @@ export class SseNotifyClient {
       onSignedOut: () => this.#suspend("unauthorized"),
     };
     this.#o = o;
-    const emit = this.#emitter.emit.bind(this.#emitter);
-    this.#requests = new Requests(o);
-    this.#feed = new Feed({ ...o, id: this.id, items: o.urls.items, requests: this.#requests, emit });
-    this.#connection = new Connection({
+    const { emit } = this.#emitter;
+    this.#requests = createRequests(o);
+    this.#feed = createFeed({ ...o, id: this.id, items: o.urls.items, requests: this.#requests, emit });
+    this.#connection = createConnection({
       ...o,
       // The stream of a hidden tab is that of the tabs that are seen, too.
       env: { ...o.env, visible: () => o.env.visible() || o.clock.now() - this.#watched < WATCHED },
@@ -184,7 +184,7 @@ export class SseNotifyClient {
    * @param {Environment} env
    */
   #share(key, env) {
-    this.#leadership = new Leadership({
+    this.#leadership = createLeadership({
       name: `sse-notify:${key}:${withQuery(this.#o.urls.stream, { topic: [...this.#o.topics].sort() })}`,
       env,
       clock: this.#o.clock,

@@ -2,114 +2,104 @@
 
 /** @param {unknown[]} numbers */
 export function whole(...numbers) {
-  if (!numbers.every((n) => Number.isSafeInteger(n))) throw new TypeError("a whole number is missing");
+  if (!numbers.every((n) => Number.isSafeInteger(n))) throw new TypeError("not a whole number");
 }
 
-export class Counts {
-  value;
-  /** Grows with all that may make an answer, which was asked for before it, out of date. */
-  steps = 0;
-  /** Those of the steps that marks of this page caused. */
-  echoes = 0;
-  #upTo; // the numbers include everything up to here
-  /** @type {number | null | undefined} */
-  #stateSeq;
-  #fresh = new Set(); // ids that are unread and unseen for certain
-  #loose = false; // they may include more than was heard, as they are those of a mark's answer
-  #tell;
-  #refresh;
-
-  /**
-   * @param {{cursor?: number | null, stateSeq?: number | null, unread?: number, unseen?: number}} known
-   * @param {(counts: {unread: number, unseen: number}) => void} tell
-   * @param {() => void} refresh Only the server knows.
-   */
-  constructor({ cursor, stateSeq, unread = 0, unseen = 0 }, tell, refresh) {
-    this.value = { unread, unseen };
-    this.#upTo = cursor ?? 0;
-    this.#stateSeq = stateSeq;
-    this.#tell = tell;
-    this.#refresh = refresh;
-  }
-
-  /** Count a notification, unless the numbers have it. @param {{id: number, seq: number, count: number}} item */
-  add({ id, seq, count }) {
-    if (seq > this.#upTo) {
-      this.steps++;
-      const { unread, unseen } = this.value;
-      if (count === 1) this.#set({ unread: unread + 1, unseen: unseen + 1 });
-      // A repeat: whether it was read before, only the server knows.
-      if (count === 1 ? this.#loose : !this.#fresh.has(id)) this.#refresh();
-    }
-    if (this.#fresh.size >= 1_000) this.#fresh.clear();
-    this.#fresh.add(id);
-  }
-
-  /**
-   * Take what an `update` or a `remove` says.
-   *
-   * @param {any} change
-   * @param {boolean} isOurs Whether a mark of this page caused it.
-   */
-  change(change, isOurs) {
-    const { state_seq: seq, unread, unseen } = change;
-    this.#fresh.clear();
-    this.steps++;
-    if (isOurs) this.echoes++;
-    // What is sent to many users at once carries nobody's counts.
-    if (unread === undefined) return this.#refresh();
-    whole(unread, unseen);
-    this.#stateSeq = Math.max(this.#stateSeq ?? 0, seq ?? 0);
-    if (seq && seq <= this.#upTo) return; // what is known is newer
-    this.#upTo = seq ?? this.#upTo;
-    this.#loose = false;
-    this.#set(change);
-  }
-
-  /** Wait for the answer to a mark, and take it. @param {Promise<any>} asked */
-  async mark(asked) {
-    const others = this.steps - this.echoes;
-    const answer = await asked;
-    this.#fresh.clear();
-    if (others !== this.steps - this.echoes) this.#refresh();
-    else {
-      this.#loose = true;
-      this.#set(answer);
-    }
-    return answer;
-  }
-
-  /**
-   * Take over the server's view, which includes everything up to `upTo`.
-   *
-   * @param {any} state
-   * @param {number} upTo
-   * @returns {boolean} Whether changes were missed: only the last is replayed.
-   */
-  adopt(state, upTo) {
-    whole(state.unread, state.unseen);
-    this.steps++;
-    this.#upTo = upTo;
-    this.#loose = false;
-    this.#set(state);
-    const known = this.#stateSeq;
-    this.#stateSeq = state.state_seq;
-    if (known === undefined || known === state.state_seq) return false;
-    this.#fresh.clear();
-    return true;
-  }
-
-  /** Start over at a number that may be smaller, as when a backup was restored. @param {number} cursor */
-  reset(cursor) {
-    this.#upTo = cursor;
-    this.#fresh.clear();
-    this.steps++;
-  }
+/**
+ * @param {{cursor?: number | null, stateSeq?: number | null, unread?: number, unseen?: number}} known
+ * @param {(counts: {unread: number, unseen: number}) => void} tell
+ * @param {() => void} refresh Only the server knows.
+ */
+export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell, refresh) {
+  let upTo = cursor ?? 0; // the numbers include everything up to here
+  let isLoose = false; // they may include more than was heard, as they are those of a mark's answer
+  let echoes = 0; // the steps that marks of this page caused
+  const fresh = new Set(); // ids that are unread and unseen for certain
 
   /** @param {{unread: number, unseen: number}} counts */
-  #set({ unread, unseen }) {
-    if (unread === this.value.unread && unseen === this.value.unseen) return;
-    this.value = { unread, unseen };
-    this.#tell(this.value);
-  }
+  const set = ({ unread, unseen }) => {
+    if (unread === self.value.unread && unseen === self.value.unseen) return;
+    self.value = { unread, unseen };
+    tell(self.value);
+  };
+
+  const self = {
+    value: { unread, unseen },
+    /** Grows with all that may make an answer, which was asked for before it, out of date. */
+    steps: 0,
+
+    /** Count a notification, unless the numbers have it. @param {{id: number, seq: number, count: number}} item */
+    add({ id, seq, count }) {
+      if (seq > upTo) {
+        self.steps++;
+        const { unread, unseen } = self.value;
+        if (count === 1) set({ unread: unread + 1, unseen: unseen + 1 });
+        // A repeat: whether it was read before, only the server knows.
+        if (count === 1 ? isLoose : !fresh.has(id)) refresh();
+      }
+      if (fresh.size >= 1_000) fresh.clear();
+      fresh.add(id);
+    },
+
+    /**
+     * Take what an `update` or a `remove` says.
+     *
+     * @param {any} change
+     * @param {boolean} isOurs Whether a mark of this page caused it.
+     */
+    change(change, isOurs) {
+      const { state_seq: seq, unread, unseen } = change;
+      fresh.clear();
+      self.steps++;
+      if (isOurs) echoes++;
+      // What is sent to many users at once carries nobody's counts.
+      if (unread === undefined) return refresh();
+      whole(unread, unseen);
+      stateSeq = Math.max(stateSeq ?? 0, seq ?? 0);
+      if (seq && seq <= upTo) return; // what is known is newer
+      upTo = seq ?? upTo;
+      isLoose = false;
+      set(change);
+    },
+
+    /** Wait for the answer to a mark, and take it. @param {Promise<any>} asked */
+    async mark(asked) {
+      const others = self.steps - echoes;
+      const answer = await asked;
+      fresh.clear();
+      if (others !== self.steps - echoes) refresh();
+      else {
+        isLoose = true;
+        set(answer);
+      }
+      return answer;
+    },
+
+    /**
+     * Take over the server's view, which includes everything up to `head`.
+     *
+     * @param {any} state
+     * @param {number} head
+     * @returns {boolean} Whether changes were missed: only the last is replayed.
+     */
+    adopt(state, head) {
+      whole(state.unread, state.unseen);
+      self.reset(head, false);
+      set(state);
+      const known = stateSeq;
+      stateSeq = state.state_seq;
+      if (known === undefined || known === stateSeq) return false;
+      fresh.clear();
+      return true;
+    },
+
+    /** Start over at a number that may be smaller, as when a backup was restored. @param {number} head @param {boolean} [forget] */
+    reset(head, forget = true) {
+      self.steps++;
+      upTo = head;
+      isLoose = false;
+      if (forget) fresh.clear();
+    },
+  };
+  return self;
 }

@@ -1,31 +1,32 @@
 /** Who listens to what; what one listener throws harms nobody else. */
 
-export class Emitter {
+export function createEmitter() {
   /** @type {Map<string, Set<(value: any) => void>>} */
-  #listeners = new Map();
+  const all = new Map();
+  return {
+    /**
+     * @param {string} type
+     * @param {(value: any) => void} fn
+     * @returns {() => void} Stops it.
+     */
+    on(type, fn) {
+      const listeners = all.get(type) ?? new Set();
+      all.set(type, listeners.add(fn));
+      return () => listeners.delete(fn);
+    },
 
-  /**
-   * @param {string} type
-   * @param {(value: any) => void} fn
-   * @returns {() => void} Stops it.
-   */
-  on(type, fn) {
-    const listeners = this.#listeners.get(type) ?? new Set();
-    this.#listeners.set(type, listeners.add(fn));
-    return () => listeners.delete(fn);
-  }
-
-  /**
-   * @param {string} type
-   * @param {unknown} value
-   */
-  emit(type, value) {
-    for (const listener of this.#listeners.get(type) ?? []) {
-      try {
-        listener(value);
-      } catch (error) {
-        (globalThis.reportError ?? console.error)(error);
+    /**
+     * @param {string} type
+     * @param {unknown} [value]
+     */
+    emit(type, value) {
+      for (const listener of all.get(type) ?? []) {
+        try {
+          listener(value);
+        } catch (error) {
+          (globalThis.reportError ?? console.error)(error);
+        }
       }
-    }
-  }
+    },
+  };
 }

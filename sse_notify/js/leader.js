@@ -15,131 +15,125 @@ const ASK_EVERY = 10_000; // ms
 const ANSWER_WITHIN = 750; // ms; twice that, and what a new stream takes, is to be less than 2 s
 const MISSES = 2;
 
-export class Leadership {
-  leading = false;
-  #o;
+/**
+ * @param {object} options
+ * @param {string} options.name Tells users and streams apart: a tab must never hear another user's leader.
+ * @param {import("./surroundings.js").Environment} options.env
+ * @param {import("./surroundings.js").Clock} options.clock
+ * @param {() => void} options.lead Open the stream.
+ * @param {() => void} options.follow Close it; what the leader says comes through `onMessage`.
+ * @param {(seen: boolean) => object} options.answer What a leader tells a tab that asks; `seen`: the user can see that tab.
+ * @param {(message: any) => void} options.onMessage Called with what the leader posts, while following.
+ */
+export function createLeadership({ name, env, clock, lead, follow, answer, onMessage }) {
   /** @type {import("./surroundings.js").Channel | null} */
-  #channel = null;
+  let channel = null;
   /** @type {AbortController | null} */
-  #request = null;
+  let request = null;
   /** @type {(() => void) | null} */
-  #release = null;
-  #misses = 0;
+  let release = null;
+  let misses = 0;
   /** @type {any} */
-  #timer = null;
+  let timer;
   /** @type {(() => void)[]} */
-  #off = [];
+  let undo = [];
 
-  /**
-   * @param {object} options
-   * @param {string} options.name Tells users and streams apart: a tab must never hear another user's leader.
-   * @param {import("./surroundings.js").Environment} options.env
-   * @param {import("./surroundings.js").Clock} options.clock
-   * @param {() => void} options.lead Open the stream.
-   * @param {() => void} options.follow Close it; what the leader says comes through `onMessage`.
-   * @param {(seen: boolean) => object} options.answer What a leader tells a tab that asks; `seen`: the user can see that tab.
-   * @param {(message: any) => void} options.onMessage Called with what the leader posts, while following.
-   */
-  constructor(options) {
-    this.#o = options;
-  }
+  const self = {
+    leading: false,
 
-  start() {
-    const { name, env, follow, lead } = this.#o;
-    try {
-      this.#channel = env.channel(name);
-    } catch {
-      // A sandboxed frame has no channels.
-      this.leading = true;
-      return lead();
-    }
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#off = ["visibilitychange", "resume"].map((type) =>
-      env.on(type, () => {
-        this.#misses = 0;
-        this.#ask();
-      }),
-    );
-    follow();
-    this.#queue(false);
-    this.#ask();
-  }
+    start() {
+      try {
+        channel = env.channel(name);
+      } catch {
+        // A sandboxed frame has no channels.
+        self.leading = true;
+        return lead();
+      }
+      channel.onmessage = ({ data }) => hear(data);
+      const look = () => {
+        misses = 0;
+        ask();
+      };
+      undo = [env.on("visibilitychange", look), env.on("resume", look)];
+      follow();
+      queue(false);
+      ask();
+    },
 
-  stop() {
-    for (const off of this.#off.splice(0)) off();
-    this.#o.clock.clearTimeout(this.#timer);
-    const request = this.#request;
-    this.#request = null; // before the abort: it is ours, not a theft
-    this.leading = false;
-    request?.abort();
-    this.#release?.();
-    this.#release = null;
-    this.#channel?.close();
-    this.#channel = null;
-  }
+    stop() {
+      for (const off of undo.splice(0)) off();
+      clock.clearTimeout(timer);
+      const old = request;
+      request = null; // before the abort: it is ours, not a theft
+      self.leading = false;
+      old?.abort();
+      release?.();
+      release = null;
+      channel?.close();
+      channel = null;
+    },
 
-  /** Tell all other tabs. @param {object} message */
-  post(message) {
-    if (this.leading) this.#channel?.postMessage(message);
-  }
+    /** Tell all other tabs. @param {object} message */
+    post(message) {
+      if (self.leading) channel?.postMessage(message);
+    },
+  };
 
   /** @param {boolean} steal */
-  #queue(steal) {
-    const { name, env, lead, follow } = this.#o;
-    const previous = this.#request;
-    const request = new AbortController();
-    this.#request = request;
+  function queue(steal) {
+    const previous = request;
+    const mine = new AbortController();
+    request = mine;
     previous?.abort();
     const hold = () => {
-      if (this.#request !== request) return;
-      this.leading = true;
-      this.#o.clock.clearTimeout(this.#timer);
+      if (request !== mine) return;
+      self.leading = true;
+      clock.clearTimeout(timer);
       lead();
       return /** @type {Promise<void>} */ (
         new Promise((resolve) => {
-          this.#release = resolve;
+          release = resolve;
         })
       );
     };
     // The standard allows no signal for a request that steals; it is granted at once anyway.
-    env.locks?.request(name, steal ? { steal } : { signal: request.signal }, hold).catch((error) => {
-      if (this.#request !== request) return;
-      if (this.leading) {
-        this.leading = false; // stolen: this tab was frozen for a while
-        this.#release = null;
+    env.locks?.request(name, steal ? { steal } : { signal: mine.signal }, hold).catch((error) => {
+      if (request !== mine) return;
+      if (self.leading) {
+        self.leading = false; // stolen: this tab was frozen for a while
+        release = null;
         follow();
-        this.#queue(false);
-        this.#ask();
+        queue(false);
+        ask();
       } else if (error.name !== "AbortError") {
-        this.leading = true; // locks are forbidden here
+        self.leading = true; // locks are forbidden here
         lead();
       }
     });
   }
 
-  #ask() {
-    const { clock, env } = this.#o;
-    clock.clearTimeout(this.#timer);
-    if (!this.#channel || this.leading) return;
+  function ask() {
+    clock.clearTimeout(timer);
+    if (!channel || self.leading) return;
     const seen = env.visible();
-    this.#channel.postMessage({ t: "who", seen });
+    channel.postMessage({ t: "who", seen });
     if (!seen) return;
-    this.#timer = clock.setTimeout(() => {
-      this.#misses += 1;
-      if (this.#misses < MISSES) return this.#ask();
-      this.#misses = 0;
-      this.#queue(true);
+    timer = clock.setTimeout(() => {
+      if (++misses < MISSES) return ask();
+      misses = 0;
+      queue(true);
     }, ANSWER_WITHIN);
   }
 
   /** @param {any} message */
-  #hear(message) {
-    const { clock, env, answer, onMessage } = this.#o;
-    if (message.t === "who") return this.leading && this.post(answer(message.seen));
-    if (this.leading) return; // said by a leader that does not know yet that it was deposed
-    this.#misses = 0;
-    clock.clearTimeout(this.#timer);
-    this.#timer = clock.setTimeout(() => env.visible() && this.#ask(), ASK_EVERY);
+  function hear(message) {
+    if (message.t === "who") return self.leading && self.post(answer(message.seen));
+    if (self.leading) return; // said by a leader that does not know yet that it was deposed
+    misses = 0;
+    clock.clearTimeout(timer);
+    timer = clock.setTimeout(() => env.visible() && ask(), ASK_EVERY);
     onMessage(message);
   }
+
+  return self;
 }

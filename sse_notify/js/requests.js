@@ -35,71 +35,66 @@ export class SseNotifyError extends Error {
 /** A middleware of the project led to its login page, or somebody else has signed in. */
 export const signedOut = () => new SseNotifyError("You are signed out.", { status: 401 });
 
-export class Requests {
-  /** The seconds after which one without a stream may ask again. */
-  poll = 0;
-  #o;
-  #token = ""; // a CSRF token, newer than the page's
+/**
+ * @param {object} options
+ * @param {Record<string, string>} options.urls
+ * @param {string} options.key
+ * @param {() => string} options.csrf
+ * @param {string} options.csrfHeader
+ * @param {typeof globalThis.fetch} options.fetch
+ * @param {import("./surroundings.js").Clock} options.clock
+ * @param {() => void} options.onSignedOut
+ */
+export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSignedOut }) {
+  let token = ""; // a CSRF token, newer than the page's
 
-  /**
-   * @param {object} options
-   * @param {Record<string, string>} options.urls
-   * @param {string} options.key
-   * @param {() => string} options.csrf
-   * @param {string} options.csrfHeader
-   * @param {typeof globalThis.fetch} options.fetch
-   * @param {import("./surroundings.js").Clock} options.clock
-   * @param {() => void} options.onSignedOut
-   */
-  constructor(options) {
-    this.#o = options;
-  }
+  const self = {
+    /** The seconds after which one without a stream may ask again. */
+    poll: 0,
 
-  /**
-   * @param {string | undefined} url
-   * @param {RequestInit} [options]
-   * @returns {Promise<any>}
-   * @throws {SseNotifyError}
-   */
-  async ask(url, options = {}) {
-    const { fetch, clock, key, onSignedOut } = this.#o;
-    const headers = { Accept: "application/json", ...options.headers };
-    const response = await fetch(/** @type {string} */ (url), { credentials: "same-origin", ...options, headers });
-    const error = response.ok ? response.redirected && signedOut() : await SseNotifyError.from(response, clock.now());
-    const answer = error ? {} : await response.json();
-    // Somebody else has signed in meanwhile: this page is not theirs.
-    const failed = error || (key && answer.key && answer.key !== key && signedOut());
-    if (failed) {
-      if (failed.status === 401) onSignedOut();
-      throw failed;
-    }
-    if (answer.csrf) this.#token = answer.csrf;
-    this.poll = answer.poll ?? this.poll;
-    return answer;
-  }
+    /**
+     * @param {string | undefined} url
+     * @param {RequestInit} [options]
+     * @returns {Promise<any>}
+     * @throws {SseNotifyError}
+     */
+    async ask(url, options = {}) {
+      const headers = { Accept: "application/json", ...options.headers };
+      const response = await fetch(/** @type {string} */ (url), { credentials: "same-origin", ...options, headers });
+      const error = response.ok ? response.redirected && signedOut() : await SseNotifyError.from(response, clock.now());
+      const answer = error ? {} : await response.json();
+      // Somebody else has signed in meanwhile: this page is not theirs.
+      const failed = error || (key && answer.key && answer.key !== key && signedOut());
+      if (failed) {
+        if (failed.status === 401) onSignedOut();
+        throw failed;
+      }
+      token = answer.csrf || token;
+      self.poll = answer.poll ?? self.poll;
+      return answer;
+    },
 
-  /** Return `{cursor, state_seq, unread, unseen}`. */
-  state() {
-    return this.ask(this.#o.urls["state"]);
-  }
+    /** Return `{cursor, state_seq, unread, unseen}`. */
+    state: () => self.ask(urls["state"]),
 
-  /**
-   * @param {string | undefined} url
-   * @param {object} what
-   */
-  post(url, what) {
-    const { csrf, csrfHeader } = this.#o;
-    const post = () =>
-      this.ask(url, {
-        method: "POST",
-        keepalive: true, // the click that marks an item often leaves the page
-        headers: { "Content-Type": "application/json", [csrfHeader]: this.#token || csrf() },
-        body: JSON.stringify(what),
+    /**
+     * @param {string | undefined} url
+     * @param {object} what
+     */
+    post(url, what) {
+      const post = () =>
+        self.ask(url, {
+          method: "POST",
+          keepalive: true, // the click that marks an item often leaves the page
+          headers: { "Content-Type": "application/json", [csrfHeader]: token || csrf() },
+          body: JSON.stringify(what),
+        });
+      return post().catch(async (error) => {
+        if (error.status !== 403) throw error;
+        await self.state(); // the token is of before a login in another tab: this brings a new one
+        return post();
       });
-    return post().catch(async (error) => {
-      if (error.status !== 403) throw error;
-      await this.state(); // the token is of before a login in another tab: this brings a new one
-      return post();
-    });
-  }
+    },
+  };
+  return self;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Backoff } from "../../sse_notify/js/backoff.js";
-import { Connection } from "../../sse_notify/js/connection.js";
+import { createBackoff } from "../../sse_notify/js/backoff.js";
+import { createConnection } from "../../sse_notify/js/connection.js";
 import { SseNotifyError } from "../../sse_notify/js/requests.js";
 import { block, FakeClock, FakePage, FakeServer, json, note, settle } from "./support.mjs";
 
@@ -10,7 +10,7 @@ let clock, env, server, states, heard, errors, onMessage, random, connection;
 beforeEach(async () => {
   [clock, env, server, states, heard, errors, random] = [new FakeClock(), new FakePage(), new FakeServer(), [], [], [], 0.5];
   onMessage = (message) => heard.push(message.event);
-  connection = new Connection({
+  connection = createConnection({
     address: () => "/stream/",
     onMessage: (message) => onMessage(message),
     onState: (state) => states.push(state),
@@ -353,7 +353,7 @@ test("connection: an endless event does", async () => {
 });
 
 test("backoff: full jitter spreads evenly, and a hint is only ever lengthened", () => {
-  const at = (value, hint) => new Backoff(() => value).next(hint);
+  const at = (value, hint) => createBackoff(() => value).next(hint);
   assert.deepEqual([at(0), at(0.5), at(1)], [250, 500, 1_000]);
   assert.deepEqual([at(0, 5_000), at(1, 5_000)], [5_000, 6_500]);
   assert.equal(at(0, 0), 250);
