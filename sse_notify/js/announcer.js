@@ -4,43 +4,46 @@ import { isHidden, part, words } from "./parts.js";
 const COLLECT = 1_000;
 const EVERY = 5_000;
 
-/** Speaks through the one live region: at most every five seconds, several titles as one. */
-export class Announcer {
+/**
+ * Speaks through the one live region: at most every five seconds, several titles as one.
+ *
+ * @param {HTMLElement} root The widget.
+ */
+export function makeAnnouncer(root) {
   /** @type {string[]} */
-  #waiting = [];
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #spoke = 0;
-
-  /** @param {HTMLElement} root The widget. */
-  constructor(root) {
-    this.root = root;
-  }
-
-  /** @param {string} title */
-  announce(title) {
-    // Only the page in front speaks.
-    if (isHidden()) return;
-    this.#waiting.push(title);
-    this.#timer ??= setTimeout(() => this.#speak(), Math.max(COLLECT, this.#spoke + EVERY - Date.now()));
-  }
+  let waiting = [];
+  /** @type {any} */
+  let timer;
+  let spoke = 0;
 
   /** Tell the outcome of what the user did, at once. @param {string} text */
-  say(text) {
-    this.#spoke = Date.now();
-    part(this.root, "live")?.replaceChildren(text);
-  }
+  const say = (text) => {
+    spoke = Date.now();
+    part(root, "live")?.replaceChildren(text);
+  };
 
-  stop() {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#waiting = [];
-    this.say("");
-  }
+  const speak = () => {
+    const [title, ...more] = waiting.splice(0);
+    timer = undefined;
+    say(words(root, "live", more.length ? "many" : "one", { title, count: more.length + 1 }));
+  };
 
-  #speak() {
-    const [title, ...more] = this.#waiting.splice(0);
-    this.#timer = undefined;
-    this.say(words(this.root, "live", more.length ? "many" : "one", { title, count: more.length + 1 }));
-  }
+  return {
+    say,
+
+    /** @param {string} title */
+    announce(title) {
+      // Only the page in front speaks.
+      if (isHidden()) return;
+      waiting.push(title);
+      timer ??= setTimeout(speak, Math.max(COLLECT, spoke + EVERY - Date.now()));
+    },
+
+    stop() {
+      clearTimeout(timer);
+      timer = undefined;
+      waiting = [];
+      say("");
+    },
+  };
 }

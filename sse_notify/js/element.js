@@ -1,5 +1,5 @@
 import { SseNotifyClient } from "./client.js";
-import { Widget } from "./widget.js";
+import { makeWidget } from "./widget.js";
 
 /** Several bells of a page have one client. @type {Map<string, {client: SseNotifyClient, users: number}>} */
 const clients = new Map();
@@ -18,7 +18,7 @@ const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class 
 export class SseNotifyElement extends Base {
   /** @type {SseNotifyClient | undefined} */
   client;
-  /** @type {Widget | undefined} */
+  /** @type {ReturnType<typeof makeWidget> | undefined} */
   #widget;
 
   connectedCallback() {
@@ -42,7 +42,7 @@ export class SseNotifyElement extends Base {
     clients.set(this.#name, shared);
     shared.users++;
     this.client = shared.client;
-    this.#widget = new Widget(this, shared.client, token);
+    this.#widget = makeWidget(this, shared.client, token);
     shared.client.start();
   }
 

@@ -7,74 +7,71 @@ import { safeUrl } from "./urls.js";
 const STAYS = 8_000;
 const AT_MOST = 3;
 
-/** Short notes at the page's corner. They are in the list as well, so nothing is lost when they go. */
-export class Toasts {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
+/**
+ * Short notes at the page's corner. They are in the list as well, so nothing is lost when they go.
+ *
+ * @param {HTMLElement} root The widget.
+ */
+export function makeToasts(root) {
+  const region = part(root, "toasts");
+  const shown = () => /** @type {HTMLElement[]} */ ([...(region?.children ?? [])]);
+  /** @type {any} */
+  let timer;
 
-  /** @param {HTMLElement} root The widget. */
-  constructor(root) {
-    this.root = root;
-    this.region = part(root, "toasts");
-    for (const type of ["pointerenter", "pointerleave", "focusin", "focusout"]) {
-      this.region?.addEventListener(type, () => this.#wait());
-    }
-    this.region?.addEventListener("keydown", (event) => event.key === "Escape" && this.clear());
-  }
-
-  /** @returns {HTMLElement[]} */
-  get shown() {
-    return /** @type {HTMLElement[]} */ ([...(this.region?.children ?? [])]);
-  }
-
-  /**
-   * @param {Item} item
-   * @param {boolean} external
-   */
-  show(item, external) {
-    const { region } = this;
-    const toast = copy(this.root, "toast");
-    if (!toast || !region) return;
-    this.dismiss(item.id); // a repeat takes its place
-    toast.dataset.ssenToast = String(item.id);
-    toast.dataset.level = item.level;
-    if (item.expires_at) toast.dataset.expires = item.expires_at;
-    fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
-    write(toast, "body", item.body);
-    region.append(toast);
-    // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
-    if (region.popover) region.togglePopover(true);
-    for (const old of this.shown.slice(0, -AT_MOST)) this.#remove(old);
-    this.#wait();
-  }
-
-  /** @param {number} id The item's. */
-  dismiss(id) {
-    for (const toast of this.shown) if (toast.dataset.ssenToast === String(id)) this.#remove(toast);
-  }
-
-  clear() {
-    clearTimeout(this.#timer);
-    for (const toast of this.shown) this.#remove(toast);
-  }
+  /** They go together, some time after the last came: not while somebody reads them, and not from a page that nobody sees. */
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (isHidden() || region?.matches(":hover, :focus-within")) wait();
+      else clear();
+    }, STAYS);
+  };
 
   /** @param {HTMLElement} toast */
-  #remove(toast) {
-    const { region, root } = this;
+  const remove = (toast) => {
     const focused = toast.contains(document.activeElement);
     toast.remove();
-    const [next] = this.shown;
+    const [next] = shown();
     if (!next && region?.popover && region.isConnected) region.hidePopover();
     // Whoever dismissed it by keyboard goes on from the next, or from the bell.
     if (focused) part(next ?? root, next ? "dismiss" : "bell")?.focus();
-  }
+  };
 
-  /** They go together, some time after the last came: not while somebody reads them, and not from a page that nobody sees. */
-  #wait() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      if (isHidden() || this.region?.matches(":hover, :focus-within")) this.#wait();
-      else this.clear();
-    }, STAYS);
-  }
+  /** @param {number} id The item's. */
+  const dismiss = (id) => {
+    for (const toast of shown()) if (toast.dataset.ssenToast === String(id)) remove(toast);
+  };
+
+  const clear = () => {
+    clearTimeout(timer);
+    shown().forEach(remove);
+  };
+
+  for (const type of ["pointerenter", "pointerleave", "focusin", "focusout"]) region?.addEventListener(type, wait);
+  region?.addEventListener("keydown", (event) => event.key === "Escape" && clear());
+
+  return {
+    dismiss,
+    clear,
+
+    /**
+     * @param {Item} item
+     * @param {boolean} external
+     */
+    show(item, external) {
+      const toast = copy(root, "toast");
+      if (!toast || !region) return;
+      dismiss(item.id); // a repeat takes its place
+      toast.dataset.ssenToast = String(item.id);
+      toast.dataset.level = item.level;
+      if (item.expires_at) toast.dataset.expires = item.expires_at;
+      fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
+      write(toast, "body", item.body);
+      region.append(toast);
+      // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
+      if (region.popover) region.togglePopover(true);
+      shown().slice(0, -AT_MOST).forEach(remove);
+      wait();
+    },
+  };
 }
