@@ -5,41 +5,26 @@
 
 /** @import * as Types from "../static/sse_notify/sse-notify.js" */
 /** @import { Clock, Environment } from "./surroundings.js" */
-import { createConnection } from "./connection.js";
 import { createEmitter } from "./emitter.js";
 import { createFeed } from "./feed.js";
-import { createLeadership } from "./leader.js";
 import { createRequests } from "./requests.js";
+import { createSharing } from "./sharing.js";
 import { pageEnvironment, systemClock } from "./surroundings.js";
 import { withQuery } from "./urls.js";
-
-const PARK = 10_000; // ms that a hidden page keeps a stream that it cannot share
-const POLL = 5; // s, at least
-const WATCHED = 20_000; // ms after a tab that is seen asked, which each does every ten seconds
 
 export class SseNotifyClient {
   /** Names this page in the `update` events that its own marks cause. */
   id = globalThis.crypto?.randomUUID?.() ?? Math.random().toString(36).slice(2); // plain HTTP has no randomUUID
-  /** @type {import("./connection.js").ConnectionState | "follower"} */
-  state = "idle";
-  #o;
-  #emitter = createEmitter();
+  #urls;
+  #on;
   #requests;
   #feed;
-  #connection;
-  /** @type {ReturnType<typeof createLeadership> | null} */
-  #leadership = null;
-  /** @type {(() => void)[]} */
-  #off = [];
-  #watched = 0; // when a tab that the user sees asked for news
-  /** @type {any} */
-  #parkTimer;
-  /** @type {any} */
-  #pollTimer;
+  #sharing;
 
   /** @param {Omit<Types.ClientOptions, "env" | "clock"> & {env?: Environment, clock?: Clock}} options */
   constructor(options) {
-    const o = {
+    const { on, emit } = createEmitter();
+    const all = {
       key: "",
       csrf: () => "",
       csrfHeader: "X-CSRFToken",
@@ -51,29 +36,21 @@ export class SseNotifyClient {
       random: Math.random,
       env: pageEnvironment(),
       ...options,
-      onSignedOut: () => this.#suspend("unauthorized"),
+      id: this.id,
+      emit,
+      onSignedOut: () => this.#sharing.suspend("unauthorized"),
     };
-    this.#o = o;
-    const { emit } = this.#emitter;
-    this.#requests = createRequests(o);
-    this.#feed = createFeed({ ...o, id: this.id, items: o.urls.items, requests: this.#requests, emit });
-    this.#connection = createConnection({
-      ...o,
-      // The stream of a hidden tab is that of the tabs that are seen, too.
-      env: { ...o.env, visible: () => o.env.visible() || o.clock.now() - this.#watched < WATCHED },
-      address: () => withQuery(o.urls.stream, { cursor: this.cursor, topic: o.topics, client: this.id }),
-      onMessage: (message) => {
-        if (this.#feed.receive(message)) this.#leadership?.post({ t: "event", message });
-      },
-      onState: (state) => {
-        this.#set(state);
-        this.#leadership?.post(this.#status());
-        // The lock is for a tab that can do something with it: one that was opened after a new login, maybe.
-        if (state === "unauthorized" || state === "stopped") this.#suspend(state);
-        else if (this.#connection.buffered) this.#poll();
-      },
-      onError: (error) => emit("error", error),
-    });
+    this.#on = on;
+    this.#urls = all.urls;
+    const requests = createRequests(all);
+    const feed = createFeed({ ...all, items: all.urls.items, requests });
+    this.#requests = requests;
+    this.#feed = feed;
+    this.#sharing = createSharing({ ...all, requests, feed });
+  }
+
+  get state() {
+    return this.#sharing.state;
   }
 
   /** Everything up to here was heard. @type {number | null} */
@@ -87,30 +64,17 @@ export class SseNotifyClient {
 
   /** Whether this tab has the stream: true in one tab of a browser, and in each where they cannot share. */
   get leading() {
-    return this.#leadership?.leading ?? true;
+    return this.#sharing.leading;
   }
 
   /** Open the stream, or share that of another tab. Does nothing if it is started. */
   start() {
-    if (this.#off.length) return;
-    const { env } = this.#o;
-    this.#off.push(() => this.#suspend("stopped"));
-    // A page that is kept for Back must not keep one of the browser's few connections.
-    this.#off.push(env.on("pagehide", () => this.#suspend("idle")));
-    this.#off.push(env.on("pageshow", (event) => event.persisted && this.#open()));
-    this.#off.push(env.on("visibilitychange", () => this.#park()));
-    this.#open();
-  }
-
-  #open() {
-    const { env, share, key } = this.#o;
-    if (share && key && env.locks) this.#share(key, env);
-    else if (env.visible() || !share) this.#connection.start();
+    this.#sharing.start();
   }
 
   /** Close the stream. `start()` goes on from where it was. */
   stop() {
-    for (const off of this.#off.splice(0)) off();
+    this.#sharing.stop();
   }
 
   /**
@@ -122,7 +86,7 @@ export class SseNotifyClient {
    * @returns {() => void} Stops it.
    */
   on(type, fn) {
-    return this.#emitter.on(type, fn);
+    return this.#on(type, fn);
   }
 
   /**
@@ -131,7 +95,7 @@ export class SseNotifyClient {
    * @param {{before?: number, category?: string, state?: "unread" | "archived", limit?: number}} [query]
    */
   list(query = {}) {
-    return this.#requests.ask(withQuery(this.#o.urls.items, query));
+    return this.#requests.ask(withQuery(this.#urls.items, query));
   }
 
   /** @param {number[]} ids */
@@ -174,92 +138,6 @@ export class SseNotifyClient {
    * @param {object} which
    */
   #mark(what, which) {
-    return this.#feed.counts.mark(this.#requests.post(this.#o.urls[what], { ...which, client: this.id }));
-  }
-
-  // --- the stream, ours or another tab's ---
-
-  /**
-   * @param {string} key
-   * @param {Environment} env
-   */
-  #share(key, env) {
-    this.#leadership = createLeadership({
-      name: `sse-notify:${key}:${withQuery(this.#o.urls.stream, { topic: [...this.#o.topics].sort() })}`,
-      env,
-      clock: this.#o.clock,
-      lead: () => {
-        this.#feed.drop(); // the stream brings it again
-        this.#connection.start();
-      },
-      follow: () => {
-        this.#feed.hold();
-        this.#connection.stop("idle");
-        this.#set("connecting");
-      },
-      answer: (seen) => {
-        if (seen) {
-          this.#watched = this.#o.clock.now();
-          this.#connection.look();
-        }
-        return this.#status();
-      },
-      onMessage: (message) => this.#follow(message),
-    });
-    this.#leadership.start();
-  }
-
-  #status() {
-    return { t: "status", state: this.state, cursor: this.cursor };
-  }
-
-  /** Hear what the leader says. @param {any} message */
-  #follow({ t, message, state, cursor }) {
-    if (t === "event") return this.#feed.hear(message);
-    if (state === "unauthorized") return this.#suspend(state);
-    this.#set(["open", "polling"].includes(state) ? "follower" : state);
-    // Said before this tab listened: what it missed is fetched. The leader's own stream would not bring it again.
-    if (cursor !== null && cursor > (this.cursor ?? -1)) this.#feed.catchUp();
-    else this.#feed.release();
-  }
-
-  /** @param {"idle" | "stopped" | "unauthorized"} state */
-  #suspend(state) {
-    const { clock } = this.#o;
-    clock.clearTimeout(this.#parkTimer);
-    clock.clearTimeout(this.#pollTimer);
-    this.#feed.stop();
-    this.#leadership?.stop();
-    this.#leadership = null;
-    this.#connection.stop(state);
-    this.#set(state);
-  }
-
-  /** Without locks, which plain HTTP has not, there is no sharing: only pages that can be seen keep a stream. */
-  #park() {
-    const { clock, env, share } = this.#o;
-    clock.clearTimeout(this.#parkTimer);
-    if (!share || this.#leadership || this.state === "unauthorized" || this.state === "stopped") return;
-    if (env.visible()) this.#connection.start();
-    else this.#parkTimer = clock.setTimeout(() => this.#connection.stop("idle"), PARK);
-  }
-
-  /** The stream is held back on its way: ask, until it flows. */
-  async #poll() {
-    const { clock } = this.#o;
-    clock.clearTimeout(this.#pollTimer);
-    if (!this.#connection.buffered || this.#connection.state !== "polling") return;
-    await this.#feed.catchUp();
-    clock.clearTimeout(this.#pollTimer);
-    if (this.#connection.state !== "polling") return;
-    this.#leadership?.post(this.#status()); // the other tabs fetch it too
-    this.#pollTimer = clock.setTimeout(() => this.#poll(), 1_000 * Math.max(POLL, this.#requests.poll));
-  }
-
-  /** @param {SseNotifyClient["state"]} state */
-  #set(state) {
-    if (state === this.state) return;
-    this.state = state;
-    this.#emitter.emit("state", { state, since: this.#o.clock.now() });
+    return this.#feed.counts.mark(this.#requests.post(this.#urls[what], { ...which, client: this.id }));
   }
 }

@@ -66,13 +66,12 @@ export class EventStreamParser {
       else this.#dispatch();
     }
     this.#rest += text.slice(start);
-    this.#limit(this.#size + this.#rest.length);
+    if (this.#size + this.#rest.length > BLOCK_LIMIT) throw new RangeError("An event is too large.");
   }
 
   /** @param {string} line */
   #field(line) {
     this.#size += line.length;
-    this.#limit(this.#size);
     const colon = line.indexOf(":");
     if (colon === 0) return; // a comment
     const name = colon < 0 ? line : line.slice(0, colon);
@@ -93,10 +92,5 @@ export class EventStreamParser {
     this.#id = null;
     this.#size = 0;
     if (!empty) this.#onEvent(message);
-  }
-
-  /** @param {number} size */
-  #limit(size) {
-    if (size > BLOCK_LIMIT) throw new RangeError("The stream has an event that is too large.");
   }
 }

@@ -24,7 +24,7 @@ export class SseNotifyError extends Error {
     const said = await response.json().catch(() => null);
     const wait = response.headers.get("Retry-After") ?? "";
     const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
-    return new SseNotifyError(said?.message ?? `The server answered with status ${response.status}.`, {
+    return new SseNotifyError(said?.message ?? `HTTP status ${response.status}`, {
       status: response.status,
       code: said?.error ?? "",
       retryAfter: ms >= 0 ? ms : null, // not so for NaN
