@@ -1,25 +1,15 @@
-"""The bell in a real browser, in front of real servers: what issue 2 promises a user."""
+"""The bell in a real browser, in front of a real server: what it shows, what it never does, and what is there without a script."""
 
 from __future__ import annotations
 
-import pytest
+import re
+
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.servers import Server
-from tests.support.site import Site
-
-GUARD = 30_000  # ms
+from tests.support.desk import GUARD, Desk, badge, titles
 
 #: Nothing but files of the site, and no text may become markup.
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; require-trusted-types-for 'script'"
-
-#: Notifies from a process that is no server.
-NOTIFY = """
-import sse_notify
-from django.contrib.auth import get_user_model
-sse_notify.notify(get_user_model().objects.get(username="alice"), {title!r}, {body!r}, key={key!r})
-"""
-
 
 #: Text that would be markup, a template, an attribute's end or a script's end somewhere.
 HOSTILE = [
@@ -47,173 +37,145 @@ ADDRESSES = [
 ]
 
 #: Writes rows that notify() would not write.
-BAD_ADDRESSES = """
+BAD_ROWS = """
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from sse_notify import notify
 from sse_notify.models import Notification
+user = get_user_model().objects.get(username={user!r})
 with transaction.atomic():
     for address in {addresses!r}:
-        row = notify(get_user_model().objects.get(username="alice"), "Title")
+        row = notify(user, "Title")
         actions = [dict(label="Go", url=address), dict(label="Go", url=address, method="POST")]
-        Notification.objects.filter(pk=row.pk).update(url=address, icon=address, actions=actions)
+        Notification.objects.filter(pk=row.pk).update(url=address, icon=address, actions=actions, level={level!r})
 """
 
 
-def open_bell(page: Page, server: Server) -> None:
-    """Sign in, load the page, wait until it is live."""
-    page.context.request.post(server.url + "/login/", form={"username": "alice"})
-    page.goto(server.url)
-    expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD)
-
-
-def notify(site: Site, title: str, body: str = "", key: str = "") -> None:
-    """Notify from a process that is no server."""
-    site.script(NOTIFY.format(title=title, body=body, key=key))
-
-
-def test_what_was_sent_while_the_server_was_away_appears_once(site: Site, page: Page, page_errors: list[str]) -> None:
-    server = site.serve()
-    open_bell(page, server)
-    notify(site, "While open")
-    badge = page.locator("[data-ssen=badge]")
-    expect(badge).to_have_text("1", timeout=GUARD)
-    server.kill()
-    notify(site, "While away")
-    server.start()
-    expect(badge).to_have_text("2", timeout=GUARD)
-    titles = page.locator("sse-notify li [data-ssen=title]")
-    expect(titles).to_have_text(["While away", "While open"])
-    page.reload()
-    expect(titles).to_have_text(["While away", "While open"])
-    expect(badge).to_have_text("2")
-    assert page_errors == []
-
-
-def test_marking_all_read_empties_the_badge_here_and_in_another_tab(site: Site, page: Page) -> None:
-    server = site.serve()
-    open_bell(page, server)
-    other = page.context.new_page()
-    other.goto(server.url)
-    expect(other.locator("sse-notify[data-connection=follower]")).to_be_attached(timeout=GUARD)
-    notify(site, "One")
-    notify(site, "Two")
+def test_marking_all_read_empties_the_badge_here_and_in_another_tab(desk: Desk, page: Page) -> None:
+    desk.open(page)
+    other = desk.open(page.context.new_page(), connection="follower", sign_in=False)
+    desk.send("One")
+    desk.send("Two")
     for tab in (page, other):
-        expect(tab.locator("[data-ssen=badge]")).to_have_text("2", timeout=GUARD)
+        badge(tab, "2")
     page.locator("[data-ssen=bell]").click()
     page.locator("[data-ssen=all]").click()
     for tab in (page, other):
-        expect(tab.locator("[data-ssen=badge]")).to_be_hidden(timeout=GUARD)
+        badge(tab, "")
         expect(tab.locator("sse-notify li[data-unread]")).to_have_count(0)
 
 
-def test_a_repeat_under_its_key_takes_the_place_of_the_first(site: Site, page: Page) -> None:
-    server = site.serve()
-    open_bell(page, server)
-    notify(site, "Build 1", key="build")
-    expect(page.locator("sse-notify li")).to_have_count(1, timeout=GUARD)
-    notify(site, "Build 2", key="build")
-    expect(page.locator("sse-notify li [data-ssen=title]")).to_have_text(["Build 2"], timeout=GUARD)
+def test_a_repeat_under_its_key_takes_the_place_of_the_first(desk: Desk, page: Page) -> None:
+    desk.open(page)
+    desk.send("Build 1", key="build")
+    titles(page, ["Build 1"])
+    desk.send("Build 2", key="build")
+    titles(page, ["Build 2"])
     expect(page.locator("sse-notify li [data-ssen=count]")).to_have_text("\N{MULTIPLICATION SIGN}2")
-    expect(page.locator("[data-ssen=badge]")).to_have_text("1")
+    badge(page, "1")
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
-def test_text_is_shown_as_text(site: Site, page: Page, page_errors: list[str], hostile: str) -> None:
-    server = site.serve()
-    open_bell(page, server)
-    site.send(
-        server, "notify", to="alice", title=hostile, body=hostile, category=hostile[:30], actions=[{"label": hostile, "url": "/"}]
-    )
-    expect(page.locator(".ssen-toast [data-ssen=title]")).to_have_text(hostile, timeout=GUARD)
-    for _ in ("live", "rendered by the server"):
-        item = page.locator("sse-notify li")
-        expect(item.locator("[data-ssen=title]")).to_have_text(hostile)
-        expect(item.locator("[data-ssen=body]")).to_have_text(hostile)
-        expect(item.locator("[data-ssen=category]")).to_have_text(hostile[:30])
-        expect(item.locator("[data-ssen=actions]")).to_have_text(hostile)
-        expect(page.locator("sse-notify :is(script, iframe, style, object, img, b)")).to_have_count(0)
-        page.reload()
-    assert page.evaluate("window.hacked") is None
+def test_text_is_shown_as_text(desk: Desk, page: Page, page_errors: list[str]) -> None:
+    desk.open(page)
+    for hostile in HOSTILE:
+        button = {"label": hostile, "url": "/"}
+        desk.send(hostile, body=hostile, category=hostile[:30], actions=[button, {**button, "method": "POST"}])
+        expect(page.locator(".ssen-toast [data-ssen=title]").last).to_have_text(hostile, timeout=GUARD)
+    newest_first = HOSTILE[::-1]
+    for path in ("/", "/", "/notifications/"):  # live, rendered by the server, and the list page
+        item = page.locator("li[data-ssen-item]")
+        expect(item.locator("[data-ssen=title]")).to_have_text(newest_first)
+        expect(item.locator("[data-ssen=body]")).to_have_text(newest_first)
+        expect(item.locator("[data-ssen=category]")).to_have_text([text[:30] for text in newest_first])
+        for place, text in zip(item.locator("[data-ssen=actions]").all(), newest_first, strict=True):
+            expect(place.locator(".ssen-action")).to_have_text([text, text])
+        expect(page.locator(":is(sse-notify, main) :is(script, iframe, style, object, img, b)")).to_have_count(0)
+        assert page.evaluate("window.hacked") is None
+        page.goto(desk.url + path)
     assert page_errors == []
 
 
-def test_an_address_that_is_none_of_this_site_is_no_link(site: Site, page: Page) -> None:
+def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_none_is_no_markup(desk: Desk, page: Page) -> None:
     """notify() refuses the worst of these; whoever writes to the table does not ask it."""
-    server = site.serve()
-    open_bell(page, server)
-    site.script(BAD_ADDRESSES.format(addresses=ADDRESSES))
-    items = page.locator("sse-notify li")
-    expect(items).to_have_count(len(ADDRESSES), timeout=GUARD)
+    desk.open(page)
+    level = '"><b x="'
+    desk.site.script(BAD_ROWS.format(addresses=ADDRESSES, user=desk.user, level=level))
+    items = page.locator("sse-notify [data-ssen=list] > li")
     for _ in ("live", "rendered by the server"):
-        expect(items).to_have_count(len(ADDRESSES))
-        expect(items.locator(":is(a, img, form)")).to_have_count(0)
+        expect(items).to_have_count(len(ADDRESSES), timeout=GUARD)
+        expect(items.locator(":is(a, img, form, b)")).to_have_count(0)
         page.reload()
 
 
-def test_a_session_that_ends_leaves_nothing_of_it_on_the_screen(site: Site, page: Page) -> None:
-    server = site.serve()
-    open_bell(page, server)
-    notify(site, "Secret")
-    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)
-    page.context.clear_cookies()
-    server.kill()
-    server.start()
-    expect(page.locator("sse-notify[data-connection=unauthorized]")).to_be_attached(timeout=GUARD)
-    expect(page.locator("[data-ssen=badge]")).to_be_hidden()
-    expect(page.get_by_text("Secret")).to_have_count(0)
-    page.locator("[data-ssen=bell]").click()
-    expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
-
-
-def test_the_strictest_policy_is_not_violated(site: Site, page: Page, page_errors: list[str]) -> None:
-    server = site.serve()
-
+def test_the_strictest_policy_is_not_violated_whatever_the_user_does(desk: Desk, page: Page, page_errors: list[str]) -> None:
     def with_policy(route: Route) -> None:
         response = route.fetch()
         route.fulfill(response=response, headers={**response.headers, "Content-Security-Policy": POLICY})
 
-    page.route(server.url + "/", with_policy)
+    page.route(re.compile(r"/(notifications/)?$"), with_policy)
     page.add_init_script(
         "window.violations = []; document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))"
     )
-    open_bell(page, server)
-    notify(site, "One", "Text")
-    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)
+    desk.sign_in(page.context)
+    for number in range(21):
+        desk.send(f"Number {number}", silent=True)
+    desk.open(page)
+    with page.expect_event("console", lambda message: "violates" in message.text):
+        page.evaluate("document.body.append(Object.assign(document.createElement('style'), { textContent: 'b { color: red }' }))")
+    assert page.evaluate("violations.splice(0)"), "the policy is not in force"
+    icon = "/static/sse_notify/icon.png"
+    actions: list[dict[str, str]] = [{"label": "Go", "url": "/stats/"}, {"label": "Post", "url": "/logout/", "method": "POST"}]
+    desk.send("One", body="Text", icon=icon, actions=actions, level="error", data={"progress": {"percent": 40}})
+    badge(page, "22")
+    expect(page.locator(".ssen-toast")).to_be_visible()
+    page.locator("[data-ssen=dismiss]").click()
     page.locator("[data-ssen=bell]").click()
-    expect(page.locator("[data-ssen=panel]")).to_be_visible()
-    page.locator("[data-ssen-mark=read]:visible").click()
-    expect(page.locator("[data-ssen=badge]")).to_be_hidden(timeout=GUARD)
+    items = page.locator("sse-notify [data-ssen=list] > li")
+    first = items.first
+    first.locator("[data-ssen-mark=read]").click()
+    first.locator("[data-ssen-mark=unread]").click()
+    first.locator("[data-ssen-mark=archive]").click()
+    expect(items.locator("[data-ssen=title]").first).to_have_text("Number 20")
+    page.locator("[data-ssen=undo]").click()
+    expect(items.locator("[data-ssen=title]").first).to_have_text("One")
+    items.last.scroll_into_view_if_needed()
+    expect(items).to_have_count(22)
+    page.locator("[data-ssen=tab]").nth(1).click()
+    page.locator("[data-ssen=all]").click()
+    badge(page, "")
     assert page.evaluate("violations") == []
-    assert page_errors == []
+    desk.open(page, "/notifications/", connection="", sign_in=False)
+    expect(page.locator("main li[data-ssen-item]")).to_have_count(20)
+    assert page.evaluate("violations") == []
+    # The policy does not stop a form, nor should it.
+    page.locator("main [data-ssen-mark=archive]").first.click()
+    expect(page.locator("main li [data-ssen=title]").first).to_have_text("Number 20")
+    assert page.evaluate("violations") == []
+    page_errors.clear()
 
 
-def test_without_javascript_the_bell_leads_to_the_inbox(site: Site, browser: Browser) -> None:
-    server = site.serve()
+def test_without_javascript_the_inbox_is_read_marked_and_archived(desk: Desk, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.context.request.post(server.url + "/login/", form={"username": "alice"})
-    notify(site, "One")
-    page.goto(server.url)
+    desk.open(page, connection="")
+    for title in ("One", "Two", "Three"):
+        desk.send(title)
+    page.reload()
+    badge(page, "3")
     page.locator("[data-ssen=bell]").click()
-    expect(page.locator("li [data-ssen=title]")).to_have_text("One")
-    page.locator("li [data-ssen-mark=read]").click()
-    expect(page.locator("li[data-unread]")).to_have_count(0)
+    items = page.locator("li[data-ssen-item]")
+    expect(items.locator("[data-ssen=title]")).to_have_text(["Three", "Two", "One"])
+    items.first.locator("[data-ssen-mark=read]").click()
+    expect(page.locator("li[data-unread]")).to_have_count(2)
+    desk.send("Meanwhile")  # what the user has not seen yet stays unread
+    page.get_by_role("button", name="Mark all as read").click()
+    expect(page.locator("li[data-unread] [data-ssen=title]")).to_have_text(["Meanwhile"])
+    items.nth(1).locator("[data-ssen-mark=archive]").click()
+    expect(items.locator("[data-ssen=title]")).to_have_text(["Meanwhile", "Two", "One"])
+    page.get_by_role("link", name="Archived").click()
+    expect(items.locator("[data-ssen=title]")).to_have_text(["Three"])
+    items.locator("[data-ssen-mark=unarchive]").click()
+    expect(items).to_have_count(0)
+    page.get_by_role("link", name="All", exact=True).click()
+    expect(items.locator("[data-ssen=title]")).to_have_text(["Meanwhile", "Three", "Two", "One"])
     context.close()
-
-
-def test_a_server_that_refuses_for_a_while_is_waited_for(site: Site, page: Page) -> None:
-    server = site.serve()
-    refused = []
-
-    def refuse(route: Route) -> None:
-        refused.append(route.request.url)
-        route.fulfill(
-            status=503, headers={"Retry-After": "0"}, json={"error": "draining", "message": "The server is restarting."}
-        )
-
-    page.route("**/stream/**", refuse, times=3)
-    open_bell(page, server)
-    assert len(refused) == 3
-    notify(site, "One")
-    expect(page.locator("[data-ssen=badge]")).to_have_text("1", timeout=GUARD)

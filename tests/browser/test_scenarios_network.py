@@ -1,0 +1,144 @@
+"""The ways in which networks, proxies and servers fail, and what the bell makes of each: nothing is lost, nothing comes twice, nobody is asked for ever."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from tests.support.desk import Desk, badge, requests, titles
+from tests.support.holding import HoldingProxy
+from tests.support.proxy import Proxy
+from tests.support.site import Site
+
+#: More than the silence after which a stream counts as dead, in seconds.
+LONG = 60
+
+
+#: Notifies from a process that is no server, while there is none.
+NOTIFY = """
+from django.contrib.auth.models import User
+from sse_notify import notify
+notify(User.objects.get(username={user!r}), "While away")
+"""
+
+
+def test_a_restart_with_refusals_loses_nothing(site: Site, page: Page) -> None:
+    desk = Desk(site, site.serve())
+    page.clock.install()
+    desk.open(page)
+    desk.send("While open")
+    badge(page, "1")
+
+    def refuse(route: Route) -> None:
+        error = {"error": "draining", "message": "The server is restarting."}
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json=error)
+
+    page.route("**/stream/**", refuse, times=3)
+    desk.server.kill()
+    desk.wait(page, "waiting")
+    site.script(NOTIFY.format(user=desk.user))
+    for _ in range(3):
+        with page.expect_response("**/stream/**") as answer:
+            page.clock.fast_forward(LONG * 1_000)
+        assert answer.value.status == 503
+    badge(page, "1")
+    desk.server.start()
+    page.clock.fast_forward(LONG * 1_000)
+    badge(page, "2")
+    titles(page, ["While away", "While open"])
+    desk.streams(page, 1)
+    page.reload()
+    badge(page, "2")
+    titles(page, ["While away", "While open"])
+
+
+def test_a_session_that_ends_stops_every_tab_at_once_and_for_good(desk: Desk, context: BrowserContext, page: Page) -> None:
+    asked = requests(page, "/notifications/")
+    page.clock.install()
+    desk.open(page)
+    follower = desk.open(context.new_page(), connection="follower", sign_in=False)
+    desk.send("Secret")
+    for tab in (page, follower):
+        badge(tab, "1")
+    context.request.post(desk.url + "/logout/")
+    for tab in (page, follower):
+        desk.wait(tab, "unauthorized")
+        badge(tab, "")
+        expect(tab.get_by_text("Secret")).to_have_count(0)
+    before = len(asked)
+    page.clock.run_for(600_000)
+    assert len(asked) == before
+    page.locator("[data-ssen=bell]").click()
+    expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
+    # A cookie that is gone without a word: the next try is refused, and is the last.
+    desk.open(page)
+    context.clear_cookies()
+    page.route("**/stream/**", lambda route: route.continue_(headers={**route.request.headers, "cookie": ""}))
+    before = len(asked)
+    page.clock.run_for(1_000)
+    page.evaluate("document.querySelector('sse-notify').client.stop()")
+    page.evaluate("document.querySelector('sse-notify').client.start()")
+    desk.wait(page, "unauthorized")
+    page.clock.run_for(600_000)
+    assert len([url for url in asked[before:] if "/stream/" in url]) == 1
+
+
+def test_a_stream_that_says_nothing_any_more_is_opened_again(desk: Desk, page: Page) -> None:
+    streams = requests(page, "/stream/")
+    page.clock.install()
+    with Proxy(desk.server.port) as proxy:
+        desk.url = f"http://127.0.0.1:{proxy.port}"
+        desk.open(page)
+        desk.send("Before")
+        badge(page, "1")
+        proxy.stall()
+        desk.send("Meanwhile")
+        with page.expect_request("**/stream/**"):
+            page.clock.fast_forward(LONG * 1_000)
+        badge(page, "1")
+        proxy.resume()
+        badge(page, "2")
+        titles(page, ["Meanwhile", "Before"])
+        desk.wait(page, "open")
+        assert len(streams) == 2
+
+
+def test_behind_a_proxy_that_holds_streams_back_the_bell_polls_until_they_flow(desk: Desk, page: Page) -> None:
+    page.clock.install()
+    with HoldingProxy(desk.server.port, hold=True) as proxy:
+        desk.url = f"http://127.0.0.1:{proxy.port}"
+        asked = requests(page, "/state/")
+        with page.expect_response("**/stream/**"):
+            desk.open(page, connection="connecting")
+        page.clock.fast_forward(15_000)
+        desk.wait(page, "polling")
+        desk.send("Polled")
+        page.clock.run_for(15_000)
+        badge(page, "1")
+        titles(page, ["Polled"])
+        assert asked
+        proxy.release()
+        # What held it back may do so again: the bell goes on asking, until the next stream says hello in time.
+        desk.send("Streamed")
+        badge(page, "2")
+        page.clock.fast_forward(90_000)
+        desk.wait(page, "open")
+        desk.send("Last")
+        badge(page, "3")
+        titles(page, ["Last", "Streamed", "Polled"])
+
+
+def test_an_event_that_breaks_off_is_shown_once_after_the_way_back(desk: Desk, page: Page) -> None:
+    streams = requests(page, "/stream/")
+    with HoldingProxy(desk.server.port) as proxy:
+        desk.url = f"http://127.0.0.1:{proxy.port}"
+        desk.open(page)
+        desk.send("Whole")
+        badge(page, "1")
+        cursor = page.evaluate("document.querySelector('sse-notify').client.cursor")
+        proxy.break_off_before("broken here")
+        desk.send("Half", body="This is broken here.")
+        badge(page, "2")
+        titles(page, ["Half", "Whole"])
+        expect(page.locator("sse-notify [data-ssen=list] [data-ssen=body]").first).to_have_text("This is broken here.")
+        # What had come of it moved no cursor.
+        assert [f"cursor={cursor}&" in url for url in streams[1:]] == [True]
