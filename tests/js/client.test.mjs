@@ -256,6 +256,13 @@ test("client: counts of an update that are older than those known are not taken"
   assert.deepEqual(client.counts, { unread: 6, unseen: 6 });
 });
 
+test("client: a hello that waited, as in a tab that thaws, undoes nothing newer", async () => {
+  await open();
+  await server.stream.send(note(11) + note(12));
+  await server.stream.hello({ cursor: 10, head: 11, unread: 3, unseen: 2 });
+  assert.deepEqual([client.counts, client.cursor], [{ unread: 4, unseen: 3 }, 12]);
+});
+
 test("client: another user's state is not for this page, nor is a login page", async () => {
   server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 99, unseen: 99, key: "somebody else" });
   await open({ key: "me" });
