@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.docs.pages import DOCS, blocks
 from tests.support.desk import GUARD, Desk, badge, titles
 
 #: Nothing but files of the site, and no text may become markup.
@@ -108,6 +109,8 @@ def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_non
 
 
 def test_the_strictest_policy_is_not_violated_whatever_the_user_does(desk: Desk, page: Page, page_errors: list[str]) -> None:
+    assert next(blocks(DOCS / "how-to" / "csp.md")).code.strip() == POLICY
+
     def with_policy(route: Route) -> None:
         response = route.fetch()
         route.fulfill(response=response, headers={**response.headers, "Content-Security-Policy": POLICY})

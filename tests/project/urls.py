@@ -14,5 +14,6 @@ urlpatterns = [
     path("password/", accounts.change_password),
     path("send/<slug:verb>/", views.send),
     path("stats/", views.stats),
+    path("pages/<slug:name>/", views.documented),
     path("notifications/", include("sse_notify.urls")),
 ]

@@ -14,17 +14,29 @@ from typing import Any
 from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.template import engines
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 import sse_notify
 from sse_notify import counters, hubs
 from sse_notify.admission import admission
+from tests.docs.pages import DOCS, blocks
 
 
 def page(request: HttpRequest) -> HttpResponse:
     """Show a page with the bell; with ``?loud`` one that also does what is off by default."""
     return render(request, "tests/page.html", {"loud": "loud" in request.GET})
+
+
+def documented(request: HttpRequest, name: str) -> HttpResponse:
+    """Show a page of the documentation: its ``page`` block of that name and its ``script`` block, beside the framework of ``with``."""
+    found = {block.mark: block.code for block in blocks(DOCS / "how-to" / "htmx.md")}
+    inside = engines["django"].from_string(found[f"page: {name}"]).render({}, request)
+    framework = request.GET.get("with", "") or request.session.get("framework", "")
+    request.session["framework"] = framework
+    values = {"inside": inside, "script": found.get(f"script: {name}", ""), "framework": framework}
+    return render(request, "tests/documented.html", values)
 
 
 @csrf_exempt
