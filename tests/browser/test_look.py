@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support import ROOT
-from tests.support.servers import Server
-from tests.support.site import Site
-
-GUARD = 30_000  # ms
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+from tests.support.desk import GUARD, Desk, badge
 
 #: What frameworks say about elements, in one place, and what a bar passes on to what is inside.
 FOREIGN = """
@@ -32,37 +25,18 @@ STYLES = """() => [...document.querySelectorAll("sse-notify, sse-notify :not(svg
     "letterSpacing", "textTransform", "whiteSpace", "textDecorationLine"].map((name) => style[name])].join("; ");
 })"""
 
-VIOLATIONS = """async () => (await axe.run("sse-notify")).violations.map(
-  ({ id, nodes }) => `${id}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`)"""
 
-
-def send(site: Site, server: Server, title: str, **more: Any) -> None:
-    """Notify alice, in the server's process."""
-    site.send(server, "notify", to="alice", title=title, **more)
-
-
-def open_page(site: Site, page: Page) -> Server:
-    """Start a server, sign in, load the page, wait until it is live."""
-    server = site.serve()
-    page.context.request.post(server.url + "/login/", form={"username": "alice"})
-    page.goto(server.url)
-    expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD)
-    return server
-
-
-def send_all_kinds(site: Site, server: Server) -> None:
+def send_all_kinds(desk: Desk) -> None:
     """Send items that together have every part."""
     for level in ("debug", "info", "success", "warning"):
-        send(site, server, level.title(), level=level, category="kinds")
-    send(
-        site, server, "Failed", body="x" * 300, level="error", url="/stats/", actions=[{"label": "Again", "url": "/send/notify/"}]
-    )
-    send(site, server, "Import", data={"progress": {"state": "running", "percent": 40}}, key="import")
+        desk.send(level.title(), level=level, category="kinds")
+    desk.send("Failed", body="x" * 300, level="error", url="/stats/", actions=[{"label": "Again", "url": "/send/notify/"}])
+    desk.send("Import", data={"progress": {"state": "running", "percent": 40}}, key="import")
 
 
-def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(site: Site, page: Page) -> None:
-    server = open_page(site, page)
-    send(site, server, "Failed", body="Some text", level="error", url="/stats/", actions=[{"label": "Again", "url": "/"}])
+def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(desk: Desk, page: Page) -> None:
+    desk.open(page)
+    desk.send("Failed", body="Some text", level="error", url="/stats/", actions=[{"label": "Again", "url": "/"}])
     expect(page.locator(".ssen-toast")).to_be_visible(timeout=GUARD)
     page.emulate_media(reduced_motion="reduce")
     before = page.evaluate(STYLES)
@@ -75,20 +49,20 @@ def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(site: Site, p
     expect(page.locator("[data-ssen-mark=unread]")).to_be_hidden()
 
 
-def test_a_site_changes_the_look_in_the_layer_of_the_stylesheet(site: Site, page: Page) -> None:
-    server = open_page(site, page)
+def test_a_site_changes_the_look_in_the_layer_of_the_stylesheet(desk: Desk, page: Page) -> None:
+    desk.open(page)
     page.add_style_tag(content="@layer sse-notify { .ssen-item[data-unread] .ssen-title { font-weight: 900 } }")
-    send(site, server, "One")
+    desk.send("One")
     expect(page.locator("sse-notify li .ssen-title")).to_have_css("font-weight", "900", timeout=GUARD)
 
 
-def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(site: Site, page: Page) -> None:
+def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(desk: Desk, page: Page) -> None:
     """A filter or a transform makes an element what `position: fixed` is fixed to; bars of sites have them."""
-    server = open_page(site, page)
+    desk.open(page)
     page.add_style_tag(
         content="body { block-size: 60px; overflow: hidden; backdrop-filter: blur(2px); transform: translateY(30px) }"
     )
-    send(site, server, "One")
+    desk.send("One")
     toast = page.locator(".ssen-toast")
     expect(toast).to_be_in_viewport(ratio=1, timeout=GUARD)
     box = toast.bounding_box()
@@ -99,27 +73,9 @@ def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(site
     assert window["width"] - 40 < box["x"] + box["width"] < window["width"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_bell_has_no_fault_that_axe_knows(site: Site, page: Page, scheme: Literal["light", "dark"]) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    server = open_page(site, page)
-    page.add_style_tag(content=":root { color-scheme: light dark }")
-    page.evaluate(AXE.read_text())
-    assert page.evaluate(VIOLATIONS) == []
-    send_all_kinds(site, server)
-    expect(page.locator(".ssen-toast")).to_have_count(3, timeout=GUARD)
-    assert page.evaluate(VIOLATIONS) == []
-    page.locator("[data-ssen=bell]").click()
-    expect(page.locator("sse-notify li")).to_have_count(6)
-    assert page.evaluate(VIOLATIONS) == []
-    page.locator("[data-ssen=all]").click()
-    expect(page.locator("sse-notify li[data-unread]")).to_have_count(0)
-    assert page.evaluate(VIOLATIONS) == []
-
-
-def test_colours_are_those_of_the_page_and_not_of_the_system(site: Site, page: Page) -> None:
+def test_colours_are_those_of_the_page_and_not_of_the_system(desk: Desk, page: Page) -> None:
     page.emulate_media(color_scheme="dark")
-    open_page(site, page)
+    desk.open(page)
     bell, panel = page.locator("[data-ssen=bell]"), page.locator("[data-ssen=panel]")
     # A page that is always light, in a system that is dark.
     expect(bell).to_have_css("color", "rgb(0, 0, 0)")
@@ -130,13 +86,13 @@ def test_colours_are_those_of_the_page_and_not_of_the_system(site: Site, page: P
 
 
 @pytest.mark.parametrize("direction", ["ltr", "rtl"])
-def test_all_fits_into_a_narrow_window(site: Site, browser: Browser, direction: str) -> None:
+def test_all_fits_into_a_narrow_window(desk: Desk, browser: Browser, direction: str) -> None:
     context = browser.new_context(viewport={"width": 320, "height": 560}, reduced_motion="reduce")
     page = context.new_page()
-    server = open_page(site, page)
+    desk.open(page)
     page.evaluate("(direction) => { document.documentElement.dir = direction }", direction)
     page.add_style_tag(content="body { display: flex; justify-content: end }")
-    send_all_kinds(site, server)
+    send_all_kinds(desk)
     expect(page.locator(".ssen-toast").last).to_be_in_viewport(ratio=1, timeout=GUARD)
     page.locator("[data-ssen=bell]").click()
     expect(page.locator("[data-ssen=panel]")).to_be_in_viewport(ratio=1)
@@ -148,10 +104,10 @@ def test_all_fits_into_a_narrow_window(site: Site, browser: Browser, direction: 
     context.close()
 
 
-def test_the_panel_is_used_by_keyboard(site: Site, page: Page) -> None:
-    server = open_page(site, page)
+def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
+    desk.open(page)
     for title in ("One", "Two"):
-        send(site, server, title, url="/stats/")
+        desk.send(title, url="/stats/")
     items = page.locator("sse-notify li")
     expect(items).to_have_count(2, timeout=GUARD)
     bell = page.locator("[data-ssen=bell]")
@@ -166,7 +122,7 @@ def test_the_panel_is_used_by_keyboard(site: Site, page: Page) -> None:
     page.keyboard.press("Enter")
     expect(items.first.locator("[data-ssen-mark=unread]")).to_be_focused()
     # Where the keyboard is, nothing moves: what arrives waits behind a button.
-    send(site, server, "Three")
+    desk.send("Three")
     more = page.locator("[data-ssen=new]")
     expect(more).to_have_text("New: 1", timeout=GUARD)
     expect(items).to_have_count(2)
@@ -182,10 +138,10 @@ def test_the_panel_is_used_by_keyboard(site: Site, page: Page) -> None:
     expect(bell).to_be_focused()
 
 
-def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(site: Site, page: Page) -> None:
-    server = open_page(site, page)
+def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(desk: Desk, page: Page) -> None:
+    desk.open(page)
     for title in ("One", "Two"):
-        send(site, server, title)
+        desk.send(title)
     dismiss = page.locator(".ssen-toast [data-ssen=dismiss]")
     expect(dismiss).to_have_count(2, timeout=GUARD)
     dismiss.first.focus()
@@ -197,14 +153,95 @@ def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(site: Site, p
     expect(page.locator("[data-ssen=bell]")).to_be_focused()
 
 
-def test_a_page_that_takes_the_widget_out_and_in_again_goes_on(site: Site, page: Page, page_errors: list[str]) -> None:
+def test_a_page_that_takes_the_widget_out_and_in_again_goes_on(desk: Desk, page: Page, page_errors: list[str]) -> None:
     """As htmx and Turbo do."""
-    server = open_page(site, page)
-    send(site, server, "One")
+    desk.open(page)
+    desk.send("One")
     expect(page.locator(".ssen-toast")).to_have_count(1, timeout=GUARD)
     page.locator("[data-ssen=bell]").click()
     page.evaluate("window.taken = document.querySelector('sse-notify'); taken.remove(); document.body.append(taken)")
     expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD)
-    send(site, server, "Two")
+    desk.send("Two")
     expect(page.locator("sse-notify li .ssen-title")).to_have_text(["Two", "One"], timeout=GUARD)
     assert page_errors == []
+
+
+#: Every text that a user reads or hears in an element, but for what a notification says, numbers, and the name of the page.
+WORDS = """(root) => {
+  const texts = [];
+  const walk = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) texts.push(node.data);
+    if (node.nodeType !== Node.ELEMENT_NODE || node.matches("[data-ssen=title], [data-ssen=name], [data-ssen=body], time")) return;
+    const spoken = ["aria-label", "title", "data-label", "data-one", "data-many", "data-done", "data-loading", "data-retry"];
+    for (const name of spoken) texts.push(node.getAttribute(name) ?? "");
+    if (node.matches("[data-ssen=status]")) texts.push(...Object.values(node.dataset).filter((value) => value !== "status"));
+    (node.content ?? node).childNodes.forEach(walk);
+  };
+  walk(document.querySelector(root));
+  return [...new Set(texts.map((text) => text.replace(/[\\d\\s\\u00d7]+/g, " ").trim()).filter(Boolean))];
+}"""
+
+
+def test_nothing_moves_for_who_wants_no_motion(desk: Desk, page: Page) -> None:
+    page.add_init_script(
+        "window.moved = []; for (const type of ['animationstart', 'transitionrun']) addEventListener(type, (e) => moved.push(e.target.className), true)"
+    )
+    for motion in ("no-preference", "reduce"):
+        page.emulate_media(reduced_motion="reduce" if motion == "reduce" else "no-preference")
+        desk.open(page)
+        desk.send("One")
+        expect(page.locator(".ssen-toast")).to_be_visible(timeout=GUARD)
+        page.locator("[data-ssen=bell]").click()
+        desk.send("Two")
+        expect(page.locator("sse-notify .ssen-title")).to_contain_text(["Two", "One"], timeout=GUARD)
+        # Two frames on, whatever was to start has started.
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert bool(page.evaluate("moved.length")) == (motion == "no-preference")
+
+
+def test_what_colours_say_is_told_without_them(desk: Desk, page: Page) -> None:
+    """As where a system forces its own few colours upon every page."""
+    page.emulate_media(forced_colors="active")
+    desk.open(page)
+    for title in ("One", "Two"):
+        desk.send(title)
+    badge(page, "2")
+    expect(page.locator("[data-ssen=badge]")).to_have_css("border-top-style", "solid")
+    page.locator("[data-ssen=bell]").click()
+    unread, read = (page.locator("[data-ssen=list] > li").nth(n) for n in (0, 1))
+    read.locator("[data-ssen-mark=read]").click()
+    expect(read).not_to_have_attribute("data-unread", "")
+    drawn = "(dot) => getComputedStyle(dot).backgroundColor"
+    dots = [item.locator(".ssen-dot:visible").evaluate(drawn) for item in (unread, read)]
+    canvas = page.locator("[data-ssen=panel]").evaluate(drawn)
+    assert dots[0] != canvas
+    assert dots[0] != dots[1]
+    expect(unread).to_have_css("border-top-style", "solid")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).not_to_have_css("outline-style", "none")
+
+
+def test_every_word_is_in_the_language_of_the_page(desk: Desk, browser: Browser) -> None:
+    words: dict[str, dict[str, set[str]]] = {}
+    for locale, direction in (("en-US", "ltr"), ("de-DE", "ltr"), ("ar", "rtl"), ("zh-CN", "ltr")):
+        context = browser.new_context(locale=locale)
+        page = desk.open(context.new_page())
+        if locale == "en-US":
+            desk.send("1", data={"progress": {"state": "failed"}})
+            desk.send("2")
+            badge(page, "2")
+            page.reload()
+        expect(page.locator("html")).to_have_attribute("dir", direction)
+        expect(page.locator("[data-ssen=panel]")).to_have_css("direction", direction)
+        words[locale] = {"bell": set(page.evaluate(WORDS, "sse-notify"))}
+        desk.open(page, "/notifications/", connection="")
+        expect(page.locator("html")).to_have_attribute("dir", direction)
+        words[locale]["page"] = set(page.evaluate(WORDS, "main"))
+        context.close()
+    english = words.pop("en-US")
+    assert len(english["bell"]) > 20
+    assert len(english["page"]) > 8
+    for locale, found in words.items():
+        for place, texts in found.items():
+            assert texts & english[place] <= {"Filter"}, (locale, place)  # which is German, too
+            assert len(texts) >= len(english[place]) - 3, (locale, place)
