@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import ROOT
 
-_PAGE = (ROOT / "docs" / "explanation" / "promises.md").read_text()
+_PAGE = "".join((ROOT / "docs" / "explanation" / name).read_text() for name in ("promises.md", "browsers.md"))
 _NAMED = sorted(set(re.findall(r"`(tests/[^`:]+)(?:::([^`]+))?`", _PAGE)))
 
 
