@@ -11,7 +11,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 export const SHIPPED = join(here, "../static/sse_notify/sse-notify.js");
 export const MAP = `${SHIPPED}.map`;
 
-const BANNER = "// sse_notify: live notifications. Readable in sse_notify/js/ of the package, and through the source map.";
+const BANNER = "// sse_notify: its sources are in the source map.";
 
 /** Return the text of the joined script, and of its source map. */
 export async function joined() {
@@ -23,16 +23,17 @@ export async function joined() {
     format: "esm",
     target: "es2022",
     charset: "utf8",
+    minify: true,
     sourcemap: "external",
     write: false,
     logLevel: "silent", // a failure is thrown
   });
   const [joint = "", text = ""] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text);
-  // esbuild minifies as well, but to 3 % more.
+  // One after the other they make it 3 % smaller than either alone: only esbuild shortens the names of private members.
   const { code, map } = await minify(text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 3 },
+    compress: { passes: 6, unsafe_arrows: true, keep_fargs: false },
     format: { preamble: BANNER },
     // The comment stands on a line of its own at the end, where Django's hashed storages look for it.
     sourceMap: { content: joint, url: basename(MAP), includeSources: true },

@@ -1,5 +1,6 @@
-/** @import { Widget } from "./widget.js" */
-import { part, words } from "./parts.js";
+/** @import { SseNotifyClient } from "./client.js" */
+/** @import { makeList } from "./list.js" */
+import { focusHeading, part, showStatus, words } from "./parts.js";
 import { safeUrl } from "./urls.js";
 
 /** Milliseconds. */
@@ -8,10 +9,19 @@ const UNDO_FOR = 8_000;
 /**
  * What the user does in a widget: buttons, links, forms. It is shown at once, and told to the server.
  *
- * @param {Widget} widget
+ * @param {HTMLElement} root The widget.
+ * @param {SseNotifyClient} client
+ * @param {ReturnType<typeof makeList>} list
+ * @param {object} widget
+ * @param {(id: number) => void} widget.dismiss A toast.
+ * @param {(text: string) => void} widget.say By the live region.
+ * @param {(promise: Promise<unknown>) => void} widget.attempt Fetch the truth if it fails.
+ * @param {() => void} widget.draw
+ * @param {(isMore?: boolean) => Promise<void>} widget.load
+ * @param {(type: string, detail: unknown) => boolean} widget.tell
  * @param {AbortSignal} signal
  */
-export function makeGestures({ root, client, list, toasts, announcer, attempt, draw, focus, load, showStatus, tell }, signal) {
+export function makeGestures(root, client, list, { dismiss, say, attempt, draw, load, tell }, signal) {
   /** What can be taken back from the archive for a moment. @type {number[]} */
   let archived = [];
   /** @type {any} */
@@ -35,7 +45,7 @@ export function makeGestures({ root, client, list, toasts, announcer, attempt, d
 
   /** @param {number} id */
   const read = (id) => {
-    toasts.dismiss(id);
+    dismiss(id);
     if (list.find(id)?.dataset.unread === undefined) return;
     list.mark({ ids: [id], set: "read" });
     attempt(client.markRead([id]));
@@ -59,47 +69,43 @@ export function makeGestures({ root, client, list, toasts, announcer, attempt, d
       const { ok } = await fetch(url, { method: "POST", body: new FormData(form) });
       if (!ok) throw ok;
       read(id);
-      announcer.say(words(root, "live", "done"));
+      say(words(root, "live", "done"));
     } catch {
       button.ariaDisabled = null;
-      showStatus("failed");
+      showStatus(root, "failed");
     }
   };
 
   /** @param {MouseEvent} event */
   const clicked = (event) => {
     const target = /** @type {Element} */ (event.target);
-    const item = /** @type {HTMLElement | null} */ (target.closest("[data-ssen-item], [data-ssen-toast]"));
-    const id = Number(item?.dataset.ssenItem ?? item?.dataset.ssenToast);
+    const item = /** @type {HTMLElement | null} */ (target.closest("[data-ssen-item]"));
+    const id = Number(item?.dataset.ssenItem);
     const button = target.closest("button");
-    const link = target.closest("a");
     switch (button?.dataset.ssen) {
       case "new":
         list.flush(true);
-        focus(); // the button that was pressed is gone
+        focusHeading(root); // the button that was pressed is gone
         break;
       case "older":
         load(list.failed !== "first");
         break;
       case "tab":
-        for (const tab of root.querySelectorAll("[data-ssen=tab]")) tab.ariaPressed = String(tab === button);
-        list.filter = /** @type {any} */ ({ state: button.dataset.state, category: button.dataset.category });
+        for (const tab of root.querySelectorAll("[data-ssen=tab]")) tab.ariaPressed = `${tab === button}`;
+        list.filter = /** @type {any} */ ({ ...button.dataset });
         list.clear();
         load();
         break;
-      case "desktop":
-        Notification.requestPermission().then(draw);
-        break;
       case "dismiss":
-        toasts.dismiss(id);
+        dismiss(id);
         break;
       case "undo":
         attempt(client.unarchive(archived).then(() => load()));
         forget();
-        focus();
+        focusHeading(root);
     }
-    if (!id || button || (!link && item?.dataset.ssenToast)) return;
-    if (!tell("click", { id, url: link?.href ?? null })) event.preventDefault();
+    if (!id || button) return;
+    if (!tell("click", { id, url: target.closest("a")?.href ?? null })) event.preventDefault();
     read(id);
   };
 
@@ -108,32 +114,32 @@ export function makeGestures({ root, client, list, toasts, announcer, attempt, d
     const button = event.submitter;
     if (!button) return;
     const { ssen, ssenMark: mark } = button.dataset;
-    const id = Number(button.getAttribute("value"));
+    const id = Number(/** @type {HTMLButtonElement} */ (button).value);
     const ids = [id];
     if (ssen === "all") {
       list.flush(true);
       list.mark({ up_to: client.cursor ?? 0, set: "read" });
       attempt(client.markAllRead());
-      focus();
+      focusHeading(root);
     } else if (mark === "archive") {
       list.remove(id);
       attempt(client.archive(ids));
       archived.push(id);
-      announcer.say(words(root, "undone", "label"));
+      say(words(root, "undone", "label"));
       wait();
       draw();
     } else if (mark === "read" || mark === "unread") {
       const isRead = mark === "read";
       list.mark({ ids, set: mark });
       // The button that was pressed is gone; its opposite is in its place.
-      const opposite = list.find(id)?.querySelector(`[data-ssen-mark=${isRead ? "unread" : "read"}]`);
+      const opposite = list.find(id)?.querySelector(`[data-ssen-mark=${isRead ? "un" : ""}read]`);
       /** @type {HTMLElement | undefined} */ (opposite ?? undefined)?.focus();
-      attempt(isRead ? client.markRead(ids) : client.markUnread(ids));
+      attempt(client[isRead ? "markRead" : "markUnread"](ids));
     } else return act(event, button);
     event.preventDefault();
   };
 
   root.addEventListener("click", clicked, { signal });
   root.addEventListener("submit", submitted, { signal });
-  return { forget, read, canUndo: () => archived.length > 0 };
+  return { forget, canUndo: () => archived.length > 0 };
 }

@@ -1,6 +1,6 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 import { part, write } from "./parts.js";
-import { refreshTimes, relativeTime } from "./times.js";
+import { language, refreshTimes, relativeTime } from "./times.js";
 import { safeUrl } from "./urls.js";
 
 /**
@@ -11,19 +11,16 @@ import { safeUrl } from "./urls.js";
  * @param {{external: boolean, token: string}} options
  */
 export function fillItem(element, item, { external, token }) {
-  element.dataset.ssenItem = String(item.id);
-  if (item.seq != null) element.dataset.seq = String(item.seq);
-  element.dataset.level = item.level;
-  setData(element, "category", item.category);
-  setData(element, "expires", item.expires_at);
+  const { id: ssenItem, seq, level, category, expires_at: at } = item;
+  Object.assign(element.dataset, { ssenItem, level, category, expires: at ?? "", ...(seq != null && { seq }) });
   element.toggleAttribute("data-unread", Boolean(item.unread));
   element.toggleAttribute("data-unseen", Boolean(item.unseen));
   fillTitle(element, item.title, safeUrl(item.url, document.baseURI, external));
   write(element, "body", item.body);
   write(element, "category", item.category);
   write(element, "count", item.count > 1 && `×${item.count}`);
-  for (const name of element.querySelectorAll('[data-ssen="name"]')) name.textContent = item.title;
-  for (const button of element.querySelectorAll("button[data-ssen-mark]")) button.setAttribute("value", String(item.id));
+  for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = item.title;
+  for (const button of element.querySelectorAll("[data-ssen-mark]")) /** @type {any} */ (button).value = item.id;
   fillTime(element, item.created_at);
   fillImage(element, safeUrl(item.icon, document.baseURI, external));
   fillProgress(element, item);
@@ -31,31 +28,27 @@ export function fillItem(element, item, { external, token }) {
 }
 
 /**
- * @param {HTMLElement} element
- * @param {string} name
- * @param {string | null | undefined} value
+ * Make an element.
+ *
+ * @param {string} tag
+ * @param {Record<string, unknown>} properties
  */
-function setData(element, name, value) {
-  if (value) element.dataset[name] = value;
-  else delete element.dataset[name];
-}
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+
+/** What makes an element a link, that does not tell where it was followed from. @param {string} href */
+const linkTo = (href) => href && { href, rel: "noopener noreferrer" };
 
 /**
  * @param {ParentNode} element
  * @param {string} title
- * @param {string | undefined} href
+ * @param {string} href
  */
 export function fillTitle(element, title, href) {
   const old = part(element, "title");
   if (!old) return;
-  const link = document.createElement(href ? "a" : "span");
-  link.className = old.className;
+  const { className, dir } = old;
+  const link = make(href ? "a" : "span", { className, dir, textContent: title, ...linkTo(href) });
   link.dataset.ssen = "title";
-  link.textContent = title;
-  if (href) {
-    link.setAttribute("href", href);
-    link.setAttribute("rel", "noopener noreferrer");
-  }
   const focused = document.activeElement === old;
   old.replaceWith(link);
   if (focused) link.focus();
@@ -70,7 +63,7 @@ function fillTime(element, created) {
   const moment = Date.parse(created);
   if (!time || !moment) return;
   time.dateTime = created;
-  time.title = new Date(moment).toLocaleString(document.documentElement.lang || undefined, {
+  time.title = new Date(moment).toLocaleString(language(), {
     dateStyle: "long",
     timeStyle: "short",
   });
@@ -79,17 +72,12 @@ function fillTime(element, created) {
 
 /**
  * @param {HTMLElement} element
- * @param {string | undefined} source
+ * @param {string} src
  */
-function fillImage(element, source) {
+function fillImage(element, src) {
   element.querySelector(".ssen-image")?.remove();
-  if (!source) return;
-  const image = document.createElement("img");
-  image.className = "ssen-image";
-  image.alt = "";
-  image.referrerPolicy = "no-referrer";
-  image.src = source;
-  element.querySelector(".ssen-level")?.append(image);
+  const image = src && make("img", { className: "ssen-image", alt: "", referrerPolicy: "no-referrer", src });
+  if (image) element.querySelector(".ssen-level")?.append(image);
 }
 
 /**
@@ -107,12 +95,12 @@ function fillProgress(element, item) {
   if (!progress || !bar || !text) return;
   const { state, percent, stage, message, eta } = progress;
   const known = Number.isFinite(percent);
-  bar.setAttribute("aria-label", item.title);
+  bar.ariaLabel = item.title;
   if (known) bar.value = percent;
   else bar.removeAttribute("value");
   // Its own sign: a bar that stands still says nothing.
   bar.hidden = state in text.dataset;
-  const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0, document.documentElement.lang);
+  const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0);
   text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left].filter(Boolean).join(" · ");
 }
 
@@ -126,38 +114,17 @@ function fillActions(element, actions, external, token) {
   const made = [];
   for (const { label, url, method } of Array.isArray(actions) ? actions : []) {
     const href = safeUrl(url, document.baseURI, external);
+    const look = { className: "ssen-action", textContent: label };
     if (!href) continue;
-    const isForm = String(method).toUpperCase() === "POST";
-    const control = document.createElement(isForm ? "button" : "a");
-    control.className = "ssen-action";
-    control.textContent = String(label);
-    if (isForm) {
-      const form = document.createElement("form");
-      form.method = "post";
-      form.action = href;
+    if (/^post$/i.test(method ?? "")) {
+      const form = make("form", { method: "post", action: href });
       // The token is this site's secret.
-      if (safeUrl(href, document.baseURI)) form.append(hidden("csrfmiddlewaretoken", token));
-      form.append(control);
+      if (safeUrl(href)) form.append(make("input", { type: "hidden", name: "csrfmiddlewaretoken", value: token }));
+      form.append(make("button", look));
       made.push(form);
-    } else {
-      control.setAttribute("href", href);
-      control.setAttribute("rel", "noopener noreferrer");
-      made.push(control);
-    }
+    } else made.push(make("a", { ...look, ...linkTo(href) }));
   }
   const place = part(element, "actions");
   place?.replaceChildren(...made);
-  place?.toggleAttribute("hidden", made.length === 0);
-}
-
-/**
- * @param {string} name
- * @param {string} value
- */
-function hidden(name, value) {
-  const input = document.createElement("input");
-  input.type = "hidden";
-  input.name = name;
-  input.value = value;
-  return input;
+  place?.toggleAttribute("hidden", !made.length);
 }

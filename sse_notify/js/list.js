@@ -1,6 +1,6 @@
 /** @import { Item, Page, Update } from "../static/sse_notify/sse-notify.js" */
 import { fillItem } from "./item.js";
-import { copy, part, words, write } from "./parts.js";
+import { copy, focusHeading, part, words, write } from "./parts.js";
 
 /** Items that a list keeps; older ones are on the list page. */
 const AT_MOST = 200;
@@ -24,7 +24,7 @@ export function makeList(root, options, onEnd) {
   const items = () => /** @type {HTMLElement[]} */ ([...(list?.children ?? [])]);
 
   /** @param {number} id @returns {HTMLElement | null | undefined} */
-  const find = (id) => list?.querySelector(`[data-ssen-item="${Number(id)}"]`);
+  const find = (id) => list?.querySelector(`[data-ssen-item="${id}"]`);
 
   /** @param {Element | undefined} element */
   const idOf = (element) => Number(/** @type {HTMLElement | undefined} */ (element)?.dataset.ssenItem);
@@ -34,8 +34,8 @@ export function makeList(root, options, onEnd) {
    * @param {HTMLElement | null} [known]
    */
   const fill = (item, known) => {
-    const element = known ?? copy(root, "item");
-    if (element) fillItem(element, item, options);
+    const element = known ?? copy(root, "item") ?? document.createElement("li");
+    fillItem(element, item, options);
     return element;
   };
 
@@ -47,7 +47,9 @@ export function makeList(root, options, onEnd) {
     const next = element.nextElementSibling ?? element.previousElementSibling;
     const focused = element.contains(document.activeElement);
     element.remove();
-    if (focused) /** @type {HTMLElement | null} */ (next?.querySelector("a, button") ?? part(root, "heading"))?.focus();
+    const goal = /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a, button"));
+    if (focused && goal) goal.focus();
+    else if (focused) focusHeading(root);
   };
 
   const self = {
@@ -90,7 +92,7 @@ export function makeList(root, options, onEnd) {
         else if (busy && !known) waiting.push(item);
         else {
           const element = fill(item, known);
-          if (!element || (known && (busy || list.firstElementChild === element))) continue;
+          if (known && (busy || list.firstElementChild === element)) continue;
           list.prepend(element);
           element.classList.add("ssen-fresh");
         }
@@ -106,7 +108,7 @@ export function makeList(root, options, onEnd) {
       const count = held.length;
       write(root, "new", count && words(root, "new", "label", { count }));
       part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
-      list.ariaBusy = String(loading);
+      list.ariaBusy = `${loading}`;
       const hasMore = self.next !== null && shown.length < AT_MOST;
       const label = loading ? "loading" : self.failed ? "retry" : hasMore && "label";
       write(root, "older", label && words(root, "older", label));
@@ -125,10 +127,7 @@ export function makeList(root, options, onEnd) {
     take({ items: page, next }, since, isMore) {
       const isLater = (/** @type {unknown} */ seq) => Number(seq) > since;
       if (isMore) {
-        for (const item of page) {
-          const element = find(item.id) ? null : fill(item);
-          if (element) list?.append(element);
-        }
+        for (const item of page) if (!find(item.id)) list?.append(fill(item));
         self.next = next;
         return;
       }
@@ -144,7 +143,6 @@ export function makeList(root, options, onEnd) {
         const known = find(item.id);
         if (isLater(known?.dataset.seq)) continue;
         const element = fill(item, known);
-        if (!element) return;
         if (element === before) before = before.nextElementSibling;
         else list?.insertBefore(element, before);
       }

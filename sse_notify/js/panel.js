@@ -25,37 +25,33 @@ export function makePanel(root, onToggle, signal) {
   const button = /** @type {HTMLButtonElement} */ (bell);
   const isOpen = () => panel.matches(":popover-open");
 
-  /** Below the bell, at its end, or at its start where that is too narrow. The stylesheet takes the whole width on small screens. */
+  /** Below the bell, at its end; the stylesheet moves it where that is too narrow. */
   const place = () => {
     const { left, right, top, bottom } = button.getBoundingClientRect();
-    const width = Math.min(420, innerWidth - 2 * EDGE);
-    const wanted = getComputedStyle(button).direction === "rtl" ? left : right - width;
     const below = innerHeight - bottom;
     // Above the bell if the page has it at the bottom.
     const up = below < 240 && top > below;
     const places = {
-      left: Math.max(EDGE, Math.min(wanted, innerWidth - width - EDGE)),
-      width,
-      top: up ? NaN : bottom + EDGE,
-      bottom: up ? innerHeight - top + EDGE : NaN,
+      end: getComputedStyle(button).direction === "rtl" ? left : document.documentElement.clientWidth - right,
+      top: up ? 0 : bottom + EDGE,
+      bottom: up ? innerHeight - top + EDGE : 0,
       room: (up ? top : below) - 2 * EDGE,
     };
-    for (const [name, size] of Object.entries(places)) panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "auto");
+    for (const [name, size] of Object.entries(places)) panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
   };
 
   // Not `popovertarget` alone: it sets no aria-expanded attribute, and the place is to be known before the panel shows.
   button.ariaExpanded = "false";
-  button.setAttribute("aria-controls", panel.id);
   button.popoverTargetElement = panel;
   panel.addEventListener("beforetoggle", place, { signal });
   const toggled = () => {
-    button.ariaExpanded = String(isOpen());
+    button.ariaExpanded = `${isOpen()}`;
     onToggle(isOpen());
   };
   panel.addEventListener("toggle", toggled, { signal });
   const moved = () => isOpen() && place();
   addEventListener("resize", moved, { signal });
-  addEventListener("scroll", moved, { signal, passive: true, capture: true });
+  addEventListener("scroll", moved, { signal, capture: true });
 
   /** @param {boolean} open */
   const toggle = (open) => panel.togglePopover(open);

@@ -19,7 +19,7 @@ export function part(root, name) {
 export function write(root, name, text) {
   const place = part(root, name);
   if (!place) return;
-  place.textContent = text ? String(text) : "";
+  place.textContent = /** @type {string} */ (text) || "";
   place.hidden = !text;
 }
 
@@ -29,10 +29,10 @@ export function write(root, name, text) {
  * @param {ParentNode} root
  * @param {string} name The part's.
  * @param {string} key The attribute's.
- * @param {Record<string, unknown>} [values]
+ * @param {Record<string, any>} [values]
  */
 export function words(root, name, key, values) {
-  return part(root, name)?.dataset[key]?.replace(/{(\w+)}/g, (_, place) => String(values?.[place])) ?? "";
+  return part(root, name)?.dataset[key]?.replace(/{(\w+)}/g, (_, place) => values?.[place]) ?? "";
 }
 
 /**
@@ -47,3 +47,12 @@ export function copy(root, name) {
 }
 
 export const isHidden = () => document.visibilityState === "hidden";
+
+/** Where the focus goes when what had it is gone. @param {ParentNode} root */
+export const focusHeading = (root) => part(root, "heading")?.focus();
+
+/**
+ * @param {ParentNode} root
+ * @param {string} name The data attribute that holds the text; "": nothing to say.
+ */
+export const showStatus = (root, name) => write(root, "status", name && words(root, "status", name));

@@ -8,14 +8,16 @@ const UNITS = [
   ["minute", 60],
 ];
 
+/** The page's. */
+export const language = () => document.documentElement.lang || undefined;
+
 /**
  * @param {number} moment Milliseconds since 1970.
  * @param {number} now Milliseconds since 1970.
- * @param {string} [language]
- * @returns {string} "5 minutes ago" or "in 5 minutes", in the language.
+ * @returns {string} "5 minutes ago" or "in 5 minutes", in the page's language.
  */
-export function relativeTime(moment, now, language) {
-  const format = new Intl.RelativeTimeFormat(language || undefined, { numeric: "auto" });
+export function relativeTime(moment, now) {
+  const format = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
   const seconds = (moment - now) / 1000;
   for (const [unit, size] of UNITS) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   return format.format(Math.max(0, Math.trunc(seconds)), "second");
@@ -27,10 +29,10 @@ export function relativeTime(moment, now, language) {
  * @param {ParentNode} root
  */
 export function refreshTimes(root) {
-  const language = document.documentElement.lang;
   for (const time of root.querySelectorAll("time.ssen-time")) {
     const moment = Date.parse(/** @type {HTMLTimeElement} */ (time).dateTime);
+    const now = Date.now();
     // A server whose clock is ahead sends nothing from the future.
-    if (moment) time.textContent = relativeTime(Math.min(moment, Date.now()), Date.now(), language);
+    if (moment) time.textContent = relativeTime(Math.min(moment, now), now);
   }
 }

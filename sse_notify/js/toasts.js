@@ -32,14 +32,14 @@ export function makeToasts(root) {
     const focused = toast.contains(document.activeElement);
     toast.remove();
     const [next] = shown();
-    if (!next && region?.popover && region.isConnected) region.hidePopover();
+    if (!next && region?.popover) region.hidePopover();
     // Whoever dismissed it by keyboard goes on from the next, or from the bell.
     if (focused) part(next ?? root, next ? "dismiss" : "bell")?.focus();
   };
 
   /** @param {number} id The item's. */
   const dismiss = (id) => {
-    for (const toast of shown()) if (toast.dataset.ssenToast === String(id)) remove(toast);
+    for (const toast of shown()) if (Number(toast.dataset.ssenItem) === id) remove(toast);
   };
 
   const clear = () => {
@@ -47,7 +47,7 @@ export function makeToasts(root) {
     shown().forEach(remove);
   };
 
-  for (const type of ["pointerenter", "pointerleave", "focusin", "focusout"]) region?.addEventListener(type, wait);
+  for (const type of ["pointerleave", "focusout"]) region?.addEventListener(type, wait);
   region?.addEventListener("keydown", (event) => event.key === "Escape" && clear());
 
   return {
@@ -62,9 +62,7 @@ export function makeToasts(root) {
       const toast = copy(root, "toast");
       if (!toast || !region) return;
       dismiss(item.id); // a repeat takes its place
-      toast.dataset.ssenToast = String(item.id);
-      toast.dataset.level = item.level;
-      if (item.expires_at) toast.dataset.expires = item.expires_at;
+      Object.assign(toast.dataset, { ssenItem: item.id, level: item.level, expires: item.expires_at ?? "" });
       fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
       write(toast, "body", item.body);
       region.append(toast);

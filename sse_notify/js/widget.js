@@ -1,15 +1,13 @@
 /** @import { SseNotifyClient } from "./client.js" */
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
-import { permission, popUp, ring } from "./alerts.js";
 import { makeAnnouncer } from "./announcer.js";
-import { showCounts, showTitle } from "./badge.js";
+import { showCounts } from "./badge.js";
 import { makeGestures } from "./gestures.js";
 import { makeList } from "./list.js";
 import { makePanel } from "./panel.js";
-import { isHidden, part, words, write } from "./parts.js";
+import { focusHeading, isHidden, part, showStatus } from "./parts.js";
 import { refreshTimes } from "./times.js";
 import { makeToasts } from "./toasts.js";
-import { safeUrl } from "./urls.js";
 
 /** Milliseconds. */
 const TELL_AFTER = 10_000;
@@ -19,8 +17,6 @@ const HIDDEN_FRAME = 200; // a page that nobody sees draws no frames
 const HOUR = 3_600_000; // no timer runs for longer than some weeks
 
 const MOST_ASKED = 100; // items in one answer
-
-/** @typedef {Omit<ReturnType<typeof makeWidget>, "panel" | "stop">} Widget */
 
 /**
  * What the element shows while it is in a page. However much arrives in a moment, it is shown at once, in one frame.
@@ -37,7 +33,7 @@ export function makeWidget(root, client, token) {
   const list = makeList(root, { external, token }, () => load(true));
   const toasts = makeToasts(root);
   const announcer = makeAnnouncer(root);
-  /** What toasts and alerts have still to tell of. @type {Item[]} */
+  /** What toasts have still to tell of. @type {Item[]} */
   let fresh = [];
   /** Which request for a page is the last. */
   let turn = 0;
@@ -48,8 +44,6 @@ export function makeWidget(root, client, token) {
   let statusTimer;
   /** @type {any} */
   let expiryTimer;
-
-  const focus = () => part(root, "heading")?.focus({ preventScroll: true });
 
   /** Show what has changed, with the next frame. */
   const draw = () => {
@@ -63,46 +57,35 @@ export function makeWidget(root, client, token) {
     framed = false;
     if (signal.aborted) return;
     list.flush();
-    alert(fresh.splice(0));
+    toast(fresh.splice(0));
     part(root, "undone")?.toggleAttribute("hidden", !gestures.canUndo());
-    part(root, "desktop")?.toggleAttribute("hidden", permission() !== "default");
     expire();
+    look();
     showCounts(root, client.state === "unauthorized" ? { unread: 0, unseen: 0 } : client.counts);
   };
 
   /** @param {Item[]} items What has just arrived. */
-  const alert = (items) => {
-    const { toasts: which, sound, desktop } = dataset;
+  const toast = (items) => {
+    const { toasts: which } = dataset;
     const wanted = items.filter(({ level }) => which === "on" || (which === "urgent" && /warning|error/.test(level)));
     if (!panel?.isOpen()) for (const item of wanted.slice(-3)) toasts.show(item, external);
-    // One tab of a browser is enough.
-    if (!items.length || !client.leading) return;
-    if (sound) ring(sound);
-    if (desktop === undefined) return;
-    popUp(items, words(root, "live", "many", { count: items.length }), (item) => {
-      if (!item) return panel?.toggle(true);
-      gestures.read(item.id);
-      const url = safeUrl(item.url, document.baseURI, external);
-      if (tell("click", { id: item.id, url }) && url) location.assign(url);
-    });
   };
 
   /** What is past its time goes at its time: one timer, for the next. */
   const expire = () => {
     let soonest = HOUR;
-    let gone = false;
-    const ends = list.held().map(({ id, expires_at: at }) => [id, at]);
-    for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-expires]"))) {
-      ends.push([Number(of.ssenItem ?? of.ssenToast), of.expires ?? ""]);
-    }
-    for (const [id, at] of ends) {
-      const left = Date.parse(String(at)) - Date.now();
+    /** @type {(id: unknown, at: string | null | undefined) => void} */
+    const check = (id, at) => {
+      const left = Date.parse(at ?? "") - Date.now();
       if (left <= 0) {
         drop(Number(id));
-        gone = true;
+        client.refresh();
       } else if (left < soonest) soonest = left;
+    };
+    for (const { id, expires_at: at } of list.held()) check(id, at);
+    for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-expires]"))) {
+      check(of.ssenItem, of.expires);
     }
-    if (gone) client.refresh();
     clearTimeout(expiryTimer);
     expiryTimer = setTimeout(show, soonest);
   };
@@ -110,22 +93,19 @@ export function makeWidget(root, client, token) {
   /** @param {number} id */
   const drop = (id) => {
     list.remove(id);
-    toasts.dismiss(id);
+    dismiss(id);
     fresh = fresh.filter((item) => item.id !== id);
     draw();
   };
-
-  /** @param {string} name The data attribute that holds the text; "": nothing to say. */
-  const showStatus = (name) => write(root, "status", name && words(root, "status", name));
 
   /** A short break is nobody's concern; after ten seconds the user is told, and at once when nothing more will come. */
   const showState = () => {
     const { state } = client;
     dataset.connection = state;
     clearTimeout(statusTimer);
-    if (state === "unauthorized" || state === "stopped") showStatus(state);
-    else if (["open", "polling", "follower"].includes(state)) showStatus("");
-    else statusTimer = setTimeout(() => showStatus(state === "offline" ? state : "connecting"), TELL_AFTER);
+    if (state === "unauthorized" || state === "stopped") showStatus(root, state);
+    else if (["open", "polling", "follower"].includes(state)) showStatus(root, "");
+    else statusTimer = setTimeout(() => showStatus(root, state === "offline" ? state : "connecting"), TELL_AFTER);
   };
 
   /**
@@ -140,7 +120,7 @@ export function makeWidget(root, client, token) {
     return root.dispatchEvent(new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }));
   };
 
-  /** What is before the user's eyes for a second counts as seen. */
+  /** What is before the user's eyes for a second, and does not change meanwhile, counts as seen. */
   const look = () => {
     clearTimeout(seenTimer);
     if (!panel?.isOpen() || isHidden() || !client.counts.unseen || client.state === "unauthorized") return;
@@ -149,7 +129,7 @@ export function makeWidget(root, client, token) {
 
   /** @param {Promise<unknown>} promise What was shown before it is true: if it fails, the truth is fetched. */
   const attempt = (promise) => {
-    promise.catch(() => load().then(() => showStatus("failed")));
+    promise.catch(() => load().then(() => showStatus(root, "failed")));
   };
 
   /**
@@ -167,14 +147,16 @@ export function makeWidget(root, client, token) {
     list.failed = "";
     draw();
     try {
-      const page = await client.list({ ...list.filter, limit, ...(isMore && { before: list.next ?? 0 }) });
+      const { state, category } = list.filter;
+      const before = isMore ? list.next : null;
+      const page = await client.list(/** @type {any} */ ({ state, category, limit, before }));
       if (mine !== turn) return;
       list.take(page, since, isMore);
       showState();
     } catch {
       if (mine !== turn) return;
       list.failed = isMore ? "more" : "first";
-      showStatus("failed");
+      showStatus(root, "failed");
     }
     list.loading = false;
     draw();
@@ -185,7 +167,6 @@ export function makeWidget(root, client, token) {
     notification(item) {
       list.add(item);
       if (!tell("notification", item) || item.silent) return;
-      look();
       if (item.replayed) return;
       fresh.push(item);
       announcer.announce(item.title);
@@ -193,7 +174,7 @@ export function makeWidget(root, client, token) {
     reset: () => load(),
     update(update) {
       list.mark(update);
-      if (update.set === "read") update.ids?.forEach(toasts.dismiss);
+      if (update.set === "read") update.ids?.forEach(dismiss);
       // It comes back where it was, which only the server knows.
       if (update.set === "unarchived") load();
       tell("update", update);
@@ -202,7 +183,6 @@ export function makeWidget(root, client, token) {
       update.ids.forEach(drop);
       tell("update", update);
     },
-    counts: (counts) => tell("counts", counts),
     state(state) {
       if (state.state === "unauthorized") {
         // What was somebody's stays on no screen.
@@ -215,35 +195,31 @@ export function makeWidget(root, client, token) {
       showState();
       tell("state", state);
     },
-    event: (message) => tell("event", message),
   };
+  heard.counts = (counts) => tell("counts", counts);
+  heard.event = (message) => tell("event", message);
 
-  const self = { root, client, list, toasts, announcer, attempt, draw, focus, load, showStatus, tell };
-  const gestures = makeGestures(self, signal);
+  const { dismiss } = toasts;
+  const gestures = makeGestures(root, client, list, { dismiss, say: announcer.say, attempt, draw, load, tell }, signal);
   const panel = makePanel(
     root,
     (open) => {
       if (open) {
-        focus();
+        focusHeading(root);
         toasts.clear(); // the panel shows them
       }
-      look();
+      draw();
     },
     signal,
   );
   const off = Object.entries(heard).map(([type, fn]) => client.on(/** @type {any} */ (type), fn));
   const tick = setInterval(() => isHidden() || refreshTimes(root), TICK);
-  const seen = () => {
-    show();
-    look();
-  };
-  document.addEventListener("visibilitychange", seen, { signal });
+  document.addEventListener("visibilitychange", show, { signal });
   refreshTimes(root);
   showState();
   show();
 
   return {
-    ...self,
     panel,
     stop() {
       for (const end of off) end();
@@ -253,7 +229,6 @@ export function makeWidget(root, client, token) {
       announcer.stop();
       toasts.clear();
       list.end.disconnect();
-      showTitle("");
     },
   };
 }

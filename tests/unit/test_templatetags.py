@@ -167,3 +167,9 @@ def test_the_bar_of_work_that_has_ended_is_gone(alice: User) -> None:
     page = render("{% sse_notify_widget %}", alice)
     assert '<progress aria-label="Import" max="100" hidden>' in page
     assert "Failed · No space" in page
+
+
+def test_the_script_of_what_is_optional_comes_with_it_and_has_the_nonce(alice: User) -> None:
+    assert "sse-notify-alerts.js" not in render("{% sse_notify_widget %}", alice, csp_nonce="n")
+    page = render("{% sse_notify_widget title_badge=True %}", alice, csp_nonce="n")
+    assert '<script type="module" src="/static/sse_notify/sse-notify-alerts.js" nonce="n"></script>' in page
