@@ -32,16 +32,22 @@ def test_a_restart_with_refusals_loses_nothing(site: Site, page: Page) -> None:
         error = {"error": "draining", "message": "The server is restarting."}
         route.fulfill(status=503, headers={"Retry-After": "1"}, json=error)
 
-    page.route("**/stream/**", refuse, times=3)
+    page.route("**/stream/**", refuse)
     desk.server.kill()
     desk.wait(page, "waiting")
+    # From here on it tries again when the clock is told to go on, and at no other time.
+    page.clock.pause_at(page.evaluate("Date.now()") + LONG * 1_000)
     site.script(NOTIFY.format(user=desk.user))
     for _ in range(3):
+        desk.wait(page, "waiting")
         with page.expect_response("**/stream/**") as answer:
             page.clock.fast_forward(LONG * 1_000)
         assert answer.value.status == 503
+    desk.wait(page, "waiting")
     badge(page, "1")
+    page.unroute("**/stream/**")
     desk.server.start()
+    page.clock.resume()
     page.clock.fast_forward(LONG * 1_000)
     badge(page, "2")
     titles(page, ["While away", "While open"])
