@@ -28,7 +28,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify import fanout, log
-from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models import LOST, Inbox, Notification, Receipt
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 #: Ids in one change, and so in one ``update`` event; more become several.
 IDS_PER_CHANGE = 500
-#: Changes that one number stands for. Beyond them, in one transaction, the oldest are dropped: the counts are right all the same.
+#: Changes that an inbox keeps, told or not. A page that has missed more is told to start over.
 CHANGES = 20
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
@@ -234,10 +234,11 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
 
 
 def _note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
-    """Add to what the inbox has to tell; what was told already makes room."""
-    noted = inbox.changes if inbox.state_seq is None else []
+    """Add to what the inbox has to tell. What was told has its number (see the log), and is kept for who has not heard it yet."""
+    noted = inbox.changes
     for change in changes:
         last = noted[-1] if noted else {}
+        # One that was told has other keys: it has a number.
         alike = last.keys() == change.keys() and (last["set"], last["client"]) == (change["set"], change["client"])
         if alike and "up_to" in change:
             last["up_to"] = max(last["up_to"], change["up_to"])
@@ -245,8 +246,21 @@ def _note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
             last["ids"] = list(dict.fromkeys([*last["ids"], *change["ids"]]))
         else:
             noted.append(change)
-    inbox.changes = noted[-CHANGES:]
+    inbox.changes = _shorten(noted)
     inbox.state_seq = None
+
+
+def _shorten(noted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest changes, and in front of them, if there were more, one that stands for those: who misses it starts over."""
+    kept: list[dict[str, Any]] = []
+    ids = 0
+    for change in reversed(noted):
+        ids += len(change.get("ids", ()))
+        if len(kept) == CHANGES or ("seq" in change and ids > IDS_PER_CHANGE) or change["set"] == LOST:
+            number = {"seq": change["seq"]} if "seq" in change else {}
+            return [{"set": LOST, **number}, *reversed(kept)]
+        kept.append(change)
+    return noted
 
 
 def _check_user(user: Any) -> None:

@@ -176,6 +176,10 @@ class LogHead(models.Model):
         return f"seq={self.seq}"
 
 
+#: The ``set`` of what stands for changes that were too many to keep.
+LOST = "lost"
+
+
 class Inbox(models.Model):
     """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
 
@@ -186,7 +190,7 @@ class Inbox(models.Model):
     archived_up_to = models.BigIntegerField(default=0)
     #: The log's number of the last change; NULL while the change is committed but not numbered yet.
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
-    #: The changes that ``state_seq`` stands for: a list of {"set": ..., "ids": [...] or "up_to": n, "client": ...}.
+    #: The last changes, oldest first: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "seq": its number once it has one}.
     changes = models.JSONField(default=list)
 
     if TYPE_CHECKING:

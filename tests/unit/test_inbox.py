@@ -18,6 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 import sse_notify
 from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, recall
 from sse_notify.models import Inbox, Notification, Receipt
+from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
 
@@ -41,8 +42,16 @@ def unseen(user: User) -> set[str]:
 
 
 def changes(user: User) -> list[dict[str, Any]]:
+    """Return what the inbox has to tell, without what it has told."""
     found: list[dict[str, Any]] = Inbox.objects.get(pk=user.pk).changes
-    return found
+    return [change for change in found if "seq" not in change]
+
+
+def told(user: User, after: int) -> list[str]:
+    """Return what a page that has heard all up to ``after`` is told of the inbox, or why it has to start over."""
+    entries, _ = log.read(after, log.head(), limit=100)
+    blocks = events(b"".join(entry.frame for entry in entries if entry.topic == f"user:{user.pk}"))
+    return [data.get("set") or data["reason"] for name, data, _ in blocks if name in ("update", "reset")]
 
 
 # --- who sees what -----------------------------------------------------------------------------------------------------------
@@ -428,7 +437,7 @@ def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alic
     assert entry.topic == f"user:{alice.pk}"
     assert b'"set":"read"' in entry.frame
     assert b'"client":"tab-1"' in entry.frame
-    assert changes(alice) == [{"set": "read", "ids": [row.pk], "client": "tab-1"}]
+    assert Inbox.objects.get().changes == [{"set": "read", "ids": [row.pk], "client": "tab-1", "seq": head + 1}]
     assert inbox.state(alice) == inbox.State(cursor=head + 1, state_seq=head + 1, unread=0, unseen=0)
 
 
@@ -479,7 +488,47 @@ def test_an_endless_transaction_keeps_the_newest_changes(alice: User, monkeypatc
     for _ in range(3):
         inbox.mark_read(alice, ids=[row.pk])
         inbox.mark_unread(alice, ids=[row.pk])
-    assert [change["set"] for change in changes(alice)] == ["unread", "read", "unread"]
+    assert [change["set"] for change in changes(alice)] == ["lost", "unread", "read", "unread"]
+    before = log.head()
+    number()
+    assert told(alice, before) == ["state"]
+
+
+def test_a_page_hears_every_change_that_it_missed_not_the_last_alone(alice: User) -> None:
+    one, two = notify(alice, "1"), notify(alice, "2")
+    heads = [number()]
+    marks: list[Callable[[], None]] = [
+        lambda: inbox.mark_read(alice, ids=[one.pk]),
+        lambda: inbox.mark_seen(alice, up_to=heads[0]),
+        lambda: inbox.archive(alice, ids=[two.pk]),
+    ]
+    for mark in marks:
+        mark()
+        heads.append(number())
+    assert [told(alice, head) for head in heads] == [["read", "seen", "archived"], ["seen", "archived"], ["archived"], []]
+
+
+def test_a_page_that_missed_more_changes_than_are_kept_starts_over(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "CHANGES", 3)
+    row = notify(alice, "Hello")
+    heads = [number()]
+    for mark in (inbox.mark_read, inbox.mark_unread, inbox.archive, inbox.unarchive, inbox.mark_read):
+        mark(alice, ids=[row.pk])
+        heads.append(number())
+    kept = ["archived", "unarchived", "read"]
+    assert [told(alice, head) for head in heads] == [["state"], ["state"], kept, kept[1:], kept[2:], []]
+
+
+def test_what_was_told_is_kept_in_bounded_space(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "IDS_PER_CHANGE", 4)
+    rows = ids(notify(alice, f"n{index}") for index in range(10))
+    before = number()
+    inbox.mark_read(alice, ids=rows)
+    middle = number()
+    inbox.mark_unread(alice, ids=rows[:1])
+    number()
+    assert sum(len(change.get("ids", ())) for change in Inbox.objects.get().changes) <= 4
+    assert (told(alice, before), told(alice, middle)) == (["state"], ["unread"])
 
 
 def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
