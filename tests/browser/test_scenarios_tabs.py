@@ -10,6 +10,17 @@ from tests.support.desk import GUARD, Desk, badge, requests, titles
 #: What a follower sees of a leader that is frozen: nothing at all. Its page neither answers nor gives its lock back.
 FREEZE = "const post = BroadcastChannel.prototype.postMessage; BroadcastChannel.prototype.postMessage = function (message) { if (!window.frozen) post.call(this, message) }"
 
+#: Marks twice, in a process that rings no doorbell: the server looks at the log when both are there.
+MARKS = """
+from django.contrib.auth.models import User
+from sse_notify import mark_read, mark_seen
+from sse_notify.models import Notification
+user = User.objects.get(username={user!r})
+rows = list(Notification.objects.visible_to(user).order_by("pk"))
+mark_read(user, [rows[0].pk])
+mark_seen(user, up_to=rows[-1].seq)
+"""
+
 #: The page comes to the front.
 FOCUS = "document.dispatchEvent(new Event('visibilitychange'))"
 
@@ -153,3 +164,13 @@ def test_whoever_signs_in_next_in_this_browser_sees_nothing_of_the_one_before(
     page.reload()
     desk.wait(page, "follower")
     titles(page, ["Only for the second"])
+
+
+def test_two_changes_between_two_looks_at_the_log_are_both_shown(desk: Desk, page: Page) -> None:
+    desk.open(page)
+    for title in ("One", "Two", "Three"):
+        desk.send(title)
+    badge(page, "3")
+    desk.site.script(MARKS.format(user=desk.user))
+    badge(page, "2")
+    expect(page.locator("sse-notify [data-ssen=list] li[data-unread]")).to_have_count(2)
