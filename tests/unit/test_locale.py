@@ -221,7 +221,9 @@ def widget(user: User, code: str) -> str:
     request = RequestFactory().get("/")
     request.user = user
     with translation.override(code):
-        return Template("{% load sse_notify %}{% sse_notify_widget desktop=True %}").render(RequestContext(request, {"request": request}))
+        return Template("{% load sse_notify %}{% sse_notify_widget desktop=True %}").render(
+            RequestContext(request, {"request": request})
+        )
 
 
 def page_in(client: Client, code: str, path: str) -> str:
