@@ -27,8 +27,8 @@ from django.db import connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from sse_notify import fanout, log
-from sse_notify.models import LOST, Inbox, Notification, Receipt
+from sse_notify import changes, fanout, log
+from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Ids in one change, and so in one ``update`` event; more become several.
-IDS_PER_CHANGE = 500
-#: Changes that an inbox keeps, told or not. A page that has missed more is told to start over.
-CHANGES = 20
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
 
@@ -178,13 +174,13 @@ def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None,
         inbox = _lock(user, using)
         if chosen is not None:
             changed = _mark_ids(inbox, mark, chosen, user, using)
-            starts = range(0, len(changed), IDS_PER_CHANGE)
-            changes: list[dict[str, Any]] = [{"ids": changed[start : start + IDS_PER_CHANGE]} for start in starts]
+            starts = range(0, len(changed), changes.IDS_PER_CHANGE)
+            marked: list[dict[str, Any]] = [{"ids": changed[start : start + changes.IDS_PER_CHANGE]} for start in starts]
         else:
             limit = min(limit, log.head())  # oddity 1
-            changes = [{"up_to": limit}] if _mark_up_to(inbox, mark, limit, using) else []
-        if changes:
-            _note(inbox, [{"set": mark.name, **change, "client": client} for change in changes])
+            marked = [{"up_to": limit}] if _mark_up_to(inbox, mark, limit, using) else []
+        if marked:
+            changes.note(inbox, [{"set": mark.name, **part, "client": client} for part in marked])
             inbox.save(using=using)
             fanout.announce_on_commit()
 
@@ -202,8 +198,8 @@ def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str)
     theirs: Any = Notification.objects.using(using).with_states(user).filter(mark.changes)
     columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
     receipts = []
-    for start in range(0, len(ids), IDS_PER_CHANGE):
-        chunk = theirs.filter(pk__in=ids[start : start + IDS_PER_CHANGE]).order_by("pk")
+    for start in range(0, len(ids), changes.IDS_PER_CHANGE):
+        chunk = theirs.filter(pk__in=ids[start : start + changes.IDS_PER_CHANGE]).order_by("pk")
         for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
             receipt = Receipt(user_id=inbox.pk, notification_id=pk, seen_at=(seen_at or now) if mark.sees else None)
             setattr(receipt, mark.stamps, now)
@@ -211,7 +207,7 @@ def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str)
     with_target = connections[using].features.supports_update_conflicts_with_target
     Receipt.objects.using(using).bulk_create(
         receipts,
-        batch_size=IDS_PER_CHANGE,
+        batch_size=changes.IDS_PER_CHANGE,
         update_conflicts=True,
         update_fields=columns,
         unique_fields=["user", "notification"] if with_target else None,  # MySQL takes any unique key, and refuses to be told
@@ -231,36 +227,6 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
         below = Receipt.objects.using(using).filter(user_id=inbox.pk, notification__seq__lte=up_to, **overriding)
         changed = bool(below.update(**{mark.clears: None, mark.stamps: timezone.now()})) or changed
     return changed
-
-
-def _note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
-    """Add to what the inbox has to tell. What was told has its number (see the log), and is kept for who has not heard it yet."""
-    noted = inbox.changes
-    for change in changes:
-        last = noted[-1] if noted else {}
-        # One that was told has other keys: it has a number.
-        alike = last.keys() == change.keys() and (last["set"], last["client"]) == (change["set"], change["client"])
-        if alike and "up_to" in change:
-            last["up_to"] = max(last["up_to"], change["up_to"])
-        elif alike and len(last["ids"]) + len(change["ids"]) <= IDS_PER_CHANGE:
-            last["ids"] = list(dict.fromkeys([*last["ids"], *change["ids"]]))
-        else:
-            noted.append(change)
-    inbox.changes = _shorten(noted)
-    inbox.state_seq = None
-
-
-def _shorten(noted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the newest changes, and in front of them, if there were more, one that stands for those: who misses it starts over."""
-    kept: list[dict[str, Any]] = []
-    ids = 0
-    for change in reversed(noted):
-        ids += len(change.get("ids", ()))
-        if len(kept) == CHANGES or ("seq" in change and ids > IDS_PER_CHANGE) or change["set"] == LOST:
-            number = {"seq": change["seq"]} if "seq" in change else {}
-            return [{"set": LOST, **number}, *reversed(kept)]
-        kept.append(change)
-    return noted
 
 
 def _check_user(user: Any) -> None:

@@ -30,8 +30,8 @@ from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from sse_notify import frames
-from sse_notify.models import LOST, Exclusion, Inbox, LogHead, Notification
+from sse_notify import changes
+from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
 
@@ -152,7 +152,7 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
     inboxes = Inbox.objects.using(using).filter(state_seq__gt=after, state_seq__lte=complete)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
-    entries.extend(_update_entry(inbox, after) for inbox in inboxes)
+    entries.extend(_state_entry(inbox, after) for inbox in inboxes)
     entries.sort(key=lambda entry: entry.seq)
     return entries, complete
 
@@ -212,14 +212,12 @@ def _sequence_batch(using: str) -> Batch | None:
             row.seq = before + offset
         for inbox in inboxes:
             last += 1
-            inbox.state_seq = last
-            for change in inbox.changes:
-                change.setdefault("seq", last)
+            changes.number(inbox, last)
             Inbox.objects.using(using).filter(pk=inbox.pk).update(state_seq=last, changes=inbox.changes)
         LogHead.objects.using(using).filter(pk=_HEAD_PK).update(seq=last)
     now = timezone.now()
     entries = _entries([row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now], using)
-    entries.extend(_update_entry(inbox, before) for inbox in inboxes)
+    entries.extend(_state_entry(inbox, before) for inbox in inboxes)
     return Batch(before + 1, last, tuple(entries))
 
 
@@ -282,21 +280,5 @@ def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
     return {pk: frozenset(users) for pk, users in found.items()}
 
 
-def _update_entry(inbox: Inbox, after: int) -> Entry:
-    """Return the changes of one inbox that are numbered after ``after``, each as ``update``.
-
-    Their counts are absolute, and those at the number of the last: what is numbered later comes after it in the stream, and the client
-    counts it then.
-    """
-    changes = [change for change in inbox.changes if change.get("seq", inbox.state_seq) > after]
-    seq = inbox.state_seq or 0
-    if any(change["set"] == LOST for change in changes):
-        return Entry(seq, user_topic(inbox.user_id), frames.reset("state", seq))
-    unread, unseen = Notification.objects.counts(inbox.user, up_to=seq)
-    blocks = []
-    for change in changes:
-        data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
-        data.pop("seq", None)
-        # Several share one number; only the last may move the client's cursor.
-        blocks.append(encode_json(data, event="update", id=seq if change is changes[-1] else None))
-    return Entry(seq, user_topic(inbox.user_id), b"".join(blocks))
+def _state_entry(inbox: Inbox, after: int) -> Entry:
+    return Entry(inbox.state_seq or 0, user_topic(inbox.user_id), changes.tell(inbox, after))

@@ -176,10 +176,6 @@ class LogHead(models.Model):
         return f"seq={self.seq}"
 
 
-#: The ``set`` of what stands for changes that were too many to keep.
-LOST = "lost"
-
-
 class Inbox(models.Model):
     """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
 

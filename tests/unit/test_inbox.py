@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
-from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, recall
+from sse_notify import STAFF, broadcast, changes, fanout, inbox, log, notify, recall
 from sse_notify.models import Inbox, Notification, Receipt
 from tests.asgi.client import events
 
@@ -41,7 +41,7 @@ def unseen(user: User) -> set[str]:
     return {row.title for row in Notification.objects.visible_to(user).unseen()}
 
 
-def changes(user: User) -> list[dict[str, Any]]:
+def waiting(user: User) -> list[dict[str, Any]]:
     """Return what the inbox has to tell, without what it has told."""
     found: list[dict[str, Any]] = Inbox.objects.get(pk=user.pk).changes
     return [change for change in found if "seq" not in change]
@@ -159,7 +159,7 @@ def test_ids_of_others_and_ids_of_nothing_are_ignored(alice: User, bob: User) ->
     for mark in (inbox.mark_read, inbox.mark_unread, inbox.mark_seen, inbox.archive, inbox.unarchive):
         mark(alice, ids=[other.pk, hidden.pk, 999_999_999, 2**63 - 1])
     assert not Receipt.objects.exists()
-    assert changes(alice) == []
+    assert waiting(alice) == []
     assert inbox.counts(bob) == (2, 2)
 
 
@@ -450,7 +450,7 @@ def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(ali
     inbox.mark_read(alice, ids=[third.pk], client="other")
     inbox.mark_seen(alice, up_to=head - 1)
     inbox.mark_seen(alice, up_to=head)
-    assert changes(alice) == [
+    assert waiting(alice) == [
         {"set": "read", "ids": [first.pk, second.pk], "client": ""},
         {"set": "archived", "ids": [first.pk], "client": ""},
         {"set": "read", "ids": [third.pk], "client": "other"},
@@ -458,7 +458,7 @@ def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(ali
     ]
     number()
     inbox.mark_unread(alice, ids=[first.pk])
-    assert changes(alice) == [{"set": "unread", "ids": [first.pk], "client": ""}]
+    assert waiting(alice) == [{"set": "unread", "ids": [first.pk], "client": ""}]
 
 
 def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
@@ -475,20 +475,20 @@ def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
 
 
 def test_many_ids_become_several_updates_of_bounded_size(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "IDS_PER_CHANGE", 4)
+    monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
     rows = ids(notify(alice, f"n{index}") for index in range(10))
     inbox.mark_read(alice, ids=rows)
-    assert [change["ids"] for change in changes(alice)] == [rows[:4], rows[4:8], rows[8:]]
+    assert [change["ids"] for change in waiting(alice)] == [rows[:4], rows[4:8], rows[8:]]
     assert inbox.unread_count(alice) == 0
 
 
 def test_an_endless_transaction_keeps_the_newest_changes(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "CHANGES", 3)
+    monkeypatch.setattr(changes, "CHANGES", 3)
     row = notify(alice, "Hello")
     for _ in range(3):
         inbox.mark_read(alice, ids=[row.pk])
         inbox.mark_unread(alice, ids=[row.pk])
-    assert [change["set"] for change in changes(alice)] == ["lost", "unread", "read", "unread"]
+    assert [change["set"] for change in waiting(alice)] == ["lost", "unread", "read", "unread"]
     before = log.head()
     number()
     assert told(alice, before) == ["state"]
@@ -509,7 +509,7 @@ def test_a_page_hears_every_change_that_it_missed_not_the_last_alone(alice: User
 
 
 def test_a_page_that_missed_more_changes_than_are_kept_starts_over(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "CHANGES", 3)
+    monkeypatch.setattr(changes, "CHANGES", 3)
     row = notify(alice, "Hello")
     heads = [number()]
     for mark in (inbox.mark_read, inbox.mark_unread, inbox.archive, inbox.unarchive, inbox.mark_read):
@@ -520,7 +520,7 @@ def test_a_page_that_missed_more_changes_than_are_kept_starts_over(alice: User, 
 
 
 def test_what_was_told_is_kept_in_bounded_space(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "IDS_PER_CHANGE", 4)
+    monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
     rows = ids(notify(alice, f"n{index}") for index in range(10))
     before = number()
     inbox.mark_read(alice, ids=rows)

@@ -1,0 +1,88 @@
+"""What a user did with an inbox, as the inbox keeps it and tells it to the user's pages.
+
+    note()      in the user's transaction: the change waits, without a number
+    number()    after the commit, by the log: all that wait get the inbox's new number
+    tell()      live and in replay: what is numbered after what a page has heard
+
+What was told is kept for a while, as a page may not have heard it: two changes can be numbered before its hub looks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sse_notify import frames
+from sse_notify.models import Notification
+from sse_notify.wire import encode_json
+
+if TYPE_CHECKING:
+    from sse_notify.models import Inbox
+
+#: Ids in one change, and so in one ``update`` event; more become several.
+IDS_PER_CHANGE = 500
+#: Changes that an inbox keeps, told or not. A page that has missed more is told to start over.
+CHANGES = 20
+#: The ``set`` of what stands for changes that were too many to keep.
+LOST = "lost"
+
+
+def note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
+    """Add to what ``inbox`` has to tell, without saving it.
+
+    Args:
+        inbox: the user's, locked.
+        changes: each ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``.
+    """
+    noted = inbox.changes
+    for change in changes:
+        last = noted[-1] if noted else {}
+        # One that was told has other keys: it has a number.
+        alike = last.keys() == change.keys() and (last["set"], last["client"]) == (change["set"], change["client"])
+        if alike and "up_to" in change:
+            last["up_to"] = max(last["up_to"], change["up_to"])
+        elif alike and len(last["ids"]) + len(change["ids"]) <= IDS_PER_CHANGE:
+            last["ids"] = list(dict.fromkeys([*last["ids"], *change["ids"]]))
+        else:
+            noted.append(change)
+    inbox.changes = _shorten(noted)
+    inbox.state_seq = None
+
+
+def _shorten(noted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest changes, and in front of them, if there were more, one that stands for those: who misses it starts over."""
+    kept: list[dict[str, Any]] = []
+    ids = 0
+    for change in reversed(noted):
+        ids += len(change.get("ids", ()))
+        if len(kept) == CHANGES or ("seq" in change and ids > IDS_PER_CHANGE) or change["set"] == LOST:
+            number = {"seq": change["seq"]} if "seq" in change else {}
+            return [{"set": LOST, **number}, *reversed(kept)]
+        kept.append(change)
+    return noted
+
+
+def number(inbox: Inbox, seq: int) -> None:
+    """Give ``inbox`` and all of its changes that have none the number ``seq``, without saving it."""
+    inbox.state_seq = seq
+    for change in inbox.changes:
+        change.setdefault("seq", seq)
+
+
+def tell(inbox: Inbox, after: int) -> bytes:
+    """Return the changes that are numbered after ``after``, each as ``update``; a ``reset`` if there were more than are kept.
+
+    Their counts are absolute, and those at the number of the last: what is numbered later comes after it in the stream, and the client
+    counts it then.
+    """
+    seq = inbox.state_seq or 0
+    changes = [change for change in inbox.changes if change.get("seq", seq) > after]
+    if any(change["set"] == LOST for change in changes):
+        return frames.reset("state", seq)
+    unread, unseen = Notification.objects.counts(inbox.user, up_to=seq)
+    blocks = []
+    for change in changes:
+        data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
+        data.pop("seq", None)
+        # Several share one number; only the last may move the client's cursor.
+        blocks.append(encode_json(data, event="update", id=seq if change is changes[-1] else None))
+    return b"".join(blocks)
