@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(600 if 
 
 TIMES = 10_000 if SOAK else 900
 AT_ONCE = 50
+ROUNDS = 4
+#: Megabytes that a round may add.
+ALLOWED = 1 + TIMES * 0.001
 
 
 async def vanish(server: Server, person: Person, when: int) -> None:
@@ -113,15 +116,21 @@ async def test_clients_that_connect_and_vanish_leave_nothing(
     async with Crowd(server.port, persons) as crowd:
         await crowd.all_open()
     await crowd_of_ghosts(server, persons, 300)  # pools, caches and the allocator have their size then
-    before = await at_rest(site, server)
-    await crowd_of_ghosts(server, persons, TIMES)
-    after = await at_rest(site, server, before)
+    before = after = await at_rest(site, server)
+    grown = 0.0
+    # The allocator takes some more now and then, when the machine is busy; what leaks, leaks in every round.
+    for _ in range(ROUNDS):
+        earlier = after["bytes"]
+        await crowd_of_ghosts(server, persons, TIMES)
+        after = await at_rest(site, server, before)
+        grown = (after["bytes"] - earlier) / 1e6
+        if grown < ALLOWED:
+            break
     gained = {name: after[name] - before[name] for name in ("threads", "files", "tasks", "bytes")}
-    megabytes = gained["bytes"] / 1e6
     report(
         f"connect and vanish {TIMES:,} times, {kind}",
         clients=TIMES,
         events=0,
-        note=f"threads {gained['threads']:+}, files {gained['files']:+}, tasks {gained['tasks']:+}, memory {megabytes:+.1f} MB",
+        note=f"threads {gained['threads']:+}, files {gained['files']:+}, tasks {gained['tasks']:+}, memory {gained['bytes'] / 1e6:+.1f} MB",
     )
-    assert megabytes < 4 + TIMES * 0.001, f"{megabytes:.1f} MB"
+    assert grown < ALLOWED, f"{grown:.1f} MB more in each round"
