@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
 import pytest
+from django.utils import translation
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support import GUARD
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if item.get_closest_marker("postgres") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """Each test begins in English: what a request of the one before has activated stays active in its thread."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
