@@ -105,6 +105,7 @@ class Notification(models.Model):
     class Meta:
         verbose_name = _("notification")
         verbose_name_plural = _("notifications")
+        permissions = (("broadcast_notification", "Can broadcast notifications"),)
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
