@@ -27,23 +27,19 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 from django.db import transaction
 
-from sse_notify import log
+from sse_notify import log, messages
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
-from sse_notify.log import Batch, Entry
+from sse_notify.messages import Message, Revocation, RollCall
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped: hubs repair from the log.
 BACKLOG = 1000
-#: Bytes of frames in one message; a larger batch becomes several.
-MESSAGE_BYTES = 256 * 1024
-#: Topics and sessions that one message about permissions may name.
-REVOCATION_SUBJECTS = 1000
 #: Seconds that one send may take before it counts as failed.
 SEND_SECONDS = 5.0
 #: Seconds that the end of the process waits for what is not sent yet.
@@ -53,41 +49,6 @@ _TYPE = "sse_notify.ring"
 _BOOT = uuid.uuid4().hex
 
 
-@dataclass(frozen=True, slots=True)
-class Ephemeral:
-    """An event for whoever listens now: not in the log, without a number."""
-
-    topic: str
-    frame: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A permission may have changed: streams are to be looked at again, or to be ended. Never in the log."""
-
-    topics: tuple[str, ...] = ()
-    """The streams that listen to one of these: ``user:5``, ``group:3``."""
-    sessions: tuple[str, ...] = ()
-    """The streams that rest on one of these sessions, which are named by :func:`sse_notify.sessions.digest`."""
-    everybody: bool = False
-    """All streams."""
-    end: str = ""
-    """The reason for ``bye``, if the streams are to be ended without a look at the database."""
-    again: bool = False
-    """Whether the clients of streams that are ended are to come back."""
-
-    def joined_with(self, other: Message) -> Revocation | None:
-        """Return one message in place of this and ``other``, ``None`` if both are needed."""
-        if not isinstance(other, Revocation) or (self.end, self.again) != (other.end, other.again):
-            return None
-        topics = tuple(dict.fromkeys((*self.topics, *other.topics)))
-        sessions = tuple(dict.fromkeys((*self.sessions, *other.sessions)))
-        if len(topics) + len(sessions) > REVOCATION_SUBJECTS:
-            return None
-        return Revocation(topics, sessions, self.everybody or other.everybody, self.end, self.again)
-
-
-Message = Batch | Ephemeral | Revocation
 Callback = Callable[[Message], None]
 
 
@@ -109,18 +70,51 @@ def announce() -> None:
         ring(batch)
 
 
-def ring(message: Message) -> None:
-    """Tell every hub. Callable from any thread and from any event loop; returns at once and never raises for the layer."""
-    _ring_here(message)
-    if remote_layer() is not None:
+def ring(message: Message) -> int:
+    """Tell every hub. Callable from any thread and from any event loop; returns at once and never raises for the layer.
+
+    Returns:
+        How many hubs of this process were told.
+    """
+    told = _ring_here(message)
+    if remote_layer() is not None and not (isinstance(message, RollCall) and not message.channel):
         for part in _split(message):
             _sender.put(part)
+    return told
+
+
+def reply(call: RollCall, answer: dict[str, Any]) -> None:
+    """Answer a roll call, whichever process it came from. Callable as :func:`ring` is."""
+    for part in messages.parts_of(answer):
+        if call.here is not None:
+            call.here(part)
+        else:
+            _sender.put({"type": _TYPE, "to": call.channel, "call": call.id, "answer": part})
 
 
 def remote_layer() -> Any | None:
     """Return the channel layer if it connects processes; ``None`` if there is none or it is the in-memory one."""
     layer = get_channel_layer(get_settings().LAYER)
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
+
+
+def another_layer() -> Any:
+    """Return a new layer beside :func:`remote_layer`: those of Redis' core layer receive on one event loop alone."""
+    return channel_layers.make_backend(get_settings().LAYER)
+
+
+async def close_layer(layer: Any) -> None:
+    """Close the connections of one that :func:`another_layer` gave; it can be used again."""
+    # ``flush()`` is what closes the pub/sub layer's connections; the core layer's would empty the database.
+    is_pubsub = type(layer).__module__ == "channels_redis.pubsub"
+    close = layer.flush if is_pubsub else getattr(layer, "close_pools", None)
+    if close is not None:
+        await close()
+
+
+def senders_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of the thread that sends, which is started if need be."""
+    return _sender.running_loop()
 
 
 # --- hubs of this process ------------------------------------------------------------------------------------------------------
@@ -138,12 +132,15 @@ def detach(callback: Callback) -> None:
     _hubs.pop(callback, None)
 
 
-def _ring_here(message: Message) -> None:
+def _ring_here(message: Message) -> int:
+    told = 0
     for callback, loop in list(_hubs.items()):
         try:
             loop.call_soon_threadsafe(callback, message)
+            told += 1
         except RuntimeError:  # the loop is closed, and with it the hub
             detach(callback)
+    return told
 
 
 # --- other processes: sending --------------------------------------------------------------------------------------------------
@@ -170,14 +167,19 @@ class _Sender:
         with self._lock:
             _append(self._waiting, message)
             self._idle.clear()
+        loop = self.running_loop()
+        assert self._wake is not None
+        loop.call_soon_threadsafe(self._wake.set)
+
+    def running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sse_notify-sender", daemon=True)
                 self._thread.start()
                 getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
         self._started.wait()
         assert self._loop is not None
-        assert self._wake is not None
-        self._loop.call_soon_threadsafe(self._wake.set)
+        return self._loop
 
     def flush(self) -> None:
         """Wait until all is sent, but not for long."""
@@ -207,7 +209,9 @@ class _Sender:
         layer = remote_layer()
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                if layer is not None:
+                if layer is not None and "to" in message:
+                    await layer.send(message["to"], {**message, "answer": messages.pack_answer(message["answer"])})
+                elif layer is not None:
                     await layer.group_send(get_settings().GROUP, message)
             incident.worked()
         except Exception as error:  # a layer that is down must not reach the publisher; the log has the event
@@ -233,35 +237,10 @@ def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
 
 
 def _split(message: Message) -> list[dict[str, Any]]:
-    """Return ``message`` as layer messages: a large batch as several, each with its own stretch of numbers."""
-    envelope = {"type": _TYPE, "origin": _origin()}
-    if isinstance(message, Ephemeral):
-        return [{**envelope, "topic": message.topic, "frame": message.frame}]
-    if isinstance(message, Revocation):
-        return [{**envelope, "revocation": list(astuple(message))}]
-    parts: list[dict[str, Any]] = []
-    rows: list[list[Any]] = []
-    first, size = message.first, 0
-    for entry in message.entries:
-        if rows and size + len(entry.frame) > MESSAGE_BYTES:
-            parts.append({**envelope, "first": first, "last": entry.seq - 1, "entries": rows})
-            first, size, rows = entry.seq, 0, []
-        rows.append([entry.seq, entry.topic, entry.frame, list(entry.excluded)])
-        size += len(entry.frame)
-    parts.append({**envelope, "first": first, "last": message.last, "entries": rows})
-    return parts
+    """Return ``message`` as layer messages."""
+    return [{"type": _TYPE, "origin": _origin(), **part} for part in messages.pack(message)]
 
 
 def hear(message: dict[str, Any]) -> Message | None:
     """Return what another process said; ``None`` if this process said it, whose hubs were rung already (oddity 3)."""
-    return None if message.get("origin") == _origin() else _from_layer(message)
-
-
-def _from_layer(message: dict[str, Any]) -> Message:
-    if "topic" in message:
-        return Ephemeral(message["topic"], message["frame"])
-    if "revocation" in message:
-        topics, sessions, *rest = message["revocation"]
-        return Revocation(tuple(topics), tuple(sessions), *rest)
-    entries = tuple(Entry(seq, topic, frame, frozenset(excluded)) for seq, topic, frame, excluded in message["entries"])
-    return Batch(message["first"], message["last"], entries)
+    return None if message.get("origin") == _origin() else messages.unpack(message)

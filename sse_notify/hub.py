@@ -14,12 +14,12 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sse_notify import counters, fanout, listening, log, threads
+from sse_notify import counters, fanout, listening, log, rollcall, threads
 from sse_notify.conf import get_settings
-from sse_notify.fanout import Ephemeral, Message, Revocation
 from sse_notify.farewell import Farewell
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
+from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
 from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.warden import Warden
 from sse_notify.wheel import Wheel
@@ -182,6 +182,8 @@ class Hub:
             counters.add("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
             self._warden.hear(message)
+        elif isinstance(message, RollCall):
+            rollcall.answer(message, self)
         else:
             self._accept(message)
 

@@ -24,7 +24,7 @@ from django.db import router, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from sse_notify import fanout
-from sse_notify.fanout import REVOCATION_SUBJECTS, Revocation
+from sse_notify.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.sessions import digest
 from sse_notify.topics import group_topic, user_topic
 

@@ -18,6 +18,7 @@ from sse_notify import fanout, wire
 from sse_notify.audience import EVERYONE, route
 from sse_notify.content import Content, check, check_frame
 from sse_notify.delivery import Recipient, take_back, write
+from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Notification
 from sse_notify.topics import check_name, user_topic
 
@@ -143,7 +144,7 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     except (TypeError, ValueError) as error:
         raise type(error)(f"data: JSON cannot hold it ({error})") from error
     frame = check_frame(wire.encode(text, event=name), {"data": data})
-    fanout.ring(fanout.Ephemeral(topic, frame))
+    fanout.ring(Ephemeral(topic, frame))
 
 
 @overload

@@ -21,8 +21,8 @@ from sse_notify.incidents import Incident
 from sse_notify.permits import Ended
 
 if TYPE_CHECKING:
-    from sse_notify.fanout import Revocation
     from sse_notify.log import Reader
+    from sse_notify.messages import Revocation
     from sse_notify.permits import Verdict
     from sse_notify.stream import Stream
     from sse_notify.threads import Run

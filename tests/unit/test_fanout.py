@@ -11,9 +11,9 @@ import pytest
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from sse_notify import fanout, listening
-from sse_notify.fanout import Ephemeral, Message
+from sse_notify import fanout, listening, messages
 from sse_notify.log import Batch, Entry
+from sse_notify.messages import Ephemeral, Message
 
 
 def batch_of(*sizes: int) -> Batch:
@@ -28,14 +28,14 @@ def batch_of(*sizes: int) -> Batch:
 )
 def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
     (sent,) = fanout._split(message)
-    assert fanout._from_layer(sent) == message
+    assert messages.unpack(sent) == message
     assert sent["origin"] == fanout._origin()
 
 
 def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:
-    size = fanout.MESSAGE_BYTES // 2
+    size = messages.MESSAGE_BYTES // 2
     batch = batch_of(size, size, size, 10, size)
-    parts = [fanout._from_layer(part) for part in fanout._split(batch)]
+    parts = [messages.unpack(part) for part in fanout._split(batch)]
     assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [(11, 12), (13, 14), (15, 15)]
     assert tuple(e for part in parts if isinstance(part, Batch) for e in part.entries) == batch.entries
 

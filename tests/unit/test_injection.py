@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sse_notify import broadcast, fanout, inbox, log, notify, publish
-from sse_notify.fanout import Ephemeral, Message
+from sse_notify.messages import Ephemeral, Message
 from sse_notify.models import Notification
 from sse_notify.wire import RESERVED_EVENTS
 from tests.unit.test_wire import NASTY

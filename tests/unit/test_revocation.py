@@ -28,10 +28,10 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
-from sse_notify import arecheck, fanout, permits, recheck, sessions, topic, topics, warden
-from sse_notify.fanout import Ephemeral, Revocation
+from sse_notify import arecheck, fanout, messages, permits, recheck, sessions, topic, topics, warden
 from sse_notify.hub import Hub
 from sse_notify.log import Reader
+from sse_notify.messages import Ephemeral, Revocation
 from sse_notify.permits import Ended, Permit, Standing, Verdict, permit_of
 from sse_notify.revocation import disconnect, watch_sessions
 from sse_notify.stream import Stream
@@ -216,14 +216,14 @@ def test_a_thousand_saves_are_one_message_to_the_layer() -> None:
     for number in range(1500):
         (message,) = fanout._split(Revocation(topics=(f"user:{number}",)))
         fanout._append(waiting, message)
-    assert [len(fanout._from_layer(message).topics) for message in waiting] == [1000, 500]  # type: ignore[union-attr]
+    assert [len(messages.unpack(message).topics) for message in waiting] == [1000, 500]  # type: ignore[union-attr]
     (message,) = fanout._split(Ephemeral("wall", b"x"))
     fanout._append(waiting, message)
     (message,) = fanout._split(Revocation(sessions=("a",), end="logout"))
     fanout._append(waiting, message)
     (message,) = fanout._split(Revocation(sessions=("b",)))
     fanout._append(waiting, message)
-    assert [fanout._from_layer(message) for message in list(waiting)[3:]] == [
+    assert [messages.unpack(message) for message in list(waiting)[3:]] == [
         Revocation(sessions=("a",), end="logout"),
         Revocation(sessions=("b",)),
     ]

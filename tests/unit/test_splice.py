@@ -13,9 +13,9 @@ from collections.abc import Awaitable
 import pytest
 
 from sse_notify import hub as hub_module
-from sse_notify.fanout import Ephemeral
 from sse_notify.hub import Hub
 from sse_notify.log import Batch
+from sse_notify.messages import Ephemeral
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 SCHEDULES = 10_000

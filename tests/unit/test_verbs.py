@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 import sse_notify
 from sse_notify import EVERYONE, STAFF, anotify, broadcast, fanout, notify, publish
-from sse_notify.fanout import Ephemeral, Message
+from sse_notify.messages import Ephemeral, Message
 from sse_notify.models import Exclusion, Notification, Receipt
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,74 @@
+"""Who is connected, asked in one process; several processes are in ``tests/servers/test_presence.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from sse_notify import anotify, fanout, messages, presence
+from sse_notify.messages import RollCall
+from sse_notify.testing import open_stream
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_every_stream_and_every_user_is_counted_once(alice: User, bob: User) -> None:
+    async with open_stream(alice) as first, open_stream(alice), open_stream(bob):
+        await anotify(alice, "Hello")
+        await first.next("notification")
+        (hub,) = await presence.ahubs()
+        assert (hub.streams, hub.users, hub.anonymous) == (3, 2, 0)
+        assert (hub.cursor, hub.head, hub.lag, hub.draining) == (1, 1, 0, False)
+        assert (hub.pid, hub.process) == (os.getpid(), f"{hub.host}:{os.getpid()}")
+        assert hub.started <= hub.at
+        assert hub.counters["delivered"]
+        assert await presence.aconnected_users() == {str(alice.pk), str(bob.pk)}
+        both = await presence.alook(5)
+        assert (both.hubs[0].lag, both.users[str(alice.pk)], both.users[str(bob.pk)]) == (4, 2, 1)
+        # The same from sync code, in a thread of its own as a view has it.
+        assert [found.id for found in await asyncio.to_thread(presence.hubs)] == [hub.id]
+        assert await asyncio.to_thread(presence.connected_users) == {str(alice.pk), str(bob.pk)}
+        assert (await asyncio.to_thread(presence.look)).users == both.users
+
+
+@pytest.mark.django_db
+def test_nobody_is_connected_where_no_stream_is_open() -> None:
+    # A guard no call runs into: nobody is there to wait for, and no layer.
+    assert presence.hubs(timeout=3600) == []
+    assert presence.connected_users(timeout=3600) == set()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "1", None])
+def test_a_timeout_that_is_none_is_refused(timeout: Any) -> None:
+    for call in (presence.hubs, presence.connected_users, presence.look):
+        with pytest.raises(ValueError, match=r"^timeout: "):
+            call(timeout)
+
+
+def test_an_answer_that_names_many_users_comes_in_parts_that_add_up() -> None:
+    users = {str(number): number % 3 + 1 for number in range(2 * messages.ANSWER_USERS + 1)}
+    parts: list[dict[str, Any]] = []
+    fanout.reply(RollCall("x", here=parts.append), {"id": "a", "users": users})
+    assert [len(part["users"]) for part in parts] == [messages.ANSWER_USERS, messages.ANSWER_USERS, 1]
+    carried = [messages.unpack_answer(messages.pack_answer(part)) for part in parts]
+    assert presence._users(carried) == users
+    assert {part["id"] for part in carried} == {"a"}
+
+
+def test_a_roll_call_that_nobody_answers_costs_its_timeout_and_no_more() -> None:
+    async def main() -> None:
+        silent = asyncio.Event()
+        fanout.attach(lambda message: silent.set())
+        try:
+            asked = asyncio.get_running_loop().run_in_executor(None, presence.connected_users, 0.05)
+            assert await asyncio.wait_for(asked, 20) == set()
+            assert silent.is_set()
+        finally:
+            for callback in list(fanout._hubs):
+                fanout.detach(callback)
+
+    asyncio.run(main())
