@@ -6,7 +6,8 @@ than threads.
 
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end. Here a thread does so when no
 work waits for it any more: in a storm of handshakes it goes on with the connection that it has, and an idle thread holds none.
-Connections that are to live longer are left to Django's own rules.
+Connections that are to live longer, and those of a pool, are left to Django's own rules: giving one back to a pool costs nothing,
+and a storm must not keep it from the site's own requests.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _mark_thread() -> None:
 
 def _keep(connection: Any, **kwargs: Any) -> None:
     """Have the end of a request not close a connection that the next handshake in this thread goes on with."""
-    if getattr(_thread, "is_ours", False) and connection.settings_dict["CONN_MAX_AGE"] == 0:
+    if getattr(_thread, "is_ours", False) and _is_short_lived(connection):
         connection.close_at = None
 
 
@@ -117,8 +118,13 @@ connection_created.connect(_keep, dispatch_uid="sse_notify.threads")
 
 def _close_connections() -> None:
     for connection in connections.all(initialized_only=True):
-        if connection.settings_dict["CONN_MAX_AGE"] == 0:
+        if _is_short_lived(connection):
             connection.close()
+
+
+def _is_short_lived(connection: Any) -> bool:
+    settings = connection.settings_dict
+    return settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
 
 
 #: Handshakes and replays.

@@ -1,6 +1,7 @@
 """Settings of the test project.
 
 ``DATABASE_URL``       the database; required
+``DATABASE_OPTIONS``   its ``OPTIONS``, as JSON
 ``REDIS_URL``          a Redis for the channel layer; in memory without it
 ``REDIS_LAYER``        "pubsub" (the default) or "core": which of channels-redis' two layers
 ``REDIS_CONFIG``       more of that layer's ``CONFIG``, as JSON
@@ -30,7 +31,9 @@ LOGIN_URL = "/login/"
 STATIC_URL = "/static/"
 
 _database: dict[str, Any] = dict(dj_database_url.parse(os.environ["DATABASE_URL"]))
-if _database["ENGINE"] == "django.db.backends.sqlite3":
+if "DATABASE_OPTIONS" in os.environ:
+    _database["OPTIONS"] = json.loads(os.environ["DATABASE_OPTIONS"])
+elif _database["ENGINE"] == "django.db.backends.sqlite3":
     # Several processes write to one file in these tests.
     _database["OPTIONS"] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model, login
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.template import engines
@@ -66,7 +67,10 @@ def send(request: HttpRequest, verb: str) -> JsonResponse:
 
 
 def stats(request: HttpRequest) -> JsonResponse:
-    """Tell what this process holds: threads, open files, tasks, streams (also those of ``user``), resident bytes, and its counters."""
+    """Tell what this process holds: threads, open files, tasks, streams (also those of ``user``), resident bytes, and its counters.
+
+    With a pool of database connections also the pool's own figures, of which one connection is this request's.
+    """
     user = get_user_model().objects.filter(username=request.GET.get("user")).first()
     return JsonResponse(
         {
@@ -79,5 +83,6 @@ def stats(request: HttpRequest) -> JsonResponse:
             "of_user": admission._users[user.pk] if user else None,
             "bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
             "counters": counters.snapshot(),
+            "pool": pool.get_stats() if (pool := getattr(connection, "pool", None)) else None,
         }
     )
