@@ -219,7 +219,7 @@ class _Handler(BaseHandler):
             headers = _encode_headers(response)
             if scope["method"] == "GET" and scope[HANDOVER].stream is not None and _is_stream(response.status_code, headers):
                 return response.status_code, headers, None
-            if scope["method"] == "HEAD":
+            if scope["method"] == "HEAD" or scope[HANDOVER].is_abandoned:
                 return response.status_code, headers, b""
             return _render(response)
         finally:

@@ -78,17 +78,18 @@ def is_event_stream(view: Callable[..., Any]) -> bool:
 class Handover:
     """Travels in the scope from the wrapper to the view and back. The view's side may be another thread's."""
 
-    __slots__ = ("_is_abandoned", "_lock", "stream")
+    __slots__ = ("_lock", "is_abandoned", "stream")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_abandoned = False
+        #: Whether nobody waits for a stream any more.
+        self.is_abandoned = False
         self.stream: Stream | None = None
 
     def give(self, stream: Stream) -> None:
         """Hand ``stream`` over; if nobody waits for it any more, it is closed."""
         with self._lock:
-            if not self._is_abandoned:
+            if not self.is_abandoned:
                 self.stream = stream
                 return
         stream.close()
@@ -102,7 +103,7 @@ class Handover:
     def abandon(self) -> Stream | None:
         """As :meth:`take`, and have what still comes closed."""
         with self._lock:
-            self._is_abandoned = True
+            self.is_abandoned = True
             stream, self.stream = self.stream, None
         return stream
 

@@ -84,7 +84,11 @@ async def test_a_client_that_gave_up_waiting_is_never_served(app: EventStreams, 
     await until(lambda: admission.total == 0)
 
 
-async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_back(app: EventStreams, gate: Gate) -> None:
+async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_back(
+    app: EventStreams, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[Any] = []
+    monkeypatch.setattr("sse_notify.asgi._render", rendered.append)
     headers = await sign_in()
     gate.shut()
     async with connect(app, headers=headers) as stream:
@@ -100,6 +104,7 @@ async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_bac
                 await next_one.until(b"hello")
                 assert admission.total == 1
     assert admission.total == 0
+    assert rendered == [], "nobody reads what would be rendered, and an asynchronous body takes an event loop"
 
 
 @pytest.mark.parametrize(("state", "code"), [("full", "full"), ("draining", "draining"), ("queue", "busy")])
