@@ -1,0 +1,127 @@
+"""The tables change by migrations alone, and a database of the first one keeps what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
+
+from sse_notify import archive, log, mark_read, notify, unread_count, unseen_count
+from sse_notify.models import Inbox, Notification
+from sse_notify.snapshot import reader_of
+
+APP = "sse_notify"
+FIRST = "0001_initial"
+
+NOW = timezone.now()
+# What the first version wrote: title, number (None: committed, and its process died), topic, and more.
+ROWS: list[tuple[str, int | None, str, dict[str, Any]]] = [
+    ("archived by the watermark", 1, "user", {}),
+    ("unread again", 2, "user", {"level": "warning", "data": {"order": 7}}),
+    ("archived by hand", 3, "everyone", {}),
+    ("for the staff", 4, "staff", {}),
+    ("read by hand", 5, "group", {}),
+    ("keyed", 6, "user", {"key": "build", "count": 3}),
+    ("without her", 7, "everyone", {}),
+    ("expired", 8, "everyone", {"expires_at": NOW - timedelta(days=1)}),
+    ("before she joined", 9, "everyone", {"created_at": NOW - timedelta(days=400)}),
+    ("pending", None, "user", {"idempotency_key": "once"}),
+]
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.fixture
+def at_the_first_migration(transactional_db: None) -> Iterator[Any]:
+    """The apps as they were at the first migration, and a database of that time; afterwards it is the newest again."""
+    call_command("migrate", APP, FIRST, verbosity=0)
+    yield MigrationExecutor(connection).loader.project_state((APP, FIRST)).apps
+    call_command("migrate", verbosity=0)
+
+
+def fill(apps: Any, user: User, team: Group) -> None:
+    """Write what the first version would have left: rows in every state, a user's inbox, a log whose numbering was cut short."""
+    old = {name: apps.get_model(APP, name).objects for name in ("Notification", "Receipt", "Exclusion", "Inbox", "LogHead")}
+    topics = {"user": f"user:{user.pk}", "group": f"group:{team.pk}", "staff": "staff", "everyone": "everyone"}
+    for title, seq, audience, more in ROWS:
+        whom = {"recipient_id": user.pk} if audience == "user" else {"group_id": team.pk} if audience == "group" else {}
+        old["Notification"].create(title=title, seq=seq, audience=audience, topic=topics[audience], **whom, **more)
+
+    def row(title: str) -> int:
+        pk: int = old["Notification"].get(title=title).pk
+        return pk
+
+    old["Exclusion"].create(notification_id=row("without her"), user_id=user.pk)
+    old["Receipt"].create(notification_id=row("unread again"), user_id=user.pk, seen_at=NOW, unread_at=NOW)
+    old["Receipt"].create(notification_id=row("archived by hand"), user_id=user.pk, archived_at=NOW)
+    old["Receipt"].create(notification_id=row("read by hand"), user_id=user.pk, seen_at=NOW, read_at=NOW)
+    told = [{"set": "read", "ids": [row("read by hand")], "client": "a tab"}]  # changes had no number of their own
+    marks = {"read_up_to": 2, "seen_up_to": 3, "archived_up_to": 1}
+    old["Inbox"].create(user_id=user.pk, state_seq=10, changes=told, **marks)
+    old["LogHead"].create(pk=1, seq=10, floor=1)
+
+
+def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(at_the_first_migration: Any) -> None:
+    user = User.objects.create_user("alice", date_joined=NOW - timedelta(days=30))
+    team = Group.objects.create(name="team")
+    user.groups.add(team)
+    fill(at_the_first_migration, user, team)
+
+    call_command("migrate", APP, verbosity=0)
+
+    newest = MigrationLoader(connection).graph.leaf_nodes(APP)
+    assert newest[0] in MigrationExecutor(connection).loader.applied_migrations
+    assert Permission.objects.filter(content_type__app_label=APP, codename="broadcast_notification").exists()
+    assert Notification.objects.count() == len(ROWS)
+    inbox = Notification.objects.visible_to(user)
+    assert {row.title: (row.is_unread, row.is_unseen) for row in inbox} == {
+        "unread again": (True, False),
+        "read by hand": (False, False),
+        "keyed": (True, True),
+        "pending": (True, True),
+    }
+    assert {row.title for row in inbox.archived()} == {"archived by the watermark", "archived by hand"}
+    assert (unread_count(user), unseen_count(user)) == (3, 2)
+    kept = Notification.objects.get(title="unread again")
+    assert (kept.data, kept.level, kept.recalled_at) == ({"order": 7}, "warning", None)
+
+    # Somebody who was away since the first number gets what was missed, in order, and the change of the inbox at its place.
+    assert log.position() == log.Position(10, 1)
+    entries, complete = log.read(1, 10, reader=reader_of(user), limit=100)
+    assert complete == 10
+    assert [said(entry) for entry in entries] == [
+        (2, "unread again"),
+        (3, "archived by hand"),
+        (5, "read by hand"),
+        (6, "keyed"),
+        (10, "read"),
+    ]
+
+    # The log goes on where it was cut short, and the verbs go on with the rows as they are.
+    (batch,) = log.sequence()
+    assert [said(entry) for entry in batch.entries] == [(11, "pending")]
+    pk = Notification.objects.get(title="pending").pk
+    assert notify(user, "pending", idempotency_key="once").pk == pk
+    assert notify(user, "keyed", key="build").count == 4
+    mark_read(user, ids=[pk])
+    archive(user, up_to=5)
+    assert [row.title for row in Notification.objects.visible_to(user).unread()] == ["keyed"]
+    assert [change["set"] for change in Inbox.objects.get(user=user).changes][-1] == "archived"
+
+
+def said(entry: log.Entry) -> tuple[int, str]:
+    """Return the number of an entry, and what it says: a title, or what was set."""
+    data = json.loads(entry.frame.split(b"data: ", 1)[1].split(b"\n", 1)[0])
+    return entry.seq, data.get("title") or data["set"]
