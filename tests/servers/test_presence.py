@@ -12,8 +12,9 @@ MakeSite = Any
 #: A process without a hub asks; it holds no stream and hears nothing else of the layer. It asks until so many have answered.
 ASK = """
 import json, os, signal
+import redis
 from django.contrib.auth.models import User
-from sse_notify import presence
+from sse_notify import presence, rollcall
 
 one, two = {pids}
 
@@ -35,6 +36,16 @@ while len(keys := presence.connected_users(0.5)) < 2:
 while not (hubs := presence.hubs(0.5)):
     pass
 answers.append([sorted(keys), hubs[0].head])
+
+# Some time after the last call this process listens no more: those that still do are the hubs.
+rollcall.LINGER_SECONDS = 0.01
+presence.connected_users(0.01)
+connection = redis.Redis.from_url(os.environ["REDIS_URL"])
+while len([client for client in connection.client_list() if client["cmd"] in ("subscribe", "bzpopmin")]) > 2:
+    pass
+presence.connected_users(0.01)  # and again, over a channel that was closed
+while not presence.connected_users(0.5):
+    pass
 print(json.dumps(answers))
 """
 
