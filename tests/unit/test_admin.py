@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import STAFF, broadcast, inbox, notify
+from sse_notify import STAFF, broadcast, inbox, notify, recall
 from sse_notify.models import Notification
 
 pytestmark = pytest.mark.django_db
@@ -140,15 +142,23 @@ def test_the_list_is_found_by_words_and_by_the_recipients_name(client: Client, c
 def test_the_lists_queries_do_not_grow_with_its_rows(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    notify(User.objects.create_user("u0"), "n")
+    """With the figures of every row: of users, of groups, of staff and of everyone."""
+
+    def fill(first: int, last: int) -> None:
+        for index in range(first, last):
+            notify(User.objects.create_user(f"u{index}"), "n")
+            broadcast("b", audience=Group.objects.create(name=f"g{index}"))
+            broadcast("s", audience=STAFF)
+            broadcast("e")
+
+    fill(0, 2)
     client.get(reverse(LIST))
     with django_assert_max_num_queries(30) as few:
         client.get(reverse(LIST))
-    for index in range(1, 10):
-        notify(User.objects.create_user(f"u{index}"), "n")
-        broadcast("b", audience=Group.objects.create(name=f"g{index}"))
+    fill(2, 25)
     with django_assert_max_num_queries(len(few)):
-        client.get(reverse(LIST))
+        page = client.get(reverse(LIST))
+    assert len(page.context["cl"].result_list) == 100
 
 
 def test_only_staff_with_the_permission_may_send() -> None:
@@ -158,5 +168,41 @@ def test_only_staff_with_the_permission_may_send() -> None:
     assert client.get(reverse(ADD)).status_code == 403
     assert send(client).status_code == 403
     dave.user_permissions.add(Permission.objects.get(codename="add_notification"))
+    # One user at a time: an audience takes the permission to broadcast.
+    assert list(errors(send(client))) == ["audience"]
+    assert list(errors(send(client, audience="staff"))) == ["audience"]
+    assert 'name="group"' not in client.get(reverse(ADD)).content.decode()
+    assert send(client, audience="user", recipient=dave.pk).status_code == 302
+    dave.user_permissions.add(Permission.objects.get(codename="broadcast_notification"))
     assert send(client).status_code == 302
-    assert Notification.objects.count() == 1
+    assert [row.topic for row in Notification.objects.order_by("pk")] == [f"user:{dave.pk}", "everyone"]
+    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
+        "Sent. Audience: Chosen users: dave. Reach: 1.",
+        "Sent. Audience: Everyone. Reach: 1.",
+    ]
+
+
+def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(client: Client, carol: User) -> None:
+    rows = [notify(carol, title, category=title[0]) for title in ("apple", "avocado", "bean")]
+    recall(rows[0])
+
+    def found(**query: str) -> list[str]:
+        return [row.title for row in client.get(reverse(LIST), query).context["cl"].result_list]
+
+    assert found(category="a") == ["avocado", "apple"]
+    assert found(recalled="yes") == ["apple"]
+    assert found(recalled="no") == ["bean", "avocado"]
+    assert found(recalled="perhaps", category="a") == ["avocado", "apple"]
+    text = client.get(reverse(LIST)).content.decode()
+    assert "?category=b" in text
+    assert "Recalled" in text
+
+
+def test_the_list_tells_how_many_it_reaches_and_how_many_have_read_it(client: Client, carol: User) -> None:
+    alice = User.objects.create_user("alice")
+    row = broadcast("Hello")
+    inbox.mark_read(alice, [row.pk])
+    for address in (reverse(LIST), reverse(SHOW, args=[row.pk])):
+        text = client.get(address).content.decode()
+        numbers = re.findall(r'field-(reach|read)">(?:\s*<div>|.*?class="readonly">)?\s*(\d+)', text, re.DOTALL)
+        assert numbers == [("reach", "2"), ("read", "1")], text

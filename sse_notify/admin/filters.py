@@ -1,0 +1,54 @@
+"""The filters of the list, none of which looks through the whole log for what it offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from sse_notify.models import Notification
+
+#: The newest rows in which categories are looked for.
+CATEGORIES_OF = 1000
+
+
+class CategoryFilter(admin.SimpleListFilter):
+    """By category: those of the newest rows."""
+
+    title = _("category")
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the categories, and the one that is chosen."""
+        newest = model_admin.get_queryset(request).order_by("-pk").values_list("category", flat=True)[:CATEGORIES_OF]
+        return [(name, name) for name in sorted({*newest, self.value() or ""} - {""})]
+
+    def has_output(self) -> bool:
+        """Show it if there is any."""
+        return bool(self.lookup_choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+        """Return the rows of the chosen one."""
+        return queryset.filter(category=self.value()) if self.value() else queryset
+
+
+class RecalledFilter(admin.SimpleListFilter):
+    """By whether it was taken back."""
+
+    title = _("recalled")
+    parameter_name = "recalled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices."""
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+        """Return the rows of the chosen one."""
+        if self.value() in ("yes", "no"):
+            return queryset.filter(recalled_at__isnull=self.value() == "no")
+        return queryset
