@@ -43,8 +43,8 @@ class Settings:
     """Missed events that are replayed; a client that missed more is told to fetch its list anew."""
     EVENT_MAX_BYTES: int = 65_536
     """Bytes that one encoded event may have."""
-    RETENTION_DAYS: float = 90.0
-    """Days after which notifications may be pruned."""
+    RETENTION_DAYS: float | None = 90.0
+    """Days after which ``prune_notifications`` deletes a notification. ``None``: never."""
     DRAIN_SECONDS: float = 10.0
     """Seconds over which clients are told to come back when the process is asked to end."""
     LAYER: str = "default"
@@ -53,6 +53,8 @@ class Settings:
     """The layer's group that the hubs are in; sites that share a layer need different ones."""
 
 
+_LONGEST_RETENTION = 36_500
+_MAY_BE_NONE = frozenset({"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"})
 #: Keys that may be zero; every other number has to be more than that.
 _MAY_BE_ZERO = frozenset({"DRAIN_SECONDS"})
 _LARGEST_THREADS = 256
@@ -87,11 +89,13 @@ def _problem(key: str, value: Any, default: Any) -> str:
         return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     if isinstance(default, str):
         return "" if isinstance(value, str) and value else "is a text that is not empty"
-    if key in ("POLL_INTERVAL", "RECHECK_INTERVAL") and value is None:
+    if key in _MAY_BE_NONE and value is None:
         return ""
     whole = isinstance(default, int)
     if not _is_number(value, int if whole else (int, float)):
         return "is a whole number" if whole else "is a number of seconds or days"
+    if key == "RETENTION_DAYS" and not value <= _LONGEST_RETENTION:  # so put, it refuses NaN
+        return f"is at most {_LONGEST_RETENTION}"
     if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
         return "is more than zero"
     if key == "HANDSHAKE_THREADS" and value > _LARGEST_THREADS:

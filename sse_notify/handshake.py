@@ -139,6 +139,8 @@ def finite(opening: Opening) -> bytes:
     while cursor < opening.head:
         entries, cursor = log.read(cursor, opening.head, reader=opening.reader, limit=page)
         parts.extend(entry.frame for entry in entries)
+    if opening.cursor < opening.head and opening.cursor < log.position().floor:  # pruned meanwhile
+        parts.append(frames.reset("expired", cursor))
     return b"".join(parts)
 
 

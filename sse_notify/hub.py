@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sse_notify import counters, fanout, listening, log, rollcall, threads
 from sse_notify.conf import get_settings
 from sse_notify.farewell import Farewell
+from sse_notify.floors import Floor
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
 from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
@@ -66,6 +67,7 @@ class Hub:
         self._due: list[Stream] = []
         self._repairing = False
         self._farewell: Farewell | None = None
+        self._floor = Floor()
         self._database = Incident("database_poll")
 
     # --- streams come and go ---
@@ -91,6 +93,7 @@ class Hub:
         stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         if self._farewell is not None:  # its handshake was under way
             self._farewell.tell(stream)
+        self._floor.joined(stream)
         return self.cursor
 
     def leave(self, stream: Stream) -> None:
@@ -149,7 +152,7 @@ class Hub:
             except TimeoutError:  # a layer that neither answers nor refuses: the poll carries the streams
                 pass
             # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-            self.cursor = (await self._run(log.position)).head
+            self.cursor = self._floor.start(await self._run(log.position))
         except BaseException:
             self._stop()
             raise
@@ -163,9 +166,8 @@ class Hub:
         fanout.detach(self._on_message)
         if self._listening is not None:
             listening.stop(self._listening)
-        for task in self._tasks:
-            task.cancel()
-        self._tasks = []
+        while self._tasks:
+            self._tasks.pop().cancel()
         if self._starting is not None and self._starting is not asyncio.current_task():
             self._starting.cancel()
         self._wheel.stop()
@@ -268,6 +270,7 @@ class Hub:
             self._database.failed(error)
             return
         self._database.worked()
+        self._floor.look(position.floor, self.streams)
         if position.head < before:
             self._go_back(position.head)
         elif position.head > self.cursor:

@@ -17,6 +17,8 @@ Deliberate oddities:
    one statement. The ids of a run are all taken by the rows that were just locked, so no other row can fall into it.
 3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the old one. Dense describes what is
    given out.
+4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream tells of it. Such is history that
+   was imported; its readers are told once that their inbox has changed.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from sse_notify import changes
+from sse_notify import changes, locks
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
@@ -46,8 +48,6 @@ SEQUENCE_BATCH = 1000
 #: Pages of a replay beyond which each topic is read by itself.
 SHORT_REPLAY = 10
 
-_HEAD_PK = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -62,7 +62,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The entries of one stretch of the log. ``entries`` can be fewer than the numbers: what expired has no frame."""
+    """The entries of one stretch of the log. ``entries`` can be fewer than the numbers: what expired has no frame, nor has history."""
 
     first: int
     last: int
@@ -96,7 +96,7 @@ def database() -> str:
 
 def position() -> Position:
     """Return the head and the floor of the log: one query."""
-    row = LogHead.objects.using(database()).filter(pk=_HEAD_PK).values_list("seq", "floor").first()
+    row = LogHead.objects.using(database()).filter(pk=locks.HEAD_PK).values_list("seq", "floor").first()
     return Position(*row) if row else Position(0, 0)
 
 
@@ -162,6 +162,21 @@ def count(after: int, *, reader: Reader, limit: int) -> int:
     return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
 
 
+def told(now: datetime) -> Q:
+    """Return which rows the stream tells of: those that make an event and have not expired, and what was recalled, however late."""
+    # Who has on a page what was recalled must lose it.
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
+    return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
+
+
+def raise_floor(to: int) -> None:
+    """Have cursors before ``to`` refused from the commit of the current transaction on, as what they missed is gone.
+
+    Holds the head until then, so it comes last.
+    """
+    LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
+
+
 def _page(after: int, up_to: int, reader: Reader | None, using: str, limit: int) -> QuerySet[Notification]:
     """Return the first ``limit`` rows of the stretch, in order."""
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
@@ -182,9 +197,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 
 
 def _readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
-    # What was recalled is told however late: who has it on a page must lose it.
-    told = Q(expires_at=None) | Q(expires_at__gt=timezone.now()) | Q(recalled_at__isnull=False)
-    rows = Notification.objects.using(using).filter(told)
+    rows = Notification.objects.using(using).filter(told(timezone.now()))
     if reader is None:
         return rows
     rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
@@ -197,10 +210,10 @@ def _readable(reader: Reader | None, using: str, topic: str | None = None) -> Qu
 
 def _sequence_batch(using: str) -> Batch | None:
     with transaction.atomic(using=using):
-        before = _lock_head(using)
-        rows = list(_locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
+        before = locks.lock_head(using)
+        rows = list(locks.locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
         room = SEQUENCE_BATCH - len(rows)
-        inboxes = list(_locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]) if room else []
+        inboxes = list(locks.locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]) if room else []
         if not rows and not inboxes:
             return None
         last = before
@@ -214,37 +227,12 @@ def _sequence_batch(using: str) -> Batch | None:
             last += 1
             changes.number(inbox, last)
             Inbox.objects.using(using).filter(pk=inbox.pk).update(state_seq=last, changes=inbox.changes)
-        LogHead.objects.using(using).filter(pk=_HEAD_PK).update(seq=last)
+        LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
     now = timezone.now()
-    entries = _entries([row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now], using)
+    unexpired = [row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now]
+    entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
     entries.extend(_state_entry(inbox, before) for inbox in inboxes)
     return Batch(before + 1, last, tuple(entries))
-
-
-def _lock_head(using: str) -> int:
-    heads = LogHead.objects.using(using).filter(pk=_HEAD_PK)
-    if not connections[using].features.has_select_for_update:
-        # SQLite: a write as the transaction's first statement waits for the lock; a write after a read would fail at once.
-        heads.update(seq=F("seq"))
-        seq = heads.values_list("seq", flat=True).first()
-    else:
-        seq = heads.select_for_update().values_list("seq", flat=True).first()
-    if seq is not None:
-        return seq
-    try:
-        with transaction.atomic(using=using):
-            LogHead.objects.using(using).create(pk=_HEAD_PK)
-    except IntegrityError:  # another process made it in the same moment
-        pass
-    return _lock_head(using)
-
-
-def _locked(rows: Any, using: str) -> Any:
-    features = connections[using].features
-    rows = rows.using(using).order_by("pk")
-    if features.has_select_for_update:
-        rows = rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
-    return rows
 
 
 def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:

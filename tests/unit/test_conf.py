@@ -23,6 +23,8 @@ BAD: list[tuple[Any, str]] = [
     ({"MAX_STREAMS": 1.5}, "MAX_STREAMS"),
     ({"MAX_STREAMS": -1}, "MAX_STREAMS"),
     ({"HANDSHAKE_THREADS": 1000}, "HANDSHAKE_THREADS"),
+    ({"RETENTION_DAYS": float("nan")}, "RETENTION_DAYS"),
+    ({"RETENTION_DAYS": 36_501}, "RETENTION_DAYS"),
     ({"LAYER": ""}, "LAYER"),
     ({"GROUP": None}, "GROUP"),
     ({"GROUP": "my site"}, "GROUP"),
@@ -41,8 +43,10 @@ def test_a_bad_setting_is_named_by_the_check_and_at_the_first_use(given: Any, na
 
 
 def test_good_settings_replace_defaults_one_by_one() -> None:
-    with override_settings(SSE_NOTIFY={"HEARTBEAT": 5, "RETRY_MS": [10, 20], "POLL_INTERVAL": None, "DRAIN_SECONDS": 0}):
-        assert get_settings() == Settings(HEARTBEAT=5, RETRY_MS=(10, 20), DRAIN_SECONDS=0)
+    with override_settings(
+        SSE_NOTIFY={"HEARTBEAT": 5, "RETRY_MS": [10, 20], "POLL_INTERVAL": None, "DRAIN_SECONDS": 0, "RETENTION_DAYS": None}
+    ):
+        assert get_settings() == Settings(HEARTBEAT=5, RETRY_MS=(10, 20), DRAIN_SECONDS=0, RETENTION_DAYS=None)
     assert get_settings() == Settings()
 
 

@@ -1,0 +1,1 @@
+"""The management commands: arguments in, text out. The work is done in the app's modules."""
