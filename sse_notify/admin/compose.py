@@ -194,14 +194,14 @@ def reach(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
     """Answer with the numbers for the audience that is chosen so far. It changes nothing."""
     _need_post(model_admin, request)
     form = AudienceForm(request.POST, admin_site=model_admin.admin_site, request=request)
-    found = numbers(form.addressees) if form.is_valid() else {}
+    found = numbers(form.addressees) if form.is_valid() else {"reach": None, "connected": None}
     return render(model_admin, request, "reach.html", found)
 
 
 def numbers(addressees: Addressees) -> dict[str, Any]:
     """Return how many it reaches, and how many of them are connected, in any process; ``None`` for what no query can tell."""
     connected = presence.connected_users(timeout=PRESENCE_SECONDS)
-    return {"reach": addressees.count(), "connected": addressees.count_connected(connected), "counted": True}
+    return {"reach": addressees.count(), "connected": addressees.count_connected(connected)}
 
 
 def render(model_admin: NotificationAdmin, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:

@@ -44,8 +44,8 @@ class Draft:
 
     @property
     def notification(self) -> Notification:
-        """An unsaved row, to be looked at."""
-        return check(self.title, self.body, self.content).row()
+        """An unsaved row, to be looked at as it will be when it arrives."""
+        return _arriving(check(self.title, self.body, self.content).row())
 
 
 class ContentForm(NotificationForm):
@@ -99,6 +99,9 @@ class ComposeForm(ContentForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        moment: Any = self.fields["expires_at"].widget
+        for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
+            widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
         for number in range(1, BUTTONS + 1):
             for name, label in zip(_button(number), (_("Label"), _("Address")), strict=True):
                 widget = forms.TextInput(attrs={"class": "vTextField"})
@@ -139,7 +142,7 @@ class ComposeForm(ContentForm):
     def sample(self) -> Notification:
         """What is valid so far, to be looked at."""
         fields = {name: self.cleaned_data[name] for name in ("title", "body") if name in self.cleaned_data}
-        return Notification(**fields, **self.content)
+        return _arriving(Notification(**fields, **self.content))
 
 
 class AudienceForm(forms.Form):
@@ -160,7 +163,7 @@ class AudienceForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("Who is in several of them gets it once."),
     )
-    users: Any = forms.ModelMultipleChoiceField(None, label=_("Users"), required=False)
+    users: Any = forms.ModelMultipleChoiceField(None, label=_("Users"), required=False, help_text=_("Type to find them."))
     names = forms.CharField(
         label=_("Names"),
         required=False,
@@ -279,6 +282,11 @@ class SendForm(ContentForm):
         draft = self.draft
         (sent,) = self.addressees.send(draft.title, draft.body, draft.content)
         return sent
+
+
+def _arriving(row: Notification) -> Notification:
+    row.is_unread = True
+    return row
 
 
 def _button(number: int) -> tuple[str, str]:

@@ -58,7 +58,7 @@ class NotificationAdmin(NotificationModelAdmin):
 
     form = SendForm
     date_hierarchy = "created_at"
-    list_display = ("title", "level", "audience", "addressee", "category", "created_at", "reach", "read", "state")
+    list_display = ("title", "addressee", "level", "category", "created_at", "reach", "read", "state")
     list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
@@ -69,8 +69,8 @@ class NotificationAdmin(NotificationModelAdmin):
 
     @admin.display(description=gettext_lazy("for"))
     def addressee(self, notification: Notification) -> str:
-        """Return the user or the group, if it is for one."""
-        return str(notification.recipient or notification.group or "")
+        """Return the user, the group, or the audience."""
+        return str(notification.recipient or notification.group or notification.get_audience_display())
 
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.urls import include, path
 
 from tests.project import accounts, views
@@ -17,3 +18,7 @@ urlpatterns = [
     path("pages/<slug:name>/", views.documented),
     path("notifications/", include("sse_notify.urls")),
 ]
+if apps.is_installed("django.contrib.admin"):  # with EXTRA_APPS
+    from django.contrib import admin
+
+    urlpatterns.append(path("admin/", admin.site.urls))
