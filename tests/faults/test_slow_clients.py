@@ -33,10 +33,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from sse_notify import notify
 
-for user in User.objects.filter(username__startswith="slow"):
-    with transaction.atomic():
-        for number in range({heap}):
-            notify(user, f"{{number}}", "x" * {size})
+users = list(User.objects.filter(username__startswith="slow"))
+with transaction.atomic():
+    for number in range({heap}):
+        notify(users, f"{{number}}", "x" * {size})
 """
 
 # One client in a process of its own, so that it can be stopped as a whole.
@@ -98,7 +98,7 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
         sleeper.signal(SIGSTOP)
         before = await asyncio.to_thread(site.stats, server)
         assert before["streams"] == FAST + 3
-        await asyncio.to_thread(site.script, HEAPS.format(heap=HEAP, size=BYTES))
+        await asyncio.to_thread(site.script, HEAPS.format(heap=HEAP, size=BYTES), timeout=120)
         beside = await latencies(site, server, crowd)
         during = await asyncio.to_thread(site.stats, server)
         closed = await gone(site, server, FAST)
@@ -112,8 +112,9 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
         healed = time.monotonic() - resumed
     assert median(beside) < 3 * median(alone) + 0.02, "the fast ones do not notice"
     grown = (during["bytes"] - before["bytes"]) / 1e6
-    # One page of the hub's repair and one of each replay, whatever the heaps: half of what waits for the three would be more.
-    assert grown < 3 * HEAP * BYTES / 2 / 1e6, f"{grown:.0f} MB"
+    # One page of the hub's repair and one of each replay, as rows, as text and as bytes, and what the allocator keeps of them: that is
+    # about as much whatever the heaps. A server that keeps what waits has at least all of the heaps.
+    assert grown < 3 * HEAP * BYTES * 0.75 / 1e6, f"{grown:.0f} MB"
     # "client" where the kernel found out first.
     assert closed["slow"] + closed["client"] >= 3, "who takes nothing for SEND_TIMEOUT is cut, and comes back"
     hellos, began_at, got = json.loads(sleeper.output().splitlines()[-1])
