@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         unread_count,
         unseen_count,
     )
+    from sse_notify.preferences import amute, amuted_categories, aunmute, mute, muted_categories, unmute
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
     from sse_notify.verbs import abroadcast, anotify, apublish, arecall, broadcast, notify, publish, recall
@@ -50,24 +51,30 @@ _HOMES = {
     "amark_read": "inbox",
     "amark_seen": "inbox",
     "amark_unread": "inbox",
+    "amute": "preferences",
+    "amuted_categories": "preferences",
     "anotify": "verbs",
     "apublish": "verbs",
     "arecall": "verbs",
     "arecheck": "revocation",
     "archive": "inbox",
     "aunarchive": "inbox",
+    "aunmute": "preferences",
     "aunread_count": "inbox",
     "aunseen_count": "inbox",
     "broadcast": "verbs",
     "mark_read": "inbox",
     "mark_seen": "inbox",
     "mark_unread": "inbox",
+    "mute": "preferences",
+    "muted_categories": "preferences",
     "notify": "verbs",
     "publish": "verbs",
     "recall": "verbs",
     "recheck": "revocation",
     "topic": "topics",
     "unarchive": "inbox",
+    "unmute": "preferences",
     "unread_count": "inbox",
     "unseen_count": "inbox",
 }
@@ -100,6 +107,12 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "aunarchive",
     "aunread_count",
     "aunseen_count",
+    "mute",
+    "unmute",
+    "muted_categories",
+    "amute",
+    "aunmute",
+    "amuted_categories",
 ]
 
 

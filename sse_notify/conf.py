@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
+from django.utils.functional import Promise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +48,18 @@ class Settings:
     """Days after which ``prune_notifications`` deletes a notification. ``None``: never."""
     DRAIN_SECONDS: float = 10.0
     """Seconds over which clients are told to come back when the process is asked to end."""
+    CATEGORIES: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What users find in ``preferences/`` to mute, besides what they got: the category's name, and of each, all optional,
+    its ``label`` and ``description``, and ``required``, ``True`` for one that nobody can mute."""
     LAYER: str = "default"
     """The alias in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
     """The layer's group that the hubs are in; sites that share a layer need different ones."""
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The categories that nobody can mute."""
+        return frozenset(name for name, about in self.CATEGORIES.items() if about.get("required"))
 
 
 _LONGEST_RETENTION = 36_500
@@ -58,6 +67,8 @@ _MAY_BE_NONE = frozenset({"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
 #: Keys that may be zero; every other number has to be more than that.
 _MAY_BE_ZERO = frozenset({"DRAIN_SECONDS"})
 _LARGEST_THREADS = 256
+#: The longest name of a category, in characters: what the column of the log holds.
+CATEGORY_LENGTH = 100
 
 
 def validate(given: Any) -> tuple[Settings, list[str]]:
@@ -87,6 +98,8 @@ def _problem(key: str, value: Any, default: Any) -> str:
     if key == "GROUP":  # what Channels allows as a group's name
         fine = isinstance(value, str) and re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value)
         return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
+    if key == "CATEGORIES":
+        return _problem_of_categories(value)
     if isinstance(default, str):
         return "" if isinstance(value, str) and value else "is a text that is not empty"
     if key in _MAY_BE_NONE and value is None:
@@ -100,6 +113,22 @@ def _problem(key: str, value: Any, default: Any) -> str:
         return "is more than zero"
     if key == "HANDSHAKE_THREADS" and value > _LARGEST_THREADS:
         return f"is at most {_LARGEST_THREADS}"
+    return ""
+
+
+def _problem_of_categories(value: Any) -> str:
+    texts = {"label", "description"}
+    if not isinstance(value, dict) or not all(isinstance(about, dict) for about in value.values()):
+        return "is a dict of dicts"
+    for name, about in value.items():
+        if not isinstance(name, str) or not 1 <= len(name) <= CATEGORY_LENGTH:
+            return f"has names of 1 to {CATEGORY_LENGTH} characters"
+        if not about.keys() <= {*texts, "required"}:
+            return f"has no key but label, description and required in {name!r}"
+        if not all(isinstance(about.get(key, ""), (str, Promise)) for key in texts) or not isinstance(
+            about.get("required", False), bool
+        ):
+            return f"has texts and a required that is True or False in {name!r}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What the app itself says on a stream, beside the events of the log: ``reset``, ``ping`` and ``bye``."""
+"""What the app itself says on a stream, beside the events of the log: ``reset``, ``ping`` and ``bye``; and the muted form of those."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def bye(reason: str, retry_after: int | None) -> bytes:
         retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
     """
     return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")
+
+
+def muted(frame: bytes) -> bytes:
+    """Return the block of a notification as it goes to a user who has muted its category: ``silent``, and ``muted`` as well.
+
+    A block is encoded once for everybody; this makes the other form of it without decoding it. ``silent`` is the last field of its JSON.
+    """
+    before, _silent, after = frame.rpartition(b'"silent":')
+    _value, end, rest = after.partition(b"}")
+    return before + b'"silent":true,"muted":true' + end + rest

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sse_notify import counters, fanout, listening, log, rollcall, threads
+from sse_notify import counters, fanout, frames, listening, log, rollcall, threads
 from sse_notify.conf import get_settings
 from sse_notify.farewell import Farewell
 from sse_notify.floors import Floor
@@ -212,9 +212,11 @@ class Hub:
             if entry.seq <= self.cursor or entry.topic not in by_topic:
                 continue
             seq, frame, excluded = entry.seq, entry.frame, entry.excluded
+            muters = by_topic.muters.get(entry.category) if entry.category else None
+            muted = frames.muted(frame) if muters else frame
             for stream in by_topic[entry.topic]:
                 if not excluded or str(stream.reader.user_id) not in excluded:
-                    delivered += stream.push(seq, frame)
+                    delivered += stream.push(seq, muted if muters and stream in muters else frame)
         counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 

@@ -163,7 +163,7 @@ def state(user: User) -> State:
 
 
 def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None, client: str) -> None:
-    _check_user(user)
+    check_user(user)
     _check_client(client)
     if (ids is None) == (up_to is None):
         raise ValueError("ids, up_to: exactly one of the two is needed")
@@ -195,7 +195,7 @@ def _lock(user: User, using: str) -> Inbox:
 def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str) -> list[int]:
     """Write a receipt for each of the notifications that the mark changes; return their ids."""
     now = timezone.now()
-    theirs: Any = Notification.objects.using(using).with_states(user).filter(mark.changes)
+    theirs: Any = Notification.objects.using(using).with_states(user, heed_mutes=False).filter(mark.changes)
     columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
     receipts = []
     for start in range(0, len(ids), changes.IDS_PER_CHANGE):
@@ -229,7 +229,12 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
     return changed
 
 
-def _check_user(user: Any) -> None:
+def check_user(user: Any) -> None:
+    """Have a user that has an inbox.
+
+    Raises:
+        TypeError, ValueError: it is none, anonymous, or not saved.
+    """
     if not isinstance(user, get_user_model()):
         kind = "an anonymous user" if getattr(user, "is_anonymous", False) else type(user).__name__
         raise TypeError(f"user: a user is needed, not {kind}")
@@ -258,23 +263,23 @@ def _check_number(name: str, value: Any) -> int:
     return value
 
 
-def _twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Return the async twin of a verb: the same body, run by Django's ``sync_to_async`` as its own async ORM is."""
 
     @functools.wraps(verb)
-    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         return await sync_to_async(verb)(*args, **kwargs)
 
-    twin.__name__ = twin.__qualname__ = f"a{verb.__name__}"
-    twin.__doc__ = f"Do what :func:`{verb.__name__}` does, from async code."
-    return twin
+    run.__name__ = run.__qualname__ = f"a{verb.__name__}"
+    run.__doc__ = f"Do what :func:`{verb.__name__}` does, from async code."
+    return run
 
 
-amark_read = _twin(mark_read)
-amark_unread = _twin(mark_unread)
-amark_seen = _twin(mark_seen)
-aarchive = _twin(archive)
-aunarchive = _twin(unarchive)
-acounts = _twin(counts)
-aunread_count = _twin(unread_count)
-aunseen_count = _twin(unseen_count)
+amark_read = twin(mark_read)
+amark_unread = twin(mark_unread)
+amark_seen = twin(mark_seen)
+aarchive = twin(archive)
+aunarchive = twin(unarchive)
+acounts = twin(counts)
+aunread_count = twin(unread_count)
+aunseen_count = twin(unseen_count)

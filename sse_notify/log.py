@@ -58,6 +58,8 @@ class Entry:
     frame: bytes
     excluded: frozenset[str] = frozenset()
     """The users, by key as text, who do not get it."""
+    category: str = ""
+    """The notification's category; who has muted it gets the frame's muted form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Reader:
     """The user's key; ``None`` for an anonymous visitor, who has no topic in the log."""
     since: datetime | None = None
     """When the user joined: older broadcasts are not theirs."""
+    muted: frozenset[str] = frozenset()
+    """The categories that the user has muted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
     using = database()
     rows = list(_page(after, up_to, reader, using, limit))
     complete = rows[-1].seq or up_to if len(rows) == limit else up_to
-    entries = _entries(rows, using)
+    entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
     inboxes = Inbox.objects.using(using).filter(state_seq__gt=after, state_seq__lte=complete)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
@@ -244,17 +248,26 @@ def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
             start = index
 
 
-def _entries(rows: Iterable[Notification], using: str) -> list[Entry]:
+def _entries(rows: Iterable[Notification], using: str, muted: frozenset[str] = frozenset()) -> list[Entry]:
     rows = list(rows)
     excluded = _excluded([row.pk for row in rows if not row.recipient_id], using)
-    return [Entry(row.seq or 0, row.topic, _frame(row), excluded.get(row.pk, frozenset())) for row in rows]
+    return [
+        Entry(
+            row.seq or 0,
+            row.topic,
+            _frame(row, muted),
+            excluded.get(row.pk, frozenset()),
+            "" if row.recalled_at else row.category,
+        )
+        for row in rows
+    ]
 
 
-def _frame(row: Notification) -> bytes:
+def _frame(row: Notification, muted: frozenset[str]) -> bytes:
     """Return what clients get: what the row says, or of one that was recalled, nothing but that it is gone."""
     if row.recalled_at is not None:
         return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
-    return encode_json(row.payload(), event=row.event, id=row.seq)
+    return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
 
 
 def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:

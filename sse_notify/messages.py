@@ -88,7 +88,7 @@ def _pack_batch(batch: Batch) -> Iterator[dict[str, Any]]:
         if rows and size + len(entry.frame) > MESSAGE_BYTES:
             yield {"first": first, "last": entry.seq - 1, "entries": rows}
             first, size, rows = entry.seq, 0, []
-        rows.append([entry.seq, entry.topic, entry.frame, list(entry.excluded)])
+        rows.append([entry.seq, entry.topic, entry.frame, list(entry.excluded), entry.category])
         size += len(entry.frame)
     yield {"first": first, "last": batch.last, "entries": rows}
 
@@ -104,7 +104,9 @@ def unpack(message: dict[str, Any]) -> Message | None:
         return RollCall(*message["roll_call"])
     if "entries" not in message:
         return None
-    entries = tuple(Entry(seq, topic, frame, frozenset(excluded)) for seq, topic, frame, excluded in message["entries"])
+    entries = tuple(
+        Entry(seq, topic, frame, frozenset(excluded), *category) for seq, topic, frame, excluded, *category in message["entries"]
+    )
     return Batch(message["first"], message["last"], entries)
 
 

@@ -101,6 +101,7 @@ class Notification(models.Model):
         is_unread: bool
         is_unseen: bool
         is_archived: bool
+        is_muted: bool
 
     class Meta:
         verbose_name = _("notification")
@@ -119,8 +120,8 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    def payload(self) -> dict[str, Any]:
-        """Return what a client is told about this notification, as JSON can hold it."""
+    def payload(self, *, muted: bool = False) -> dict[str, Any]:
+        """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
         return {
             "id": self.pk,
             "seq": self.seq,
@@ -138,7 +139,9 @@ class Notification(models.Model):
             "created_at": _iso(self.created_at),
             "expires_at": _iso(self.expires_at),
             "data": self.data,
-            "silent": self.silent,
+            # Last, where a stream whose user has muted the category puts its own: see `sse_notify.frames.muted`.
+            "silent": self.silent or muted,
+            **({"muted": True} if muted else {}),
         }
 
 
@@ -232,6 +235,24 @@ class Receipt(models.Model):
 
     def __str__(self) -> str:
         return f"user={self.user_id} notification={self.notification_id}"
+
+
+class Mute(models.Model):
+    """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+    category = models.CharField(_("category"), max_length=100)
+
+    if TYPE_CHECKING:
+        user_id: Any
+
+    class Meta:
+        verbose_name = _("muted category")
+        verbose_name_plural = _("muted categories")
+        constraints = (models.UniqueConstraint(fields=("user", "category"), name="sse_notify_one_mute"),)
+
+    def __str__(self) -> str:
+        return f"user={self.user_id} category={self.category}"
 
 
 def _iso(moment: datetime | None) -> str | None:

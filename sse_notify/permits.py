@@ -12,7 +12,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import router
 
-from sse_notify import sessions
+from sse_notify import log, sessions
+from sse_notify.models import Mute
 from sse_notify.snapshot import make_reader
 from sse_notify.topics import is_allowed
 
@@ -82,7 +83,7 @@ def permit_of(request: HttpRequest, user: AbstractBaseUser | None, asked: tuple[
 
 
 def check(permits: Sequence[Permit], *, thorough: bool = True) -> list[Verdict]:
-    """Return what became of each of ``permits``: three queries for up to 500 of them, and what the project's topics ask.
+    """Return what became of each of ``permits``: four queries for up to 500 of them, and what the project's topics ask.
 
     Args:
         permits: what to look at.
@@ -146,6 +147,9 @@ def _users(pks: set[Any]) -> dict[Any, tuple[Any, Reader]]:
         members = model.groups.through._base_manager.using(using).filter(**{f"{source}__in": pks})
         for pk, group in members.values_list(source, target):
             groups.setdefault(pk, []).append(group)
+    muted: dict[Any, list[str]] = {}
+    for pk, category in Mute.objects.using(log.database()).filter(user_id__in=pks).values_list("user_id", "category"):
+        muted.setdefault(pk, []).append(category)
     # Whole rows: which fields ``get_session_auth_hash`` looks at, the project decides.
     users = model._base_manager.using(using).filter(pk__in=pks)
-    return {user.pk: (user, make_reader(user, groups.get(user.pk, ()))) for user in users}
+    return {user.pk: (user, make_reader(user, groups.get(user.pk, ()), muted.get(user.pk, ()))) for user in users}

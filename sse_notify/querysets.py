@@ -3,9 +3,10 @@
 A row's state comes from two places: the user's receipt for that row, if there is one, and the user's inbox, whose watermarks
 stand for all rows numbered up to them. A row without a number (pending) is above every watermark.
 
-    is_unread     no read_at, and: above read_up_to, or unread_at overrides it
-    is_unseen     no seen_at, and above seen_up_to
+    is_unread     not muted, no read_at, and: above read_up_to, or unread_at overrides it
+    is_unseen     not muted, no seen_at, and above seen_up_to
     is_archived   archived_at, or: not above archived_up_to, and unarchived_at does not override it
+    is_muted      the user has muted its category, and the project does not require it
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from django.db.models.lookups import Exact, In, Lookup
 from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
+from sse_notify.conf import get_settings
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:
@@ -59,8 +61,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
 
         Own notifications, and the broadcasts to audiences that the user belongs to now, sent since the user joined, that neither
-        exclude the user nor have expired nor were recalled. Each row carries the booleans ``is_unread``, ``is_unseen`` and ``is_archived``. Rows
-        are visible as soon as they are written, numbered or not.
+        exclude the user nor have expired nor were recalled. Each row carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and
+        ``is_muted``; what is muted is neither unread nor unseen. Rows are visible as soon as they are written, numbered or not.
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
@@ -80,15 +82,24 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         rows.query.where = _without(rows.query.where, _Hide)
         return rows
 
-    def with_states(self, user: User) -> Self:
-        """Return what :meth:`visible_to` does, and the archived rows as well."""
+    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
+        """Return what :meth:`visible_to` does, and the archived rows as well.
+
+        Args:
+            user: whose states.
+            heed_mutes: ``False``: what is muted has the state that it comes back with when it is no longer muted.
+        """
         if not _has_inbox(user):
             nothing = Value(value=False, output_field=BooleanField())
-            return self.annotate(is_unread=nothing, is_unseen=nothing, is_archived=nothing).none()
+            return self.annotate(is_unread=nothing, is_unseen=nothing, is_archived=nothing, is_muted=nothing).none()
         mark = _watermarks(user)
+        muted = Q(category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category"))
+        muted &= ~Q(category__in=get_settings().required)
+        heard = ~muted if heed_mutes else Q()
         states = {
-            "is_unread": Q(receipt__read_at=None) & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
-            "is_unseen": Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
+            "is_muted": muted,
+            "is_unread": heard & Q(receipt__read_at=None) & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
+            "is_unseen": heard & Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
             "is_archived": Q(receipt__archived_at__isnull=False)
             | Q(seq__isnull=False, seq__lte=mark["archived_up_to"], receipt__unarchived_at=None),
         }
@@ -120,7 +131,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return rows.filter(pk__in=pks if features.allow_sliced_subqueries_with_in else list(pks))
 
     def counts(self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None) -> tuple[int, int]:
-        """Return how many notifications of the inbox are unread and how many unseen: exact, in two queries at most.
+        """Return how many notifications of the inbox are unread and how many unseen: exact, in two queries at most. What is muted
+        counts as neither.
 
         Args:
             user: whose; (0, 0) for an anonymous visitor.
@@ -142,9 +154,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             "up_to": up_to,
             "user": get_user_model()._meta.pk.get_db_prep_value(user.pk, connection),
         }
+        required = sorted(get_settings().required)
+        values |= {f"required{index}": category for index, category in enumerate(required)}
         moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
         values |= {name: DateTimeField().get_db_prep_value(moment, connection) for name, moment in moments.items()}
-        sql = _counts_sql(self.db, len(topics), since_joined=moments["joined"] is not None, numbered=up_to is not None)
+        sql = _counts_sql(
+            self.db, len(topics), len(required), since_joined=moments["joined"] is not None, numbered=up_to is not None
+        )
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             unread, unseen = cursor.fetchone()
@@ -171,7 +187,7 @@ class _Addressed(In):
     """The condition that names the user's topics, found again by its class."""
 
 
-_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion")
+_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
 
 # Counted at every handshake and every mark, so it is written by hand: the same query costs the ORM ten times as long to build as
 # the database to answer. Short ranges of an index instead of one pass over everything that the user ever got: what is pending,
@@ -181,6 +197,7 @@ _THEIRS = """
     n.topic IN ({topics}) {joined} {up_to}
     AND (n.expires_at IS NULL OR n.expires_at > %(now)s) AND n.recalled_at IS NULL
     AND n.id NOT IN (SELECT notification_id FROM {Exclusion} WHERE user_id = %(user)s)
+    AND n.category NOT IN (SELECT category FROM {Mute} WHERE user_id = %(user)s {required})
     AND r.archived_at IS NULL
 """
 _ROWS = "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE" + _THEIRS
@@ -224,10 +241,12 @@ SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
 
 
 @cache
-def _counts_sql(using: str, topics: int, *, since_joined: bool, numbered: bool) -> str:
+def _counts_sql(using: str, topics: int, required: int, *, since_joined: bool, numbered: bool) -> str:
     quote = connections[using].ops.quote_name
     parts = {name: quote(_model(name)._meta.db_table) for name in _TABLES}
     parts["topics"] = ", ".join(f"%(topic{index})s" for index in range(topics))
+    names = ", ".join(f"%(required{index})s" for index in range(required))
+    parts["required"] = f"AND category NOT IN ({names})" if names else ""
     parts["joined"] = "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
     parts["up_to"] = "AND n.seq <= %(up_to)s" if numbered else ""
     return _COUNTS.format(**parts, pending="" if numbered else _PENDING.format(**parts))

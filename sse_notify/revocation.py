@@ -72,7 +72,8 @@ def disconnect(users: AbstractBaseUser | Iterable[AbstractBaseUser], *, reason: 
 
 
 def _topics_of(users: AbstractBaseUser | Iterable[AbstractBaseUser]) -> tuple[str, ...]:
-    several: Iterable[AbstractBaseUser] = users if isinstance(users, Iterable) else [users]
+    # Asked so, as ``request.user`` has the methods of everything, __iter__ among them.
+    several: Any = [users] if isinstance(users, get_user_model()) else users
     return tuple(user_topic(user.pk) for user in several)
 
 

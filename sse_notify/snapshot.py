@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from sse_notify.conf import get_settings
 from sse_notify.log import Position, Reader, database
-from sse_notify.models import Inbox, LogHead, Notification
+from sse_notify.models import Inbox, LogHead, Mute, Notification
 from sse_notify.topics import EVERYONE_TOPIC, STAFF_TOPIC, group_topic, user_topic
 
 if TYPE_CHECKING:
@@ -35,24 +36,34 @@ class Snapshot:
 
 
 def reader_of(user: AbstractBaseUser) -> Reader:
-    """Return what ``user`` may read of the log: the topics of :func:`sse_notify.topics.topics_of`. One query, for the groups."""
-    pks: list[Any] = []
+    """Return what ``user`` may read of the log: the topics of :func:`sse_notify.topics.topics_of`, and the muted categories. One query."""
+    parts = [_MUTED]
     groups: Any = getattr(user.__class__, "groups", None)  # not type(): request.user is a lazy wrapper
     if groups is not None:  # a custom user model need not have groups
         quote = connections[database()].ops.quote_name
         field, table = groups.field, quote(groups.through._meta.db_table)
         source, target = quote(field.m2m_column_name()), quote(field.m2m_reverse_name())
-        pks = [pk for (pk,) in _fetch(f"SELECT {target} FROM {table} WHERE {source} = %s", [_key(user.pk)])]
-    return make_reader(user, pks)
+        parts.append(f"SELECT NULL, {target} FROM {table} WHERE {source} = %s")
+    rows = _fetch(" UNION ALL ".join(parts), [_key(user.pk)] * len(parts))
+    return make_reader(
+        user, [group for _, group in rows if group is not None], [category for category, _ in rows if category is not None]
+    )
 
 
-def make_reader(user: AbstractBaseUser, groups: Iterable[Any]) -> Reader:
-    """Return what ``user`` may read of the log as a member of ``groups``, which are given by their keys."""
+def make_reader(user: AbstractBaseUser, groups: Iterable[Any], muted: Iterable[str] = ()) -> Reader:
+    """Return what ``user`` may read of the log.
+
+    Args:
+        user: who reads.
+        groups: the user's, by their keys.
+        muted: the categories that the user has muted; those that the project requires are heard all the same.
+    """
     topics = [user_topic(user.pk), EVERYONE_TOPIC]
     if getattr(user, "is_staff", False):
         topics.append(STAFF_TOPIC)
     topics.extend(group_topic(pk) for pk in groups)
-    return Reader(topics=tuple(topics), user_id=user.pk, since=getattr(user, "date_joined", None))
+    silent = frozenset(muted) - get_settings().required if muted else frozenset()
+    return Reader(topics=tuple(topics), user_id=user.pk, since=getattr(user, "date_joined", None), muted=silent)
 
 
 def take(reader: Reader, user: AbstractBaseUser | None) -> Snapshot:
@@ -66,6 +77,7 @@ def take(reader: Reader, user: AbstractBaseUser | None) -> Snapshot:
     return Snapshot(position=position, state_seq=state_seq, unread=unread, unseen=unseen)
 
 
+_MUTED = f"SELECT category, NULL FROM {Mute._meta.db_table} WHERE user_id = %s"
 _HEAD = f"""
 SELECT h.seq, h.floor, i.state_seq
 FROM {LogHead._meta.db_table} h LEFT JOIN {Inbox._meta.db_table} i ON i.user_id = %s WHERE h.id = 1

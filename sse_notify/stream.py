@@ -189,14 +189,15 @@ class Stream:
             self._wakeup.ring()
 
     def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
-        """Go on from the log with other topics; what waits may be of one that the client has no more.
+        """Go on from the log with other topics, or other categories muted; what waits may be of a topic that the client has no more.
 
-        If the topics of the log differ, so does the inbox, and the client is told to fetch it anew.
+        If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
         """
-        differs = set(reader.topics) != set(self.reader.topics)
-        self.reader, self.topics = reader, (*reader.topics, *asked)
-        if differs:
+        before, self.reader, self.topics = self.reader, reader, (*reader.topics, *asked)
+        if set(reader.topics) != set(before.topics):
             self.reset("topics", self.cursor)
+        elif reader.muted != before.muted:
+            self.reset("state", self.cursor)
         self._waiting.clear()
         self._behind = True
         self._wakeup.ring()

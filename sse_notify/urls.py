@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from sse_notify.views import inbox
+from sse_notify.views.preferences import preferences_
 from sse_notify.views.stream import stream
 
 app_name = "sse_notify"
@@ -19,4 +20,5 @@ urlpatterns = [
     path("seen/", inbox.seen, name="seen"),
     path("archive/", inbox.archive, name="archive"),
     path("unarchive/", inbox.unarchive, name="unarchive"),
+    path("preferences/", preferences_, name="preferences"),
 ]

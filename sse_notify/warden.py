@@ -190,7 +190,7 @@ class Warden:
             self._streams[stream] = monotonic()
         reader = verdict.reader or stream.reader
         asked = stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
-        if {*reader.topics, *asked} != set(stream.topics):
+        if {*reader.topics, *asked} != set(stream.topics) or reader.muted != stream.reader.muted:
             self._retopic(stream, reader, asked)
         self._release(stream)
 

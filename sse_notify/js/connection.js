@@ -144,7 +144,7 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
     if (status === 200 && headers.get("Content-Type")?.startsWith("text/event-stream")) return;
     if (!ok) throw await SseNotifyError.from(response, clock.now());
     // A middleware of the project led us to its login page.
-    throw redirected ? signedOut() : new SseNotifyError("The answer is not a stream.", { status: status === 204 ? 204 : 0 });
+    throw redirected ? signedOut() : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
   }
 
   /** @param {import("./parser.js").Message} message */
@@ -169,7 +169,7 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
 
   /** The stream ended as HTTP has it. */
   function ended() {
-    if (!opened) return failed(new SseNotifyError("The stream ended at once."));
+    if (!opened) return failed(new SseNotifyError("The stream ended."));
     // One that lasted was cut by something in between, which ends it cleanly for us.
     isFinished = clock.now() - opened < STABLE;
     close();
@@ -217,7 +217,7 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
   function watch() {
     if (!attempt) return;
     const now = clock.now();
-    if (now - heard > silence) return failed(new SseNotifyError("The stream fell silent."));
+    if (now - heard > silence) return failed(new SseNotifyError("The stream is silent."));
     if (!opened) {
       if (!answered || now - answered <= HELLO_WITHIN) return;
       self.buffered = true;

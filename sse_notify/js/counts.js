@@ -2,7 +2,7 @@
 
 /** @param {unknown[]} numbers */
 export function whole(...numbers) {
-  if (!numbers.every((n) => Number.isSafeInteger(n))) throw new TypeError("not a whole number");
+  if (!numbers.every((n) => Number.isSafeInteger(n))) throw new TypeError("no whole number");
 }
 
 /**

@@ -43,8 +43,9 @@ export function createFeed(options) {
 
   /** @param {any} item */
   const deliver = (item) => {
-    counts.add(item);
-    emit("notification", { ...item, unread: true, unseen: true, replayed: item.seq <= replayedTo });
+    const unread = !item.muted;
+    if (unread) counts.add(item);
+    emit("notification", { ...item, unread, unseen: unread, replayed: item.seq <= replayedTo });
   };
 
   /** Whether an answer leaves out what was heard while it was on its way. @param {any} state @param {number} steps */
@@ -97,7 +98,7 @@ export function createFeed(options) {
    */
   const notification = (item, message) => {
     whole(item.id, item.seq);
-    if (typeof item.title !== "string" || item.seq !== Number(message.id)) throw new TypeError("not a notification");
+    if (typeof item.title !== "string" || item.seq !== Number(message.id)) throw new TypeError("no notification");
     if (item.seq <= (self.cursor ?? -1)) return; // heard before, from another connection
     advance(item.seq); // before the listeners: one that stops the client must find it heard
     deliver(item);

@@ -106,7 +106,7 @@ def items(request: HttpRequest) -> HttpResponse:
         return _invalid(*first_error(form))
     rows, before = _page(_visible(request), form.cleaned_data)
     unread, unseen = inbox.counts(request.user)
-    payloads = [{**row.payload(), "unread": row.is_unread, "unseen": row.is_unseen} for row in rows]
+    payloads = [{**row.payload(muted=row.is_muted), "unread": row.is_unread, "unseen": row.is_unseen} for row in rows]
     return JsonResponse({"items": payloads, "next": before, "unread": unread, "unseen": unseen})
 
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from sse_notify import fanout, notify, topics, urls
 from sse_notify.asgi import EventStreams
-from sse_notify.models import Exclusion, Inbox, LogHead, Notification, Receipt
+from sse_notify.models import Exclusion, Inbox, LogHead, Mute, Notification, Receipt
 from tests.asgi.client import connect, cookies_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -38,7 +38,7 @@ def signed_in(user: User, **options: Any) -> Client:
 
 
 def everything() -> list[Any]:
-    models: list[Any] = [Notification, Inbox, Receipt, LogHead, Exclusion, User]
+    models: list[Any] = [Notification, Inbox, Receipt, LogHead, Exclusion, Mute, User]
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -46,7 +46,7 @@ def everything() -> list[Any]:
 
 
 def test_every_address_is_covered_here() -> None:
-    assert set(NAMES) == {"list", "stream", "items", "state", *MARKS}
+    assert set(NAMES) == {"list", "stream", "items", "state", "preferences", *MARKS}
 
 
 @pytest.mark.parametrize("name", NAMES)

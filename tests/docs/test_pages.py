@@ -87,7 +87,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
         for cells in rows(read("reference/settings.md"))
         if re.fullmatch(r"`[A-Z_]+`", cells[0])
     }
-    actual = {field.name: field.default for field in fields(conf.Settings)}
+    actual = {field.name: getattr(conf.Settings(), field.name) for field in fields(conf.Settings)}
     assert list(documented) == list(actual)
     for name, value in documented.items():
         assert (value, type(value)) == (actual[name], type(actual[name])), name

@@ -127,6 +127,20 @@ test("client: what only looks like a notification is refused", async () => {
   }
 });
 
+test("client: what its user has muted is told and neither counted, unread nor unseen", async () => {
+  await open();
+  const { unread, unseen } = client.counts;
+  await server.stream.send(note(11, { muted: true, silent: true }) + note(12));
+  assert.deepEqual(
+    of("notification").map(({ seq, unread, unseen }) => [seq, unread, unseen]),
+    [
+      [11, false, false],
+      [12, true, true],
+    ],
+  );
+  assert.deepEqual(client.counts, { unread: unread + 1, unseen: unseen + 1 });
+});
+
 test("client: an event named like a property of objects is an event like others", async () => {
   await open();
   await server.stream.send(block("constructor", "x") + block("__proto__", "y"));

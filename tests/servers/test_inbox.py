@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import MakeSite
 from tests.support import GUARD
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -59,6 +60,39 @@ async def test_what_is_recalled_goes_from_every_page_and_who_was_away_hears_of_i
         hello = (await events.next("hello")).json()
         assert (hello["unread"], hello["unseen"]) == (0, 0)
         assert [event.json() for event in await events.take(2, "remove")] == [{"ids": [pk]} for pk in sent]
+
+
+MUTE = """
+from django.contrib.auth.models import User
+from sse_notify import mute, unmute
+verb = {"mute": mute, "unmute": unmute}[VERB]
+verb(User.objects.get(username="alice"), "news")
+"""
+
+
+@pytest.mark.parametrize("others", ["alone", "beside"])
+async def test_a_muted_category_falls_silent_on_open_pages_at_once(make_site: MakeSite, others: str) -> None:
+    """Beside: what is sent, and that it is muted, comes from other processes, through the layer."""
+    site = make_site(redis=others == "beside")
+    server = site.serve()
+    async with site.listen(server, "alice") as alices, site.listen(server, "bob") as bobs:
+        for events in (alices, bobs):
+            await events.next("hello")
+        for verb, muted in (("mute", True), ("unmute", None)):
+            site.script(f"VERB = {verb!r}{MUTE}")
+            assert (await alices.next("reset")).json()["reason"] == "state"
+            site.script("from sse_notify import broadcast; broadcast('To all', category='news'); broadcast('Loud')")
+            told = [(await alices.next("notification")).json() for _ in range(2)]
+            assert [(each["title"], each.get("muted"), each["silent"]) for each in told] == [
+                ("To all", muted, bool(muted)),
+                ("Loud", None, False),
+            ]
+            heard = [(await bobs.next("notification")).json() for _ in range(2)]
+            assert [(each["title"], "muted" in each, each["silent"]) for each in heard] == [
+                ("To all", False, False),
+                ("Loud", False, False),
+            ]
+        assert "reset" not in {event.event for event in bobs.seen}
 
 
 async def test_every_page_hears_that_something_is_archived_and_back(site: Site) -> None:

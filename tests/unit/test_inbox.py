@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
-from sse_notify import STAFF, broadcast, changes, fanout, inbox, log, notify, recall
+from sse_notify import STAFF, broadcast, changes, fanout, inbox, log, notify, preferences, recall
 from sse_notify.models import Inbox, Notification, Receipt
 from tests.asgi.client import events
 
@@ -363,12 +363,15 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
         random = Random(seed)
         Notification.objects.all().delete()
         Inbox.objects.all().delete()
+        preferences.unmute(alice, "loud")
         model: dict[int, dict[str, Any]] = {}
         for _ in range(70):
             _step(random, alice, bob, model)
             rows = {row.pk: row for row in Notification.objects.with_states(alice)}
             for pk, row in rows.items():
-                wanted = (model[pk]["unread"], model[pk]["unseen"], model[pk]["archived"])
+                assert row.is_muted == (row.category in preferences.muted_categories(alice))
+                heard = not row.is_muted
+                wanted = (heard and model[pk]["unread"], heard and model[pk]["unseen"], model[pk]["archived"])
                 assert (row.is_unread, row.is_unseen, row.is_archived) == wanted
             assert rows.keys() == model.keys()
             visible = Notification.objects.visible_to(alice)
@@ -390,17 +393,19 @@ _BY_IDS: dict[str, tuple[Callable[..., None], dict[str, bool]]] = {
 def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any]]) -> None:
     """Do one thing, and to the model what it should do to the rows."""
     fresh = {"unread": True, "unseen": True, "archived": False}
-    action = random.choice(["notify", "notify", "broadcast", "key", "number", "recall", "up_to", "up_to", *_BY_IDS])
+    action = random.choice(["notify", "notify", "broadcast", "key", "number", "recall", "up_to", "up_to", "mute", *_BY_IDS])
     some = random.sample(sorted(model), k=min(len(model), random.randint(1, 4)))
     if action == "notify":
         notify(bob, "noise")
-        model[notify(alice, "n").pk] = fresh
+        model[notify(alice, "n", category=random.choice(["", "loud"])).pk] = fresh
     elif action == "broadcast":
-        model[broadcast("b").pk] = fresh
+        model[broadcast("b", category=random.choice(["", "loud"])).pk] = fresh
     elif action == "key":
         model[notify(alice, "k", key=random.choice("ab")).pk] = fresh
     elif action == "number":
         number()
+    elif action == "mute":
+        random.choice([preferences.mute, preferences.unmute])(alice, "loud")
     elif action in _BY_IDS:
         mark, then = _BY_IDS[action]
         mark(alice, ids=some)

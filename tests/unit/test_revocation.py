@@ -27,6 +27,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from sse_notify import arecheck, fanout, messages, permits, recheck, sessions, topic, topics, warden
 from sse_notify.hub import Hub
@@ -119,6 +120,7 @@ async def test_the_bell_waits_for_the_commit_and_a_rollback_is_silent(alice: Use
 @pytest.mark.asyncio
 async def test_a_project_can_ring_by_itself(alice: User) -> None:
     assert await rung(lambda: recheck(alice)) == about(alice)
+    assert await rung(lambda: recheck(SimpleLazyObject(lambda: alice))) == about(alice)  # what request.user is
     assert await rung(lambda: recheck(User.objects.all())) == about(alice)
     assert await rung(recheck) == [Revocation(everybody=True)]
     many = [User(pk=pk) for pk in range(1, 2502)]
@@ -258,7 +260,7 @@ def test_a_look_asks_the_same_few_queries_for_many_as_for_one() -> None:
     found = [permit(user, session=signed_in(user)) for user in users]
     with CaptureQueriesContext(connection) as captured:
         verdicts = permits.check(found)
-    assert len(captured) == 3
+    assert len(captured) == 4
     for user, verdict in zip(users, verdicts, strict=True):
         assert isinstance(verdict, Standing)
         assert verdict.reader is not None

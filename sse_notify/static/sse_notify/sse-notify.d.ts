@@ -25,6 +25,8 @@ export interface Item {
   /** What the project sent along. Never rendered. */
   data: unknown;
   silent: boolean;
+  /** Whether the user has muted its category; it is silent then, too, and neither counted, unread nor unseen. */
+  muted?: boolean;
   /** In a list: what the user has done with it. */
   unread?: boolean;
   unseen?: boolean;

@@ -1,0 +1,143 @@
+"""What a user wants to hear of: categories can be muted. What is muted is kept and listed, but neither counted nor announced.
+
+    mute()      a row for each category and user ... after the commit the user's open streams are looked at again, in every process
+    streams     an event of a muted category goes out as ``silent`` and ``muted``; nothing is left out, as no number may be missing
+
+Muting changes no notification: what was unread when its category was muted is unread again when it no longer is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from sse_notify import log
+from sse_notify.conf import CATEGORY_LENGTH, get_settings
+from sse_notify.inbox import check_user, twin
+from sse_notify.models import Mute, Notification
+from sse_notify.revocation import recheck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.utils.functional import Promise
+
+    from sse_notify.querysets import User
+
+#: The newest notifications in which categories are looked for that the settings do not name: bounded, however long the inbox.
+CATEGORIES_OF = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preference:
+    """One category, as a user has it."""
+
+    category: str
+    """Its name."""
+    label: str | Promise
+    """What users read."""
+    description: str | Promise = ""
+    """What it is about."""
+    required: bool = False
+    """Whether nobody can mute it."""
+    muted: bool = False
+    """Whether the user has muted it."""
+
+
+def mute(user: User, *categories: str) -> None:
+    """Have ``user`` hear no more of ``categories``: what belongs to them is kept and listed, but neither counted nor announced.
+
+    Open pages follow at once, after the commit of the current transaction. What is muted already is left alone.
+
+    Args:
+        user: whose preference.
+        categories: their names.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, or the project requires one of the categories; the message names it, and nothing
+            is written.
+    """
+    wanted = _check(user, categories)
+    if required := sorted(wanted & get_settings().required):
+        raise ValueError(f"categories: {required[0]!r} is required by SSE_NOTIFY['CATEGORIES'] and cannot be muted")
+    _change(user, mute=wanted, unmute=set())
+
+
+def unmute(user: User, *categories: str) -> None:
+    """Have ``user`` hear of ``categories`` again. What was unread before is unread again.
+
+    Args and errors as for :func:`mute`, but that a required category is as good as any.
+    """
+    _change(user, mute=set(), unmute=_check(user, categories))
+
+
+def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
+    """Mute those of the categories ``among`` that are not ``heard``, and no other, in one step. What is required is heard anyway.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+    """
+    listed, kept = _check(user, among), _check(user, heard)
+    silent = listed - kept - get_settings().required
+    _change(user, mute=silent, unmute=listed - silent)
+
+
+def muted_categories(user: User) -> list[str]:
+    """Return the names of the categories that ``user`` has muted, in order; none for an anonymous visitor."""
+    if not user.is_authenticated:
+        return []
+    found = Mute.objects.using(log.database()).filter(user_id=user.pk).values_list("category", flat=True)
+    return sorted(set(found) - get_settings().required)
+
+
+def preferences(user: User) -> list[Preference]:
+    """Return every category that ``user`` can decide about: those of the settings in their order, then what the inbox has besides."""
+    listed: dict[str, Any] = dict(get_settings().CATEGORIES)
+    muted = muted_categories(user)
+    newest = Notification.objects.using(log.database()).visible_to(user).newest(CATEGORIES_OF)
+    for category in sorted({*newest.values_list("category", flat=True), *muted} - {""}):
+        listed.setdefault(category, {})
+    return [
+        Preference(
+            category=category,
+            label=about.get("label") or category,
+            description=about.get("description", ""),
+            required=about.get("required", False),
+            muted=category in muted,
+        )
+        for category, about in listed.items()
+    ]
+
+
+amute = twin(mute)
+aunmute = twin(unmute)
+amuted_categories = twin(muted_categories)
+
+
+def _check(user: User, categories: Iterable[str]) -> set[str]:
+    check_user(user)
+    found = set()
+    for category in categories:
+        if not isinstance(category, str):
+            raise TypeError(f"categories: text is needed, not {type(category).__name__}")
+        if not 1 <= len(category) <= CATEGORY_LENGTH or "\0" in category:
+            raise ValueError(f"categories: 1 to {CATEGORY_LENGTH} characters without NUL are needed")
+        found.add(category)
+    return found
+
+
+def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
+    using = log.database()
+    mutes = Mute.objects.using(using)
+    with transaction.atomic(using=using):
+        before = set(mutes.filter(user_id=user.pk).values_list("category", flat=True))
+        new, gone = mute - before, unmute & before
+        if new:
+            # Another request of the same user may write the same.
+            mutes.bulk_create([Mute(user_id=user.pk, category=category) for category in sorted(new)], ignore_conflicts=True)
+        if gone:
+            mutes.filter(user_id=user.pk, category__in=gone).delete()
+        if new or gone:
+            recheck(user)
