@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SseNotifyConfig(AppConfig):
-    """Wires the system checks and the doorbells of permissions; everything else starts when it is first used."""
+    """Wires the system checks, the doorbells of permissions and the live page; everything else starts when it is first used."""
 
     name = "sse_notify"
     verbose_name = _("Notifications")
@@ -15,6 +15,7 @@ class SseNotifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and receive what may end a permission."""
-        from sse_notify import checks, revocation  # noqa: F401, PLC0415
+        from sse_notify import checks, live, revocation  # noqa: F401, PLC0415
 
         revocation.connect()
+        live.connect()

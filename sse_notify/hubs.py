@@ -32,6 +32,12 @@ def current(run: Run = threads.hub) -> Hub:
     return hub
 
 
+def running() -> Hub | None:
+    """Return the hub of the running loop, ``None`` if it has none with streams."""
+    hub = _hubs.get(asyncio.get_running_loop())
+    return None if hub is None or hub.stopped else hub
+
+
 def each(action: Callable[[Hub], None]) -> None:
     """Call ``action`` with every hub of this process, each on its own loop. Callable from any thread."""
     for loop, hub in list(_hubs.items()):

@@ -118,6 +118,13 @@ def has_pending() -> bool:
     )
 
 
+def pending() -> int:
+    """Return how much is committed and not numbered yet: two counts, by indexes."""
+    using = database()
+    changed = Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
+    return Notification.objects.using(using).filter(seq=None).count() + changed.count()
+
+
 def sequence() -> Iterator[Batch]:
     """Number everything that is pending and yield it in batches, each after it was committed.
 

@@ -25,6 +25,7 @@ from sse_notify.admin.filters import CategoryFilter, RecalledFilter
 from sse_notify.admin.forms import SendForm
 from sse_notify.admin.users import offer_notify
 from sse_notify.models import Notification
+from sse_notify.views.live import admin_urls
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -128,8 +129,9 @@ class NotificationAdmin(NotificationModelAdmin):
         return type(form.__name__, (form,), {"may_broadcast": self.has_broadcast_permission(request)})
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Lead to the page that composes."""
+        """Lead to the page that composes, and to how the hubs are."""
         tools = [(_("Compose broadcast"), self.address("broadcast"))] if self.has_broadcast_permission(request) else []
+        tools.append((_("Live"), self.address("live")))
         return super().changelist_view(request, {"own_tools": tools, **(extra_context or {})})
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
@@ -189,7 +191,7 @@ class NotificationAdmin(NotificationModelAdmin):
             "recall": ("<path:object_id>/recall/", self.recall_one),
         }
         own = [path(route, self.admin_site.admin_view(view), name=self._name(name)) for name, (route, view) in pages.items()]
-        return own + super().get_urls()
+        return own + admin_urls(self) + super().get_urls()
 
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""

@@ -1,0 +1,89 @@
+"""The admin's live page: how every hub of every process is, who is connected, and a button that ends a user's streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
+from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, path, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from sse_notify import live, presence
+from sse_notify.revocation import disconnect
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+
+    ModelAdmin = admin.ModelAdmin[Any]
+
+#: Between two looks at the page, for those whose browser runs no script.
+_rates = live.Rates()
+
+
+def admin_urls(model_admin: ModelAdmin) -> list[URLPattern]:
+    """Return the addresses of the page, for ``get_urls()`` of the notifications' ``ModelAdmin``."""
+    wrap = model_admin.admin_site.admin_view
+    return [
+        path("live/", wrap(require_safe(partial(page, model_admin))), name="sse_notify_notification_live"),
+        path(
+            "live/disconnect/", wrap(require_POST(partial(end_streams, model_admin))), name="sse_notify_notification_disconnect"
+        ),
+    ]
+
+
+def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """Show how things are now; a script keeps it up to date. Query: ``q``, a part of a user's name."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    query = request.GET.get("q", "").strip()
+    found = presence.look(live.INTERVAL)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": _("Live"),
+        "opts": model_admin.opts,
+        "report": live.report(found, _rates, live.log_state().pending, query=query),
+        "query": query,
+        "stream_url": _stream_url(),
+        "topic": live.TOPIC,
+        "may_disconnect": _may_disconnect(request),
+    }
+    return TemplateResponse(request, "admin/sse_notify/live.html", context)
+
+
+def end_streams(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
+    """End the streams of the user whose key is posted as ``user``, in every process; it stands in that user's history."""
+    if not (model_admin.has_view_permission(request) and _may_disconnect(request)):
+        raise PermissionDenied
+    model: Any = get_user_model()
+    try:
+        user = model._default_manager.get(pk=request.POST.get("user", ""))
+    except (model.DoesNotExist, ValueError, ValidationError) as error:
+        raise Http404(_("There is no such user.")) from error
+    with transaction.atomic(using=router.db_for_write(model)):  # told after the commit: not without a trace in the history
+        model_admin.log_change(request, user, _("Ended the open streams."))
+        disconnect(user)
+    messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
+    site = model_admin.admin_site.name
+    return HttpResponseRedirect(reverse("admin:sse_notify_notification_live", current_app=site))
+
+
+def _may_disconnect(request: HttpRequest) -> bool:
+    """Return whether the user may change users: who may deactivate somebody may as well end their streams."""
+    opts = get_user_model()._meta
+    asks: Any = request.user
+    return bool(asks.has_perm(f"{opts.app_label}.change_{opts.model_name}"))
+
+
+def _stream_url() -> str:
+    try:
+        return reverse("sse_notify:stream")
+    except NoReverseMatch:  # a site that shows the log in its admin, and streams elsewhere
+        return ""

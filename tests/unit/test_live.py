@@ -1,0 +1,171 @@
+"""The admin's live page in one process: who may see it, what it says, and that nobody is asked while nobody watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from sse_notify import live, notify
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.presence import HubStatus, Presence
+from sse_notify.testing import open_stream
+from sse_notify.topics import is_allowed
+
+LIVE = "admin:sse_notify_notification_live"
+DISCONNECT = "admin:sse_notify_notification_disconnect"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def hub(pid: int = 1, **fields: Any) -> HubStatus:
+    counters = {
+        "delivered": fields.pop("delivered", 0),
+        "repaired": 2,
+        "reset": {"ahead": 1, "expired": 2},
+        "slow": 4,
+        "refused": {},
+    }
+    status = HubStatus(
+        id=f"web:{pid}:1", host="web", pid=pid, started=NOON, at=NOON, streams=3, users=2, anonymous=1, cursor=7, head=9,
+        draining=False, counters=counters,
+    )  # fmt: skip
+    return replace(status, **fields)
+
+
+@pytest.fixture
+def watcher() -> User:
+    user = User.objects.create_user("carol", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_notification"))
+    return user
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_numbers_of_a_process_with_two_hubs_are_counted_once() -> None:
+    twin = replace(hub(1), id="web:1:2", streams=5)
+    found = Presence(hubs=[hub(1), twin, hub(2, draining=True)], users=Counter(), head=9)
+    totals = live.report(found, live.Rates(), 6)["totals"]
+    assert (totals["processes"], totals["streams"], totals["anonymous"], totals["head"], totals["pending"]) == (2, 11, 3, 9, 6)
+    assert (totals["repaired"], totals["reset"], totals["slow"], totals["refused"]) == (4, 6, 8, 0)
+
+
+def test_a_rate_is_what_was_delivered_since_the_process_was_asked_before() -> None:
+    rates = live.Rates()
+    assert rates.take([hub(1, delivered=100), hub(2)]) == {"web:1": None, "web:2": None}
+    later = NOON + timedelta(seconds=2)
+    assert rates.take([hub(1, delivered=150, at=later), hub(3, at=later)]) == {"web:1": 25.0, "web:3": None}
+    much_later = later + timedelta(seconds=live.RATE_SECONDS)
+    assert rates.take([hub(1, delivered=160, at=much_later)]) == {"web:1": None}
+    restarted = much_later + timedelta(seconds=1)
+    assert rates.take([hub(1, delivered=3, at=restarted)]) == {"web:1": 0.0}
+
+
+@pytest.mark.django_db
+def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [User.objects.create_user(f"user{number}") for number in range(6)]
+    monkeypatch.setattr(live, "USERS", 2)
+    monkeypatch.setattr(live, "CHUNK", 2)
+    users = Counter({str(user.pk): 1 + (user.username == "user4") for user in people}) | Counter({"987654": 1})
+    found = live.report(Presence(hubs=[], users=users, head=0), live.Rates(), 0)
+    assert [user["name"] for user in found["users"]] == ["user4", "user0"]
+    assert (found["users"][0]["streams"], found["more"], found["totals"]["users"]) == (2, 5, 7)
+    found = live.report(Presence(hubs=[], users=users, head=0), live.Rates(), 0, query="R5")
+    assert ([user["name"] for user in found["users"]], found["more"]) == (["user5"], 0)
+    assert live.named({"987654": 1}) == [{"key": "987654", "name": "987654", "streams": 1}]
+
+
+@pytest.mark.django_db
+def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) -> None:
+    notify(User.objects.create_user("<i>dave"), "Not numbered yet")
+    page = signed_in(watcher).get(reverse(LIVE))
+    assert page.context["report"]["totals"] | {"streams": 0, "pending": 1} == page.context["report"]["totals"]
+    text = page.content.decode()
+    assert 'data-topic="sse_notify.live"' in text
+    assert f'data-stream="{reverse("sse_notify:stream")}"' in text
+    # What needs a permission that this user has not.
+    assert 'name="user"' not in text
+
+
+# --- who may ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_only_staff_who_may_view_notifications_may_watch(watcher: User, alice: User) -> None:
+    staff = User.objects.create_user("staff", is_staff=True)
+    alice.user_permissions.add(Permission.objects.get(codename="view_notification"))  # and is no staff
+    gone = User.objects.create_superuser("gone", is_active=False)
+    changer = User.objects.create_user("changer", is_staff=True)
+    changer.user_permissions.add(Permission.objects.get(codename="change_notification"))
+    nobody = AnonymousUser()
+    asked = (watcher, changer, User.objects.create_superuser("root"), staff, alice, gone, nobody)
+    assert [is_allowed(user, live.TOPIC) for user in asked] == [True, True, True, False, False, False, False]
+    assert [signed_in(user).get(reverse(LIVE)).status_code for user in (watcher, staff, alice)] == [200, 403, 302]
+
+
+@pytest.mark.django_db
+def test_ending_streams_needs_the_permission_to_change_users(watcher: User, alice: User) -> None:
+    client = signed_in(watcher)
+    assert client.post(reverse(DISCONNECT), {"user": alice.pk}).status_code == 403
+    watcher.user_permissions.add(Permission.objects.get(codename="change_user"))
+    assert client.get(reverse(DISCONNECT)).status_code == 405
+    for key in ("", "987654", "x"):
+        assert client.post(reverse(DISCONNECT), {"user": key}).status_code == 404
+    assert not LogEntry.objects.exists()
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(watcher)
+    assert strict.post(reverse(DISCONNECT), {"user": alice.pk}).status_code == 403
+
+
+# --- live ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = await sync_to_async(User.objects.create_superuser)("root")
+    monkeypatch.setattr(live, "INTERVAL", 0.02)
+    async with open_stream(bob):
+        with pytest.raises(HandshakeRefused, match="may not listen"):
+            async with open_stream(alice, topics=[live.TOPIC]):
+                pass
+        assert asyncio.get_running_loop() not in live._reporters
+        async with open_stream(root, topics=[live.TOPIC]) as stream:
+            async with open_stream(alice) as other:
+                first = (await stream.next(live.TOPIC)).data
+                assert first["totals"]["rate"] is None
+                while (report := (await stream.next(live.TOPIC)).data)["totals"]["streams"] < 3:
+                    pass
+                assert (report["totals"]["users"], [row["streams"] for row in report["hubs"]]) == (3, [3])
+                assert {user["name"]: user["streams"] for user in report["users"]} == {"alice": 1, "bob": 1, "root": 1}
+                # The button.
+                response = await sync_to_async(lambda: signed_in(root).post(reverse(DISCONNECT), {"user": alice.pk}))()
+                assert response["Location"] == reverse(LIVE)
+                assert (await other.next("bye")).data["reason"] == "revoked"
+            while (await stream.next(live.TOPIC)).data["totals"]["users"] == 3:
+                pass
+        # The hub goes on, but nobody watches.
+        reporter = live._reporters[asyncio.get_running_loop()]
+        await asyncio.wait_for(reporter, 20)
+        async with open_stream(root, topics=[live.TOPIC]) as stream:
+            await stream.next(live.TOPIC)
+    entry = await LogEntry.objects.aget()
+    assert (entry.object_id, entry.user_id, entry.change_message) == (str(alice.pk), root.pk, "Ended the open streams.")
