@@ -21,9 +21,7 @@ announces at once.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
@@ -33,6 +31,7 @@ from django.test import RequestFactory
 from sse_notify import log
 from sse_notify.handshake import make_stream, open_up
 from sse_notify.models import Notification
+from sse_notify.parsing import Received, parse
 from sse_notify.signals import stream_opened
 
 if TYPE_CHECKING:
@@ -85,18 +84,6 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await sync_to_async(self.__exit__)(kind, error, trace)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One event of a stream, as a browser gets it."""
-
-    event: str
-    """Its name."""
-    data: Any
-    """What its JSON says; the text itself if it is no JSON."""
-    id: int | None
-    """The cursor that it sets, if any."""
 
 
 class open_stream:  # noqa: N801  (a context manager, named as it is used)
@@ -160,7 +147,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
     async def _read(self) -> None:
         try:
             while (chunk := await self._stream.read()) is not None:
-                for received in _parse(chunk):
+                for received in parse(chunk):
                     self._received.put_nowait(received)
         finally:
             self._received.put_nowait(None)
@@ -174,22 +161,3 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
 
 def _rows() -> NotificationQuerySet:
     return Notification.objects.using(log.database())
-
-
-def _parse(chunk: bytes) -> list[Received]:
-    """Return the events of a chunk, which a stream always makes of complete blocks."""
-    received = []
-    for block in chunk.decode().split("\n\n"):
-        fields: dict[str, list[str]] = {}
-        for line in block.split("\n"):
-            name, _, value = line.partition(":")
-            fields.setdefault(name, []).append(value.removeprefix(" "))
-        if "data" in fields:
-            text = "\n".join(fields["data"])
-            try:
-                data = json.loads(text)
-            except ValueError:
-                data = text
-            id = fields.get("id", [""])[0]
-            received.append(Received(fields.get("event", ["message"])[0], data, int(id) if id else None))
-    return received

@@ -97,7 +97,7 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
     Raises:
         ValueError: the pattern is empty, is registered already, or lies among this package's own topics.
     """
-    if not pattern or _is_own(pattern):
+    if not pattern or is_own(pattern):
         raise ValueError(f"pattern: {pattern!r} is empty or one of sse_notify's own topics")
 
     def register(authorise: AuthoriserT) -> AuthoriserT:
@@ -132,7 +132,7 @@ def find(name: str) -> tuple[Registration, dict[str, Any]]:
         UnknownTopic: there is none. This package's own topics are never found here: nobody asks for them by name.
     """
     _discover()
-    if not _is_own(name) and len(name) <= MAX_LENGTH:
+    if not is_own(name) and len(name) <= MAX_LENGTH:
         for registration in _registrations.values():
             try:
                 captured = registration.match(name)
@@ -160,7 +160,8 @@ def is_allowed(user: AbstractBaseUser | AnonymousUser, name: str) -> bool:
     return bool(authorise(user, **captured))
 
 
-def _is_own(name: str) -> bool:
+def is_own(name: str) -> bool:
+    """Return whether ``name`` is one of this package's own topics."""
     return name in (EVERYONE_TOPIC, STAFF_TOPIC) or name.startswith(("user:", "group:"))
 
 

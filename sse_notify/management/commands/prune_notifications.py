@@ -38,7 +38,7 @@ class Command(BaseCommand):
             if before is None:
                 self._say(verbosity, "RETENTION_DAYS is None: everything is kept. Give --days to delete all the same.")
                 return
-            what = f"sent before {before:%Y-%m-%d %H:%M} UTC, or expired"
+            what = f"sent before {before:%Y-%m-%d %H:%M %Z}".rstrip() + ", or expired"
             if dry_run:
                 self._say(verbosity, f"Would delete {total:,} notifications: {what}.")
                 return

@@ -1,0 +1,123 @@
+"""How the whole system is, at one moment: the log, what is pending, the layer, every hub."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django import db
+from django.db.models import Count, Min
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from sse_notify import fanout, log, presence
+from sse_notify.models import Inbox, Notification
+
+if TYPE_CHECKING:
+    from sse_notify.presence import HubStatus
+    from sse_notify.querysets import NotificationQuerySet
+
+#: Seconds after which what is committed and has no number is out of order: a hub numbers it at its next poll.
+PENDING_SECONDS = 60.0
+#: Seconds after which it is looked at again: its transaction may have been open for long, and been committed just now.
+AGAIN_SECONDS = 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class Status:
+    """What was found."""
+
+    head: int = 0
+    """The newest number of the log."""
+    floor: int = 0
+    """Everything up to here may have been pruned."""
+    rows: int = 0
+    """Notifications in the table."""
+    oldest: datetime | None = None
+    """When the oldest of them was sent."""
+    pending: int = 0
+    """Notifications and changes of inboxes that are committed and not numbered yet."""
+    layer: str = ""
+    """The class of the layer that connects processes; "" if none does."""
+    hubs: list[HubStatus] = field(default_factory=list)
+    """Every hub of every process that has streams; none are known without a layer."""
+    users: int = 0
+    """Signed-in users who are connected."""
+    problems: list[str] = field(default_factory=list)
+    """What is out of order, in words."""
+
+    @property
+    def streams(self) -> int:
+        """Open streams, of all hubs."""
+        return sum(hub.streams for hub in self.hubs)
+
+
+def take(timeout: float = 1.0) -> Status:
+    """Look at everything. What cannot be asked is among the problems, and nothing is raised for it.
+
+    Not to be called on an event loop.
+
+    Args:
+        timeout: seconds that the layer, and the other processes, have to answer.
+    """
+    found = Status()
+    layer = fanout.remote_layer()
+    if layer is not None:
+        found.layer = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        error = asyncio.run(_ask_layer(timeout))
+        if error:
+            found.problems.append(f"The channel layer does not answer: {error}")
+    try:
+        _look_at_log(found)
+        seen = presence.look(timeout)
+    except db.Error as error:
+        found.problems.append(f"The database does not answer: {' '.join(str(error).split())}")
+        return found
+    found.hubs, found.users = seen.hubs, len(seen.users)
+    return found
+
+
+def _look_at_log(found: Status) -> None:
+    position = log.position()
+    found.head, found.floor = position.head, position.floor
+    rows = Notification.objects.using(log.database())
+    figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
+    found.rows, found.oldest = figures["rows"], figures["oldest"]
+    changed = Inbox.objects.using(log.database()).filter(state_seq=None).exclude(changes=[])
+    found.pending = rows.filter(seq=None).count() + changed.count()
+    late = _late(rows)
+    if late:
+        time.sleep(AGAIN_SECONDS)
+        late &= _late(rows)
+    if late:
+        found.problems.append(
+            f"{len(late)} notifications are committed for more than {PENDING_SECONDS:.0f} seconds and not numbered: "
+            "no process with open streams polls, or a transaction holds the head of the log."
+        )
+
+
+def _late(rows: NotificationQuerySet) -> set[int]:
+    since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
+    # History that is imported is as old as it was.
+    rows = rows.filter(seq=None).exclude(event="")
+    late = rows.annotate(since=Coalesce("recalled_at", "created_at")).filter(since__lt=since)
+    return set(late.values_list("pk", flat=True)[:1000])
+
+
+async def _ask_layer(timeout: float) -> str:  # noqa: ASYNC109  (an error is an answer)
+    """Send a message through the layer and receive it; return what went wrong."""
+    layer = fanout.another_layer()
+    try:
+        async with asyncio.timeout(timeout):
+            channel = await layer.new_channel("sse_notify.status")
+            await layer.send(channel, {"type": "sse_notify.status"})
+            await layer.receive(channel)
+    except Exception as error:  # whatever a layer raises
+        return repr(error) if str(error) else f"nothing within {timeout} seconds"
+    finally:
+        closing = asyncio.create_task(fanout.close_layer(layer))
+        await asyncio.wait({closing}, timeout=timeout)
+    return ""

@@ -1,0 +1,120 @@
+"""The commands as operators run them: processes beside a running site, on PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from signal import SIGINT
+from typing import Any
+
+import pytest
+
+from tests.support import GUARD
+from tests.support.redis import RedisServer
+from tests.support.site import Site
+
+MakeSite = Callable[..., Site]
+
+pytestmark = pytest.mark.asyncio
+
+
+@asynccontextmanager
+async def started(site: Site, *args: str, **env: str) -> AsyncIterator[Process]:
+    """Run a command until the block ends; ``env`` is other than the site's."""
+    command = [sys.executable, "-m", "django", *args]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE if "-" in args else DEVNULL, stdout=PIPE, stderr=PIPE, env={**os.environ, **site.env, **env}
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def run(site: Site, *args: str, stdin: str = "", **env: str) -> tuple[int | None, str, str]:
+    """Run a command to its end; return its status and what it printed."""
+    async with started(site, *args, **env) as process:
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode() or None), GUARD)
+        return process.returncode, out.decode(), err.decode()
+
+
+async def line(process: Process) -> str:
+    """Return the next line that a command prints."""
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), GUARD)).decode()
+
+
+async def event(process: Process, name: str) -> dict[str, Any]:
+    """Return the next event of this name that ``sse_tail --json`` prints."""
+    while True:
+        found: dict[str, Any] = json.loads(await line(process))
+        if found["event"] == name:
+            return found
+
+
+@pytest.mark.timeout(180)
+async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_server: RedisServer) -> None:
+    site = make_site("postgresql", redis=True)
+    server = site.serve("uvicorn")
+    async with (
+        site.listen(server, "alice") as events,
+        started(site, "sse_tail", "--user", "carol", "--topic", "room.2", "--json") as of_user,
+        started(site, "sse_tail", "--topic", "everyone", "--topic", "user:2", "--cursor", "0", "--count", "2") as of_topics,
+    ):
+        await events.next("hello")
+        assert (await event(of_user, "hello"))["data"]["cursor"] == 0
+        sent, unknown = await asyncio.gather(
+            run(site, "notify", "For the team", "-", "--group", "team", "--user", "alice", "--json", stdin="Come\nin"),
+            run(site, "notify", "Lost", "--everyone", "--user", "zoe"),
+        )
+        assert (sent[0], sent[2]) == (0, "")
+        assert [row["audience"] for row in json.loads(sent[1])["sent"]] == ["group"], "alice is in it"
+        assert unknown == (1, "", "CommandError: --user: no user 'zoe'\n")
+        got = (await events.next("notification")).json()
+        assert (got["title"], got["body"]) == ("For the team", "Come\nin")
+
+        # Both follow by now, or replay it.
+        assert (await run(site, "notify", "All \x1b[31mred", "--everyone", "--level", "error"))[0] == 0
+        assert (await event(of_user, "notification"))["data"]["title"] == "All \x1b[31mred"
+        site.send(server, "publish", topic="room.2", data={"price": 5})
+        assert (await event(of_user, "room.2"))["data"] == {"price": 5}
+        shown = await line(of_topics)
+        assert "#2" in shown
+        assert "[error] All \N{REPLACEMENT CHARACTER}[31mred" in shown, "a terminal obeys nothing that users write"
+        site.send(server, "notify", to="bob", title="For bob")
+        assert "[info] For bob" in await line(of_topics)
+        assert await asyncio.wait_for(of_topics.wait(), GUARD) == 0, "as many as were asked for"
+
+        status, out, _ = await run(site, "sse_status", "--json")
+        found = json.loads(out)
+        assert (status, found["ok"], found["head"], found["pending"]) == (0, True, 3, 0)
+        assert found["layer"].endswith("RedisPubSubChannelLayer")
+        assert (found["streams"], found["users"]) == (2, 2)
+        assert {hub["pid"]: (hub["streams"], hub["lag"]) for hub in found["hubs"]} == {
+            server.pid: (1, 0), of_user.pid: (1, 0)
+        }  # fmt: skip
+
+        of_user.send_signal(SIGINT)
+        _, err = await asyncio.wait_for(of_user.communicate(), GUARD)
+        assert (of_user.returncode, err) == (130, b"")
+
+        redis_server.stop()
+        (status, out, _), (status_too, out_too, _), refused, ended = await asyncio.gather(
+            run(site, "sse_status"),
+            run(site, "sse_status", "--json", DATABASE_URL="postgres://nobody@127.0.0.1:9/none", REDIS_URL=""),
+            run(site, "sse_tail", "--user", "bob", "--topic", "room.3"),
+            run(site, "sse_tail", "--topic", "everyone", "--cursor", "0", "--count", "1", "--raw"),
+        )
+        assert status == 1
+        assert "The channel layer does not answer: " in out
+        assert status_too == 1
+        assert json.loads(out_too)["problems"][0].startswith("The database does not answer: ")
+        assert refused == (1, "", "CommandError: You may not listen to this topic.\n")
+        assert (ended[0], ended[1].splitlines()[0], ended[1].splitlines()[2]) == (0, "event: notification", "id: 2")
