@@ -16,6 +16,7 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 #: What the site writes: the database, and nothing else.
@@ -102,6 +103,13 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [_redis_url]}}
     if _redis_url
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+SSE_NOTIFY = {
+    "CATEGORIES": {
+        "Announcements": {"label": _("Announcements"), "description": _("What concerns everybody."), "required": True},
+        "Comments": {"label": _("Comments"), "description": _("Answers to what you wrote on the board.")},
+    }
 }
 
 LOGIN_URL = "accounts:sign_in"
