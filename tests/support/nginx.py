@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support import ROOT
@@ -18,7 +19,7 @@ from tests.support.processes import Process, free_port, listens
 from tests.support.requirements import missing
 
 _UNPACKED = ROOT / ".cache" / "nginx"
-_PAGE = ROOT / "docs" / "how-to" / "production.md"
+_SITE = ROOT / "deploy" / "nginx.conf"
 
 _FRAME = """
 daemon off;
@@ -48,22 +49,34 @@ def find() -> Path | None:
 
 
 class Nginx:
-    """An nginx with the configuration that the documentation shows, in front of some servers.
+    """An nginx with the configuration of ``deploy/``, in front of some servers.
 
     Args:
         folder: for its configuration, log and temporary files.
         ports: the servers', on the loopback interface.
+        certificate: the files of a certificate and of its key; without them it speaks plain HTTP/1.1.
+        edit: makes of the configuration what a test wants in its place.
     """
 
-    def __init__(self, folder: Path, ports: list[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: list[int],
+        *,
+        certificate: tuple[Path, Path] | None = None,
+        edit: Callable[[str], str] = str,
+    ) -> None:
         """Prepare it; :meth:`start` starts it."""
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        #: Where it sends visitors of plain HTTP on to HTTPS.
+        self.redirecting = f"http://127.0.0.1:{(redirecting := free_port())}"
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "nginx.conf"
         # As root, its workers would change to a user who may not read the folder.
         user = "user root;" if os.geteuid() == 0 else ""
-        configuration.write_text(_FRAME.format(folder=folder, user=user, site=documented(self.port, ports)))
+        site = edit(_deployed(self.port, redirecting, ports, certificate))
+        configuration.write_text(_FRAME.format(folder=folder, user=user, site=site))
         binary = find() or missing("nginx", "apt install nginx-light, or any nginx in PATH")
         self.process = Process([binary, "-c", configuration, "-p", folder, "-e", "stderr"], log=folder / "nginx.log")
 
@@ -77,16 +90,21 @@ class Nginx:
         self.process.stop(timeout=5)
 
 
-def documented(port: int, servers: list[int]) -> str:
-    """Return the configuration of docs/how-to/production.md, for these ports."""
-    blocks = re.findall(r"^```nginx\n(.*?)^```", _PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 1, "the page shows one configuration"
-    site: str = blocks[0]
+def _deployed(port: int, redirecting: int, servers: list[int], certificate: tuple[Path, Path] | None) -> str:
+    """Return ``deploy/nginx.conf`` with these ports and files in the place of its own."""
     lines = "\n".join(f"    server 127.0.0.1:{server} max_fails=0;" for server in servers)
-    site, replaced = re.subn(r"(?:    server 127\.0\.0\.1:\d+ max_fails=0;\n)+", lines + "\n", site)
-    assert replaced == 1, "the page names the servers"
-    site, replaced = re.subn(r"listen [^;]+;.*", f"listen 127.0.0.1:{port} backlog=4096;", site)
-    assert replaced == 1, "the page says where to listen"
+    tls = " ssl http2" if certificate else ""
+    in_place = {
+        r"(?:    server 127\.0\.0\.1:\d+ max_fails=0;\n)+": lines + "\n",
+        r"listen 80;": f"listen 127.0.0.1:{redirecting};",
+        r"listen 443 ssl http2;": f"listen 127.0.0.1:{port}{tls} backlog=4096;",
+        r"ssl_certificate [^;]+;": f"ssl_certificate {certificate[0]};" if certificate else "",
+        r"ssl_certificate_key [^;]+;": f"ssl_certificate_key {certificate[1]};" if certificate else "",
+    }
+    site = _SITE.read_text()
+    for pattern, text in in_place.items():
+        site, replaced = re.subn(pattern, text, site)
+        assert replaced == 1, f"{_SITE.name} has one {pattern}"
     return site
 
 
