@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -16,6 +16,7 @@ from django.contrib.auth import get_permission_codename, get_user_model
 from django.http import Http404
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -59,12 +60,15 @@ class NotificationAdmin(NotificationModelAdmin):
 
     form = SendForm
     date_hierarchy = "created_at"
-    list_display = ("title", "addressee", "level", "category", "created_at", "reach", "read", "state")
+    list_display = ("title", "addressee", "reach", "read", "state", "level", "category", "created")
     list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
     show_full_result_count = False  # counting a long log costs more than showing a page of it
     actions = ("broadcast_selected", "recall_selected")
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["sse_notify/admin.css"]}
 
     # --- what is shown --------------------------------------------------------------------------------------------------------
 
@@ -72,6 +76,12 @@ class NotificationAdmin(NotificationModelAdmin):
     def addressee(self, notification: Notification) -> str:
         """Return the user, the group, or the audience."""
         return str(notification.recipient or notification.group or notification.get_audience_display())
+
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
+    def created(self, notification: Notification) -> str:
+        """Return when, in few letters."""
+        moment = notification.created_at
+        return date_format(timezone.localtime(moment) if timezone.is_aware(moment) else moment, "SHORT_DATETIME_FORMAT")
 
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:
