@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +20,7 @@ from pytest_django import DjangoAssertNumQueries
 from sse_notify import inbox, notify, presence, recall
 from sse_notify.admin import compose, rows
 from sse_notify.models import Notification
+from tests.support import GUARD
 
 pytestmark = pytest.mark.django_db
 
@@ -127,6 +131,28 @@ def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> No
     # Another form, with a token of its own, is another broadcast.
     Visit(client, reverse(BROADCAST)).go("_confirm", **MESSAGE).go("_send")
     assert Notification.objects.filter(topic="everyone").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_form_that_is_sent_twice_at_the_same_time_sends_and_is_noted_once(carol: User, client: Client) -> None:
+    visit = Visit(client, reverse(BROADCAST)).go("_confirm", **MESSAGE)
+    form = {**visit.hidden, "_send": "1"}
+    clients = [Client() for _ in range(4)]
+    for other in clients:
+        other.force_login(carol)
+    start = threading.Barrier(len(clients))
+
+    def send(other: Client) -> int:
+        try:
+            start.wait(GUARD)
+            return other.post(visit.address, form).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        assert list(pool.map(send, clients)) == [302] * len(clients)
+    assert Notification.objects.count() == 1
+    assert history() == [("Hello", "Sent. Audience: Everyone. Reach: 1.")]
 
 
 def test_a_member_of_several_groups_gets_it_once(client: Client, alice: User, bob: User) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -105,3 +107,23 @@ def test_the_number_of_queries_does_not_depend_on_that_of_rows(
             figures_of(page)
         counts.append(len(made))
     assert counts == [8, 8, 8]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a short table as a whole, whatever its indexes")
+def test_what_a_page_asks_of_long_tables_is_found_by_their_indexes(alice: User) -> None:
+    group = Group.objects.create(name="editors")
+    for audience in (Audience.EVERYONE, Audience.STAFF, group):
+        broadcast("b", audience=audience)
+    notify(alice, "n")
+    number_all()
+    with CaptureQueriesContext(connection) as made:
+        figures_of(rows())
+    plans = []
+    with connection.cursor() as cursor:
+        for query in made.captured_queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plans += [step[-1] for step in cursor.fetchall()]
+    found = {table: [plan for plan in plans if table in plan] for table in ("sse_notify_receipt", "sse_notify_exclusion")}
+    for table, steps in found.items():
+        assert steps
+        assert all(step.startswith(f"SEARCH {table} USING INDEX") for step in steps), steps
