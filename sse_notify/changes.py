@@ -48,6 +48,12 @@ def note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
     inbox.state_seq = None
 
 
+def lose(inbox: Inbox) -> None:
+    """Have the user's pages start over, without saving ``inbox``: what changed is more than can be told one by one."""
+    inbox.changes = [{"set": LOST}]
+    inbox.state_seq = None
+
+
 def _shorten(noted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the newest changes, and in front of them, if there were more, one that stands for those: who misses it starts over."""
     kept: list[dict[str, Any]] = []

@@ -65,6 +65,15 @@ def take_back(pks: Sequence[int]) -> int:
     return changed
 
 
+def insert(rows: list[Notification], using: str) -> list[Notification]:
+    """Insert the rows, in one statement where that tells their keys, and return them."""
+    if len(rows) > 1 and connections[using].features.can_return_rows_from_bulk_insert:
+        return Notification.objects.using(using).bulk_create(rows)
+    for row in rows:  # MySQL does not tell the keys of a bulk insert
+        row.save(using=using, force_insert=True)
+    return rows
+
+
 def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
     if checked.key is None and checked.idempotency_key is None:
         return _insert(checked, recipients, using)
@@ -125,12 +134,7 @@ _NO_RELATIONS = {
 
 
 def _insert(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
-    rows = [checked.row(**recipient.columns) for recipient in recipients]
-    if len(rows) > 1 and connections[using].features.can_return_rows_from_bulk_insert:
-        rows = Notification.objects.using(using).bulk_create(rows)
-    else:  # MySQL does not tell the keys of a bulk insert
-        for row in rows:
-            row.save(using=using, force_insert=True)
+    rows = insert([checked.row(**recipient.columns) for recipient in recipients], using)
     _exclude(rows, recipients, using)
     return rows
 

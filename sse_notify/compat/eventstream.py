@@ -1,0 +1,51 @@
+"""``send_event(channel, event_type, data)`` of django-eventstream, sent by :func:`sse_notify.publish`.
+
+Change the import, and register the channels with ``@topic``; see the guide about moving over::
+
+    from sse_notify.compat.eventstream import send_event  # was: from django_eventstream import send_event
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from sse_notify.verbs import publish
+
+
+def send_event(
+    channel: str,
+    event_type: str,
+    data: Any,
+    skip_user_ids: Iterable[Any] | None = None,
+    async_publish: bool = True,  # noqa: FBT001, FBT002  (its signature there)
+    json_encode: bool = True,  # noqa: FBT001, FBT002
+) -> None:
+    """Send an event to whoever listens to the topic ``channel`` now.
+
+    It is sent at once, as there, and not stored: what must not be missed is for :func:`sse_notify.notify`.
+
+    Args:
+        channel: the topic.
+        event_type: the event's name, "message" for a browser's ``onmessage``.
+        data: what JSON, with Django's dates, decimals and UUIDs, can hold.
+        skip_user_ids: not supported, and there without effect unless a GRIP proxy is used.
+        async_publish: without a meaning here: the call never waits.
+        json_encode: ``False``: ``data`` is text and goes out as it is.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it.
+    """
+    if skip_user_ids:
+        raise TypeError("skip_user_ids: an event of a topic goes to all of its listeners; broadcast() has exclude")
+    if json_encode:
+        try:
+            data = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"data: JSON cannot hold it ({error})") from error
+    elif not isinstance(data, str):
+        raise TypeError(f"data: text is needed with json_encode=False, not {type(data).__name__}")
+    publish(channel, data, event=event_type)
