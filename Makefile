@@ -23,7 +23,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres faults soak js lint docs format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres matrix faults soak js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -57,6 +57,10 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
 	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(TWO) tests/unit tests/asgi \
 		--ignore tests/unit/test_splice.py --ignore tests/unit/test_wire.py $(ARGS)
+
+# Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.
+matrix: $(DONE)/matrix ## run the tests with each Python and Django that is here (ARGS="--list", ARGS="-k py313")
+	$(BIN)/nox --non-interactive $(ARGS)
 
 js: $(DONE)/npm ## run the JavaScript tests
 	$(NPM) --silent test
@@ -92,7 +96,7 @@ $(DONE)/venv:
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 	@mkdir -p $(@D) && touch $@
 
-$(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/docs $(DONE)/bench: $(DONE)/%: pyproject.toml constraints.txt | $(DONE)/venv
+$(DONE)/demo $(DONE)/test $(DONE)/lint $(DONE)/docs $(DONE)/bench $(DONE)/matrix: $(DONE)/%: pyproject.toml constraints.txt | $(DONE)/venv
 	@echo 'Installing the packages of "$*" into $(VENV) ...'
 	@$(PIP) --editable '.[$*]'
 	@touch $@
@@ -112,7 +116,7 @@ $(DONE)/nginx: tests/support/nginx.py | $(DONE)/test
 
 lock: ## take the newest versions of everything into constraints.txt and the package locks
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,docs,bench]'
+	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,docs,bench,matrix]'
 	{ sed -n '/^#/p' constraints.txt; .cache/lock/bin/python -m pip freeze --exclude sse-notify; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 	# From nothing: npm drops other platforms' packages from a lock that it mends beside installed ones.
@@ -121,6 +125,6 @@ lock: ## take the newest versions of everything into constraints.txt and the pac
 	$(NPM) install --prefix tests/chromium
 
 clean: ## remove what all of these made, the demo's database too
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist docs/_build var \
+	rm -rf $(VENV) .nox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist docs/_build var \
 		node_modules tests/chromium/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
