@@ -24,7 +24,9 @@ from django.utils.translation import gettext as _
 
 from sse_notify import presence
 from sse_notify.admin.addressees import MAX_USERS, Addressees
+from sse_notify.admin.filters import newest_categories
 from sse_notify.admin.forms import AudienceForm, ComposeForm, Draft
+from sse_notify.conf import get_settings
 from sse_notify.log import database
 from sse_notify.models import Audience, Notification
 
@@ -111,6 +113,7 @@ class Composition:
             "addressees": None if isinstance(self.audience, AudienceForm) else self.audience,
             "reach": None if isinstance(self.audience, AudienceForm) else self.audience.count(),
             "samples": () if isinstance(self.content, ComposeForm) else [draft.notification for draft in self.content],
+            "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
             "token": token if _TOKEN.fullmatch(token) else get_random_string(22),
             "carried": self.carried,
         }

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify.log import database
+from sse_notify.models import Notification
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from sse_notify.models import Notification
 
 #: The newest rows in which categories are looked for.
 CATEGORIES_OF = 1000
+
+
+def newest_categories() -> set[str]:
+    """Return the categories of the newest rows: by the primary key, however long the log."""
+    rows = Notification.objects.using(database()).order_by("-pk")
+    return set(rows.values_list("category", flat=True)[:CATEGORIES_OF]) - {""}
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -25,8 +33,7 @@ class CategoryFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the categories, and the one that is chosen."""
-        newest = model_admin.get_queryset(request).order_by("-pk").values_list("category", flat=True)[:CATEGORIES_OF]
-        return [(name, name) for name in sorted({*newest, self.value() or ""} - {""})]
+        return [(name, name) for name in sorted({*newest_categories(), self.value() or ""} - {""})]
 
     def has_output(self) -> bool:
         """Show it if there is any."""

@@ -59,7 +59,7 @@ class ContentForm(NotificationForm):
             "title": forms.TextInput(attrs={"class": "vTextField"}),
             "body": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 4}),
             "url": forms.TextInput(attrs={"class": "vTextField"}),
-            "category": forms.TextInput(attrs={"class": "vTextField"}),
+            "category": forms.TextInput(attrs={"class": "vTextField", "list": "ssen-categories"}),
             "icon": forms.TextInput(attrs={"class": "vTextField"}),
             "expires_at": widgets.AdminSplitDateTime,
         }

@@ -107,7 +107,7 @@ def test_a_broadcast_is_composed_looked_at_and_confirmed(client: Client, carol: 
     assert 'data-ssen="title" dir="auto" href="/x/"' in visit.text, "the item's own template shows it"
     assert 'href="/y/"' in visit.text
     visit.go("_edit")
-    assert 'value="Hello"' in visit.text, "back in the form, nothing is lost"
+    assert re.search(r'<input type="text" name="title" value="Hello"', visit.text), "back in the form, nothing is lost"
     assert "errornote" not in visit.text
     visit.go("_confirm", **MESSAGE, **more).go("_send")
     row = Notification.objects.get()
@@ -356,7 +356,9 @@ def test_what_was_recalled_or_is_too_much_is_not_broadcast_again(
     form = {"action": "broadcast_selected", "index": "0", "_selected_action": [gone.pk, there.pk]}
     assert "not broadcast again: Gone" in client.post(reverse(LIST), form, follow=True).content.decode()
     monkeypatch.setattr(rows, "MAX_DRAFTS", 1)
-    assert "At most 1 can be selected" in client.post(reverse(LIST), form, follow=True).content.decode()
+    text = client.post(reverse(LIST), form, follow=True).content.decode()
+    assert "At most 1 can be selected" in text
+    assert 'name="_confirm"' not in text
 
 
 def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(client: Client, carol: User) -> None:
@@ -390,7 +392,17 @@ def test_more_users_than_can_be_notified_one_by_one_are_refused(
     monkeypatch.setattr(compose.too_many, "__defaults__", (1,))
     User.objects.create_user("other")
     form = {"action": "notify_selected_users", "index": "0", "select_across": "1", "_selected_action": [carol.pk]}
-    assert "At most 1 can be selected here, and these are 2." in client.post(reverse(USERS), form, follow=True).content.decode()
+    text = client.post(reverse(USERS), form, follow=True).content.decode()
+    assert "At most 1 can be selected here, and these are 2." in text
+    assert 'name="_confirm"' not in text
+
+
+def test_categories_that_are_known_are_offered(client: Client, alice: User, settings: Any) -> None:
+    settings.SSE_NOTIFY = {"CATEGORIES": {"Security": {"required": True}}}
+    notify(alice, "one", category="Bills")
+    notify(alice, "two", category="<b>")
+    text = Visit(client, reverse(BROADCAST)).text
+    assert re.findall(r'<option value="([^"]*)"></option>', text) == ["&lt;b&gt;", "Bills", "Security"]
 
 
 def test_a_recalled_broadcast_leaves_every_inbox_and_the_history_tells(client: Client, alice: User) -> None:
