@@ -26,11 +26,12 @@ class Watch:
         receive: the request's, as ASGI has it.
     """
 
-    __slots__ = ("_ahead", "_on_leave", "_receive", "_serving", "_task", "left")
+    __slots__ = ("_ahead", "_arrived", "_on_leave", "_receive", "_serving", "_task", "left")
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self._receive = receive
         self._ahead: list[Message] = []  # one message as a rule; an empty deque takes ten times the memory
+        self._arrived: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], Any] | None = None
         self._serving = False
         self._task: asyncio.Task[None] | None = None
@@ -63,8 +64,10 @@ class Watch:
 
     async def receive(self) -> Message:
         """Return the next message, for an application that answers itself; what was read ahead comes first."""
-        if self._task is not None and not self._ahead:
-            await asyncio.wait({self._task})
+        while not self._ahead and self._task is not None and not self._task.done():
+            # Not for the end of the task alone: it reads on.
+            self._arrived = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._task, self._arrived}, return_when=asyncio.FIRST_COMPLETED)
         if self._ahead:
             return self._ahead.pop(0)
         return {"type": "http.disconnect"} if self.left else await self._receive()
@@ -86,6 +89,8 @@ class Watch:
                 if self._serving:
                     continue
                 self._ahead.append(message)
+                if self._arrived is not None and not self._arrived.done():
+                    self._arrived.set_result(None)
                 if message.get("more_body"):  # a body, which whoever answers takes at its own pace
                     return
         except OSError:  # as some servers say it
