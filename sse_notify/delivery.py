@@ -81,7 +81,7 @@ def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) 
         try:
             with transaction.atomic(using=using):
                 return _insert_or_repeat(checked, recipients, using)
-        except IntegrityError:  # the key was inserted elsewhere in this moment: the next look finds it
+        except IntegrityError:  # the key was inserted elsewhere in this moment, or its row was pruned: the next look finds out
             if attempt == ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
@@ -115,7 +115,8 @@ def _repeat(checked: Checked, pks: list[int], recipients: Sequence[Recipient], u
     # A repeat without an idempotency key keeps the one that the row has: it must still stop a repeat of the first call.
     if checked.idempotency_key is None:
         del columns["idempotency_key"]
-    Notification.objects.using(using).filter(pk__in=pks).update(**columns, count=F("count") + 1)
+    if Notification.objects.using(using).filter(pk__in=pks).update(**columns, count=F("count") + 1) < len(pks):
+        raise IntegrityError("a row was deleted in this moment")
     Receipt.objects.using(using).filter(notification_id__in=pks).delete()
     Exclusion.objects.using(using).filter(notification_id__in=pks).delete()
     rows = Notification.objects.using(using).in_bulk(pks)

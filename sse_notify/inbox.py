@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -170,6 +170,15 @@ def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None,
     chosen = None if ids is None else _check_ids(ids)
     limit = 0 if up_to is None else _check_number("up_to", up_to)
     using = log.database()
+    try:
+        _write(user, mark, chosen, limit, client, using)
+    except IntegrityError:  # at the commit: one of them was pruned in this moment, and is not found again
+        if chosen is None or connections[using].in_atomic_block:
+            raise
+        _write(user, mark, chosen, limit, client, using)
+
+
+def _write(user: User, mark: _Mark, chosen: list[int] | None, limit: int, client: str, using: str) -> None:
     with transaction.atomic(using=using):
         inbox = _lock(user, using)
         if chosen is not None:
