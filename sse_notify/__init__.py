@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sse_notify.audience import EVERYONE, STAFF
+    from sse_notify.events import Event
     from sse_notify.inbox import (
         aarchive,
         amark_read,
@@ -39,12 +40,15 @@ if TYPE_CHECKING:
         unseen_count,
     )
     from sse_notify.preferences import amute, amuted_categories, aunmute, mute, muted_categories, unmute
+    from sse_notify.responses import EventStreamResponse
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
     from sse_notify.verbs import abroadcast, anotify, apublish, arecall, broadcast, notify, publish, recall
 
 _HOMES = {
     "EVERYONE": "audience",
+    "Event": "events",
+    "EventStreamResponse": "responses",
     "STAFF": "audience",
     "aarchive": "inbox",
     "abroadcast": "verbs",
@@ -88,6 +92,8 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "abroadcast",
     "apublish",
     "arecall",
+    "Event",
+    "EventStreamResponse",
     "topic",
     "recheck",
     "arecheck",

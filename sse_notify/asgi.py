@@ -31,7 +31,7 @@ from sse_notify import sockets, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.responses import HANDOVER, Handover, is_event_stream, refuse
+from sse_notify.responses import HANDOVER, Handover, current_handover, is_event_stream, refuse
 from sse_notify.stepping import step
 from sse_notify.watch import ClientLeft, Watch
 from sse_notify.wire import CONTENT_TYPE
@@ -39,7 +39,7 @@ from sse_notify.wire import CONTENT_TYPE
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-    from sse_notify.stream import Stream
+    from sse_notify.protocols import Served
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -75,14 +75,18 @@ class EventStreams:
             return
         handover = Handover()
         scope = {**scope, HANDOVER: handover}
+        token = current_handover.set(handover)
         watch = Watch(receive)
         try:
             try:
                 if not (_asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)):
-                    await self.application(scope, watch.receive, _Interceptor(handover, send))
+                    head = scope["method"] == "HEAD"
+                    await self.application(scope, watch.receive, _Interceptor(handover, send, head=head))
             except BaseException:
                 _close(handover.abandon())
                 raise
+            finally:
+                current_handover.reset(token)
             stream = handover.take()
             del scope, handover
             if stream is None or watch.left:
@@ -104,7 +108,8 @@ class EventStreams:
                 return True
         self._waiting += 1
         try:
-            answer = await watch.unless_left(threads.streams(self._handler.answer, scope))
+            # In a copy of this context, as Django's own handler would.
+            answer = await watch.unless_left(threads.streams(contextvars.copy_context().run, self._handler.answer, scope))
         except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
             _close(handover.abandon())
             return True
@@ -118,7 +123,7 @@ class EventStreams:
         return True
 
 
-async def serve(stream: Stream, watch: Watch, send: Send) -> None:
+async def serve(stream: Served, watch: Watch, send: Send) -> None:
     """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
     task = asyncio.current_task()
     assert task is not None
@@ -153,7 +158,7 @@ async def serve(stream: Stream, watch: Watch, send: Send) -> None:
             sockets.give_up_after(0, send)
 
 
-def _close(stream: Stream | None) -> None:
+def _close(stream: Served | None) -> None:
     if stream is not None:
         stream.close()
 
@@ -168,17 +173,18 @@ async def _send(send: Send, answer: Answer) -> None:
 class _Interceptor:
     """``send`` for the wrapped application: keeps the response open if its stream was handed over."""
 
-    __slots__ = ("_handover", "_send")
+    __slots__ = ("_handover", "_head", "_send")
 
-    def __init__(self, handover: Handover, send: Send) -> None:
+    def __init__(self, handover: Handover, send: Send, *, head: bool) -> None:
         self._handover = handover
         self._send = send
+        self._head = head
 
     async def __call__(self, message: Message) -> None:
         stream = self._handover.stream
         if stream is not None:
-            if message["type"] == "http.response.start" and not _is_stream(message["status"], message["headers"]):
-                _close(self._handover.take())  # a middleware answered in the view's place
+            if message["type"] == "http.response.start" and (self._head or not _is_stream(message["status"], message["headers"])):
+                _close(self._handover.take())  # headers alone are asked for, or a middleware answered in the view's place
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 if not message.get("body"):
                     return

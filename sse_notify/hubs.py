@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sse_notify import threads
+from sse_notify import source, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.drain import Listener
@@ -25,7 +25,7 @@ def current(run: Run = threads.hub) -> Hub:
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
-        _signals.install()
+        hear_signals()
         hub = _hubs[loop] = Hub(run=run)
         if admission.draining:  # for a handshake that was under way
             hub.drain(get_settings().DRAIN_SECONDS)
@@ -36,6 +36,11 @@ def running() -> Hub | None:
     """Return the hub of the running loop, ``None`` if it has none with streams."""
     hub = _hubs.get(asyncio.get_running_loop())
     return None if hub is None or hub.stopped else hub
+
+
+def hear_signals() -> None:
+    """Have the process's streams told when it is asked to end. Callable any number of times; only the main thread's call counts."""
+    _signals.install()
 
 
 def each(action: Callable[[Hub], None]) -> None:
@@ -50,11 +55,14 @@ def each(action: Callable[[Hub], None]) -> None:
 def drain(done: Callable[[], None] | None = None) -> None:
     """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread.
 
+    A view's own events may go on until then, on a server that waits; what is not over then is cut.
+
     Args:
         done: called when all streams have taken their leave, from whichever loop or thread that happens in.
     """
     admission.draining = True
     seconds = get_settings().DRAIN_SECONDS
+    source.drain(seconds)
     countdown = _Countdown(done)
     for loop, hub in list(_hubs.items()):
         told = countdown.one_more()

@@ -1,9 +1,9 @@
-"""What a stream needs of others, so that it can be tested with others: a hub, the log, a socket. Types alone, no code."""
+"""What streams and others need of each other, so that each can be tested with others: a hub, the log, a socket. Types alone, no code."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sse_notify.log import Entry, Reader
@@ -11,6 +11,24 @@ if TYPE_CHECKING:
 
 #: Writes a chunk at once and returns ``None``, or what is left to wait for when the client is slow. It never raises.
 Write = Callable[[bytes], Awaitable[None] | None]
+
+
+class Served(Protocol):
+    """What a server's side needs of a stream."""
+
+    closed: bool
+    """Whether it is over, however it ended."""
+    aborted: bool
+    """Whether a write of it was given up, which cancels its driver."""
+
+    async def read(self) -> bytes | None:
+        """Return the next chunk, when there is one; ``None`` when the stream is over."""
+
+    def driven_by(self, abort: Callable[[], Any], write: Write | None = None) -> None:
+        """Have ``abort`` called when a blocked write must be given up; ``write`` may be called while :meth:`read` waits."""
+
+    def close(self) -> None:
+        """Let go of everything. Callable any number of times, on the loop."""
 
 
 class Feed(Protocol):

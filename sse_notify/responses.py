@@ -3,13 +3,12 @@
 Under `sse_notify.asgi.EventStreams` the response is only the envelope: the stream is handed over through an object in the scope
 and served when Django's request has ended. Without it Django's own handler iterates the response; the first step then gives
 back the request's database connections and its thread, which Django would keep for as long as the stream lives. Under WSGI the
-body is finite and there is nothing to hold.
+user's stream is finite and there is nothing to hold; a view's own events hold the worker for as long as they last.
 
 Deliberate oddities:
 
 1. The body is an object with ``close()``, not an async generator: Django calls ``close()`` promptly when the client leaves while
    a write blocks, whereas a generator waits for the garbage collector.
-2. ``SyncToAsync.context_to_thread_executor`` is not documented. It is read with care, and a test counts threads.
 """
 
 from __future__ import annotations
@@ -17,26 +16,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 from django.http import JsonResponse, StreamingHttpResponse
 
-from sse_notify import counters
+from sse_notify import counters, events, threads
+from sse_notify.admission import admission
+from sse_notify.conf import get_settings
+from sse_notify.exceptions import HandshakeRefused
+from sse_notify.source import SourceStream, iterate_here
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from sse_notify.exceptions import HandshakeRefused
+    from sse_notify.protocols import Served
     from sse_notify.stream import Stream
 
 logger = logging.getLogger("sse_notify")
 
-#: Where the wrapper looks for the stream that a view hands over.
+#: Where the wrapper looks for the stream that a view hands over, in the scope; and the same for a response that knows no request.
 HANDOVER = "sse_notify.handover"
+current_handover: ContextVar[Handover | None] = ContextVar("sse_notify.handover", default=None)
+
+#: Bytes that a view's iterator may be ahead of its client.
+AHEAD_BYTES = 65_536
 
 HEADERS = {
     "Cache-Control": "no-cache, no-store, no-transform",
@@ -84,9 +92,9 @@ class Handover:
         self._lock = threading.Lock()
         #: Whether nobody waits for a stream any more.
         self.is_abandoned = False
-        self.stream: Stream | None = None
+        self.stream: Served | None = None
 
-    def give(self, stream: Stream) -> None:
+    def give(self, stream: Served) -> None:
         """Hand ``stream`` over; if nobody waits for it any more, it is closed."""
         with self._lock:
             if not self.is_abandoned:
@@ -94,13 +102,13 @@ class Handover:
                 return
         stream.close()
 
-    def take(self) -> Stream | None:
+    def take(self) -> Served | None:
         """Return what was handed over; from then on it is the caller's."""
         with self._lock:
             stream, self.stream = self.stream, None
         return stream
 
-    def abandon(self) -> Stream | None:
+    def abandon(self) -> Served | None:
         """As :meth:`take`, and have what still comes closed."""
         with self._lock:
             self.is_abandoned = True
@@ -142,7 +150,7 @@ class _Body:
 
     _warned = False
 
-    def __init__(self, stream: Stream, *, handed_over: bool) -> None:
+    def __init__(self, stream: Served, *, handed_over: bool) -> None:
         self._stream = stream
         self._handed_over = handed_over
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -156,7 +164,7 @@ class _Body:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._warn()
-            await release_request_thread()
+            await threads.release_thread()
             task = asyncio.current_task()
             if task is not None:
                 self._stream.driven_by(task.cancel)
@@ -189,25 +197,107 @@ class _Body:
             )
 
 
-async def release_request_thread() -> None:
-    """Close the database connections of this request's thread, and end the thread.
+class EventStreamResponse(StreamingHttpResponse):
+    """A response of type ``text/event-stream`` with a view's own events: the words of an AI, the lines of a log, progress.
 
-    Django keeps both until the response ends. Connections are closed first: those of a thread that is gone wait for the garbage
-    collector. One that is inside a transaction, as in a ``TestCase``, stays, and the thread with it.
+    ::
+
+        async def chat(request):
+            question = request.POST["question"]
+
+            async def words():
+                async for word in model.answer(question):
+                    yield {"word": word}
+
+            return EventStreamResponse(words(), user=request.user, end="[DONE]")
+
+    The view has answered by then, its middleware too: take what you need of the request first, as above. While the iterator is
+    silent, comments keep the connection. When the client leaves, the iterator is closed at once: a ``CancelledError`` where it waits, and
+    its ``finally`` runs. When it raises, the client gets an event ``error`` that says nothing of the cause, which is logged.
+
+    Args:
+        source: an asynchronous iterator, or a synchronous one, which gets a thread of its own. It yields :class:`sse_notify.Event`, text,
+            or anything that JSON can hold.
+        user: whose stream it is, if it is to count against ``MAX_STREAMS_PER_USER``. Every one counts against ``MAX_STREAMS``.
+        end: what is sent when the iterator has ended by itself, so that a client can tell that from a cut: an ``Event``, or text such as
+            ``"[DONE]"``; ``None`` for nothing.
+        headers: further headers.
+
+    With too many streams open it is an answer in JSON with the status 429 or 503 instead, and the iterator is not begun.
+
+    Raises:
+        TypeError: ``source`` cannot be iterated, or ``end`` is neither text nor an ``Event``.
     """
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    executors: Any = getattr(SyncToAsync, "context_to_thread_executor", None)
-    if context is None or executors is None or context not in executors:
-        return
-    executor = executors[context]
-    if await sync_to_async(_close_connections)() and executors.get(context) is executor:
-        del executors[context]
-        executor.shutdown(wait=False)
+
+    def __init__(
+        self,
+        source: AsyncIterable[Any] | Iterable[Any],
+        *,
+        user: Any = None,
+        end: events.Event | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if isinstance(source, (str, bytes, Mapping)) or not isinstance(source, (AsyncIterable, Iterable)):
+            raise TypeError(f"source: an iterator of events is needed, not {type(source).__name__}")
+        if not isinstance(end, (events.Event, str, type(None))):
+            raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
+        self._source = source
+        self._last = b"" if end is None else events.encode(end)
+        #: The whole answer, if there is no stream.
+        self._refusal = b""
+        user_id = getattr(user, "pk", None)
+        try:
+            admission.admit(user_id)
+        except HandshakeRefused as refusal:
+            self._stream = None
+            super().__init__()
+            self._refuse(refusal)
+            return
+        conf = get_settings()
+        self._stream = stream = SourceStream(
+            source,
+            last=self._last,
+            heartbeat=conf.HEARTBEAT,
+            send_timeout=conf.SEND_TIMEOUT,
+            buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
+            own_thread=not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)),
+            on_start=_hear_signals,
+            on_close=partial(admission.release, user_id),
+        )
+        handover = current_handover.get()
+        if handover is not None:
+            handover.give(stream)
+        body: Any = _Body(stream, handed_over=handover is not None)
+        super().__init__(body, content_type=CONTENT_TYPE, headers={**HEADERS, **(headers or {})})
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the stream under WSGI, which has no event loop; the worker is held for as long as it lasts."""
+        if self._stream is None:
+            return iter([self._refusal])
+        if isinstance(self._source, AsyncIterable):
+            return _run_here(self._stream)
+        return iterate_here(self._source, self._last)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the stream, or what is said in its place."""
+        return super().__aiter__() if self._stream is not None else _whole(self._refusal)
+
+    def _refuse(self, refusal: HandshakeRefused) -> None:
+        answer = refuse(refusal)
+        self.status_code, self.headers, self._refusal = answer.status_code, answer.headers, answer.content
 
 
-def _close_connections() -> bool:
-    """Close this thread's connections and return whether all are closed."""
-    idle = [connection for connection in connections.all(initialized_only=True) if not connection.in_atomic_block]
-    for connection in idle:
-        connection.close()
-    return len(idle) == len(connections.all(initialized_only=True))
+def _hear_signals() -> None:
+    from sse_notify import hubs  # noqa: PLC0415  (needs the apps; this module must not)
+
+    hubs.hear_signals()
+
+
+def _run_here(stream: SourceStream) -> Iterator[bytes]:
+    with asyncio.Runner() as runner:
+        try:
+            while (chunk := runner.run(stream.read())) is not None:
+                yield chunk
+        finally:
+            runner.get_loop().call_soon(stream.close)
+            runner.run(stream.wait_closed())

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
 from django.db.backends.signals import connection_created
 
@@ -132,3 +133,32 @@ streams = Pool("stream", lambda: get_settings().HANDSHAKE_THREADS)
 
 #: The hub's own reads: one thread, so that a storm of handshakes never delays a repair.
 hub = Pool("hub", lambda: 1)
+
+
+# --- a request's own thread ------------------------------------------------------------------------------------------------------
+
+
+async def release_thread() -> None:
+    """Close the database connections of the thread that ``sync_to_async`` keeps for what runs here, and end it.
+
+    Django keeps both until the response ends. Connections are closed first: those of a thread that is gone wait for the garbage
+    collector. One that is inside a transaction, as in a ``TestCase``, stays, and the thread with it.
+
+    ``SyncToAsync.context_to_thread_executor`` is not documented. It is read with care, and a test counts threads.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    executors: Any = getattr(SyncToAsync, "context_to_thread_executor", None)
+    if context is None or executors is None or context not in executors:
+        return
+    executor = executors[context]
+    if await sync_to_async(_close_idle)() and executors.get(context) is executor:
+        del executors[context]
+        executor.shutdown(wait=False)
+
+
+def _close_idle() -> bool:
+    """Close this thread's connections and return whether all are closed."""
+    idle = [connection for connection in connections.all(initialized_only=True) if not connection.in_atomic_block]
+    for connection in idle:
+        connection.close()
+    return len(idle) == len(connections.all(initialized_only=True))

@@ -33,17 +33,17 @@ class MalformedCursor(ValueError):
     """Raised when a cursor is not a decimal number that a 64-bit column could hold."""
 
 
-def encode(data: str, *, event: str = "message", id: int | None = None, retry: int | None = None) -> bytes:
+def encode(data: str, *, event: str = "message", id: int | str | None = None, retry: int | None = None) -> bytes:
     """Return one complete block of the stream.
 
     Args:
         data: the event's text, of any number of lines. CRLF, CR and LF all arrive as LF, as the standard has it.
         event: the event's name; ``"message"``, the standard's default, is left out.
-        id: the last event id that a client holds after this event.
+        id: the last event id that a client holds after this event: a whole number, or text.
         retry: the reconnection time in milliseconds.
 
     Raises:
-        ValueError: ``event`` is empty or holds CR, LF or NUL; ``id`` or ``retry`` is negative; ``data`` holds a lone
+        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id``; ``id`` or ``retry`` is negative; ``data`` holds a lone
             surrogate, which UTF-8 cannot carry.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
@@ -54,7 +54,7 @@ def encode(data: str, *, event: str = "message", id: int | None = None, retry: i
     else:
         lines.append(f"data: {data}")
     if id is not None:
-        lines.append(f"id: {_natural('id', id)}")
+        lines.append(f"id: {_id(id)}")
     lines.append("\n")
     try:
         return "\n".join(lines).encode()
@@ -118,6 +118,16 @@ def parse_cursor(*values: str | None) -> int | None:
     if not numbers:
         raise MalformedCursor("a cursor is a decimal number from 0 to 9223372036854775807")
     return max(numbers)
+
+
+def _id(id: int | str) -> int | str:
+    if not isinstance(id, str):
+        return _natural("id", id)
+    if _FORBIDDEN_IN_FIELD.search(id):
+        raise ValueError("id: the text of an id holds no CR, LF or NUL")
+    if not id.isascii() and _SURROGATE.search(id):
+        raise ValueError("id: UTF-8 cannot carry a lone surrogate")
+    return id
 
 
 def _natural(name: str, value: Any) -> int:

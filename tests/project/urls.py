@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.urls import include, path
 
-from tests.project import accounts, views
+from tests.project import accounts, sources, views
 
 urlpatterns = [
     path("", views.page),
@@ -16,6 +16,9 @@ urlpatterns = [
     path("send/<slug:verb>/", views.send),
     path("stats/", views.stats),
     path("pages/<slug:name>/", views.documented),
+    path("echo/", sources.echo),
+    path("ticks/", sources.ticks),
+    path("ticks/closed/", sources.closed),
     path("notifications/", include("sse_notify.urls")),
 ]
 if apps.is_installed("django.contrib.admin"):  # with EXTRA_APPS

@@ -221,10 +221,21 @@ def test_an_empty_event_name_is_refused() -> None:
         wire.encode("data", event="")
 
 
-@pytest.mark.parametrize("wrong", [-1, True, 1.0, "1", "1\nid: 2"])
-def test_an_id_or_retry_that_is_no_natural_number_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize("wrong", ["1\nid: 2", "1\r", "\0", "\ud800"])
+def test_the_text_of_an_id_that_would_break_the_block_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="id"):
         wire.encode("data", id=wrong)
+
+
+def test_an_id_may_be_text() -> None:
+    assert wire.encode("data", id="5-ä: 3") == "data: data\nid: 5-ä: 3\n\n".encode()
+
+
+@pytest.mark.parametrize("wrong", [-1, True, 1.0, "1", "1\nid: 2"])
+def test_an_id_or_retry_that_is_no_natural_number_is_refused(wrong: Any) -> None:
+    if not isinstance(wrong, str):
+        with pytest.raises(ValueError, match="id"):
+            wire.encode("data", id=wrong)
     with pytest.raises(ValueError, match="retry"):
         wire.encode("data", retry=wrong)
     with pytest.raises(ValueError, match="retry"):

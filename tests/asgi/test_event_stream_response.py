@@ -1,0 +1,402 @@
+"""A view's own events: what is sent, when the iterator waits, and that it is closed, whoever serves it and however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from asgiref.sync import SyncToAsync, sync_to_async
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.test import Client, override_settings
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from sse_notify import Event, EventStreamResponse, hubs, source
+from sse_notify.admission import admission
+from sse_notify.asgi import EventStreams
+from tests.asgi.client import GUARD, connect, cookies_of, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio, pytest.mark.urls(__name__)]
+
+#: What the view of the test at hand answers with.
+make: Callable[[HttpRequest], EventStreamResponse]
+
+
+@csrf_exempt
+def view(request: HttpRequest) -> HttpResponseBase:
+    return make(request)
+
+
+@csrf_exempt
+async def aview(request: HttpRequest) -> HttpResponseBase:
+    return make(request)
+
+
+urlpatterns = [path("sync/", view), path("async/", aview)]
+
+
+def answer_with(new: Callable[[HttpRequest], EventStreamResponse]) -> None:
+    global make
+    make = new
+
+
+@pytest.fixture(params=["wrapped", "inside Django"])
+def app(request: pytest.FixtureRequest) -> Any:
+    inner = get_asgi_application()
+    return EventStreams(inner) if request.param == "wrapped" else inner
+
+
+class Endless:
+    """An iterator that waits for ever after its first event, and tells how it ended."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.how = ""
+
+    async def events(self) -> AsyncIterator[Any]:
+        try:
+            self.began.set()
+            yield "first"
+            await asyncio.Event().wait()
+        except BaseException as error:
+            self.how = type(error).__name__
+            raise
+        finally:
+            self.ended.set()
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(GUARD):
+            await self.ended.wait()
+
+
+async def words() -> AsyncIterator[Any]:
+    yield "one\r\ntwo"
+    await asyncio.sleep(0)
+    yield {"word": "drei"}
+    yield Event([1], event="numbers", id="a-1", retry=5)
+
+
+WORDS = b'data: one\ndata: two\n\ndata: {"word":"drei"}\n\nretry: 5\nevent: numbers\ndata: [1]\nid: a-1\n\n'
+
+
+# --- what is sent ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_is_yielded_is_sent_and_then_the_end(app: Any, where: str, method: str) -> None:
+    answer_with(lambda request: EventStreamResponse(words(), end="[DONE]", headers={"X-Model": "small"}))
+    async with connect(app, where, method=method) as stream:
+        status, headers, body = await stream.answer()
+    assert (status, headers["content-type"], headers["x-model"]) == (200, "text/event-stream", "small")
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-cache, no-store, no-transform", "no")
+    assert body == WORDS + b"data: [DONE]\n\n"
+    assert not stream.sent[-1].get("more_body")
+    assert admission.total == 0
+
+
+async def test_a_synchronous_iterator_has_a_thread_of_its_own_and_gives_it_back(app: Any) -> None:
+    seen: list[int] = []
+    before = threading.active_count()
+
+    def rows() -> Iterator[Any]:
+        try:
+            for user in User.objects.order_by("pk"):
+                seen.append(threading.get_ident())
+                yield user.username
+        finally:
+            seen.append(0)
+
+    await User.objects.acreate(username="alice")
+    await User.objects.acreate(username="bob")
+    answer_with(lambda request: EventStreamResponse(rows()))
+    async with connect(app, "/async/") as stream:
+        assert (await stream.answer())[2] == b"data: alice\n\ndata: bob\n\n"
+    assert seen[-1] == 0
+    assert len(set(seen[:-1])) == 1
+    assert threading.get_ident() not in seen
+    if isinstance(app, EventStreams):
+        assert not getattr(SyncToAsync, "context_to_thread_executor", {})
+    await until(lambda: threading.active_count() <= before + 1)
+
+
+async def test_the_first_event_does_not_wait_for_the_second(app: Any) -> None:
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events()))
+    async with connect(app, "/async/") as stream:
+        assert b"data: first\n\n" in await stream.until(b"first")
+        assert not waits.ended.is_set()
+
+
+@override_settings(SSE_NOTIFY={"HEARTBEAT": 0.05})
+async def test_comments_break_the_silence_and_cancel_nothing(app: Any) -> None:
+    go = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Any]:
+        await go.wait()
+        yield "late"
+
+    answer_with(lambda request: EventStreamResponse(slow()))
+    async with connect(app, "/async/") as stream:
+        await stream.until(b":\n\n:\n\n")
+        go.set()
+        assert (await stream.answer())[2].endswith(b":\n\ndata: late\n\n")
+
+
+@pytest.mark.parametrize("bad", ["raises", "cannot be sent"])
+async def test_a_failure_ends_the_stream_and_says_nothing_of_its_cause(
+    app: Any, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails() -> AsyncIterator[Any]:
+        yield "one"
+        if bad == "raises":
+            raise RuntimeError("the secret password is swordfish")
+        yield {"swordfish": object()}
+        yield "never"
+
+    answer_with(lambda request: EventStreamResponse(fails(), end="[DONE]"))
+    with caplog.at_level(logging.ERROR, "sse_notify"):
+        async with connect(app, "/async/") as stream:
+            _, _, body = await stream.answer()
+    assert body == b'data: one\n\nevent: error\ndata: {"error":"failed","message":"The stream has failed."}\n\n'
+    assert any("iterator" in record.message and record.exc_info for record in caplog.records)
+    assert admission.total == 0
+
+
+async def test_head_gets_the_headers_and_begins_nothing() -> None:
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events()))
+    app = EventStreams(get_asgi_application())
+    for where in ("/sync/", "/async/"):
+        async with connect(app, where, method="HEAD") as stream:
+            status, _, body = await stream.answer()
+        assert (status, body) == (200, b"")
+    assert not waits.began.is_set()
+    assert admission.total == 0
+
+
+# --- the end -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+async def test_when_the_client_leaves_the_iterator_is_closed_where_it_waits(app: Any, where: str) -> None:
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events()))
+    async with connect(app, where) as stream:
+        await stream.until(b"first")
+    await waits.wait()
+    assert waits.how in ("CancelledError", "GeneratorExit")
+    await until(lambda: admission.total == 0)
+
+
+async def test_a_synchronous_iterator_is_closed_when_its_client_leaves(app: Any) -> None:
+    closed, go = threading.Event(), threading.Event()
+
+    def blocks() -> Iterator[Any]:
+        try:
+            yield "first"
+            go.wait(GUARD)
+            yield "second"
+        finally:
+            closed.set()
+
+    answer_with(lambda request: EventStreamResponse(blocks()))
+    async with connect(app, "/async/") as stream:
+        await stream.until(b"first")
+    go.set()  # only it can end what blocks in a thread
+    assert await asyncio.to_thread(closed.wait, GUARD)
+    await until(lambda: admission.total == 0)
+
+
+async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing() -> None:
+    made = 0
+
+    async def fast() -> AsyncIterator[Any]:
+        nonlocal made
+        for _ in range(10_000):
+            made += 1
+            yield "x" * 1_000
+            await asyncio.sleep(0)
+
+    stream = source.SourceStream(fast(), heartbeat=60, send_timeout=60, buffer_bytes=10_000)
+    assert await stream.read()
+    await asyncio.sleep(0)
+    await until(lambda: made >= 11)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert made < 15
+    total = 0
+    while chunk := await stream.read():
+        total += chunk.count(b"data: ")
+    assert total > 9_980
+    stream.close()
+
+
+async def test_a_write_that_blocks_for_too_long_is_given_up_and_the_iterator_closed() -> None:
+    waits = Endless()
+    given_up = asyncio.Event()
+    stream = source.SourceStream(waits.events(), heartbeat=60, send_timeout=0.05, buffer_bytes=100)
+    stream.driven_by(given_up.set)
+    assert await stream.read() == b"data: first\n\n"
+    async with asyncio.timeout(GUARD):
+        await given_up.wait()  # nobody came for the next chunk
+    assert stream.aborted
+    stream.close()
+    await waits.wait()
+
+
+async def test_at_the_end_of_the_process_it_may_go_on_for_a_while_and_is_cut_then() -> None:
+    finishes, hangs = asyncio.Event(), Endless()
+
+    async def last_words() -> AsyncIterator[Any]:
+        yield "first"
+        await finishes.wait()
+        yield "last"
+
+    app = EventStreams(get_asgi_application())
+    try:
+        answer_with(lambda request: EventStreamResponse(last_words()))
+        async with connect(app, "/async/") as polite:
+            await polite.until(b"first")
+            answer_with(lambda request: EventStreamResponse(hangs.events()))
+            async with connect(app, "/async/") as rude:
+                await rude.until(b"first")
+                with override_settings(SSE_NOTIFY={"DRAIN_SECONDS": 0.3}):
+                    hubs.drain()
+                finishes.set()
+                assert (await polite.answer())[2] == b"data: first\n\ndata: last\n\n"
+                await hangs.wait()
+            async with connect(app, "/async/") as late:
+                status, headers, body = await late.answer()
+            assert (status, headers["retry-after"]) == (503, "5")
+            assert body["error"] == "draining"
+    finally:
+        admission.draining = False
+    assert admission.total == 0
+
+
+# --- limits ------------------------------------------------------------------------------------------------------------------
+
+
+@override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 1})
+async def test_a_user_has_so_many_and_no_more_and_the_next_is_not_begun(app: Any) -> None:
+    headers = await cookies_of(await User.objects.acreate(username="alice"))
+    first, second = Endless(), Endless()
+
+    async def as_user(request: HttpRequest) -> Any:
+        return await request.auser()
+
+    answer_with(lambda request: EventStreamResponse(first.events(), user=request.user))
+    async with connect(app, "/sync/", headers=headers) as stream:
+        await stream.until(b"first")
+        answer_with(lambda request: EventStreamResponse(second.events(), user=request.user))
+        async with connect(app, "/sync/", headers=headers) as refused:
+            status, sent, body = await refused.answer()
+        assert (status, sent["retry-after"], sent["content-type"]) == (429, "5", "application/json")
+        assert body["error"] == "too_many_streams"
+        assert not second.began.is_set()
+    await first.wait()
+    await until(lambda: admission.total == 0)
+
+
+@pytest.mark.parametrize("wrong", ["text", b"bytes", {"a": 1}, 7, None])
+async def test_what_is_no_iterator_is_refused_at_the_call(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^source: "):
+        EventStreamResponse(wrong)
+    with pytest.raises(TypeError, match=r"^end: "):
+        EventStreamResponse(words(), end=7)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^event: "):
+        EventStreamResponse(words(), end=Event("", event="a\nb"))
+    assert admission.total == 0
+
+
+async def test_a_response_that_is_thrown_away_is_not_counted_for_ever() -> None:
+    response = EventStreamResponse(words())
+    assert admission.total == 1
+    del response
+    assert admission.total == 0
+
+
+async def test_a_response_that_a_middleware_replaces_begins_nothing(app: Any) -> None:
+    waits = Endless()
+
+    def replaced(request: HttpRequest) -> Any:
+        EventStreamResponse(waits.events())
+        return HttpResponse("sorry", status=500)
+
+    answer_with(replaced)
+    async with connect(app, "/sync/") as stream:
+        assert (await stream.answer())[2] == b"sorry"
+    assert not waits.began.is_set()
+    await until(lambda: admission.total == 0)
+
+
+# --- without ASGI ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_under_wsgi_it_is_streamed_as_well(kind: str) -> None:
+    seen: list[str] = []
+
+    def rows() -> Generator[Any, None, None]:
+        try:
+            yield "one"
+            seen.append("asked for the second")
+            yield "two"
+        finally:
+            seen.append("closed")
+
+    async def arows() -> AsyncIterator[Any]:
+        with closing(rows()) as inner:
+            for row in inner:
+                yield row
+                await asyncio.sleep(0)
+
+    def ask() -> Any:
+        response: Any = Client().get("/sync/")
+        return response, iter(response)
+
+    def read_all() -> None:
+        response, parts = ask()
+        assert b"".join(parts) == b"data: one\n\ndata: two\n\nevent: done\ndata: {}\n\n"
+        response.close()
+
+    def leave() -> None:
+        response, parts = ask()
+        assert next(parts) == b"data: one\n\n"
+        parts.close()
+        response.close()
+
+    answer_with(lambda request: EventStreamResponse(rows() if kind == "sync" else arows(), end=Event({}, event="done")))
+    await asyncio.to_thread(read_all)
+    assert seen == ["asked for the second", "closed"]
+    await asyncio.to_thread(leave)
+    assert seen[-1] == "closed"
+    assert admission.total == 0
+
+
+async def test_queries_of_an_iterator_leave_no_connection_open() -> None:
+    """What it does with ``sync_to_async`` has a thread of its own, which ends with it."""
+    inside: list[Any] = []
+
+    async def queries() -> AsyncIterator[Any]:
+        yield len([user async for user in User.objects.all()])
+        inside.append(await sync_to_async(lambda: connections["default"].connection)())
+
+    answer_with(lambda request: EventStreamResponse(queries()))
+    async with connect(EventStreams(get_asgi_application()), "/async/") as stream:
+        assert (await stream.answer())[2] == b"data: 0\n\n"
+    assert inside != [None]
+    if connection.vendor == "postgresql":
+        assert inside[0].closed
+    assert not getattr(SyncToAsync, "context_to_thread_executor", {})
