@@ -137,7 +137,9 @@ def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(act: Act, a
     assert (unread_count(alice), Notification.objects.count()) == (1, 5), "and what the user did meanwhile stays"
 
 
-def test_no_stream_tells_of_history_and_each_user_starts_over_once(act: Act, alice: User, bob: User) -> None:
+def test_no_stream_tells_of_history_and_each_user_starts_over_once(
+    act: Act, alice: User, bob: User, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(30):
         act(bob, f"did {number}", alice)
     rung: list[fanout.Message] = []
@@ -150,6 +152,7 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(act: Act, ali
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fanout, "ring", ring)
         run("--batch", "10")
+    assert not caplog.records, "what fails after a commit is logged"
     live = [entry.frame for message in rung for entry in message.entries]  # type: ignore[union-attr]
     (told,) = missed(alice)
     assert live == [told]

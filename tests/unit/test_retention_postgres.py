@@ -84,13 +84,17 @@ def test_a_publisher_is_numbered_while_a_batch_is_being_deleted(alice: User) -> 
     send_old(alice, "Old")
     numbered: list[int] = []
 
-    def publish(**kwargs: Any) -> None:
-        elsewhere(lambda: (notify(alice, "New"), numbered.append(log.head()))).join(20)
+    def publish() -> None:
+        notify(alice, "New")
+        numbered.append(log.head())
 
-    pre_delete.connect(publish, sender=Notification)
+    def publish_elsewhere(**kwargs: Any) -> None:
+        elsewhere(publish).join(20)
+
+    pre_delete.connect(publish_elsewhere, sender=Notification)
     try:
         assert retention.prune() == 1
     finally:
-        pre_delete.disconnect(publish, sender=Notification)
+        pre_delete.disconnect(publish_elsewhere, sender=Notification)
     assert numbered == [2]
     assert log.position() == log.Position(head=2, floor=1)
