@@ -53,8 +53,14 @@ own.register(Notification, NotificationAdmin)
 own.register(Customer)
 bare = admin.site.__class__("bare")
 bare.register(Customer)
+class Quiet(admin.ModelAdmin):
+    actions = None
+
+quiet = admin.site.__class__("quiet")
+quiet.register(Notification, NotificationAdmin)
+quiet.register(Customer, Quiet)
 urlpatterns = [
-    path("own/", own.urls), path("bare/", bare.urls), path("admin/", admin.site.urls), path("n/", include("sse_notify.urls")),
+    path("quiet/", quiet.urls), path("own/", own.urls), path("bare/", bare.urls), path("admin/", admin.site.urls), path("n/", include("sse_notify.urls")),
 ]
 """
 #: Goes through every page as a browser would, and prints what it found.
@@ -102,7 +108,7 @@ def hidden(text):
     tags = [dict(re.findall(r'([\\w-]+)="([^"]*)"', tag)) for tag in re.findall(r"<input[^>]*>", text)]
     return {tag["name"]: tag.get("value", "") for tag in tags if tag.get("type") == "hidden" and "name" in tag}
 
-for site in ("admin", "own", "bare"):
+for site in ("admin", "own", "bare", "quiet"):
     found["actions"][site] = "notify_selected_users" in page(f"/{site}/shop/customer/")
 for site in ("admin", "own"):
     base = f"/{site}/sse_notify/notification/"
@@ -163,8 +169,8 @@ def go_through(folder: Path, **apps: list[str]) -> dict[str, object]:
 def test_every_page_works_with_another_user_model_look_and_order_of_apps(tmp_path: Path, apps: dict[str, list[str]]) -> None:
     """A user model with UUIDs for keys, e-mail addresses for names, no groups, and no column that says who is staff."""
     assert go_through(tmp_path, **apps) == {
-        # On each site that has the notifications, and on no other.
-        "actions": {"admin": True, "own": True, "bare": False},
+        # On each site that has the notifications, and on no other; not where the users have no actions at all.
+        "actions": {"admin": True, "own": True, "bare": False, "quiet": False},
         "audiences": ["everyone", "staff", "user"],
         "completes": [True, False],
         "everyone": "2",
