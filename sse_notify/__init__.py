@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         unread_count,
         unseen_count,
     )
+    from sse_notify.links import signed_stream_url
     from sse_notify.preferences import amute, amuted_categories, aunmute, mute, muted_categories, unmute
     from sse_notify.responses import EventStreamResponse
     from sse_notify.revocation import arecheck, recheck
@@ -76,6 +77,7 @@ _HOMES = {
     "publish": "verbs",
     "recall": "verbs",
     "recheck": "revocation",
+    "signed_stream_url": "links",
     "topic": "topics",
     "unarchive": "inbox",
     "unmute": "preferences",
@@ -95,6 +97,7 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "Event",
     "EventStreamResponse",
     "topic",
+    "signed_stream_url",
     "recheck",
     "arecheck",
     "EVERYONE",

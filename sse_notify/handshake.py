@@ -18,11 +18,12 @@ from sse_notify import counters, frames, hubs, log, snapshot, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.links import link_of
 from sse_notify.log import Reader
 from sse_notify.permits import Permit, permit_of
 from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
-from sse_notify.topics import is_allowed
+from sse_notify.topics import MAX_TOPICS, is_allowed
 from sse_notify.wire import MalformedCursor, dumps, encode, parse_cursor
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
-#: Topics that one stream may ask for; each costs a check when it opens.
-MAX_TOPICS = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +56,17 @@ def open_up(request: HttpRequest) -> Opening:
     """Authenticate and authorise the request, and say where its stream starts.
 
     Raises:
-        HandshakeRefused: 401 without a user (and without public topics), 403 for a topic that is not allowed, 400 for too many.
+        HandshakeRefused: 401 without a user (and without public topics) or with a link that does not hold, 403 for a topic that is not
+            allowed, 400 for too many.
     """
+    link = link_of(request)
     # Without AuthenticationMiddleware everybody is anonymous.
-    user: AbstractBaseUser | AnonymousUser = getattr(request, "user", None) or AnonymousUser()
+    user: AbstractBaseUser | AnonymousUser = link.user if link else getattr(request, "user", None) or AnonymousUser()
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
+    if link is not None:
+        if not set(asked) <= set(link.topics):
+            raise HandshakeRefused(403, "forbidden", "The link does not open this topic.")
+        asked = link.topics
     _authorise(user, asked)
     account: Any = user if user.is_authenticated else None
     reader = reader_of(account) if account is not None else Reader(topics=())
@@ -86,7 +91,7 @@ def open_up(request: HttpRequest) -> Opening:
     if reason:
         counters.add("reset", reason)
         prelude += frames.reset(reason, cursor)
-    permit = permit_of(request, account, asked)
+    permit = permit_of(request if link is None else None, account, asked)
     return Opening(reader=reader, permit=permit, cursor=cursor, head=position.head, prelude=prelude)
 
 

@@ -68,8 +68,14 @@ class Standing:
 Verdict = Ended | Standing
 
 
-def permit_of(request: HttpRequest, user: AbstractBaseUser | None, asked: tuple[str, ...]) -> Permit:
-    """Return what the permission of a stream rests on that ``request`` opens for ``user``; ``None`` is an anonymous visitor."""
+def permit_of(request: HttpRequest | None, user: AbstractBaseUser | None, asked: tuple[str, ...]) -> Permit:
+    """Return what the permission of a stream rests on that ``request`` opens for ``user``.
+
+    Args:
+        request: ``None`` if it has nothing to do with the session that it came with.
+        user: ``None`` for an anonymous visitor.
+        asked: the project's own topics that it asks for.
+    """
     if user is None:
         return Permit(asked=asked)
     return Permit(
@@ -77,7 +83,7 @@ def permit_of(request: HttpRequest, user: AbstractBaseUser | None, asked: tuple[
         is_account=isinstance(user, get_user_model()),
         was_active=getattr(user, "is_active", True),
         auth_hash=_auth_hash(user),
-        session=sessions.of(request),
+        session=sessions.of(request) if request is not None else None,
         asked=asked,
     )
 

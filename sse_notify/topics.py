@@ -32,6 +32,8 @@ STAFF_TOPIC = "staff"
 
 #: The longest name of a topic, in characters: what fits the column of the log and a sensible address.
 MAX_LENGTH = 100
+#: Topics that one stream may ask for; each costs a check when it opens.
+MAX_TOPICS = 50
 
 
 def user_topic(pk: Any) -> str:

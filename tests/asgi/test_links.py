@@ -1,0 +1,144 @@
+"""Signed links: what they open, for how long, and that nothing else opens with them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser, User
+from django.core import signing
+from django.core.asgi import get_asgi_application
+from django.test import override_settings
+
+from sse_notify import anotify, apublish, links, signed_stream_url, topic, topics
+from sse_notify.asgi import EventStreams
+from tests.asgi.client import connect, cookies_of, events
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+
+@pytest.fixture(autouse=True)
+def _rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "_registrations", {})
+    topic("room.<int:number>")(lambda user, number: number < 10 and user.username == "alice")
+
+
+@pytest.fixture
+def app() -> EventStreams:
+    return EventStreams(get_asgi_application())
+
+
+async def alice() -> User:
+    return await User.objects.acreate(username="alice")
+
+
+async def answer(app: EventStreams, link: str, **headers: str) -> tuple[int, Any]:
+    """Open the link; return the status, and of a refusal the code."""
+    address = urlsplit(link)
+    async with connect(app, address.path, query=address.query, headers=headers) as stream:
+        await stream.until(b"{")
+        return stream.status, None if stream.status == 200 else (await stream.answer())[2]["error"]
+
+
+async def test_a_link_opens_the_users_stream_and_the_topics_that_it_names(app: EventStreams) -> None:
+    user = await alice()
+    address = urlsplit(signed_stream_url(user, topics=["room.1", "room.1", "room.2"]))
+    async with connect(app, address.path, query=address.query) as stream:
+        await stream.until(b"hello")
+        await anotify(user, "Hers")
+        await stream.until(b"Hers")
+        for number in (1, 3, 2):
+            await apublish(f"room.{number}", str(number))
+        body = await stream.until(b"event: room.2")
+    assert [name for name, _, _ in events(body)] == ["hello", "notification", "room.1", "room.2"]
+
+
+async def test_it_is_the_link_that_says_who_not_the_session(app: EventStreams) -> None:
+    link = urlsplit(signed_stream_url(await alice()))
+    bobs = await cookies_of(await User.objects.acreate(username="bob"))
+    async with connect(app, link.path, query=link.query, headers=bobs) as stream:
+        await stream.until(b"hello")
+        await anotify(await User.objects.aget(username="bob"), "His")
+        await anotify(await User.objects.aget(username="alice"), "Hers")
+        body = await stream.until(b"Hers")
+    assert b"His" not in body
+
+
+async def test_a_topic_that_the_link_does_not_name_is_refused_and_one_that_it_names_is_asked_for_anew(app: EventStreams) -> None:
+    user = await alice()
+    assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.1") == (200, None)
+    assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.2") == (403, "forbidden")
+    assert await answer(app, signed_stream_url(user, ["room.77"])) == (403, "forbidden")
+
+
+async def _change_password(user: User) -> None:
+    user.set_password("another")
+    await user.asave()
+
+
+async def _deactivate(user: User) -> None:
+    await User.objects.filter(pk=user.pk).aupdate(is_active=False)
+
+
+async def _delete(user: User) -> None:
+    await user.adelete()
+
+
+@pytest.mark.parametrize("happens", [_change_password, _deactivate, _delete])
+async def test_a_link_ends_with_what_it_rests_on(app: EventStreams, happens: Callable[[User], Awaitable[None]]) -> None:
+    user = await alice()
+    link = signed_stream_url(user)
+    assert (await answer(app, link))[0] == 200
+    await happens(user)
+    assert await answer(app, link) == (401, "invalid_token")
+
+
+async def test_a_link_ends_with_its_time(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = signed_stream_url(await alice(), max_age=60)
+    now = links.time.time()
+    monkeypatch.setattr(links.time, "time", lambda: now + 58)
+    assert (await answer(app, link))[0] == 200
+    monkeypatch.setattr(links.time, "time", lambda: now + 61)
+    assert await answer(app, link) == (401, "expired_token")
+
+
+async def test_what_is_not_signed_by_this_site_for_this_purpose_opens_nothing(app: EventStreams) -> None:
+    user = await alice()
+    good = signed_stream_url(user)
+    stream, token = good.split("?token=")
+    headers = await cookies_of(user)  # not even for who is signed in
+    with override_settings(SECRET_KEY="another"):
+        foreign = signed_stream_url(user)
+    forged = signing.dumps({"user": str(user.pk), "topics": [], "until": 2**40, "auth": ""}, salt="other")
+    for bad in (
+        foreign,
+        f"{stream}?{urlencode({'token': forged})}",
+        f"{stream}?token={token[:-1]}",
+        f"{stream}?token=",
+        f"{stream}?token=%00",
+    ):
+        assert await answer(app, bad, **headers) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "names"),
+    [
+        ({"user": AnonymousUser()}, TypeError, "user"),
+        ({"user": User(username="new")}, ValueError, "user"),
+        ({"topics": "room.1"}, TypeError, "topics"),
+        ({"topics": [""]}, ValueError, "topic"),
+        ({"topics": [7]}, TypeError, "topic"),
+        ({"topics": [f"room.{number}" for number in range(51)]}, ValueError, "topics"),
+        ({"max_age": 0}, ValueError, "max_age"),
+        ({"max_age": 86_401}, ValueError, "max_age"),
+        ({"max_age": 1.5}, TypeError, "max_age"),
+        ({"max_age": True}, TypeError, "max_age"),
+    ],
+)
+async def test_a_wrong_argument_is_named(arguments: dict[str, Any], error: type[Exception], names: str) -> None:
+    user = await alice()
+    with pytest.raises(error, match=f"^{names}: "):
+        await sync_to_async(signed_stream_url)(**{"user": user, **arguments})
