@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -13,7 +14,7 @@ from django.core import signing
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
-from sse_notify import anotify, apublish, links, signed_stream_url, topic, topics
+from sse_notify import anotify, apublish, signed_stream_url, topic, topics
 from sse_notify.asgi import EventStreams
 from tests.asgi.client import connect, cookies_of, events
 
@@ -98,10 +99,10 @@ async def test_a_link_ends_with_what_it_rests_on(app: EventStreams, happens: Cal
 
 async def test_a_link_ends_with_its_time(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
     link = signed_stream_url(await alice(), max_age=60)
-    now = links.time.time()
-    monkeypatch.setattr(links.time, "time", lambda: now + 58)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 58)
     assert (await answer(app, link))[0] == 200
-    monkeypatch.setattr(links.time, "time", lambda: now + 61)
+    monkeypatch.setattr(time, "time", lambda: now + 61)
     assert await answer(app, link) == (401, "expired_token")
 
 
