@@ -46,6 +46,8 @@ MIDDLEWARE.insert(
     MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1, "whitenoise.middleware.WhiteNoiseMiddleware"
 )
 
+# Mail is yours: EMAIL_..., and from Django 6.1 on MAILERS, whose default is for development and fails `check --deploy`.
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -30,6 +30,8 @@ SETTINGS = """
 INSTALLED_APPS += ["sse_notify"]
 ASGI_APPLICATION = "mysite.asgi.application"
 SSE_NOTIFY = {"HEARTBEAT": 0.4, "MAX_STREAMS_PER_USER": 100}
+if "MAILERS" in globals():  # Django 6.1
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend"}}
 """
 ASGI = """
 from django.core.asgi import get_asgi_application
