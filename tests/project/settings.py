@@ -89,6 +89,8 @@ TEMPLATES = [
 ]
 SESSION_ENGINE = os.environ.get("SESSION_ENGINE", "django.contrib.sessions.backends.db")
 SESSION_FILE_PATH = os.environ.get("SESSION_FILE_PATH")
+# For django-cors-headers, if it is among the extra apps.
+CORS_ALLOWED_ORIGIN_REGEXES = [*filter(None, [os.environ.get("CORS_ALLOWED_ORIGIN_REGEX")])]
 SSE_NOTIFY = json.loads(os.environ.get("SSE_NOTIFY", "{}"))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {
