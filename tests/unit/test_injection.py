@@ -21,7 +21,7 @@ from sse_notify.models import Notification
 from sse_notify.wire import RESERVED_EVENTS
 from tests.unit.test_wire import NASTY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]  # hundreds of examples, on a machine that may be busy
 
 #: What breaks out of an attribute, an element, a script, a style, an address, or a template.
 HOSTILE = [
@@ -72,8 +72,8 @@ contents = st.fixed_dictionaries(
         "event": names,
     }
 )
-#: Every example writes to the same database, inside the test's transaction.
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+#: Every example writes to the same database, inside the test's transaction, and takes as long as some hundred that write nothing.
+quick = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 #: A whole page for each example, which takes a tenth of a second.
 slow = settings(quick, max_examples=100)
 
