@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from sse_notify import mark_read, notify, several, status
+from sse_notify import broadcast, log, mark_read, notify, several, status, topic
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
 
@@ -216,3 +217,34 @@ def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(alice: Use
 def test_tail_names_what_it_cannot_follow(alice: User, args: list[str], names: str) -> None:
     with pytest.raises(CommandError, match=names):
         run("sse_tail", *args)
+
+
+@topic("commands.<slug:name>")
+def may_follow(user: User, name: str) -> bool:
+    return name == user.username
+
+
+def test_tail_shows_to_a_user_what_the_users_browser_would_be_shown(alice: User, bob: User) -> None:
+    broadcast("For all", "Come\nin", level="error")
+    notify(bob, "For bob")
+    notify(alice, "For alice \x1b[31mred", event="mine")
+    hello, first, second = run(
+        "sse_tail", "--user", "alice", "--topic", "commands.alice", "--cursor", "0", "--count", "2"
+    ).splitlines()
+    assert re.fullmatch(r"..:..:..  hello +#0 +{.*}", hello)
+    assert re.fullmatch(r"..:..:..  notification +#1 +\[error] For all — Come in", first)
+    assert re.fullmatch("..:..:..  mine +#3 +\\[info] For alice \N{REPLACEMENT CHARACTER}\\[31mred", second), (
+        "a terminal obeys nothing of it"
+    )
+    with pytest.raises(CommandError, match="You may not listen to this topic"):
+        run("sse_tail", "--user", "alice", "--topic", "commands.bob")
+
+
+def test_tail_shows_topics_to_whoever_may_run_it(alice: User) -> None:
+    broadcast("For all")
+    row = notify(alice, "For alice")
+    row.refresh_from_db()
+    asked = ["--topic", "everyone", "--topic", f"user:{alice.pk}", "--cursor", "0"]
+    assert run("sse_tail", *asked, "--count", "2", "--raw") == "".join(e.frame.decode() for e in log.read(0, 2, limit=10)[0])
+    last = json.loads(run("sse_tail", *asked, "--count", "2", "--json").splitlines()[-1])
+    assert last == {"event": "notification", "id": 2, "data": row.payload()}

@@ -20,8 +20,8 @@ from django.utils import timezone, translation
 from sse_notify import fanout, log, mark_read, notify, retention, unread_count, unseen_count
 from sse_notify.compat import hq_import, notifications_hq
 from sse_notify.compat.eventstream import send_event
-from sse_notify.log import Reader
-from sse_notify.messages import Ephemeral
+from sse_notify.log import Batch, Reader
+from sse_notify.messages import Ephemeral, Message
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
 
@@ -115,7 +115,7 @@ def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(act: Act, a
     assert run("--all") == ["Imported 4 notifications."]
     assert theirs() == before, "their table is only read"
 
-    rows = {row.title: row for row in Notification.objects.with_states(alice)}
+    rows: dict[str, Any] = {row.title: row for row in Notification.objects.with_states(alice)}
     assert list(rows) == ["bob wrote alice on Team", "bob left", "bob joined Team"], "newest first"
     joined = rows["bob joined Team"]
     assert (joined.level, joined.body, joined.created_at, joined.silent) == ("success", "At last", moment, True)
@@ -142,10 +142,10 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
 ) -> None:
     for number in range(30):
         act(bob, f"did {number}", alice)
-    rung: list[fanout.Message] = []
+    rung: list[Message] = []
     real = fanout.ring
 
-    def ring(message: fanout.Message) -> int:
+    def ring(message: Message) -> int:
         rung.append(message)
         return real(message)
 
@@ -153,7 +153,7 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
         patch.setattr(fanout, "ring", ring)
         run("--batch", "10")
     assert not caplog.records, "what fails after a commit is logged"
-    live = [entry.frame for message in rung for entry in message.entries]  # type: ignore[union-attr]
+    live = [entry.frame for message in rung if isinstance(message, Batch) for entry in message.entries]
     (told,) = missed(alice)
     assert live == [told]
     assert b"event: reset" in told
@@ -205,7 +205,7 @@ def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User) 
         "Left out: 1, level: one of debug, info, success, warning, error is needed, not 'fatal'",
         "Left out: 1, no such user",
     ]
-    rows = list(Notification.objects.order_by("pk"))
+    rows: list[Any] = list(Notification.objects.order_by("pk"))
     assert [row.title[:30] for row in rows] == [
         f"user {ghost_key} haunted {'x' * 30}"[:30], "alice " + "y" * 24, "alice said", "alice typed", f"? {alice.pk} moved ? 5",
         "alice pointed user not a key",
@@ -266,6 +266,10 @@ def test_the_import_names_what_is_wrong(args: list[str], names: str) -> None:
         run(*args)
 
 
+#: As callers there see it: what it returns is for them to know.
+send: Callable[..., Any] = notifications_hq.notify.send
+
+
 # --- notify.send() --------------------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +277,7 @@ def test_send_takes_what_it_took_there(alice: User, bob: User) -> None:
     team = Group.objects.create(name="Team")
     moment = timezone.now() - 5 * DAY
     given = {"score": 1}
-    ((receiver, rows),) = notifications_hq.notify.send(
+    ((receiver, rows),) = send(
         alice, recipient=bob, verb="added", action_object=bob, target=team, level="warning", description="Text", timestamp=moment,
         public=False, data=given, extra=moment, action_object_for_concrete_model=True,
     )  # fmt: skip
@@ -295,7 +299,7 @@ def test_send_takes_every_kind_of_recipient(alice: User, bob: User, kind: str) -
     team = Group.objects.create(name="Team")
     team.user_set.add(alice, bob)
     recipient = {"user": alice, "list": [alice, bob], "queryset": User.objects.order_by("pk"), "group": team}[kind]
-    ((_, rows),) = notifications_hq.notify.send(bob, recipient=recipient, verb="waved", timestamp=None, model=User)
+    ((_, rows),) = send(bob, recipient=recipient, verb="waved", timestamp=None, model=User)
     assert sorted(row.recipient_id for row in rows) == sorted([alice.pk] if kind == "user" else [alice.pk, bob.pk])
     assert {row.title for row in rows} == {"bob waved"}
     assert all(row.data["model"].startswith("<class") for row in rows), "what JSON cannot hold is text"
@@ -308,7 +312,7 @@ def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active
             alice, recipient=alice, verb="verlinkte", action_object=alice, target=team, key="mine",
             sse_notify={"category": "links", "key": "k", "url": "/x/"},
         )  # fmt: skip
-    row = Notification.objects.get()
+    row: Any = Notification.objects.get()
     assert (row.title, row.category, row.key, row.url) == ("alice verlinkte alice zu Team", "links", "k", "/x/")
     assert row.data["key"] == "mine"
 
