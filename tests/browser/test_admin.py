@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Expect, Page, Route
 
 from tests.browser.test_axe import look
 from tests.conftest import MakeSite
 from tests.support.desk import GUARD, Desk, titles
 from tests.support.servers import Server
+
+#: Waits for what a page of the admin asks its server for.
+expect = Expect()
+expect.set_options(timeout=GUARD)
 
 #: As strict as Django's own admin bears.
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'"
@@ -42,8 +46,9 @@ class Window:
         if "Content Security Policy" in message.text:
             self.complaints.append(f"{self.page.url}: {message.text}")
 
-    def look(self) -> None:
-        """Look for faults with axe, which itself tries a style that the policy refuses."""
+    def look(self, button: str) -> None:
+        """Look for faults with axe, which itself tries a style that the policy refuses, once the page with this button is there."""
+        expect(self.page.get_by_role("button", name=button)).to_be_visible()
         before = len(self.complaints)
         look(self.page, "#content-main")
         del self.complaints[before:]
@@ -117,11 +122,11 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     preview = page.locator(".ssen-aside li[data-ssen-item]")
     expect(preview.locator("a[data-ssen=title]")).to_have_text("Maintenance <b>")
     expect(preview).to_have_attribute("data-level", "warning")
-    sender.look()
+    sender.look("Continue")
     page.get_by_role("button", name="Continue").click()
+    sender.look("Send")
     expect(reach).to_have_text("3")
     expect(connected).to_have_text("1")
-    sender.look()
     expect(reader.page.locator("sse-notify li")).to_have_count(0)
     page.get_by_role("button", name="Send").click()
 
@@ -140,7 +145,7 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     row.locator("input.action-select").check()
     page.locator("select[name=action]").select_option(label="Recall selected notifications…")
     page.get_by_role("button", name="Go").click()
-    sender.look()
+    sender.look("Recall")
     page.get_by_role("button", name="Recall").click()
     titles(reader.page, [])
     expect(row.locator(".field-state")).to_have_text("Recalled")
