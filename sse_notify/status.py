@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from sse_notify import fanout, log, presence
-from sse_notify.models import Inbox, Notification
+from sse_notify.models import Notification
 
 if TYPE_CHECKING:
     from sse_notify.presence import HubStatus
@@ -86,8 +86,7 @@ def _look_at_log(found: Status) -> None:
     rows = Notification.objects.using(log.database())
     figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
     found.rows, found.oldest = figures["rows"], figures["oldest"]
-    changed = Inbox.objects.using(log.database()).filter(state_seq=None).exclude(changes=[])
-    found.pending = rows.filter(seq=None).count() + changed.count()
+    found.pending = log.pending()
     late = _late(rows)
     if late:
         time.sleep(AGAIN_SECONDS)
