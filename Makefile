@@ -42,7 +42,7 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 test: js pytest-postgres pytest faults ## run every test (ARGS="-k name" for some)
 
 # Two processes, each with services of its own; a file's tests stay together, as they may share a browser.
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser ## run the Python tests, with real servers and a real browser
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers and a real browser
 	$(BIN)/python -m pytest $(TWO) --ignore tests/faults $(ARGS)
 
 # One after the other: each loads the machine by itself.
