@@ -175,7 +175,7 @@ async def _report() -> None:
         until = monotonic() + INTERVAL
         try:
             state = await threads.hub(log_state)
-            found = await presence.alook(state.head, INTERVAL)
+            found = await presence.alook(INTERVAL, head=state.head)
             frame = encode(dumps(await threads.hub(report, found, rates, state.pending)), event=TOPIC)
             for stream in _watchers(hub):
                 stream.push_ephemeral(frame)

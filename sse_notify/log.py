@@ -32,7 +32,7 @@ from django.db import connections, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from sse_notify import changes, locks
+from sse_notify import changes, locks, tracing
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
@@ -136,7 +136,9 @@ def sequence() -> Iterator[Batch]:
     """
     full = has_pending()
     while full:
-        batch = _sequence_batch(database())
+        with tracing.span("sequence") as span:
+            batch = _sequence_batch(database())
+            span.set_attribute("sse_notify.events", 0 if batch is None else batch.last - batch.first + 1)
         if batch is None:  # what is left is locked by an open transaction, whose commit will number it
             return
         # Not full: nothing is left but what was committed since, and whoever committed it numbers it.

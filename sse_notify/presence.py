@@ -118,17 +118,30 @@ async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109 
     return set(_users(await asyncio.wrap_future(rollcall.collect(timeout, users=True))))
 
 
-def look(timeout: float = 1.0) -> Presence:
-    """Return what :func:`hubs` and :func:`connected_users` do, with one question."""
+def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:
+    """Return what :func:`hubs` and :func:`connected_users` do, with one question.
+
+    Args:
+        timeout: as for :func:`hubs`.
+        head: how far the log is, if that is known already; no query then.
+        everywhere: ``False``: ask the hubs of this process alone, which answer at once.
+
+    Raises:
+        ValueError: ``timeout`` is not a positive number.
+        django.db.Error: the head of the log cannot be read.
+    """
     _check(timeout)
-    head = log.head()
-    return _presence(_wait(rollcall.collect(timeout, users=True), timeout), head)
+    if head is None:
+        head = log.head()
+    return _presence(_wait(rollcall.collect(timeout, users=True, everywhere=everywhere), timeout), head)
 
 
-async def alook(head: int, timeout: float = 1.0) -> Presence:  # noqa: ASYNC109  (as ahubs)
-    """Do what :func:`look` does, from async code that has read the ``head`` of the log."""
+async def alook(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:  # noqa: ASYNC109  (as ahubs)
+    """Do what :func:`look` does, from async code."""
     _check(timeout)
-    return _presence(await asyncio.wrap_future(rollcall.collect(timeout, users=True)), head)
+    if head is None:
+        head = await sync_to_async(log.head)()
+    return _presence(await asyncio.wrap_future(rollcall.collect(timeout, users=True, everywhere=everywhere)), head)
 
 
 def _check(timeout: Any) -> None:

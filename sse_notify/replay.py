@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django import db
 
+from sse_notify import tracing
 from sse_notify.incidents import Incident
 
 if TYPE_CHECKING:
-    from sse_notify.log import Reader
+    from sse_notify.log import Entry, Reader
     from sse_notify.protocols import Feed, Source
     from sse_notify.stream import Stream
     from sse_notify.threads import Run
@@ -48,12 +49,19 @@ class Replay:
     async def read(self, after: int, up_to: int, *, reader: Reader) -> Page | None:
         """Return the next page in between for ``reader``; ``None`` if the database is away, after a pause."""
         try:
-            entries, complete = await self._run(self._source, after, up_to, reader=reader, limit=self._limit)
+            entries, complete = await self._run(self._read, after, up_to, reader)
         except db.Error as error:
             await _pause(error)
             return None
         _database.worked()
         return Page(b"".join([entry.frame for entry in entries]), len(entries), complete)
+
+    def _read(self, after: int, up_to: int, reader: Reader) -> tuple[list[Entry], int]:
+        # In the thread that queries, so that the spans of a database driver are inside this one.
+        with tracing.span("replay", after=after, up_to=up_to) as span:
+            entries, complete = self._source(after, up_to, reader=reader, limit=self._limit)
+            span.set_attribute("sse_notify.events", len(entries))
+        return entries, complete
 
 
 async def join(feed: Feed, stream: Stream) -> int | None:

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 #: Seconds that the channel for answers stays open after the last call.
 LINGER_SECONDS = 5.0
 
-_HOST = socket.gethostname()
-_STARTED = time.time()
+HOST = socket.gethostname()
+STARTED = time.time()
 
 _numbers = itertools.count(1)
 _ids: WeakKeyDictionary[Hub, int] = WeakKeyDictionary()
@@ -53,10 +53,10 @@ def answer(call: RollCall, hub: Hub) -> None:
         _ids[hub] = next(_numbers)
     users = Counter(str(stream.reader.user_id) for stream in hub.streams if stream.reader.user_id is not None)
     found = {
-        "id": f"{_HOST}:{os.getpid()}:{_ids[hub]}",
-        "host": _HOST,
+        "id": f"{HOST}:{os.getpid()}:{_ids[hub]}",
+        "host": HOST,
         "pid": os.getpid(),
-        "started": _STARTED,
+        "started": STARTED,
         "at": time.time(),
         "streams": len(hub.streams),
         "people": len(users),
@@ -71,17 +71,18 @@ def answer(call: RollCall, hub: Hub) -> None:
 # --- asking --------------------------------------------------------------------------------------------------------------------
 
 
-def collect(seconds: float, *, users: bool) -> Future[list[dict[str, Any]]]:
+def collect(seconds: float, *, users: bool, everywhere: bool = True) -> Future[list[dict[str, Any]]]:
     """Ask every hub. Callable from any thread and from any event loop.
 
     Args:
         seconds: how long answers of other processes are waited for.
         users: whether they are to name their users.
+        everywhere: whether to ask other processes at all.
 
     Returns:
         The answers that came. It is done after little more than ``seconds``, and at once while no layer connects processes.
     """
-    return asyncio.run_coroutine_threadsafe(_collect(seconds, users), fanout.senders_loop())
+    return asyncio.run_coroutine_threadsafe(_collect(seconds, users=users, everywhere=everywhere), fanout.senders_loop())
 
 
 class _Call:
@@ -103,14 +104,14 @@ class _Call:
             self._news.clear()
 
 
-async def _collect(seconds: float, users: bool) -> list[dict[str, Any]]:  # noqa: FBT001  (as run_coroutine_threadsafe passes it)
+async def _collect(seconds: float, *, users: bool, everywhere: bool) -> list[dict[str, Any]]:
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     call = _Call()
     line = _line()
     line.calls[call.id] = call
     try:
-        channel = await line.open(seconds)
+        channel = await line.open(seconds) if everywhere else ""
         rung = RollCall(call.id, channel, users, here=lambda found: loop.call_soon_threadsafe(call.take, found))
         here = fanout.ring(rung)
         if channel:
@@ -123,6 +124,33 @@ async def _collect(seconds: float, users: bool) -> list[dict[str, Any]]:  # noqa
         del line.calls[call.id]
         line.close_soon()
     return call.answers
+
+
+def echo(seconds: float) -> Future[bool]:
+    """Say something to ourselves over the layer. Callable as :func:`collect` is.
+
+    Returns:
+        Whether it came back within ``seconds``.
+    """
+    return asyncio.run_coroutine_threadsafe(_echo(seconds), fanout.senders_loop())
+
+
+async def _echo(seconds: float) -> bool:
+    call = _Call()
+    line = _line()
+    line.calls[call.id] = call
+    try:
+        async with asyncio.timeout(seconds):
+            channel = await line.open(seconds)
+            if channel:
+                fanout.reply(RollCall(call.id, channel), {"id": "echo"})
+                await call.all_of(1)
+            return bool(channel)
+    except TimeoutError:
+        return False
+    finally:
+        del line.calls[call.id]
+        line.close_soon()
 
 
 # --- hearing the answers of other processes --------------------------------------------------------------------------------------
@@ -164,9 +192,14 @@ class _Line:
         self._closing = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)
 
     async def _connect(self) -> None:
-        if self._shared is not fanout.remote_layer():
+        if self._shared is not fanout.remote_layer():  # in tests, with other settings
+            await self._hang_up()
             self._shared, self._layer = fanout.remote_layer(), fanout.another_layer()
-        self._channel = await self._layer.new_channel("sse_notify.answers")
+        try:
+            self._channel = await self._layer.new_channel("sse_notify.answers")
+        except BaseException:  # the pub/sub layer would go on trying by itself, and say so each time
+            await self._hang_up()
+            raise
         self._hearing = asyncio.get_running_loop().create_task(self._hear(self._layer, self._channel))
 
     async def _hear(self, layer: Any, channel: str) -> None:
@@ -185,18 +218,23 @@ class _Line:
                 self.calls[message["call"]].take(messages.unpack_answer(message["answer"]))
 
     def _close(self) -> None:
-        if self.calls:
-            return
-        hearing, self._hearing = self._hearing, None
-        if hearing is not None:
-            listening.stop(hearing)
-            hearing.add_done_callback(lambda _: _keep(self._disconnect()))
+        if not self.calls:
+            _keep(self._disconnect())
 
     async def _disconnect(self) -> None:
         async with self._lock:
-            if self._hearing is None:  # otherwise it was opened again meanwhile
-                with suppress(Exception):
-                    await fanout.close_layer(self._layer)
+            if not self.calls:
+                await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Hear no more, and close the layer's connections."""
+        if self._hearing is not None:
+            listening.stop(self._hearing)
+            await asyncio.wait({self._hearing})
+        self._hearing = None
+        if self._layer is not None:
+            with suppress(Exception):  # one that is away has none
+                await fanout.close_layer(self._layer)
 
 
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()

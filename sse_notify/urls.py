@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sse_notify.views import inbox
+from sse_notify.views import health, inbox
 from sse_notify.views.preferences import preferences_
 from sse_notify.views.stream import stream
 
@@ -21,4 +21,6 @@ urlpatterns = [
     path("archive/", inbox.archive, name="archive"),
     path("unarchive/", inbox.unarchive, name="unarchive"),
     path("preferences/", preferences_, name="preferences"),
+    path("health/live/", health.alive, name="health-live"),
+    path("health/ready/", health.ready, name="health-ready"),
 ]

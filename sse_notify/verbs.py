@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 
-from sse_notify import fanout, wire
+from sse_notify import fanout, tracing, wire
 from sse_notify.audience import EVERYONE, route
 from sse_notify.content import Content, check, check_frame
 from sse_notify.delivery import Recipient, take_back, write
@@ -64,10 +64,12 @@ def notify(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    checked = check(title, body, content)
-    if isinstance(to, get_user_model()):
-        return write(checked, [_recipient(to)])[0]
-    return write(checked, _recipients(to))
+    with tracing.span("notify") as span:
+        checked = check(title, body, content)
+        one = isinstance(to, get_user_model())
+        rows = write(checked, [_recipient(to)] if one else _recipients(to))
+        span.set_attribute("sse_notify.notifications", len(rows))
+    return rows[0] if one else rows
 
 
 def broadcast(
@@ -94,11 +96,13 @@ def broadcast(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    checked = check(title, body, content)
-    kind, topic, group_id = route(audience)
-    excluded = tuple(_keys("exclude", exclude))
-    recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=excluded)
-    return write(checked, [recipient])[0]
+    with tracing.span("broadcast") as span:
+        checked = check(title, body, content)
+        kind, topic, group_id = route(audience)
+        excluded = tuple(_keys("exclude", exclude))
+        recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=excluded)
+        span.set_attribute("sse_notify.topic", topic)
+        return write(checked, [recipient])[0]
 
 
 def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.urls import include, path
 
+from sse_notify.metrics import metrics
 from tests.project import accounts, sources, views
 
 urlpatterns = [
@@ -20,6 +21,7 @@ urlpatterns = [
     path("ticks/", sources.ticks),
     path("ticks/closed/", sources.closed),
     path("notifications/", include("sse_notify.urls")),
+    path("metrics/", metrics),
 ]
 if apps.is_installed("django.contrib.admin"):  # with EXTRA_APPS
     from django.contrib import admin

@@ -27,7 +27,7 @@ async def test_every_stream_and_every_user_is_counted_once(alice: User, bob: Use
         assert hub.started <= hub.at
         assert hub.counters["delivered"]
         assert await presence.aconnected_users() == {str(alice.pk), str(bob.pk)}
-        both = await presence.alook(5)
+        both = await presence.alook(head=5)
         assert (both.hubs[0].lag, both.users[str(alice.pk)], both.users[str(bob.pk)]) == (4, 2, 1)
         # The same from sync code, in a thread of its own as a view has it.
         assert [found.id for found in await asyncio.to_thread(presence.hubs)] == [hub.id]

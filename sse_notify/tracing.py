@@ -1,0 +1,53 @@
+"""OpenTelemetry spans, where ``opentelemetry-api`` is installed; nothing at all elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+
+
+class Span(Protocol):
+    """What this package needs of OpenTelemetry's span."""
+
+    def set_attribute(self, key: str, value: str | int, /) -> None:
+        """Say something that was not known when the span began."""
+
+
+class _Nothing(AbstractContextManager["_Nothing"]):
+    """A span that nobody records."""
+
+    def set_attribute(self, key: str, value: str | int, /) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+
+
+@cache
+def _tracer() -> Any:
+    try:
+        trace = import_module("opentelemetry.trace")  # with the first span: who sends nothing does not pay for the import
+    except ImportError:
+        return None
+    return trace.get_tracer("sse_notify")
+
+
+def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
+    """Return a context manager that records a span around its block; an exception marks it as failed and is raised on.
+
+    Args:
+        name: what happens, ``"notify"``; the span is called ``sse_notify.notify``.
+        attributes: what is known already, named in the same way.
+    """
+    tracer = _tracer()
+    if tracer is None:
+        return _NOTHING
+    found: AbstractContextManager[Span] = tracer.start_as_current_span(
+        f"sse_notify.{name}", attributes={f"sse_notify.{key}": value for key, value in attributes.items()}
+    )
+    return found

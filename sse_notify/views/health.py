@@ -1,0 +1,74 @@
+"""Whether the process lives, and whether it is to get requests: for load balancers and orchestrators. Cheap, and bounded in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import Error, connections, transaction
+from django.http import JsonResponse
+from django.views.decorators.http import require_safe
+
+from sse_notify import fanout, log, rollcall, threads
+from sse_notify.admission import admission
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from django.http import HttpRequest
+
+#: Seconds that the database and the layer have to answer.
+SECONDS = 2.0
+
+# One thread: while a look at the database hangs, the next ones wait for it and cost nothing more.
+_pool = threads.Pool("health", lambda: 1)
+
+
+@transaction.non_atomic_requests
+@login_not_required
+@require_safe
+def alive(request: HttpRequest) -> JsonResponse:
+    """Answer that the process does: it looks at nothing else, as a restart mends no database."""
+    return _answer({"status": "ok"})
+
+
+@transaction.non_atomic_requests
+@login_not_required
+@require_safe
+def ready(request: HttpRequest) -> JsonResponse:
+    """Answer 200 if the process is to get requests: it is not about to end, and the database answers.
+
+    A channel layer that is away is told but does not count, as events then arrive by the poll, and as every process would be taken out
+    at once; with ``?require=layer`` it counts.
+    """
+    if admission.draining:
+        return _answer({"status": "draining"}, 503)
+    layer = rollcall.echo(SECONDS) if fanout.remote_layer() is not None else None
+    found = {"database": _database(), "layer": _layer(layer)}
+    lost = [name for name, state in found.items() if state == "unreachable"]
+    if "database" in lost or ("layer" in lost and request.GET.get("require") == "layer"):
+        return _answer({"status": "unavailable", **found}, 503)
+    return _answer({"status": "degraded" if lost else "ready", **found})
+
+
+def _database() -> str:
+    """Return whether the log's database answers. A test's transaction is looked at in its own thread."""
+    try:
+        if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+            log.position()
+        else:
+            asyncio.run_coroutine_threadsafe(asyncio.wait_for(_pool(log.position), SECONDS), fanout.senders_loop()).result()
+    except (Error, TimeoutError):
+        return "unreachable"
+    return "ok"
+
+
+def _layer(echo: Future[bool] | None) -> str:
+    if echo is None:
+        return "none"
+    return "ok" if echo.result() else "unreachable"
+
+
+def _answer(found: dict[str, Any], status: int = 200) -> JsonResponse:
+    return JsonResponse(found, status=status, headers={"Cache-Control": "no-store"})
