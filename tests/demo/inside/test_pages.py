@@ -78,6 +78,15 @@ def test_the_admin_has_a_policy_that_its_own_scripts_can_live_with(people: dict[
     assert "require-trusted-types-for" not in response["Content-Security-Policy"]
 
 
+def test_who_may_broadcast_is_led_to_the_page_for_it_which_has_nothing_inline(people: dict[str, User], page: Client) -> None:
+    address = reverse("admin:sse_notify_notification_broadcast")
+    link = f'href="{address}"'
+    assert link not in page.get(reverse("announcements:list")).content.decode()
+    page.force_login(people["carol"])
+    assert link in page.get(reverse("announcements:list")).content.decode()
+    assert _Markup(page.get(address).content.decode()).blocked == []
+
+
 @pytest.mark.parametrize("code", ["en", "de", "zh-hans", "ar"])
 def test_the_site_speaks_the_visitors_language(code: str, page: Client) -> None:
     chosen = page.post(reverse("set_language"), {"language": code, "next": "/compose/"}, follow=True)
