@@ -3,7 +3,7 @@
 ``notifications``   the list and the page of one; who may what; the addresses
 ``compose``         the steps of a broadcast: form, confirmation, sent
 ``rows``, ``users`` the actions on notifications and on users
-``forms``           what is asked; ``addressees``: whom it is for
+``forms``           what it says; ``audience``, ``addressees``: whom it is for
 ``figures``         how many each reaches and how many have read it; ``filters``: by what the list is filtered
 """
 

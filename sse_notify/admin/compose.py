@@ -24,8 +24,9 @@ from django.utils.translation import gettext as _
 
 from sse_notify import presence
 from sse_notify.admin.addressees import MAX_USERS, Addressees
+from sse_notify.admin.audience import AudienceForm
 from sse_notify.admin.filters import newest_categories
-from sse_notify.admin.forms import AudienceForm, ComposeForm, Draft
+from sse_notify.admin.forms import ComposeForm, Draft
 from sse_notify.conf import get_settings
 from sse_notify.log import database
 from sse_notify.models import Audience, Notification
@@ -113,7 +114,9 @@ class Composition:
             "addressees": None if isinstance(self.audience, AudienceForm) else self.audience,
             "reach": None if isinstance(self.audience, AudienceForm) else self.audience.count(),
             "samples": () if isinstance(self.content, ComposeForm) else [draft.notification for draft in self.content],
-            "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
+            "categories": sorted({*get_settings().CATEGORIES, *newest_categories()})
+            if isinstance(self.content, ComposeForm)
+            else (),
             "token": token if _TOKEN.fullmatch(token) else get_random_string(22),
             "carried": self.carried,
         }

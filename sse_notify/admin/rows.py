@@ -11,8 +11,9 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from sse_notify.admin.audience import AudienceForm
 from sse_notify.admin.compose import Composition, carry, render, too_many
-from sse_notify.admin.forms import AudienceForm, Draft
+from sse_notify.admin.forms import Draft
 from sse_notify.content import check
 from sse_notify.log import database
 from sse_notify.verbs import recall

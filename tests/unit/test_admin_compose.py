@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from sse_notify import inbox, notify, presence, recall
-from sse_notify.admin import compose, forms, rows
+from sse_notify.admin import audience, compose, rows
 from sse_notify.models import Notification
 from tests.support import GUARD
 
@@ -121,8 +121,8 @@ def test_a_broadcast_is_composed_looked_at_and_confirmed(client: Client, carol: 
 
 def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> None:
     groups = [Group.objects.create(name=name) for name in "ab"]
-    for audience in ({}, {"audience": "group", "groups": [group.pk for group in groups]}, {"audience": "user", "names": "carol"}):
-        visit = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, **audience})
+    for whom in ({}, {"audience": "group", "groups": [group.pk for group in groups]}, {"audience": "user", "names": "carol"}):
+        visit = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, **whom})
         carried = visit.hidden
         answers = [client.post(visit.address, {**carried, "_send": "1"}, follow=True).content.decode() for _ in range(2)]
         assert ["This was sent already" in answer for answer in answers] == [False, True]
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_said_at_its_field_at_every_step(client: Client, fields
 
 
 def test_names_are_taken_up_to_a_number(client: Client, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "MAX_NAMES", 1)
+    monkeypatch.setattr(audience, "MAX_NAMES", 1)
     visit = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice\ncarol"})
     assert visit.errors() == {"names": ["At most 1 names at once."]}
     visit.go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice\nalice"})
