@@ -39,9 +39,6 @@ HELD = 100
 #: Entries that a repair reads with one query.
 REPAIR_PAGE = 500
 
-_POLL_REMOTE = 5.0
-_POLL_LOCAL = 1.0
-
 
 class Hub:
     """The streams of one event loop. All methods are to be called on that loop.
@@ -293,7 +290,7 @@ def poll_interval() -> float:
     given = get_settings().POLL_INTERVAL
     if given is not None:
         return given
-    return _POLL_REMOTE if fanout.remote_layer() is not None else _POLL_LOCAL
+    return 5.0 if fanout.remote_layer() is not None else 1.0
 
 
 def sweep() -> Position:

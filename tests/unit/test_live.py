@@ -99,6 +99,7 @@ def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) ->
     text = page.content.decode()
     assert 'data-topic="sse_notify.live"' in text
     assert f'data-stream="{reverse("sse_notify:stream")}"' in text
+    assert reverse(LIVE) in signed_in(watcher).get(reverse("admin:sse_notify_notification_changelist")).content.decode()
     # What needs a permission that this user has not.
     assert 'name="user"' not in text
 
