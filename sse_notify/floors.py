@@ -1,4 +1,4 @@
-"""Whether the log was pruned beneath the open streams of one hub: then their clients are told by ``reset`` to fetch anew what they show.
+"""Whether the log was pruned, or cut short, beneath the open streams of one hub: then their clients are told by ``reset`` to start over.
 
 A handshake refuses a cursor below the floor. But a page that is open may show what is gone, and a replay that is under way reads
 past what it never saw. So the hub looks at the floor with every poll, and when it has come to rest, as pruning takes many batches, it
@@ -52,6 +52,13 @@ class Floor:
             for stream in streams:
                 loop.call_later(random.uniform(0, spread), partial(_start_over, stream))
         self._seen = floor
+
+    def go_back(self, head: int, streams: Collection[Stream]) -> int:
+        """Tell ``streams`` that the log is shorter than it was: a restored backup. No cursor means what it meant; return the new one."""
+        counters.add("reset", "ahead", len(streams))
+        for stream in list(streams):
+            stream.reset("ahead", head)
+        return head
 
 
 def _start_over(stream: Stream) -> None:

@@ -271,18 +271,11 @@ class Hub:
         self._database.worked()
         self._floor.look(position.floor, self.streams)
         if position.head < before:
-            self._go_back(position.head)
+            self.cursor = self._floor.go_back(position.head, self.streams)
         elif position.head > self.cursor:
             await asyncio.sleep(GRACE)
             if position.head > self.cursor and not self._repairing:
                 self._repair_soon()
-
-    def _go_back(self, head: int) -> None:
-        """The log is shorter than it was: a restored backup. No cursor means what it meant."""
-        self.cursor = head
-        counters.add("reset", "ahead", len(self.streams))
-        for stream in list(self.streams):
-            stream.reset("ahead", head)
 
 
 def poll_interval() -> float:

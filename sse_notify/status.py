@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from django.db.models import Count, Min
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from sse_notify import fanout, log, presence
+from sse_notify import fanout, log, presence, rollcall
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
@@ -67,9 +66,8 @@ def take(timeout: float = 1.0) -> Status:
     layer = fanout.remote_layer()
     if layer is not None:
         found.layer = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        error = asyncio.run(_ask_layer(timeout))
-        if error:
-            found.problems.append(f"The channel layer does not answer: {error}")
+        if not rollcall.echo(timeout).result():
+            found.problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     try:
         _look_at_log(found)
         seen = presence.look(timeout)
@@ -104,19 +102,3 @@ def _late(rows: NotificationQuerySet) -> set[int]:
     rows = rows.filter(seq=None).exclude(event="")
     late = rows.annotate(since=Coalesce("recalled_at", "created_at")).filter(since__lt=since)
     return set(late.values_list("pk", flat=True)[:1000])
-
-
-async def _ask_layer(timeout: float) -> str:  # noqa: ASYNC109  (an error is an answer)
-    """Send a message through the layer and receive it; return what went wrong."""
-    layer = fanout.another_layer()
-    try:
-        async with asyncio.timeout(timeout):
-            channel = await layer.new_channel("sse_notify.status")
-            await layer.send(channel, {"type": "sse_notify.status"})
-            await layer.receive(channel)
-    except Exception as error:  # whatever a layer raises
-        return repr(error) if str(error) else f"nothing within {timeout} seconds"
-    finally:
-        closing = asyncio.create_task(fanout.close_layer(layer))
-        await asyncio.wait({closing}, timeout=timeout)
-    return ""

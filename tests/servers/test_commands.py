@@ -103,6 +103,6 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
             run(site, "sse_status", "--json", DATABASE_URL="postgres://nobody@127.0.0.1:9/none", REDIS_URL=""),
         )
         assert status == 1
-        assert "The channel layer does not answer: " in out
+        assert "The channel layer does not answer within 1 seconds." in out
         assert status_too == 1
         assert json.loads(out_too)["problems"][0].startswith("The database does not answer: ")
