@@ -144,7 +144,7 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
 
     row.locator("input.action-select").check()
     page.locator("select[name=action]").select_option(label="Recall selected notifications…")
-    page.get_by_role("button", name="Go").click()
+    page.locator("button[name=index]").click()
     sender.look("Recall")
     page.get_by_role("button", name="Recall").click()
     titles(reader.page, [])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 
 from sse_notify import anotify, fanout, messages, presence
 from sse_notify.messages import RollCall
 from sse_notify.testing import open_stream
+
+T = TypeVar("T")
 
 
 @pytest.mark.asyncio
@@ -30,9 +34,17 @@ async def test_every_stream_and_every_user_is_counted_once(alice: User, bob: Use
         both = await presence.alook(head=5)
         assert (both.hubs[0].lag, both.users[str(alice.pk)], both.users[str(bob.pk)]) == (4, 2, 1)
         # The same from sync code, in a thread of its own as a view has it.
-        assert [found.id for found in await asyncio.to_thread(presence.hubs)] == [hub.id]
-        assert await asyncio.to_thread(presence.connected_users) == {str(alice.pk), str(bob.pk)}
-        assert (await asyncio.to_thread(presence.look)).users == both.users
+        assert [found.id for found in await asyncio.to_thread(closing, presence.hubs)] == [hub.id]
+        assert await asyncio.to_thread(closing, presence.connected_users) == {str(alice.pk), str(bob.pk)}
+        assert (await asyncio.to_thread(closing, presence.look)).users == both.users
+
+
+def closing(call: Callable[[], T]) -> T:
+    """Call, and close the connections of this thread as the end of a request does."""
+    try:
+        return call()
+    finally:
+        connections.close_all()
 
 
 @pytest.mark.django_db
