@@ -69,7 +69,10 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
     make_site: MakeSite, database: Literal["sqlite", "postgresql"]
 ) -> None:
     site = make_site(
-        database, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 0.2, "REPLAY_PAGE": 20, "MAX_STREAMS_PER_USER": 100})}
+        database,
+        env={
+            "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 0.2, "REPLAY_PAGE": 20, "MAX_STREAMS_PER_USER": 100, "SEND_TIMEOUT": 300})
+        },
     )
     site.script(FILL)
     server = site.serve("uvicorn")
@@ -99,6 +102,7 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
     seen: list[str] = []
     while "reset" not in seen or f"id: {ROWS}" not in seen:
         block = stuck.block().decode()
+        assert block, f"it ended: {seen[-3:]}"
         seen += ["reset"] if "event: reset" in block else [line for line in block.splitlines() if line.startswith("id: ")]
     stuck.close()
     ids = [int(line[4:]) for line in seen if line.startswith("id: ")]
