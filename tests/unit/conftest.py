@@ -6,6 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.asgi.conftest import _close_the_connection_of_async_code
+
+__all__ = ["_close_the_connection_of_async_code"]
+
 
 @pytest.fixture
 def client(alice: User) -> Client:
