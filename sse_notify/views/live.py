@@ -44,6 +44,7 @@ def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     query = request.GET.get("q", "").strip()
+    request.current_app = model_admin.admin_site.name  # as Django's admin does
     found = presence.look(live.INTERVAL)
     context = {
         **model_admin.admin_site.each_context(request),

@@ -117,6 +117,9 @@ for site in ("admin", "own"):
     assert f'href="{base}broadcast/"' in text, "the list leads to the page"
     assert f'href="{base}{row.pk}/recall/"' in page(f"{base}{row.pk}/change/"), "and a row to its recall"
     page(f"{base}{row.pk}/history/"), page(f"{base}add/")
+    text = page(base + "live/")
+    assert f'action="{base}live/disconnect/"' in text and 'data-stream="/n/stream/"' in text
+    assert "ann@shop.test" in page(base + "live/disconnect/", {"user": str(ann.pk)}), "it says whose streams it has ended"
     text = page(base + "broadcast/")
     assert 'name="title"' in text and 'name="_confirm"' in text
     found["audiences"] = re.findall(r'name="audience" value="(\\w+)"', text)
