@@ -28,7 +28,7 @@ MakeSite = Callable[..., Site]
 
 # The machine may be busy, so no example has to be quick; in CI the examples are the same in every run.
 hypothesis.settings.register_profile("local", deadline=None, max_examples=200)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=500, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 
