@@ -31,7 +31,8 @@ from sse_notify import sockets, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.responses import HANDOVER, Handover, current_handover, is_event_stream, refuse
+from sse_notify.handover import HANDOVER, Handover, current_handover, is_event_stream
+from sse_notify.refusal import refuse
 from sse_notify.stepping import step
 from sse_notify.watch import ClientLeft, Watch
 from sse_notify.wire import CONTENT_TYPE

@@ -15,33 +15,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.http import JsonResponse, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 
-from sse_notify import counters, events, threads
+from sse_notify import events, threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.handover import HANDOVER, current_handover
+from sse_notify.hubs import hear_signals
+from sse_notify.refusal import refuse
 from sse_notify.source import SourceStream, iterate_here
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from sse_notify.handover import Handover
     from sse_notify.protocols import Served
     from sse_notify.stream import Stream
 
 logger = logging.getLogger("sse_notify")
-
-#: Where the wrapper looks for the stream that a view hands over, in the scope; and the same for a response that knows no request.
-HANDOVER = "sse_notify.handover"
-current_handover: ContextVar[Handover | None] = ContextVar("sse_notify.handover", default=None)
 
 #: Bytes that a view's iterator may be ahead of its client.
 AHEAD_BYTES = 65_536
@@ -53,67 +51,6 @@ HEADERS = {
     "Content-Encoding": "identity",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-def refuse(refusal: HandshakeRefused) -> JsonResponse:
-    """Return the answer to a handshake that is refused: JSON that no cache keeps."""
-    counters.add("refused", refusal.code)
-    response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
-    response["Cache-Control"] = "no-store"
-    if refusal.retry_after is not None:
-        response["Retry-After"] = str(refusal.retry_after)
-    return response
-
-
-ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-_MARK = "_sse_notify_event_stream"
-
-
-def event_stream(view: ViewT) -> ViewT:
-    """Mark a sync view that answers with an event stream: its handshake then runs in one thread hop.
-
-    A stream from a view without the mark is served as well, after a handshake through Django's async handler.
-    """
-    setattr(view, _MARK, True)
-    return view
-
-
-def is_event_stream(view: Callable[..., Any]) -> bool:
-    """Return whether ``view`` is marked; decorators that use ``functools.wraps`` keep the mark."""
-    return getattr(view, _MARK, False) is True
-
-
-class Handover:
-    """Travels in the scope from the wrapper to the view and back. The view's side may be another thread's."""
-
-    __slots__ = ("_lock", "is_abandoned", "stream")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        #: Whether nobody waits for a stream any more.
-        self.is_abandoned = False
-        self.stream: Served | None = None
-
-    def give(self, stream: Served) -> None:
-        """Hand ``stream`` over; if nobody waits for it any more, it is closed."""
-        with self._lock:
-            if not self.is_abandoned:
-                self.stream = stream
-                return
-        stream.close()
-
-    def take(self) -> Served | None:
-        """Return what was handed over; from then on it is the caller's."""
-        with self._lock:
-            stream, self.stream = self.stream, None
-        return stream
-
-    def abandon(self) -> Served | None:
-        """As :meth:`take`, and have what still comes closed."""
-        with self._lock:
-            self.is_abandoned = True
-            stream, self.stream = self.stream, None
-        return stream
 
 
 class StreamResponse(StreamingHttpResponse):
@@ -261,7 +198,7 @@ class EventStreamResponse(StreamingHttpResponse):
             send_timeout=conf.SEND_TIMEOUT,
             buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
             own_thread=not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)),
-            on_start=_hear_signals,
+            on_start=hear_signals,
             on_close=partial(admission.release, user_id),
         )
         handover = current_handover.get()
@@ -285,12 +222,6 @@ class EventStreamResponse(StreamingHttpResponse):
     def _refuse(self, refusal: HandshakeRefused) -> None:
         answer = refuse(refusal)
         self.status_code, self.headers, self._refusal = answer.status_code, answer.headers, answer.content
-
-
-def _hear_signals() -> None:
-    from sse_notify import hubs  # noqa: PLC0415  (needs the apps; this module must not)
-
-    hubs.hear_signals()
 
 
 def _run_here(stream: SourceStream) -> Iterator[bytes]:

@@ -9,8 +9,10 @@ from django.db import transaction
 from django.views.decorators.http import require_safe
 
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.handover import event_stream
 from sse_notify.handshake import finite, make_stream, open_up
-from sse_notify.responses import StreamResponse, event_stream, refuse
+from sse_notify.refusal import refuse
+from sse_notify.responses import StreamResponse
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
