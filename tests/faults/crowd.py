@@ -282,11 +282,11 @@ class Crowd:
         finally:
             self._waiting.remove(entry)
 
-    async def all_open(self, *, guard: float = 60.0) -> None:
+    async def all_open(self, *, guard: float = 120.0) -> None:
         """Wait until every client has a stream."""
         await self.until(lambda: self.open == len(self.clients), guard=guard, what="all are open")
 
-    async def caught_up(self, log: Sequence[tuple[int, str]], *, guard: float = 60.0) -> None:
+    async def caught_up(self, log: Sequence[tuple[int, str]], *, guard: float = 120.0) -> None:
         """Wait until every client has the last of ``log`` that is for it."""
         last = {topic: seq for seq, topic in log}
         self.behind = 0

@@ -31,8 +31,8 @@ async def test_a_thousand_streams_are_told_and_the_process_ends_in_time(make_sit
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": DRAIN_SECONDS})})
     persons = await asyncio.to_thread(people, site, CLIENTS)
     server = await asyncio.to_thread(site.serve, kind)
-    # Nobody comes back before the end, so what is counted is the first leave.
-    async with Crowd(server.port, persons, pause=(GUARD, GUARD), hurry=GUARD) as crowd:
+    # Who was told to leave does not come back before the end, so what is counted is the first leave.
+    async with Crowd(server.port, persons, hurry=GUARD) as crowd:
         await crowd.all_open()
         before = time.monotonic()
         status = await asyncio.to_thread(server.stop, timeout=DRAIN_SECONDS)

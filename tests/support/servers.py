@@ -26,7 +26,8 @@ def command(kind: Kind, app: str, port: int) -> list[str]:
     where = str(port)
     arguments = {
         "uvicorn": ["uvicorn", app, "--host", "127.0.0.1", "--port", where, "--backlog", "4096"],
-        "daphne": ["daphne", "-b", "127.0.0.1", "-p", where, app],
+        # Twisted lets 50 connections wait to be accepted; of a thousand the rest would come back with the kernel's retries, up to 31 s later.
+        "daphne": ["daphne", "-e", f"tcp:{where}:interface=127.0.0.1:backlog=4096", app],
         # Without a worker process of its own, so that signals reach the application.
         "hypercorn": ["hypercorn", "-w", "0", "--bind", f"127.0.0.1:{where}", "--backlog", "4096", app],
         "granian": ["granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", where, "--backlog", "4096", app],
