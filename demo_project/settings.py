@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "sse_notify",
     "demo_project.gallery",
+    "demo_project.handbook",
     "demo_project.accounts",
     # One app per scenario: the gallery and its menu list them in this order.
     "demo_project.compose",

@@ -19,4 +19,5 @@ class AnnouncementsConfig(AppConfig):
         sends="ModelAdmin.save_model()",
         url_name="announcements:list",
         icon="megaphone",
+        guide="how-to/broadcast-from-the-admin",
     )

@@ -19,6 +19,7 @@ class BoardConfig(AppConfig):
         sends="@receiver(post_save)",
         url_name="board:list",
         icon="board",
+        guide="how-to/notify-from-anywhere",
     )
 
     def ready(self) -> None:

@@ -19,4 +19,5 @@ class ComposeConfig(AppConfig):
         sends="notify() · broadcast()",
         url_name="compose:form",
         icon="send",
+        guide="how-to/notify-from-anywhere",
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: The headings of the menu, in order.
 SENDING = _("Ways to send")
+STREAMS = _("Streams of every kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,14 @@ class Scenario:
     """The name of its page's address."""
     icon: str
     """The name of a symbol in ``static/demo/icons.svg``."""
+    guide: str
+    """The page of the documentation that tells how: its path in ``docs/`` without the ending, ``"how-to/define-a-topic"``."""
     heading: _StrPromise = SENDING
     """Under what it stands in the menu."""
+    public: bool = False
+    """Whether visitors without an account may open it. The view decides; the front page says so."""
+    staff: bool = False
+    """Whether only staff may open it. The view decides."""
 
     @property
     def namespace(self) -> str:
@@ -50,3 +57,8 @@ def scenarios() -> tuple[Scenario, ...]:
 def by_heading() -> list[tuple[_StrPromise, list[Scenario]]]:
     """Return the headings of the menu with what stands under each."""
     return [(heading, list(members)) for heading, members in groupby(scenarios(), key=lambda scenario: scenario.heading)]
+
+
+def scenario_of(namespace: str) -> Scenario | None:
+    """Return the scenario that covers a part of the site, if one does."""
+    return next((scenario for scenario in scenarios() if scenario.namespace == namespace), None)

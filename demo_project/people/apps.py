@@ -19,4 +19,5 @@ class PeopleConfig(AppConfig):
         sends="await anotify(key=…)",
         url_name="people:list",
         icon="people",
+        guide="how-to/notify-from-anywhere",
     )

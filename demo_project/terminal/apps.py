@@ -19,4 +19,5 @@ class TerminalConfig(AppConfig):
         sends="manage.py demo_notify",
         url_name="terminal:commands",
         icon="terminal",
+        guide="reference/commands",
     )

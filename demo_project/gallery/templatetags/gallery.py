@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from functools import cache
-from pathlib import Path
-from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
-from django.utils.module_loading import import_string
-from django.utils.safestring import mark_safe
-from pygments import highlight
-from pygments.formatters.html import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
 
-from demo_project.gallery.scenarios import by_heading
+from demo_project.gallery.code import highlighted, source_of
+from demo_project.gallery.scenarios import by_heading, scenario_of
+from demo_project.handbook.pages import pages
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -26,17 +18,20 @@ if TYPE_CHECKING:
 
 register = template.Library()
 
-_ROOT = Path(__file__).resolve().parents[3]
 _TINTS = 6
-#: What is said to linters and type checkers, not to readers.
-_ASIDE = re.compile(r"  # (type: ignore|noqa).*$", re.MULTILINE)
 
 
 @register.inclusion_tag("demo/_menu.html", takes_context=True)
 def menu(context: dict[str, Any]) -> dict[str, Any]:
     """Render the menu, with the current scenario marked."""
-    match = context["request"].resolver_match
-    return {"headings": by_heading(), "current": match.app_name if match else ""}
+    return {"headings": by_heading(), "current": _namespace(context)}
+
+
+@register.inclusion_tag("demo/_guide.html", takes_context=True)
+def guide(context: dict[str, Any]) -> dict[str, Any]:
+    """Render the link to the page of the documentation that tells how the current scenario is done."""
+    scenario = scenario_of(_namespace(context))
+    return {"page": pages()[scenario.guide] if scenario else None}
 
 
 @register.simple_tag
@@ -56,29 +51,20 @@ def avatar(user: User) -> SafeString:
 
 @register.inclusion_tag("demo/_source.html")
 def source(path: str) -> dict[str, Any]:
-    """Render the source of a function or class of this site, taken from the file itself: ``{% source "package.module.name" %}``."""
-    file, code = _source(path)
+    """Render source of this site, taken from the file itself.
+
+    ``{% source "package.module.name" %}`` is a function or class, ``{% source "static/demo/lab.js" %}`` a whole file.
+    """
+    file, code = source_of(path)
     return {"file": file, "code": code}
 
 
 @register.simple_block_tag
 def code(content: str, language: str) -> SafeString:
     """Render what stands between the tags with its syntax marked; classes only, as the page's policy has no inline styles."""
-    return _highlight(content, language)
+    return highlighted(content, language)
 
 
-@cache
-def _source(path: str) -> tuple[str, SafeString]:
-    thing = import_string(path)
-    file = inspect.getsourcefile(inspect.unwrap(thing))
-    if file is None:
-        raise ValueError(f"{path} has no source file")
-    return Path(file).resolve().relative_to(_ROOT).as_posix(), _highlight(
-        _ASIDE.sub("", dedent(inspect.getsource(thing))), "python"
-    )
-
-
-@cache
-def _highlight(text: str, language: str) -> SafeString:
-    # Pygments escapes what it marks up.
-    return mark_safe(highlight(text.strip(), get_lexer_by_name(language), HtmlFormatter(nowrap=True)).rstrip())  # noqa: S308
+def _namespace(context: dict[str, Any]) -> str:
+    match = context["request"].resolver_match
+    return match.app_name if match else ""

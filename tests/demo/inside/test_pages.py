@@ -47,20 +47,41 @@ def test_the_front_page_is_for_everybody(people: dict[str, User], client: Client
     assert "<sse-notify" not in text
 
 
-@pytest.mark.parametrize("name", [*(scenario.url_name for scenario in scenarios()), "sse_notify:list"])
-def test_a_page_needs_a_sign_in_and_then_has_the_bell(name: str, page: Client, client: Client) -> None:
+@pytest.mark.parametrize("name", [*(scenario.url_name for scenario in scenarios() if not scenario.public), "sse_notify:list"])
+def test_a_page_needs_a_sign_in_and_then_has_the_bell(name: str, page: Client, client: Client, people: dict[str, User]) -> None:
     response = client.get(reverse(name))
     assert response.status_code == 302
     assert response["Location"].startswith(reverse("accounts:sign_in"))
+    if any(scenario.staff for scenario in scenarios() if scenario.url_name == name):
+        assert page.get(reverse(name)).status_code == 403
+        page.force_login(people["carol"])
     response = page.get(reverse(name))
     assert response.status_code == 200
     assert "<sse-notify" in response.content.decode()
 
 
+@pytest.mark.parametrize("scenario", [scenario for scenario in scenarios() if scenario.public], ids=lambda it: it.namespace)
+def test_what_is_public_needs_no_sign_in(scenario: Scenario, people: dict[str, User], client: Client) -> None:
+    response = client.get(reverse(scenario.url_name))
+    assert response.status_code == 200
+    assert "<sse-notify" not in response.content.decode()
+
+
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda it: it.namespace)
+def test_a_page_shows_its_code_and_leads_to_its_how_to(scenario: Scenario, people: dict[str, User], client: Client) -> None:
+    client.force_login(people["carol"])
+    text = client.get(reverse(scenario.url_name)).content.decode()
+    assert 'class="code__text"' in text
+    (address,) = re.findall(r'<p class="guide">.*?href="(/docs/[^"]+)"', text)
+    assert client.get(address).status_code == 200
+
+
 @pytest.mark.parametrize(
-    "name", ["gallery:home", "accounts:sign_in", *(scenario.url_name for scenario in scenarios()), "sse_notify:list"]
+    "name",
+    ["gallery:home", "accounts:sign_in", "handbook:index", *(scenario.url_name for scenario in scenarios()), "sse_notify:list"],
 )
-def test_nothing_inline_is_left_for_the_policy_to_block(name: str, page: Client) -> None:
+def test_nothing_inline_is_left_for_the_policy_to_block(name: str, page: Client, people: dict[str, User]) -> None:
+    page.force_login(people["carol"])  # who sees the pages of the staff, too
     response = page.get(reverse(name))
     assert _Markup(response.content.decode()).blocked == []
     policy = response["Content-Security-Policy"]

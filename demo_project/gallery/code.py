@@ -1,0 +1,50 @@
+"""Source code as a page shows it: taken from the file itself, with its syntax marked by classes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import cache
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+from django.utils.safestring import mark_safe
+from pygments import highlight
+from pygments.formatters.html import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+
+#: What is said to linters and type checkers, not to readers.
+_ASIDE = re.compile(r"  # (type: ignore|noqa).*$", re.MULTILINE)
+_LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html+django", ".css": "css"}
+
+
+@cache
+def source_of(path: str) -> tuple[str, SafeString]:
+    """Return the file and the marked source of ``"package.module.name"``, or of a whole file, ``"static/demo/lab.js"``."""
+    if "/" in path:
+        file = settings.BASE_DIR / path
+        return path, highlighted(_ASIDE.sub("", file.read_text(encoding="utf-8")), _LANGUAGES[file.suffix])
+    thing = import_string(path)
+    found = inspect.getsourcefile(inspect.unwrap(thing))
+    if found is None:
+        raise ValueError(f"{path} has no source file")
+    name = Path(found).resolve().relative_to(settings.BASE_DIR).as_posix()
+    return name, highlighted(_ASIDE.sub("", dedent(inspect.getsource(thing))), "python")
+
+
+@cache
+def highlighted(text: str, language: str) -> SafeString:
+    """Return ``text`` with its syntax marked; as it is, if the language is unknown."""
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        lexer = get_lexer_by_name("text")
+    # Pygments escapes what it marks up.
+    return mark_safe(highlight(text.strip(), lexer, HtmlFormatter(nowrap=True)).rstrip())  # noqa: S308

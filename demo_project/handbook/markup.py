@@ -1,0 +1,53 @@
+"""Markdown to HTML, for pages of this project's own: links stay inside, code is marked, what would be raw HTML is text."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from posixpath import dirname, join, normpath
+from typing import TYPE_CHECKING
+
+from django.utils.safestring import mark_safe
+from markdown_it import MarkdownIt
+
+from demo_project.gallery.code import highlighted
+from demo_project.handbook.pages import pages, slug
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+    from markdown_it.token import Token
+
+    from demo_project.handbook.pages import Page
+
+#: What the files say to those who build or test them.
+_ASIDE = re.compile(r"^[ ]*<!--.*?-->\n|^```\{.*?^```\n", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def to_html(page: Page) -> SafeString:
+    """Return the page as HTML, its title left out."""
+    markdown = MarkdownIt("commonmark", {"html": False, "highlight": lambda text, language, _attrs: highlighted(text, language)})
+    tokens = markdown.enable("table").parse(_ASIDE.sub("", page.text))
+    if len(tokens) > 2 and tokens[0].tag == "h1":
+        tokens = tokens[3:]
+    for position, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", slug(tokens[position + 1].content))
+        for child in token.children or ():
+            if child.type == "link_open":
+                _settle(child, page)
+    # The parser escapes; the files are the project's own besides.
+    return mark_safe(str(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S308
+
+
+def _settle(link: Token, page: Page) -> None:
+    """Have a link lead to the page here; one to a file that is no page leads nowhere."""
+    target, _, anchor = str(link.attrs.get("href", "")).partition("#")
+    if re.match(r"https?:", target):
+        link.attrSet("rel", "noreferrer")
+        return
+    name = normpath(join(dirname(page.name), target)).removesuffix(".md") if target else page.name
+    if name in pages():
+        link.attrSet("href", pages()[name].get_absolute_url() + (f"#{anchor}" if anchor else ""))
+    else:
+        del link.attrs["href"]
