@@ -14,6 +14,7 @@ COUNTED = {
     "repaired": "Gaps that a hub closed from the log: messages of the channel layer that were lost or late.",
     "reset": "Streams whose cursor could not be honoured, by reason: malformed, ahead, expired, too_many.",
     "slow": "Times that a client was slower than its stream, lost its buffer and went back to the log.",
+    "lost": "Ephemeral events that a client did not get, as it was slower than its stream; it was told how many.",
     "refused": "Handshakes that were refused, by the code of the answer: unauthenticated, forbidden, full, draining, ...",
 }
 _LABELLED = ("closed", "reset", "refused")
@@ -40,7 +41,7 @@ def snapshot() -> dict[str, int | dict[str, int]]:
     ::
 
         {"opened": 12, "closed": {"client": 3, "lifetime": 1}, "delivered": 250, "replayed": 40, "repaired": 1,
-         "reset": {}, "slow": 0, "refused": {"full": 2}}
+         "reset": {}, "slow": 0, "lost": 0, "refused": {"full": 2}}
     """
     with _lock:
         values = dict(_values)

@@ -1,4 +1,4 @@
-"""What the app itself says on a stream, beside the events of the log: ``reset``, ``ping`` and ``bye``; and the muted form of those."""
+"""What the app itself says on a stream, beside the events of the log: ``reset``, ``ping``, ``lost`` and ``bye``; and the muted form of those."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def ping(cursor: int) -> bytes:
 def reset(reason: str, cursor: int) -> bytes:
     """Return the verdict that what the client has is void: it fetches its state anew and goes on from ``cursor``."""
     return encode_json({"reason": reason, "cursor": cursor}, event="reset", id=cursor)
+
+
+def lost(count: int) -> bytes:
+    """Return word of ephemeral events that the client did not get, as it was slower than its stream."""
+    return encode_json({"count": count}, event="lost")
 
 
 def bye(reason: str, retry_after: int | None) -> bytes:

@@ -50,6 +50,7 @@ _COUNTERS = {
     "repaired": ("sse_notify_gaps_repaired", ""),
     "reset": ("sse_notify_resets", "reason"),
     "slow": ("sse_notify_slow_clients", ""),
+    "lost": ("sse_notify_ephemeral_events_lost", ""),
     "refused": ("sse_notify_handshakes_refused", "code"),
 }
 

@@ -13,16 +13,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from sse_notify import events, threads, wire
+from sse_notify.driven import Driven
 from sse_notify.events import Event
-
-if TYPE_CHECKING:
-    from sse_notify.protocols import Write
 
 logger = logging.getLogger("sse_notify")
 
@@ -33,7 +31,7 @@ _HEARTBEAT = wire.encode_comment()
 _END = object()
 
 
-class SourceStream:
+class SourceStream(Driven):
     """The events of one iterator for one client, as chunks of bytes that :meth:`read` returns.
 
     Args:
@@ -49,8 +47,8 @@ class SourceStream:
     """
 
     __slots__ = (
-        "__weakref__", "_abort", "_buffer_bytes", "_ended", "_heartbeat", "_last", "_loop", "_news", "_on_close", "_on_start", "_own_thread", "_room",
-        "_send_timeout", "_size", "_source", "_task", "_timer", "_waiting", "aborted", "closed",
+        "__weakref__", "_buffer_bytes", "_ended", "_heartbeat", "_last", "_loop", "_news", "_on_close", "_on_start", "_own_thread", "_room",
+        "_send_timeout", "_size", "_source", "_task", "_timer", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -65,9 +63,7 @@ class SourceStream:
         on_start: Callable[[], None] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self.closed = False
-        #: Whether a write of this stream was given up, which cancels its driver.
-        self.aborted = False
+        super().__init__()
         self._source = source
         self._last = last
         self._heartbeat = heartbeat
@@ -76,7 +72,6 @@ class SourceStream:
         self._own_thread = own_thread
         self._on_start = on_start
         self._on_close = on_close
-        self._abort: Callable[[], Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -117,31 +112,20 @@ class SourceStream:
         self._room.set()
         return self._give(chunk)
 
-    def driven_by(self, abort: Callable[[], Any], write: Write | None = None) -> None:
-        """Have ``abort`` called when a blocked write must be given up."""
-        self._abort = abort
-
     def close(self) -> None:
         """Close the iterator and let go of everything. Callable any number of times, on the loop."""
         if self.closed:
             return
-        self.closed = True
+        self.let_go()
         self._stop_timer()
         _open.discard(self)
         if self._task is not None:
             self._task.cancel()  # ends in the iterator, wherever it waits; its own ``finally`` runs
         self._waiting.clear()
-        self._abort = None
         self._news.set()
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
-
-    def abort(self) -> None:
-        """Give up, in the middle of whatever the client is being sent."""
-        self.aborted = True
-        if self._abort is not None:
-            self._abort()
 
     async def wait_closed(self) -> None:
         """Wait until the iterator is closed."""
@@ -152,12 +136,12 @@ class SourceStream:
         """Have the stream cut if it is not over in time: the process ends. Callable from any thread."""
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self.abort)
+                self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self.give_up)
 
     # --- inside ---
 
     def _give(self, chunk: bytes) -> bytes:
-        self._timer = asyncio.get_running_loop().call_later(self._send_timeout, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(self._send_timeout, self.give_up)
         return chunk
 
     def _stop_timer(self) -> None:

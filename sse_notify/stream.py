@@ -13,21 +13,22 @@ where the client is. Nothing here knows requests or responses; the clock, the lo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sse_notify import counters, frames
 from sse_notify.buffer import Buffer
+from sse_notify.driven import Driven
 from sse_notify.replay import Replay, join
 from sse_notify.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from sse_notify.log import Reader
     from sse_notify.permits import Permit
-    from sse_notify.protocols import Feed, Source, Write
+    from sse_notify.protocols import Feed, Source
     from sse_notify.threads import Run
 
 
-class Stream:
+class Stream(Driven):
     """The events of one client, as chunks of bytes that :meth:`read` returns.
 
     Args:
@@ -47,9 +48,8 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_abort", "_behind", "_ended", "_feed", "_held", "_hub", "_on_close", "_prelude", "_replay", "_rest", "_target",
-        "_waiting", "_wakeup", "_write", "aborted", "clock", "closed", "cursor", "deadline", "lifetime", "permit", "reader", "reason",
-        "sending_since", "topics", "written_at",
+        "__weakref__", "_behind", "_ended", "_feed", "_held", "_hub", "_on_close", "_prelude", "_replay", "_rest", "_target", "_waiting",
+        "_wakeup", "clock", "cursor", "deadline", "lifetime", "permit", "reader", "reason", "sending_since", "topics", "written_at",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,7 @@ class Stream:
         permit: Permit | None = None,
         on_close: Callable[[Stream], None] | None = None,
     ) -> None:
+        super().__init__()
         self.reader = reader
         self.topics = (*reader.topics, *topics)
         self.permit = permit
@@ -80,7 +81,6 @@ class Stream:
         #: When the last chunk was returned, and since when the driver has not asked for the next.
         self.written_at = clock()
         self.sending_since: float | None = None
-        self.closed = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
         self._prelude: bytes | None = prelude
@@ -88,14 +88,10 @@ class Stream:
         self._hub: Feed | None = None
         self._replay = Replay(source, run, page)
         self._on_close = on_close
-        self._abort: Callable[[], Any] | None = None
-        self._write: Write | None = None
         self._rest: Awaitable[None] | None = None
         self._waiting = Buffer(buffer_bytes)
         self._behind = False
         self._target: int | None = None
-        #: Whether a write of this stream was given up, which cancels its driver.
-        self.aborted = False
         self._ended = self._held = False
         self._wakeup = Wakeup()
 
@@ -118,15 +114,6 @@ class Stream:
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
 
-    def driven_by(self, abort: Callable[[], Any], write: Write | None = None) -> None:
-        """Have ``abort`` called when a blocked write must be given up, and events written by ``write`` while :meth:`read` waits.
-
-        A thousand streams that hear of one event are a thousand tasks to switch to. ``write`` spares them: it is called by the hub,
-        one stream after the other, with what :meth:`read` would have returned.
-        """
-        self._abort = abort
-        self._write = write
-
     def flush(self) -> None:
         """Write what is queued, if :meth:`read` still waits for it; called by the hub."""
         if not self._waiting or not self._wakeup.awaited or self._write is None or self._held:
@@ -141,11 +128,12 @@ class Stream:
         """Leave the hub and let go of everything. Callable any number of times, on the loop."""
         if self.closed:
             return
-        self.closed = self._ended = True
+        self._ended = True
+        self.let_go()
         if self._hub is not None:
             self._hub.leave(self)
         self._waiting.clear()
-        self._prelude = self._hub = self._abort = self._write = self._rest = None
+        self._prelude = self._hub = self._rest = None
         self._wakeup.ring()
         if self._on_close is not None:
             self._on_close(self)
@@ -160,9 +148,12 @@ class Stream:
         return True
 
     def push_ephemeral(self, frame: bytes) -> None:
-        """Queue an event that is in no log; a client that is behind does not get it."""
-        if not self._behind:
-            self._queue(frame)
+        """Queue an event that is in no log; a client that is behind does not get it, and is told how many there were."""
+        if self._behind:
+            self._waiting.lost += 1
+        elif not self._ended:
+            self._waiting.put_ephemeral(frame)
+            self._announce()
 
     def ping(self, frame: bytes, cursor: int) -> None:
         """Queue a heartbeat: ``frame`` says ``cursor``, which fits unless this client's replay is not there yet."""
@@ -223,9 +214,7 @@ class Stream:
     def abort(self, reason: str) -> None:
         """Give up a write that blocks: nothing more can be said to this client."""
         self.reason = reason
-        self.aborted = True
-        if self._abort is not None:
-            self._abort()
+        self.give_up()
 
     # --- inside ---
 
@@ -291,16 +280,20 @@ class Stream:
     def _take(self) -> bytes:
         if self._hub is not None and self._hub.cursor > self.cursor:
             self.cursor = self._hub.cursor
+        if self._waiting.lost:
+            counters.add("lost", number=self._waiting.lost)
         return self._waiting.take()
 
     def _queue(self, frame: bytes) -> None:
-        if self._ended:
-            return
-        if not self._waiting.put(frame):
+        if self._waiting.put(frame):
+            self._announce()
+        else:
             self._behind = True
             counters.add("slow")
-        elif self._write is not None and self._hub is not None and self._wakeup.awaited:
-            if len(self._waiting) == 1:
-                self._hub.flush_soon(self)
-            return
-        self._wakeup.ring()
+            self._wakeup.ring()
+
+    def _announce(self) -> None:
+        if self._write is None or self._hub is None or not self._wakeup.awaited:
+            self._wakeup.ring()
+        elif len(self._waiting) == 1:
+            self._hub.flush_soon(self)

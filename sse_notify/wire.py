@@ -17,7 +17,7 @@ from typing import Any
 CONTENT_TYPE = "text/event-stream"
 
 #: Names that the stream itself uses; a notification cannot take them.
-RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "reset", "update", "remove"})
+RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "lost", "reset", "update", "remove"})
 
 #: The largest cursor: what a signed 64-bit column holds.
 MAX_CURSOR = 2**63 - 1

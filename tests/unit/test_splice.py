@@ -1,12 +1,13 @@
 """Replay and live, spliced: what a client gets is what was sent, whatever happens in which order.
 
 A real `Hub` and real `Stream`s over a log in memory. A seeded scheduler chooses at every step what happens next: a commit, a
-doorbell that is delivered late, twice, in the wrong order or never, a query that returns, a client that reads.
+doorbell that is delivered late, twice, in the wrong order or never, an ephemeral event, a query that returns, a client that reads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable
 
@@ -22,11 +23,14 @@ SCHEDULES = 10_000
 
 
 class Client:
-    """Reads a stream one chunk at a time, when it is told to, and remembers the ids."""
+    """Reads a stream one chunk at a time, when it is told to, and remembers the ids, and the ephemeral events that came and did not."""
 
     def __init__(self, feed: Hub, source: MemoryLog, cursor: int, rng: random.Random) -> None:
         self.start = cursor
         self.ids: list[int] = []
+        self.published: list[bytes] = []
+        self.heard: list[bytes] = []
+        self.lost = 0
         page, buffer_bytes = rng.randint(1, 6), rng.choice((60, 200, 10_000))
         self.stream = stream_on(feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes)
         self.reading: asyncio.Task[bytes | None] | None = None
@@ -47,6 +51,10 @@ class Client:
     def take(self, chunk: bytes) -> None:
         for block in chunk.split(b"\n\n"):
             self.ids.extend(int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: "))
+            if block.startswith(b"event: lost\n"):
+                self.lost += json.loads(block.partition(b"data: ")[2])["count"]
+            elif block.startswith(b"event: now\n"):
+                self.heard.append(block + b"\n\n")
 
     def has_everything(self) -> bool:
         stream = self.stream
@@ -75,6 +83,7 @@ class Schedule:
         self.hub = Hub(run=self.memory.run)
         self.clients = [Client(self.hub, self.memory, self.rng.randint(0, self.memory.head), self.rng)]
         self.bells: list[Batch] = []
+        self.published = 0
 
     async def play(self) -> None:
         for _ in range(self.rng.randint(10, 60)):
@@ -94,11 +103,13 @@ class Schedule:
             # Later ones may come from another process, whose hub is further than this one.
             cursor = self.rng.choice((self.memory.head, self.rng.randint(0, self.memory.head)))
             self.clients.append(Client(self.hub, self.memory, cursor, self.rng))
-        elif choice < 0.25:
+        elif choice < 0.12:
+            self.publish()
+        elif choice < 0.3:
             self.bells.append(self.memory.commit(self.rng))
-        elif choice < 0.5 and self.bells:
+        elif choice < 0.55 and self.bells:
             self.deliver()
-        elif choice < 0.75 and self.memory.queries:
+        elif choice < 0.78 and self.memory.queries:
             self.memory.answer_one(self.rng)
         else:
             self.rng.choice(self.clients).step()
@@ -111,6 +122,17 @@ class Schedule:
             self.hub._on_message(bell)
         if fate > 0.9:
             self.hub._on_message(bell)
+
+    def publish(self) -> None:
+        """Publish up to five ephemeral events; who listens now is to get each, or to hear of it."""
+        listeners = self.hub._by_topic.get(MINE, ())
+        for _ in range(self.rng.randint(1, 5)):
+            self.published += 1
+            event = b"event: now\ndata: %d\n\n" % self.published
+            for client in self.clients:
+                if client.stream in listeners:
+                    client.published.append(event)
+            self.hub._on_message(Ephemeral(MINE, event))
 
     async def settle(self) -> None:
         """Polls go on and every query is answered; no bell is needed for everybody to have everything."""
@@ -130,11 +152,14 @@ class Schedule:
 
 @pytest.mark.timeout(240)
 def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every row's newest number arrives, ids only grow, and nothing of another topic or from before the cursor comes."""
+    """Every row's newest number arrives, ids only grow, and nothing of another topic or from before the cursor comes.
+
+    An ephemeral event comes in its publisher's order and once, or is counted in what the client is told that it lost.
+    """
     monkeypatch.setattr(hub_module, "GRACE", 0)
 
     async def all_of_them() -> int:
-        overflows = 0
+        overflows = lost = 0
         for seed in range(SCHEDULES):
             schedule = Schedule(seed)
             await schedule.play()
@@ -144,7 +169,12 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch:
                 assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
                 assert not got or got[0] > client.start, f"seed {seed}: the client had {got[0]} already"
                 assert expected <= set(got), f"seed {seed}: lost {sorted(expected - set(got))}"
+                rest = iter(client.published)
+                assert all(event in rest for event in client.heard), f"seed {seed}: not as published: {client.heard}"
+                assert len(client.heard) + client.lost == len(client.published), f"seed {seed}: {client.lost} told as lost"
+                lost += client.lost
                 overflows += client.stream._waiting.limit == 60
+        assert lost > SCHEDULES / 10
         return overflows
 
     assert asyncio.run(all_of_them()) > SCHEDULES / 10

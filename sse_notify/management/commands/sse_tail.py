@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: What the stream says of itself, which is not counted.
-_OWN = frozenset({"hello", "reset", "bye", "ping"})
+_OWN = frozenset({"hello", "reset", "bye", "ping", "lost"})
 
 
 class Command(BaseCommand):
