@@ -33,18 +33,6 @@ USERS = "admin:auth_user_changelist"
 MESSAGE: dict[str, Any] = {"audience": "everyone", "title": "Hello", "body": "World", "level": "info"}
 
 
-@pytest.fixture
-def carol() -> User:
-    return User.objects.create_superuser("carol")
-
-
-@pytest.fixture
-def client(carol: User) -> Client:
-    client = Client()
-    client.force_login(carol)
-    return client
-
-
 class Visit:
     """One way through the steps, as a browser without scripts goes it."""
 

@@ -24,18 +24,6 @@ LIST = "admin:sse_notify_notification_changelist"
 SHOW = "admin:sse_notify_notification_change"
 
 
-@pytest.fixture
-def carol() -> User:
-    return User.objects.create_superuser("carol")
-
-
-@pytest.fixture
-def client(carol: User) -> Client:
-    client = Client()
-    client.force_login(carol)
-    return client
-
-
 def send(client: Client, **fields: Any) -> Any:
     return client.post(reverse(ADD), {"audience": "everyone", "level": "info", "title": "Hello", **fields})
 
