@@ -1,6 +1,7 @@
 """The compatibility matrix: each Python that is on the machine, with each Django that runs on it.
 
-``make matrix`` runs all of it, ``ARGS="-k py313"`` a part, ``ARGS="--list"`` shows what there is. Each pair has an environment of its own in
+``make matrix`` runs all of it, ``ARGS="-k py313"`` a part, ``ARGS="--list"`` shows what there is. With ``ARGS="--tags each"`` every Python and
+every Django runs once, counting the pair of `make test`: that is what each change has to pass. Each pair has an environment of its own in
 ``.nox``, kept for the next time. Pythons that are in PATH or in pyenv's folder are found; the others are skipped, and said to be.
 """
 
@@ -25,6 +26,8 @@ PAIRS = [
     ("3.13", "6.0"),
     ("3.13", "6.1"),
 ]
+# Beside the first pair, with which `make test` runs where Python 3.11 does, these have every other Python and Django once.
+EACH = [("3.12", "6.0"), ("3.13", "6.1")]
 ROOT = Path(__file__).parent
 # The real servers, with both layers of channels-redis; the fault suite and the browsers care for neither Python nor Django.
 TESTS = [
@@ -39,9 +42,13 @@ TESTS = [
 for _folder in sorted(Path.home().glob(".pyenv/versions/3.*/bin")):
     os.environ["PATH"] += os.pathsep + str(_folder)
 
+PARAMETERS = [
+    nox.param(*pair, id="py{}-django{}".format(*pair).replace(".", ""), tags=["each"] if pair in EACH else []) for pair in PAIRS
+]
+
 
 @nox.session
-@nox.parametrize("python,django", [nox.param(*pair, id="py{}-django{}".format(*pair).replace(".", "")) for pair in PAIRS])
+@nox.parametrize("python,django", PARAMETERS)
 def tests(session: nox.Session, django: str) -> None:
     """Run the tests that depend on Python or Django, and look for migrations that this Django would make."""
     install(session, django)
