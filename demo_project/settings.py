@@ -55,6 +55,8 @@ INSTALLED_APPS = [
     "demo_project.board",
     "demo_project.announcements",
     "demo_project.terminal",
+    "demo_project.orders",
+    "demo_project.wall",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -17,6 +17,8 @@ urlpatterns = [
     path("board/", include("demo_project.board.urls")),
     path("announcements/", include("demo_project.announcements.urls")),
     path("terminal/", include("demo_project.terminal.urls")),
+    path("orders/", include("demo_project.orders.urls")),
+    path("wall/", include("demo_project.wall.urls")),
     path("docs/", include("demo_project.handbook.urls")),
     path("notifications/", include("sse_notify.urls")),
     path("language/", include("django.conf.urls.i18n")),

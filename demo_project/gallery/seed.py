@@ -14,6 +14,7 @@ from django.utils import timezone
 from demo_project.accounts.people import PEOPLE, Person
 from demo_project.announcements.models import Announcement
 from demo_project.board.models import Comment, Post
+from demo_project.orders.models import Order, State
 from sse_notify import broadcast, notify
 from sse_notify.models import Audience, Level
 
@@ -73,6 +74,15 @@ _ANNOUNCEMENTS = (
 )
 
 
+#: Who ordered what, and how far it is.
+_ORDERS = (
+    ("dave", "A fern", State.DELIVERED),
+    ("alice", "Two mugs", State.SHIPPED),
+    ("alice", "A desk lamp", State.PLACED),
+    ("bob", "A pair of headphones", State.PAID),
+)
+
+
 @transaction.atomic
 def seed() -> bool:
     """Create what is missing. Return whether anything was there to be created the first time.
@@ -81,6 +91,8 @@ def seed() -> bool:
     """
     users = {person.username: _user(person) for person in PEOPLE}
     _set_passwords(users)
+    if not Order.objects.exists():
+        _order(users)
     if Post.objects.exists() or Announcement.objects.exists():
         return False
     for user in users.values():
@@ -150,3 +162,11 @@ def _post(users: Mapping[str, User]) -> None:
         for later, (commenter, text) in enumerate(comments, start=1):
             # The signal notifies, as it does when somebody comments in the page.
             Comment.objects.create(post=post, author=users[commenter], body=text, created_at=written + timedelta(hours=2 * later))
+
+
+def _order(users: Mapping[str, User]) -> None:
+    for owner, item, reached in _ORDERS:
+        order = Order(owner=users[owner], item=item)
+        order.save()
+        while order.state != reached:
+            order.move_on()

@@ -1,0 +1,84 @@
+"""Orders, and when each of their states was reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+
+class State(models.TextChoices):
+    """How far an order is, in order."""
+
+    PLACED = "placed", _("Placed")
+    PAID = "paid", _("Paid")
+    PACKED = "packed", _("Packed")
+    SHIPPED = "shipped", _("Shipped")
+    DELIVERED = "delivered", _("Delivered")
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    """Orders, and who may see which."""
+
+    def visible_to(self, user: User) -> OrderQuerySet:
+        """Return what ``user`` ordered; everybody's orders for staff."""
+        return self if user.is_staff else self.filter(owner=user)
+
+
+class Order(models.Model):
+    """Something that somebody has ordered."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="orders", verbose_name=_("owner"))
+    item = models.CharField(_("item"), max_length=80)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PLACED)
+    #: By state, when it was reached: {"placed": "2026-11-21T09:30:00+00:00", ...}
+    reached = models.JSONField(_("reached"), default=dict)
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return self.item
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Note when the state was reached."""
+        self.reached.setdefault(self.state, timezone.now().isoformat(timespec="seconds"))
+        super().save(*args, **kwargs)
+
+    def move_on(self) -> None:
+        """Reach the next state; nothing happens once it has arrived."""
+        if self.next_state is not None:
+            self.state = self.next_state
+            self.save()
+
+    def get_absolute_url(self) -> str:
+        """Return where the order stands on the page."""
+        return f"{reverse('orders:list')}#order-{self.pk}"
+
+    @property
+    def next_state(self) -> State | None:
+        """What comes next; ``None`` if it has arrived."""
+        states = list(State)
+        return next(iter(states[states.index(State(self.state)) + 1 :]), None)
+
+    def as_event(self) -> dict[str, Any]:
+        """Return what the page is told: all of it, so that one event is enough, whatever was missed before."""
+        return {"pk": self.pk, "reached": self.reached, "is_over": self.next_state is None}
+
+    def timeline(self) -> list[tuple[State, datetime | None]]:
+        """Return every state with when it was reached, ``None`` for those to come."""
+        return [(state, parse_datetime(self.reached.get(state.value, ""))) for state in State]

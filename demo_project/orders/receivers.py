@@ -1,0 +1,19 @@
+"""Telling the pages that watch: it makes no difference who moved the order on, or from where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from demo_project.orders.models import Order
+from sse_notify import publish
+
+
+@receiver(post_save, sender=Order)
+def tell_who_watches(instance: Order, **kwargs: Any) -> None:
+    """Publish how far the order is, once that is committed."""
+    event = instance.as_event()
+    transaction.on_commit(lambda: publish(f"order.{instance.pk}", event, event="order"), robust=True)

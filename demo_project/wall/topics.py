@@ -1,0 +1,16 @@
+"""Who may watch the wall."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse_notify import topic
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+@topic("wall", public=True)
+def can_watch(user: User | AnonymousUser) -> bool:
+    """Let everybody in, with an account or without. Without ``public`` nobody would even be asked who is not signed in."""
+    return True

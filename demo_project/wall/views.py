@@ -1,0 +1,52 @@
+"""The wall, for everybody who comes by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from demo_project.wall.forms import MessageForm
+from demo_project.wall.limits import is_allowed
+from demo_project.wall.models import Message, write
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+#: Messages that who comes late still sees.
+SHOWN = 30
+#: What one address may write: so many messages in so many seconds.
+TIMES, SECONDS = 5, 20
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def wall(request: HttpRequest) -> HttpResponse:
+    """Show the newest messages; take a new one, from anybody."""
+    form = MessageForm(request.POST or None)
+    if request.user.is_authenticated:
+        del form.fields["name"]
+    if request.method == "POST":
+        # Counted first, so that guessing what passes costs as much.
+        if not is_allowed(request, "wall", times=TIMES, seconds=SECONDS):
+            form.add_error(None, _("That was a lot at once. Wait a little, please."))
+        if form.is_valid():
+            form.instance.author = request.user if request.user.is_authenticated else None
+            form.instance.name = request.user.get_short_name() if request.user.is_authenticated else form.instance.name
+            write(form.instance)
+        if not request.accepts("text/html"):  # the page's script
+            errors = [str(error) for errors in form.errors.values() for error in errors]
+            return JsonResponse({"errors": errors}, status=400 if errors else 201)
+        if form.is_valid():
+            return redirect("wall:wall")
+    return render(request, "demo/wall.html", {"messages_shown": Message.objects.all()[:SHOWN], "form": form})
+
+
+@require_GET
+def newer(request: HttpRequest) -> HttpResponse:
+    """Answer with what was written after the message ``after``: what the page asks for whenever its stream opens."""
+    after = request.GET.get("after", "")
+    newest = Message.objects.filter(pk__gt=int(after) if after.isdecimal() and len(after) < 18 else 0)[:SHOWN]
+    return JsonResponse({"messages": [message.as_event() for message in newest]})

@@ -1,0 +1,53 @@
+// Watches the orders of this page: one stream, a topic for each order.
+
+const page = /** @type {HTMLElement} */ (document.querySelector("[data-orders]"));
+const { stream = "", states = "" } = page.dataset;
+const cards = /** @type {NodeListOf<HTMLElement>} */ (page.querySelectorAll("[data-order]"));
+const status = /** @type {HTMLElement} */ (page.querySelector("[data-status]"));
+
+/** @param {{ pk: number, reached: Record<string, string>, is_over: boolean }} order */
+function show(order) {
+  const card = page.querySelector(`[data-order="${order.pk}"]`);
+  if (!card) return;
+  for (const step of /** @type {NodeListOf<HTMLElement>} */ (card.querySelectorAll("[data-state]"))) {
+    const at = order.reached[step.dataset.state ?? ""];
+    const time = /** @type {HTMLTimeElement} */ (step.querySelector("time"));
+    step.toggleAttribute("data-reached", Boolean(at));
+    time.dateTime = at ?? "";
+    time.textContent = at ? new Date(at).toLocaleTimeString(document.documentElement.lang, { timeStyle: "short" }) : "";
+  }
+  card.querySelector("button")?.toggleAttribute("disabled", order.is_over);
+}
+
+if (cards.length) {
+  const topics = [...cards].map((card) => `topic=order.${card.dataset.order}`);
+  const source = new EventSource(`${stream}?${topics.join("&")}`);
+  source.addEventListener("order", (event) => show(JSON.parse(event.data)));
+  // A topic is not replayed: what happened before the stream was open, or between two of them, is asked for.
+  source.addEventListener("hello", async () => {
+    for (const order of (await (await fetch(states)).json()).orders) show(order);
+    status.dataset.status = "open";
+  });
+  source.addEventListener("error", () => {
+    status.dataset.status = "waiting";
+  });
+}
+
+// The buttons are ordinary forms. Sent by the script, they leave the page where it is: the stream shows what they did.
+page.addEventListener("submit", async (event) => {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  if (!form.closest("[data-order]")) return;
+  event.preventDefault();
+  await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
+});
+
+// Somebody else's order: the server refuses the whole stream.
+const probe = /** @type {HTMLElement | null} */ (page.querySelector("[data-foreign]"));
+probe?.addEventListener("click", async () => {
+  const gone = new AbortController();
+  const answer = await fetch(`${stream}?topic=order.${probe.dataset.foreign}`, { signal: gone.signal });
+  const output = /** @type {HTMLElement} */ (page.querySelector("output"));
+  output.textContent = `${answer.status} ${answer.ok ? answer.headers.get("Content-Type") : await answer.text()}`;
+  output.hidden = false;
+  gone.abort();
+});

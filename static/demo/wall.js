@@ -1,0 +1,59 @@
+// The wall: what others write appears by itself, what was missed is asked for.
+
+const wall = /** @type {HTMLElement} */ (document.querySelector("[data-wall]"));
+const { stream = "", newer = "" } = wall.dataset;
+const list = /** @type {HTMLElement} */ (wall.querySelector("[data-messages]"));
+const blank = /** @type {HTMLTemplateElement} */ (wall.querySelector("template"));
+const status = /** @type {HTMLElement} */ (wall.querySelector("[data-status]"));
+const form = /** @type {HTMLFormElement} */ (wall.querySelector("form"));
+const errors = /** @type {HTMLElement} */ (wall.querySelector("[data-errors]"));
+
+/** @typedef {{ pk: number, name: string, text: string, at: string }} Message */
+
+/** The messages that are shown, newest first. @returns {HTMLElement[]} */
+const shown = () => [...list.querySelectorAll("li")];
+const newest = () => Math.max(0, ...shown().map((item) => Number(item.dataset.message)));
+
+/** Show a time as the visitor's own clock has it. @param {HTMLElement} place */
+function showTime(place) {
+  const at = new Date(place.getAttribute("datetime") ?? "");
+  place.textContent = at.toLocaleTimeString(document.documentElement.lang, { timeStyle: "short" });
+}
+
+/** @param {Message} message */
+function show({ pk, name, text, at }) {
+  if (shown().some((item) => item.dataset.message === String(pk))) return;
+  const item = /** @type {HTMLElement} */ (document.importNode(blank.content, true).firstElementChild);
+  /** @type {(part: string) => HTMLElement} */
+  const part = (which) => /** @type {HTMLElement} */ (item.querySelector(`[data-${which}]`));
+  item.dataset.message = String(pk);
+  // Text stays text: nothing that somebody wrote becomes markup.
+  if (name) part("name").textContent = name;
+  part("text").textContent = text;
+  part("at").setAttribute("datetime", at);
+  showTime(part("at"));
+  const after = shown().find((other) => Number(other.dataset.message) < pk);
+  list.insertBefore(item, after ?? null);
+  for (const old of shown().slice(Number(wall.dataset.limit))) old.remove();
+}
+
+list.querySelectorAll("time").forEach(showTime);
+
+const source = new EventSource(`${stream}?topic=wall`);
+source.addEventListener("wall", (event) => show(JSON.parse(event.data)));
+source.addEventListener("hello", async () => {
+  for (const message of (await (await fetch(`${newer}?after=${newest()}`)).json()).messages) show(message);
+  status.dataset.status = "open";
+});
+source.addEventListener("error", () => {
+  status.dataset.status = "waiting";
+});
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
+  errors.textContent = answer.ok ? "" : (await answer.json()).errors.join(" ");
+  const text = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("text"));
+  if (answer.ok) text.value = "";
+  text.focus();
+});
