@@ -101,11 +101,15 @@ class Hub:
         self._warden.remove(stream)
         if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
-            stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, reason=stream.reason)
+            stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, reason=stream.reason)
         if not self.streams:
             self._stop()
             if self._farewell is not None:
                 self._farewell.check()
+
+    def listeners(self, topic: str) -> int:
+        """Return how many streams listen to ``topic``. Callable from any thread."""
+        return len(self._by_topic.get(topic, ()))
 
     def flush_soon(self, stream: Stream) -> None:
         """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""

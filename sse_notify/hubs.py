@@ -38,6 +38,11 @@ def running() -> Hub | None:
     return None if hub is None or hub.stopped else hub
 
 
+def listeners(topic: str) -> int:
+    """Return how many streams of this process listen to ``topic``. Callable from any thread."""
+    return sum(hub.listeners(topic) for hub in list(_hubs.values()))
+
+
 def hear_signals() -> None:
     """Have the process's streams told when it is asked to end. Callable any number of times; only the main thread's call counts."""
     _signals.install()

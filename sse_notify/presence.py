@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
+from sse_notify import hubs as hubs_here
 from sse_notify import log, rollcall
 
 if TYPE_CHECKING:
@@ -116,6 +117,15 @@ async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109 
     """Do what :func:`connected_users` does, from async code."""
     _check(timeout)
     return set(_users(await asyncio.wrap_future(rollcall.collect(timeout, users=True))))
+
+
+def listeners(topic: str) -> int:
+    """Return how many streams of this process listen to ``topic`` now: whether work for them is worth doing here. Asks nobody.
+
+    Args:
+        topic: the name of a topic.
+    """
+    return hubs_here.listeners(topic)
 
 
 def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:

@@ -11,8 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 
-from sse_notify import anotify, fanout, messages, presence
+from sse_notify import anotify, fanout, messages, presence, topics
 from sse_notify.messages import RollCall
+from sse_notify.signals import stream_closed
 from sse_notify.testing import open_stream
 
 T = TypeVar("T")
@@ -37,6 +38,29 @@ async def test_every_stream_and_every_user_is_counted_once(alice: User, bob: Use
         assert [found.id for found in await asyncio.to_thread(closing, presence.hubs)] == [hub.id]
         assert await asyncio.to_thread(closing, presence.connected_users) == {str(alice.pk), str(bob.pk)}
         assert (await asyncio.to_thread(closing, presence.look)).users == both.users
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_a_publisher_hears_who_listens_to_its_topic_and_when_nobody_does_any_more(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "_registrations", {})
+    topics.topic("wall")(lambda user: True)
+    ended: list[tuple[str, ...]] = []
+
+    def hear(**event: Any) -> None:
+        ended.append(event["topics"])
+
+    stream_closed.connect(hear)
+    try:
+        async with open_stream(alice, topics=["wall"]), open_stream(bob):
+            assert (presence.listeners("wall"), presence.listeners("everyone"), presence.listeners("nobody's")) == (1, 2, 0)
+            assert await asyncio.to_thread(presence.listeners, "wall") == 1
+    finally:
+        stream_closed.disconnect(hear)
+    assert presence.listeners("wall") == 0
+    assert sorted("wall" in each for each in ended) == [False, True]
 
 
 def closing(call: Callable[[], T]) -> T:
