@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 import dj_database_url
@@ -54,7 +55,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 }
 
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if "runserver" in sys.argv else []),  # it takes a while to import, and serves nothing else
     *filter(None, os.environ.get("EXTRA_APPS", "").split(",")),
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,6 +1,7 @@
 """What tests need around them: real services, real servers, real clients, each started once and ended by its process id.
 
 ``processes``  a child process with its log, ended for certain
+``forks``      Python processes that begin warm
 ``redis``      a Redis server out of a wheel
 ``postgres``   a PostgreSQL server out of a wheel; ``python -m tests.support.postgres COMMAND`` runs a command beside one
 ``servers``    the project of ``tests.project`` on uvicorn, daphne, hypercorn, granian, or under WSGI

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from typing import Protocol
 
 from tests.support import GUARD, ROOT
 
@@ -19,6 +20,23 @@ _PAUSE = 0.02
 # Not the seeded one, which is the same in every process of a test run.
 _random = random.SystemRandom()
 _EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class Child(Protocol):
+    """What a started process can do: the methods of ``subprocess.Popen`` that are called here."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def poll(self) -> int | None:
+        """Return its exit status, ``None`` while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status, once it has ended; ``subprocess.TimeoutExpired`` if it has not in time."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, if it runs."""
 
 
 class ProcessFailed(Exception):
@@ -74,19 +92,19 @@ class Process:
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._cwd = cwd
         self._user = user
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def pid(self) -> int:
         """The process id of the running, or the last, process."""
-        if self._popen is None:
+        if self._child is None:
             raise ProcessFailed("not started")
-        return self._popen.pid
+        return self._child.pid
 
     @property
     def is_running(self) -> bool:
         """Whether the process was started and has not ended."""
-        return self._popen is not None and self._popen.poll() is None
+        return self._child is not None and self._child.poll() is None
 
     def start(self, *, ready: Callable[[], bool] | None = None, timeout: float = GUARD) -> None:
         """Start the process, and wait until ``ready()`` is true.
@@ -96,9 +114,14 @@ class Process:
         """
         if self.is_running:
             return
+        self._child = self._spawn()
+        if ready is not None:
+            self.until(ready, timeout)
+
+    def _spawn(self) -> Child:
         uid, gid = self._user or (None, None)
         with self.log.open("ab") as output:
-            self._popen = subprocess.Popen(
+            return subprocess.Popen(
                 self.args,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -110,8 +133,6 @@ class Process:
                 extra_groups=None if uid is None else [],
                 start_new_session=True,  # a Ctrl-C in the terminal is for pytest, which then ends this process in order; see kill()
             )
-        if ready is not None:
-            self.until(ready, timeout)
 
     def wait(self, timeout: float = GUARD) -> int:
         """Return the exit status of the process, once it has ended (minus the signal's number if a signal ended it).
@@ -119,17 +140,17 @@ class Process:
         Raises:
             ProcessFailed: it still runs after ``timeout`` seconds.
         """
-        if self._popen is None:
+        if self._child is None:
             raise ProcessFailed("not started")
         try:
-            return self._popen.wait(timeout)
+            return self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise ProcessFailed(f"{self} still runs after {timeout} s:\n{self.tail()}") from None
 
     def signal(self, number: Signals) -> None:
         """Send a signal, if the process still runs."""
-        if self._popen is not None:
-            self._popen.send_signal(number)
+        if self._child is not None:
+            self._child.send_signal(number)
 
     def stop(self, number: Signals = SIGTERM, *, timeout: float = GUARD) -> int | None:
         """End the process with ``number``, and with SIGKILL if that does not end it within ``timeout`` seconds.
@@ -137,21 +158,22 @@ class Process:
         Returns:
             Its exit status, ``None`` if it was never started.
         """
-        if self._popen is None:
+        if self._child is None:
             return None
         self.signal(number)
         try:
-            return self._popen.wait(timeout)
+            return self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            return self._popen.wait()
+            return self._child.wait()
 
     def kill(self) -> None:
         """End the process, and those that it started, with SIGKILL: they get no chance to tidy up."""
         if self.is_running:
-            assert self._popen is not None
-            os.killpg(self._popen.pid, SIGKILL)  # it leads a group of its own, see start()
-            self._popen.wait()
+            assert self._child is not None
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._child.pid, SIGKILL)  # it leads a group of its own, see start()
+            self._child.wait()
 
     def output(self) -> str:
         """Return what the process has printed, in all its runs."""
@@ -169,11 +191,11 @@ class Process:
         Raises:
             ProcessFailed: the process ended instead, or ``timeout`` seconds went by (then it is ended).
         """
-        assert self._popen is not None
+        assert self._child is not None
         deadline = time.monotonic() + timeout
         while not ready():
             try:
-                status = self._popen.wait(_PAUSE)
+                status = self._child.wait(_PAUSE)
             except subprocess.TimeoutExpired:
                 if time.monotonic() < deadline:
                     continue

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Literal, get_args
 
 from tests.support import GUARD
-from tests.support.processes import Process, free_port, listens
+from tests.support.forks import Forked
+from tests.support.processes import free_port, listens
 
 #: What the application can be run on. ``wsgi`` is granian's WSGI side; ``runserver`` is daphne's, without autoreload.
 Kind = Literal["uvicorn", "daphne", "hypercorn", "granian", "wsgi", "runserver"]
@@ -22,7 +22,7 @@ WSGI_APPLICATION = "tests.project.wsgi:application"
 
 
 def command(kind: Kind, app: str, port: int) -> list[str]:
-    """Return the command that serves ``app`` on ``port`` of the loopback interface, in one process."""
+    """Return Python's arguments that serve ``app`` on ``port`` of the loopback interface, in one process."""
     where = str(port)
     arguments = {
         "uvicorn": ["uvicorn", app, "--host", "127.0.0.1", "--port", where, "--backlog", "4096"],
@@ -34,7 +34,7 @@ def command(kind: Kind, app: str, port: int) -> list[str]:
         "wsgi": ["granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", where, "--blocking-threads", "4", app],
         "runserver": ["django", "runserver", "--noreload", f"127.0.0.1:{where}"],
     }
-    return [sys.executable, "-m", *arguments[kind]]
+    return ["-m", *arguments[kind]]
 
 
 class Server:
@@ -62,7 +62,7 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         app = app or (WSGI_APPLICATION if kind == "wsgi" else ASGI_APPLICATION)
-        self.process = Process(
+        self.process = Forked(
             command(kind, app, self.port), log=log, env={"DJANGO_SETTINGS_MODULE": "tests.project.settings", **(env or {})}
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from itertools import count
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.support import GUARD, ROOT
+from tests.support.forks import Forked
 from tests.support.processes import Process, ProcessFailed
 from tests.support.servers import Kind, Server
 from tests.support.sse import Events, listen
@@ -96,7 +96,7 @@ class Site:
         number = next(self._numbers)
         path = self._folder / f"script_{number}.py"
         path.write_text(_PROLOGUE + dedent(code))
-        process = Process([sys.executable, path], log=self._folder / f"script-{number}.log", env={**self.env, **(env or {})})
+        process = Forked([path], log=self._folder / f"script-{number}.log", env={**self.env, **(env or {})})
         self._scripts.append(process)
         process.start()
         return process
