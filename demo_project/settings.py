@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "demo_project.board",
     "demo_project.announcements",
     "demo_project.terminal",
+    "demo_project.lab",
     "demo_project.orders",
     "demo_project.wall",
 ]
@@ -109,6 +110,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 }
 
 SSE_NOTIFY = {
+    "HEARTBEAT": 2,  # seconds: often, so that visitors of the protocol lab see one
     "CATEGORIES": {
         "Announcements": {"label": _("Announcements"), "description": _("What concerns everybody."), "required": True},
         "Comments": {"label": _("Comments"), "description": _("Answers to what you wrote on the board.")},

@@ -17,6 +17,7 @@ urlpatterns = [
     path("board/", include("demo_project.board.urls")),
     path("announcements/", include("demo_project.announcements.urls")),
     path("terminal/", include("demo_project.terminal.urls")),
+    path("lab/", include("demo_project.lab.urls")),
     path("orders/", include("demo_project.orders.urls")),
     path("wall/", include("demo_project.wall.urls")),
     path("docs/", include("demo_project.handbook.urls")),

@@ -20,8 +20,17 @@ from pygments.util import ClassNotFound
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
-#: What is said to linters and type checkers, not to readers.
-_ASIDE = re.compile(r"  # (type: ignore|noqa).*$", re.MULTILINE)
+#: What is said to linters and type checkers, not to readers: what to find, and what to leave of it.
+_ASIDES = [
+    (re.compile(pattern, re.MULTILINE), left)
+    for pattern, left in (
+        (r"  # (type: ignore|noqa).*$", ""),
+        (r"/\*\* @type \{[^*]*\} \*/ \(((?:[^()]|\([^()]*\))*)\)", r"\1"),
+        (r"^ */\*\* @\w+ .*\*/\n", ""),
+        (r"/\*\* @\w+ \{[^*]*\} \*/ ", ""),
+        (r"(/\*\* [^@*]*) @\w+ .*\*/$", r"\1 */"),
+    )
+]
 _LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html+django", ".css": "css"}
 
 
@@ -30,13 +39,19 @@ def source_of(path: str) -> tuple[str, SafeString]:
     """Return the file and the marked source of ``"package.module.name"``, or of a whole file, ``"static/demo/lab.js"``."""
     if "/" in path:
         file = settings.BASE_DIR / path
-        return path, highlighted(_ASIDE.sub("", file.read_text(encoding="utf-8")), _LANGUAGES[file.suffix])
+        return path, highlighted(_for_readers(file.read_text(encoding="utf-8")), _LANGUAGES[file.suffix])
     thing = import_string(path)
     found = inspect.getsourcefile(inspect.unwrap(thing))
     if found is None:
         raise ValueError(f"{path} has no source file")
     name = Path(found).resolve().relative_to(settings.BASE_DIR).as_posix()
-    return name, highlighted(_ASIDE.sub("", dedent(inspect.getsource(thing))), "python")
+    return name, highlighted(_for_readers(dedent(inspect.getsource(thing))), "python")
+
+
+def _for_readers(text: str) -> str:
+    for aside, left in _ASIDES:
+        text = aside.sub(left, text)
+    return text
 
 
 @cache

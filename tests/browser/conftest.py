@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.gallery import galleries, gallery
 from tests.support.desk import Desk
 from tests.support.servers import Server
 from tests.support.site import Site
+
+__all__ = ["galleries", "gallery"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 ::
 
-    from tests.browser.gallery import Gallery, gallery  # noqa: F401  (a fixture)
+    from tests.browser.gallery import Gallery
 
 
     def test_the_wall_shows_what_somebody_writes(gallery: Gallery, page: Page) -> None:
@@ -14,18 +14,16 @@ A test with ``gallery`` runs once on each. The servers stay up for all of them, 
 
 from __future__ import annotations
 
-import atexit
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support import GUARD, ROOT
 from tests.support.processes import Process, ProcessFailed
@@ -66,21 +64,17 @@ class Gallery:
 
     def sign_in(self, context: BrowserContext, user: str) -> None:
         """Give a browser the session of one of the demo's people: alice, bob, carol (staff) or dave."""
-        if user not in self._sessions:
-            self._sessions[user] = self._session(user)
-        context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in self._sessions[user]])
+        context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in self._cookies(user)])
 
-    def client(self, user: str = "") -> httpx.Client:
-        """Return a client without a browser, of ``user`` or of a visitor; it sends the CSRF token along. Close it, or use ``with``."""
-        client = httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False)
-        if user:
-            if user not in self._sessions:
-                self._sessions[user] = self._session(user)
-            client.cookies.update(self._sessions[user])
-        found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/").text)
-        assert found is not None
-        client.headers["X-CSRFToken"] = found[1]
-        return client
+    @contextmanager
+    def client(self, user: str = "") -> Iterator[httpx.Client]:
+        """Yield a client without a browser, of ``user`` or of a visitor, that sends the CSRF token along."""
+        with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
+            client.cookies.update(self._cookies(user))
+            found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/").text)
+            assert found is not None
+            client.headers["X-CSRFToken"] = found[1]
+            yield client
 
     def manage(self, *args: str) -> str:
         """Run a command of the site in a process of its own; return what it printed."""
@@ -93,14 +87,15 @@ class Gallery:
             raise ProcessFailed(process.tail())
         return process.output()
 
-    def _session(self, user: str) -> list[tuple[str, str]]:
-        with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
-            form = client.get("/accounts/sign-in/").text
-            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
-            assert token is not None
-            values = {"csrfmiddlewaretoken": token[1], "username": user, "password": "notify-me"}
-            assert client.post("/accounts/sign-in/", data=values).status_code == 302
-            return [(cookie.name, cookie.value or "") for cookie in client.cookies.jar]
+    def _cookies(self, user: str) -> list[tuple[str, str]]:
+        if user and user not in self._sessions:
+            with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
+                token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/accounts/sign-in/").text)
+                assert token is not None
+                values = {"csrfmiddlewaretoken": token[1], "username": user, "password": "notify-me"}
+                assert client.post("/accounts/sign-in/", data=values).status_code == 302
+                self._sessions[user] = [(cookie.name, cookie.value or "") for cookie in client.cookies.jar]
+        return self._sessions.get(user, [])
 
 
 def environment(database: Path) -> dict[str, str]:
@@ -109,31 +104,49 @@ def environment(database: Path) -> dict[str, str]:
     return empty | {"DJANGO_SETTINGS_MODULE": "demo_project.settings", "DATABASE_URL": f"sqlite:///{database}", "DEBUG": "1"}
 
 
+class Galleries:
+    """Starts what is asked for, once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[Kind, Gallery] = {}
+
+    def on(self, kind: Kind) -> Gallery:
+        """Return the demo on this server."""
+        if kind not in self._running:
+            self._running[kind] = Gallery(kind, self._folder, database=self._database())
+        return self._running[kind]
+
+    def close(self) -> None:
+        """End the servers."""
+        for shown in self._running.values():
+            shown.server.stop(timeout=5)
+
+    def _database(self) -> Path:
+        path = self._folder / "demo.sqlite3"
+        if not path.exists():
+            log, env = self._folder / "setup.log", environment(path)
+            process = Process([sys.executable, "manage.py", "setup_demo"], log=log, env=env, cwd=ROOT)
+            process.start()
+            if process.wait() != 0:
+                raise ProcessFailed(process.tail())
+        return path
+
+
+# One for all modules, so both fixtures are made known in conftest.py.
+@pytest.fixture(scope="session")
+def galleries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
+    """The demo on any server."""
+    every = Galleries(tmp_path_factory.mktemp("galleries"))
+    yield every
+    every.close()
+
+
 @pytest.fixture(scope="session", params=KINDS)
-def gallery(request: pytest.FixtureRequest) -> Iterator[Gallery]:
+def gallery(request: pytest.FixtureRequest, galleries: Galleries) -> Iterator[Gallery]:
     """The demo on one server after the other."""
-    shown = _running(request.param)
+    shown = galleries.on(request.param)
+    expect.set_options(timeout=GUARD * 1000)  # only a bound for a wait that would never end
     yield shown
     # pytest shows it with a test that failed.
     print(shown.server.process.tail())
-
-
-# Not only the fixture's: each module that imports it has one of its own.
-@cache
-def _running(kind: Kind) -> Gallery:
-    database = _prepared()
-    shown = Gallery(kind, database.parent, database=database)
-    atexit.register(shown.server.stop, timeout=5)
-    return shown
-
-
-@cache
-def _prepared() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="gallery-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    database = folder / "demo.sqlite3"
-    process = Process([sys.executable, "manage.py", "setup_demo"], log=folder / "setup.log", env=environment(database), cwd=ROOT)
-    process.start()
-    if process.wait() != 0:
-        raise ProcessFailed(process.tail())
-    return database
