@@ -56,8 +56,10 @@ INSTALLED_APPS = [
     "demo_project.announcements",
     "demo_project.terminal",
     "demo_project.lab",
+    "demo_project.reader",
     "demo_project.orders",
     "demo_project.wall",
+    "demo_project.ticker",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

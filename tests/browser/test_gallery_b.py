@@ -1,0 +1,107 @@
+"""The second half of the gallery, in a browser, on uvicorn and on daphne: orders, wall, ticker, tasks."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.gallery import Gallery, gallery  # noqa: F401  (a fixture)
+
+
+def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery: Gallery, page: Page) -> None:  # noqa: F811
+    gallery.open(page, "/orders/", user="alice")
+    page.get_by_role("button", name="Order something").click()
+    order = page.locator("[data-order]").first
+    reached = order.locator("[data-reached]")
+    expect(reached).to_have_text([re.compile(r"Placed\s+\d")])
+    number = order.get_attribute("data-order")
+
+    # Staff moves it on elsewhere: the owner's page shows it without being loaded again.
+    page.evaluate("window.stays = true")
+    expect(page.locator("[data-status=open]")).to_be_visible()
+    with gallery.client("carol") as carol:
+        for _ in range(2):
+            assert carol.post(f"/orders/{number}/advance/").status_code == 302
+    expect(reached).to_contain_text(["Placed", "Paid", "Packed"])
+    # The owner's own button does as well, until it has arrived; then the bell tells.
+    advance = order.get_by_role("button", name="Move it on")
+    for count in (4, 5):
+        advance.click()
+        expect(reached).to_have_count(count)
+    expect(advance).to_be_disabled()
+    expect(page.locator(".ssen-toast .ssen-title").first).to_contain_text("Delivered")
+    assert page.evaluate("window.stays")
+
+    # Somebody else neither watches nor moves it; nor may the owner theirs.
+    with gallery.client("bob") as bob:
+        assert bob.get(f"/notifications/stream/?topic=order.{number}").status_code == 403
+        assert bob.post(f"/orders/{number}/advance/").status_code == 404
+    page.get_by_role("button", name="Look at the order of").click()
+    expect(page.locator("output")).to_have_text(re.compile(r"^403 \{.*forbidden"))
+
+
+def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:  # noqa: F811
+    gallery.open(page, "/orders/", user="dave")
+    page.get_by_role("button", name="Order something").click()
+    expect(page.locator("[data-status=open]")).to_be_visible()
+    order = page.locator("[data-order]").first
+    # Before the page's script comes back, the answer is held: the order moves on in between, and no event tells of it.
+    with gallery.client("dave") as dave:
+        page.route("**/notifications/stream/?topic=**", lambda route: route.abort())
+        page.reload()
+        expect(page.locator("[data-status=waiting]")).to_be_visible()
+        dave.post(f"/orders/{order.get_attribute('data-order')}/advance/")
+        expect(order.locator("[data-reached]")).to_have_count(1)
+        page.unroute("**/notifications/stream/?topic=**")
+    expect(order.locator("[data-reached]")).to_have_count(2)
+
+
+def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_once(
+    gallery: Gallery,  # noqa: F811
+    page: Page,
+) -> None:
+    gallery.open(page, "/wall/")
+    other = gallery.open(gallery.window(page), "/wall/")
+    for window in (page, other):
+        expect(window.locator("[data-status=open]")).to_be_visible()
+    text = "<b>Hello</b> & good morning"
+    page.get_by_label("Your name").fill("Mia")
+    page.get_by_label("Your message").fill(text)
+    page.get_by_role("button", name="Write on the wall").click()
+    for window in (other, page):
+        newest = window.locator(".wall__message").first
+        expect(newest.locator("[data-text]")).to_have_text(text)
+        expect(newest.locator("[data-name]")).to_have_text("Mia")
+    expect(page.get_by_label("Your message")).to_have_value("")
+    # Who comes late sees it too, once, and markup is text there as well.
+    late = gallery.open(gallery.window(page, "bob"), "/wall/")
+    expect(late.locator("[data-status=open]")).to_be_visible()
+    expect(late.locator("[data-text]").filter(has_text="Hello")).to_have_text([text])
+    # Somebody with an account has their own name.
+    late.get_by_label("Your message").fill("And to you")
+    late.get_by_role("button", name="Write on the wall").click()
+    expect(page.locator(".wall__message").first).to_contain_text(re.compile(r"Bob.*And to you", re.DOTALL))
+    # What the server refuses is said.
+    late.get_by_label("Your message").evaluate("(area) => area.removeAttribute('maxlength')")
+    late.get_by_label("Your message").fill("x" * 300)
+    late.get_by_role("button", name="Write on the wall").click()
+    expect(late.get_by_role("alert")).to_contain_text("280")
+    assert late.get_by_label("Your message").input_value() == "x" * 300
+
+
+def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:  # noqa: F811
+    updates, lost = page.locator("[data-figure=updates]"), page.locator("[data-figure=lost]")
+    with page.expect_request("**/notifications/stream/?topic=ticker.20"):
+        gallery.open(page, "/ticker/")
+    expect(page.locator("[data-share] [data-price]").filter(has_text=re.compile(r"\d"))).to_have_count(12)
+    expect(page.get_by_text("This is a simulation")).to_be_visible()
+    for rate, shown in (("2", r"^[123]$"), ("100", r"^([2-9]\d|\d{3})$")):
+        with page.expect_request(f"**/notifications/stream/?topic=ticker.{rate}"):
+            page.get_by_label(rate, exact=True).check()
+        expect(updates).to_have_text(re.compile(shown))
+    expect(lost).to_have_text("0")
+    page.get_by_role("button", name="Send 2,000 at once").click()
+    expect(lost).to_have_text(re.compile(r"^[1-9][\d,]+$"))
+    page.get_by_label("none").check()
+    expect(page.locator("[data-status=closed]")).to_have_text("Not watching", use_inner_text=True)
