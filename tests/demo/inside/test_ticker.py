@@ -65,7 +65,7 @@ def test_everybody_may_watch_at_the_rates_that_there_are() -> None:
 
 
 def _watch(rate: int) -> AbstractAsyncContextManager[Any]:
-    return open_stream(AnonymousUser(), topics=[topic_of(rate)])  # type: ignore[arg-type]  # anybody will do
+    return open_stream(AnonymousUser(), topics=[topic_of(rate)])
 
 
 @pytest.mark.asyncio
