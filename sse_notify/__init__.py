@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sse_notify.audience import EVERYONE, STAFF
     from sse_notify.events import Event
+    from sse_notify.exceptions import Cancelled, ProgressFailed
     from sse_notify.inbox import (
         aarchive,
         amark_read,
@@ -41,15 +42,19 @@ if TYPE_CHECKING:
     )
     from sse_notify.links import signed_stream_url
     from sse_notify.preferences import amute, amuted_categories, aunmute, mute, muted_categories, unmute
+    from sse_notify.progress import Progress
     from sse_notify.responses import EventStreamResponse
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
     from sse_notify.verbs import abroadcast, anotify, apublish, arecall, broadcast, notify, publish, recall
 
 _HOMES = {
+    "Cancelled": "exceptions",
     "EVERYONE": "audience",
     "Event": "events",
     "EventStreamResponse": "responses",
+    "Progress": "progress",
+    "ProgressFailed": "exceptions",
     "STAFF": "audience",
     "aarchive": "inbox",
     "abroadcast": "verbs",
@@ -94,6 +99,9 @@ __all__ = [  # noqa: RUF022  (grouped as one reads them)
     "abroadcast",
     "apublish",
     "arecall",
+    "Progress",
+    "ProgressFailed",
+    "Cancelled",
     "Event",
     "EventStreamResponse",
     "topic",

@@ -5,6 +5,8 @@ Exception
 ├── ImproperlyConfigured            a bad setting (Django's own)
 └── SseNotifyError
     ├── UnknownTopic                nobody registered a pattern that matches the topic
+    ├── Cancelled                   the user has asked for the end of long work
+    ├── ProgressFailed              long work failed, for a reason that its user may read
     └── HandshakeRefused            a stream that is not opened; carries the HTTP answer
 """
 
@@ -17,6 +19,21 @@ class SseNotifyError(Exception):
 
 class UnknownTopic(SseNotifyError):
     """Raised when no ``@topic`` pattern matches a topic's name."""
+
+
+class Cancelled(SseNotifyError):
+    """Raised by :meth:`sse_notify.Progress.check` when the user has asked for the end; the ``with`` block ends quietly.
+
+    ``progress`` is the work that was asked, ``None`` if a project raised it itself.
+    """
+
+    def __init__(self, message: str = "the user has asked for the end", *, progress: object = None) -> None:
+        super().__init__(message)
+        self.progress = progress
+
+
+class ProgressFailed(SseNotifyError):
+    """To be raised inside a ``with`` block of :class:`sse_notify.Progress`: its text is what the user reads."""
 
 
 class HandshakeRefused(SseNotifyError):

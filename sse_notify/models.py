@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify import gauge
 from sse_notify.querysets import NotificationQuerySet
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """How far the long work is that this tells of, as clients get it now: see :class:`sse_notify.Progress`."""
+        kept = gauge.of(self.data)
+        return None if kept is None else gauge.present(kept, timezone.now().timestamp())
+
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
         return {
@@ -138,7 +145,7 @@ class Notification(models.Model):
             "count": self.count,
             "created_at": _iso(self.created_at),
             "expires_at": _iso(self.expires_at),
-            "data": self.data,
+            "data": {**(self.data or {}), "progress": progress} if (progress := self.progress) is not None else self.data,
             # Last, where a stream whose user has muted the category puts its own: see `sse_notify.frames.muted`.
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
@@ -218,6 +225,8 @@ class Receipt(models.Model):
     unread_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
     unarchived_at = models.DateTimeField(null=True)
+    #: When the user asked for the end of the long work that the notification tells of.
+    cancel_asked_at = models.DateTimeField(null=True)
 
     if TYPE_CHECKING:
         notification_id: int

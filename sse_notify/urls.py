@@ -20,6 +20,7 @@ urlpatterns = [
     path("seen/", inbox.seen, name="seen"),
     path("archive/", inbox.archive, name="archive"),
     path("unarchive/", inbox.unarchive, name="unarchive"),
+    path("cancel/", inbox.cancel, name="cancel"),
     path("preferences/", preferences_, name="preferences"),
     path("health/live/", health.alive, name="health-live"),
     path("health/ready/", health.ready, name="health-ready"),

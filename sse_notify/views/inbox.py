@@ -26,7 +26,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
-from sse_notify import hub, inbox, log
+from sse_notify import hub, inbox, log, work
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
 from sse_notify.handshake import user_key
 from sse_notify.models import Notification
@@ -176,7 +176,16 @@ def unarchive(request: HttpRequest) -> HttpResponse:
     return _mark(request, inbox.unarchive, by_number=False)
 
 
-def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True) -> HttpResponse:
+@_change
+def cancel(request: HttpRequest) -> HttpResponse:
+    """Ask for the end of the user's long work: ``{ids: [...]}``; the counts are the answer, as for :func:`read`.
+
+    A script that fetches whatever is answered gets them too: a redirect would have it load a page.
+    """
+    return _mark(request, work.cancel, by_number=False, page="text/html" in request.headers.get("Accept", ""))
+
+
+def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True, page: bool = True) -> HttpResponse:
     try:
         form = MarkForm.from_request(request)
     except ValueError as error:
@@ -187,7 +196,7 @@ def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = 
     if "up_to" in marks and not by_number:
         return _invalid("up_to", "Only ids can be marked so.")
     verb(request.user, **marks)
-    if is_json(request) or request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+    if not page or is_json(request) or request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         unread, unseen = inbox.counts(request.user)
         return JsonResponse({"unread": unread, "unseen": unseen})
     return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))

@@ -1,0 +1,157 @@
+"""The rows of long work: how :class:`sse_notify.Progress` begins, reports and ends, and how a user asks for the end.
+
+    begin()    the row, as ``notify(key=...)`` writes it: numbered, replayed, live
+    report()   the row's ``data`` alone: no number, not unread; whoever loads the page sees it
+    tell()     an event for the owner's open pages: no row at all
+    end()      the row once more: numbered anew and unread again, exactly once
+    cancel()   a mark in the user's receipt, which the work finds when it reports
+
+Which run a row tells of is kept in the row. Whoever begins under the same key takes the row over: the statements of the run before
+find it no more, and that run is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from sse_notify import fanout, gauge, locks
+from sse_notify.delivery import CHUNK, Recipient, write
+from sse_notify.log import database
+from sse_notify.messages import Ephemeral
+from sse_notify.models import Audience, Level, Notification, Receipt
+from sse_notify.topics import user_topic
+from sse_notify.wire import encode_json
+
+if TYPE_CHECKING:
+    from sse_notify.content import Checked
+    from sse_notify.querysets import NotificationQuerySet
+
+#: The name of the event that tells how far a user's work is.
+EVENT = "progress"
+
+_LEVELS = {gauge.DONE: Level.SUCCESS, gauge.FAILED: Level.ERROR, gauge.CANCELLED: Level.WARNING}
+
+
+class Heard(Enum):
+    """What a report found."""
+
+    WELL = "well"
+    """The work goes on."""
+    CANCEL = "cancel"
+    """The user asks for its end."""
+    TAKEN = "taken"
+    """Another run has the row, or the user has ended a run that had stalled."""
+    GONE = "gone"
+    """The row was recalled or deleted."""
+
+
+def begin(user: Any, checked: Checked) -> Notification:
+    """Write the row of work that begins, and have it sent after the commit; a row with the same key is taken over."""
+    topic = user_topic(user.pk)
+    recipient = Recipient(topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": user.pk})
+    return write(checked, [recipient])[0]
+
+
+def tell(user_pk: Any, pk: int, key: str, progress: dict[str, Any]) -> None:
+    """Tell the user's open pages, at once and whatever the transaction. It never waits and never fails.
+
+    Args:
+        user_pk: whose pages.
+        pk: the row's.
+        key: the row's.
+        progress: what is kept of it.
+    """
+    payload = {"id": pk, "key": key, **gauge.present(progress, time())}
+    fanout.ring(Ephemeral(user_topic(user_pk), encode_json(payload, event=EVENT)))
+
+
+def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
+    """Write how far the run is, and listen; two queries.
+
+    Raises:
+        django.db.Error: the database refuses. A transaction that is open goes on.
+    """
+    using = database()
+    if connections[using].in_atomic_block:
+        with transaction.atomic(using=using):  # a failure must not break what the caller has open
+            found = _rows(pk, run, using).update(data=data)
+    else:
+        found = _rows(pk, run, using).update(data=data)
+    return listen(pk) if found else _fate(pk, using)
+
+
+def listen(pk: int) -> Heard:
+    """Return whether the user asks for the end of the work; one query."""
+    asked = Receipt.objects.using(database()).filter(notification_id=pk, cancel_asked_at__isnull=False)
+    return Heard.CANCEL if asked.exists() else Heard.WELL
+
+
+def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
+    """Write how the run has ended, and have it sent after the commit; return whether the row was still this run's.
+
+    Args:
+        pk: the row's.
+        run: whose end it is.
+        data: the row's from now on, of a run no more.
+        columns: others of the row's.
+    """
+    using = database()
+    with transaction.atomic(using=using):
+        columns |= {"data": data, "level": _LEVELS[data["progress"]["state"]], "silent": False}
+        changed = _rows(pk, run, using).update(**columns, seq=None, count=F("count") + 1, created_at=timezone.now())
+        if changed:
+            Receipt.objects.using(using).filter(notification_id=pk).delete()
+            fanout.announce_on_commit()
+    return bool(changed)
+
+
+def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
+    """Ask for the end of the user's work. What is not the user's, does not run or cannot be cancelled is left alone.
+
+    Work that has stalled is nobody's to end, so it is shown as cancelled at once.
+
+    Args:
+        user: whose work.
+        ids: of the notifications.
+        client: the page that asks; nothing is done with it.
+    """
+    using = database()
+    ids = list(dict.fromkeys(ids))
+    with transaction.atomic(using=using):
+        locks.begin_write(using)
+        receipts = []
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            theirs = Notification.objects.using(using).filter(pk__in=chunk, topic=user_topic(user.pk), recalled_at=None)
+            for row in theirs.order_by("pk"):
+                run, progress = gauge.run_of(row.data), row.progress
+                if run is None or row.data is None or progress is None or not progress.get("cancellable"):
+                    continue
+                if progress["state"] == gauge.STALLED:
+                    told = {name: value for name, value in progress.items() if name not in ("cancellable", "stalls_in")}
+                    end(row.pk, run, {**row.data, "progress": {**told, "state": gauge.CANCELLED}})
+                else:
+                    receipts.append(Receipt(user_id=user.pk, notification_id=row.pk, cancel_asked_at=timezone.now()))
+        with_target = connections[using].features.supports_update_conflicts_with_target
+        Receipt.objects.using(using).bulk_create(
+            receipts,
+            update_conflicts=True,
+            update_fields=["cancel_asked_at"],
+            unique_fields=["user", "notification"] if with_target else None,
+        )
+
+
+def _rows(pk: int, run: str, using: str) -> NotificationQuerySet:
+    return Notification.objects.using(using).filter(pk=pk, recalled_at=None, data__progress__run__id=run)
+
+
+def _fate(pk: int, using: str) -> Heard:
+    is_there = Notification.objects.using(using).filter(pk=pk, recalled_at=None).exists()
+    return Heard.TAKEN if is_there else Heard.GONE
