@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.gallery import Gallery
+from tests.support import ROOT
 
 
 def says(page: Page, text: str) -> None:
@@ -47,3 +48,23 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
     says(page, "^Not connected$")
     page.get_by_role("button", name="Connect", exact=True).click()
     says(page, "^Connected$")
+
+
+def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/reader/")
+    page.get_by_label("Page").select_option("how-to/define-a-topic")
+    page.get_by_label("Speed").select_option("0")
+    page.get_by_role("button", name="Read it to me").click()
+    says(page, "^Complete$")
+    everything = page.locator("#text").text_content() or ""
+    assert everything == (ROOT / "docs/how-to/define-a-topic.md").read_text()
+    assert page.locator("#done").inner_text() == page.locator("#all").inner_text() == str(len(everything.split()))
+
+    page.get_by_label("Page").select_option("how-to/security")
+    page.get_by_label("Speed").select_option("0.12")
+    page.get_by_role("button", name="Read it to me").click()
+    expect(page.locator("#done")).to_have_text(re.compile("[2-9]"))
+    page.get_by_role("button", name="Abort").click()
+    says(page, "^Aborted")
+    heard = int(page.locator("#done").inner_text())
+    assert heard < int(page.locator("#all").inner_text())

@@ -1,0 +1,54 @@
+"""The manual reader: the answer to a form, which says where it begins, how it goes on, and that it is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from django.http import JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
+
+from demo_project.reader.forms import ReadForm
+from sse_notify import Event, EventStreamResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from demo_project.handbook.pages import Page
+
+logger = logging.getLogger("demo.reader")
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the form; also to visitors without an account."""
+    return render(request, "demo/reader.html", {"form": ReadForm(initial={"page": "how-to/stream-your-own-events"})})
+
+
+@require_POST
+def read(request: HttpRequest) -> HttpResponseBase:
+    """Read a page to the one who asks."""
+    form = ReadForm(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"errors": form.errors}, status=400)
+    return EventStreamResponse(_reading(**form.cleaned_data), user=request.user)
+
+
+async def _reading(page: Page, pause: float) -> AsyncIterator[Event]:
+    words = re.findall(r"\S+\s*", page.text)
+    done = 0
+    try:
+        yield Event({"title": page.title, "chunks": len(words)}, event="start")
+        for done, word in enumerate(words, 1):  # noqa: B007  (what the last line tells)
+            yield Event({"text": word}, event="chunk")
+            await asyncio.sleep(pause)
+        yield Event({"chunks": done}, event="end")
+    finally:
+        # Also when the reader has gone: the wait above is cancelled.
+        logger.info("“%s” was read up to word %d of %d.", page.title, done, len(words))
