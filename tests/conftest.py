@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
 import pytest
+from django.core.management.commands import flush
+from django.test import SimpleTestCase
 from django.utils import translation
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -33,18 +35,45 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "lo
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests marked ``postgres`` to the run whose own database is a PostgreSQL (``make test`` does both runs)."""
-    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        return
-    chosen = [item for item in items if item.get_closest_marker("postgres") is None]
+    """Leave the tests marked ``postgres`` to the run whose own database is a PostgreSQL, and to the other what no database is asked for.
+
+    ``make test`` does both runs.
+    """
+    on_postgres = os.environ.get("DATABASE_URL", "").startswith("postgres")
+    chosen = [item for item in items if (_may_differ(item) if on_postgres else item.get_closest_marker("postgres") is None)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def _may_differ(item: pytest.Item) -> bool:
+    """Whether a test may end otherwise with another database or in Python's development mode: it asks the one, or runs coroutines."""
+    has_database = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ())) or item.get_closest_marker(
+        "django_db"
+    )
+    is_testcase = issubclass(getattr(item, "cls", None) or object, SimpleTestCase)
+    return bool(has_database or is_testcase or item.get_closest_marker("asyncio") or item.get_closest_marker("postgres"))
 
 
 @pytest.fixture(autouse=True)
 def in_english() -> Iterator[None]:
     """Each test begins in English: what a request of the one before has activated stays active in its thread."""
     with translation.override("en"):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _flush_what_tests_wrote() -> Iterator[None]:
+    """A test that commits has the tables emptied after it, but for what migrations put there, which took longer to make again than most tests."""
+
+    def sql_flush(style: Any, connection: Any, reset_sequences: bool = True, allow_cascade: bool = False) -> list[str]:
+        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        written = [table for table in tables if table not in ("auth_permission", "django_content_type")]
+        found: list[str] = connection.ops.sql_flush(style, written, reset_sequences=reset_sequences, allow_cascade=allow_cascade)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", sql_flush)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: None)
         yield
 
 
