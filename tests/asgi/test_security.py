@@ -14,7 +14,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from sse_notify import fanout, notify, topics, urls
+from sse_notify import Progress, fanout, notify, topics, urls
 from sse_notify.asgi import EventStreams
 from sse_notify.models import Exclusion, Inbox, LogHead, Mute, Notification, Receipt
 from tests.asgi.client import connect, cookies_of
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 #: Every address of the app, by name.
 NAMES = [pattern.name for pattern in urls.urlpatterns]
-MARKS = ["read", "unread", "seen", "archive", "unarchive"]
+MARKS = ["read", "unread", "seen", "archive", "unarchive", "cancel"]
 STREAM = "/notifications/stream/"
 
 
@@ -70,15 +70,17 @@ def test_a_safe_method_changes_nothing_at_any_address(alice: User, name: str, me
 def test_a_post_that_another_site_forged_changes_nothing(alice: User, name: str, origin: str | None) -> None:
     """The browser adds the cookies by itself; what the other site cannot know is the token, and its origin it cannot hide."""
     row = notify(alice, "Hello")
+    work = Progress(alice, "Export").__enter__()
     fanout.announce()
+    ids = [row.pk, work.id]
     client = signed_in(alice, enforce_csrf_checks=True)
     token = client.get(url("state")).json()["csrf"]
     before = everything()
     headers = {"origin": origin} if origin else {}
     for body, kind in (
-        (f"ids={row.pk}", "application/x-www-form-urlencoded"),
-        (json.dumps({"ids": [row.pk]}), "application/json"),
-        (json.dumps({"ids": [row.pk]}), "text/plain"),  # what a form of another site can send without a preflight
+        (f"ids={row.pk}&ids={work.id}", "application/x-www-form-urlencoded"),
+        (json.dumps({"ids": ids}), "application/json"),
+        (json.dumps({"ids": ids}), "text/plain"),  # what a form of another site can send without a preflight
     ):
         assert client.post(url(name), body, content_type=kind, headers=headers).status_code in (403, 405)
         if origin:
