@@ -1,5 +1,5 @@
-// Joins the modules into the one file that ships: a hashed static file cannot import another, as Django does not rewrite imports.
-// Minified, for every visitor loads it; the map beside it holds the modules' text, so that a debugger shows these very files.
+// Joins the modules into the files that ship: a hashed static file cannot import another, as Django does not rewrite imports.
+// Minified, for every visitor loads them; the map beside each holds the modules' text, so that a debugger shows these very files.
 // `--check` only says whether the files are what the modules make now.
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
@@ -8,22 +8,39 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
-export const SHIPPED = join(here, "../static/sse_notify/sse-notify.js");
-export const MAP = `${SHIPPED}.map`;
+const folder = join(here, "../static/sse_notify");
 
-const BANNER = "// sse_notify: its sources are in the source map.";
+/** What ships, and the module that each is made from: what every visitor loads, and what it loads when it is needed. */
+export const SHIPPED = join(folder, "sse-notify.js");
+export const ARRIVALS = join(folder, "sse-notify-arrivals.js");
+export const SOURCES = { [SHIPPED]: "main.js", [ARRIVALS]: "arrivals.js" };
 
-/** Return the text of the joined script, and of its source map. */
-export async function joined() {
+/**
+ * Members of objects that are no class's, and that the modules of the one file share: their names are shortened. None may be a member of what
+ * browsers, the types, the server's answers or the other file know; tests/js/shipped.test.mjs looks.
+ */
+export const INTERNAL =
+  `attempt canUndo catchUp emit failed follow forget hear hold isOpen lead look onForbidden onMessage onSignedOut onState
+  panel receive requests steps tell users`.split(/\s+/);
+
+const BANNER = "// sse_notify";
+
+/**
+ * Return the text of a script that ships, and of its source map.
+ *
+ * @param {string} path
+ */
+export async function joined(path) {
   const { outputFiles } = await build({
     absWorkingDir: here,
-    entryPoints: ["main.js"],
-    outfile: SHIPPED,
+    entryPoints: [/** @type {string} */ (SOURCES[path])],
+    outfile: path,
     bundle: true,
     format: "esm",
     target: "es2022",
     charset: "utf8",
     minify: true,
+    mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
     sourcemap: "external",
     write: false,
     logLevel: "silent", // a failure is thrown
@@ -36,22 +53,23 @@ export async function joined() {
     compress: { passes: 6, unsafe_arrows: true, keep_fargs: false },
     format: { preamble: BANNER },
     // The comment stands on a line of its own at the end, where Django's hashed storages look for it.
-    sourceMap: { content: joint, url: basename(MAP), includeSources: true },
+    sourceMap: { content: joint, url: `${basename(path)}.map`, includeSources: true },
   });
   const parsed = JSON.parse(/** @type {string} */ (map));
   // Names for people: the text is in the map, and nothing is fetched from there.
   parsed.sources = parsed.sources.map((/** @type {string} */ name) => `js/${basename(name)}`);
-  return { script: `${code}\n`, map: `${JSON.stringify(parsed)}\n` };
+  return { [path]: `${code}\n`, [`${path}.map`]: `${JSON.stringify(parsed)}\n` };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { script, map } = await joined();
   const check = process.argv.includes("--check");
-  for (const [path, text] of Object.entries({ [SHIPPED]: script, [MAP]: map })) {
-    if (!check) await writeFile(path, text);
-    else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
-      console.error(`${relative(process.cwd(), path)} is stale: npm run build`);
-      process.exitCode = 1;
+  for (const shipped of Object.keys(SOURCES)) {
+    for (const [path, text] of Object.entries(await joined(shipped))) {
+      if (!check) await writeFile(path, text);
+      else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
+        console.error(`${relative(process.cwd(), path)} is stale: npm run build`);
+        process.exitCode = 1;
+      }
     }
   }
 }

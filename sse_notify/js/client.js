@@ -9,6 +9,7 @@ import { createEmitter } from "./emitter.js";
 import { createFeed } from "./feed.js";
 import { createRequests } from "./requests.js";
 import { createSharing } from "./sharing.js";
+import { SseNotifyEventSource } from "./source.js";
 import { pageEnvironment, systemClock } from "./surroundings.js";
 import { withQuery } from "./urls.js";
 
@@ -126,6 +127,17 @@ export class SseNotifyClient {
   /** Take items back from the archive. @param {number[]} ids */
   unarchive(ids) {
     return this.#mark("unarchive", { ids });
+  }
+
+  /**
+   * Return what stands in for an EventSource: it is fed by this client's stream, which listens to the topics as well from now on.
+   *
+   * @param {string[]} topics
+   */
+  eventSource(...topics) {
+    const release = this.#sharing.listen(topics);
+    this.start();
+    return new SseNotifyEventSource(this, withQuery(this.#urls.stream, { topic: topics }), topics, release);
   }
 
   /** Fetch the counts soon, once for all who ask. */

@@ -10,7 +10,7 @@
 
 import { createBackoff } from "./backoff.js";
 import { EventStreamParser } from "./parser.js";
-import { SseNotifyError, signedOut } from "./requests.js";
+import { checkStream, SseNotifyError } from "./requests.js";
 
 const TICK = 5_000; // ms between two looks at the clock
 const SILENCE = 45_000; // ms without a byte, at least, before a connection counts as dead
@@ -28,12 +28,13 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
  * @param {(message: import("./parser.js").Message) => void} options.onMessage May throw: the stream is then opened again.
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error) => void} options.onError
+ * @param {() => boolean} options.onForbidden Returns whether it has asked for less, in a stream of its own.
  * @param {typeof globalThis.fetch} options.fetch
  * @param {import("./surroundings.js").Clock} options.clock
  * @param {() => number} options.random
  * @param {Pick<import("./surroundings.js").Environment, "visible" | "online" | "on">} options.env
  */
-export function createConnection({ address, onMessage, onState, onError, fetch, clock, random, env }) {
+export function createConnection({ address, onMessage, onState, onError, onForbidden, fetch, clock, random, env }) {
   const backoff = createBackoff(random);
   /** @type {AbortController | null} */
   let attempt = null;
@@ -115,7 +116,7 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
         signal: mine.signal,
       });
       if (attempt !== mine) return;
-      await check(response);
+      await checkStream(response, clock.now());
       if (attempt !== mine || !response.body) return;
       heard = answered = clock.now();
       const reader = response.body.getReader();
@@ -136,15 +137,6 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
     } catch (error) {
       if (attempt === mine) failed(/** @type {Error} */ (error));
     }
-  }
-
-  /** @param {Response} response */
-  async function check(response) {
-    const { ok, status, redirected, headers } = response;
-    if (status === 200 && headers.get("Content-Type")?.startsWith("text/event-stream")) return;
-    if (!ok) throw await SseNotifyError.from(response, clock.now());
-    // A middleware of the project led us to its login page.
-    throw redirected ? signedOut() : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
   }
 
   /** @param {import("./parser.js").Message} message */
@@ -181,6 +173,7 @@ export function createConnection({ address, onMessage, onState, onError, fetch, 
   function failed(error) {
     const { status = 0, retryAfter = null } = error;
     failing ||= clock.now();
+    if ((status === 400 || status === 403) && onForbidden()) return;
     if (status === 401 || status === 403) self.stop("unauthorized");
     else if ([204, 400, 410].includes(status)) self.stop();
     else again(retryAfter);

@@ -1,6 +1,7 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 import { part, write } from "./parts.js";
-import { language, refreshTimes, relativeTime } from "./times.js";
+import { fillProgress } from "./progress.js";
+import { language, refreshTimes } from "./times.js";
 import { safeUrl } from "./urls.js";
 
 /**
@@ -18,12 +19,13 @@ export function fillItem(element, item, { external, token }) {
   fillTitle(element, item.title, safeUrl(item.url, document.baseURI, external));
   write(element, "body", item.body);
   write(element, "category", item.category);
-  write(element, "count", item.count > 1 && `×${item.count}`);
+  const progress = /** @type {any} */ (item.data)?.progress;
+  write(element, "count", item.count > 1 && !progress && `×${item.count}`);
   for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = item.title;
   for (const button of element.querySelectorAll("[data-ssen-mark]")) /** @type {any} */ (button).value = item.id;
   fillTime(element, item.created_at);
   fillImage(element, safeUrl(item.icon, document.baseURI, external));
-  fillProgress(element, item);
+  fillProgress(element, item.title, progress);
   fillActions(element, item.actions, external, token);
 }
 
@@ -78,30 +80,6 @@ function fillImage(element, src) {
   element.querySelector(".ssen-image")?.remove();
   const image = src && make("img", { className: "ssen-image", alt: "", referrerPolicy: "no-referrer", src });
   if (image) element.querySelector(".ssen-level")?.append(image);
-}
-
-/**
- * Long work: `data.progress` of an item is `{state, percent, stage, message, eta}`, with `eta` in seconds.
- *
- * @param {HTMLElement} element
- * @param {Item} item
- */
-function fillProgress(element, item) {
-  const progress = /** @type {any} */ (item.data)?.progress;
-  const place = part(element, "progress");
-  const bar = place?.querySelector("progress");
-  const text = part(element, "stage");
-  place?.toggleAttribute("hidden", !progress);
-  if (!progress || !bar || !text) return;
-  const { state, percent, stage, message, eta } = progress;
-  const known = Number.isFinite(percent);
-  bar.ariaLabel = item.title;
-  if (known) bar.value = percent;
-  else bar.removeAttribute("value");
-  // Its own sign: a bar that stands still says nothing.
-  bar.hidden = state in text.dataset;
-  const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0);
-  text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left].filter(Boolean).join(" · ");
 }
 
 /**

@@ -1,6 +1,7 @@
-/** @import { Item, Page, Update } from "../static/sse_notify/sse-notify.js" */
-import { fillItem } from "./item.js";
-import { copy, focusHeading, part, words, write } from "./parts.js";
+/** @import { Item, Update } from "../static/sse_notify/sse-notify.js" */
+import { focusHeading, part, words, write } from "./parts.js";
+
+/** @typedef {ReturnType<typeof makeList>} List */
 
 /** Items that a list keeps; older ones are on the list page. */
 const AT_MOST = 200;
@@ -18,9 +19,6 @@ const EFFECTS = { read: { unread: false, unseen: false }, unread: { unread: true
 export function makeList(root, options, onEnd) {
   const list = part(root, "list");
   const end = new IntersectionObserver(([last]) => last?.isIntersecting && onEnd(), { root: list });
-  /** What has arrived and is not shown, the newest last. @type {Item[]} */
-  let held = [];
-
   const items = () => /** @type {HTMLElement[]} */ ([...(list?.children ?? [])]);
 
   /** @param {number} id @returns {HTMLElement | null | undefined} */
@@ -29,19 +27,9 @@ export function makeList(root, options, onEnd) {
   /** @param {Element | undefined} element */
   const idOf = (element) => Number(/** @type {HTMLElement | undefined} */ (element)?.dataset.ssenItem);
 
-  /**
-   * @param {Item} item
-   * @param {HTMLElement | null} [known]
-   */
-  const fill = (item, known) => {
-    const element = known ?? copy(root, "item") ?? document.createElement("li");
-    fillItem(element, item, options);
-    return element;
-  };
-
   /** @param {number} id */
   const remove = (id) => {
-    held = held.filter((item) => item.id !== id);
+    self.held = self.held.filter((item) => item.id !== id);
     const element = find(id);
     if (!element) return;
     const next = element.nextElementSibling ?? element.previousElementSibling;
@@ -53,12 +41,18 @@ export function makeList(root, options, onEnd) {
   };
 
   const self = {
+    root,
+    element: /** @type {HTMLElement} */ (list), // whoever places items in it has some
     end,
     options,
     items,
     find,
+    idOf,
     remove,
-    held: () => held,
+    /** What makes items and places them, once it is loaded. @type {import("./lazy.js").Arrivals | undefined} */
+    arrivals: undefined,
+    /** What has arrived and is not shown, the newest last. @type {Item[]} */
+    held: [],
     /** Only these are shown. @type {{state?: "unread", category?: string}} */
     filter: {},
     /** What an older page begins before; `null`: there is none. @type {number | null} */
@@ -70,7 +64,7 @@ export function makeList(root, options, onEnd) {
 
     /** @param {Item} item */
     add(item) {
-      held = [...held.filter(({ id }) => id !== item.id), item].slice(-AT_MOST);
+      self.held = [...self.held.filter(({ id }) => id !== item.id), item].slice(-AT_MOST);
     },
 
     /**
@@ -81,23 +75,8 @@ export function makeList(root, options, onEnd) {
      */
     flush(force = false) {
       if (!list) return;
-      const { state, category } = self.filter;
-      const { loading } = self;
-      const busy = !force && (list.scrollTop > 8 || list.contains(document.activeElement));
-      const waiting = [];
-      for (const item of held) {
-        const known = find(item.id);
-        const fits = (!state || item.unread) && (!category || item.category === category);
-        if (!fits) remove(item.id);
-        else if (busy && !known) waiting.push(item);
-        else {
-          const element = fill(item, known);
-          if (known && (busy || list.firstElementChild === element)) continue;
-          list.prepend(element);
-          element.classList.add("ssen-fresh");
-        }
-      }
-      held = waiting;
+      const { arrivals, held, loading } = self;
+      if (arrivals && held.length) self.held = arrivals.place(self, held, force);
       if (force) list.scrollTop = 0;
 
       const shown = items();
@@ -105,7 +84,7 @@ export function makeList(root, options, onEnd) {
         item.remove();
         self.next = idOf(shown.at(-1));
       }
-      const count = held.length;
+      const count = self.held.length;
       write(root, "new", count && words(root, "new", "label", { count }));
       part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
       list.ariaBusy = `${loading}`;
@@ -117,45 +96,12 @@ export function makeList(root, options, onEnd) {
       if (last && label === "label") end.observe(last);
     },
 
-    /**
-     * Take over a page of items as the server has it: the truth, for as far down as it reaches.
-     *
-     * @param {Page} page
-     * @param {number} since The cursor when it was asked for: what has a higher number came later, and stays.
-     * @param {boolean} isMore Whether it is an older page, for the end.
-     */
-    take({ items: page, next }, since, isMore) {
-      const isLater = (/** @type {unknown} */ seq) => Number(seq) > since;
-      if (isMore) {
-        for (const item of page) if (!find(item.id)) list?.append(fill(item));
-        self.next = next;
-        return;
-      }
-      const ids = new Set(page.map(({ id }) => id));
-      held = held.filter(({ seq }) => isLater(seq));
-      for (const element of items()) {
-        const id = idOf(element);
-        if (!ids.has(id) && id >= (next ?? 0) && !isLater(element.dataset.seq)) remove(id);
-      }
-      let before = /** @type {any} */ (list?.firstElementChild ?? null);
-      for (const item of page) {
-        while (before && isLater(before.dataset.seq)) before = before.nextElementSibling;
-        const known = find(item.id);
-        if (isLater(known?.dataset.seq)) continue;
-        const element = fill(item, known);
-        if (element === before) before = before.nextElementSibling;
-        else list?.insertBefore(element, before);
-      }
-      // What is loaded below the page stays, and so does its end.
-      if (next === null || !(idOf(items().at(-1)) < next)) self.next = next;
-    },
-
     /** @param {Pick<Update, "set"> & Partial<Update>} change */
     mark({ ids, up_to: upTo, set }) {
       const isMeant = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
         ids ? ids.includes(id) : Number(seq ?? NaN) <= Number(upTo);
       const effect = EFFECTS[set] ?? {};
-      for (const item of held) {
+      for (const item of self.held) {
         if (!isMeant(item.id, item.seq)) continue;
         Object.assign(item, effect);
         if (set === "archived") remove(item.id);
@@ -168,7 +114,7 @@ export function makeList(root, options, onEnd) {
     },
 
     clear() {
-      held = [];
+      self.held = [];
       self.next = null;
       list?.replaceChildren();
     },

@@ -4,6 +4,7 @@ import { SseNotifyElement } from "./element.js";
 import { refreshTimes } from "./times.js";
 
 export { SseNotifyClient } from "./client.js";
+export { fetchEventStream } from "./fetch.js";
 export { EventStreamParser } from "./parser.js";
 export { SseNotifyError } from "./requests.js";
 export { safeUrl } from "./urls.js";

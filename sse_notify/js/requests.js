@@ -36,6 +36,21 @@ export class SseNotifyError extends Error {
 export const signedOut = () => new SseNotifyError("You are signed out.", { status: 401 });
 
 /**
+ * Make sure that an answer is an event stream.
+ *
+ * @param {Response} response
+ * @param {number} now
+ * @throws {SseNotifyError}
+ */
+export async function checkStream(response, now) {
+  const { ok, status, redirected, headers } = response;
+  if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? "")) return;
+  if (!ok) throw await SseNotifyError.from(response, now);
+  response.body?.cancel(); // it may never end
+  throw redirected ? signedOut() : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
+}
+
+/**
  * @param {object} options
  * @param {Record<string, string>} options.urls
  * @param {string} options.key

@@ -25,7 +25,7 @@ const WATCHED = 20_000; // ms after a tab that is seen asked, which each does ev
  * @param {(type: string, value?: unknown) => void} options.emit
  */
 export function createSharing(options) {
-  const { id, urls, key, topics, share, clock, env, requests, feed, emit } = options;
+  const { id, urls, key, share, clock, env, requests, feed, emit } = options;
   /** @type {ReturnType<typeof createLeadership> | null} */
   let leadership = null;
   /** @type {(() => void)[]} */
@@ -35,12 +35,18 @@ export function createSharing(options) {
   let parkTimer;
   /** @type {any} */
   let pollTimer;
+  /** @type {any} */
+  let restartTimer;
+  /** What was asked for later, by each who did. @type {Set<string[]>} */
+  const more = new Set();
+
+  const topics = () => [...new Set([options.topics, ...more].flat())];
 
   const connection = createConnection({
     ...options,
     // The stream of a hidden tab is that of the tabs that are seen, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
-    address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics, client: id }),
+    address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
       if (feed.receive(message)) leadership?.post({ t: "event", message });
     },
@@ -52,6 +58,14 @@ export function createSharing(options) {
       else if (connection.buffered) poll();
     },
     onError: (error) => emit("error", error),
+    onForbidden() {
+      const last = [...more].at(-1);
+      if (!last) return false;
+      more.delete(last); // without these it went well
+      restart();
+      emit("forbidden", { topics: last });
+      return true;
+    },
   });
 
   const self = {
@@ -78,8 +92,25 @@ export function createSharing(options) {
       for (const off of undo.splice(0)) off();
     },
 
+    /**
+     * Listen to further topics.
+     *
+     * @param {string[]} added
+     * @returns {() => unknown} Ends it; the stream goes on as it is, and asks for less when it is opened again.
+     */
+    listen(added) {
+      const known = topics();
+      if (added.length) more.add(added);
+      if (undo.length && added.some((topic) => !known.includes(topic))) {
+        // Once for all that a page asks for: the first restart ends the wait for others.
+        restartTimer = clock.setTimeout(() => hasEnded() || restart(), 0);
+      }
+      return () => more.delete(added);
+    },
+
     /** @param {"idle" | "stopped" | "unauthorized"} state */
     suspend(state) {
+      clock.clearTimeout(restartTimer);
       clock.clearTimeout(parkTimer);
       clock.clearTimeout(pollTimer);
       feed.stop();
@@ -99,13 +130,21 @@ export function createSharing(options) {
 
   const status = () => ({ t: "status", state: self.state, cursor: feed.cursor });
 
+  /** Nothing but a new login, or the project, opens it again. */
+  const hasEnded = () => self.state === "unauthorized" || self.state === "stopped";
+
+  function restart() {
+    self.suspend("idle");
+    open();
+  }
+
   function open() {
     if (!share || !key || !env.locks) {
       if (env.visible() || !share) connection.start();
       return;
     }
     leadership = createLeadership({
-      name: `sse-notify:${key}:${withQuery(urls.stream, { topic: [...topics].sort() })}`,
+      name: `sse-notify:${key}:${withQuery(urls.stream, { topic: topics().sort() })}`,
       env,
       clock,
       lead() {
@@ -142,7 +181,7 @@ export function createSharing(options) {
   /** Without locks, which plain HTTP has not, there is no sharing: only pages that can be seen keep a stream. */
   function park() {
     clock.clearTimeout(parkTimer);
-    if (!share || leadership || self.state === "unauthorized" || self.state === "stopped") return;
+    if (!share || leadership || hasEnded()) return;
     if (env.visible()) connection.start();
     else parkTimer = clock.setTimeout(() => connection.stop("idle"), PARK);
   }

@@ -64,7 +64,9 @@ export function makeToasts(root) {
       dismiss(item.id); // a repeat takes its place
       Object.assign(toast.dataset, { ssenItem: item.id, level: item.level, expires: item.expires_at ?? "" });
       fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
-      write(toast, "body", item.body);
+      // How long work ended, if nobody has put it into words.
+      const element = part(root, "list")?.querySelector(`[data-ssen-item="${item.id}"]`);
+      write(toast, "body", item.body || (element && part(element, "stage")?.textContent));
       region.append(toast);
       // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
       if (region.popover) region.togglePopover(true);

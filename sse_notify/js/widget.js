@@ -1,13 +1,14 @@
 /** @import { SseNotifyClient } from "./client.js" */
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
-import { makeAnnouncer } from "./announcer.js";
 import { showCounts } from "./badge.js";
 import { makeGestures } from "./gestures.js";
+import { loadArrivals } from "./lazy.js";
 import { makeList } from "./list.js";
 import { makePanel } from "./panel.js";
 import { focusHeading, isHidden, part, showStatus } from "./parts.js";
 import { refreshTimes } from "./times.js";
-import { makeToasts } from "./toasts.js";
+
+const ignore = () => {};
 
 /** Milliseconds. */
 const TELL_AFTER = 10_000;
@@ -31,8 +32,10 @@ export function makeWidget(root, client, token) {
   const ended = new AbortController();
   const { signal } = ended;
   const list = makeList(root, { external, token }, () => load(true));
-  const toasts = makeToasts(root);
-  const announcer = makeAnnouncer(root);
+  /** @type {ReturnType<import("./lazy.js").Arrivals["makeToasts"]> | undefined} */
+  let toasts;
+  /** @type {ReturnType<import("./lazy.js").Arrivals["makeAnnouncer"]> | undefined} */
+  let announcer;
   /** What toasts have still to tell of. @type {Item[]} */
   let fresh = [];
   /** Which request for a page is the last. */
@@ -57,18 +60,35 @@ export function makeWidget(root, client, token) {
     framed = false;
     if (signal.aborted) return;
     list.flush();
-    toast(fresh.splice(0));
+    if (list.arrivals) tellOf(fresh.splice(0));
+    else if (list.held.length) prepare().then(draw, ignore); // if it fails, what is drawn next tries again
     part(root, "undone")?.toggleAttribute("hidden", !gestures.canUndo());
     expire();
     look();
     showCounts(root, client.state === "unauthorized" ? { unread: 0, unseen: 0 } : client.counts);
   };
 
+  /** Get ready to show what arrives. */
+  const prepare = async () => {
+    list.arrivals = await loadArrivals(dataset.arrivals);
+    toasts ??= list.arrivals.makeToasts(root);
+    announcer ??= list.arrivals.makeAnnouncer(root);
+    list.arrivals.watchProgress(root);
+    return list.arrivals;
+  };
+
+  /** @param {string} text What a screen reader is to say at once. */
+  const say = (text) => (announcer ? announcer.say(text) : part(root, "live")?.replaceChildren(text));
+
+  /** @param {number} id The item's. */
+  const dismiss = (id) => toasts?.dismiss(id);
+
   /** @param {Item[]} items What has just arrived. */
-  const toast = (items) => {
+  const tellOf = (items) => {
+    for (const { title } of items) announcer?.announce(title);
     const { toasts: which } = dataset;
     const wanted = items.filter(({ level }) => which === "on" || (which === "urgent" && /warning|error/.test(level)));
-    if (!panel?.isOpen()) for (const item of wanted.slice(-3)) toasts.show(item, external);
+    if (!panel?.isOpen()) for (const item of wanted.slice(-3)) toasts?.show(item, external);
   };
 
   /** What is past its time goes at its time: one timer, for the next. */
@@ -82,7 +102,7 @@ export function makeWidget(root, client, token) {
         client.refresh();
       } else if (left < soonest) soonest = left;
     };
-    for (const { id, expires_at: at } of list.held()) check(id, at);
+    for (const { id, expires_at: at } of list.held) check(id, at);
     for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-expires]"))) {
       check(of.ssenItem, of.expires);
     }
@@ -149,9 +169,10 @@ export function makeWidget(root, client, token) {
     try {
       const { state, category } = list.filter;
       const before = isMore ? list.next : null;
-      const page = await client.list(/** @type {any} */ ({ state, category, limit, before }));
+      const asked = client.list(/** @type {any} */ ({ state, category, limit, before }));
+      const [page, { take }] = await Promise.all([asked, prepare()]);
       if (mine !== turn) return;
-      list.take(page, since, isMore);
+      if (list.element) take(list, page, since, isMore);
       showState();
     } catch {
       if (mine !== turn) return;
@@ -169,7 +190,6 @@ export function makeWidget(root, client, token) {
       if (!tell("notification", item) || item.silent) return;
       if (item.replayed) return;
       fresh.push(item);
-      announcer.announce(item.title);
     },
     reset: () => load(),
     update(update) {
@@ -187,8 +207,8 @@ export function makeWidget(root, client, token) {
       if (state.state === "unauthorized") {
         // What was somebody's stays on no screen.
         list.clear();
-        toasts.clear();
-        announcer.stop();
+        toasts?.clear();
+        announcer?.stop();
         gestures.forget();
         fresh = [];
       }
@@ -197,25 +217,32 @@ export function makeWidget(root, client, token) {
     },
   };
   heard.counts = (counts) => tell("counts", counts);
-  heard.event = (message) => tell("event", message);
+  heard.event = (message) => {
+    if (message.event === "progress") prepare().then(({ takeProgress }) => takeProgress(list, message.data), ignore);
+    tell("event", message);
+  };
 
-  const { dismiss } = toasts;
-  const gestures = makeGestures(root, client, list, { dismiss, say: announcer.say, attempt, draw, load, tell }, signal);
+  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, draw, load, tell }, signal);
   const panel = makePanel(
     root,
     (open) => {
       if (open) {
         focusHeading(root);
-        toasts.clear(); // the panel shows them
+        toasts?.clear(); // the panel shows them
       }
       draw();
     },
     signal,
   );
   const off = Object.entries(heard).map(([type, fn]) => client.on(/** @type {any} */ (type), fn));
-  const tick = setInterval(() => isHidden() || refreshTimes(root), TICK);
+  const tick = setInterval(() => {
+    if (isHidden()) return;
+    refreshTimes(root);
+    draw();
+  }, TICK);
   document.addEventListener("visibilitychange", show, { signal });
   refreshTimes(root);
+  if (root.querySelector("[data-stalls]")) prepare().catch(ignore);
   showState();
   show();
 
@@ -226,8 +253,8 @@ export function makeWidget(root, client, token) {
       for (const timer of [seenTimer, statusTimer, expiryTimer, tick]) clearTimeout(timer);
       ended.abort();
       gestures.forget();
-      announcer.stop();
-      toasts.clear();
+      announcer?.stop();
+      toasts?.clear();
       list.end.disconnect();
     },
   };

@@ -15,6 +15,7 @@ beforeEach(async () => {
     onMessage: (message) => onMessage(message),
     onState: (state) => states.push(state),
     onError: (error) => errors.push(error),
+    onForbidden: () => false,
     fetch: server.fetch,
     clock,
     random: () => random,

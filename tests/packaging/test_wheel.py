@@ -32,6 +32,8 @@ NEEDED = [
     "sse_notify/templates/admin/sse_notify/notification/compose.html",
     "sse_notify/static/sse_notify/admin.css",
     "sse_notify/static/sse_notify/admin.js",
+    "sse_notify/static/sse_notify/sse-notify-arrivals.js",
+    "sse_notify/static/sse_notify/sse-notify-arrivals.js.map",
     "sse_notify/static/sse_notify/sse-notify.css",
     "sse_notify/static/sse_notify/sse-notify.js",
     "sse_notify/static/sse_notify/sse-notify.js.map",

@@ -93,6 +93,8 @@ export interface ClientEvents {
   reset: { reason: string };
   /** Any other named event: of a topic, or a notification's own. */
   event: StreamMessage;
+  /** Topics that `eventSource()` asked for are not this user's; the stream goes on without them. */
+  forbidden: { topics: string[] };
   error: Error;
 }
 
@@ -145,8 +147,26 @@ export declare class SseNotifyClient {
   archive(ids: number[]): Promise<Counts>;
   /** Take items back from the archive; it needs `urls.unarchive`. */
   unarchive(ids: number[]): Promise<Counts>;
+  /** An EventSource that is fed by this client's stream, which listens to the topics as well from now on. Starts the client. */
+  eventSource(...topics: string[]): SharedEventSource;
   /** Fetch the counts soon, once for all who ask. */
   refresh(): void;
+}
+
+/** What others use as an EventSource, over the one stream of a client. */
+export interface SharedEventSource extends EventTarget {
+  readonly CONNECTING: number;
+  readonly OPEN: number;
+  readonly CLOSED: number;
+  readonly readyState: number;
+  readonly url: string;
+  readonly withCredentials: boolean;
+  readonly lastEventId: string;
+  onopen: ((event: Event) => unknown) | null;
+  /** Events without a name, and those called like one of the topics that it was made for; these come under their own name as well. */
+  onmessage: ((event: MessageEvent) => unknown) | null;
+  onerror: ((event: Event) => unknown) | null;
+  close(): void;
 }
 
 export declare class SseNotifyError extends Error {
@@ -164,6 +184,40 @@ export declare class EventStreamParser {
   readonly lastEventId: string;
   feed(chunk: string | Uint8Array): void;
 }
+
+export interface FetchEventStreamOptions extends Omit<RequestInit, "body" | "window"> {
+  /** A plain object or a list is sent as JSON; everything else as `fetch` sends it. With one, `method` is "POST" by default. */
+  body?: BodyInit | object | null;
+  /**
+   * Called with each event, in order. The next is not read before what it returns is there; `false` says that this was the last. What it
+   * throws ends the stream.
+   */
+  onEvent?: (message: StreamMessage) => unknown;
+  /** Called with each answer that is a stream, before it is read. */
+  onOpen?: (response: Response) => void;
+  /** Called with what is tried again. */
+  onError?: (error: Error) => void;
+  /**
+   * Whether to send the request again, with `Last-Event-ID`, when the stream breaks or ends: after a random time that grows, and no earlier
+   * than `retry:` or `Retry-After` say. Default: false, as what is posted may not be meant twice.
+   */
+  resume?: boolean;
+  /** Where to go on from. */
+  lastEventId?: string;
+  /** Django's CSRF token, or what returns it; by default that of the page's cookie, or of a form in it. */
+  csrf?: string | (() => string | null | undefined);
+  /** Default: "X-CSRFToken". */
+  csrfHeader?: string;
+  fetch?: typeof globalThis.fetch;
+  clock?: ClientOptions["clock"];
+  random?: () => number;
+}
+
+/**
+ * Read an event stream of your own, event by event. Resolves to the last event id when it has ended; rejects with an SseNotifyError if the
+ * answer is none, with what `fetch` rejects with if the network fails or the signal ends it.
+ */
+export declare function fetchEventStream(url: string | URL, options?: FetchEventStreamOptions): Promise<string>;
 
 /** Where a notification may link to; "" if it must not be a link. */
 export declare function safeUrl(text: string | null | undefined, base?: string, external?: boolean): string;

@@ -1,0 +1,153 @@
+/**
+ * An event stream that is read once, of any request: a POST whose answer comes piece by piece, or one with headers of its own, neither of
+ * which the browser's EventSource can do.
+ */
+
+/** @import * as Types from "../static/sse_notify/sse-notify.js" */
+/** @import { SseNotifyError } from "./requests.js" */
+import { createBackoff } from "./backoff.js";
+import { EventStreamParser } from "./parser.js";
+import { checkStream } from "./requests.js";
+import { systemClock } from "./surroundings.js";
+
+/** The statuses that may pass by themselves; all other refusals are final. */
+const PASSING = /^(408|425|429|5..)$/;
+
+/** The page's CSRF token: its cookie's, which another tab's login renews, or a form's, where a site hides the cookie from scripts. */
+const pageToken = () =>
+  /(?:^|; )csrftoken=(\w+)/.exec(document.cookie)?.[1] ??
+  document.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value");
+
+/**
+ * Return what `fetch` is to be called with. Django's token goes to this very site alone, not even along a redirect.
+ *
+ * @param {string | URL} url
+ * @param {Omit<RequestInit, "body"> & Pick<Types.FetchEventStreamOptions, "body" | "csrf" | "csrfHeader">} options
+ * @returns {RequestInit & {headers: Headers}}
+ */
+function request(url, { body, method = body == null ? "GET" : "POST", csrf = pageToken, csrfHeader = "X-CSRFToken", ...init }) {
+  const headers = new Headers(init.headers);
+  /** @type {(name: string, value: string) => unknown} */
+  const suggest = (name, value) => headers.has(name) || headers.set(name, value);
+  suggest("Accept", "text/event-stream");
+  const isJson = body?.constructor === Object || Array.isArray(body);
+  if (isJson) suggest("Content-Type", "application/json");
+  const page = globalThis.document;
+  const isOwn = page && !/^(GET|HEAD|OPTIONS|TRACE)$/i.test(method) && new URL(url, page.baseURI).origin === location.origin;
+  const token = isOwn && (typeof csrf === "function" ? csrf() : csrf);
+  if (token) suggest(csrfHeader, token);
+  return {
+    cache: "no-store",
+    ...(token && { mode: "same-origin" }),
+    ...init,
+    method,
+    headers,
+    body: isJson ? JSON.stringify(body) : /** @type {any} */ (body ?? null),
+  };
+}
+
+/**
+ * @param {number} ms
+ * @param {import("./surroundings.js").Clock} clock
+ * @param {AbortSignal | null} [signal] Ends the wait with its reason.
+ * @returns {Promise<void>}
+ */
+const pause = (ms, clock, signal) =>
+  new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clock.clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = clock.setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop);
+  });
+
+/**
+ * Read an event stream, event by event, to its end.
+ *
+ * @param {string | URL} url
+ * @param {Types.FetchEventStreamOptions & {clock?: import("./surroundings.js").Clock}} [options]
+ * @returns {Promise<string>} The last event id.
+ * @throws {SseNotifyError} The server refuses, or answers with something else.
+ */
+export async function fetchEventStream(url, options = {}) {
+  const {
+    onEvent,
+    onOpen,
+    onError,
+    resume,
+    lastEventId,
+    fetch = globalThis.fetch,
+    clock = systemClock,
+    random,
+    ...init
+  } = options;
+  const { headers, ...asked } = request(url, init);
+  if (resume) new Request(url, { ...asked, headers, body: null }); // what is no request will be none in a minute either
+  const { signal } = asked;
+  const backoff = createBackoff(random ?? Math.random);
+  /** @type {number | null} */
+  let retry = null; // ms, which the stream asked for
+  let id = lastEventId ?? "";
+  let isOurs = false; // whether what fails is no matter of the network
+
+  /** Send the request, and read the answer; return whether that was all. */
+  const attempt = async () => {
+    isOurs = false;
+    // An id is text; what a header holds is bytes.
+    if (id) headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(id)));
+    const response = await fetch(url, { ...asked, headers });
+    if (resume && response.status === 204) return true; // as for an EventSource: there is no more
+    await checkStream(response, clock.now());
+    /** @type {Types.StreamMessage[]} */
+    const messages = [];
+    const parser = new EventStreamParser(
+      (message) => messages.push(message),
+      (ms) => {
+        retry = ms;
+      },
+    );
+    parser.lastEventId = id;
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+    try {
+      isOurs = true;
+      onOpen?.(response);
+      for (;;) {
+        isOurs = false;
+        const { done, value } = await reader.read();
+        if (done) return !resume || !id; // without an id the next answer would be the whole once more
+        isOurs = true;
+        parser.feed(value);
+        for (const message of messages.splice(0)) {
+          signal?.throwIfAborted();
+          const more = await onEvent?.(message); // what is not read meanwhile, the server cannot send
+          id = message.id ?? id;
+          if (more === false) return true;
+        }
+        id = parser.lastEventId;
+      }
+    } finally {
+      reader.cancel().catch(() => {});
+    }
+  };
+
+  for (;;) {
+    const before = id;
+    let hint = null;
+    try {
+      if (await attempt()) return id;
+    } catch (error) {
+      const { status, retryAfter } = /** @type {Partial<SseNotifyError>} */ (error);
+      const isFinal = status !== undefined && !PASSING.test(`${status}`);
+      if (isOurs || !resume || isFinal || signal?.aborted) throw error;
+      hint = retryAfter;
+      onError?.(/** @type {Error} */ (error));
+    }
+    if (id !== before) backoff.reset();
+    await pause(backoff.next(hint ?? retry), clock, signal);
+  }
+}

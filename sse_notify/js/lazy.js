@@ -1,0 +1,20 @@
+/** What only some pages need is a file of its own, which is loaded once, when it is needed. */
+
+/** @typedef {typeof import("./arrivals.js")} Arrivals */
+
+/** @type {Promise<Arrivals> | undefined} */
+let asked;
+
+/**
+ * Load what a page needs once something arrives.
+ *
+ * @param {string} [address] The widget knows it, as those of static files may be hashed; under its plain name it is beside this file.
+ * @returns {Promise<Arrivals>} If it fails, the next call tries again.
+ */
+export function loadArrivals(address = new URL("sse-notify-arrivals.js", import.meta.url).href) {
+  asked ??= import(address).catch((error) => {
+    asked = undefined;
+    throw error;
+  });
+  return asked;
+}

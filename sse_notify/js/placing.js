@@ -1,0 +1,77 @@
+/** @import { Item, Page } from "../static/sse_notify/sse-notify.js" */
+/** @import { List } from "./list.js" */
+import { fillItem } from "./item.js";
+import { copy } from "./parts.js";
+
+/**
+ * @param {List} list
+ * @param {Item} item
+ * @param {HTMLElement | null} [known]
+ */
+const fill = (list, item, known) => {
+  const element = known ?? copy(list.root, "item") ?? document.createElement("li");
+  fillItem(element, item, list.options);
+  return element;
+};
+
+/**
+ * Show what is held, each item in the place of its former self or on top; return what waits because somebody reads further down, or
+ * walks through the list by keyboard, which then does not jump.
+ *
+ * @param {List} list
+ * @param {Item[]} held The newest last.
+ * @param {boolean} force Whether nothing is to wait.
+ */
+export function place(list, held, force) {
+  const { element: parent, filter, find, remove } = list;
+  const busy = !force && (parent.scrollTop > 8 || parent.contains(document.activeElement));
+  const waiting = [];
+  for (const item of held) {
+    const known = find(item.id);
+    const fits = (!filter.state || item.unread) && (!filter.category || item.category === filter.category);
+    if (!fits) remove(item.id);
+    else if (busy && !known) waiting.push(item);
+    else {
+      const element = fill(list, item, known);
+      if (known && (busy || parent.firstElementChild === element)) continue;
+      parent.prepend(element);
+      element.classList.add("ssen-fresh");
+    }
+  }
+  return waiting;
+}
+
+/**
+ * Take over a page of items as the server has it: the truth, for as far down as it reaches.
+ *
+ * @param {List} list
+ * @param {Page} page
+ * @param {number} since The cursor when it was asked for: what has a higher number came later, and stays.
+ * @param {boolean} isMore Whether it is an older page, for the end.
+ */
+export function take(list, { items: page, next }, since, isMore) {
+  const { element: parent, items, find, idOf } = list;
+  const isLater = (/** @type {unknown} */ seq) => Number(seq) > since;
+  if (isMore) {
+    for (const item of page) if (!find(item.id)) parent.append(fill(list, item));
+    list.next = next;
+    return;
+  }
+  const ids = new Set(page.map(({ id }) => id));
+  list.held = list.held.filter(({ seq }) => isLater(seq));
+  for (const element of items()) {
+    const id = idOf(element);
+    if (!ids.has(id) && id >= (next ?? 0) && !isLater(element.dataset.seq)) list.remove(id);
+  }
+  let before = /** @type {any} */ (parent.firstElementChild);
+  for (const item of page) {
+    while (before && isLater(before.dataset.seq)) before = before.nextElementSibling;
+    const known = find(item.id);
+    if (isLater(known?.dataset.seq)) continue;
+    const element = fill(list, item, known);
+    if (element === before) before = before.nextElementSibling;
+    else parent.insertBefore(element, before);
+  }
+  // What is loaded below the page stays, and so does its end.
+  if (next === null || !(idOf(items().at(-1)) < next)) list.next = next;
+}
