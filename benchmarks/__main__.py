@@ -17,15 +17,15 @@ import uvloop
 from benchmarks import machine
 from benchmarks.bars import judge
 from benchmarks.plan import CONTESTANTS, QUICK, Plan
-from benchmarks.report import render
-from benchmarks.run import run
+from benchmarks.report import render, render_ticker
+from benchmarks.run import run, run_ticker
 
 HERE = Path(__file__).parent
-LATEST = HERE / "results" / "latest.json"
+RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 #: What --markdown replaces in the page.
-GENERATED = re.compile(r"(<!-- generated: begin -->\n).*(<!-- generated: end -->)", re.DOTALL)
+GENERATED = r"(<!-- {name}: begin -->\n).*(<!-- {name}: end -->)"
 
 
 def main() -> None:
@@ -39,19 +39,26 @@ def main() -> None:
         print(f"{time.monotonic() - started:6.0f} s  {what}", file=sys.stderr, flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        results = runner.run(run(plan, contestants=contestants, say=say))
+        results = runner.run((run_ticker if options.ticker else run)(plan, contestants=contestants, say=say))
     found = results.as_json()
     found["bars"] = [dataclasses.asdict(bar) for bar in judge(results)]
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
-    report = render(results)
+    file = options.json or RESULTS / ("ticker.json" if options.ticker else "latest.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    report = (render_ticker if options.ticker else render)(results)
     print(report)
     if options.markdown:
-        page, replaced = GENERATED.subn(lambda match: f"{match[1]}\n{report}\n{match[2]}", PAGE.read_text())
-        if not replaced:
-            raise SystemExit(f"{PAGE} has no place for the tables.")
-        PAGE.write_text(page)
-    say(f"done; the numbers are in {os.path.relpath(options.json)}")
+        _put("ticker" if options.ticker else "generated", report)
+    say(f"done; the numbers are in {os.path.relpath(file)}")
+
+
+def _put(name: str, report: str) -> None:
+    """Replace what stands between two marks of the page."""
+    pattern = re.compile(GENERATED.format(name=name), re.DOTALL)
+    page, replaced = pattern.subn(lambda match: f"{match[1]}\n{report}\n{match[2]}", PAGE.read_text())
+    if not replaced:
+        raise SystemExit(f"{PAGE} has no place for the tables.")
+    PAGE.write_text(page)
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -70,7 +77,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, help="open streams of the main scenarios")
     parser.add_argument("--many", type=int, help="open streams of the scenario with many; 0 leaves it out")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="contestants with WORD in their name")
-    parser.add_argument("--json", type=Path, default=LATEST, help="where to write the numbers")
+    parser.add_argument("--ticker", action="store_true", help="the ticker alone, about two minutes")
+    parser.add_argument("--json", type=Path, help="where to write the numbers; in benchmarks/results by default")
     parser.add_argument("--markdown", action="store_true", help="put the tables into docs/benchmarks.md")
     return parser.parse_args()
 

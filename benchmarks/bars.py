@@ -20,6 +20,8 @@ MEMORY = 20.0
 OF_STARLETTE, OF_EVENTSTREAM = 1 / 2, 1 / 4
 #: How many times django-eventstream's authenticated handshakes per second ours has to reach.
 HANDSHAKES = 3.0
+#: Cores that the ticker may take at most, at its highest rate.
+TICKER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Bar:
 
 def judge(results: Results) -> Iterator[Bar]:
     """Yield every bar whose contestants were run."""
+    yield from _ticker(results)
     if OURS.name not in results.streams:
         return
     yield from _idle(results)
@@ -101,4 +104,16 @@ def _many(results: Results) -> Iterator[Bar]:
         f"{opened.streams:,} open streams in one process, served",
         f"{served.delivered:,} of {served.expected:,} delivered, p50 {served.p50_ms:.0f} ms",
         served.delivered == served.expected and served.closed == 0,
+    )
+
+
+def _ticker(results: Results) -> Iterator[Bar]:
+    entry = results.ticker.get(OURS.name)
+    if entry is None:
+        return
+    one = median(entry.ticker[max(entry.ticker)])
+    yield Bar(
+        f"less than one core for {one.streams:,.0f} people on a ticker of {one.rate:.0f} updates a second, 0 lost",
+        f"{one.cores:.2f} cores, {one.lost} lost",
+        one.cores < TICKER and one.lost == one.duplicated == one.closed == 0,
     )

@@ -70,6 +70,10 @@ CONTESTANTS = (OURS, OURS_ON_DAPHNE, EVENTSTREAM, EVENTSTREAM_STORED, STARLETTE,
 OF_MANY = (OURS, OURS_ON_DAPHNE, STARLETTE, FLOOR)
 
 
+#: Who runs a ticker.
+OF_TICKER = (OURS, OURS_ON_DAPHNE, STARLETTE, FLOOR)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """How much is run."""
@@ -108,6 +112,12 @@ class Plan:
     """Calls of ``notify()`` that are timed, one after the other."""
     bulk: int = 10_000
     """Users of one bulk ``notify()``."""
+    watching: int = 500
+    """Streams of the ticker; 0 leaves it out."""
+    rates: tuple[int, ...] = (20, 100)
+    """Updates of the ticker a second, one rate after the other."""
+    ticker_seconds: int = 8
+    """How long it runs at each rate."""
     server_core: int | None = 0
     client_core: int | None = 1
 
@@ -116,4 +126,5 @@ class Plan:
 QUICK = Plan(
     repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000,
+    ticker_seconds=3,
 )  # fmt: skip

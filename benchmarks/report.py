@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import judge
+from benchmarks.plan import OURS
 from benchmarks.results import median
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ def render(results: Results) -> str:
     return "\n".join(_render(results)).rstrip() + "\n"
 
 
+def render_ticker(results: Results) -> str:
+    """Return the report of the ticker, the machine included."""
+    return "\n".join((*_bars(results), *_ticker(results), *_machine(results))).rstrip() + "\n"
+
+
 def _render(results: Results) -> Iterator[str]:
     plan = results.plan
-    if bars := list(judge(results)):
-        yield "### The bars\n"
-        yield from _table(
-            ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in bars)
-        )
+    yield from _bars(results)
     yield f"### {plan['streams']:,} streams: single events, {plan['spacing'] * 1000:.0f} ms apart\n"
     yield from _table(("", "events", *_DELIVERY), _deliveries(results.streams, "singles"))
     yield f"### {plan['streams']:,} streams: bursts of {plan['burst']} events\n"
@@ -43,12 +45,45 @@ def _render(results: Results) -> Iterator[str]:
         yield f"### {plan['many']:,} streams in one process\n"
         yield from _opened(results.many)
         yield from _table(("", "events", *_DELIVERY), _deliveries(results.many, "singles"))
+    if results.ticker:
+        yield from _ticker(results)
     if results.notify:
         yield from _notify(results)
+    yield from _machine(results)
+
+
+def _bars(results: Results) -> Iterator[str]:
+    if bars := list(judge(results)):
+        yield "### The bars\n"
+        yield from _table(
+            ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in bars)
+        )
+
+
+def _machine(results: Results) -> Iterator[str]:
     yield "### The machine\n"
     yield from _table(("", ""), results.machine.items())
     if results.load > NOISY:
         yield f"**The machine was not quiet:** {results.load:.2f} cores were busy before the run began.\n"
+
+
+def _ticker(results: Results) -> Iterator[str]:
+    plan = results.plan
+    yield f"### The ticker: {plan['watching']:,} people, {plan['ticker_seconds']} seconds at each rate\n"
+    rows = []
+    for entry in results.ticker.values():
+        for rate, runs in entry.ticker.items():
+            one = median(runs)
+            ours = results.ticker.get(OURS.name)
+            ratio = one.cores / median(ours.ticker[rate]).cores if ours else float("nan")
+            rows.append(
+                (
+                    *(entry.name, f"{rate}", f"{one.delivered:,} of {one.expected:,.0f}", f"{one.lost:,}", f"{one.duplicated:,}"),
+                    *(f"{one.cores:.2f}", f"{ratio:.1f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}"),
+                )
+            )
+    heads = ("", "updates a second", "delivered", "lost", "twice", "cores", "times ours", "p50 ms", "p99 ms")
+    yield from _table(heads, sorted(rows, key=lambda row: int(row[1])))
 
 
 def _deliveries(entries: dict[str, Entry], shape: str) -> Iterator[Sequence[str]]:

@@ -7,9 +7,9 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from benchmarks.scenarios import Delivered, Opened
+from benchmarks.scenarios import Delivered, Opened, Ticked
 
-T = TypeVar("T", Opened, Delivered)
+T = TypeVar("T", Opened, Delivered, Ticked)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,6 +21,8 @@ class Entry:
     singles: dict[str, list[Delivered]] = field(default_factory=dict)
     """By kind: "stored" or "ephemeral"."""
     bursts: dict[str, list[Delivered]] = field(default_factory=dict)
+    ticker: dict[int, list[Ticked]] = field(default_factory=dict)
+    """By updates a second."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +39,8 @@ class Results:
     """The idle streams on PostgreSQL, by contestant."""
     many: dict[str, Entry] = field(default_factory=dict)
     """The many streams, by contestant."""
+    ticker: dict[str, Entry] = field(default_factory=dict)
+    """The ticker, by contestant."""
     notify: dict[str, dict[str, float]] = field(default_factory=dict)
     """The rates of ``notify()``, by database."""
 

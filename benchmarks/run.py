@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import databases, machine
-from benchmarks.plan import CONTESTANTS, EVENTSTREAM, OF_MANY, OURS, Contestant, Plan
+from benchmarks.plan import CONTESTANTS, EVENTSTREAM, OF_MANY, OF_TICKER, OURS, Contestant, Plan
 from benchmarks.results import Entry, Results
 from benchmarks.scenarios import Publishing, Session, session
 
@@ -29,6 +29,16 @@ Say = Callable[[str], None]
 NOTIFY_TIMEOUT = 300.0
 
 
+async def run_ticker(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say) -> Results:
+    """Run the ticker alone and return what was found; the arguments are those of :func:`run`."""
+    _prepare(plan)
+    results = Results(machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan))
+    with databases.folder() as folder:
+        made = databases.Databases(folder, users=plan.watching)
+        await _ticker(plan, contestants, made, results, say)
+    return results
+
+
 async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say) -> Results:
     """Run everything and return what was found.
 
@@ -40,7 +50,7 @@ async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, 
     _prepare(plan)
     results = Results(machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan))
     with databases.folder() as folder, databases.postgres(folder) as postgres:
-        made = databases.Databases(folder, users=max(plan.streams, plan.many, plan.bulk))
+        made = databases.Databases(folder, users=max(plan.streams, plan.many, plan.bulk, plan.watching))
         for repeat in range(plan.repeats):
             for contestant in contestants:
                 say(f"{plan.streams} streams, {contestant.name} ({repeat + 1} of {plan.repeats})")
@@ -51,6 +61,7 @@ async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, 
                 say(f"{plan.many} streams, {contestant.name}")
                 entry = results.many.setdefault(contestant.name, Entry(name=contestant.name))
                 await _many(contestant, plan, made, entry)
+        await _ticker(plan, contestants, made, results, say)
         if OURS in contestants:
             say("notify() on SQLite")
             results.notify["SQLite"] = await _notify(plan, await made.sqlite(OURS))
@@ -103,6 +114,19 @@ async def _many(contestant: Contestant, plan: Plan, made: Databases, entry: Entr
         await open_session.warm_up(kind)
         served = await open_session.singles(kind, plan.many_singles, plan.many_spacing, costs)
         entry.singles.setdefault(kind, []).append(served)
+
+
+async def _ticker(plan: Plan, contestants: tuple[Contestant, ...], made: Databases, results: Results, say: Say) -> None:
+    for repeat in range(plan.repeats if plan.watching else 0):
+        for contestant in OF_TICKER:
+            if contestant not in contestants:
+                continue
+            say(f"ticker, {contestant.name} ({repeat + 1} of {plan.repeats})")
+            entry = results.ticker.setdefault(contestant.name, Entry(name=contestant.name))
+            async with _session(contestant, plan, await _database(made, contestant)) as open_session:
+                await open_session.swarm.open_until(plan.watching, concurrency=plan.concurrency)
+                for rate in plan.rates:
+                    entry.ticker.setdefault(rate, []).append(await open_session.ticker(rate, plan.ticker_seconds))
 
 
 async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:

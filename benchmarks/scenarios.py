@@ -60,6 +60,25 @@ class Delivered:
     """Streams that the server ended meanwhile."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ticked:
+    """What a ticker at one rate cost."""
+
+    rate: int
+    """Updates a second."""
+    streams: int
+    cores: float
+    """The server's CPU seconds for each second of the ticker, everything included."""
+    expected: int
+    delivered: int
+    lost: int
+    duplicated: int
+    p50_ms: float
+    p99_ms: float
+    closed: int
+    """Streams that the server ended meanwhile."""
+
+
 class Session:
     """One server process with its streams."""
 
@@ -121,6 +140,29 @@ class Session:
         """Publish bursts, each when the one before has arrived; ``costs`` says what publishing costs by itself."""
         size = self.plan.burst
         return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size])
+
+    async def ticker(self, rate: int, seconds: int) -> Ticked:
+        """Have the server itself publish ``rate`` events a second, for so many seconds."""
+        await self._tick(rate, 2)  # what is made once is made now
+        measured = await self._tick(rate, rate * seconds)
+        found = summarise([measured], 0)
+        return Ticked(
+            rate=rate,
+            streams=len(self.swarm.streams),
+            cores=measured.cpu / 1e9 / seconds,
+            expected=found.expected,
+            delivered=found.delivered,
+            lost=found.lost,
+            duplicated=found.duplicated,
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            closed=found.closed,
+        )
+
+    async def _tick(self, rate: int, count: int) -> Measured:
+        return await self._measure(
+            count, lambda: self.server.caller.post("/tick", {"rate": rate, "count": count}), self.plan.quiet
+        )
 
     async def _spaced(self, kind: str, count: int, spacing: float, quiet: float) -> Measured:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks.servers import events
+from benchmarks.servers import events, ticking
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,11 +41,24 @@ async def stream(request: Request) -> EventSourceResponse:
 async def publish_events(request: Request) -> JSONResponse:
     asked = await request.json()
     for number in range(asked["first"], asked["first"] + asked["count"]):
-        # One event for all queues, encoded by the library for each.
-        event = ServerSentEvent(data=json.dumps(events.data(number)), event=events.NAME)
-        for queue in queues:
-            queue.put_nowait(event)
+        publish(number)
     return JSONResponse({})
 
 
-application = Starlette(routes=[Route("/stream", stream), Route("/publish", publish_events, methods=["POST"])])
+async def tick(request: Request) -> JSONResponse:
+    asked = await request.json()
+    ticking.begin(publish, asked["rate"], asked["count"])
+    return JSONResponse({})
+
+
+def publish(number: int) -> None:
+    # One event for all queues, encoded by the library for each.
+    event = ServerSentEvent(data=json.dumps(events.data(number)), event=events.NAME)
+    for queue in queues:
+        with contextlib.suppress(asyncio.QueueFull):  # lost, and counted as that by the client
+            queue.put_nowait(event)
+
+
+application = Starlette(
+    routes=[Route("/stream", stream), Route("/publish", publish_events, methods=["POST"]), Route("/tick", tick, methods=["POST"])]
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from benchmarks.bars import judge
 from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
-from benchmarks.report import render
+from benchmarks.report import render, render_ticker
 from benchmarks.results import Entry, Results, median
-from benchmarks.scenarios import Delivered, Measured, Opened, percentile, summarise
+from benchmarks.scenarios import Delivered, Measured, Opened, Ticked, percentile, summarise
+from benchmarks.servers import ticking
 from benchmarks.transcript import Arrival, BadResponse, Transcript
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -158,6 +160,55 @@ def test_all_bars_are_met_at_their_edges() -> None:
 )
 def test_a_bar_is_missed_by_the_least_bit(ours: Opened, served: Delivered, missed: str) -> None:
     assert any(missed in bar.promise for bar in judge(results(ours, served, delivered(fanout_us=16))) if not bar.met)
+
+
+def ticked(cores: float = 0.5, *, rate: int = 100, lost: int = 0) -> Ticked:
+    return Ticked(
+        rate=rate,
+        streams=500,
+        cores=cores,
+        expected=1000,
+        delivered=1000 - lost,
+        lost=lost,
+        duplicated=0,
+        p50_ms=5.0,
+        p99_ms=8.0,
+        closed=0,
+    )
+
+
+@pytest.mark.parametrize(("ours", "met"), [(ticked(0.99), True), (ticked(1.0), False), (ticked(0.5, lost=1), False)])
+def test_the_ticker_is_judged_at_its_highest_rate(ours: Ticked, met: bool) -> None:
+    found = Results(machine={}, load=0.0, plan={"watching": 500, "ticker_seconds": 8})
+    found.ticker[OURS.name] = Entry(name=OURS.name, ticker={20: [ticked(0.1, rate=20)] * 3, 100: [ours] * 3})
+    found.ticker[STARLETTE.name] = Entry(name=STARLETTE.name, ticker={20: [ticked(0.3, rate=20)], 100: [ticked(3.0)]})
+    (bar,) = judge(found)
+    assert bar.met is met
+    text = render_ticker(found)
+    assert "| sse-starlette |               20 |" in text
+    assert f" {3.0 / ours.cores:.1f} |" in text
+    json.dumps(found.as_json())
+
+
+@pytest.mark.asyncio
+async def test_a_ticker_calls_for_each_number_and_makes_up_for_what_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept, numbers = 0.0, [], []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(round(seconds, 3))
+        now += seconds
+
+    def publish(number: int) -> None:
+        nonlocal now
+        numbers.append(number)
+        now += 0.25 if number == 1 else 0.0
+
+    loop = SimpleNamespace(time=lambda: now)
+    monkeypatch.setattr("benchmarks.servers.ticking.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=lambda: loop))
+    await ticking.tick(publish, rate=10, count=5)
+    assert numbers == [0, 1, 2, 3, 4]
+    assert slept == [0, 0.1, 0, 0, 0.05]
 
 
 def test_only_what_was_run_is_judged() -> None:

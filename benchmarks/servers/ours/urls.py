@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from benchmarks.servers import events
+from benchmarks.servers import events, ticking
 from sse_notify import broadcast, publish
 
 
@@ -21,7 +21,15 @@ def publish_events(request: HttpRequest) -> HttpResponse:
     return JsonResponse({})
 
 
+@csrf_exempt
+async def tick(request: HttpRequest) -> HttpResponse:
+    asked = json.loads(request.body)
+    ticking.begin(lambda number: publish("bench", events.data(number), event=events.NAME), asked["rate"], asked["count"])
+    return JsonResponse({})
+
+
 urlpatterns = [
     path("notifications/", include("sse_notify.urls")),
     path("publish", publish_events),
+    path("tick", tick),
 ]
