@@ -15,7 +15,8 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/done
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
 NPM := $(BIN)/python -m tests.support.node npm
-TWO := --numprocesses 2 --dist loadfile
+# Three processes on two cores, as much of the tests is waiting. A file's tests stay together, as they may share a server or a browser.
+SPREAD := --numprocesses 3 --dist loadfile
 HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '*/node_modules/*' -print0
 
 export PYTHONUTF8 := 1
@@ -39,14 +40,13 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 
 # --- what checks -------------------------------------------------------------------------------------------------------------
 
-test: js pytest-postgres pytest faults ## run every test (ARGS="-k name" for some)
+test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
 
-# Two processes, each with services of its own; a file's tests stay together, as they may share a browser.
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers and a real browser
-	$(BIN)/python -m pytest $(TWO) --ignore tests/faults $(ARGS)
+# Each process has services of its own.
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers, faults and a real browser
+	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
-# One after the other: each loads the machine by itself.
-faults: $(DONE)/test $(DONE)/nginx ## run the fault suite, in its short form
+faults: $(DONE)/test $(DONE)/nginx ## run the fault suite alone, in its short form, and show what it found
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about half an hour, and write docs/soak.md
@@ -56,7 +56,7 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 # tells of coroutines that nobody awaits and of callbacks from the wrong thread. Two that are left out query nothing; the third tries
 # texts by the hundred, which are no other there.
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
-	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(TWO) tests/unit tests/asgi \
+	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(SPREAD) tests/unit tests/asgi \
 		--ignore tests/unit/test_splice.py --ignore tests/unit/test_wire.py --ignore tests/unit/test_injection.py $(ARGS)
 
 # Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.

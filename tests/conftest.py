@@ -14,7 +14,7 @@ import pytest
 from django.core.management.commands import flush
 from django.test import SimpleTestCase
 from django.utils import translation
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support import GUARD
 from tests.support import browser as browsers
@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 
 MakeSite = Callable[..., Site]
 
-# The machine may be busy, so no example has to be quick; in CI the examples are the same in every run.
-hypothesis.settings.register_profile("local", deadline=None, max_examples=200)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+# The machine may be busy, so no example has to be quick; in CI the examples are the same in every run. HYPOTHESIS_PROFILE=long tries many.
+_profiles = {
+    "short": {"max_examples": 100},
+    "ci": {"max_examples": 100, "derandomize": True, "print_blob": True},
+    "long": {"max_examples": 2000},
+}
+for _name, _options in _profiles.items():
+    hypothesis.settings.register_profile(_name, deadline=None, **_options)  # type: ignore[arg-type]
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "short"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -210,6 +215,7 @@ def browser() -> Iterator[Browser]:
     async tests and does not use the ORM in process: it sends through a site (``site.send``, ``site.script``).
     """
     chromium = browsers.need()
+    expect.set_options(timeout=GUARD * 1000)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=chromium.executable, env=chromium.env, args=list(chromium.arguments)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio
 
 CLIENTS = 200
 # One connection for a whole process, and eight threads that want it. To wait longer for it, in seconds, is an error.
-POOL = {"pool": {"min_size": 1, "max_size": 1, "timeout": 5}}
+POOL = {"pool": {"min_size": 1, "max_size": 1, "timeout": 30}}
 # With nobody who polls, what happens was asked for.
 QUIET = {"POLL_INTERVAL": 600, "RECHECK_INTERVAL": 600, "MAX_STREAMS_PER_USER": 2 * CLIENTS}
 

@@ -25,7 +25,7 @@ def numbered(site: Site) -> list[tuple[int, str]]:
     return [(seq, topic) for seq, topic in rows]
 
 
-async def seconds_behind(site: Site, *crowds: Crowd, guard: float = 60.0) -> float:
+async def seconds_behind(site: Site, *crowds: Crowd, guard: float = 120.0) -> float:
     """Wait until every client has what the log holds now; return how long that took."""
     log = numbered(site)
     began = time.monotonic()

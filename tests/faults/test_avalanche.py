@@ -39,13 +39,13 @@ async def test_a_thousand_streams_come_back_to_a_restarted_server(
     async with Crowd(server.port, persons, pause=(0.1, 1.0)) as crowd:
         await crowd.all_open()
         async with publishing(site, tmp_path, pause=0.2):
-            await crowd.until(lambda: all(client.got for client in crowd.clients), guard=60, what="all have heard")
+            await crowd.until(lambda: all(client.got for client in crowd.clients), guard=120, what="all have heard")
             await asyncio.to_thread(server.stop if signal == SIGTERM else server.kill)
-            await crowd.until(lambda: crowd.open == 0, guard=60, what="all are gone")
+            await crowd.until(lambda: crowd.open == 0, guard=120, what="all are gone")
             crowd.hellos.clear()
             await asyncio.to_thread(server.start)
             up = time.monotonic()
-            await crowd.all_open(guard=120)
+            await crowd.all_open()
             back = time.monotonic() - up
         everything = await asyncio.to_thread(numbered, site)
         await crowd.caught_up(everything)

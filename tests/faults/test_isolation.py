@@ -165,7 +165,7 @@ async def caught_up(site: Site, crowds: list[Crowd]) -> None:
     await asyncio.gather(*(crowd.caught_up([(head, "everyone")]) for crowd in crowds))
 
 
-@pytest.mark.timeout(600 if SOAK else 180)
+@pytest.mark.timeout(600)
 async def test_no_event_reaches_a_stream_that_it_is_not_for(make_site: MakeSite, tmp_path: Path, report: Report) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")

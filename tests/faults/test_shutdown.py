@@ -20,7 +20,7 @@ from tests.support.nginx import Nginx
 from tests.support.servers import ASGI_KINDS, Kind
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DRAIN_SECONDS = 10
 CLIENTS = 1000

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.site import STREAM, Site
 from tests.support.sse import RawStream
-from tests.unit.test_injection import contents, parse
+from tests.unit.test_injection import contents, parse, slow
 
 
 def test_no_text_breaks_out_of_its_event_on_the_real_stream(site: Site) -> None:
@@ -20,7 +20,7 @@ def test_no_text_breaks_out_of_its_event_on_the_real_stream(site: Site) -> None:
         assert stream.head()[0] == 200
         assert b"event: hello" in stream.block()
 
-        @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+        @slow
         @given(content=contents, is_broadcast=st.booleans())
         def send_and_read(content: dict[str, Any], is_broadcast: bool) -> None:
             id = site.send(server, "broadcast", **content) if is_broadcast else site.send(server, "notify", to="alice", **content)

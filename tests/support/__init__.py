@@ -23,4 +23,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Seconds after which a wait counts as a hang. No test waits for it: it only bounds one that would never end.
-GUARD = 20.0
+GUARD = 60.0

@@ -11,7 +11,7 @@ from tests.support.servers import Server
 from tests.support.site import Site
 
 #: Milliseconds after which a wait counts as a hang.
-GUARD = 30_000
+GUARD = 60_000
 
 _NUMBERS = count(1)
 

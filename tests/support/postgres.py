@@ -32,6 +32,7 @@ from tests.support.requirements import missing
 _OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
+    "jit": "off",  # compiles for longer than these queries take
     "max_connections": "200",
     "shared_buffers": "32MB",
     "unix_socket_directories": "",

@@ -73,9 +73,9 @@ contents = st.fixed_dictionaries(
     }
 )
 #: Every example writes to the same database, inside the test's transaction, and takes as long as some hundred that write nothing.
-quick = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-#: A whole page for each example, which takes a tenth of a second.
-slow = settings(quick, max_examples=100)
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+#: A whole page, or the way through a server, for each example: a tenth of a second.
+slow = settings(quick, max_examples=settings().max_examples // 2)
 
 
 def parse(stream: bytes) -> list[tuple[str, str, str]]:
