@@ -6,6 +6,8 @@
 ``DATABASE_URL``   "postgres://user:password@host/name"; a SQLite file by default
 ``REDIS_URL``      a Redis that connects several server processes; not needed for one
 ``DEMO_PASSWORD``  what the demo users log in with; needed when ``DEBUG`` is 0, as the login page shows the default
+``OPENAI_BASE_URL``, ``OPENAI_API_KEY``, ``OPENAI_MODEL``
+                   who answers in the chat: any server that speaks OpenAI's protocol; the documentation does, if the first two are empty
 """
 
 from __future__ import annotations
@@ -57,11 +59,15 @@ INSTALLED_APPS = [
     "demo_project.terminal",
     "demo_project.lab",
     "demo_project.reader",
+    "demo_project.chat",
+    "demo_project.dashboard",
+    "demo_project.livelog",
     "demo_project.orders",
     "demo_project.wall",
     "demo_project.ticker",
 ]
 MIDDLEWARE = [
+    "demo_project.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "demo_project.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -116,8 +122,31 @@ SSE_NOTIFY = {
     "CATEGORIES": {
         "Announcements": {"label": _("Announcements"), "description": _("What concerns everybody."), "required": True},
         "Comments": {"label": _("Comments"), "description": _("Answers to what you wrote on the board.")},
-    }
+    },
 }
+
+# Warnings go to the terminal, and everything to the page with the live log.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "level": "WARNING"},
+        "ring": {"class": "demo_project.livelog.handler.RingHandler"},
+    },
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},  # once is enough
+    "root": {"handlers": ["console", "ring"], "level": "INFO"},
+}
+
+#: What is said to the client of the model; empty if there is none. A server of one's own may need no key, but the client does.
+OPENAI = {
+    name: value
+    for name, value in (
+        ("base_url", os.environ.get("OPENAI_BASE_URL", "")),
+        ("api_key", os.environ.get("OPENAI_API_KEY", "") or ("none" if os.environ.get("OPENAI_BASE_URL") else "")),
+    )
+    if value
+}
+OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini"
 
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "gallery:home"

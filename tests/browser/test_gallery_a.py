@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.gallery import Gallery
 from tests.support import ROOT
@@ -30,13 +32,19 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
     assert last is not None
     expect(page.locator("#last")).to_have_text(last[1])
 
-    # Another visitor, who stays connected, writes into the hole.
-    with page.expect_request(lambda request: "last-event-id" in request.headers) as again:
-        page.get_by_role("button", name="Cut my connection").click()
-        says(page, "^Cut off")
-        with gallery.client("alice") as alice:
+    # Another visitor, who stays connected, writes into the hole: before this one is let back.
+    with gallery.client("alice") as alice:
+
+        def write(route: Route) -> None:
             assert alice.post("/lab/send/", data={"text": "Meanwhile", "event": "message"}).status_code == 201
-    assert again.value.headers["last-event-id"] == last[1]
+            route.continue_()
+
+        page.route("**/lab/stream/", write)
+        with page.expect_response("**/lab/stream/") as again:
+            page.get_by_role("button", name="Cut my connection").click()
+            says(page, "^(Cut off|Connecting)")
+    assert again.value.request.headers["last-event-id"] == last[1]
+    page.unroute("**/lab/stream/")
     says(page, "^Connected$")
     replayed = frames.filter(has=page.locator("[data-of=replayed]:visible")).locator("pre")
     expect(replayed).to_have_text([re.compile("A connection was cut"), re.compile("Alice: Meanwhile")])
@@ -68,3 +76,83 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     says(page, "^Aborted")
     heard = int(page.locator("#done").inner_text())
     assert heard < int(page.locator("#all").inner_text())
+
+
+def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/chat/", user="alice")
+    expect(page.locator("#source")).to_contain_text("No model is set up here")
+    page.get_by_role("button", name="Another conversation").click()
+    first, second = page.locator(".conversation").all()
+    for card, question in ((first, "How can I stream the words of an AI?"), (second, "nginx config")):
+        card.get_by_label("Your question").fill(question)
+        card.get_by_label("Your question").press("Enter")
+    both = page.locator(".said--assistant.said--busy .said__text p:first-child")
+    expect(both).to_have_text([re.compile("^The documentation"), re.compile("^The documentation")])
+
+    first.get_by_role("button", name="Stop").click()
+    expect(first.locator(".said__note:visible")).to_have_text("Stopped.")
+    expect(first.locator(".said--busy")).to_have_count(0)
+    expect(second.get_by_role("link", name="Deploy: 5. nginx")).to_have_attribute("href", "/docs/deploy/#5-nginx")
+    expect(second.locator(".said--assistant pre").first).to_contain_text("nginx -t")
+    expect(second.locator(".said__note:visible")).to_have_count(0)
+
+    # What was said is in the next request's body.
+    with page.expect_request("**/chat/answer/") as asked:
+        second.get_by_label("Your question").fill("<b>and why?</b>")
+        second.get_by_role("button", name="Ask").click()
+    roles = [(message["role"], message["content"][:17]) for message in asked.value.post_data_json["messages"]]
+    assert roles == [("user", "nginx config"), ("assistant", "The documentation"), ("user", "<b>and why?</b>")]
+    expect(second.locator(".said--user").last).to_have_text(re.compile(r"^\s*<b>and why\?</b>"))
+    second.get_by_role("button", name="Stop").click()
+
+
+def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/dashboard/", user="alice")
+    says(page, "^Live$")
+    for gauge in page.locator(".gauge").all():
+        expect(gauge.locator("output").last).to_have_text(re.compile(r"\d"))
+        expect(gauge.locator(".chart__line").last).to_have_attribute("d", re.compile(r"^M[\d.]+ .*H60$"))
+    expect(page.locator("#watchers")).to_have_text("1")
+    other = gallery.open(gallery.window(page, "bob"), "/dashboard/")
+    expect(page.locator("#watchers")).to_have_text("2")
+    expect(other.locator(".gauge output").first).to_have_text(re.compile(r"\d"))
+    other.context.close()
+    expect(page.locator("#watchers")).to_have_text("1")
+
+    # As the browser does when another tab comes to the front.
+    page.evaluate("""() => {
+        Object.defineProperty(document, "hidden", { value: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }""")
+    says(page, "^Paused")
+    with gallery.client("alice") as alice, alice.stream("GET", "/dashboard/stream/") as stream:
+        first = json.loads(next(line for line in stream.iter_lines() if line.startswith("data: ")).removeprefix("data: "))
+    assert first["watchers"] == 1
+
+
+def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/log/", user="carol")
+    says(page, "^Following$")
+    lines = page.locator("#lines li")
+    expect(lines.filter(has_text="demo.request GET /log/ 200").first).to_be_visible()
+
+    hello = f"<i>{secrets.token_hex(4)}</i>"
+    page.get_by_label("Line").fill(hello)
+    page.get_by_label("Level", exact=True).select_option("WARNING")
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(lines.filter(has_text=f"demo.livelog carol wrote: {hello}")).to_have_count(1)
+    page.get_by_label("From level").select_option("WARNING")
+    expect(lines.filter(has_text=hello)).to_have_count(1)  # it goes on from where it was
+
+    # A reader that is slow holds nobody up: the server keeps the newest lines, and says how many are gone.
+    page.get_by_label("From level").select_option("INFO")
+    page.get_by_label("Reading speed").select_option("2")
+    says(page, "^Following$")
+    with page.expect_response("**/log/burst/"):
+        page.get_by_role("button", name="lines at once").click()
+    page.get_by_role("button", name="Pause").click()
+    says(page, "^Paused$")
+    page.get_by_label("Reading speed").select_option("0")
+    expect(lines.last).to_contain_text(re.compile(r"Line 2000 of a burst|GET /log/stream/"))
+    expect(page.locator("#dropped")).to_have_text(re.compile(r"^1\d\d\d$"))
+    expect(lines.filter(has_text="lines were left out")).to_have_count(1)
