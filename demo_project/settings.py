@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "demo_project.orders",
     "demo_project.wall",
     "demo_project.ticker",
+    "demo_project.tasks",
 ]
 MIDDLEWARE = [
     "demo_project.middleware.RequestLogMiddleware",

@@ -25,6 +25,7 @@ urlpatterns = [
     path("orders/", include("demo_project.orders.urls")),
     path("wall/", include("demo_project.wall.urls")),
     path("ticker/", include("demo_project.ticker.urls")),
+    path("tasks/", include("demo_project.tasks.urls")),
     path("docs/", include("demo_project.handbook.urls")),
     path("notifications/", include("sse_notify.urls")),
     path("language/", include("django.conf.urls.i18n")),

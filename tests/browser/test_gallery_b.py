@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.gallery import Gallery, gallery  # noqa: F401  (a fixture)
+from tests.browser.gallery import Gallery
+from tests.support import GUARD
+from tests.support.forks import Forked
+from tests.support.processes import Process
 
 
-def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery: Gallery, page: Page) -> None:  # noqa: F811
+def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery: Gallery, page: Page) -> None:
     gallery.open(page, "/orders/", user="alice")
     page.get_by_role("button", name="Order something").click()
     order = page.locator("[data-order]").first
@@ -41,7 +48,7 @@ def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery:
     expect(page.locator("output")).to_have_text(re.compile(r"^403 \{.*forbidden"))
 
 
-def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:  # noqa: F811
+def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:
     gallery.open(page, "/orders/", user="dave")
     page.get_by_role("button", name="Order something").click()
     expect(page.locator("[data-status=open]")).to_be_visible()
@@ -57,10 +64,7 @@ def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(galle
     expect(order.locator("[data-reached]")).to_have_count(2)
 
 
-def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_once(
-    gallery: Gallery,  # noqa: F811
-    page: Page,
-) -> None:
+def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_once(gallery: Gallery, page: Page) -> None:
     gallery.open(page, "/wall/")
     other = gallery.open(gallery.window(page), "/wall/")
     for window in (page, other):
@@ -90,7 +94,7 @@ def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_on
     assert late.get_by_label("Your message").input_value() == "x" * 300
 
 
-def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:  # noqa: F811
+def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:
     updates, lost = page.locator("[data-figure=updates]"), page.locator("[data-figure=lost]")
     with page.expect_request("**/notifications/stream/?topic=ticker.20"):
         gallery.open(page, "/ticker/")
@@ -105,3 +109,67 @@ def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(ga
     expect(lost).to_have_text(re.compile(r"^[1-9][\d,]+$"))
     page.get_by_label("none").check()
     expect(page.locator("[data-status=closed]")).to_have_text("Not watching", use_inner_text=True)
+
+
+def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/tasks/", user="alice")
+    page.locator("#id_kind").select_option("picture")
+    page.locator("#id_package").select_option("sse_notify")
+    page.get_by_role("button", name="Start").click()
+    job = page.locator("[data-job]").first
+    expect(job).to_have_attribute("data-state", "waiting")
+    expect(page.locator("[data-status=open]")).to_be_visible()
+    with _worker(gallery):
+        expect(job).to_have_attribute("data-state", "done")
+        expect(page.locator(".ssen-toast").first).to_contain_text("Picture of lines (PNG): sse_notify")
+        with page.expect_download() as download:
+            job.get_by_role("link", name="Download").click()
+        assert download.value.suggested_filename.startswith("sse_notify-picture-")
+        assert download.value.path().read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        address = job.get_by_role("link", name="Download").get_attribute("href")
+        with gallery.client("bob") as bob:
+            assert bob.get(str(address)).status_code == 404
+
+        # One that takes a while: its bar moves, also after the page was loaded again, until it is cancelled.
+        page.locator("#id_kind").select_option("survey")
+        page.locator("#id_package").select_option("python")
+        page.get_by_role("button", name="Start").click()
+        moving = page.locator("[data-job][data-state=running] progress:not([value='0'])")
+        expect(moving).to_have_count(1)
+        page.reload()
+        expect(moving).to_have_count(1)
+        job.get_by_role("button", name="Cancel").click()
+        expect(job).to_have_attribute("data-state", "cancelled")
+        expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_job_outlives_its_worker(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/tasks/", user="dave")
+    page.locator("#id_package").select_option("python")
+    page.get_by_role("button", name="Start").click()
+    job = page.locator("[data-job]").first
+    with _worker(gallery) as worker:
+        expect(job).to_have_attribute("data-state", "running")
+        worker.kill()
+        expect(job).to_have_attribute("data-state", "stalled")
+    # Told to end in order, a worker leaves what it has not finished to the next.
+    with _worker(gallery) as worker:
+        expect(job).to_have_attribute("data-state", "running")
+        assert worker.stop(timeout=GUARD) == 0
+        page.reload()
+        expect(job).to_have_attribute("data-state", "waiting")
+    job.get_by_role("button", name="Cancel").click()
+    expect(job).to_have_attribute("data-state", "cancelled")
+
+
+@contextmanager
+def _worker(gallery: Gallery) -> Iterator[Process]:
+    """Run a worker that takes a second and a half of silence for death."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "worker.log"
+        worker = Forked(["manage.py", "demo_worker", "--threads", "1", "--patience", "1.5"], log=log, env=gallery.env)
+        worker.start(ready=lambda: "ready" in worker.output())
+        try:
+            yield worker
+        finally:
+            worker.stop(timeout=GUARD)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
 _HOST = "127.0.0.1"
 _BANNER = """
@@ -56,10 +60,26 @@ class Command(BaseCommand):
             )
             server = uvicorn.Server(config)
             # After a clean end uvicorn passes Ctrl-C on, as it were its parent's.
-            with contextlib.suppress(KeyboardInterrupt):
+            with _worker(), contextlib.suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
         if not server.started:
             raise CommandError("The server did not start.")
+
+
+@contextlib.contextmanager
+def _worker() -> Iterator[None]:
+    """Have the jobs of the page "Background tasks" done meanwhile, by a process of its own."""
+    # In a session of its own, so that Ctrl-C reaches it through here: the pages are told of the end first.
+    worker = subprocess.Popen(  # noqa: S603  (this very site)
+        [sys.executable, settings.BASE_DIR / "manage.py", "demo_worker", "--follow"],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,0 +1,70 @@
+"""``manage.py demo_worker``: does the jobs of the page "Background tasks"."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections, connections
+
+from demo_project.tasks.models import Job, State
+from demo_project.tasks.worker import run
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+#: Seconds between two looks for a job.
+LOOK_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    """Works until it is told to stop. What it has not finished by then waits for the next worker."""
+
+    help = "Work on the jobs of the demo, several at once, until interrupted."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take how many, and how long a silence is a death."""
+        parser.add_argument("--threads", type=int, default=2, help="jobs at once; 2 by default")
+        parser.add_argument(
+            "--patience", type=float, default=10.0, help="seconds of silence after which another worker's job is begun again"
+        )
+        parser.add_argument("--follow", action="store_true", help="end with the process that has started this one")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start the threads, and wait for a signal."""
+        workers = [uuid.uuid4().hex for _ in range(options["threads"])]
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        parent = os.getppid()
+        for worker in workers:
+            # They end with the process, wherever they are: a result is written whole or not at all.
+            threading.Thread(target=self._work, args=(worker, options["patience"], stop), daemon=True).start()
+        self.stdout.write("The worker is ready.")
+        self.stdout.flush()
+        while not stop.wait(LOOK_SECONDS):
+            if options["follow"] and os.getppid() != parent:
+                break
+        stop.set()
+        Job.objects.filter(worker__in=workers, state=State.RUNNING).update(state=State.WAITING)
+        connections.close_all()
+
+    def _work(self, worker: str, patience: float, stop: threading.Event) -> None:
+        while not stop.is_set():
+            close_old_connections()
+            job = Job.claim(worker, patience)
+            if job is None:
+                stop.wait(LOOK_SECONDS)
+                continue
+            with contextlib.suppress(Exception):  # is logged, and the page says that it failed
+                run(job, patience=patience, hold=lambda: _hold(stop))
+
+
+def _hold(stop: threading.Event) -> None:
+    if stop.is_set():
+        threading.Event().wait()  # the process ends, and this thread with it

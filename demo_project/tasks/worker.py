@@ -1,0 +1,62 @@
+"""Running a job: the one place where the work, its row and its progress meet."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from demo_project.tasks.models import Job, Kind, State, progress_of
+from demo_project.tasks.work import files_of, picture, survey
+from sse_notify import Cancelled, Progress, ProgressFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Times that a job is begun at most: one that kills its worker is not to kill the next for ever.
+ATTEMPTS = 3
+
+_WORK = {Kind.SURVEY: survey, Kind.PICTURE: picture}
+
+
+def run(job: Job, *, patience: float, hold: Callable[[], None]) -> None:
+    """Do the work of ``job``, and write what came of it.
+
+    Args:
+        job: one that this worker has claimed.
+        patience: seconds of silence after which it is shown as stalled.
+        hold: called now and then; it does not return while the process is ending.
+    """
+    if job.attempts > 1 and progress_of([job]).get(job.key, {}).get("state") == "cancelled":
+        job.end(State.CANCELLED)  # by its owner, when its worker was dead already
+        return
+    with Progress(
+        job.owner, str(job), key=job.key, url=reverse("tasks:list"), category=_("Tasks"), stalls_after=max(1, patience)
+    ) as progress:
+        try:
+            if job.attempts > ATTEMPTS:
+                raise ProgressFailed(_("Given up: no worker has survived this."))
+            files = files_of(job.package)
+            progress.total = len(files)
+            done = count()
+
+            def each(path: Path) -> None:
+                hold()
+                progress.check()  # the owner may have cancelled it
+                job.stay_alive()
+                progress.update(next(done), message=path.name)
+
+            result = _WORK[Kind(job.kind)](files, each)
+            hold()
+            if not job.end(State.DONE, result):
+                raise ProgressFailed(_("Another worker has it now."))
+            progress.finish(_("%(size)s KB") % {"size": f"{len(result) / 1000:,.0f}"}, url=reverse("tasks:result", args=[job.pk]))
+        except Cancelled:
+            job.end(State.CANCELLED)
+            raise
+        except Exception:
+            job.end(State.FAILED)
+            raise
