@@ -135,8 +135,8 @@ def present(progress: dict[str, Any], now: float) -> dict[str, Any]:
     told = {key: value for key, value in progress.items() if key != "run"}
     if left <= 0:
         return {**told, "state": STALLED, "eta": None, "cancellable": cancellable, "stalls_in": None}
-    # No longer than from now on: the worker's clock may be ahead of this one's.
-    return {**told, "cancellable": cancellable, "stalls_in": round(min(left, run["stalls_after"]), 1)}
+    # No longer than from now on: the worker's clock may be ahead of this one's. Never nothing: a page asks again after that.
+    return {**told, "cancellable": cancellable, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
 
 
 def of(data: Any) -> dict[str, Any] | None:

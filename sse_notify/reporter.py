@@ -176,7 +176,6 @@ class Reporter:
         with self._writing:
             with self._lock:
                 if self._is_over:
-                    self._ended = True
                     return
                 self._gauge.message = message or self._gauge.message
                 data = self._data(self._gauge.close(state))

@@ -4,7 +4,10 @@
 import { copy, part } from "./parts.js";
 import { relativeTime } from "./times.js";
 
-/** What says that a work stands still, if nothing is heard of it. @type {WeakMap<Element, any>} */
+/** Seconds. */
+const ASK_AGAIN = 30;
+
+/** What asks how a work is, if nothing is heard of it. @type {WeakMap<Element, any>} */
 const timers = new WeakMap();
 
 /**
@@ -54,20 +57,28 @@ function offerCancel(place, cancellable) {
 }
 
 /**
- * Wait for the next news of a work; without any it has stalled, and nobody else says so.
+ * Wait for the next news of a work. Silence alone tells nothing, as live news can be lost on its way: the server knows whether the work
+ * has stalled.
  *
  * @param {HTMLElement} place
  * @param {unknown} seconds What is no number waits for nothing.
  */
 function expectNews(place, seconds) {
-  const stall = () => {
-    const bar = place.querySelector("progress");
-    const text = part(place, "stage");
-    if (!bar || !text) return;
-    bar.hidden = true;
-    text.textContent = [text.dataset.stalled, text.textContent].filter(Boolean).join(" · ");
-  };
-  if (Number.isFinite(seconds)) timers.set(place, setTimeout(stall, 1_000 * Number(seconds)));
+  if (!Number.isFinite(seconds)) return;
+  const timer = setTimeout(async () => {
+    const item = /** @type {HTMLElement | null} */ (place.closest("[data-ssen-item]"));
+    const root = /** @type {HTMLElement | null} */ (place.closest("sse-notify"));
+    const id = Number(item?.dataset.ssenItem);
+    if (!item || !root) return;
+    try {
+      const { items } = await (await fetch(`${root.dataset.items}?limit=1&before=${id + 1}`)).json();
+      if (timers.get(place) !== timer || items[0].id !== id) return; // there is news, or the item is gone
+      fillProgress(item, items[0].title, items[0].data?.progress);
+    } catch {
+      expectNews(place, ASK_AGAIN);
+    }
+  }, 1_000 * Number(seconds));
+  timers.set(place, timer);
 }
 
 /** Wait for news of what the server's markup shows as running. @param {ParentNode} root */

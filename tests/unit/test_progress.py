@@ -29,7 +29,7 @@ from sse_notify import Cancelled, Progress, ProgressFailed, archive, fanout, gau
 from sse_notify.gauge import Gauge
 from sse_notify.log import Reader
 from sse_notify.messages import Ephemeral
-from sse_notify.models import Notification
+from sse_notify.models import Notification, Receipt
 from sse_notify.parsing import parse
 from sse_notify.topics import topics_of, user_topic
 
@@ -402,6 +402,7 @@ def test_what_cannot_be_cancelled_or_is_no_work_is_left_alone(alice: User, clien
             press_cancel(client, pk)
         clock.now += 1
         assert not progress.cancelled
+        assert not Receipt.objects.exists()
     assert everything()[0] == before[0]
     page = client.get(reverse("sse_notify:list")).content.decode()
     assert all("hidden" in part.split(">")[0] for part in page.split("<form ") if 'data-ssen="cancel"' in part)
@@ -589,6 +590,7 @@ async def test_async_work_has_twins_for_everything(clock: Clock) -> None:
         clock.now += 0.5
         await progress.acheck()
     assert ((await told())["state"], progress.cancelled) == ("cancelled", True)
+    assert not await Notification.objects.filter(seq=None).aexists()  # numbered after the commit, and so on its way
     for verb, state in (("afinish", "done"), ("afail", "failed")):
         async with Progress(alice, "Import", key="import", clock=clock) as progress:
             await getattr(progress, verb)("so")
