@@ -47,7 +47,8 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(make_
     before = bar.evaluate("bar => bar.value")
     page.wait_for_function("before => document.querySelector('sse-notify li progress').value > before", arg=before)
     expect(page.locator("[data-ssen-toast]")).to_have_count(0)  # its user has begun it
-    desk.wait(page.reload() and page, "open")
+    page.reload()
+    desk.wait(page, "open")
     expect(stage).to_have_text(re.compile(r"^\d+% · Writing"))
     assert bar.evaluate("bar => bar.value") >= before
 
