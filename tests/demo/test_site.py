@@ -145,6 +145,27 @@ async def test_every_way_to_send_reaches_an_open_page(demo: Demo) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_worker_comes_and_goes_with_it_and_leaves_nothing_behind(demo: Demo) -> None:
+    async with demo.visit("alice") as alice, alice.stream() as events:
+        await alice.submit("/tasks/", holding="data-start", kind="survey", package="sse_notify", number="1")
+        while (item := (await events.next("notification")).json())["data"]["progress"]["state"] == "running":
+            pass
+        assert item["data"]["progress"]["state"] == "done"
+        assert (await alice.read(item["url"])).text.startswith("file,bytes,lines,")
+        # What is not over when the demo ends goes on when it is started again.
+        await alice.submit("/tasks/", holding="data-start", kind="survey", package="python", number="1")
+        begun = await events.next("notification")
+        demo.server.signal(SIGINT)
+        assert await asyncio.to_thread(demo.server.wait) == 0
+        cookies = alice.cookies
+    demo.start()
+    async with listen(f"{demo.url}/notifications/stream/", cookies=cookies, cursor=begun.id) as events:
+        again = (await events.next("notification")).json()
+    assert again["key"] == begun.json()["key"]
+    assert again["data"]["progress"]["state"] in ("running", "done")
+
+
+@pytest.mark.asyncio
 async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_after_a_restart(demo: Demo) -> None:
     async with demo.visit("alice") as alice, alice.stream() as events:
         cookies = alice.cookies
