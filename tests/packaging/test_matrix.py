@@ -37,7 +37,7 @@ def test_the_matrix_is_the_one_that_the_pages_tell() -> None:
         (line[0].removeprefix("Python "), column.removeprefix("Django ")): cell
         for line in lines
         for column, cell in zip(head[1:], line[1:], strict=True)
-        if cell != "–"
+        if cell in ("whole suite", "every change", "matrix")
     }
     assert set(told) == set(pairs())
     assert {pair for pair, cell in told.items() if cell == "every change"} == set(pairs("EACH"))
