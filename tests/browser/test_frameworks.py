@@ -3,32 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.docs.pages import DOCS, blocks
 from tests.support import ROOT
 from tests.support.desk import Desk, badge
 
-SCRIPTS = {
-    "htmx2": ROOT / "node_modules/htmx2/dist/htmx.min.js",
-    "htmx4": ROOT / "node_modules/htmx.org/dist/htmx.min.js",
-    "alpine": ROOT / "node_modules/alpinejs/dist/cdn.min.js",
-    "turbo": ROOT / "node_modules/@hotwired/turbo/dist/turbo.es2017-umd.js",
+PACKAGES = {
+    "htmx2": ["htmx2/dist/htmx.min.js"],
+    "htmx2-sse": ["htmx2/dist/htmx.min.js", "htmx-ext-sse/dist/sse.min.js"],
+    "htmx4": ["htmx.org/dist/htmx.min.js"],
+    "alpine": ["alpinejs/dist/cdn.min.js"],
+    "turbo": ["@hotwired/turbo/dist/turbo.es2017-umd.js"],
+    "react": ["react/umd/react.production.min.js", "react-dom/umd/react-dom.production.min.js"],
+    "vue": ["vue/dist/vue.esm-browser.prod.js"],
 }
 
-Open = Callable[[str, str], Page]
+#: React has no build that a browser can import.
+MODULES = {
+    "react-module": "export const { createElement, useEffect, useRef, useState, useSyncExternalStore } = React;",
+    "react-dom-module": "export const { createRoot } = ReactDOM;",
+}
+
+Open = Callable[..., Page]
 
 
 @pytest.fixture
 def show(desk: Desk, page: Page) -> Open:
     """Open a page of the documentation beside a framework: ``show("htmx", "htmx4")``."""
 
-    def open_page(name: str, framework: str = "") -> Page:
-        page.route("**/vendor/*.js", lambda route: route.fulfill(path=SCRIPTS[framework]))
-        return desk.open(page, f"/pages/{name}/?with={framework}")
+    def open_page(name: str, framework: str = "", topic: str = "") -> Page:
+        page.route("**/vendor/*.js", lambda route: answer(route, script(Path(route.request.url).stem)))
+        page.route("**/use-sse-notify.js", lambda route: answer(route, module(name)))
+        path = f"/pages/{name}/?with={framework}"
+        if not topic:
+            return desk.open(page, path)
+        # Asked for a moment after the page's own stream, which is opened anew for it.
+        with page.expect_response(lambda response: f"topic={topic}" in response.url):
+            desk.open(page, path, connection="")
+        desk.wait(page, "open")
+        return page
 
     return open_page
+
+
+def answer(route: Route, text: str) -> None:
+    """Answer a request of a page with a script."""
+    route.fulfill(body=text, content_type="text/javascript")
+
+
+def script(name: str) -> str:
+    """Return a framework as pages load it."""
+    return MODULES.get(name) or "\n".join((ROOT / "node_modules" / path).read_text("utf-8") for path in PACKAGES[name])
+
+
+def module(name: str) -> str:
+    """Return the ``module`` block of a page of the documentation."""
+    return next(block.code for block in blocks(DOCS / "how-to" / f"{name}.md") if block.mark.startswith("module:"))
+
+
+def say(desk: Desk, text: str) -> None:
+    """Publish to everybody's wall."""
+    desk.site.send(desk.server, "publish", topic="wall", data=text)
 
 
 def visit(desk: Desk, page: Page) -> None:
@@ -87,3 +126,49 @@ def test_a_plain_script_reacts_and_follows_links_itself(desk: Desk, show: Open) 
     page.wait_for_url("**/stats/")
     assert page.evaluate("window.same") is True
     badge(page, "1")
+
+
+@pytest.mark.parametrize("version", ["htmx2", "htmx4"])
+def test_a_topic_is_a_trigger_for_htmx(desk: Desk, show: Open, version: str) -> None:
+    page = show("htmx-topic", version, "wall")
+    desk.send("Told by a topic")
+    badge(page, "1")
+    expect(page.locator("#inbox [data-ssen=title]")).to_have_count(0)
+    say(desk, "look")
+    expect(page.locator("#inbox [data-ssen=title]")).to_have_text("Told by a topic")
+
+
+def test_the_sse_extension_of_htmx_2_swaps_from_the_shared_stream(desk: Desk, show: Open) -> None:
+    page = show("htmx-sse", "htmx2-sse", "wall")
+    expect(page.locator("#wall")).to_have_text("Nothing was said yet.")
+    say(desk, "<b>Hello</b>\nand hello")
+    expect(page.locator("#wall b")).to_have_text("Hello")
+    desk.send("On the same stream")
+    badge(page, "1")
+    desk.streams(page, 1)
+
+
+def test_turbo_takes_stream_actions_from_the_shared_stream(desk: Desk, show: Open) -> None:
+    page = show("turbo-streams", "turbo", "wall")
+    action = '<turbo-stream action="append" target="messages"><template><li>{}</li></template></turbo-stream>'
+    for number in (1, 2):
+        say(desk, action.format(number))
+    expect(page.locator("#messages li")).to_have_text(["1", "2"])
+    desk.send("On the same stream")
+    badge(page, "1")
+
+
+@pytest.mark.parametrize(("name", "framework"), [("react", "react"), ("vue", "")])  # Vue is imported
+def test_components_show_what_comes_over_the_shared_stream(desk: Desk, show: Open, name: str, framework: str) -> None:
+    page = show(name, framework, "wall")
+    expect(page.locator("#said")).to_have_text("nothing")
+    desk.send("One")
+    desk.send("<b>Two</b>")
+    say(desk, "Hello")
+    expect(page.locator("#unread")).to_have_text("2")
+    expect(page.locator("#app li")).to_have_text(["<b>Two</b>", "One"])
+    expect(page.locator("#said")).to_have_text("Hello")
+    desk.streams(page, 1)
+    page.locator("[data-ssen=bell]").click()
+    page.locator("[data-ssen=all]").click()
+    expect(page.locator("#unread")).to_have_text("0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 
@@ -27,6 +28,23 @@ async def echo(request: HttpRequest) -> EventStreamResponse:
             await asyncio.sleep(0)
 
     return EventStreamResponse(words(), end="[DONE]")
+
+
+async def ask(request: HttpRequest) -> EventStreamResponse:
+    """Tell what was asked and how, as a view that is protected against forgery does; then its words, from the one after ``Last-Event-ID``."""
+    is_form = request.content_type == "multipart/form-data"
+    text = request.POST["text"] if is_form else request.body.decode()
+    words = (json.loads(text)["text"] if request.content_type == "application/json" else text).split()
+    how = {name: request.headers.get(name, "") for name in ("Content-Type", "Authorization", "Last-Event-ID")}
+    begin = int(how["Last-Event-ID"] or 0)
+    method = request.method
+
+    async def answer() -> AsyncIterator[Event]:
+        yield Event({"method": method, **how}, event="asked")
+        for number, word in enumerate(words[begin:], begin + 1):
+            yield Event(word, id=str(number))
+
+    return EventStreamResponse(answer(), end="[DONE]")
 
 
 async def ticks(request: HttpRequest) -> EventStreamResponse:

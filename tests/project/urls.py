@@ -18,6 +18,7 @@ urlpatterns = [
     path("stats/", views.stats),
     path("pages/<slug:name>/", views.documented),
     path("echo/", sources.echo),
+    path("ask/", sources.ask),
     path("ticks/", sources.ticks),
     path("ticks/closed/", sources.closed),
     path("notifications/", include("sse_notify.urls")),

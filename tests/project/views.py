@@ -24,6 +24,9 @@ from sse_notify import counters, hubs
 from sse_notify.admission import admission
 from tests.docs.pages import DOCS, blocks
 
+#: The pages of the documentation whose samples tests open.
+FRAMEWORKS = ("htmx.md", "react.md", "vue.md")
+
 
 def page(request: HttpRequest) -> HttpResponse:
     """Show a page with the bell; with ``?loud`` one that also does what is off by default."""
@@ -32,7 +35,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def documented(request: HttpRequest, name: str) -> HttpResponse:
     """Show a page of the documentation: its ``page`` block of that name and its ``script`` block, beside the framework of ``with``."""
-    found = {block.mark: block.code for block in blocks(DOCS / "how-to" / "htmx.md")}
+    found = {block.mark: block.code for guide in FRAMEWORKS for block in blocks(DOCS / "how-to" / guide)}
     inside = engines["django"].from_string(found[f"page: {name}"]).render({}, request)
     framework = request.GET.get("with", "") or request.session.get("framework", "")
     request.session["framework"] = framework
