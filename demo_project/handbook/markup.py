@@ -26,7 +26,7 @@ _ASIDE = re.compile(r"^[ ]*<!--.*?-->\n|^```\{.*?^```\n", re.MULTILINE | re.DOTA
 @cache
 def to_html(page: Page) -> SafeString:
     """Return the page as HTML, its title left out."""
-    markdown = MarkdownIt("commonmark", {"html": False, "highlight": lambda text, language, _attrs: highlighted(text, language)})
+    markdown = MarkdownIt("commonmark", {"html": False, "highlight": _block})
     tokens = markdown.enable("table").parse(_ASIDE.sub("", page.text))
     if len(tokens) > 2 and tokens[0].tag == "h1":
         tokens = tokens[3:]
@@ -38,6 +38,11 @@ def to_html(page: Page) -> SafeString:
                 _settle(child, page)
     # The parser escapes; the files are the project's own besides.
     return mark_safe(str(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S308
+
+
+def _block(text: str, language: str, _attributes: str) -> str:
+    # Focusable, so that keys can scroll it.
+    return f'<pre tabindex="0"><code>{highlighted(text, language)}</code></pre>'
 
 
 def _settle(link: Token, page: Page) -> None:

@@ -51,8 +51,8 @@ function converse() {
   function add(role) {
     const item = copy("message");
     item.classList.add(`said--${role}`);
-    const list = find(card, "ol");
-    list.append(item);
+    find(card, "ol").append(item);
+    const list = find(card, ".said-list");
     list.scrollTop = list.scrollHeight;
     return item;
   }
@@ -77,7 +77,7 @@ function converse() {
  * @param {AbortSignal} signal
  */
 async function ask(place, url, messages, signal) {
-  const list = /** @type {HTMLElement} */ (place.parentElement);
+  const list = /** @type {HTMLElement} */ (place.closest(".said-list"));
   let text = "";
   let outcome = "failed"; // without its end it is not the whole answer
   try {
@@ -109,6 +109,7 @@ function render(place, text) {
   const blocks = text.split(/^```.*\n?/m).map((part, number) => {
     const block = document.createElement(number % 2 ? "pre" : "p");
     block.textContent = number % 2 ? part : part.trim();
+    if (number % 2) block.tabIndex = 0; // so that keys can scroll it
     return block;
   });
   find(place, "div").replaceChildren(...blocks.filter((block) => block.textContent));

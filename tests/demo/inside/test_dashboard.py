@@ -60,7 +60,8 @@ async def test_one_measurement_serves_all_who_watch_and_ends_with_the_last() -> 
 @pytest.mark.asyncio
 async def test_who_is_cut_off_while_waiting_watches_no_more() -> None:
     sampler = Sampler(Measuring().begin, interval=60, size=5)
-    waiting = asyncio.create_task(anext(sampler.watch()))
+    watching: Any = sampler.watch()
+    waiting = asyncio.ensure_future(anext(watching))
     await asyncio.sleep(0)
     assert sampler.watchers == 1
     waiting.cancel()
