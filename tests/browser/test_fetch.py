@@ -1,15 +1,13 @@
-"""What the script reads besides notifications, in Chromium, from real views: streams of one's own, and the progress of long work. (Issue 6.)"""
+"""What the script reads besides notifications, in Chromium, from real views: streams of one's own. (Issue 6.)"""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
-from tests.conftest import MakeSite
 from tests.support.desk import GUARD, Desk
 
 #: Ask a view and note its events; ``ask.error`` is what it ended with.
@@ -32,19 +30,6 @@ SET_UP = """async () => {
     }
   };
 }"""
-
-#: Long work, which goes on until its user says stop.
-WORK = """
-import itertools, time
-from django.contrib.auth.models import User
-from sse_notify import Progress
-
-with Progress(User.objects.get(username={user!r}), "Export", 10**6, key="export", stalls_after=60) as progress:
-    for row in itertools.count(1):
-        progress.check()
-        progress.update(row, stage="Reading", message=f"row {{row}}")
-        time.sleep(0.02)
-"""
 
 
 def ask(page: Page, url: str, options: str = "{}") -> dict[str, Any]:
@@ -81,37 +66,3 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(desk:
     page.evaluate("stop()")
     assert page.evaluate("asked.then(({ error }) => error.name)") == "AbortError"
     page.wait_for_function(f"async () => (await (await fetch('/ticks/closed/')).json()).ended.length > {before}", timeout=GUARD)
-
-
-def test_the_progress_of_long_work_moves_in_the_panel_can_be_cancelled_and_is_shown_as_stalled(
-    make_site: MakeSite, page: Page
-) -> None:
-    site = make_site(redis=True)
-    server = site.serve()
-    page.clock.install()
-    desk = Desk(site, server)
-    desk.open(page)
-    work = WORK.format(user=desk.user)
-    worker = site.start_script(work)
-    stage, bar = page.locator("sse-notify li [data-ssen=stage]"), page.locator("sse-notify li progress")
-    expect(stage).to_have_text(re.compile(r"^0% · Reading · row \d+"), timeout=GUARD)
-    first = stage.text_content()
-    expect(stage).not_to_have_text(first or "", timeout=GUARD)
-    page.locator("[data-ssen=bell]").click()
-    page.locator("[data-ssen=cancel] button").click()
-    expect(stage).to_have_text(re.compile(r"^Cancelled · "), timeout=GUARD)
-    expect(page.locator("sse-notify li [data-ssen=cancel]")).to_have_count(0)
-    expect(bar).to_be_hidden()
-    assert worker.wait() == 0
-
-    worker = site.start_script(work)
-    expect(stage).to_have_text(re.compile(r"^0% · Reading · row \d+"), timeout=GUARD)
-    expect(bar).to_be_visible()
-    page.reload()  # what the server renders goes on as what came live does
-    desk.wait(page, "open")
-    worker.kill()
-    expect(stage).to_have_text(re.compile(r"^0% · Reading · row \d+"))
-    page.clock.run_for(61_000)
-    expect(stage).to_have_text(re.compile(r"^Stalled · 0% · Reading · row \d+"))
-    page.locator("[data-ssen=bell]").click()
-    expect(page.locator("sse-notify li [data-ssen=cancel] button")).to_be_visible()
