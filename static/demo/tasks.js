@@ -54,7 +54,9 @@ let heard = performance.now();
 
 async function refresh() {
   heard = performance.now();
-  const { jobs } = await (await fetch(states)).json();
+  const answer = await fetch(states).catch(() => null); // the server may be away; the stream says so
+  if (!answer?.ok) return;
+  const { jobs } = await answer.json();
   for (const job of jobs) show(job);
   for (const row of [...list.children]) {
     if (!jobs.some((/** @type {Job} */ { pk }) => String(pk) === row.getAttribute("data-job"))) row.remove();
