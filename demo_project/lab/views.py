@@ -25,6 +25,8 @@ CUT = "cut"
 
 #: The last messages as (event, text). The numbers go on rising when the server starts anew, so that an id never means two things.
 messages: Ring[tuple[str, str]] = Ring(100, last=int(time.time()))
+#: The names of the open connections.
+connections: set[str] = set()
 
 
 @require_GET
@@ -43,12 +45,16 @@ def stream(request: HttpRequest) -> EventStreamResponse:
 
 async def _events(seen: int) -> AsyncIterator[Event]:
     connection = secrets.token_urlsafe(12)
-    yield Event({"connection": connection, "newest": messages.last}, event="hello", retry=RETRY)
-    async for number, (event, text) in messages.follow(seen):
-        if event != CUT:
-            yield Event(text, event=event, id=number)
-        elif text == connection:
-            return
+    connections.add(connection)
+    try:
+        yield Event({"connection": connection, "newest": messages.last}, event="hello", retry=RETRY)
+        async for number, (event, text) in messages.follow(seen):
+            if event != CUT:
+                yield Event(text, event=event, id=number)
+            elif text == connection:
+                return
+    finally:
+        connections.discard(connection)
 
 
 @require_POST
@@ -65,6 +71,9 @@ def send(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cut(request: HttpRequest) -> HttpResponse:
     """Cut one connection; only its own client knows its name. What is sent next falls into the hole."""
-    messages.append((CUT, request.POST.get("connection", "")))
+    connection = request.POST.get("connection", "")
+    if connection not in connections:
+        return JsonResponse({"errors": {"connection": ["There is none of that name."]}}, status=404)
+    messages.append((CUT, connection))
     messages.append(("message", _("A connection was cut just now. Whoever it was reads this when they are back.")))
     return HttpResponse(status=204)
