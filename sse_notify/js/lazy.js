@@ -4,6 +4,7 @@
 
 /** @type {Promise<Arrivals> | undefined} */
 let asked;
+let tries = 0;
 
 /**
  * Load what a page needs once something arrives.
@@ -12,7 +13,8 @@ let asked;
  * @returns {Promise<Arrivals>} If it fails, the next call tries again.
  */
 export function loadArrivals(address = new URL("sse-notify-arrivals.js", import.meta.url).href) {
-  asked ??= import(address).catch((error) => {
+  // Some browsers remember for good that an address failed.
+  asked ??= import(`${address}#${++tries}`).catch((error) => {
     asked = undefined;
     throw error;
   });

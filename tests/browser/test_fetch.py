@@ -1,4 +1,4 @@
-"""What the script reads besides notifications, in Chromium, from real views: streams of one's own. (Issue 6.)"""
+"""What the script reads besides notifications, in Chromium, from real views: streams of one's own, and a part of itself. (Issue 6.)"""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from tests.support.desk import GUARD, Desk
+from tests.support.desk import GUARD, Desk, badge, requests, titles
 
 #: Ask a view and note its events; ``ask.error`` is what it ended with.
 SET_UP = """async () => {
@@ -66,3 +66,19 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(desk:
     page.evaluate("stop()")
     assert page.evaluate("asked.then(({ error }) => error.name)") == "AbortError"
     page.wait_for_function(f"async () => (await (await fetch('/ticks/closed/')).json()).ended.length > {before}", timeout=GUARD)
+
+
+def test_what_makes_items_is_loaded_with_the_first_that_arrives_and_once_more_if_it_did_not_come(desk: Desk, page: Page) -> None:
+    loads = requests(page, "sse-notify-arrivals")
+    desk.open(page)
+    assert loads == [], "nothing has arrived yet"
+    page.route("**/sse-notify-arrivals*.js", lambda route: route.abort(), times=1)
+    with page.expect_event("requestfailed", lambda request: "arrivals" in request.url):
+        desk.send("One")
+    badge(page, "1")
+    desk.send("Two")
+    titles(page, ["Two", "One"])
+    expect(page.locator(".ssen-toast [data-ssen=title]")).to_have_text(["One", "Two"])
+    desk.send("Three")
+    titles(page, ["Three", "Two", "One"])
+    assert len(loads) == 2
