@@ -60,12 +60,12 @@ INSTALLED_APPS = [
     "demo_project.lab",
     "demo_project.reader",
     "demo_project.chat",
+    "demo_project.tasks",
     "demo_project.dashboard",
     "demo_project.livelog",
+    "demo_project.ticker",
     "demo_project.orders",
     "demo_project.wall",
-    "demo_project.ticker",
-    "demo_project.tasks",
 ]
 MIDDLEWARE = [
     "demo_project.middleware.RequestLogMiddleware",
