@@ -38,8 +38,8 @@ function request(url, { body, method = body == null ? "GET" : "POST", csrf = pag
   if (token) suggest(csrfHeader, token);
   return {
     cache: "no-store",
-    ...(token && { mode: "same-origin" }),
     ...init,
+    ...(token && { mode: "same-origin" }),
     method,
     headers,
     body: isJson ? JSON.stringify(body) : /** @type {any} */ (body ?? null),

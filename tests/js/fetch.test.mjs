@@ -126,7 +126,11 @@ test("fetch: Django's token goes along with what changes something, to the page'
   for (const url of ["https://other.test/", "http://site.test/", "https://site.test:8443/", "//other.test/ask/"]) {
     assert.deepEqual(await sent(url, { ...post, csrf: "x" }), [null, undefined], url);
   }
-  assert.equal((await sent("/ask/", { ...post, csrf: "mine" }))[0], "mine");
+  assert.deepEqual(
+    await sent("/ask/", { ...post, csrf: "mine", mode: "cors" }),
+    ["mine", "same-origin"],
+    "whatever is asked for",
+  );
   assert.equal((await sent("/ask/", { ...post, csrf: () => "asked" }))[0], "asked");
   assert.equal((await sent("/ask/", { ...post, csrf: () => null }))[0], null);
   assert.equal((await sent("/ask/", { ...post, headers: { "x-csrftoken": "by hand" } }))[0], "by hand");
