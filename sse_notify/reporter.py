@@ -219,5 +219,4 @@ class Reporter:
 
     def _hear(self, heard: Heard) -> None:
         self._incident.worked()
-        if heard is not Heard.WELL:
-            self._heard = heard
+        self._heard = heard

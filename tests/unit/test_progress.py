@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,6 +33,11 @@ from sse_notify.messages import Ephemeral
 from sse_notify.models import Notification, Receipt
 from sse_notify.parsing import parse
 from sse_notify.topics import topics_of, user_topic
+
+try:
+    from django.tasks import task
+except ImportError:  # before Django 6
+    from django_tasks import task  # type: ignore[no-redef]
 
 pytestmark = pytest.mark.django_db
 
@@ -518,6 +524,8 @@ def test_the_eta_follows_a_rate_that_changes_and_grows_while_nothing_moves() -> 
     assert last == pytest.approx(400 / 5, rel=0.05)
     gauge.done = 0  # begins anew
     assert gauge.eta(122) is None
+    gauge.done = 5
+    assert gauge.eta(123) == 199
 
 
 @given(
@@ -554,13 +562,36 @@ def test_whatever_a_project_keeps_as_progress_is_told_as_it_is_or_as_work(progre
 
 
 def test_every_step_of_several_threads_counts(alice: User, clock: Clock) -> None:
-    with Progress(alice, "Import", 4000, clock=clock) as progress:
-        threads = [threading.Thread(target=lambda: [progress.advance() for _ in range(1000)]) for _ in range(4)]
+    together = threading.Barrier(4)
+
+    def work() -> None:
+        together.wait()
+        for _ in range(5000):
+            progress.advance()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    with Progress(alice, "Import", 20_000, clock=clock) as progress:
+        threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert said()["done"] == 4000
+    sys.setswitchinterval(before)
+    assert said()["done"] == 20_000
+
+
+@task
+def count_rows(user_id: int, rows: int) -> int:
+    with Progress(User.objects.get(pk=user_id), "Import", rows, key="import") as progress:
+        for _ in range(rows):
+            progress.advance()
+    return rows
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_of_djangos_own_framework_reports(alice: User) -> None:
+    assert (count_rows.enqueue(alice.pk, 3).return_value, said()["state"], said()["done"]) == (3, "done", 3)
 
 
 @pytest.mark.asyncio
