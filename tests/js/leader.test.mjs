@@ -107,6 +107,31 @@ test("leader: all tabs of a browser have one stream, and hear the same", async (
   assert.equal(second.client.cursor, 12);
 });
 
+test("leader: tabs that ask for the same topics share a stream with them, and their sources hear the same", async () => {
+  const first = await leader();
+  const second = new Tab();
+  await second.is("follower");
+  const heard = [];
+  const sources = [first, second].map(({ client }, index) => {
+    const source = client.eventSource("wall");
+    source.onmessage = ({ data }) => heard.push([index, data]);
+    return source;
+  });
+  await clock.advance(0);
+  await until(() => server.requests.some(({ query }) => query.topic === "wall"), "a stream with the topic");
+  await cross();
+  const open = server.streams.filter(({ closed }) => !closed);
+  assert.equal(open.length, 1);
+  await open[0].hello();
+  await until(() => sources.every(({ readyState }) => readyState === 1), "both open");
+  await open[0].send(block("wall", "hi") + note(11));
+  await until(() => heard.length === 2 && second.heard.length === 1 && first.heard.length === 1);
+  assert.deepEqual(heard.toSorted(), [
+    [0, "hi"],
+    [1, "hi"],
+  ]);
+});
+
 test("leader: when it closes, another goes on from its own cursor; nothing is lost and nothing told twice", async () => {
   const first = await leader();
   const second = new Tab();
