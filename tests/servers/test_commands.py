@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from signal import SIGINT
@@ -24,11 +24,10 @@ pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager
-async def started(site: Site, *args: str, **env: str) -> AsyncIterator[Process]:
-    """Run a command until the block ends; ``env`` is other than the site's."""
-    command = [sys.executable, "-m", "django", *args]
+async def started(site: Site, *args: str) -> AsyncIterator[Process]:
+    """Run a command until the block ends."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE if "-" in args else DEVNULL, stdout=PIPE, stderr=PIPE, env={**os.environ, **site.env, **env}
+        *[sys.executable, "-m", "django", *args], stdin=PIPE, stdout=PIPE, stderr=PIPE, env={**os.environ, **site.env}
     )
     try:
         yield process
@@ -38,11 +37,10 @@ async def started(site: Site, *args: str, **env: str) -> AsyncIterator[Process]:
             await process.wait()
 
 
-async def run(site: Site, *args: str, stdin: str = "", **env: str) -> tuple[int | None, str, str]:
-    """Run a command to its end; return its status and what it printed."""
-    async with started(site, *args, **env) as process:
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode() or None), GUARD)
-        return process.returncode, out.decode(), err.decode()
+async def run(site: Site, *args: str, **env: str) -> tuple[int, str]:
+    """Run a command to its end; return its status and all that it printed. ``env`` is other than the site's."""
+    process = site.start_command(*args, env=env)
+    return await asyncio.to_thread(process.wait), process.output()
 
 
 async def line(process: Process) -> str:
@@ -69,13 +67,11 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
     ):
         await events.next("hello")
         assert (await event(tail, "hello"))["data"]["cursor"] == 0
-        sent, unknown = await asyncio.gather(
-            run(site, "notify", "For the team", "-", "--group", "team", "--user", "alice", "--json", stdin="Come\nin"),
-            run(site, "notify", "Lost", "--everyone", "--user", "zoe"),
-        )
-        assert (sent[0], sent[2]) == (0, "")
-        assert [row["audience"] for row in json.loads(sent[1])["sent"]] == ["group"], "alice is in it"
-        assert unknown == (1, "", "CommandError: --user: no user 'zoe'\n")
+        async with started(site, "notify", "For the team", "-", "--group", "team", "--user", "alice", "--json") as sending:
+            out, err = await asyncio.wait_for(sending.communicate(b"Come\nin"), GUARD)
+            assert (sending.returncode, err) == (0, b"")
+        assert [row["audience"] for row in json.loads(out)["sent"]] == ["group"], "alice is in it"
+        assert await run(site, "notify", "Lost", "--everyone", "--user", "zoe") == (1, "CommandError: --user: no user 'zoe'\n")
         got = (await events.next("notification")).json()
         assert (got["title"], got["body"]) == ("For the team", "Come\nin")
 
@@ -84,8 +80,8 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
         site.send(server, "publish", topic="room.2", data={"price": 5})
         assert (await event(tail, "room.2"))["data"] == {"price": 5}
 
-        status, out, _ = await run(site, "sse_status", "--json")
-        found = json.loads(out)
+        status, said = await run(site, "sse_status", "--json")
+        found = json.loads(said)
         assert (status, found["ok"], found["head"], found["pending"]) == (0, True, 2, 0)
         assert found["layer"].endswith("RedisPubSubChannelLayer")
         assert (found["streams"], found["users"]) == (2, 2)
@@ -98,11 +94,9 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
         assert (tail.returncode, err) == (130, b"")
 
         redis_server.stop()
-        (status, out, _), (status_too, out_too, _) = await asyncio.gather(
-            run(site, "sse_status"),
-            run(site, "sse_status", "--json", DATABASE_URL="postgres://nobody@127.0.0.1:9/none", REDIS_URL=""),
-        )
+        status, said = await run(site, "sse_status")
         assert status == 1
-        assert "The channel layer does not answer within 1 seconds." in out
-        assert status_too == 1
-        assert json.loads(out_too)["problems"][0].startswith("The database does not answer: ")
+        assert "The channel layer does not answer within 1 seconds." in said
+        status, said = await run(site, "sse_status", "--json", DATABASE_URL="postgres://nobody@127.0.0.1:9/none", REDIS_URL="")
+        assert status == 1
+        assert json.loads(said)["problems"][0].startswith("The database does not answer: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from pathlib import Path
@@ -93,10 +93,17 @@ class Site:
 
     def start_script(self, code: str, *, env: Mapping[str, str] | None = None) -> Process:
         """Start Python code in a process of its own, with Django set up for this site. It is ended with the site."""
-        number = next(self._numbers)
-        path = self._folder / f"script_{number}.py"
+        path = self._folder / f"script_{next(self._numbers)}.py"
         path.write_text(_PROLOGUE + dedent(code))
-        process = Forked([path], log=self._folder / f"script-{number}.log", env={**self.env, **(env or {})})
+        return self._start([path], env)
+
+    def start_command(self, *args: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a management command in a process of its own, as ``django-admin`` does. It is ended with the site."""
+        return self._start(["-m", "django", *args], env)
+
+    def _start(self, args: Sequence[str | Path], env: Mapping[str, str] | None) -> Process:
+        log = self._folder / f"script-{next(self._numbers)}.log"
+        process = Forked(args, log=log, env={**self.env, **(env or {})})
         self._scripts.append(process)
         process.start()
         return process
