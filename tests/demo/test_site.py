@@ -165,6 +165,21 @@ async def test_a_worker_comes_and_goes_with_it_and_leaves_nothing_behind(demo: D
     assert again["data"]["progress"]["state"] in ("running", "done")
 
 
+def test_a_worker_ends_with_the_process_that_it_follows_also_without_a_database(tmp_path: Path) -> None:
+    env = {
+        "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'none.sqlite3'}",
+        "DEBUG": "1",
+    }
+    worker = Process(
+        [sys.executable, "manage.py", "demo_worker", "--follow", "1"], log=tmp_path / "worker.log", env=env, cwd=ROOT
+    )
+    worker.start()
+    assert worker.wait() == 0
+    assert "The worker is ready." in worker.output()
+    assert worker.output().count("no such table") <= 2  # once for each thread
+
+
 @pytest.mark.asyncio
 async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_after_a_restart(demo: Demo) -> None:
     async with demo.visit("alice") as alice, alice.stream() as events:

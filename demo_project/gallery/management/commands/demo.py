@@ -71,7 +71,7 @@ def _worker() -> Iterator[None]:
     """Have the jobs of the page "Background tasks" done meanwhile, by a process of its own."""
     # In a session of its own, so that Ctrl-C reaches it through here: the pages are told of the end first.
     worker = subprocess.Popen(  # noqa: S603  (this very site)
-        [sys.executable, settings.BASE_DIR / "manage.py", "demo_worker", "--follow"],
+        [sys.executable, settings.BASE_DIR / "manage.py", "demo_worker", "--follow", str(os.getpid())],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )

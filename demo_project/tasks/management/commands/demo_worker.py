@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -10,13 +11,15 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from demo_project.tasks.models import Job, State
 from demo_project.tasks.worker import run
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for a job.
 LOOK_SECONDS = 0.5
@@ -33,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--patience", type=float, default=10.0, help="seconds of silence after which another worker's job is begun again"
         )
-        parser.add_argument("--follow", action="store_true", help="end with the process that has started this one")
+        parser.add_argument("--follow", type=int, metavar="PID", help="end with this process, which has started the worker")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start the threads, and wait for a signal."""
@@ -41,23 +44,30 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        parent = os.getppid()
         for worker in workers:
             # They end with the process, wherever they are: a result is written whole or not at all.
             threading.Thread(target=self._work, args=(worker, options["patience"], stop), daemon=True).start()
         self.stdout.write("The worker is ready.")
         self.stdout.flush()
         while not stop.wait(LOOK_SECONDS):
-            if options["follow"] and os.getppid() != parent:
+            if options["follow"] and os.getppid() != options["follow"]:
                 break
         stop.set()
-        Job.objects.filter(worker__in=workers, state=State.RUNNING).update(state=State.WAITING)
+        with contextlib.suppress(Error):  # what cannot be given back is taken for dead later
+            Job.objects.filter(worker__in=workers, state=State.RUNNING).update(state=State.WAITING)
         connections.close_all()
 
     def _work(self, worker: str, patience: float, stop: threading.Event) -> None:
+        is_away = False
         while not stop.is_set():
             close_old_connections()
-            job = Job.claim(worker, patience)
+            try:
+                job = Job.claim(worker, patience)
+                is_away = False
+            except Error as error:  # a database that is away comes back, and is told of once
+                if not is_away:
+                    logger.warning("No job can be looked for: %s", error)
+                job, is_away = None, True
             if job is None:
                 stop.wait(LOOK_SECONDS)
                 continue
