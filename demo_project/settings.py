@@ -138,15 +138,9 @@ LOGGING = {
     "root": {"handlers": ["console", "ring"], "level": "INFO"},
 }
 
-#: What is said to the client of the model; empty if there is none. A server of one's own may need no key, but the client does.
-OPENAI = {
-    name: value
-    for name, value in (
-        ("base_url", os.environ.get("OPENAI_BASE_URL", "")),
-        ("api_key", os.environ.get("OPENAI_API_KEY", "") or ("none" if os.environ.get("OPENAI_BASE_URL") else "")),
-    )
-    if value
-}
+# Who answers in the chat, see above.
+OPENAI_BASE_URL = os.environ.get("OPENAI_BASE_URL", "")
+OPENAI_API_KEY = os.environ.get("OPENAI_API_KEY", "")
 OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini"
 
 LOGIN_URL = "accounts:sign_in"

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from demo_project.chat.history import Message
 
 
+def is_there() -> bool:
+    """Return whether one is set up."""
+    return bool(settings.OPENAI_BASE_URL or settings.OPENAI_API_KEY)
+
+
 async def answer(messages: list[Message]) -> AsyncIterator[dict[str, str]]:
     """Yield the answer to a conversation, token by token. Closed before its end, it hangs up, and the server stops thinking."""
     from openai import AsyncOpenAI  # noqa: PLC0415  (a second to import, for a site that has a model)
 
     conversation: Iterable[Any] = messages
-    async with AsyncOpenAI(**settings.OPENAI, max_retries=0) as client:
+    # A server of one's own may need no key, but the client does.
+    key, address = settings.OPENAI_API_KEY or "none", settings.OPENAI_BASE_URL or None
+    async with AsyncOpenAI(api_key=key, base_url=address, max_retries=0) as client:
         tokens = await client.chat.completions.create(model=settings.OPENAI_MODEL, messages=conversation, stream=True)
         async with tokens:
             async for token in tokens:

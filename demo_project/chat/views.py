@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @login_required
 def page(request: HttpRequest) -> HttpResponse:
     """Show the chat, and say who answers."""
-    return render(request, "demo/chat.html", {"model": settings.OPENAI_MODEL if settings.OPENAI else ""})
+    return render(request, "demo/chat.html", {"model": settings.OPENAI_MODEL if model.is_there() else ""})
 
 
 @require_POST
@@ -34,5 +34,5 @@ def answer(request: HttpRequest) -> HttpResponseBase:
         messages = read_history(request.body)
     except ValueError as error:
         return JsonResponse({"error": "invalid", "message": str(error)}, status=400)
-    words = model.answer(messages) if settings.OPENAI else documentation.answer(messages)
+    words = model.answer(messages) if model.is_there() else documentation.answer(messages)
     return EventStreamResponse(words, user=request.user, end="[DONE]")

@@ -28,7 +28,7 @@ QUESTION: list[Message] = [{"role": "user", "content": "Say something"}]
 @pytest.mark.asyncio
 async def test_a_models_answer_comes_token_by_token_with_the_history_asked(settings: Settings) -> None:
     async with stand_in("Hello", ", ", "wörld", "!") as server:
-        settings.OPENAI, settings.OPENAI_MODEL = {"base_url": server.url, "api_key": "secret"}, "stand-in"
+        settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_MODEL = server.url, "secret", "stand-in"
         history: list[Message] = [*QUESTION, {"role": "assistant", "content": "What?"}, {"role": "user", "content": "Hello"}]
         assert [token["text"] async for token in model.answer(history)] == ["Hello", ", ", "wörld", "!"]
     assert (server.asked["messages"], server.asked["model"], server.asked["stream"]) == (history, "stand-in", True)
@@ -38,7 +38,7 @@ async def test_a_models_answer_comes_token_by_token_with_the_history_asked(setti
 @pytest.mark.asyncio
 async def test_a_model_is_hung_up_on_when_the_visitor_stops_it(settings: Settings) -> None:
     async with stand_in() as server:
-        settings.OPENAI = {"base_url": server.url, "api_key": "secret"}
+        settings.OPENAI_BASE_URL = server.url
         words: Any = model.answer(QUESTION)
         assert await anext(words) == {"text": "more "}
         assert not server.hung_up.is_set()
@@ -52,12 +52,13 @@ async def test_the_view_streams_the_model_and_says_that_it_is_done(settings: Set
     client = AsyncClient()
     await client.aforce_login(await User.objects.acreate(username="ann"))
     async with stand_in("One ", "two") as server:
-        settings.OPENAI = {"base_url": server.url, "api_key": "secret"}
+        settings.OPENAI_BASE_URL = server.url
         address = reverse("chat:answer")
-        response = await client.post(address, json.dumps({"messages": QUESTION}), content_type="application/json")
+        response: Any = await client.post(address, json.dumps({"messages": QUESTION}), content_type="application/json")
         assert response["Content-Type"] == "text/event-stream"
         assert await _data(response.streaming_content) == ['{"text":"One "}', '{"text":"two"}', "[DONE]"]
-        assert "stand-in" not in (await client.get(reverse("chat:page"))).content.decode()
+        settings.OPENAI_MODEL = "stand-in"
+        assert "<code>stand-in</code>" in (await client.get(reverse("chat:page"))).content.decode()
     # Nobody answers any more: the visitor hears that it failed, and nothing of why.
     response = await client.post(address, json.dumps({"messages": QUESTION}), content_type="application/json")
     (failed,) = await _data(response.streaming_content)
