@@ -404,4 +404,6 @@ async def test_queries_of_an_iterator_leave_no_connection_open() -> None:
     assert inside != [None]
     if connection.vendor == "postgresql":
         assert inside[0].closed
+    else:  # Django never closes one to a database in memory, and Python 3.13 tells of it
+        inside[0].close()
     assert executors() <= held
