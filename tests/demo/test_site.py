@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGINT
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.demo.inside.standin import stand_in
 from tests.support import GUARD, ROOT
 from tests.support.processes import Process
 from tests.support.sse import Events, listen
@@ -23,10 +25,11 @@ pytestmark = pytest.mark.timeout(120)
 class Demo:
     """A demo site of its own: its database is a file of the test, its port is free."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **env: str) -> None:
         self._folder = folder
         self.env = {"DJANGO_SETTINGS_MODULE": "demo_project.settings", "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}"}
-        self.env |= dict.fromkeys(("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD"), "") | {"DEBUG": "1", "PORT": "0"}
+        self.env |= dict.fromkeys(("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD", "OPENAI_BASE_URL", "OPENAI_API_KEY"), "")
+        self.env |= {"DEBUG": "1", "PORT": "0", **env}
         self.server = self._process("demo")
 
     def _process(self, *args: str) -> Process:
@@ -91,6 +94,14 @@ class Visitor:
     async def read(self, path: str) -> httpx.Response:
         """Open a page."""
         return (await self._client.get(path)).raise_for_status()
+
+    @asynccontextmanager
+    async def ask(self, path: str, body: Any) -> AsyncIterator[AsyncIterator[str]]:
+        """Post JSON, as a page's script does; give the lines of the answer as they come."""
+        headers = {"X-CSRFToken": self.cookies["csrftoken"]}
+        async with self._client.stream("POST", path, json=body, headers=headers) as response:
+            response.raise_for_status()
+            yield response.aiter_lines()
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Events]:
@@ -195,6 +206,24 @@ async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_afte
     demo.start()
     async with listen(f"{demo.url}/notifications/stream/", cookies=cookies, cursor=cursor) as events:
         assert await _title(events) == "Meanwhile"
+
+
+@pytest.mark.asyncio
+async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_leaves(tmp_path: Path) -> None:
+    async with stand_in() as model:
+        site = Demo(tmp_path, OPENAI_BASE_URL=model.url, OPENAI_MODEL="stand-in")
+        try:
+            await asyncio.to_thread(site.start)
+            async with site.visit("alice") as alice:
+                assert "<code>stand-in</code>" in (await alice.read("/chat/")).text
+                async with alice.ask("/chat/answer/", {"messages": [{"role": "user", "content": "Go on"}]}) as lines:
+                    assert await anext(lines) == 'data: {"text":"more "}'
+                    assert model.asked["messages"] == [{"role": "user", "content": "Go on"}]
+                    assert not model.hung_up.is_set()
+            await asyncio.wait_for(model.hung_up.wait(), GUARD)
+        finally:
+            site.server.stop()
+            print(site.server.output())
 
 
 def test_a_port_that_is_taken_is_said_before_anything_else(demo: Demo, tmp_path: Path) -> None:
