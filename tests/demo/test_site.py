@@ -243,6 +243,7 @@ def test_a_site_that_is_not_for_development_needs_its_own_secrets(name: str, tmp
     assert f"Set {name} in the environment" in process.output()
 
 
+@pytest.mark.timeout(300)
 def test_the_demo_passes_its_own_tests(tmp_path: Path) -> None:
     """A test process has one settings module: those that need the demo's run in a process of their own."""
     env = {
@@ -253,5 +254,5 @@ def test_the_demo_passes_its_own_tests(tmp_path: Path) -> None:
     args = ["-m", "pytest", "--ds=demo_project.settings", "-p", "no:cacheprovider", "-q", "tests/demo/inside"]
     process = Process([sys.executable, *args], log=tmp_path / "inside.log", env=env)
     process.start()
-    assert process.wait(timeout=100) == 0, process.output()
+    assert process.wait(timeout=280) == 0, process.output()
     assert re.search(r"\b[1-9]\d+ passed\b", process.output())
