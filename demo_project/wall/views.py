@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.models import User
 from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -25,23 +27,26 @@ TIMES, SECONDS = 5, 20
 @require_http_methods(["GET", "HEAD", "POST"])
 def wall(request: HttpRequest) -> HttpResponse:
     """Show the newest messages; take a new one, from anybody."""
-    form = MessageForm(request.POST or None)
-    if request.user.is_authenticated:
+    form = MessageForm(request.POST if request.method == "POST" else None)
+    if isinstance(request.user, User):
         del form.fields["name"]
+        form.instance.author, form.instance.name = request.user, request.user.get_short_name() or request.user.username
+    status = HTTPStatus.OK
     if request.method == "POST":
-        # Counted first, so that guessing what passes costs as much.
+        # Counted whatever it holds: trying what passes costs as much.
         if not is_allowed(request, "wall", times=TIMES, seconds=SECONDS):
             form.add_error(None, _("That was a lot at once. Wait a little, please."))
-        if form.is_valid():
-            form.instance.author = request.user if request.user.is_authenticated else None
-            form.instance.name = request.user.get_short_name() if request.user.is_authenticated else form.instance.name
+            status = HTTPStatus.TOO_MANY_REQUESTS
+        elif form.is_valid():
             write(form.instance)
+            status = HTTPStatus.CREATED
+        else:
+            status = HTTPStatus.BAD_REQUEST
         if not request.accepts("text/html"):  # the page's script
-            errors = [str(error) for errors in form.errors.values() for error in errors]
-            return JsonResponse({"errors": errors}, status=400 if errors else 201)
-        if form.is_valid():
+            return JsonResponse({"errors": [error for errors in form.errors.values() for error in errors]}, status=status)
+        if status == HTTPStatus.CREATED:
             return redirect("wall:wall")
-    return render(request, "demo/wall.html", {"messages_shown": Message.objects.all()[:SHOWN], "form": form})
+    return render(request, "demo/wall.html", {"messages_shown": Message.objects.all()[:SHOWN], "form": form}, status=status)
 
 
 @require_GET
