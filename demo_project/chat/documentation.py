@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from demo_project.chat.history import Message
 
-PAUSE = 0.02  # seconds between two words
+PAUSE = 0.05  # seconds between two words
 
 
 def answer(messages: list[Message]) -> AsyncIterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from itertools import islice
 
 from playwright.sync_api import Page, Route, expect
 
@@ -86,19 +87,17 @@ def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Galler
     expect(page.locator("#source")).to_contain_text("No model is set up here")
     page.get_by_role("button", name="Another conversation").click()
     first, second = page.locator(".conversation").all()
-    for card, question in ((first, "How can I stream the words of an AI?"), (second, "nginx config")):
+    # The first answer takes long, the second does not.
+    for card, question in ((first, "How can I stream the words of an AI?"), (second, "What is MAX_STREAMS_PER_USER?")):
         card.get_by_label("Your question").fill(question)
         card.get_by_label("Your question").press("Enter")
-    both = page.locator(".said--assistant.said--busy .said__text p:first-child")
-    expect(both).to_have_text([re.compile("^The documentation"), re.compile("^The documentation")])
-
+    expect(second.get_by_role("link", name="Troubleshooting: 429")).to_have_attribute("href", "/docs/how-to/troubleshooting/#429")
+    expect(second.locator(".said--busy")).to_have_count(0)
+    expect(second.locator(".said__note:visible")).to_have_count(0)
+    expect(first.locator(".said--busy pre")).to_contain_text("django")  # code is told from words while it comes
     first.get_by_role("button", name="Stop").click()
     expect(first.locator(".said__note:visible")).to_have_text("Stopped.")
-    expect(first.locator(".said--busy")).to_have_count(0)
-    expect(second.get_by_role("link", name="Deploy: 5. nginx")).to_have_attribute("href", "/docs/deploy/#5-nginx")
-    expect(second.locator(".said--assistant pre").first).to_contain_text("nginx -t")
-    expect(second.locator(".said__note:visible")).to_have_count(0)
-
+    expect(first.get_by_role("button", name="Ask")).to_be_visible()
     look(page, "main")
 
     # What was said is in the next request's body.
@@ -106,7 +105,7 @@ def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Galler
         second.get_by_label("Your question").fill("<b>and why?</b>")
         second.get_by_role("button", name="Ask").click()
     roles = [(message["role"], message["content"][:17]) for message in json.loads(asked.value.post_data or "")["messages"]]
-    assert roles == [("user", "nginx config"), ("assistant", "The documentation"), ("user", "<b>and why?</b>")]
+    assert roles == [("user", "What is MAX_STREA"), ("assistant", "The documentation"), ("user", "<b>and why?</b>")]
     expect(second.locator(".said--user").last).to_have_text(re.compile(r"^\s*<b>and why\?</b>"))
     second.get_by_role("button", name="Stop").click()
 
@@ -133,8 +132,8 @@ def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(galler
     }""")
     says(page, "^Paused")
     with gallery.client("alice") as alice, alice.stream("GET", "/dashboard/stream/") as stream:
-        first = json.loads(next(line for line in stream.iter_lines() if line.startswith("data: ")).removeprefix("data: "))
-    assert first["watchers"] == 1
+        samples = (json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: "))
+        assert any(sample["watchers"] == 1 for sample in islice(samples, 20))
 
 
 def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(gallery: Gallery, page: Page) -> None:

@@ -244,6 +244,7 @@ def test_a_site_that_is_not_for_development_needs_its_own_secrets(name: str, tmp
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.timeout(200)
 def test_the_demo_passes_its_own_tests(tmp_path: Path) -> None:
     """A test process has one settings module: those that need the demo's run in a process of their own."""
     env = {
