@@ -16,17 +16,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page
 
-from tests.support import GUARD, ROOT
-from tests.support.processes import Process, ProcessFailed
+from tests.support import GUARD
+from tests.support.forks import Forked
+from tests.support.processes import ProcessFailed
 from tests.support.servers import Kind, Server
 
 #: What the demo is tried on.
@@ -78,10 +78,8 @@ class Gallery:
 
     def manage(self, *args: str) -> str:
         """Run a command of the site in a process of its own; return what it printed."""
-        number = len(list(self._folder.iterdir()))
-        process = Process(
-            [sys.executable, "manage.py", *args], log=self._folder / f"{args[0]}-{number}.log", env=self.env, cwd=ROOT
-        )
+        log = self._folder / f"{args[0]}-{len(list(self._folder.iterdir()))}.log"
+        process = Forked(["-m", "django", *args], log=log, env=self.env)
         process.start()
         if process.wait() != 0:
             raise ProcessFailed(process.tail())
@@ -126,7 +124,7 @@ class Galleries:
         path = self._folder / "demo.sqlite3"
         if not path.exists():
             log, env = self._folder / "setup.log", environment(path)
-            process = Process([sys.executable, "manage.py", "setup_demo"], log=log, env=env, cwd=ROOT)
+            process = Forked(["-m", "django", "setup_demo"], log=log, env=env)
             process.start()
             if process.wait() != 0:
                 raise ProcessFailed(process.tail())
@@ -146,7 +144,6 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
 def gallery(request: pytest.FixtureRequest, galleries: Galleries) -> Iterator[Gallery]:
     """The demo on one server after the other."""
     shown = galleries.on(request.param)
-    expect.set_options(timeout=GUARD * 1000)  # only a bound for a wait that would never end
     yield shown
     # pytest shows it with a test that failed.
     print(shown.server.process.tail())

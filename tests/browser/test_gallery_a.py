@@ -19,6 +19,12 @@ def says(page: Page, text: str) -> None:
     expect(page.locator("#status")).to_have_text(re.compile(text), use_inner_text=True)
 
 
+def look_at(gallery: Gallery, page: Page) -> None:
+    """Look for faults of accessibility: the same on either server, so once."""
+    if gallery.server.kind == "uvicorn":
+        look(page, "main")
+
+
 def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Gallery, page: Page) -> None:
     gallery.open(page, "/lab/")
     frames = page.locator("#frames li")
@@ -54,7 +60,7 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
 
     # In the silence afterwards the server says that it is there.
     expect(page.locator("#frames [data-of=comment]:visible").first).to_be_visible()
-    look(page, "main")
+    look_at(gallery, page)
     page.get_by_role("button", name="Disconnect").click()
     says(page, "^Not connected$")
     page.get_by_role("button", name="Connect", exact=True).click()
@@ -77,7 +83,7 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     expect(page.locator("#done")).to_have_text(re.compile("[2-9]"))
     page.get_by_role("button", name="Abort").click()
     says(page, "^Aborted")
-    look(page, "main")
+    look_at(gallery, page)
     heard = int(page.locator("#done").inner_text())
     assert heard < int(page.locator("#all").inner_text())
 
@@ -98,7 +104,7 @@ def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Galler
     first.get_by_role("button", name="Stop").click()
     expect(first.locator(".said__note:visible")).to_have_text("Stopped.")
     expect(first.get_by_role("button", name="Ask")).to_be_visible()
-    look(page, "main")
+    look_at(gallery, page)
 
     # What was said is in the next request's body.
     with page.expect_request("**/chat/answer/") as asked:
@@ -123,7 +129,7 @@ def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(galler
     other.context.close()
     expect(page.locator("#watchers")).to_have_text("1")
 
-    look(page, "main")
+    look_at(gallery, page)
 
     # As the browser does when another tab comes to the front.
     page.evaluate("""() => {
@@ -159,7 +165,7 @@ def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(gallery: 
     page.get_by_role("button", name="Pause").click()
     says(page, "^Paused$")
     page.get_by_label("Reading speed").select_option("0")
-    expect(lines.last).to_contain_text(re.compile(r"Line 2000 of a burst|GET /log/stream/"))
+    expect(lines.filter(has_text="Line 2000 of a burst").last).to_be_attached()
     expect(page.locator("#dropped")).to_have_text(re.compile(r"^1\d\d\d$"))
     expect(lines.filter(has_text="lines were left out").first).to_be_attached()
-    look(page, "main")
+    look_at(gallery, page)
