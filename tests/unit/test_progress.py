@@ -23,7 +23,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sse_notify import Cancelled, Progress, ProgressFailed, archive, fanout, gauge, log, mark_read, notify, recall, unread_count
@@ -546,6 +546,7 @@ def test_whatever_is_reported_the_numbers_make_sense(total: float | None, steps:
         json.dumps(told, allow_nan=False)
 
 
+@settings(max_examples=50)
 @given(
     progress=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
