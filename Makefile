@@ -53,10 +53,10 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 	SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 1800 $(ARGS)
 
 # What depends on the database runs a second time, with PostgreSQL as the tests' own, and in Python's development mode: asyncio then
-# tells of coroutines that nobody awaits and of callbacks from the wrong thread. Two that are left out query nothing; the third tries
-# texts by the hundred, which are no other there.
+# tells of coroutines that nobody awaits and of callbacks from the wrong thread. That mode's slow allocator is for C code, of which
+# there is none here. Two files that are left out query nothing; the third tries texts by the hundred, which are no other there.
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
-	PYTHONDEVMODE=1 $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(SPREAD) tests/unit tests/asgi \
+	PYTHONDEVMODE=1 PYTHONMALLOC=pymalloc $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(SPREAD) tests/unit tests/asgi \
 		--ignore tests/unit/test_splice.py --ignore tests/unit/test_wire.py --ignore tests/unit/test_injection.py $(ARGS)
 
 # Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.
