@@ -42,10 +42,21 @@ class Gauge:
         self._weight = 0.0
         self._sampled_at = now
         self._sampled: float = 0
+        self._is_fresh = True
 
     def start(self, now: float) -> None:
         """Count the time from ``now`` on."""
         self._sampled_at = now
+
+    def take(self, now: float, **values: Any) -> None:
+        """Take what the work says: ``done``, ``total``, ``stage``, ``message``."""
+        for name, value in values.items():
+            setattr(self, name, value)
+        # What is said at once was done before: the work goes on where it was interrupted.
+        if self._is_fresh and "done" in values:
+            self._is_fresh = False
+            if now - self._sampled_at < SAMPLE:
+                self._sampled = self.done
 
     @property
     def percent(self) -> float | None:

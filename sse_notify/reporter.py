@@ -105,8 +105,7 @@ class Reporter:
         with self._lock:
             if more is not None:
                 values["done"] = check_number("done", self._gauge.done + check_number("n", more))
-            for name, value in values.items():
-                setattr(self._gauge, name, value)
+            self._gauge.take(self._clock(), **values)
             self._is_news = self._is_news_live = True
 
     # --- telling ---

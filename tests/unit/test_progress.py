@@ -507,6 +507,16 @@ def test_the_eta_is_unknown_at_first_and_then_what_the_rate_says() -> None:
     assert Gauge(None, 0).eta(5) is None
 
 
+def test_the_eta_of_work_that_goes_on_where_it_was_interrupted_counts_what_is_done_now() -> None:
+    resumed = Gauge(1000, 0)
+    resumed.take(0.1, done=500)
+    resumed.take(10, done=510)
+    assert resumed.eta(10) == 490
+    slow = Gauge(1000, 0)
+    slow.take(10, done=500)
+    assert slow.eta(10) == 10
+
+
 def test_the_eta_follows_a_rate_that_changes_and_grows_while_nothing_moves() -> None:
     gauge = Gauge(1000, 0)
     etas = []
