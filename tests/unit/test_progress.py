@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -582,13 +582,15 @@ def test_every_step_of_several_threads_counts(alice: User, clock: Clock) -> None
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    with Progress(alice, "Import", 20_000, clock=clock) as progress:
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    sys.setswitchinterval(before)
+    try:
+        with Progress(alice, "Import", 20_000, clock=clock) as progress:
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
     assert said()["done"] == 20_000
 
 
@@ -737,9 +739,3 @@ def test_a_total_that_is_nothing_is_done_and_one_that_is_found_later_is_told(ali
         progress.advance(2)
         assert said()["percent"] == 66.6
     assert (said()["percent"], row().created_at > timezone.now() - timedelta(minutes=1)) == (100, True)
-
-
-@pytest.fixture(autouse=True)
-def _no_leftovers() -> Iterator[None]:
-    yield
-    fanout._hubs.clear()
