@@ -13,6 +13,7 @@ and a storm must not keep it from the site's own requests.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -25,6 +26,8 @@ from django.db import close_old_connections, connections
 from django.db.backends.signals import connection_created
 
 from sse_notify.conf import get_settings
+
+logger = logging.getLogger("sse_notify")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,7 +91,7 @@ class Pool:
 def _run(answer: Future[Any], function: Callable[[], Any]) -> None:
     if not answer.set_running_or_notify_cancel():
         return
-    close_old_connections()
+    _close_old_connections()
     try:
         result = function()
     except BaseException as error:
@@ -96,7 +99,15 @@ def _run(answer: Future[Any], function: Callable[[], Any]) -> None:
     else:
         answer.set_result(result)
     finally:
+        _close_old_connections()
+
+
+def _close_old_connections() -> None:
+    """Do what Django does around a request; a connection that cannot even be closed must not take the pool's thread with it."""
+    try:
         close_old_connections()
+    except Exception:  # whatever the database's driver raises
+        logger.exception("A database connection cannot be closed.")
 
 
 # --- connections of the pools' threads -----------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import InterfaceError, connections
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
+from sse_notify import threads
 from sse_notify.threads import Pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,6 +88,30 @@ async def test_a_connection_that_broke_is_not_used_again(pool: Pool) -> None:
 
     await pool(broken)
     assert await pool(User.objects.count) == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("call", [1, 2], ids=["before the work", "after it"])
+async def test_a_connection_that_cannot_be_closed_costs_no_thread(
+    call: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread that died of it would be missed for ever: the hub has one."""
+    pool = Pool("test", lambda: 1)
+    calls = 0
+
+    def close() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(threads, "close_old_connections", close)
+    assert await pool(User.objects.count) == 0, "the work is done all the same"
+    async with asyncio.timeout(10):
+        assert await pool(User.objects.count) == 0
+    assert pool._executor is not None
+    pool._executor.shutdown()
+    assert "connection already closed" in caplog.text
 
 
 def test_the_threads_of_others_are_left_alone() -> None:
