@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 
 #: Seconds after which a wait counts as a hang.
-GUARD = 20.0
+GUARD = 60.0
 
 
 async def until(condition: Callable[[], object]) -> None:
