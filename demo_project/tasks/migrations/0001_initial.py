@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Job',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('survey', 'A table of all files (CSV)'), ('picture', 'A picture of all lines (PNG)')], default='survey', max_length=10, verbose_name='what')),
+                ('kind', models.CharField(choices=[('survey', 'Table of files (CSV)'), ('picture', 'Picture of lines (PNG)')], default='survey', max_length=10, verbose_name='what')),
                 ('package', models.CharField(choices=[('django', 'Django'), ('python', "Python's standard library"), ('sse_notify', 'sse_notify')], default='django', max_length=20, verbose_name='of')),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='waiting', max_length=10, verbose_name='state')),
                 ('worker', models.CharField(blank=True, max_length=40)),
