@@ -67,6 +67,8 @@ class Warden:
         #: What writes nothing until it was looked at, and when that is given up.
         self._held: dict[Stream, asyncio.TimerHandle] = {}
         self._page: dict[Stream, bool] = {}
+        #: What stays held when the look that is under way is done.
+        self._kept: set[Stream] = set()
         self._new: list[Stream] = []
         self._round: deque[Stream] = deque()
         self._looking: asyncio.Task[None] | None = None
@@ -114,6 +116,7 @@ class Warden:
         self._by_session.clear()
         self._due.clear()
         self._held.clear()
+        self._kept.clear()
         self._new.clear()
         self._round.clear()
 
@@ -129,8 +132,11 @@ class Warden:
                 _end(stream, message.end, again=message.again)
             return
         for stream in found:
-            if stream not in self._page:
-                self._hold(stream)
+            if stream in self._held:  # not longer, or who is saved all the time would hear nothing
+                continue
+            self._hold(stream)
+            if stream in self._page:  # the look that is under way may be older than the change: the next one decides
+                self._kept.add(stream)
         self._ask(found, thorough=True)
 
     # --- looking ---
@@ -192,7 +198,10 @@ class Warden:
         asked = stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
         if {*reader.topics, *asked} != set(stream.topics) or reader.muted != stream.reader.muted:
             self._retopic(stream, reader, asked)
-        self._release(stream)
+        if stream in self._kept:
+            self._kept.discard(stream)
+        else:
+            self._release(stream)
 
     def _hold(self, stream: Stream) -> None:
         stream.hold()
@@ -200,6 +209,7 @@ class Warden:
             self._held[stream] = self._later(HOLD_SECONDS, functools.partial(self._release, stream))
 
     def _release(self, stream: Stream) -> None:
+        self._kept.discard(stream)
         timer = self._held.pop(stream, None)
         if timer is not None:  # or it would cut the next hold short
             timer.cancel()

@@ -513,6 +513,27 @@ async def test_what_waits_for_a_client_that_lost_its_permission_is_dropped(
 
 
 @pytest.mark.asyncio
+async def test_a_look_that_is_older_than_the_change_lets_nothing_through() -> None:
+    """The first look after joining is under way when the user is deactivated; what is sent next is not for them."""
+    court = Court()
+    hub = Hub(run=court.run)
+    stream = await looked_after(hub, court)
+    reading = asyncio.create_task(stream.read())
+    await court.settle()
+    welcome = await court.look()
+    hub._on_message(Revocation(topics=(MINE,)))
+    hub._on_message(batch(court, MINE, GROUP))
+    welcome.set_result([FINE])
+    look = await court.look()
+    await court.settle()
+    assert not reading.done()
+    look.set_result([Ended(reason="revoked", again=False)])
+    assert await asyncio.wait_for(reading, 5) == b'event: bye\ndata: {"reason":"revoked","retry_after":null}\n\n'
+    stream.close()
+    assert hub._warden._kept == set()
+
+
+@pytest.mark.asyncio
 async def test_a_message_that_is_a_verdict_ends_at_once_and_without_a_look(opened: Opened) -> None:
     court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=("user:2",), end="revoked"))
