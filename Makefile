@@ -17,6 +17,8 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 
 NPM := $(BIN)/python -m tests.support.node npm
 # Three processes on two cores, as much of the tests is waiting. A file's tests stay together, as they may share a server or a browser.
 SPREAD := --numprocesses 3 --dist loadfile
+# What pytest exits with if no test was chosen.
+NONE := 5
 HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '*/node_modules/*' -print0
 
 export PYTHONUTF8 := 1
@@ -42,9 +44,10 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 
 test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
 
-# Each process has services of its own.
+# Each process has services of its own. What measures latencies runs after the others; with ARGS="-k name" either may have no test.
 pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/nginx ## run the Python tests, with real servers, faults and a real browser
-	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) -m "not alone" $(ARGS) || test $$? -eq $(NONE)
+	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq $(NONE)
 
 faults: $(DONE)/test $(DONE)/nginx ## run the fault suite alone, in its short form, and show what it found
 	$(BIN)/python -m pytest tests/faults $(ARGS)

@@ -139,7 +139,7 @@ async def _break_one_after_the_other(
             if layer == "core":
                 # Without a renewal before its expiry the membership would stay away as well.
                 redis_server.flush()
-                carried = await seconds_until_the_layer_carries(site, two, events)
+                carried = await seconds_until_the_layer_carries(site, two, events, guard=25)
                 assert_exact(numbered(site), *crowds)
                 report("group membership gone (core layer)", clients=2 * CLIENTS, healed=carried, note="joined again")
         for server in (one, two):

@@ -17,10 +17,10 @@ from tests.faults.report import SOAK, Report
 from tests.support.proxy import Proxy
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(1200 if SOAK else 300)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(1200 if SOAK else 500)]
 
 CLIENTS = 1000 if SOAK else 300
-SECONDS = 600 if SOAK else 6
+SECONDS = 600 if SOAK else 10
 #: Seconds between two cuts of one client, about.
 EVERY = 5.0
 
