@@ -163,6 +163,8 @@ class Hub:
         self._wheel.start()
 
     def _stop(self) -> None:
+        if self.stopped:  # the last stream left while the hub started, and the start ends with it
+            return
         self.stopped = True
         fanout.detach(self._on_message)
         if self._listening is not None:

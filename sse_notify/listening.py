@@ -56,7 +56,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
 
 
 def stop(task: asyncio.Task[Any], looks: int = 0) -> None:
-    """Cancel a task that runs :func:`listen`, until it is over (oddities 3 and 4)."""
+    """Cancel a task that runs :func:`listen`, until it is over (oddities 3 and 4). To be called once for a task."""
     if not task.done():
         if looks % CANCEL_LOOKS == 0:
             task.cancel()
@@ -116,11 +116,12 @@ class Membership:
         self.layer = layer
         self._channel: str | None = None
         self._joining: asyncio.Task[None] | None = None
-        self._received = False
+        self._released = False
 
     async def join(self) -> None:
         """Join the group, or join it again. Cancelled, it goes on in the background (oddity 3)."""
         self._joining = asyncio.create_task(self._join())
+        self._joining.add_done_callback(_seen)  # nobody else looks when this here is cancelled
         await asyncio.shield(self._joining)
 
     async def _join(self) -> None:
@@ -130,8 +131,11 @@ class Membership:
 
     async def receive(self) -> dict[str, Any]:
         """Return the next message."""
-        self._received = True
-        message: dict[str, Any] = await self.layer.receive(self._channel)
+        try:
+            message: dict[str, Any] = await self.layer.receive(self._channel)
+        except asyncio.CancelledError:
+            self._released = True  # oddity 4
+            raise
         return message
 
     def leave_soon(self) -> None:
@@ -147,7 +151,7 @@ class Membership:
                     await asyncio.wait({self._joining})
                 if self._channel is None:
                     return
-                if not self._received:
+                if not self._released:
                     await self._unsubscribe()
                 await self.layer.group_discard(get_settings().GROUP, self._channel)
 
@@ -161,6 +165,11 @@ class Membership:
     async def _receive_all(self) -> None:
         while True:  # a message that waits would end one ``receive()`` before it can be cancelled
             await self.receive()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 #: Tasks that leave, so that they are not collected before they are done.

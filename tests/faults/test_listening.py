@@ -11,7 +11,9 @@ from django.test import override_settings
 
 from sse_notify import fanout, listening
 from sse_notify.conf import get_settings
+from sse_notify.hub import Hub
 from tests.support import GUARD
+from tests.unit.memory_log import MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
 
@@ -69,6 +71,55 @@ async def test_a_subscription_ends_however_long_redis_takes(redis_url: str, mome
             while channels := await asyncio.to_thread(connection.pubsub_channels):  # Redis takes what it was sent in its own time
                 assert len(channels) <= 2
         await end(layer)
+
+
+async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(redis_url: str) -> None:
+    config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
+    with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
+        layer = fanout.remote_layer()
+        assert layer is not None
+        memory = MemoryLog()
+        stream = stream_on(Hub(run=memory.run), memory)
+        await stream.read()
+        reading = asyncio.create_task(stream.read())
+        async with asyncio.timeout(GUARD):
+            while not memory.queries:  # it has joined the group, and reads the head of the log
+                await asyncio.sleep(0)
+            connection.client_pause(150)
+            noise = {"type": "noise"}
+            sending = asyncio.create_task(layer.group_send(get_settings().GROUP, noise))  # holds the layer's lock meanwhile
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading})
+            stream.close()
+            await sending
+            while await asyncio.to_thread(connection.pubsub_channels):
+                await asyncio.gather(*listening._leaving)
+        await end(layer)
+
+
+async def test_a_hub_that_stops_while_it_joins_again_leaves_no_subscription(redis_url: str) -> None:
+    config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
+    with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
+        layer = fanout.remote_layer()
+        assert layer is not None
+        ready = asyncio.Event()
+        task = asyncio.create_task(listening.listen(refuse, ready))
+        async with asyncio.timeout(GUARD):
+            await ready.wait()
+            ready.clear()
+            await layer.group_send(get_settings().GROUP, {"topic": "user:1", "frame": b"data: x\n\n"})
+            await ready.wait()  # what it heard raised, and it waits before it tries again
+            listening.stop(task)
+            await asyncio.wait({task})
+            while await asyncio.to_thread(connection.pubsub_channels):
+                await asyncio.gather(*listening._leaving)
+        await end(layer)
+
+
+def refuse(message: object) -> None:
+    """Fail, as a hub that has a defect does."""
+    raise RuntimeError
 
 
 def ignore(message: object) -> None:
