@@ -17,6 +17,8 @@ class Received:
     """What its JSON says; the text itself if it is no JSON."""
     id: int | None
     """The cursor that it sets, if any."""
+    topic: str | None = None
+    """What it was published under, if that is not its name."""
 
 
 def parse(chunk: bytes) -> list[Received]:
@@ -34,5 +36,6 @@ def parse(chunk: bytes) -> list[Received]:
             except ValueError:
                 data = text
             id = fields.get("id", [""])[0]
-            received.append(Received(fields.get("event", ["message"])[0], data, int(id) if id else None))
+            topic = fields.get("topic", [None])[0]
+            received.append(Received(fields.get("event", ["message"])[0], data, int(id) if id else None, topic))
     return received

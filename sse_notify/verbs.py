@@ -132,7 +132,8 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     Args:
         topic: a topic that some ``@topic`` pattern matches.
         data: text as it is, anything else as JSON.
-        event: the SSE event name; the topic's name by default, so that several topics on one connection tell themselves apart.
+        event: the SSE event name; the topic's name by default. With another, the block has a ``topic`` field, so that several topics on one
+            connection tell themselves apart.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the message names it.
@@ -147,7 +148,7 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
         raise ValueError("data: nested too deeply for JSON") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"data: JSON cannot hold it ({error})") from error
-    frame = check_frame(wire.encode(text, event=name), {"data": data})
+    frame = check_frame(wire.encode(text, event=name, topic=None if name == topic else topic), {"data": data})
     fanout.ring(Ephemeral(topic, frame))
 
 

@@ -1,11 +1,13 @@
 """Events to bytes, and cursors from text: the event stream format of the WHATWG HTML standard, section 9.2.
 
-Nothing but the standard library, and nothing that waits. Three deliberate choices, each for a browser's sake:
+Nothing but the standard library, and nothing that waits. Four deliberate choices, each for a client's sake:
 
 1. Lines end with LF only. Parsers exist that split a CRLF which falls between two chunks wrongly.
-2. The fields of a block are in the order ``retry``, ``event``, ``data``, ``id``. A block that is cut short can then never move a client's
+2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. A block that is cut short can then never move a client's
    last event id past an event that it did not get.
 3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours it.
+4. ``topic`` is a field of our own, which the standard has every client ignore that does not know it. So the topic of an event can be told
+   without a word in the name or in the data, which are the publisher's.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class MalformedCursor(ValueError):
     """Raised when a cursor is not a decimal number that a 64-bit column could hold."""
 
 
-def encode(data: str, *, event: str = "message", id: int | str | None = None, retry: int | None = None) -> bytes:
+def encode(
+    data: str, *, event: str = "message", id: int | str | None = None, retry: int | None = None, topic: str | None = None
+) -> bytes:
     """Return one complete block of the stream.
 
     Args:
@@ -41,14 +45,17 @@ def encode(data: str, *, event: str = "message", id: int | str | None = None, re
         event: the event's name; ``"message"``, the standard's default, is left out.
         id: the last event id that a client holds after this event: a whole number, or text.
         retry: the reconnection time in milliseconds.
+        topic: what the event was published under.
 
     Raises:
-        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id``; ``id`` or ``retry`` is negative; ``data`` holds a lone
+        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id`` and no ``topic``; ``id`` or ``retry`` is negative; ``data`` holds a lone
             surrogate, which UTF-8 cannot carry.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":
         lines.append(f"event: {check_event_name(event)}")
+    if topic is not None:
+        lines.append(f"topic: {_field('topic', topic)}")
     if "\n" in data or "\r" in data:
         lines.extend(f"data: {line}" for line in _LINE_END.split(data))
     else:
@@ -121,13 +128,15 @@ def parse_cursor(*values: str | None) -> int | None:
 
 
 def _id(id: int | str) -> int | str:
-    if not isinstance(id, str):
-        return _natural("id", id)
-    if _FORBIDDEN_IN_FIELD.search(id):
-        raise ValueError("id: the text of an id holds no CR, LF or NUL")
-    if not id.isascii() and _SURROGATE.search(id):
-        raise ValueError("id: UTF-8 cannot carry a lone surrogate")
-    return id
+    return _field("id", id) if isinstance(id, str) else _natural("id", id)
+
+
+def _field(name: str, text: str) -> str:
+    if _FORBIDDEN_IN_FIELD.search(text):
+        raise ValueError(f"{name}: its text holds no CR, LF or NUL")
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ValueError(f"{name}: UTF-8 cannot carry a lone surrogate")
+    return text
 
 
 def _natural(name: str, value: Any) -> int:

@@ -13,7 +13,11 @@ const LINE_END = /\r\n|\r|\n/g;
  * @property {string} event The event's name, "message" if the block has none.
  * @property {string} data
  * @property {string | null} id The id of this very block, `null` if it has none.
+ * @property {string} [topic] What it was published under, if that is not its name: a field of sse_notify's own.
  */
+
+/** What becomes a message: its data are lines yet. @returns {any} */
+const blank = () => ({ event: "", data: [], id: null });
 
 export class EventStreamParser {
   /** The last event id: that of the last *complete* block that had one. A block that is cut short never counts. */
@@ -22,11 +26,7 @@ export class EventStreamParser {
   #started = false;
   #afterCr = false;
   #rest = "";
-  #event = "";
-  /** @type {string[]} */
-  #data = [];
-  /** @type {string | null} */
-  #id = null;
+  #message = blank();
   #size = 0;
   #onEvent;
   #onRetry;
@@ -77,20 +77,20 @@ export class EventStreamParser {
     const name = colon < 0 ? line : line.slice(0, colon);
     // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count.
     const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
-    if (name === "data") this.#data.push(value);
-    else if (name === "event") this.#event = value;
-    else if (name === "id" && !value.includes("\0")) this.#id = value;
+    if (name === "data") this.#message.data.push(value);
+    else if (name === "event" || name === "topic") this.#message[name] = value;
+    else if (name === "id" && !value.includes("\0")) this.#message.id = value;
     else if (name === "retry" && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
   }
 
   #dispatch() {
-    const message = { event: this.#event || "message", data: this.#data.join("\n"), id: this.#id };
-    const empty = !this.#data.length; // no data, no event; `data:` alone is an event with empty data
-    if (this.#id !== null) this.lastEventId = this.#id;
-    this.#event = "";
-    this.#data = [];
-    this.#id = null;
+    const message = this.#message;
+    this.#message = blank();
     this.#size = 0;
-    if (!empty) this.#onEvent(message);
+    if (message.id !== null) this.lastEventId = message.id;
+    if (!message.data.length) return; // no data, no event; `data:` alone is an event with empty data
+    message.event ||= "message";
+    message.data = message.data.join("\n");
+    this.#onEvent(message);
   }
 }

@@ -36,10 +36,12 @@ export class SseNotifyEventSource extends EventTarget {
       release,
       client.on("state", ({ state }) => this.#turn(STATES[state] ?? 0)),
       client.on("forbidden", (refused) => refused.topics === topics && this.#turn(2)),
-      client.on("event", ({ event, data, id }) => {
-        this.#tell(event, data, id);
-        // Of a topic that it was made for: what listens to messages alone, as Turbo does, is to hear it.
-        if (topics.includes(event)) this.#tell("message", data, id);
+      client.on("event", ({ event, data, id, topic }) => {
+        const isOurs = topics.includes(topic ?? event);
+        // A name that several topics use is that of this source's.
+        if (isOurs || !topic || !topics.length) this.#tell(event, data, id);
+        // What listens to messages alone, as Turbo does, is to hear it.
+        if (isOurs) this.#tell("message", data, id);
       }),
       ...["notification", "update", "remove", "reset"].map((type) =>
         client.on(/** @type {any} */ (type), (/** @type {any} */ value) => this.#tell(type, JSON.stringify(value), value.seq)),

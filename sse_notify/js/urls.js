@@ -32,7 +32,7 @@ export function safeUrl(text, base = globalThis.location?.href, external = false
 export function withQuery(address, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") query.append(name, String(one));
+    for (const one of [value].flat()) if ((one ?? "") !== "") query.append(name, String(one));
   }
   const added = query.toString();
   return added ? `${address}${address.includes("?") ? "&" : "?"}${added}` : address;

@@ -51,7 +51,11 @@ async def test_topics_on_one_stream_tell_themselves_apart_beside_the_users_notif
         await anotify(user, "And last")
         await stream.until(b"And last")
     blocks = [block for block in stream.body.decode().split("\n\n") if "event: hello" not in block and "retry:" not in block]
-    assert blocks[:3] == ['event: price.gold\ndata: {"is":1}', "event: wall\ndata: painted", "event: tidy\ndata: own"]
+    assert blocks[:3] == [
+        'event: price.gold\ndata: {"is":1}',
+        "event: wall\ndata: painted",
+        f"event: tidy\ntopic: desk.{user.pk}\ndata: own",
+    ]
     assert blocks[3].startswith("event: notification\n")
 
 

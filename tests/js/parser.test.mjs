@@ -39,6 +39,10 @@ const CASES = {
   "NUL in data": ["data:\0\n\n\n\n", [message("\0")]],
   "UTF-8": ["data:ok…😀é\n\n", [message("ok…😀é")]],
   "colon in the value": ["data: a: b:c\n\n", [message("a: b:c")]],
+  "topic, a field of ours": [
+    "event: moved\ntopic: order.5\ndata: 1\n\nevent: moved\ndata: 2\n\ntopic: order.6\n\ndata: 3\n\n",
+    [{ ...message("1", null, "moved"), topic: "order.5" }, message("2", null, "moved"), message("3")],
+  ],
   nothing: ["\n\n\n", []],
 };
 

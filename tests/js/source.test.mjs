@@ -106,6 +106,31 @@ test("source: its topics come over the one stream, asked for once for all that a
   assert.equal(new URL(source.url).search, "?topic=wall");
 });
 
+test("source: of one name that several topics use, each hears its own topic's", async () => {
+  const sources = [client.eventSource("order.5"), client.eventSource("order.6", "wall"), client.eventSource()];
+  const told = [];
+  client.on("event", ({ event, topic }) => told.push([event, topic]));
+  await clock.advance(0);
+  await server.stream.hello();
+  const heard = sources.map((source) => {
+    const events = [];
+    for (const type of ["moved", "message"]) source.addEventListener(type, ({ data }) => events.push([type, data]));
+    return events;
+  });
+  await server.stream.send(
+    "event: moved\ntopic: order.5\ndata: a\n\nevent: moved\ntopic: order.6\ndata: b\n\nevent: moved\ndata: c\n\n",
+  );
+  assert.deepEqual(told, [
+    ["moved", "order.5"],
+    ["moved", "order.6"],
+    ["moved", undefined],
+  ]);
+  assert.deepEqual(
+    heard.map((events) => events.map((event) => event.join(" ")).join(", ")),
+    ["moved a, message a, moved c", "moved b, message b, moved c", "moved a, moved b, moved c"],
+  );
+});
+
 test("source: a closed one tells nothing, not even the rest of what came at once, and its topics are asked for no more", async () => {
   const source = client.eventSource("wall");
   const other = listen(client.eventSource("room"), "message");

@@ -102,7 +102,10 @@ class StreamTests(TestCase):
         async with open_stream(self.alice, topics=["testing.alice"]) as stream:
             await apublish("testing.alice", "text: of\ntwo lines")
             received = await stream.next("testing.alice")
-        assert (received.data, received.id) == ("text: of\ntwo lines", None)
+            await apublish("testing.alice", 1, event="named")
+            named = await stream.next("named")
+        assert (received.data, received.id, received.topic) == ("text: of\ntwo lines", None, None)
+        assert (named.data, named.topic) == (1, "testing.alice")
         with pytest.raises(HandshakeRefused, match="may not"):
             await open_stream(self.alice, topics=["testing.bob"]).__aenter__()
         with pytest.raises(HandshakeRefused, match="Sign in"):

@@ -257,7 +257,7 @@ def test_publish_rings_at_once_and_writes_nothing(rung: list[Message]) -> None:
     asyncio.run(sse_notify.apublish("wall", None))
     assert rung == [
         Ephemeral("wall", b'event: wall\ndata: {"n":1}\n\n'),
-        Ephemeral("wall", b"event: line\ndata: one\ndata: two\n\n"),
+        Ephemeral("wall", b"event: line\ntopic: wall\ndata: one\ndata: two\n\n"),
         Ephemeral("wall", b"event: wall\ndata: null\n\n"),
     ]
     assert not Notification.objects.exists()

@@ -147,17 +147,19 @@ async def _follow(tail: Tail, out: _Out) -> None:
 
 
 def _as_json(event: Received) -> str:
-    return json.dumps({"event": event.event, "id": event.id, "data": event.data})
+    topic = {} if event.topic is None else {"topic": event.topic}
+    return json.dumps({"event": event.event, **topic, "id": event.id, "data": event.data})
 
 
 def _as_line(event: Received) -> str:
     place = f"#{event.id}" if event.id is not None else ""
+    name = event.event if event.topic is None else f"{event.topic} {event.event}"
     data = event.data
     if isinstance(data, dict) and isinstance(data.get("title"), str) and "level" in data:
         text = f"[{data['level']}] {data['title']}" + (f" — {data['body']}" if data.get("body") else "")
     else:
         text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    return f"{time.strftime('%H:%M:%S')}  {_printable(event.event):<14} {place:<8} {_printable(text)}"
+    return f"{time.strftime('%H:%M:%S')}  {_printable(name):<14} {place:<8} {_printable(text)}"
 
 
 def _printable(text: str) -> str:

@@ -64,6 +64,8 @@ export interface StreamMessage {
   event: string;
   data: string;
   id: string | null;
+  /** What it was published under, if that is not its name. */
+  topic?: string;
 }
 
 export type State =
@@ -163,7 +165,7 @@ export interface SharedEventSource extends EventTarget {
   readonly withCredentials: boolean;
   readonly lastEventId: string;
   onopen: ((event: Event) => unknown) | null;
-  /** Events without a name, and those called like one of the topics that it was made for; these come under their own name as well. */
+  /** Events without a name, and those of the topics that it was made for; these come under their own name as well. */
   onmessage: ((event: MessageEvent) => unknown) | null;
   onerror: ((event: Event) => unknown) | null;
   close(): void;
