@@ -346,9 +346,9 @@ def test_send_event_publishes_json_as_it_did_there(monkeypatch: pytest.MonkeyPat
     send_event("room-1", "tick", "text")
     send_event("room-1", "tick", "a\nb", json_encode=False, async_publish=False, skip_user_ids=[])
     assert rung == [
-        Ephemeral("room-1", b'data: {"at": "2026-01-02T00:00:00Z"}\n\n'),
-        Ephemeral("room-1", b'event: tick\ndata: "text"\n\n'),
-        Ephemeral("room-1", b"event: tick\ndata: a\ndata: b\n\n"),
+        Ephemeral("room-1", b'topic: room-1\ndata: {"at": "2026-01-02T00:00:00Z"}\n\n'),
+        Ephemeral("room-1", b'event: tick\ntopic: room-1\ndata: "text"\n\n'),
+        Ephemeral("room-1", b"event: tick\ntopic: room-1\ndata: a\ndata: b\n\n"),
     ]
 
 
