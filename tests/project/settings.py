@@ -92,6 +92,9 @@ SESSION_ENGINE = os.environ.get("SESSION_ENGINE", "django.contrib.sessions.backe
 SESSION_FILE_PATH = os.environ.get("SESSION_FILE_PATH")
 # For django-cors-headers, if it is among the extra apps.
 CORS_ALLOWED_ORIGIN_REGEXES = [*filter(None, [os.environ.get("CORS_ALLOWED_ORIGIN_REGEX")])]
+CORS_ALLOW_CREDENTIALS = "CORS_ALLOW_CREDENTIALS" in os.environ
+CORS_ALLOW_HEADERS = ["accept", "cache-control", "content-type", "last-event-id", "x-csrftoken"]
+CSRF_TRUSTED_ORIGINS = [*filter(None, [os.environ.get("CSRF_TRUSTED_ORIGIN")])]
 SSE_NOTIFY = json.loads(os.environ.get("SSE_NOTIFY", "{}"))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {
