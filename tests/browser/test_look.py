@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.desk import GUARD, Desk, badge
+from tests.support.desk import GUARD, Desk, badge, tab_to
 
 #: What frameworks say about elements, in one place, and what a bar passes on to what is inside.
 FOREIGN = """
@@ -112,13 +112,13 @@ def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
     expect(items).to_have_count(2, timeout=GUARD)
     bell = page.locator("[data-ssen=bell]")
     expect(bell).to_have_attribute("aria-expanded", "false")
-    bell.focus()
+    tab_to(page, bell)
     page.keyboard.press("Enter")
     expect(page.locator("[data-ssen=heading]")).to_be_focused()
     expect(bell).to_have_attribute("aria-expanded", "true")
     # What was short notes so far is in the panel now.
     expect(page.locator(".ssen-toast")).to_have_count(0)
-    items.first.locator("[data-ssen-mark=read]").focus()
+    tab_to(page, items.first.locator("[data-ssen-mark=read]"))
     page.keyboard.press("Enter")
     expect(items.first.locator("[data-ssen-mark=unread]")).to_be_focused()
     # Where the keyboard is, nothing moves: what arrives waits behind a button.
@@ -126,16 +126,40 @@ def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
     more = page.locator("[data-ssen=new]")
     expect(more).to_have_text("New: 1", timeout=GUARD)
     expect(items).to_have_count(2)
-    items.first.locator("[data-ssen-mark=archive]").focus()
+    tab_to(page, items.first.locator("[data-ssen-mark=archive]"))
     page.keyboard.press("Enter")
     expect(items).to_have_count(1)
     expect(items.first.locator(".ssen-title")).to_be_focused()
-    more.click()
+    tab_to(page, more, back=True)
+    page.keyboard.press("Enter")
     expect(items.locator(".ssen-title")).to_have_text(["Three", "One"])
     expect(page.locator("[data-ssen=heading]")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("[data-ssen=panel]")).to_be_hidden()
     expect(bell).to_be_focused()
+
+
+@pytest.mark.parametrize("way", ["hover", "focus"])
+def test_toasts_stay_while_somebody_reads_them(desk: Desk, page: Page, way: str) -> None:
+    page.clock.install()
+    desk.open(page)
+    desk.send("Read me")
+    toast = page.locator(".ssen-toast")
+    expect(toast).to_have_count(1, timeout=GUARD)
+    if way == "hover":
+        toast.hover()
+    else:
+        tab_to(page, toast.locator("[data-ssen=dismiss]"))
+    page.clock.run_for(60_000)
+    expect(toast).to_have_count(1)
+    if way == "hover":
+        page.mouse.move(1, 400)
+    else:
+        tab_to(page, page.locator("[data-ssen=bell]"), back=True)
+    page.clock.run_for(7_000)
+    expect(toast).to_have_count(1)
+    page.clock.run_for(2_000)
+    expect(toast).to_have_count(0)
 
 
 def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(desk: Desk, page: Page) -> None:
@@ -144,7 +168,7 @@ def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(desk: Desk, p
         desk.send(title)
     dismiss = page.locator(".ssen-toast [data-ssen=dismiss]")
     expect(dismiss).to_have_count(2, timeout=GUARD)
-    dismiss.first.focus()
+    tab_to(page, dismiss.first)
     page.keyboard.press("Enter")
     expect(page.locator(".ssen-toast .ssen-title")).to_have_text(["Two"])
     expect(dismiss).to_be_focused()

@@ -248,7 +248,23 @@ def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
     page.wait_for_function("popups.length === 1")
     assert page.evaluate("popups.map(({ title, tag }) => [title, tag])") == [["Elsewhere", "k"]]
     assert page.evaluate("tones") == 1
-    expect(page).to_have_title("(3) A page with the bell")
+    # Of two tabs that the user has touched, the one with the stream alone makes itself heard.
+    other = context.new_page()
+    other.goto(server.url + "/?loud")
+    expect(other.locator("sse-notify[data-connection=follower]")).to_be_attached(timeout=GUARD)
+    other.locator("[data-ssen=bell]").click()
+    other.evaluate("hide(true)")
+    send(site, server, "Once")
+    page.wait_for_function("popups.length === 2")
+    expect(other).to_have_title("(4) A page with the bell", timeout=GUARD)
+    assert other.evaluate("[popups.length, tones]") == [0, 0]
+    other.evaluate("""async () => {
+      const { client } = document.querySelector("sse-notify");
+      await client.markRead((await client.list({ limit: 1 })).items.map(({ id }) => id));
+    }""")
+    other.close()
+    page.bring_to_front()
+    expect(page).to_have_title("(3) A page with the bell", timeout=GUARD)
     page.evaluate("document.title = 'Another'; hide(false)")
     expect(page).to_have_title("(3) Another")
     page.evaluate("popups[0].popup.onclick()")

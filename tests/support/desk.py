@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -94,6 +94,15 @@ def badge(page: Page, text: str) -> None:
         expect(place).to_be_visible()
     else:
         expect(place).to_be_hidden(timeout=GUARD)
+
+
+def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
+    """Press Tab, or Shift+Tab, until ``target`` has the focus, as somebody without a mouse does."""
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+        if target.evaluate("(element) => element === document.activeElement"):
+            return
+    raise AssertionError(f"no Tab leads to {target}")
 
 
 def titles(page: Page, expected: list[str]) -> None:

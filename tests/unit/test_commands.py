@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +19,13 @@ from django.test import override_settings
 from django.utils import timezone
 
 from sse_notify import broadcast, log, mark_read, notify, several, status, topic
+from sse_notify.management import commands
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-COMMANDS = ["notify", "prune_notifications", "sse_status", "sse_tail"]
+COMMANDS = sorted(path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py"))
 
 
 def run(command: str, *args: str) -> str:

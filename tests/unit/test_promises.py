@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db.models import F
+from django.utils import timezone
 
 from sse_notify import STAFF, broadcast, log, notify
 from sse_notify.hub import Hub
@@ -72,14 +75,21 @@ def test_a_readers_topics_are_replayed_in_one_order() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["expired", "deleted", "moved"])
 @pytest.mark.parametrize("after", [0, 100])
-def test_rows_that_are_gone_do_not_end_a_replay_early(after: int) -> None:
+def test_rows_that_are_gone_do_not_end_a_replay_early(after: int, how: str) -> None:
     """Of 300 the first 150 expired, were deleted, or have moved to a later number."""
     user = User.objects.create_user("alice")
     notify([user], "x")
     Notification.objects.bulk_create(Notification(recipient=user, topic=f"user:{user.pk}", title="x") for _ in range(299))
     assert sum(batch.last - batch.first + 1 for batch in log.sequence()) == 299
-    Notification.objects.filter(seq__lte=150).delete()
+    gone = Notification.objects.filter(seq__lte=150)
+    if how == "deleted":
+        gone.delete()
+    elif how == "expired":
+        gone.update(expires_at=timezone.now() - timedelta(seconds=1))
+    else:
+        gone.update(seq=F("seq") + 300)
     reader = reader_of(user)
     got, cursor = [], after
     while cursor < 300:
