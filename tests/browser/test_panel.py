@@ -272,6 +272,6 @@ def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
     page.go_back()
     expect(page).to_have_title("(2) A page with the bell", timeout=GUARD)
     # The way back may show the page as it was first loaded: what it has not heard yet, it does not mark.
-    expect(page.locator("sse-notify [data-ssen=list] > li")).to_have_count(3, timeout=GUARD)
+    expect(page.locator("sse-notify [data-ssen=list] > li")).to_have_count(4, timeout=GUARD)
     page.evaluate("document.querySelector('sse-notify').client.markAllRead()")
     expect(page).to_have_title("A page with the bell", timeout=GUARD)
