@@ -1,6 +1,6 @@
 """The tutorial, done word by word: with the wheel, in an empty folder, in a browser.
 
-Comments in the page say what a block is: a file, settings to assign, commands to run, the server, or what is typed into the shell.
+Comments in the page say what a block is: a file, what to append to one, settings to assign, commands to run, the server, or what is typed into the shell.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "sse_notify", source / "sse_notify", ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, source)
-    _run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], source, {})
+    run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], source, {})
     (wheel,) = folder.glob("*.whl")
     target = folder / "site"
-    _run(
+    run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel)], folder, {}
     )
     return target
@@ -72,6 +72,9 @@ class Reader:
                 path = self.folder / what
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(block.code)
+            case "append":
+                path = self.folder / what
+                path.write_text(path.read_text() + block.code)
             case "assign":
                 self.assign(self.folder / what, block.code)
             case "run":
@@ -79,9 +82,9 @@ class Reader:
                     program, *arguments = shlex.split(line.removeprefix("$ "))
                     start = ["-m", "django"] if program == "django-admin" else []
                     assert start or program == "python", line
-                    _run([sys.executable, *start, *arguments, *what.split()], self.folder, self.env)
+                    run([sys.executable, *start, *arguments, *what.split()], self.folder, self.env)
             case "shell":
-                _run([sys.executable, "manage.py", "shell", "-c", block.code], self.folder, self.env)
+                run([sys.executable, "manage.py", "shell", "-c", block.code], self.folder, self.env)
             case _:
                 raise AssertionError(f"{block}: {block.mark!r} is nothing that a reader does")
 
@@ -120,7 +123,7 @@ def test_the_tutorial_leads_to_the_bell(reader: Reader, page: Page) -> None:
     first, missed = (block for block in marked if block.mark.startswith("shell"))
     for block in marked[:before]:
         reader.do(block)
-    imported = _run([sys.executable, "-c", "import sse_notify; print(sse_notify.__file__)"], reader.folder, reader.env)
+    imported = run([sys.executable, "-c", "import sse_notify; print(sse_notify.__file__)"], reader.folder, reader.env)
     assert reader.env["PYTHONPATH"] in imported, "it is not the wheel that is tried"
 
     reader.serve()
@@ -145,7 +148,8 @@ def test_the_tutorial_leads_to_the_bell(reader: Reader, page: Page) -> None:
     expect(page.locator(BADGE)).to_have_text("2")
 
 
-def _run(command: list[str], folder: Path, env: dict[str, str]) -> str:
+def run(command: list[str], folder: Path, env: dict[str, str]) -> str:
+    """Run a command in a folder to its good end; return what it printed."""
     done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=GUARD * 3)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
