@@ -65,7 +65,7 @@ def sse_notify_widget(
     """Render the bell and its panel for the user of the page; nothing for an anonymous visitor.
 
     Args:
-        context: needs ``request`` or ``user``, as the usual context processors give.
+        context: of a page that is rendered with its request, whose user it is; ``user`` counts only where there is no request.
         limit: items in the panel.
         badge: what the badge counts, "unread" or "unseen".
         toasts: "on", "off", or "urgent": for warnings and errors alone.
@@ -173,13 +173,22 @@ def sse_notify_progress(progress: Any) -> str:
 
 
 def _request(context: Context) -> Any:
-    """Return the request, also where no context processor puts it into the context; ``None`` if there is none."""
-    return context.get("request") or getattr(context, "request", None)
+    """Return the request that the page answers, ``None`` if it answers none.
+
+    A variable counts where the context knows no request, and only if it is one: a page about leave requests has its own ``request``.
+    """
+    request = getattr(context, "request", None) or context.get("request")
+    return request if hasattr(request, "get_host") else None
 
 
 def _user(context: Context) -> Any:
-    """Return the user who is signed in, or ``None``."""
-    user = context.get("user") or getattr(_request(context), "user", None)
+    """Return the user who is signed in, or ``None``.
+
+    Where there is a request, its user and no other: the context's ``user`` is also what Django's ``DetailView`` calls the user that a
+    page is about, and whoever looks at that page must not see that user's notifications.
+    """
+    request = _request(context)
+    user = getattr(request, "user", None) if request is not None else context.get("user")
     return user if user is not None and user.is_authenticated else None
 
 

@@ -6,14 +6,36 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.http import HttpRequest
-from django.template import Context, RequestContext, Template
-from django.test import RequestFactory
+from django.http import HttpRequest, HttpResponse
+from django.template import Context, RequestContext, Template, engines
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from django.views.generic import DetailView
 
 from sse_notify import notify
 from sse_notify.handshake import user_key
 
 pytestmark = pytest.mark.django_db
+
+TAGS = "{% load sse_notify %}{% sse_notify_assets %}{% sse_notify_widget %} unread={% sse_notify_unread_count %}"
+
+
+def as_a_view(request: HttpRequest, context: dict[str, Any]) -> str:
+    """Render the tags as Django's views do, whose context wins over what the context processors give."""
+    return str(engines["django"].from_string(TAGS).render(context, request))
+
+
+class Profile(DetailView):  # type: ignore[type-arg]
+    """A page about a user, which Django puts into the context under the name of its model: ``user``."""
+
+    model = User
+
+    def render_to_response(self, context: dict[str, Any], **_: Any) -> HttpResponse:
+        assert context["user"] == context["object"]
+        return HttpResponse(as_a_view(self.request, context))
+
+
+urlpatterns = [path("users/<int:pk>/", Profile.as_view()), path("notifications/", include("sse_notify.urls"))]
 
 
 def request_of(user: Any) -> HttpRequest:
@@ -89,6 +111,74 @@ def test_the_number_of_unread_notifications(alice: User) -> None:
 
 def test_a_page_without_a_request_has_no_user() -> None:
     assert Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(Context()) == "0"
+
+
+def test_a_page_without_a_request_has_the_user_that_it_is_given(alice: User) -> None:
+    notify(alice, "One")
+    assert Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(Context({"user": alice})) == "1"
+
+
+@pytest.mark.urls(__name__)
+def test_the_page_of_another_user_shows_the_notifications_of_who_looks_at_it(alice: User, client: Client) -> None:
+    bob = User.objects.create_user("bob")
+    notify(bob, "The secret of bob", url="/secret/", icon="/secret.png")
+    page = client.get(f"/users/{bob.pk}/").content.decode()
+    assert "secret" not in page
+    assert user_key(bob) not in page
+    assert f'data-key="{user_key(alice)}"' in page
+    assert 'data-count-unread="0"' in page
+    assert page.endswith("unread=0")
+
+
+@pytest.mark.urls(__name__)
+def test_the_page_of_a_user_shows_an_anonymous_visitor_no_notifications(alice: User) -> None:
+    notify(alice, "The secret of alice")
+    page = Client().get(f"/users/{alice.pk}/").content.decode()
+    assert "secret" not in page
+    assert "<sse-notify" not in page
+    assert page.endswith("unread=0")
+
+
+@pytest.mark.parametrize("viewer", ["anonymous", "unknown"])
+def test_the_user_of_the_context_never_stands_in_for_that_of_the_request(alice: User, viewer: str) -> None:
+    """Without AuthenticationMiddleware a request has no user, and nobody is signed in."""
+    notify(alice, "The secret of alice")
+    request = RequestFactory().get("/")
+    if viewer == "anonymous":
+        request.user = AnonymousUser()
+    for page in (
+        as_a_view(request, {"user": alice}),
+        as_a_view(request, {"user": alice, "request": None}),
+        Template(TAGS).render(Context({"request": request, "user": alice})),
+    ):
+        assert "<sse-notify" not in page
+        assert page.endswith("unread=0")
+
+
+def test_a_variable_named_request_does_not_stand_in_for_the_request(alice: User) -> None:
+    bob = User.objects.create_user("bob")
+    notify(bob, "The secret of bob")
+    notify(alice, "One", url="https://elsewhere.test/")
+    other = RequestFactory(headers={"host": "elsewhere.test"}).get("/")
+    other.user = bob
+    page = as_a_view(request_of(alice), {"request": other})
+    assert "secret" not in page
+    assert "elsewhere.test" not in page
+    assert page.endswith("unread=1")
+
+
+def test_a_variable_named_request_that_is_none_names_no_user(alice: User) -> None:
+    """A leave request, say, whose ``user`` is who asks for it: a page without a request has the user that it is given."""
+    bob = User.objects.create_user("bob")
+    notify(bob, "The secret of bob")
+
+    class LeaveRequest:
+        user = bob
+
+    for more in ({}, {"user": alice}):
+        page = Template(TAGS).render(Context({"request": LeaveRequest(), **more}))
+        assert "secret" not in page
+        assert page.endswith("unread=0")
 
 
 @pytest.mark.parametrize(
