@@ -92,7 +92,7 @@ def sse_notify_widget(
     # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
     state = inbox.state(user)
     # One more, to know whether there are older ones.
-    found = list(Notification.objects.using(log.database()).visible_to(user).order_by("-pk")[: limit + 1])
+    found = list(Notification.objects.using(log.database()).visible_to(user).newest(limit + 1))
     items = found[:limit]
     return {
         "shown": True,

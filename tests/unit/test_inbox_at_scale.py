@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.template import engines
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -85,6 +86,12 @@ def first_plan(name: str, work: Callable[[], Any]) -> dict[str, Any]:
     return plan
 
 
+def queries_of_the_log(captured: CaptureQueriesContext) -> list[str]:
+    found = [query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"]]
+    assert found
+    return found
+
+
 def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_indexes(alice: User) -> None:
     # One mark for all: a row of the inbox, whatever the number of notifications, and no receipt.
     with CaptureQueriesContext(connection) as captured:
@@ -133,7 +140,16 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     for state in ("", "unread", "archived"):
         with CaptureQueriesContext(connection) as captured:
             assert client.get(reverse("sse_notify:items"), {"state": state}).status_code == 200
-        queries = [query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"]]
-        assert queries
-        for sql in queries:
+        for sql in queries_of_the_log(captured):
             assert rows_touched(plan_of(sql)) <= 3 * BROADCASTS, sql
+
+
+def test_the_bell_of_every_page_does_not_look_for_items_among_those_of_others(alice: User) -> None:
+    """Not even where nothing stops the search early: bob has put all of his away."""
+    bob = User.objects.get(username="bob")
+    inbox.archive(bob, up_to=HEAD)
+    bell = engines["django"].from_string("{% load sse_notify %}{% sse_notify_widget %}")
+    with CaptureQueriesContext(connection) as captured:
+        assert 'data-ssen-item="1' not in bell.render({"user": bob})
+    for sql in queries_of_the_log(captured):
+        assert rows_touched(plan_of(sql)) <= OWN + BROADCASTS + 500, sql
