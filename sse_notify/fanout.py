@@ -161,6 +161,7 @@ class _Sender:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._idle = threading.Event()
+        self._idle.set()
         self._started = threading.Event()
 
     def put(self, message: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from sse_notify.floors import Floor
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
 from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
-from sse_notify.signals import stream_closed, stream_opened
+from sse_notify.signals import stream_closed, stream_opened, tell
 from sse_notify.warden import Warden
 from sse_notify.wheel import Wheel
 
@@ -87,7 +87,7 @@ class Hub:
         self._wheel.add(stream)
         self._warden.add(stream)
         counters.add("opened")
-        stream_opened.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
+        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         if self._farewell is not None:  # its handshake was under way
             self._farewell.tell(stream)
         self._floor.joined(stream)
@@ -101,7 +101,7 @@ class Hub:
         self._warden.remove(stream)
         if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
-            stream_closed.send_robust(sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, reason=stream.reason)
+            tell(stream_closed, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, reason=stream.reason)
         if not self.streams:
             self._stop()
             if self._farewell is not None:

@@ -19,6 +19,8 @@ from weakref import WeakSet
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from sse_notify import events, threads, wire
+from sse_notify.admission import admission
+from sse_notify.conf import get_settings
 from sse_notify.driven import Driven
 from sse_notify.events import Event
 
@@ -95,6 +97,8 @@ class SourceStream(Driven):
             self._loop = asyncio.get_running_loop()
             self._task = self._loop.create_task(self._run())
             _open.add(self)
+            if admission.draining:  # its view was at work when the process was asked to end
+                self.end_within(get_settings().DRAIN_SECONDS)
             if self._on_start is not None:
                 self._on_start()
         while not self._waiting:
@@ -170,6 +174,8 @@ class SourceStream(Driven):
         iterator = _iterate(self._source)
         try:
             async for item in iterator:
+                if self.closed:  # it has passed over its cancellation
+                    break
                 self._put(events.encode(item))
                 while self._size > self._buffer_bytes:
                     self._room.clear()

@@ -161,7 +161,9 @@ class Stream(Driven):
             self._queue(frame if cursor >= self.cursor else frames.ping(self.cursor))
 
     def reset(self, reason: str, cursor: int) -> None:
-        """Tell the client that its cursor is void, and go on from ``cursor``."""
+        """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
+        if self._ended:
+            return
         self._waiting.clear()
         self._behind, self._target, self.cursor = False, None, cursor
         self._prelude = frames.reset(reason, cursor)
@@ -184,6 +186,8 @@ class Stream(Driven):
 
         If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
         """
+        if self._ended:
+            return
         before, self.reader, self.topics = self.reader, reader, (*reader.topics, *asked)
         if set(reader.topics) != set(before.topics):
             self.reset("topics", self.cursor)

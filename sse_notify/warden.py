@@ -144,7 +144,8 @@ class Warden:
     def _ask(self, streams: Iterable[Stream], *, thorough: bool) -> None:
         for stream in streams:
             self._due[stream] = thorough or self._due.get(stream, False)
-        if self._due and self._looking is None:
+        # A look that is done finds nothing more, though it is said to be over one turn of the loop later.
+        if self._due and (self._looking is None or self._looking.done()):
             self._looking = asyncio.get_running_loop().create_task(self._look())
             self._looking.add_done_callback(self._looked)
 
@@ -169,7 +170,9 @@ class Warden:
                     for stream in streams:
                         self._release(stream)
                     await asyncio.sleep(RETRY_SECONDS)
-                    self._due |= {stream: thorough for stream in streams if stream in self._streams}
+                    self._due |= {
+                        stream: thorough or self._due.get(stream, False) for stream in streams if stream in self._streams
+                    }
                     continue
                 self._database.worked()
                 for stream, verdict in zip(streams, verdicts, strict=True):

@@ -70,7 +70,12 @@ class Watch:
             await asyncio.wait({self._task, self._arrived}, return_when=asyncio.FIRST_COMPLETED)
         if self._ahead:
             return self._ahead.pop(0)
-        return {"type": "http.disconnect"} if self.left else await self._receive()
+        if not self.left:
+            message = await self._receive()
+            if message["type"] != "http.disconnect":
+                return message
+            self.left = True  # some servers say it once, and the stream that a view still makes must know
+        return {"type": "http.disconnect"}
 
     def end(self) -> None:
         """Stop reading."""

@@ -38,13 +38,17 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         root_path: str = "",
+        leaves_once: bool = False,
     ) -> None:
-        """Describe the request; :meth:`start` makes it."""
+        """Describe the request, and make it. With ``leaves_once`` the server says only once that the client has left, as some do."""
         self.sent: list[dict[str, Any]] = []
         self.body = b""
         self._news = asyncio.Event()
         self._leaves = asyncio.Event()
         self._requested = False
+        self._leaves_once = leaves_once
+        #: Whether the application was told that the client has left.
+        self.told = False
         sent_headers = {"host": "testserver", "accept": "text/event-stream", **(headers or {})}
         scope = {
             "type": "http",
@@ -67,7 +71,14 @@ class Connection:
             self._requested = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._leaves.wait()
+        if self.told and self._leaves_once:
+            await asyncio.Event().wait()
+        self.told = True
         return {"type": "http.disconnect"}
+
+    def go(self) -> None:
+        """Disconnect, and wait for nothing."""
+        self._leaves.set()
 
     async def _send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -243,6 +243,59 @@ async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing
     while chunk := await stream.read():
         total += chunk.count(b"data: ")
     assert total > 9_980
+    stream.close()
+
+
+async def test_a_client_that_left_while_the_view_worked_is_not_served() -> None:
+    waits, working, goes_on = Endless(), threading.Event(), threading.Event()
+
+    def slow(request: HttpRequest) -> EventStreamResponse:
+        working.set()
+        goes_on.wait(GUARD)
+        return EventStreamResponse(waits.events())
+
+    answer_with(slow)
+    async with connect(EventStreams(get_asgi_application()), "/sync/", method="POST", leaves_once=True) as connection:
+        await asyncio.to_thread(working.wait, GUARD)
+        connection.go()
+        await until(lambda: connection.told)
+        goes_on.set()
+        await connection.leave()
+    assert not waits.began.is_set()
+    assert admission.total == 0
+
+
+async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_event() -> None:
+    ended = asyncio.Event()
+
+    async def stubborn() -> AsyncIterator[Any]:
+        try:
+            yield "x" * 1_000
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            while True:
+                yield "x" * 1_000
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    stream = source.SourceStream(stubborn(), heartbeat=60, send_timeout=60, buffer_bytes=10_000)
+    assert await stream.read()
+    stream.close()
+    async with asyncio.timeout(GUARD):
+        await stream.wait_closed()
+    assert ended.is_set()
+
+
+@override_settings(SSE_NOTIFY={"DRAIN_SECONDS": 0.05})
+async def test_one_that_begins_when_the_process_ends_is_cut_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "draining", True)  # while its view was at work
+    cut = asyncio.Event()
+    stream = source.SourceStream(Endless().events(), heartbeat=60, send_timeout=60, buffer_bytes=100)
+    stream.driven_by(cut.set)
+    assert await stream.read()
+    async with asyncio.timeout(GUARD):
+        await cut.wait()
     stream.close()
 
 

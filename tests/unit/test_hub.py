@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sse_notify import counters, fanout, hubs
+from sse_notify import counters, fanout, hubs, signals
 from sse_notify import hub as hub_module
 from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry
+from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.stream import Stream
 from sse_notify.wire import encode
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
@@ -135,6 +137,40 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (set(), {}, {}, None)
     assert len(asyncio.all_tasks()) == tasks
     assert hubs.current() is not hub
+
+
+async def test_receivers_that_nobody_can_wait_for_harm_no_stream(caplog: pytest.LogCaptureFixture) -> None:
+    async def receive(**named: Any) -> None:
+        raise AssertionError("nobody awaits this")
+
+    closed: list[Stream] = []
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream_opened.connect(receive)
+    stream_closed.connect(receive)
+    try:
+        stream, reading = await open_stream(hub, memory)
+        stream._on_close = closed.append
+        stream.close()
+    finally:
+        stream_opened.disconnect(receive)
+        stream_closed.disconnect(receive)
+    assert await reading is None
+    assert (closed, hub.streams, hub.stopped) == ([stream], set(), True)
+    assert [record.getMessage().split(" error=")[0] for record in caplog.records] == ["incident=signal_receivers state=failed"]
+    signals.tell(stream_opened)  # well again
+
+
+async def test_one_that_is_told_bye_is_told_nothing_after_it() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    stream.end("lifetime", 5)
+    stream.reset("ahead", 0)
+    stream.retopic(replace(stream.reader, topics=("everyone",)), ())
+    assert await reading == b'event: bye\ndata: {"reason":"lifetime","retry_after":5}\n\n'
+    assert await stream.read() is None
+    stream.close()
 
 
 async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:

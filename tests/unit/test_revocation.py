@@ -534,6 +534,31 @@ async def test_a_look_that_is_older_than_the_change_lets_nothing_through() -> No
 
 
 @pytest.mark.asyncio
+async def test_a_bell_in_the_very_moment_in_which_a_look_ends_starts_the_next(opened: Opened) -> None:
+    court, hub, _, reading = opened
+    hub._on_message(Revocation(topics=(MINE,)))
+    (await court.look()).set_result([FINE])
+    asyncio.get_running_loop().call_soon(
+        hub._on_message, Revocation(topics=(MINE,))
+    )  # right after the look has found nothing more
+    (await court.look()).set_result([Ended(reason="revoked", again=False)])
+    assert await asyncio.wait_for(reading, 5) == b'event: bye\ndata: {"reason":"revoked","retry_after":null}\n\n'
+
+
+@pytest.mark.asyncio
+async def test_a_thorough_look_stays_one_when_a_lesser_one_fails(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
+    monkeypatch.setattr(warden, "RETRY_SECONDS", 0)
+    court, hub, stream, _ = opened
+    hub._warden._ask([stream], thorough=False)
+    look = await court.look()
+    hub._on_message(Revocation(topics=(MINE,)))
+    assert hub._warden._due == {stream: True}
+    look.set_exception(DatabaseError("away"))
+    await court.look()
+    assert hub._warden._page == {stream: True}
+
+
+@pytest.mark.asyncio
 async def test_a_message_that_is_a_verdict_ends_at_once_and_without_a_look(opened: Opened) -> None:
     court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=("user:2",), end="revoked"))
