@@ -20,8 +20,8 @@ export const SOURCES = { [SHIPPED]: "main.js", [ARRIVALS]: "arrivals.js" };
  * browsers, the types, the server's answers or the other file know; tests/js/shipped.test.mjs looks.
  */
 export const INTERNAL =
-  `attempt canUndo catchUp emit failed follow forget hear hold isOpen lead look onForbidden onMessage onSignedOut onState
-  panel receive requests steps tell users`.split(/\s+/);
+  `attempt canUndo catchUp emit failed follow forget hear hold isHeldBack isLeader isLoading isOpen lead leave look newsFeed onForbidden
+  onMessage onSignedOut onState panel receive requests showHeld steps streamAddress tell users`.split(/\s+/);
 
 const BANNER = "// sse_notify";
 
@@ -50,7 +50,7 @@ export async function joined(path) {
   const { code, map } = await minify(text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 6, unsafe_arrows: true, keep_fargs: false },
+    compress: { passes: 6, unsafe_arrows: true, keep_fargs: false, hoist_funs: true, pure_getters: true, lhs_constants: false },
     format: { preamble: BANNER },
     // The comment stands on a line of its own at the end, where Django's hashed storages look for it.
     sourceMap: { content: joint, url: `${basename(path)}.map`, includeSources: true },

@@ -39,7 +39,7 @@ export class SseNotifyClient {
       ...options,
       id: this.id,
       emit,
-      onSignedOut: () => this.#sharing.suspend("unauthorized"),
+      onSignedOut: () => this.#sharing.leave("unauthorized"),
     };
     this.#on = on;
     this.#urls = all.urls;
@@ -47,7 +47,7 @@ export class SseNotifyClient {
     const feed = createFeed({ ...all, items: all.urls.items, requests });
     this.#requests = requests;
     this.#feed = feed;
-    this.#sharing = createSharing({ ...all, requests, feed });
+    this.#sharing = createSharing({ ...all, requests, newsFeed: feed });
   }
 
   get state() {

@@ -24,7 +24,7 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
 
 /**
  * @param {object} options
- * @param {() => string} options.address The stream's address, with the cursor to start from.
+ * @param {() => string} options.streamAddress The stream's address, with the cursor to start from.
  * @param {(message: import("./parser.js").Message) => void} options.onMessage May throw: the stream is then opened again.
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error) => void} options.onError
@@ -34,7 +34,7 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
  * @param {() => number} options.random
  * @param {Pick<import("./surroundings.js").Environment, "visible" | "online" | "on">} options.env
  */
-export function createConnection({ address, onMessage, onState, onError, onForbidden, fetch, clock, random, env }) {
+export function createConnection({ streamAddress, onMessage, onState, onError, onForbidden, fetch, clock, random, env }) {
   const backoff = createBackoff(random);
   /** @type {AbortController | null} */
   let attempt = null;
@@ -58,7 +58,7 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
     /** @type {ConnectionState} */
     state: "idle",
     /** Whether something on the way holds the stream back, so that its events come late or never. */
-    buffered: false,
+    isHeldBack: false,
 
     start() {
       if (undo.length) return;
@@ -77,7 +77,7 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
     /** @param {ConnectionState} [state] */
     stop(state = "stopped") {
       close();
-      self.buffered = isFinished = false;
+      self.isHeldBack = isFinished = false;
       for (const off of undo.splice(0)) off();
       set(state);
     },
@@ -107,9 +107,9 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
     attempt = mine;
     heard = clock.now();
     // navigator.onLine is no reason not to try: without a network it is false, and a server on this machine answers all the same.
-    if (!self.buffered && !isFinished) set("connecting");
+    if (!self.isHeldBack && !isFinished) set("connecting");
     try {
-      const response = await fetch(address(), {
+      const response = await fetch(streamAddress(), {
         headers: { Accept: "text/event-stream" },
         credentials: "same-origin",
         cache: "no-store",
@@ -149,8 +149,8 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
       failing = 0;
       silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0));
       // What held it back may hold back what comes next.
-      self.buffered = opened - answered > HELLO_WITHIN;
-      if (self.buffered) set("polling");
+      self.isHeldBack = opened - answered > HELLO_WITHIN;
+      if (self.isHeldBack) set("polling");
       else if (!isFinished) set("open");
     } else if (event === "bye") {
       const { retry_after: wait } = JSON.parse(data);
@@ -188,7 +188,7 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
     isFinished = false;
     const wait = backoff.next(hint);
     notBefore = hint === null ? 0 : now + wait;
-    if (!self.buffered) set(env.online() ? "waiting" : "offline");
+    if (!self.isHeldBack) set(env.online() ? "waiting" : "offline");
     schedule(wait);
     if (failing && now - failing > GIVE_UP_HIDDEN && !env.visible()) clock.clearTimeout(retryTimer);
   }
@@ -213,9 +213,9 @@ export function createConnection({ address, onMessage, onState, onError, onForbi
     if (now - heard > silence) return failed(new SseNotifyError("The stream is silent."));
     if (!opened) {
       if (!answered || now - answered <= HELLO_WITHIN) return;
-      self.buffered = true;
+      self.isHeldBack = true;
       set("polling");
-    } else if (self.buffered && now - opened > TRY_AGAIN) again(0);
+    } else if (self.isHeldBack && now - opened > TRY_AGAIN) again(0);
     else if (isFinished && now - opened > 2_000) {
       isFinished = false; // it did not end this time: the server changed
       set("open");

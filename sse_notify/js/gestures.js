@@ -84,7 +84,7 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
     const button = target.closest("button");
     switch (button?.dataset.ssen) {
       case "new":
-        list.flush(true);
+        list.showHeld(true);
         focusHeading(root); // the button that was pressed is gone
         break;
       case "older":
@@ -117,7 +117,7 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
     const id = Number(/** @type {HTMLButtonElement} */ (button).value);
     const ids = [id];
     if (ssen === "all") {
-      list.flush(true);
+      list.showHeld(true);
       list.mark({ up_to: client.cursor ?? 0, set: "read" });
       attempt(client.markAllRead());
       focusHeading(root);

@@ -39,14 +39,14 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
   let undo = [];
 
   const self = {
-    leading: false,
+    isLeader: false,
 
     start() {
       try {
         channel = env.channel(name);
       } catch {
         // A sandboxed frame has no channels.
-        self.leading = true;
+        self.isLeader = true;
         return lead();
       }
       channel.onmessage = ({ data }) => hear(data);
@@ -65,7 +65,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
       clock.clearTimeout(timer);
       const old = request;
       request = null; // before the abort: it is ours, not a theft
-      self.leading = false;
+      self.isLeader = false;
       old?.abort();
       release?.();
       release = null;
@@ -75,7 +75,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
     /** Tell all other tabs. @param {object} message */
     post(message) {
-      if (self.leading) channel?.postMessage(message);
+      if (self.isLeader) channel?.postMessage(message);
     },
   };
 
@@ -87,7 +87,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     previous?.abort();
     const hold = () => {
       if (request !== mine) return;
-      self.leading = true;
+      self.isLeader = true;
       clock.clearTimeout(timer);
       lead();
       return /** @type {Promise<void>} */ (
@@ -99,14 +99,14 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     // The standard allows no signal for a request that steals; it is granted at once anyway.
     env.locks?.request(name, steal ? { steal } : { signal: mine.signal }, hold).catch((error) => {
       if (request !== mine) return;
-      if (self.leading) {
-        self.leading = false; // stolen: this tab was frozen for a while
+      if (self.isLeader) {
+        self.isLeader = false; // stolen: this tab was frozen for a while
         release = null;
         follow();
         queue(false);
         ask();
       } else if (error.name !== "AbortError") {
-        self.leading = true; // locks are forbidden here
+        self.isLeader = true; // locks are forbidden here
         lead();
       }
     });
@@ -114,7 +114,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   function ask() {
     clock.clearTimeout(timer);
-    if (!channel || self.leading) return;
+    if (!channel || self.isLeader) return;
     const seen = env.visible();
     channel.postMessage({ t: "who", seen });
     if (!seen) return;
@@ -127,8 +127,8 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   /** @param {any} message */
   function hear(message) {
-    if (message.t === "who") return self.leading && self.post(answer(message.seen));
-    if (self.leading) return; // said by a leader that does not know yet that it was deposed
+    if (message.t === "who") return self.isLeader && self.post(answer(message.seen));
+    if (self.isLeader) return; // said by a leader that does not know yet that it was deposed
     misses = 0;
     clock.clearTimeout(timer);
     timer = clock.setTimeout(() => env.visible() && ask(), ASK_EVERY);

@@ -10,7 +10,7 @@ const AT_MOST = 200;
 const EFFECTS = { read: { unread: false, unseen: false }, unread: { unread: true }, seen: { unseen: false } };
 
 /**
- * The items of a panel: the newest on top, each once. What changes shows with the next `flush()`, one for a whole frame.
+ * The items of a panel: the newest on top, each once. What changes shows with the next `showHeld()`, one for a whole frame.
  *
  * @param {HTMLElement} root The widget.
  * @param {{external: boolean, token: string}} options
@@ -58,7 +58,7 @@ export function makeList(root, options, onEnd) {
     /** What an older page begins before; `null`: there is none. @type {number | null} */
     next: Number(root.dataset.next) || null,
     /** Whether a page is on its way. */
-    loading: false,
+    isLoading: false,
     /** Which page did not come, so that only the user tries again: "first", "more" or "". */
     failed: "",
 
@@ -73,9 +73,9 @@ export function makeList(root, options, onEnd) {
      *
      * @param {boolean} [force] Whether all is to be shown, at the top.
      */
-    flush(force = false) {
+    showHeld(force = false) {
       if (!list) return;
-      const { arrivals, held, loading } = self;
+      const { arrivals, held, isLoading } = self;
       if (arrivals && held.length) self.held = arrivals.place(self, held, force);
       if (force) list.scrollTop = 0;
 
@@ -86,10 +86,10 @@ export function makeList(root, options, onEnd) {
       }
       const count = self.held.length;
       write(root, "new", count && words(root, "new", "label", { count }));
-      part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
-      list.ariaBusy = `${loading}`;
+      part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || isLoading);
+      list.ariaBusy = `${isLoading}`;
       const hasMore = self.next !== null && shown.length < AT_MOST;
-      const label = loading ? "loading" : self.failed ? "retry" : hasMore && "label";
+      const label = isLoading ? "loading" : self.failed ? "retry" : hasMore && "label";
       write(root, "older", label && words(root, "older", label));
       end.disconnect();
       const last = shown.at(-1);

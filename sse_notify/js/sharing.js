@@ -3,6 +3,7 @@
 /** @import { ConnectionState } from "./connection.js" */
 import { createConnection } from "./connection.js";
 import { createLeadership } from "./leader.js";
+import { readyStateOf } from "./states.js";
 import { withQuery } from "./urls.js";
 
 const PARK = 10_000; // ms that a hidden page keeps a stream that it cannot share
@@ -21,11 +22,11 @@ const WATCHED = 20_000; // ms after a tab that is seen asked, which each does ev
  * @param {() => number} options.random
  * @param {import("./surroundings.js").Environment} options.env
  * @param {ReturnType<typeof import("./requests.js").createRequests>} options.requests
- * @param {ReturnType<typeof import("./feed.js").createFeed>} options.feed
+ * @param {ReturnType<typeof import("./feed.js").createFeed>} options.newsFeed
  * @param {(type: string, value?: unknown) => void} options.emit
  */
 export function createSharing(options) {
-  const { id, urls, key, share, clock, env, requests, feed, emit } = options;
+  const { id, urls, key, share, clock, env, requests, newsFeed: feed, emit } = options;
   /** @type {ReturnType<typeof createLeadership> | null} */
   let leadership = null;
   /** @type {(() => void)[]} */
@@ -46,7 +47,7 @@ export function createSharing(options) {
     ...options,
     // The stream of a hidden tab is that of the tabs that are seen, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
-    address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
+    streamAddress: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
       if (feed.receive(message)) leadership?.post({ t: "event", message });
     },
@@ -54,8 +55,8 @@ export function createSharing(options) {
       set(state);
       leadership?.post(status());
       // The lock is for a tab that can do something with it: one that was opened after a new login, maybe.
-      if (state === "unauthorized" || state === "stopped") self.suspend(state);
-      else if (connection.buffered) poll();
+      if (readyStateOf(state) === 2) self.leave(/** @type {any} */ (state));
+      else if (connection.isHeldBack) poll();
     },
     onError: (error) => emit("error", error),
     onForbidden() {
@@ -73,15 +74,15 @@ export function createSharing(options) {
     state: "idle",
 
     get leading() {
-      return leadership?.leading ?? true;
+      return leadership?.isLeader ?? true;
     },
 
     start() {
       if (undo.length) return;
       undo = [
-        () => self.suspend("stopped"),
+        () => self.leave("stopped"),
         // A page that is kept for Back must not keep one of the browser's few connections.
-        env.on("pagehide", () => self.suspend("idle")),
+        env.on("pagehide", () => self.leave("idle")),
         env.on("pageshow", (event) => event.persisted && open()),
         env.on("visibilitychange", park),
       ];
@@ -109,7 +110,7 @@ export function createSharing(options) {
     },
 
     /** @param {"idle" | "stopped" | "unauthorized"} state */
-    suspend(state) {
+    leave(state) {
       clock.clearTimeout(restartTimer);
       clock.clearTimeout(parkTimer);
       clock.clearTimeout(pollTimer);
@@ -131,10 +132,10 @@ export function createSharing(options) {
   const status = () => ({ t: "status", state: self.state, cursor: feed.cursor });
 
   /** Nothing but a new login, or the project, opens it again. */
-  const hasEnded = () => self.state === "unauthorized" || self.state === "stopped";
+  const hasEnded = () => readyStateOf(self.state) === 2;
 
   function restart() {
-    self.suspend("idle");
+    self.leave("idle");
     open();
   }
 
@@ -171,7 +172,7 @@ export function createSharing(options) {
   /** Hear what the leader says. @param {any} said */
   function follow({ t, message, state, cursor }) {
     if (t === "event") return feed.hear(message);
-    if (state === "unauthorized") return self.suspend(state);
+    if (state === "unauthorized") return self.leave(state);
     set(state === "open" || state === "polling" ? "follower" : state);
     // Said before this tab listened: what it missed is fetched. The leader's own stream would not bring it again.
     if (cursor !== null && cursor > (feed.cursor ?? -1)) feed.catchUp();
@@ -189,7 +190,7 @@ export function createSharing(options) {
   /** The stream is held back on its way: ask, until it flows. */
   async function poll() {
     clock.clearTimeout(pollTimer);
-    if (!connection.buffered || connection.state !== "polling") return;
+    if (!connection.isHeldBack || connection.state !== "polling") return;
     await feed.catchUp();
     clock.clearTimeout(pollTimer);
     if (connection.state !== "polling") return;

@@ -1,9 +1,7 @@
 /** The browser's EventSource, as others know it, over the one stream of a client: for htmx 2, Turbo and all else that wants to be given one. */
 
 /** @import { SseNotifyClient } from "./client.js" */
-
-/** What the client's states are to an EventSource; all others mean that it is connecting. @type {Record<string, number>} */
-const STATES = { open: 1, polling: 1, follower: 1, stopped: 2, unauthorized: 2 };
+import { readyStateOf } from "./states.js";
 
 export class SseNotifyEventSource extends EventTarget {
   CONNECTING = 0;
@@ -34,7 +32,7 @@ export class SseNotifyEventSource extends EventTarget {
     this.#origin = origin;
     const off = [
       release,
-      client.on("state", ({ state }) => this.#turn(STATES[state] ?? 0)),
+      client.on("state", ({ state }) => this.#turn(readyStateOf(state))),
       client.on("forbidden", (refused) => refused.topics === topics && this.#turn(2)),
       client.on("event", ({ event, data, id, topic }) => {
         const isOurs = topics.includes(topic ?? event);
@@ -51,7 +49,7 @@ export class SseNotifyEventSource extends EventTarget {
       for (const fn of off.splice(0)) fn();
     };
     // Whoever made it listens a moment later.
-    queueMicrotask(() => this.#turn(STATES[client.state] ?? 0));
+    queueMicrotask(() => this.#turn(readyStateOf(client.state)));
   }
 
   close() {

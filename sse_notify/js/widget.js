@@ -6,6 +6,7 @@ import { loadArrivals } from "./lazy.js";
 import { makeList } from "./list.js";
 import { makePanel } from "./panel.js";
 import { focusHeading, isHidden, part, showStatus } from "./parts.js";
+import { readyStateOf } from "./states.js";
 import { refreshTimes } from "./times.js";
 
 const ignore = () => {};
@@ -59,7 +60,7 @@ export function makeWidget(root, client, token) {
   const show = () => {
     framed = false;
     if (signal.aborted) return;
-    list.flush();
+    list.showHeld();
     if (list.arrivals) tellOf(fresh.splice(0));
     else if (list.held.length) prepare().then(draw, ignore); // if it fails, what is drawn next tries again
     part(root, "undone")?.toggleAttribute("hidden", !gestures.canUndo());
@@ -123,8 +124,8 @@ export function makeWidget(root, client, token) {
     const { state } = client;
     dataset.connection = state;
     clearTimeout(statusTimer);
-    if (state === "unauthorized" || state === "stopped") showStatus(root, state);
-    else if (["open", "polling", "follower"].includes(state)) showStatus(root, "");
+    const ready = readyStateOf(state);
+    if (ready) showStatus(root, ready === 2 ? state : "");
     else statusTimer = setTimeout(() => showStatus(root, state === "offline" ? state : "connecting"), TELL_AFTER);
   };
 
@@ -158,12 +159,12 @@ export function makeWidget(root, client, token) {
    * @param {boolean} [isMore]
    */
   const load = async (isMore = false) => {
-    if (isMore && list.loading) return;
+    if (isMore && list.isLoading) return;
     const mine = ++turn;
     const since = client.cursor ?? 0;
     const size = Number(dataset.limit) || 20;
     const limit = isMore ? size : Math.min(MOST_ASKED, Math.max(size, list.items().length + 1));
-    list.loading = true;
+    list.isLoading = true;
     list.failed = "";
     draw();
     try {
@@ -179,7 +180,7 @@ export function makeWidget(root, client, token) {
       list.failed = isMore ? "more" : "first";
       showStatus(root, "failed");
     }
-    list.loading = false;
+    list.isLoading = false;
     draw();
   };
 

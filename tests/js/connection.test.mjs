@@ -11,7 +11,7 @@ beforeEach(async () => {
   [clock, env, server, states, heard, errors, random] = [new FakeClock(), new FakePage(), new FakeServer(), [], [], [], 0.5];
   onMessage = (message) => heard.push(message.event);
   connection = createConnection({
-    address: () => "/stream/",
+    streamAddress: () => "/stream/",
     onMessage: (message) => onMessage(message),
     onState: (state) => states.push(state),
     onError: (error) => errors.push(error),
@@ -263,9 +263,9 @@ test("connection: without hello for ten seconds something holds the bytes back; 
   await start();
   await clock.advance(15_000);
   assert.equal(connection.state, "polling");
-  assert.ok(connection.buffered);
+  assert.ok(connection.isHeldBack);
   await server.stream.hello();
-  assert.deepEqual([connection.state, connection.buffered], ["polling", true], "the next events may be as late");
+  assert.deepEqual([connection.state, connection.isHeldBack], ["polling", true], "the next events may be as late");
   assert.deepEqual(heard, ["hello"]);
   await clock.advance(40_000);
   await server.stream.send(block("ping", { cursor: 10 }));
@@ -273,7 +273,7 @@ test("connection: without hello for ten seconds something holds the bytes back; 
   await clock.advance(30_000);
   assert.deepEqual([tries(), connection.state], [2, "polling"], "tried again after a minute, without a word about it");
   await server.stream.hello();
-  assert.deepEqual([connection.state, connection.buffered], ["open", false]);
+  assert.deepEqual([connection.state, connection.isHeldBack], ["open", false]);
 });
 
 test("connection: one that a tab in sight asks about does what its own late timers have not", async () => {
