@@ -32,7 +32,7 @@ export class SseNotifyEventSource extends EventTarget {
     this.#origin = origin;
     const off = [
       release,
-      client.on("state", ({ state }) => this.#turn(readyStateOf(state))),
+      client.on("state", ({ state }) => this.#turn(readyStateOf(state), state === "waiting")),
       client.on("forbidden", (refused) => refused.topics === topics && this.#turn(2)),
       client.on("event", ({ event, data, id, topic }) => {
         const isOurs = topics.includes(topic ?? event);
@@ -57,9 +57,9 @@ export class SseNotifyEventSource extends EventTarget {
     this.#end();
   }
 
-  /** @param {number} state */
-  #turn(state) {
-    if (this.readyState === 2 || this.readyState === state) return;
+  /** @param {number} state @param {boolean} [hasFailed] A try has: that is told, though it was connecting before. */
+  #turn(state, hasFailed) {
+    if (this.readyState === 2 || (this.readyState === state && !hasFailed)) return;
     this.readyState = state;
     if (state === 2) this.#end();
     this.#fire(new Event(state === 1 ? "open" : "error"));

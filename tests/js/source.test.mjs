@@ -68,6 +68,26 @@ test("source: handlers by property and listeners hear the same; one that throws 
   assert.equal(log.at(-1), "open");
 });
 
+test("source: every try that fails is told, the first as well", async () => {
+  server.routes["/stream/"] = () => json({}, { status: 503 });
+  listen(client.eventSource("room"));
+  await settle();
+  assert.deepEqual(log, [["error", 0]]);
+  await clock.advance(500);
+  assert.deepEqual(log.splice(0), [
+    ["error", 0],
+    ["error", 0],
+  ]);
+  delete server.routes["/stream/"];
+  await clock.advance(1_000);
+  await server.stream.hello();
+  await server.stream.cut();
+  assert.deepEqual(log, [
+    ["open", 1],
+    ["error", 0],
+  ]);
+});
+
 test("source: one that is made while the stream is open opens a moment later, when it is listened to", async () => {
   client.start();
   await settle();
