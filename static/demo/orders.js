@@ -1,4 +1,4 @@
-// Watches the orders of this page: one stream, a topic for each order.
+// Watches the orders of this page: a topic for each order.
 
 const page = /** @type {HTMLElement} */ (document.querySelector("[data-orders]"));
 const { stream = "", states = "" } = page.dataset;
@@ -20,16 +20,18 @@ function show(order) {
 }
 
 if (cards.length) {
-  const topics = [...cards].map((card) => `topic=order.${card.dataset.order}`);
-  const source = new EventSource(`${stream}?${topics.join("&")}`);
-  source.addEventListener("order", (event) => show(JSON.parse(event.data)));
+  // Not a stream of its own: that of the bell, which all tabs of a browser share.
+  const { client } = /** @type {any} */ (document.querySelector("sse-notify"));
+  const topics = [...cards].map((card) => `order.${card.dataset.order}`);
+  const source = client.eventSource(...topics);
+  source.addEventListener("order", (/** @type {any} */ { data }) => show(JSON.parse(data)));
   // A topic is not replayed: what happened before the stream was open, or between two of them, is asked for.
-  source.addEventListener("hello", async () => {
+  source.addEventListener("open", async () => {
     for (const order of (await (await fetch(states)).json()).orders) show(order);
-    status.dataset.status = "open";
+    if (source.readyState === 1) status.dataset.status = "open";
   });
   source.addEventListener("error", () => {
-    status.dataset.status = "waiting";
+    status.dataset.status = source.readyState === source.CLOSED ? "failed" : "waiting";
   });
 }
 

@@ -1,7 +1,7 @@
 // The jobs of this user: their bars move with the stream, and whatever was missed is asked for.
 
 const page = /** @type {HTMLElement} */ (document.querySelector("[data-tasks]"));
-const { stream = "", states = "", left = "" } = page.dataset;
+const { topic = "", states = "", left = "" } = page.dataset;
 const list = /** @type {HTMLElement} */ (page.querySelector("[data-jobs]"));
 const blank = /** @type {HTMLTemplateElement} */ (page.querySelector("template"));
 const status = /** @type {HTMLElement} */ (page.querySelector("[data-status]"));
@@ -63,27 +63,30 @@ async function refresh() {
   }
 }
 
-const source = new EventSource(stream);
-source.addEventListener("progress", (event) => {
-  const progress = JSON.parse(event.data);
+// Not a stream of its own: that of the bell, which all tabs of a browser share.
+const { client } = /** @type {any} */ (document.querySelector("sse-notify"));
+const source = client.eventSource(topic);
+source.addEventListener("progress", (/** @type {any} */ { data }) => {
+  const progress = JSON.parse(data);
   const row = list.querySelector(`[data-job="${progress.key.replace("job:", "")}"]`);
   if (progress.state !== "running" || row?.getAttribute("data-state") !== "running") return void refresh();
   heard = performance.now();
   move(row, progress);
 });
 // A job begins or ends with a notification, so it is in the bell too, and is not lost.
-source.addEventListener("notification", (event) => {
-  if (JSON.parse(event.data).key.startsWith("job:")) refresh();
+source.addEventListener("notification", (/** @type {any} */ { data }) => {
+  if (JSON.parse(data).key.startsWith("job:")) refresh();
 });
-source.addEventListener("hello", async () => {
+source.addEventListener("open", async () => {
   await refresh();
-  status.dataset.status = "open";
+  if (source.readyState === 1) status.dataset.status = "open";
 });
 source.addEventListener("error", () => {
-  status.dataset.status = "waiting";
+  status.dataset.status = source.readyState === source.CLOSED ? "failed" : "waiting";
 });
 // A worker that is dead says nothing: if it is quiet for long, the server says what it knows.
 setInterval(() => {
+  if (source.readyState === source.CLOSED) return;
   if (list.querySelector("[data-state=running], [data-state=stalled]") && performance.now() - heard > 2500) refresh();
 }, 1000);
 

@@ -26,12 +26,14 @@ function watch(topic) {
   source = undefined;
   status.dataset.status = topic ? "connecting" : "closed";
   if (!topic) return;
+  // A stream of its own, beside that of the bell: it is closed when nobody watches, and then the server computes nothing.
   source = new EventSource(`${stream}?topic=${topic}`);
   source.addEventListener("open", () => {
     status.dataset.status = "open";
   });
   source.addEventListener("error", () => {
-    status.dataset.status = "waiting";
+    // It comes back by itself, unless the server refuses.
+    status.dataset.status = source?.readyState === EventSource.CLOSED ? "failed" : "waiting";
   });
   source.addEventListener("prices", (event) => {
     counted.updates += 1;

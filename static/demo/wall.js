@@ -39,14 +39,17 @@ function show({ pk, name, text, at }) {
 
 list.querySelectorAll("time").forEach(showTime);
 
-const source = new EventSource(`${stream}?topic=wall`);
+// Who is signed in has a bell, whose stream all tabs of a browser share. A visitor has the browser's own, which hears the server's hello.
+const client = /** @type {any} */ (document.querySelector("sse-notify"))?.client;
+const source = /** @type {EventSource} */ (client?.eventSource("wall") ?? new EventSource(`${stream}?topic=wall`));
 source.addEventListener("wall", (event) => show(JSON.parse(event.data)));
-source.addEventListener("hello", async () => {
+source.addEventListener(client ? "open" : "hello", async () => {
   for (const message of (await (await fetch(`${newer}?after=${newest()}`)).json()).messages) show(message);
-  status.dataset.status = "open";
+  if (source.readyState === 1) status.dataset.status = "open";
 });
 source.addEventListener("error", () => {
-  status.dataset.status = "waiting";
+  // It comes back by itself, unless the server refuses.
+  status.dataset.status = source.readyState === EventSource.CLOSED ? "failed" : "waiting";
 });
 
 form.addEventListener("submit", async (event) => {

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -53,18 +54,26 @@ class Gallery:
         page.goto(self.url + path)
         return page
 
-    def window(self, page: Page, user: str = "") -> Page:
-        """Return a page in another browser profile, of ``user`` or of a visitor; it is closed with the browser."""
+    def window(self, page: Page, user: str = "", *, anew: bool = False, **look: Any) -> Page:
+        """Return a page in another browser profile, of ``user`` or of a visitor; it is closed with the browser.
+
+        Args:
+            page: of the browser.
+            user: who is signed in.
+            anew: in a session that no other test has, so that it may be ended.
+            look: what ``Browser.new_context`` takes.
+        """
         assert page.context.browser is not None
-        context = page.context.browser.new_context()
+        context = page.context.browser.new_context(**look)
         context.set_default_timeout(GUARD * 1000)
         if user:
-            self.sign_in(context, user)
+            self.sign_in(context, user, anew=anew)
         return context.new_page()
 
-    def sign_in(self, context: BrowserContext, user: str) -> None:
+    def sign_in(self, context: BrowserContext, user: str, *, anew: bool = False) -> None:
         """Give a browser the session of one of the demo's people: alice, bob, carol (staff) or dave."""
-        context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in self._cookies(user)])
+        cookies = self._log_in(user) if anew else self._cookies(user)
+        context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies])
 
     @contextmanager
     def client(self, user: str = "") -> Iterator[httpx.Client]:
@@ -87,13 +96,16 @@ class Gallery:
 
     def _cookies(self, user: str) -> list[tuple[str, str]]:
         if user and user not in self._sessions:
-            with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
-                token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/accounts/sign-in/").text)
-                assert token is not None
-                values = {"csrfmiddlewaretoken": token[1], "username": user, "password": "notify-me"}
-                assert client.post("/accounts/sign-in/", data=values).status_code == 302
-                self._sessions[user] = [(cookie.name, cookie.value or "") for cookie in client.cookies.jar]
+            self._sessions[user] = self._log_in(user)
         return self._sessions.get(user, [])
+
+    def _log_in(self, user: str) -> list[tuple[str, str]]:
+        with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
+            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/accounts/sign-in/").text)
+            assert token is not None
+            values = {"csrfmiddlewaretoken": token[1], "username": user, "password": "notify-me"}
+            assert client.post("/accounts/sign-in/", data=values).status_code == 302
+            return [(cookie.name, cookie.value or "") for cookie in client.cookies.jar]
 
 
 def environment(database: Path) -> dict[str, str]:
