@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
-from django.db import connections
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -115,8 +114,9 @@ def make_stream(opening: Opening) -> Stream:
     admission.admit(user_id)
     run: Run = threads.streams
     feed = hubs.current
-    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
-        # A test's transaction: its rows are visible only in this thread, which is where Django runs thread-sensitive code.
+    if (
+        threads.in_test_transaction()
+    ):  # whose rows are visible only in this thread, which is where Django runs thread-sensitive code
         run = _run_in_this_thread
         feed = partial(hubs.current, run)
     return Stream(

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
 from django.http import StreamingHttpResponse
 
 from sse_notify import events, threads
@@ -197,7 +196,7 @@ class EventStreamResponse(StreamingHttpResponse):
             heartbeat=conf.HEARTBEAT,
             send_timeout=conf.SEND_TIMEOUT,
             buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
-            own_thread=not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)),
+            own_thread=not threads.in_test_transaction(),
             on_start=hear_signals,
             on_close=partial(admission.release, user_id),
         )

@@ -146,6 +146,24 @@ streams = Pool("stream", lambda: get_settings().HANDSHAKE_THREADS)
 hub = Pool("hub", lambda: 1)
 
 
+# --- a test's own thread ---------------------------------------------------------------------------------------------------------
+
+
+def in_test_transaction() -> bool:
+    """Return whether this thread is in the transaction of a ``TestCase``, which no other thread sees into.
+
+    Any other transaction is over before a stream begins: with ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
+
+    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. ``tests/asgi/test_in_a_testcase.py``
+    holds it.
+    """
+    return any(
+        getattr(block, "_from_testcase", False)
+        for connection in connections.all(initialized_only=True)
+        for block in connection.atomic_blocks
+    )
+
+
 # --- a request's own thread ------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error, connections, transaction
+from django.db import Error, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
@@ -55,7 +55,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 def _database() -> str:
     """Return whether the log's database answers. A test's transaction is looked at in its own thread."""
     try:
-        if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        if threads.in_test_transaction():
             log.position()
         else:
             asyncio.run_coroutine_threadsafe(asyncio.wait_for(_pool(log.position), SECONDS), fanout.senders_loop()).result()

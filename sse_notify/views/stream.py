@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 
-# Outside ATOMIC_REQUESTS: nothing is written, and a transaction would count as a test's (see make_stream).
+# Outside ATOMIC_REQUESTS: nothing is written.
 @transaction.non_atomic_requests
 @login_not_required  # or Django's LoginRequiredMiddleware would redirect; the handshake decides
 @require_safe
