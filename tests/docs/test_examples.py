@@ -49,4 +49,4 @@ def test_the_adapters_send_from_the_code_of_the_guides(monkeypatch: pytest.Monke
     rung: list[Any] = []
     monkeypatch.setattr(fanout, "ring", rung.append)
     names["tell_the_room"](1, "Hello")
-    assert rung == [Ephemeral("room-1", b'data: {"text": "Hello"}\n\n')]
+    assert rung == [Ephemeral("room-1", b'topic: room-1\ndata: {"text": "Hello"}\n\n')]
