@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from sse_notify import counters, frames, hubs, log, snapshot, threads
@@ -81,7 +81,7 @@ def open_up(request: HttpRequest) -> Opening:
         "unseen": seen.unseen,
         "key": user_key(account) if account is not None else None,
         "ping": get_settings().HEARTBEAT,
-        "server_time": timezone.now().isoformat(),
+        "server_time": datetime.now(UTC).isoformat(),
     }
     # The leading blank line ends what a browser may have kept of an earlier connection that was cut within an event.
     # ``retry:`` shares the block of ``hello``, as some readers take a block of its own for an event without data.

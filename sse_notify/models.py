@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
@@ -125,7 +126,7 @@ class Notification(models.Model):
     def progress(self) -> dict[str, Any] | None:
         """How far the long work is that this tells of, as clients get it now: see :class:`sse_notify.Progress`."""
         kept = gauge.of(self.data)
-        return None if kept is None else gauge.present(kept, timezone.now().timestamp())
+        return None if kept is None else gauge.present(kept, time())
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
@@ -143,8 +144,8 @@ class Notification(models.Model):
             "target": self.target_name,
             "key": self.key or "",
             "count": self.count,
-            "created_at": _iso(self.created_at),
-            "expires_at": _iso(self.expires_at),
+            "created_at": iso(self.created_at),
+            "expires_at": iso(self.expires_at),
             "data": {**(self.data or {}), "progress": progress} if (progress := self.progress) is not None else self.data,
             # Last, where a stream whose user has muted the category puts its own: see `sse_notify.frames.muted`.
             "silent": self.silent or muted,
@@ -264,5 +265,11 @@ class Mute(models.Model):
         return f"user={self.user_id} category={self.category}"
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """Return ``moment`` as ISO text with its distance from UTC, without which a browser would take it for one of its own zone.
+
+    With ``USE_TZ = False`` moments are naive, and of the project's zone.
+    """
+    if moment is not None and timezone.is_naive(moment):
+        moment = timezone.make_aware(moment, timezone.get_default_timezone())
     return moment.isoformat() if moment is not None else None

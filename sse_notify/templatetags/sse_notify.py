@@ -21,9 +21,11 @@ from django.utils.translation import gettext as _
 
 from sse_notify import inbox, log
 from sse_notify.handshake import user_key
-from sse_notify.models import Notification
+from sse_notify.models import Notification, iso
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.template.context import Context
     from django.utils.safestring import SafeString
 
@@ -149,6 +151,12 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
     except ValueError:  # half an IPv6 address
         return ""
     return address if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else ""
+
+
+@register.filter
+def sse_notify_iso(moment: datetime | None) -> str:
+    """Return a moment as live items have it, for the script to read: ISO text, with its distance from UTC. What is none is ""."""
+    return (iso(moment) if moment else None) or ""
 
 
 @register.filter
