@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
-import httpx
 from playwright.sync_api import Page, expect
 
 from tests.support.desk import GUARD, Desk, badge, requests, titles
@@ -60,12 +60,16 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(desk:
     other = ask(page, "/", "{ resume: true }")["error"]
     assert (other["name"], other["status"]) == ("SseNotifyError", 0)
 
-    before = len(httpx.get(desk.url + "/ticks/closed/", trust_env=False).json()["ended"])
-    page.evaluate("void (window.asked = ask('/ticks/'))")
-    page.wait_for_function("window.heard > 2", timeout=GUARD)
-    page.evaluate("stop()")
-    assert page.evaluate("asked.then(({ error }) => error.name)") == "AbortError"
-    page.wait_for_function(f"async () => (await (await fetch('/ticks/closed/')).json()).ended.length > {before}", timeout=GUARD)
+    with socket.create_server(("127.0.0.1", 0)) as ear:
+        ear.settimeout(GUARD)
+        page.evaluate(f"void (window.asked = ask('/ticks/{ear.getsockname()[1]}/'))")
+        page.wait_for_function("window.heard > 2", timeout=GUARD)
+        page.evaluate("stop()")
+        assert page.evaluate("asked.then(({ error }) => error.name)") == "AbortError"
+        source, _ = ear.accept()
+        with source, source.makefile() as told:
+            source.settimeout(GUARD)
+            assert [told.readline(), bool(told.readline())] == ["begun\n", True], "its source has ended"
 
 
 def test_what_makes_items_is_loaded_with_the_first_that_arrives_and_once_more_if_it_did_not_come(desk: Desk, page: Page) -> None:

@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest
 from django.views.decorators.csrf import csrf_exempt
 
 from sse_notify import Event, EventStreamResponse
-
-#: When the iterators of :func:`ticks` were closed, by the machine's clock that all processes share.
-ended: list[float] = []
 
 
 @csrf_exempt
@@ -47,22 +45,38 @@ async def ask(request: HttpRequest) -> EventStreamResponse:
     return EventStreamResponse(answer(), end="[DONE]")
 
 
-async def ticks(request: HttpRequest) -> EventStreamResponse:
+async def ticks(request: HttpRequest, port: int) -> EventStreamResponse:
     """Work for ever, in small steps."""
 
     async def work() -> AsyncIterator[int]:
-        number = 0
-        try:
+        async with announced(port):
+            number = 0
             while True:
                 yield number
                 number += 1
                 await asyncio.sleep(0.01)
-        finally:
-            ended.append(time.monotonic())
 
     return EventStreamResponse(work())
 
 
-def closed(request: HttpRequest) -> JsonResponse:
-    """Tell when iterators were closed."""
-    return JsonResponse({"ended": ended})
+async def silence(request: HttpRequest, port: int) -> EventStreamResponse:
+    """Wait for ever for what never comes, as a view that follows something quiet does."""
+
+    async def wait() -> AsyncIterator[int]:
+        async with announced(port):
+            await asyncio.Event().wait()
+            yield 0
+
+    return EventStreamResponse(wait())
+
+
+@asynccontextmanager
+async def announced(port: int) -> AsyncIterator[None]:
+    """Tell who listens on ``port`` that the block begins, and when it ended, by the machine's clock that all processes share."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"begun\n")
+    try:
+        yield
+    finally:
+        writer.write(f"{time.monotonic()}\n".encode())
+        writer.close()

@@ -19,8 +19,8 @@ urlpatterns = [
     path("pages/<slug:name>/", views.documented),
     path("echo/", sources.echo),
     path("ask/", sources.ask),
-    path("ticks/", sources.ticks),
-    path("ticks/closed/", sources.closed),
+    path("ticks/<int:port>/", sources.ticks),
+    path("silence/<int:port>/", sources.silence),
     path("notifications/", include("sse_notify.urls")),
     path("metrics/", metrics),
 ]
