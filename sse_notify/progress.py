@@ -229,12 +229,12 @@ class Progress:
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
-            self._reporter.end(gauge.DONE)
+            self._reporter.close(gauge.DONE)
             return False
         if isinstance(error, Exception) and not isinstance(error, (Cancelled, ProgressFailed)):
             logger.error("progress=%s state=failed error=%r", self.key, error, exc_info=error)
         try:
-            self._reporter.end(*_ending(error))
+            self._reporter.close(*_ending(error))
         except Error:  # what ended the work is what the caller has to know
             logger.exception("progress=%s state=unwritten", self.key)
         return isinstance(error, Cancelled) and error.progress in (None, self)

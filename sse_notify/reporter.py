@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error
 
 from sse_notify import gauge, work
-from sse_notify.gauge import MESSAGE_LENGTH, STAGE_LENGTH, Gauge, check_number, check_text
+from sse_notify.gauge import DONE, MESSAGE_LENGTH, STAGE_LENGTH, Gauge, check_number, check_text
 from sse_notify.incidents import Incident
 from sse_notify.work import Heard
 
@@ -72,6 +72,8 @@ class Reporter:
         self._sent_at = self._wrote_at = self._listened_at = 0.0
         self._heard = Heard.WELL
         self._ended = False
+        #: The end that was written inside a transaction, which may be rolled back: state, message and columns.
+        self._unsure: tuple[str, str, dict[str, Any]] | None = None
         self._incident = Incident("progress")
 
     # --- what the work says ---
@@ -184,6 +186,21 @@ class Reporter:
             except BaseException:
                 self._ended = False
                 raise
+            self._unsure = (state, message, columns) if work.is_inside_transaction() else None
+
+    def close(self, state: str, message: str = "") -> None:
+        """Write the end if there is none. One that may have been rolled back is written again, which changes nothing if it was not.
+
+        Args as for :meth:`end`: how the block has ended. What was done and rolled back has failed, if the block has.
+        """
+        columns: dict[str, Any] = {}
+        with self._writing, self._lock:
+            if self._unsure is not None:
+                self._ended = False
+                if self._unsure[0] != DONE or state == DONE:
+                    state, message, columns = self._unsure
+                self._unsure = None
+        self.end(state, message, **columns)
 
     @property
     def is_asked_to_end(self) -> bool:

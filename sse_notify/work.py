@@ -17,7 +17,7 @@ from enum import Enum
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -79,22 +79,33 @@ def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
         django.db.Error: the database refuses. A transaction that is open goes on.
     """
     using = database()
-    if connections[using].in_atomic_block:
-        with transaction.atomic(using=using):  # a failure must not break what the caller has open
+    try:
+        if connections[using].in_atomic_block:
+            with transaction.atomic(using=using):  # a failure must not break what the caller has open
+                found = _rows(pk, run, using).update(data=data)
+        else:
             found = _rows(pk, run, using).update(data=data)
-    else:
-        found = _rows(pk, run, using).update(data=data)
-    return listen(pk) if found else _fate(pk, using)
+        return listen(pk) if found else _fate(pk, using)
+    except Error:
+        _let_go_if_cut(using)
+        raise
 
 
 def listen(pk: int) -> Heard:
-    """Return whether the user asks for the end of the work; one query."""
-    asked = Receipt.objects.using(database()).filter(notification_id=pk, cancel_asked_at__isnull=False)
-    return Heard.CANCEL if asked.exists() else Heard.WELL
+    """Return whether the user asks for the end of the work; one query. Errors as for :func:`report`."""
+    using = database()
+    asked = Receipt.objects.using(using).filter(notification_id=pk, cancel_asked_at__isnull=False)
+    try:
+        return Heard.CANCEL if asked.exists() else Heard.WELL
+    except Error:
+        _let_go_if_cut(using)
+        raise
 
 
 def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
     """Write how the run has ended, and have it sent after the commit; return whether the row was still this run's.
+
+    Outside of a transaction a connection that was cut while the work went on is opened again. Repeated, it changes nothing.
 
     Args:
         pk: the row's.
@@ -103,6 +114,15 @@ def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
         columns: others of the row's.
     """
     using = database()
+    try:
+        return _end(using, pk, run, data, columns)
+    except Error:
+        if not _let_go_if_cut(using):
+            raise
+    return _end(using, pk, run, data, columns)
+
+
+def _end(using: str, pk: int, run: str, data: dict[str, Any], columns: dict[str, Any]) -> bool:
     with transaction.atomic(using=using):
         columns |= {"data": data, "level": _LEVELS[data["progress"]["state"]], "silent": False}
         changed = _rows(pk, run, using).update(**columns, seq=None, count=F("count") + 1, created_at=timezone.now())
@@ -130,7 +150,8 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             theirs = Notification.objects.using(using).filter(pk__in=chunk, topic=user_topic(user.pk), recalled_at=None)
-            for row in theirs.order_by("pk"):
+            # Locked, or a run could end meanwhile, and the next one under its key be asked to end in its place.
+            for row in theirs.select_for_update().order_by("pk"):
                 run, progress = gauge.run_of(row.data), row.progress
                 if run is None or row.data is None or progress is None or not progress.get("cancellable"):
                     continue
@@ -146,6 +167,20 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
             update_fields=["cancel_asked_at"],
             unique_fields=["user", "notification"] if with_target else None,
         )
+
+
+def is_inside_transaction() -> bool:
+    """Return whether what is written now may be rolled back later."""
+    return connections[database()].in_atomic_block
+
+
+def _let_go_if_cut(using: str) -> bool:
+    """Close the connection if it was cut, so that the next query opens another; return whether it was. A worker has no requests to do it."""
+    connection = connections[using]
+    if connection.in_atomic_block:
+        return False
+    connection.close_if_unusable_or_obsolete()
+    return connection.connection is None
 
 
 def _rows(pk: int, run: str, using: str) -> NotificationQuerySet:

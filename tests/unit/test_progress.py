@@ -1,10 +1,11 @@
-"""Long work tells its user how far it is: seldom enough, durably at both ends, and hears when it is to end. (Issue 6.)"""
+"""Long work tells its user how far it is: seldom enough, durably at both ends, and hears when it is to end."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -26,7 +27,20 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_notify import Cancelled, Progress, ProgressFailed, archive, fanout, gauge, log, mark_read, notify, recall, unread_count
+from sse_notify import (
+    Cancelled,
+    Progress,
+    ProgressFailed,
+    archive,
+    fanout,
+    gauge,
+    log,
+    mark_read,
+    notify,
+    recall,
+    unread_count,
+    work,
+)
 from sse_notify.gauge import Gauge
 from sse_notify.log import Reader
 from sse_notify.messages import Ephemeral
@@ -314,7 +328,104 @@ def test_a_rollback_around_it_leaves_nothing_and_reports_inside_break_nothing(
     assert [data["done"] for _, data in live] == [1]  # what is live goes out at once
 
 
+@pytest.mark.parametrize("how", ["failed", "done", "done, but", "done, and then"])
+def test_an_end_that_was_rolled_back_is_said_at_the_end_of_the_block(alice: User, how: str) -> None:
+    def work(progress: Progress) -> None:
+        with transaction.atomic():
+            if how == "failed":
+                progress.fail("Line 3")
+            else:
+                progress.finish("200 rows", url="/rows/")
+            if how != "done, and then":
+                raise ZeroDivisionError
+        raise ZeroDivisionError
+
+    with suppress(ZeroDivisionError), Progress(alice, "Import") as progress:
+        if how == "done":
+            with suppress(ZeroDivisionError):  # the work knows what it does
+                work(progress)
+        else:
+            work(progress)
+    expected = {
+        "failed": ("failed", "Line 3", ""),
+        "done": ("done", "200 rows", "/rows/"),
+        "done, but": ("failed", "Something went wrong.", ""),
+        "done, and then": ("done", "200 rows", "/rows/"),
+    }
+    assert (said()["state"], said()["message"], row().url) == expected[how]
+    assert row().count == 2, "the start and one end"
+
+
+def cut() -> None:
+    """Have PostgreSQL end this thread's connection, as a restart or a proxy does."""
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    other.close()
+
+
+on_postgres = pytest.mark.skipif(
+    not os.environ.get("DATABASE_URL", "").startswith("postgres"),
+    reason="what PostgreSQL alone does: the tests run there as well",
+)
+
+
+@on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_cut_is_opened_again_by_work_that_makes_no_queries_of_its_own(alice: User, clock: Clock) -> None:
+    with Progress(alice, "Import", 10, clock=clock) as progress:
+        cut()
+        clock.now += 0.5
+        progress.advance()
+        clock.now += 0.5
+        progress.advance()
+        assert said()["done"] == 2
+        cut()
+        assert not progress.cancelled
+        cut()
+        progress.finish()
+    assert said()["state"] == "done"
+
+
 # --- cancel ----------------------------------------------------------------------------------------------------------------------
+
+
+@on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -> None:
+    first = Progress(alice, "Import", key="import", clock=clock)
+    first.__enter__()
+    second = Progress(alice, "Import", key="import", clock=clock)
+
+    def go_on() -> None:
+        first.finish()
+        second.__enter__()
+        connection.close()
+
+    following = threading.Thread(target=go_on)
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if sql.startswith("INSERT") and not following.ident:
+            following.start()
+            while following.is_alive() and not waiting_for_a_lock():
+                pass
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(meanwhile):
+        work.cancel(alice, [row().pk])
+    following.join()
+    clock.now += 1
+    assert not second.cancelled
+    second.finish()
+
+
+def waiting_for_a_lock() -> bool:
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        (waiting,) = cursor.fetchone()
+    other.close()
+    return bool(waiting)
 
 
 def test_cancel_on_the_page_ends_work_that_checks(alice: User, client: Client, clock: Clock) -> None:
