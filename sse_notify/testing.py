@@ -35,6 +35,7 @@ from sse_notify.parsing import Received, parse
 from sse_notify.signals import stream_opened
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
 
     from sse_notify.querysets import NotificationQuerySet, User
@@ -64,19 +65,20 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
     def __init__(self) -> None:
         self._sent = Captured()
         self._last = 0
-        self._counts: dict[int, int] = {}
+        self._before: dict[int, tuple[int, datetime]] = {}
 
     def __enter__(self) -> Captured:
         self._last = _rows().aggregate(last=Max("pk"))["last"] or 0
-        self._counts = dict(_rows().exclude(key=None).values_list("pk", "count"))
+        self._before = {row.pk: (row.count, row.created_at) for row in _rows().exclude(key=None).only("count", "created_at")}
         return self._sent
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None:  # the transaction may be broken, and the test has failed anyway
             return
         new = list(_rows().filter(pk__gt=self._last))
-        keyed = _rows().exclude(key=None).filter(pk__lte=self._last)
-        again = [row for row in keyed if row.count != self._counts.get(row.pk)]
+        keyed = _rows().exclude(key=None).filter(pk__lte=self._last, recalled_at=None)
+        # A recall begins the count anew.
+        again = [row for row in keyed if (row.count, row.created_at) != self._before.get(row.pk)]
         self._sent[:] = sorted([*new, *again], key=lambda row: (row.created_at, row.pk))
 
     async def __aenter__(self) -> Captured:

@@ -224,8 +224,9 @@ def _recipients(to: Any) -> list[Recipient]:
 
 
 def _keys(name: str, users: Any) -> list[Any]:
-    if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
-        kind = "an anonymous user" if getattr(users, "is_anonymous", False) else type(users).__name__
+    is_anonymous = getattr(users, "is_anonymous", False) is True  # a lazy one looks as if it could be iterated over
+    if is_anonymous or isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
+        kind = "an anonymous user" if is_anonymous else type(users).__name__
         raise TypeError(f"{name}: users are needed, not {kind}")
     return [_check_user(name, user).pk for user in users]
 

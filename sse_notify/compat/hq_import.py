@@ -161,8 +161,9 @@ class _Things:
         type_id, pk = _reference(row, which)
         if type_id is None:
             return ""
-        if (type_id, pk) in self._found:
-            return str(self._found[type_id, pk])
+        with suppress(Exception):  # whatever a model's own ``__str__`` raises, years later
+            if (type_id, pk) in self._found:
+                return str(self._found[type_id, pk])
         return f"{self._types[type_id].name if type_id in self._types else '?'} {pk}"
 
     def describe(self, row: Any, which: str) -> dict[str, str] | None:

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
-from sse_notify import verbs
+from sse_notify import locks, verbs
 from sse_notify.compat.activities import address_of, data_of, phrase
 from sse_notify.log import database
 from sse_notify.models import Notification
@@ -89,6 +90,7 @@ def notify_handler(
         **(sse_notify or {}),
     }
     with transaction.atomic(using=database()):
+        locks.begin_write(database())
         rows: list[Notification] = verbs.notify(
             _users(recipient), phrase(str(sender), str(verb), *names), str(description or ""), **content
         )
@@ -101,6 +103,8 @@ notify.connect(notify_handler, dispatch_uid="sse_notify.compat.notifications_hq"
 
 
 def _users(recipient: Any) -> Any:
+    if isinstance(recipient, get_user_model()):  # first, as ``request.user`` is lazy, and looks as if it could be iterated over
+        return [recipient]
     if isinstance(recipient, (Group, QuerySet)) or (isinstance(recipient, Iterable) and not isinstance(recipient, (str, bytes))):
         return recipient
     return [recipient]

@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from django.db import connection, models
 from django.test import override_settings
 from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
 
 from sse_notify import fanout, log, mark_read, notify, retention, unread_count, unseen_count
 from sse_notify.compat import hq_import, notifications_hq
@@ -185,7 +186,7 @@ def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(act: A
     assert log.position() == log.Position(head=head, floor=0), "no place in the log is lost, as no stream has told of it"
 
 
-def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User) -> None:
+def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
     ghost = User.objects.create_user("ghost")
     team = Group.objects.create(name="x" * 150)
     act(ghost, "haunted", alice, target=team)
@@ -199,6 +200,7 @@ def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User) 
     act(bob, "vanished", 123_456)
     ghost_key = ghost.pk
     ghost.delete()
+    monkeypatch.setattr(Group, "__str__", lambda group: 1 / 0)
     said = run()
     assert said[0] == "Imported 6 notifications."
     assert sorted(said[1:])[0].startswith("Left out: 1, data: the event has ")
@@ -208,7 +210,7 @@ def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User) 
     ]
     rows: list[Any] = list(Notification.objects.order_by("pk"))
     assert [row.title[:30] for row in rows] == [
-        f"user {ghost_key} haunted {'x' * 30}"[:30], "alice " + "y" * 24, "alice said", "alice typed", f"? {alice.pk} moved ? 5",
+        f"user {ghost_key} haunted group {team.pk}"[:30], "alice " + "y" * 24, "alice said", "alice typed", f"? {alice.pk} moved ? 5",
         "alice pointed user not a key",
     ]  # fmt: skip
     assert (len(rows[1].title), rows[1].title[-1]) == (255, "…")
@@ -295,13 +297,16 @@ def test_send_takes_what_it_took_there(alice: User, bob: User) -> None:
     assert b"alice added bob" in missed(bob)[0], "it is news, not history"
 
 
-@pytest.mark.parametrize("kind", ["user", "list", "queryset", "group"])
+@pytest.mark.parametrize("kind", ["user", "lazy user", "list", "queryset", "group"])
 def test_send_takes_every_kind_of_recipient(alice: User, bob: User, kind: str) -> None:
     team = Group.objects.create(name="Team")
     team.user_set.add(alice, bob)
-    recipient = {"user": alice, "list": [alice, bob], "queryset": User.objects.order_by("pk"), "group": team}[kind]
-    ((_, rows),) = send(bob, recipient=recipient, verb="waved", timestamp=None, model=User)
-    assert sorted(row.recipient_id for row in rows) == sorted([alice.pk] if kind == "user" else [alice.pk, bob.pk])
+    lazy = SimpleLazyObject(lambda: alice)  # as request.user is
+    recipient = {
+        "user": alice, "lazy user": lazy, "list": [alice, bob], "queryset": User.objects.order_by("pk"), "group": team,
+    }[kind]  # fmt: skip
+    ((_, rows),) = send(bob, recipient=recipient, verb="waved", timestamp=timezone.now(), model=User)
+    assert sorted(row.recipient_id for row in rows) == sorted([alice.pk] if "user" in kind else [alice.pk, bob.pk])
     assert {row.title for row in rows} == {"bob waved"}
     assert all(row.data["model"].startswith("<class") for row in rows), "what JSON cannot hold is text"
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 
-from sse_notify import abroadcast, anotify, apublish, broadcast, inbox, notify, topic
+from sse_notify import abroadcast, anotify, apublish, broadcast, inbox, notify, recall, topic
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.testing import capture_notifications, open_stream
 
@@ -40,6 +40,17 @@ class CaptureTests(TestCase):
             notify(self.alice, "2 orders", key="orders")
             notify(self.alice, "once", idempotency_key="x")
         assert [(row.title, row.count) for row in sent] == [("2 orders", 2)]
+
+    def test_a_recall_sends_nothing_and_a_repeat_after_it_does(self) -> None:
+        row = notify(self.alice, "1 order", key="orders")
+        with capture_notifications() as sent:
+            recall(row)
+        assert sent == []
+        notify(self.alice, "1 order", key="orders")
+        with capture_notifications() as sent:
+            recall(row)
+            notify(self.alice, "another order", key="orders")
+        assert [(row.title, row.count) for row in sent] == [("another order", 1)]
 
     def test_what_was_rolled_back_was_not_sent(self) -> None:
         with capture_notifications() as sent:
