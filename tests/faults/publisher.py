@@ -4,39 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import GUARD
 from tests.support.processes import Process
 from tests.support.site import Site
 
-# Until its file of the same name with ".stop" is there, it notifies everybody and one user in turn.
+# Until the file "publisher.stop" is there, it notifies everybody and one user in turn. Each notification has its time, counted from the first:
+# a time that was missed is made up.
 PUBLISHER = """
-import json, sys, time
+import json, time
 from pathlib import Path
 from django.contrib.auth.models import User
 from sse_notify import broadcast, notify
 
 users = list(User.objects.filter(username__startswith="person"))
 stop = Path({stop!r})
-number = 0
+number, begun = 0, time.monotonic()
 while not stop.exists():
     number += 1
-    broadcast(f"To all {{number}}")
-    notify(users[number % len(users)], f"To one {{number}}")
-    time.sleep({pause})
+    if number % 2:
+        broadcast(f"To all {{number}}")
+    else:
+        notify(users[number // 2 % len(users)], f"To one {{number}}")
+    time.sleep(max(0, begun + number / {rate} - time.monotonic()))
+print(json.dumps([number, time.monotonic() - begun]))
 """
 
 
+@dataclass(slots=True)
+class Publishing:
+    """A publisher at work."""
+
+    process: Process
+    sent: int = 0
+    """Notifications, known when it has ended."""
+    seconds: float = 0.0
+    """That it took, known when it has ended."""
+
+    @property
+    def rate(self) -> float:
+        """Notifications a second, as they were sent."""
+        return self.sent / self.seconds
+
+
 @contextlib.asynccontextmanager
-async def publishing(site: Site, folder: Path, *, pause: float = 0.05) -> AsyncIterator[Process]:
-    """Have a process of its own notify all through the block."""
+async def publishing(site: Site, folder: Path, *, rate: float = 20.0) -> AsyncIterator[Publishing]:
+    """Have a process of its own notify all through the block, ``rate`` times a second: half of them everybody, half one user."""
     stop = folder / "publisher.stop"
-    process = site.start_script(PUBLISHER.format(stop=str(stop), pause=pause))
+    found = Publishing(site.start_script(PUBLISHER.format(stop=str(stop), rate=rate)))
     try:
-        yield process
+        yield found
     finally:
         stop.touch()
-        status = await asyncio.to_thread(process.wait, GUARD)
-    assert status == 0, process.tail()
+        status = await asyncio.to_thread(found.process.wait, GUARD)
+    assert status == 0, found.process.tail()
+    found.sent, found.seconds = json.loads(found.process.output().splitlines()[-1])

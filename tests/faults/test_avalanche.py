@@ -38,7 +38,7 @@ async def test_a_thousand_streams_come_back_to_a_restarted_server(
     # A browser waits for `retry`, or for what the server said: seconds. These come sooner, and so are the worse avalanche.
     async with Crowd(server.port, persons, pause=(0.1, 1.0)) as crowd:
         await crowd.all_open()
-        async with publishing(site, tmp_path, pause=0.2 if SOAK else 0.5):
+        async with publishing(site, tmp_path, rate=8 if SOAK else 4):
             await crowd.until(lambda: all(client.got for client in crowd.clients), guard=120, what="all have heard")
             await asyncio.to_thread(server.stop if signal == SIGTERM else server.kill)
             await crowd.until(lambda: crowd.open == 0, guard=120, what="all are gone")
