@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import fanout
+from sse_notify import fanout, locks
 from sse_notify.log import database
 from sse_notify.models import Exclusion, Notification, Receipt
 
@@ -44,6 +44,8 @@ def write(checked: Checked, recipients: Sequence[Recipient]) -> list[Notificatio
         return []
     using = database()
     with transaction.atomic(using=using):
+        if checked.key is not None or checked.idempotency_key is not None:
+            locks.begin_write(using)  # the rows that have the key are read first
         rows: list[Notification] = []
         for start in range(0, len(recipients), CHUNK):
             rows.extend(_write_chunk(checked, recipients[start : start + CHUNK], using))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from sse_notify import log
+from sse_notify import locks, log
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import check_user, twin
 from sse_notify.models import Mute, Notification
@@ -132,6 +132,7 @@ def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     using = log.database()
     mutes = Mute.objects.using(using)
     with transaction.atomic(using=using):
+        locks.begin_write(using)
         before = set(mutes.filter(user_id=user.pk).values_list("category", flat=True))
         new, gone = mute - before, unmute & before
         if new:

@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
 from django.db.models import Q
 
+from sse_notify import locks
 from sse_notify.audience import EVERYONE, STAFF
 from sse_notify.log import database
 from sse_notify.verbs import broadcast, notify
@@ -55,6 +56,7 @@ def send(
     rows: list[Notification] = []
     reached: list[Q] = []
     with transaction.atomic(using=database()):
+        locks.begin_write(database())
         if staff:
             rows.append(broadcast(title, body, audience=STAFF, **content))
             if _is_a_column("is_staff"):

@@ -22,7 +22,7 @@ from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 
-from sse_notify import presence
+from sse_notify import locks, presence
 from sse_notify.admin.addressees import MAX_USERS, Addressees
 from sse_notify.admin.audience import AudienceForm
 from sse_notify.admin.filters import newest_categories
@@ -139,6 +139,7 @@ class Composition:
         sent: list[Notification] = []
         noted = 0
         with transaction.atomic(using=database()):
+            locks.begin_write(database())
             for number, draft in enumerate(self.drafts):
                 # With the user's key in it, so that nobody can use up another's.
                 content: Any = {**draft.content, "idempotency_key": f"admin:{user.pk}:{token}:{number}"}

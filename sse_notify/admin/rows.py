@@ -11,6 +11,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from sse_notify import locks
 from sse_notify.admin.audience import AudienceForm
 from sse_notify.admin.compose import Composition, carry, render, too_many
 from sse_notify.admin.forms import Draft
@@ -77,6 +78,7 @@ def take_back(
         }
         return render(model_admin, request, "recall.html", context)
     with transaction.atomic(using=database()):
+        locks.begin_write(database())
         chosen = list(there.order_by("pk"))
         count = recall(chosen)
         for row in chosen:
