@@ -15,6 +15,7 @@ import pytest
 from tests.faults.crowd import Crowd, people
 from tests.faults.ledger import numbered
 from tests.faults.publisher import publishing
+from tests.faults.report import Report
 from tests.support import GUARD
 from tests.support.nginx import Nginx
 from tests.support.servers import ASGI_KINDS, Kind
@@ -27,7 +28,9 @@ CLIENTS = 1000
 
 
 @pytest.mark.parametrize("kind", ASGI_KINDS)
-async def test_a_thousand_streams_are_told_and_the_process_ends_in_time(make_site: Callable[..., Site], kind: Kind) -> None:
+async def test_a_thousand_streams_are_told_and_the_process_ends_in_time(
+    make_site: Callable[..., Site], kind: Kind, report: Report
+) -> None:
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": DRAIN_SECONDS})})
     persons = await asyncio.to_thread(people, site, CLIENTS)
     server = await asyncio.to_thread(site.serve, kind)
@@ -48,9 +51,18 @@ async def test_a_thousand_streams_are_told_and_the_process_ends_in_time(make_sit
     crowds = [sum(1 for delay in delays if n * tenth <= delay < (n + 1) * tenth) for n in range(10)]
     assert max(crowds) < 2 * CLIENTS / 10, f"their return is spread: {crowds}"
     assert f"drained streams={CLIENTS} cut=0" in server.output()
+    report(
+        f"SIGTERM under {CLIENTS:,} streams, {kind}",
+        clients=CLIENTS,
+        events=len(byes),
+        note=f"the process ended after {took:.1f} s of {DRAIN_SECONDS}; each was told, their return spread over "
+        f"{(delays[-1] - delays[0]) / 1000:.1f} s",
+    )
 
 
-async def test_a_rolling_restart_behind_nginx_loses_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
+async def test_a_rolling_restart_behind_nginx_loses_nothing(
+    make_site: Callable[..., Site], tmp_path: Path, report: Report
+) -> None:
     site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": 2})})
     persons = await asyncio.to_thread(people, site, 200)
     servers = [await asyncio.to_thread(site.serve, "uvicorn") for _ in range(2)]
@@ -68,13 +80,21 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(make_site: Callable[
                 await crowd.all_open()
             assert min(client.hellos for client in crowd.clients) >= 2, "each lost its server at least once"
             everything = await asyncio.to_thread(numbered, site)
+            before = time.monotonic()
             await crowd.caught_up(everything)
+            healed = time.monotonic() - before
     finally:
         await asyncio.to_thread(proxy.stop)
     verdict = crowd.verdict(await asyncio.to_thread(numbered, site), up_to=everything[-1][0])
     assert verdict.is_clean, verdict
     assert verdict.delivered > 200 * 10, "it was not quiet meanwhile"
     assert failures == [], "normal pages were answered all the time"
+    report(
+        "rolling restart of two servers behind nginx, uvicorn",
+        verdict=verdict,
+        healed=healed,
+        note=f"{verdict.opened - verdict.clients:,} reconnects; every page meanwhile was answered",
+    )
 
 
 @contextlib.asynccontextmanager
