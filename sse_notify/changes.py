@@ -2,9 +2,10 @@
 
     note()      in the user's transaction: the change waits, without a number
     number()    after the commit, by the log: all that wait get the inbox's new number
-    tell()      live and in replay: what is numbered after what a page has heard
+    tell()      live and in replay: what is numbered in the stretch of the log that a page hears now
 
-What was told is kept for a while, as a page may not have heard it: two changes can be numbered before its hub looks.
+What was told is kept for a while, as a page may not have heard it: two changes can be numbered before its hub looks, or while it does.
+So the inbox's own number, that of its last change, does not say whether there is something to tell of an earlier stretch.
 """
 
 from __future__ import annotations
@@ -74,21 +75,26 @@ def number(inbox: Inbox, seq: int) -> None:
         change.setdefault("seq", seq)
 
 
-def tell(inbox: Inbox, after: int) -> bytes:
-    """Return the changes that are numbered after ``after``, each as ``update``; a ``reset`` if there were more than are kept.
+def tell(inbox: Inbox, after: int, up_to: int) -> tuple[int, bytes] | None:
+    """Return the changes that are numbered after ``after`` and up to ``up_to``, each as ``update``, and the number of the last of them.
 
-    Their counts are absolute, and those at the number of the last: what is numbered later comes after it in the stream, and the client
-    counts it then.
+    A ``reset`` if there were more than are kept; ``None`` if there are none. What has a later number, or none yet, is for another time.
+
+    The counts are absolute, of the inbox as it is now, and of what is numbered up to the last change: what is numbered later comes after
+    it in the stream, and the client counts it then.
     """
-    seq = inbox.state_seq or 0
-    changes = [change for change in inbox.changes if change.get("seq", seq) > after]
-    if any(change["set"] == LOST for change in changes):
-        return frames.reset("state", seq)
+    numbers = [change.get("seq", inbox.state_seq) for change in inbox.changes]
+    numbered = [(seq, change) for seq, change in zip(numbers, inbox.changes, strict=True) if seq and after < seq <= up_to]
+    if not numbered:
+        return None
+    seq, last = numbered[-1]
+    if any(change["set"] == LOST for _, change in numbered):
+        return seq, frames.reset("state", seq)
     unread, unseen = Notification.objects.counts(inbox.user, up_to=seq)
     blocks = []
-    for change in changes:
+    for _, change in numbered:
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
         data.pop("seq", None)
-        # Several share one number; only the last may move the client's cursor.
-        blocks.append(encode_json(data, event="update", id=seq if change is changes[-1] else None))
-    return b"".join(blocks)
+        # Several go out as one entry; only the last may move the client's cursor.
+        blocks.append(encode_json(data, event="update", id=seq if change is last else None))
+    return seq, b"".join(blocks)

@@ -162,10 +162,11 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
     rows = list(_page(after, up_to, reader, using, limit))
     complete = rows[-1].seq or up_to if len(rows) == limit else up_to
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
-    inboxes = Inbox.objects.using(using).filter(state_seq__gt=after, state_seq__lte=complete)
+    # One that has changed once more since, numbered or not, may have an earlier change within: each tells what it has in there.
+    inboxes = Inbox.objects.using(using).filter(Q(state_seq__gt=after) | Q(state_seq=None)).exclude(changes=[])
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
-    entries.extend(_state_entry(inbox, after) for inbox in inboxes)
+    entries.extend(_state_entries(inboxes, after, complete))
     entries.sort(key=lambda entry: entry.seq)
     return entries, complete
 
@@ -244,7 +245,7 @@ def _sequence_batch(using: str) -> Batch | None:
     now = timezone.now()
     unexpired = [row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now]
     entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
-    entries.extend(_state_entry(inbox, before) for inbox in inboxes)
+    entries.extend(_state_entries(inboxes, before, last))
     return Batch(before + 1, last, tuple(entries))
 
 
@@ -290,5 +291,8 @@ def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
     return {pk: frozenset(users) for pk, users in found.items()}
 
 
-def _state_entry(inbox: Inbox, after: int) -> Entry:
-    return Entry(inbox.state_seq or 0, user_topic(inbox.user_id), changes.tell(inbox, after))
+def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[Entry]:
+    for inbox in inboxes:
+        told = changes.tell(inbox, after, up_to)
+        if told is not None:
+            yield Entry(told[0], user_topic(inbox.user_id), told[1])
