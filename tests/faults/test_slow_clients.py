@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from signal import SIGCONT, SIGSTOP
-from statistics import median
+from statistics import median, quantiles
 
 import pytest
 
@@ -83,6 +83,11 @@ async def latencies(site: Site, server: Server, crowd: Crowd) -> list[float]:
     return found
 
 
+def tail(found: list[float]) -> float:
+    """Return the 99th percentile."""
+    return quantiles(found, n=100)[-1]
+
+
 async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..., Site], report: Report) -> None:
     """A client process that is stopped, and two that read a byte a second, beside many fast ones."""
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"SEND_TIMEOUT": 4, "POLL_INTERVAL": 1})})
@@ -99,7 +104,7 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
         before = await asyncio.to_thread(site.stats, server)
         assert before["streams"] == FAST + 3
         await asyncio.to_thread(site.script, HEAPS.format(heap=HEAP, size=BYTES), timeout=120)
-        beside = await latencies(site, server, crowd)
+        rounds = [await latencies(site, server, crowd) for _ in range(3)]
         during = await asyncio.to_thread(site.stats, server)
         closed = await gone(site, server, FAST)
         resumed = time.monotonic()
@@ -111,11 +116,15 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
             await each.caught_up(everything)
         healed = time.monotonic() - resumed
         # Alone once more: the machine may have become busier meanwhile.
-        quiet = max(median(alone), median(await latencies(site, server, crowd)))
+        again = await latencies(site, server, crowd)
+        quiet, calm = (max(of(alone), of(again)) for of in (median, tail))
         everything = await asyncio.to_thread(numbered, site)
         for each in (slow, crowd):
             await each.caught_up(everything)
-    assert median(beside) < 3 * quiet + 0.02, "the fast ones do not notice"
+    # The slow ones are cut meanwhile, and come back as slow. Of three rounds one may meet a hiccup of the machine: its tail is the worst.
+    beside, last = (median(of(each) for each in rounds) for of in (median, tail))
+    assert beside < 3 * quiet + 0.02, "the fast ones do not notice"
+    assert last < 2 * calm + 0.02, "nor do the unluckiest of them"
     grown = (during["bytes"] - before["bytes"]) / 1e6
     # One page of the hub's repair and one of each replay, as rows, as text and as bytes, and what the allocator keeps of them: that is
     # about as much whatever the heaps. A server that keeps what waits has at least all of the heaps.
@@ -128,7 +137,10 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
     assert hellos > 1, "it was cut meanwhile"
     for name, each in (("fast", crowd), ("slow", slow)):
         verdict = each.verdict(everything)
-        note = f"median latency {median(beside) * 1000:.0f} ms, {quiet * 1000:.0f} ms alone; server {grown:+.0f} MB"
+        note = (
+            f"median latency {beside * 1000:.0f} ms, {quiet * 1000:.0f} ms alone; 99th percentile {last * 1000:.0f} ms, "
+            f"{calm * 1000:.0f} ms alone; server {grown:+.0f} MB"
+        )
         report(f"slow readers: {name} clients", verdict=verdict, healed=healed, note=note)
         assert verdict.is_clean, verdict
 
