@@ -113,6 +113,8 @@ class Notification(models.Model):
         indexes = (
             models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
             models.Index(fields=("topic", "-id"), name="sse_notify_topic_id"),
+            # For whoever deletes users: nothing else asks by the recipient.
+            models.Index(fields=("recipient",), name="sse_notify_recipient"),
         )
         constraints = (
             models.UniqueConstraint(fields=("topic", "key"), name="sse_notify_one_row_per_key"),
