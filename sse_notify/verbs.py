@@ -54,7 +54,8 @@ def notify(
         icon: the address of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.
         key: a repeat for the same recipient updates the same row: unread again, ``count`` one more, sent anew.
-        idempotency_key: a repeat for the same recipient returns the first row and sends nothing.
+        idempotency_key: a repeat for the same recipient returns the first row and sends nothing. A row that has a ``key`` as well remembers
+            that of its last update alone: what is retried after a later call counts as a new one.
         expires_at: from then on it is neither listed, counted nor replayed.
         silent: listed and counted, but not announced or toasted.
 

@@ -125,6 +125,19 @@ def test_an_idempotency_key_returns_the_first_row_and_sends_nothing(alice: User,
     assert Notification.objects.count() == 1
 
 
+def test_a_row_with_a_key_remembers_the_idempotency_key_of_its_last_update_alone(alice: User) -> None:
+    """As docs/reference/python.md says of both together."""
+
+    def call(number: int) -> tuple[str, int]:
+        row = notify(alice, f"Step {number}", key="import", idempotency_key=f"step-{number}")
+        return row.title, row.count
+
+    assert [call(1), call(1)] == [("Step 1", 1)] * 2
+    assert [call(2), call(2)] == [("Step 2", 2)] * 2
+    assert call(1) == ("Step 1", 3), "after a later call it counts as a new one"
+    assert Notification.objects.count() == 1
+
+
 def test_a_lazy_translation_is_text(alice: User) -> None:
     assert notify(alice, gettext_lazy("Hello")).title == "Hello"
 
