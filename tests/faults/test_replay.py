@@ -122,13 +122,14 @@ def cost(after):
     (found,) = json.loads(rows.explain(format="json", analyze=True, buffers=True))
     return found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"], found["Execution Time"], rows.explain()
 
+shown = log._page(head - 1_000, head, reader, "default", limit).explain(analyze=True, buffers=True, costs=False)
 pages, blocks, milliseconds, cursor = 0, 0, 0.0, head - 10_000
 while cursor < head:
     hit, took, plan = cost(cursor)
     pages, blocks, milliseconds = pages + 1, blocks + hit, milliseconds + took
     entries, cursor = log.read(cursor, head, reader=reader, limit=limit)
 whole = cost(0)
-print(json.dumps({"pages": pages, "blocks": blocks, "milliseconds": milliseconds, "first": whole[0], "plan": whole[2]}))
+print(json.dumps({"pages": pages, "blocks": blocks, "milliseconds": milliseconds, "first": whole[0], "plan": whole[2], "shown": shown}))
 """
 
 
@@ -149,6 +150,7 @@ def test_what_was_missed_costs_the_same_in_a_log_a_hundred_times_as_long(make_si
     rows = 1_000_000 if SOAK else 200_000
     fill(site, rows - 10_000, share=10)
     long = measured()
+    print(long["shown"])  # for docs/explanation/plans.md
     assert short["pages"] == long["pages"]
     # A little more for the index, which is a level higher.
     assert long["blocks"] < 1.5 * short["blocks"], (short, long)
