@@ -229,6 +229,8 @@ def _moment(value: Any) -> datetime | None:
         raise TypeError(f"expires_at: a datetime is needed, not {type(value).__name__}")
     if settings.USE_TZ and timezone.is_naive(value):
         raise ValueError("expires_at: an aware datetime is needed, as USE_TZ is on")
+    if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it, and later
+        return timezone.make_naive(value)
     return value
 
 

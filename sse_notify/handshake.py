@@ -114,9 +114,8 @@ def make_stream(opening: Opening) -> Stream:
     admission.admit(user_id)
     run: Run = threads.streams
     feed = hubs.current
-    if (
-        threads.in_test_transaction()
-    ):  # whose rows are visible only in this thread, which is where Django runs thread-sensitive code
+    # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
+    if threads.in_test_transaction():
         run = _run_in_this_thread
         feed = partial(hubs.current, run)
     return Stream(

@@ -66,3 +66,9 @@ def test_hello_says_what_time_it_is(client: Client) -> None:
     found = re.search(r'"server_time":"([^"]+)"', body)
     assert found
     assert abs(datetime.now(UTC) - datetime.fromisoformat(found[1])) < timedelta(minutes=5)
+
+
+def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
+    row = notify(alice, "One", expires_at=TOLD["expires_at"])
+    row.refresh_from_db()
+    assert row.expires_at == EXPIRES
