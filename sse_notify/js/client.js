@@ -16,8 +16,13 @@ import { withQuery } from "./urls.js";
 export class SseNotifyClient {
   /** Names this page in the `update` events that its own marks cause. */
   id = globalThis.crypto?.randomUUID?.() ?? Math.random().toString(36).slice(2); // plain HTTP has no randomUUID
+  /**
+   * Call `fn` for each event of a type; what is thrown there harms nobody else. Returns what stops it.
+   *
+   * @type {<Type extends keyof Types.ClientEvents>(type: Type, fn: (value: Types.ClientEvents[Type]) => void) => () => void}
+   */
+  on;
   #urls;
-  #on;
   #requests;
   #feed;
   #sharing;
@@ -41,7 +46,7 @@ export class SseNotifyClient {
       emit,
       onSignedOut: () => this.#sharing.leave("unauthorized"),
     };
-    this.#on = on;
+    this.on = on;
     this.#urls = all.urls;
     const requests = createRequests(all);
     const feed = createFeed({ ...all, items: all.urls.items, requests });
@@ -76,18 +81,6 @@ export class SseNotifyClient {
   /** Close the stream. `start()` goes on from where it was. */
   stop() {
     this.#sharing.stop();
-  }
-
-  /**
-   * Call `fn` for each event of a type; what is thrown there harms nobody else.
-   *
-   * @template {keyof Types.ClientEvents} Type
-   * @param {Type} type
-   * @param {(value: Types.ClientEvents[Type]) => void} fn
-   * @returns {() => void} Stops it.
-   */
-  on(type, fn) {
-    return this.#on(type, fn);
   }
 
   /**

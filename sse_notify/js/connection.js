@@ -28,7 +28,7 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
  * @param {(message: import("./parser.js").Message) => void} options.onMessage May throw: the stream is then opened again.
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error) => void} options.onError
- * @param {() => boolean} options.onForbidden Returns whether it has asked for less, in a stream of its own.
+ * @param {(topic?: string) => boolean} options.onForbidden Returns whether it has asked for less, in a stream of its own.
  * @param {typeof globalThis.fetch} options.fetch
  * @param {import("./surroundings.js").Clock} options.clock
  * @param {() => number} options.random
@@ -111,7 +111,6 @@ export function createConnection({ streamAddress, onMessage, onState, onError, o
     try {
       const response = await fetch(streamAddress(), {
         headers: { Accept: "text/event-stream" },
-        credentials: "same-origin",
         cache: "no-store",
         signal: mine.signal,
       });
@@ -169,11 +168,11 @@ export function createConnection({ streamAddress, onMessage, onState, onError, o
     schedule(env.visible() ? retry : Math.max(retry, 30_000));
   }
 
-  /** @param {Error & {status?: number, retryAfter?: number | null}} error */
+  /** @param {Error & {status?: number, retryAfter?: number | null, topic?: string | undefined}} error */
   function failed(error) {
-    const { status = 0, retryAfter = null } = error;
+    const { status = 0, retryAfter = null, topic } = error;
     failing ||= clock.now();
-    if ((status === 400 || status === 403) && onForbidden()) return;
+    if ((status === 400 || status === 403) && onForbidden(topic)) return;
     if (status === 401 || status === 403) self.stop("unauthorized");
     else if ([204, 400, 410].includes(status)) self.stop();
     else again(retryAfter);

@@ -1,8 +1,12 @@
 import { SseNotifyClient } from "./client.js";
+import { readyStateOf } from "./states.js";
 import { makeWidget } from "./widget.js";
 
-/** Several bells of a page have one client. @type {Map<string, {client: SseNotifyClient, users: number}>} */
+/** Several bells of a page have one client. @type {Map<string, {client: SseNotifyClient, users: number, timer?: any}>} */
 const clients = new Map();
+
+/** Milliseconds that a client outlives its last bell, as one that is moved, or replaced when a page changes in place, is gone for a moment. */
+const OUTLIVES = 1_000;
 
 // Node has no elements; what has no DOM can be imported there all the same.
 const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
@@ -20,40 +24,49 @@ export class SseNotifyElement extends Base {
   client;
   /** @type {ReturnType<typeof makeWidget> | undefined} */
   #widget;
+  /** @type {(() => void) | undefined} */
+  #end;
 
   connectedCallback() {
     const { dataset } = this;
     if (!dataset.stream || this.client) return;
     const token = this.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value") ?? "";
     const whole = (/** @type {string | undefined} */ text) => (text ? Number(text) : null);
-    const shared = clients.get(this.#name) ?? {
+    const name = `${dataset.key} ${dataset.stream}`;
+    const shared = clients.get(name) ?? {
       client: new SseNotifyClient({
-        urls: /** @type {any} */ (dataset), // under the same names
-        key: dataset.key ?? "",
+        .../** @type {any} */ (dataset), // the key, and the CSRF header's name, if it is another
+        urls: dataset, // under the same names
         cursor: whole(dataset.cursor),
         stateSeq: whole(dataset.stateSeq),
         unread: Number(dataset.countUnread),
         unseen: Number(dataset.countUnseen),
         csrf: () => token,
-        csrfHeader: dataset.csrfHeader ?? "X-CSRFToken",
       }),
       users: 0,
     };
-    clients.set(this.#name, shared);
+    clients.set(name, shared);
+    clearTimeout(shared.timer);
     shared.users++;
-    this.client = shared.client;
-    this.#widget = makeWidget(this, shared.client, token);
-    shared.client.start();
+    const { client } = shared;
+    this.client = client;
+    const widget = makeWidget(this, client, token);
+    this.#widget = widget;
+    this.#end = () => {
+      widget.stop();
+      if (--shared.users) return;
+      shared.timer = setTimeout(() => {
+        clients.delete(name);
+        client.stop();
+      }, OUTLIVES);
+    };
+    if (readyStateOf(client.state) === 2) client.stop(); // a page anew, after a new login maybe
+    client.start();
   }
 
   disconnectedCallback() {
-    this.#widget?.stop();
-    const shared = clients.get(this.#name);
-    if (shared && this.client && --shared.users === 0) {
-      clients.delete(this.#name);
-      shared.client.stop();
-    }
-    this.#widget = this.client = undefined;
+    this.#end?.();
+    this.#end = this.#widget = this.client = undefined;
   }
 
   open() {
@@ -62,9 +75,5 @@ export class SseNotifyElement extends Base {
 
   close() {
     this.#widget?.panel?.toggle(false);
-  }
-
-  get #name() {
-    return `${this.dataset.key} ${this.dataset.stream}`;
   }
 }

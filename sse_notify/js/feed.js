@@ -43,9 +43,10 @@ export function createFeed(options) {
 
   /** @param {any} item */
   const deliver = (item) => {
-    const unread = !item.muted;
-    if (unread) counts.add(item);
-    emit("notification", { ...item, unread, unseen: unread, replayed: item.seq <= replayedTo });
+    // What was fetched says what the user has done with it meanwhile.
+    const { unread = !item.muted, unseen = unread } = item;
+    if (unread && unseen) counts.add(item);
+    emit("notification", { ...item, unread, unseen, replayed: item.seq <= replayedTo });
   };
 
   /** Whether an answer leaves out what was heard while it was on its way. @param {any} state @param {number} steps */
@@ -64,6 +65,7 @@ export function createFeed(options) {
 
   /** @type {Record<string, (value: any) => void>} */
   const reserved = {
+    __proto__: /** @type {any} */ (null), // an event may be named like a property of objects
     hello(hello) {
       whole(hello.cursor, hello.head);
       // Somebody else has signed in meanwhile: this page is not theirs.
@@ -108,7 +110,7 @@ export function createFeed(options) {
   /** @param {Message} message */
   const take = (message) => {
     const { event, data, id } = message;
-    const special = Object.hasOwn(reserved, event) && reserved[event];
+    const special = reserved[event];
     // A notification has a number; what has none was published to whoever listens now, and is text of any kind.
     if (!special && id === null) return emit("event", message);
     const value = JSON.parse(data);

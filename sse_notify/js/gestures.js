@@ -1,6 +1,6 @@
 /** @import { SseNotifyClient } from "./client.js" */
 /** @import { makeList } from "./list.js" */
-import { focusHeading, part, showStatus, words } from "./parts.js";
+import { focusHeading, part, words } from "./parts.js";
 import { safeUrl } from "./urls.js";
 
 /** Milliseconds. */
@@ -18,14 +18,18 @@ const UNDO_FOR = 8_000;
  * @param {(promise: Promise<unknown>) => void} widget.attempt Fetch the truth if it fails.
  * @param {() => void} widget.draw
  * @param {(isMore?: boolean) => Promise<void>} widget.load
+ * @param {() => unknown} widget.regret Say that it did not work.
  * @param {(type: string, detail: unknown) => boolean} widget.tell
  * @param {AbortSignal} signal
  */
-export function makeGestures(root, client, list, { dismiss, say, attempt, draw, load, tell }, signal) {
+export function makeGestures(root, client, list, { dismiss, say, attempt, draw, load, regret, tell }, signal) {
   /** What can be taken back from the archive for a moment. @type {number[]} */
   let archived = [];
   /** @type {any} */
   let timer;
+
+  /** The id of the item that an element is in, in the list or in a toast; NaN if it is in none. @param {Element} element */
+  const itemOf = (element) => list.idOf(element.closest("[data-ssen-item]"));
 
   /** Nothing can be taken back any more. */
   const forget = () => {
@@ -46,7 +50,8 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
   /** @param {number} id */
   const read = (id) => {
     dismiss(id);
-    if (list.find(id)?.dataset.unread === undefined) return;
+    const item = list.find(id); // not there: the list shows others
+    if (item && !("unread" in item.dataset)) return;
     list.mark({ ids: [id], set: "read" });
     attempt(client.markRead([id]));
   };
@@ -59,7 +64,7 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
    */
   const act = async (event, button) => {
     const form = /** @type {HTMLFormElement} */ (event.target);
-    const id = Number(/** @type {HTMLElement | null} */ (form.closest("[data-ssen-item]"))?.dataset.ssenItem);
+    const id = itemOf(form);
     const url = safeUrl(form.action);
     if (!id || !url) return; // a form of the project's own, or to another site
     event.preventDefault();
@@ -72,15 +77,14 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
       say(words(root, "live", "done"));
     } catch {
       button.ariaDisabled = null;
-      showStatus(root, "failed");
+      regret();
     }
   };
 
   /** @param {MouseEvent} event */
   const clicked = (event) => {
     const target = /** @type {Element} */ (event.target);
-    const item = /** @type {HTMLElement | null} */ (target.closest("[data-ssen-item]"));
-    const id = Number(item?.dataset.ssenItem);
+    const id = itemOf(target);
     const button = target.closest("button");
     switch (button?.dataset.ssen) {
       case "new":
@@ -133,7 +137,7 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
       list.mark({ ids, set: mark });
       // The button that was pressed is gone; its opposite is in its place.
       const opposite = list.find(id)?.querySelector(`[data-ssen-mark=${isRead ? "un" : ""}read]`);
-      /** @type {HTMLElement | undefined} */ (opposite ?? undefined)?.focus();
+      /** @type {HTMLElement | null | undefined} */ (opposite)?.focus();
       attempt(client[isRead ? "markRead" : "markUnread"](ids));
     } else return act(event, button);
     event.preventDefault();

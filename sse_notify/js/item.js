@@ -103,6 +103,9 @@ function fillActions(element, actions, external, token) {
     } else made.push(make("a", { ...look, ...linkTo(href) }));
   }
   const place = part(element, "actions");
+  const buttons = () => [...(place?.querySelectorAll("a, button") ?? [])];
+  const at = buttons().indexOf(/** @type {Element} */ (document.activeElement));
   place?.replaceChildren(...made);
+  /** @type {HTMLElement | undefined} */ (buttons()[at])?.focus();
   place?.toggleAttribute("hidden", !made.length);
 }

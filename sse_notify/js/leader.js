@@ -45,9 +45,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
       try {
         channel = env.channel(name);
       } catch {
-        // A sandboxed frame has no channels.
-        self.isLeader = true;
-        return lead();
+        return rule(); // a sandboxed frame has no channels
       }
       channel.onmessage = ({ data }) => hear(data);
       const look = () => {
@@ -79,6 +77,12 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     },
   };
 
+  function rule() {
+    self.isLeader = true;
+    clock.clearTimeout(timer);
+    lead();
+  }
+
   /** @param {boolean} steal */
   function queue(steal) {
     const previous = request;
@@ -87,9 +91,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     previous?.abort();
     const hold = () => {
       if (request !== mine) return;
-      self.isLeader = true;
-      clock.clearTimeout(timer);
-      lead();
+      rule();
       return /** @type {Promise<void>} */ (
         new Promise((resolve) => {
           release = resolve;
@@ -106,8 +108,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
         queue(false);
         ask();
       } else if (error.name !== "AbortError") {
-        self.isLeader = true; // locks are forbidden here
-        lead();
+        rule(); // locks are forbidden here
       }
     });
   }

@@ -24,8 +24,8 @@ export function makeList(root, options, onEnd) {
   /** @param {number} id @returns {HTMLElement | null | undefined} */
   const find = (id) => list?.querySelector(`[data-ssen-item="${id}"]`);
 
-  /** @param {Element | undefined} element */
-  const idOf = (element) => Number(/** @type {HTMLElement | undefined} */ (element)?.dataset.ssenItem);
+  /** @param {Element | null | undefined} element */
+  const idOf = (element) => Number(/** @type {HTMLElement | null | undefined} */ (element)?.dataset.ssenItem);
 
   /** @param {number} id */
   const remove = (id) => {
@@ -50,7 +50,7 @@ export function makeList(root, options, onEnd) {
     idOf,
     remove,
     /** What makes items and places them, once it is loaded. @type {import("./lazy.js").Arrivals | undefined} */
-    arrivals: undefined,
+    placer: undefined,
     /** What has arrived and is not shown, the newest last. @type {Item[]} */
     held: [],
     /** Only these are shown. @type {{state?: "unread", category?: string}} */
@@ -59,7 +59,7 @@ export function makeList(root, options, onEnd) {
     next: Number(root.dataset.next) || null,
     /** Whether a page is on its way. */
     isLoading: false,
-    /** Which page did not come, so that only the user tries again: "first", "more" or "". */
+    /** Which page did not come, so that only the user tries again, or a new connection: "first", "more" or "". */
     failed: "",
 
     /** @param {Item} item */
@@ -75,8 +75,8 @@ export function makeList(root, options, onEnd) {
      */
     showHeld(force = false) {
       if (!list) return;
-      const { arrivals, held, isLoading } = self;
-      if (arrivals && held.length) self.held = arrivals.place(self, held, force);
+      const { placer, held, isLoading } = self;
+      if (placer && held.length) self.held = placer.place(self, held, force);
       if (force) list.scrollTop = 0;
 
       const shown = items();
@@ -98,8 +98,7 @@ export function makeList(root, options, onEnd) {
 
     /** @param {Pick<Update, "set"> & Partial<Update>} change */
     mark({ ids, up_to: upTo, set }) {
-      const isMeant = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
-        ids ? ids.includes(id) : Number(seq ?? NaN) <= Number(upTo);
+      const isMeant = (/** @type {number} */ id, /** @type {any} */ seq) => (ids ? ids.includes(id) : seq <= Number(upTo));
       const effect = EFFECTS[set] ?? {};
       for (const item of self.held) {
         if (!isMeant(item.id, item.seq)) continue;

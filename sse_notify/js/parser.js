@@ -23,8 +23,8 @@ export class EventStreamParser {
   /** The last event id: that of the last *complete* block that had one. A block that is cut short never counts. */
   lastEventId = "";
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  #started = false;
-  #afterCr = false;
+  /** What does not count at the start of the next piece: a byte order mark, once; an LF after a CR that has ended the line already. */
+  #ignored = "\ufeff";
   #rest = "";
   #message = blank();
   #size = 0;
@@ -47,16 +47,10 @@ export class EventStreamParser {
    * @throws {RangeError} A block exceeds BLOCK_LIMIT.
    */
   feed(chunk) {
-    let text = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });
-    if (!text) return;
-    if (!this.#started) {
-      this.#started = true;
-      if (text.startsWith("\ufeff")) text = text.slice(1); // one byte order mark, and only at the start
-    }
-    // The line ended with the CR already; an LF right after it, in the next chunk, belongs to it.
-    const whole = text;
-    if (this.#afterCr && text.startsWith("\n")) text = text.slice(1);
-    if (whole) this.#afterCr = whole.endsWith("\r");
+    const whole = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });
+    if (!whole) return;
+    const text = whole.startsWith(this.#ignored) ? whole.slice(this.#ignored.length) : whole;
+    this.#ignored = whole.endsWith("\r") ? "\n" : "";
     let start = 0;
     for (const { 0: end, index } of text.matchAll(LINE_END)) {
       const line = this.#rest + text.slice(start, index);
@@ -72,11 +66,8 @@ export class EventStreamParser {
   /** @param {string} line */
   #field(line) {
     this.#size += line.length;
-    const colon = line.indexOf(":");
-    if (colon === 0) return; // a comment
-    const name = colon < 0 ? line : line.slice(0, colon);
-    // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count.
-    const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
+    // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count. A comment has no name.
+    const [, name, value] = /** @type {[string, string, string]} */ (/** @type {unknown} */ (/^([^:]*):? ?(.*)/s.exec(line)));
     if (name === "data") this.#message.data.push(value);
     else if (name === "event" || name === "topic") this.#message[name] = value;
     else if (name === "id" && !value.includes("\0")) this.#message.id = value;

@@ -46,28 +46,28 @@ export function place(list, held, force) {
  *
  * @param {List} list
  * @param {Page} page
- * @param {number} since The cursor when it was asked for: what has a higher number came later, and stays.
+ * @param {number} since The cursor when it was asked for: what has a higher number, and is not in the page, came later and stays.
  * @param {boolean} isMore Whether it is an older page, for the end.
  */
 export function take(list, { items: page, next }, since, isMore) {
   const { element: parent, items, find, idOf } = list;
-  const isLater = (/** @type {unknown} */ seq) => Number(seq) > since;
   if (isMore) {
     for (const item of page) if (!find(item.id)) parent.append(fill(list, item));
     list.next = next;
     return;
   }
-  const ids = new Set(page.map(({ id }) => id));
-  list.held = list.held.filter(({ seq }) => isLater(seq));
+  const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity])); // what has no number yet is the newest
+  const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) => Number(seq) > (seqs.get(id) ?? since);
+  list.held = list.held.filter(({ id, seq }) => isLater(id, seq));
   for (const element of items()) {
     const id = idOf(element);
-    if (!ids.has(id) && id >= (next ?? 0) && !isLater(element.dataset.seq)) list.remove(id);
+    if (!seqs.has(id) && id >= (next ?? 0) && !isLater(id, element.dataset.seq)) list.remove(id);
   }
   let before = /** @type {any} */ (parent.firstElementChild);
   for (const item of page) {
-    while (before && isLater(before.dataset.seq)) before = before.nextElementSibling;
+    while (before && isLater(idOf(before), before.dataset.seq)) before = before.nextElementSibling;
     const known = find(item.id);
-    if (isLater(known?.dataset.seq)) continue;
+    if (isLater(item.id, known?.dataset.seq)) continue;
     const element = fill(list, item, known);
     if (element === before) before = before.nextElementSibling;
     else parent.insertBefore(element, before);

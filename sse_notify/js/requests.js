@@ -2,16 +2,22 @@
 
 /** Raised when the server refuses; `status` is 0 if there was no answer, or not one of ours. */
 export class SseNotifyError extends Error {
+  /** @override */
+  name = "SseNotifyError";
+  status = 0;
+  code = "";
+  /** Milliseconds. @type {number | null} */
+  retryAfter = null;
+  /** Which of several topics is refused. @type {string | undefined} */
+  topic;
+
   /**
    * @param {string} message
-   * @param {{status?: number, code?: string, retryAfter?: number | null}} [more] `retryAfter` is in milliseconds.
+   * @param {Partial<Pick<SseNotifyError, "status" | "code" | "retryAfter" | "topic">>} [more]
    */
-  constructor(message, { status = 0, code = "", retryAfter = null } = {}) {
+  constructor(message, more) {
     super(message);
-    this.name = "SseNotifyError";
-    this.status = status;
-    this.code = code;
-    this.retryAfter = retryAfter;
+    Object.assign(this, more);
   }
 
   /**
@@ -27,6 +33,7 @@ export class SseNotifyError extends Error {
     return new SseNotifyError(said?.message ?? `HTTP status ${response.status}`, {
       status: response.status,
       code: said?.error ?? "",
+      topic: said?.topic,
       retryAfter: ms >= 0 ? ms : null, // not so for NaN
     });
   }
@@ -75,7 +82,7 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
      */
     async ask(url, options = {}) {
       const headers = { Accept: "application/json", ...options.headers };
-      const response = await fetch(/** @type {string} */ (url), { credentials: "same-origin", ...options, headers });
+      const response = await fetch(/** @type {string} */ (url), { ...options, headers });
       const error = response.ok ? response.redirected && signedOut() : await SseNotifyError.from(response, clock.now());
       const answer = error ? {} : await response.json();
       // Somebody else has signed in meanwhile: this page is not theirs.

@@ -59,13 +59,13 @@ export function createSharing(options) {
       else if (connection.isHeldBack) poll();
     },
     onError: (error) => emit("error", error),
-    onForbidden() {
-      const last = [...more].at(-1);
-      if (!last) return false;
-      more.delete(last); // without these it went well
-      restart();
-      emit("forbidden", { topics: last });
-      return true;
+    onForbidden(topic) {
+      // If the answer names none, it is the newest: without these it went well.
+      const refused = topic ? [...more].filter((added) => added.includes(topic)) : [...more].slice(-1);
+      for (const added of refused) more.delete(added);
+      if (refused.length) restart();
+      for (const topics of refused) emit("forbidden", { topics });
+      return refused.length > 0;
     },
   });
 
@@ -103,7 +103,8 @@ export function createSharing(options) {
       const known = topics();
       if (added.length) more.add(added);
       if (undo.length && added.some((topic) => !known.includes(topic))) {
-        // Once for all that a page asks for: the first restart ends the wait for others.
+        // Once for all that a page asks for.
+        clock.clearTimeout(restartTimer);
         restartTimer = clock.setTimeout(() => hasEnded() || restart(), 0);
       }
       return () => more.delete(added);

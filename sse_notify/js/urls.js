@@ -15,8 +15,7 @@ export function safeUrl(text, base = globalThis.location?.href, external = false
   try {
     // Parsed as the browser will parse it, so that tabs, line ends, backslashes and case cannot hide anything.
     const url = new URL(text, base);
-    if (url.protocol !== "http:" && url.protocol !== "https:") return "";
-    if (url.username || url.password) return "";
+    if (!/^https?:$/.test(url.protocol) || url.username || url.password) return "";
     return external || url.origin === new URL(/** @type {string} */ (base)).origin ? url.href : "";
   } catch {
     return "";

@@ -44,10 +44,14 @@ export function makeWidget(root, client, token) {
   let framed = false;
   /** @type {any} */
   let seenTimer;
+  /** The counts that were looked at. @type {unknown} */
+  let looked;
   /** @type {any} */
   let statusTimer;
   /** @type {any} */
   let expiryTimer;
+
+  const isSignedOut = () => client.state === "unauthorized";
 
   /** Show what has changed, with the next frame. */
   const draw = () => {
@@ -61,28 +65,28 @@ export function makeWidget(root, client, token) {
     framed = false;
     if (signal.aborted) return;
     list.showHeld();
-    if (list.arrivals) tellOf(fresh.splice(0));
+    if (list.placer) tellOf(fresh.splice(0));
     else if (list.held.length) prepare().then(draw, ignore); // if it fails, what is drawn next tries again
     part(root, "undone")?.toggleAttribute("hidden", !gestures.canUndo());
     expire();
     look();
-    showCounts(root, client.state === "unauthorized" ? { unread: 0, unseen: 0 } : client.counts);
+    showCounts(root, isSignedOut() ? { unread: 0, unseen: 0 } : client.counts);
   };
 
   /** Get ready to show what arrives. */
   const prepare = async () => {
-    list.arrivals = await loadArrivals(dataset.arrivals);
-    toasts ??= list.arrivals.makeToasts(root);
-    announcer ??= list.arrivals.makeAnnouncer(root);
-    list.arrivals.watchProgress(root);
-    return list.arrivals;
+    list.placer = await loadArrivals(dataset.arrivals);
+    toasts ??= list.placer.makeToasts(root);
+    announcer ??= list.placer.makeAnnouncer(root);
+    list.placer.watchProgress(root);
+    return list.placer;
   };
 
   /** @param {string} text What a screen reader is to say at once. */
   const say = (text) => (announcer ? announcer.say(text) : part(root, "live")?.replaceChildren(text));
 
-  /** @param {number} id The item's. */
-  const dismiss = (id) => toasts?.dismiss(id);
+  /** @param {number} id The item's. @param {number} [upTo] A `seq`: all up to there as well. */
+  const dismiss = (id, upTo) => toasts?.dismiss(id, upTo);
 
   /** @param {Item[]} items What has just arrived. */
   const tellOf = (items) => {
@@ -141,16 +145,27 @@ export function makeWidget(root, client, token) {
     return root.dispatchEvent(new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }));
   };
 
-  /** What is before the user's eyes for a second, and does not change meanwhile, counts as seen. */
+  /** What was before the user's eyes for a second counts as seen. Once for the same counts, whatever comes of it. */
   const look = () => {
-    clearTimeout(seenTimer);
-    if (!panel?.isOpen() || isHidden() || !client.counts.unseen || client.state === "unauthorized") return;
-    seenTimer = setTimeout(() => attempt(client.markSeen()), SEEN_AFTER);
+    const { counts, cursor } = client;
+    if (!panel?.isOpen() || isHidden() || !counts.unseen || isSignedOut()) {
+      clearTimeout(seenTimer);
+      seenTimer = looked = 0;
+    } else if (!seenTimer && looked !== counts) {
+      looked = counts;
+      seenTimer = setTimeout(() => {
+        seenTimer = 0;
+        attempt(client.markSeen(cursor));
+      }, SEEN_AFTER);
+    }
   };
+
+  /** To somebody who is signed out nothing else is said. */
+  const regret = () => isSignedOut() || showStatus(root, "failed");
 
   /** @param {Promise<unknown>} promise What was shown before it is true: if it fails, the truth is fetched. */
   const attempt = (promise) => {
-    promise.catch(() => load().then(() => showStatus(root, "failed")));
+    promise.catch(() => load().then(regret));
   };
 
   /**
@@ -178,7 +193,7 @@ export function makeWidget(root, client, token) {
     } catch {
       if (mine !== turn) return;
       list.failed = isMore ? "more" : "first";
-      showStatus(root, "failed");
+      regret();
     }
     list.isLoading = false;
     draw();
@@ -195,9 +210,10 @@ export function makeWidget(root, client, token) {
     reset: () => load(),
     update(update) {
       list.mark(update);
-      if (update.set === "read") update.ids?.forEach(dismiss);
+      const { set, ids = [0], up_to: upTo } = update;
+      if (set === "read" || set === "archived") for (const id of ids) dismiss(id, upTo);
       // It comes back where it was, which only the server knows.
-      if (update.set === "unarchived") load();
+      if (set === "unarchived") load();
       tell("update", update);
     },
     remove(update) {
@@ -205,14 +221,15 @@ export function makeWidget(root, client, token) {
       tell("update", update);
     },
     state(state) {
-      if (state.state === "unauthorized") {
+      if (isSignedOut()) {
         // What was somebody's stays on no screen.
         list.clear();
         toasts?.clear();
         announcer?.stop();
         gestures.forget();
         fresh = [];
-      }
+        list.failed = "first";
+      } else if (list.failed === "first" && readyStateOf(state.state) === 1) load();
       showState();
       tell("state", state);
     },
@@ -223,7 +240,7 @@ export function makeWidget(root, client, token) {
     tell("event", message);
   };
 
-  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, draw, load, tell }, signal);
+  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, draw, load, regret, tell }, signal);
   const panel = makePanel(
     root,
     (open) => {
@@ -246,11 +263,16 @@ export function makeWidget(root, client, token) {
   if (root.querySelector("[data-stalls]")) prepare().catch(ignore);
   showState();
   show();
+  // A copy of an older page, or a bell that was gone for a while.
+  if (dataset.stale || Number(dataset.cursor) < Number(client.cursor)) load();
 
   return {
     panel,
     stop() {
       for (const end of off) end();
+      // Where it goes on if it is put back, and whether the list lacks something then.
+      dataset.cursor = `${client.cursor ?? ""}`;
+      dataset.stale = list.held.length ? "held" : list.failed;
       for (const timer of [seenTimer, statusTimer, expiryTimer, tick]) clearTimeout(timer);
       ended.abort();
       gestures.forget();

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.docs.pages import DOCS, blocks
 from tests.support import ROOT
-from tests.support.desk import Desk, badge
+from tests.support.desk import GUARD, Desk, badge, titles
 
 PACKAGES = {
     "htmx2": ["htmx2/dist/htmx.min.js"],
@@ -27,6 +27,18 @@ MODULES = {
     "react-module": "export const { createElement, useEffect, useRef, useState, useSyncExternalStore } = React;",
     "react-dom-module": "export const { createRoot } = ReactDOM;",
 }
+
+#: Notes what the page is told of, title by title, and the counts.
+LOG = """
+window.log = [];
+addEventListener("sse-notify:notification", ({ detail }) => log.push(detail.title));
+addEventListener("sse-notify:counts", ({ detail }) => log.push(detail));
+"""
+
+#: Follows a link as Turbo does, and waits until the page is there.
+VISIT = (
+    "(name) => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); Turbo.visit(`?${name}`) })"
+)
 
 Open = Callable[..., Page]
 
@@ -156,6 +168,67 @@ def test_turbo_takes_stream_actions_from_the_shared_stream(desk: Desk, show: Ope
     expect(page.locator("#messages li")).to_have_text(["1", "2"])
     desk.send("On the same stream")
     badge(page, "1")
+
+
+def test_a_visit_of_turbo_ends_no_source_and_tells_nothing_twice(desk: Desk, show: Open) -> None:
+    page = show("turbo-streams", "turbo", "wall")
+    page.evaluate(LOG)
+    desk.send("Before")
+    badge(page, "1")
+    for name in ("first", "second"):
+        page.evaluate(VISIT, name)
+        badge(page, "1")
+        say(desk, f'<turbo-stream action="append" target="messages"><template><li>{name}</li></template></turbo-stream>')
+        expect(page.locator("#messages li")).to_have_text([name], timeout=GUARD)
+    desk.send("After")
+    badge(page, "2")
+    assert page.evaluate("log") == [{"unread": 1, "unseen": 1}, "Before", {"unread": 2, "unseen": 2}, "After"]
+    desk.streams(page, 1)
+
+
+def test_a_bell_that_a_visit_replaces_or_brings_back_shows_what_came_meanwhile(desk: Desk, show: Open) -> None:
+    page = show("plain", "turbo")
+    page.evaluate(LOG)
+    desk.send("Before")
+    badge(page, "1")
+    page.evaluate(VISIT, "next")
+    desk.send("Between")
+    titles(page, ["Between", "Before"])
+    page.evaluate("() => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); history.back() })")
+    # The copy that Turbo kept is of before.
+    titles(page, ["Between", "Before"])
+    badge(page, "2")
+    assert page.evaluate("log.filter((told) => typeof told === 'string')") == ["Before", "Between"]
+    desk.streams(page, 1)
+
+
+def test_a_visit_of_turbo_after_a_new_login_brings_the_bell_back(desk: Desk, show: Open) -> None:
+    page = show("turbo-streams", "turbo", "wall")
+    desk.send("One")
+    titles(page, ["One"])
+    page.context.request.post(desk.url + "/logout/")
+    desk.wait(page, "unauthorized")
+    titles(page, [])
+    desk.sign_in(page.context)
+    page.evaluate(VISIT, "with=turbo")
+    desk.wait(page, "open")
+    titles(page, ["One"])
+    badge(page, "1")
+
+
+def test_a_bell_that_is_taken_out_lets_its_stream_go_and_goes_on_when_it_is_put_back(desk: Desk, show: Open) -> None:
+    page = show("plain")
+    page.evaluate(LOG)
+    desk.send("Before")
+    badge(page, "1")
+    page.evaluate("window.bell = document.querySelector('sse-notify'); window.ended = bell.client; bell.remove()")
+    page.wait_for_function("ended.state === 'stopped'", timeout=GUARD)
+    desk.streams(page, 0)
+    desk.send("Meanwhile")
+    page.evaluate("document.body.prepend(bell)")
+    titles(page, ["Meanwhile", "Before"])
+    badge(page, "2")
+    assert page.evaluate("log.filter((told) => typeof told === 'string')") == ["Before", "Meanwhile"]
 
 
 @pytest.mark.parametrize(("name", "framework"), [("react", "react"), ("vue", "")])  # Vue is imported

@@ -502,6 +502,31 @@ test("client: a stream that is held back on its way is replaced by asking, until
   assert.equal(server.asked("/state/").length, asked);
 });
 
+test("client: what it has to fetch is as the server says it is, and counted as the server counts it", async () => {
+  server.routes["/state/"] = () => json({ cursor: 13, state_seq: 13, unread: 3, unseen: 1, poll: 5, csrf: "c" });
+  const item = (seq, unread, unseen) => ({ id: 100 + seq, seq, title: "t", count: 1, unread, unseen });
+  const items = [item(13, true, true), item(12, false, false), item(11, true, false)];
+  server.routes["/items/"] = () => json({ items, next: null, unread: 3, unseen: 1 });
+  await open();
+  await server.stream.cut();
+  await clock.advance(15_500);
+  assert.deepEqual(
+    of("notification").map(({ seq, unread, unseen }) => [seq, unread, unseen]),
+    [
+      [11, true, false],
+      [12, false, false],
+      [13, true, true],
+    ],
+  );
+  assert.deepEqual(client.counts, { unread: 3, unseen: 1 });
+  // Of a repeat of what was read elsewhere, only the server knows what it makes of the counts.
+  const asked = server.asked("/state/").length;
+  await server.stream.hello({ cursor: 13, head: 13, state_seq: 13, unread: 3, unseen: 1 });
+  await server.stream.send(note(14, { id: 112, count: 2 }));
+  await clock.advance(2_000);
+  assert.ok(server.asked("/state/").length > asked);
+});
+
 test("client: it can be imported and made in Node with nothing but addresses", () => {
   assert.equal(new SseNotifyClient({ urls: URLS }).state, "idle");
 });

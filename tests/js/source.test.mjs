@@ -201,6 +201,51 @@ test("source: a topic that is not this user's closes its source alone; the other
   assert.deepEqual(log.at(-1), ["message", "still here", ""]);
 });
 
+test("source: of several, those alone end whose topic the server refuses, whenever they were asked for", async () => {
+  const refused = new Set(["secret"]);
+  const { fetch } = server;
+  server.fetch = async (url, init) => {
+    const response = await fetch(url, init);
+    const topic = asked()
+      .split(",")
+      .find((name) => refused.has(name));
+    return topic ? json({ error: "forbidden", message: "No.", topic }, { status: 403 }) : response;
+  };
+  client = make();
+  const told = [];
+  client.on("forbidden", ({ topics }) => told.push(topics));
+  const sources = [["secret"], ["wall"], ["room", "wall"], ["news"]].map((topics) => client.eventSource(...topics));
+  const states = () => sources.map(({ readyState }) => readyState);
+  await clock.advance(0);
+  await server.stream.hello();
+  assert.deepEqual([states(), asked()], [[2, 1, 1, 1], "wall,room,news"]);
+  // What was allowed is no more.
+  refused.add("room");
+  await server.stream.cut();
+  await clock.advance(2_000);
+  await server.stream.hello();
+  assert.deepEqual([states(), asked()], [[2, 1, 2, 1], "wall,news"]);
+  assert.deepEqual([told, client.state], [[["secret"], ["room", "wall"]], "open"]);
+});
+
+test("source: a topic of the client's own that is refused takes no other with it", async () => {
+  server.routes["/stream/"] = () => json({ error: "forbidden", message: "No.", topic: "own" }, { status: 403 });
+  client = make({ topics: ["own"] });
+  client.on("forbidden", () => log.push("forbidden"));
+  client.eventSource("wall");
+  await clock.advance(0);
+  assert.deepEqual([log, client.state, server.requests.length], [[], "unauthorized", 1]);
+});
+
+test("source: what many ask for at once opens one stream", async () => {
+  client.start();
+  await settle();
+  await server.stream.hello();
+  for (const topic of ["a", "b", "c", "d"]) client.eventSource(topic);
+  await clock.advance(1_000);
+  assert.deepEqual([server.streams.length, asked()], [2, "a,b,c,d"]);
+});
+
 test("source: signed out, it is closed, and a new one asks nobody", async () => {
   const source = client.eventSource("wall");
   await clock.advance(0);

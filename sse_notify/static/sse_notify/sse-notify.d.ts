@@ -178,6 +178,8 @@ export declare class SseNotifyError extends Error {
   readonly code: string;
   /** Milliseconds. */
   readonly retryAfter: number | null;
+  /** Which of several topics is refused. */
+  readonly topic?: string;
 }
 
 /** The event stream format of the HTML standard, for streams of your own. */
