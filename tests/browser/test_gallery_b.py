@@ -11,6 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.gallery import Gallery
+from tests.browser.test_gallery_a import look_at
 from tests.support import GUARD
 from tests.support.forks import Forked
 from tests.support.processes import Process
@@ -48,6 +49,7 @@ def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery:
         assert bob.post(f"/orders/{number}/advance/").status_code == 404
     page.get_by_role("button", name="Look at the order of").click()
     expect(page.locator("output")).to_have_text(re.compile(r"^403 \{.*forbidden"))
+    look_at(gallery, page)
 
 
 def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:
@@ -94,6 +96,7 @@ def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_on
     late.get_by_role("button", name="Write on the wall").click()
     expect(late.get_by_role("alert")).to_contain_text("280")
     assert late.get_by_label("Your message").input_value() == "x" * 300
+    look_at(gallery, late)
 
 
 def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:
@@ -109,6 +112,7 @@ def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(ga
     expect(lost).to_have_text("0")
     page.get_by_role("button", name="Send 2,000 at once").click()
     expect(lost).to_have_text(re.compile(r"^[1-9][\d,]+$"))
+    look_at(gallery, page)
     page.get_by_label("none").check()
     expect(page.locator("[data-status=closed]")).to_have_text("Not watching", use_inner_text=True)
 
@@ -143,6 +147,7 @@ def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(gall
         job.get_by_role("button", name="Cancel").click()
         expect(job).to_have_attribute("data-state", "cancelled")
         expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+        look_at(gallery, page)
 
 
 def test_a_job_outlives_its_worker(gallery: Gallery, page: Page) -> None:
@@ -164,12 +169,38 @@ def test_a_job_outlives_its_worker(gallery: Gallery, page: Page) -> None:
     expect(job).to_have_attribute("data-state", "cancelled")
 
 
+def test_several_jobs_run_at_once_say_what_time_is_left_and_outlive_the_server(gallery: Gallery, page: Page) -> None:
+    gallery.open(page, "/tasks/", user="bob")
+    page.locator("#id_package").select_option("python")
+    page.locator("#id_number").select_option("2")
+    page.get_by_role("button", name="Start").click()
+    jobs = page.locator("[data-job]")
+    expect(jobs).to_have_count(2)
+    running = page.locator("[data-job][data-state=running]")
+    with _worker(gallery, threads=2):
+        expect(running).to_have_count(2)
+        for job in running.all():
+            expect(job.locator("progress:not([value='0'])")).to_be_visible()
+            expect(job.locator("[data-part=eta]")).to_have_text(re.compile(r"^\d+ (second|minute)s? left$"))
+        look_at(gallery, page)
+
+        # The page stays, and finds the work where it is by then.
+        page.evaluate("window.stays = true")
+        gallery.server.stop()
+        expect(page.locator("[data-status=waiting]")).to_be_visible()
+        gallery.server.start()
+        expect(page.locator("[data-status=open]")).to_be_visible()
+        expect(jobs).to_have_count(2)
+        expect(page.locator("[data-job][data-state=done]")).to_have_count(2)
+        assert page.evaluate("window.stays")
+
+
 @contextmanager
-def _worker(gallery: Gallery) -> Iterator[Process]:
+def _worker(gallery: Gallery, *, threads: int = 1) -> Iterator[Process]:
     """Run a worker that takes a second and a half of silence for death."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "worker.log"
-        worker = Forked(["manage.py", "demo_worker", "--threads", "1", "--patience", "1.5"], log=log, env=gallery.env)
+        worker = Forked(["manage.py", "demo_worker", "--threads", str(threads), "--patience", "1.5"], log=log, env=gallery.env)
         worker.start(ready=lambda: "ready" in worker.output())
         try:
             yield worker
