@@ -40,12 +40,13 @@ class HandshakeRefused(SseNotifyError):
     """Raised when a stream is not opened.
 
     ``status`` is the HTTP status, ``code`` a stable word for scripts, ``retry_after`` the seconds after which a retry makes
-    sense (``None``: a retry makes no sense until something changes).
+    sense (``None``: a retry makes no sense until something changes), ``topic`` the one of several that is refused, if it is one.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None, topic: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.topic = topic

@@ -63,8 +63,8 @@ def open_up(request: HttpRequest) -> Opening:
     user: AbstractBaseUser | AnonymousUser = link.user if link else getattr(request, "user", None) or AnonymousUser()
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
     if link is not None:
-        if not set(asked) <= set(link.topics):
-            raise HandshakeRefused(403, "forbidden", "The link does not open this topic.")
+        if foreign := [name for name in asked if name not in link.topics]:
+            raise HandshakeRefused(403, "forbidden", "The link does not open this topic.", topic=foreign[0])
         asked = link.topics
     _authorise(user, asked)
     account: Any = user if user.is_authenticated else None
@@ -157,7 +157,7 @@ def _authorise(user: AbstractBaseUser | AnonymousUser, asked: tuple[str, ...]) -
         if not is_allowed(user, name):
             if not user.is_authenticated:
                 raise HandshakeRefused(401, "unauthenticated", "Sign in to listen to this topic.")
-            raise HandshakeRefused(403, "forbidden", "You may not listen to this topic.")
+            raise HandshakeRefused(403, "forbidden", "You may not listen to this topic.", topic=name)
 
 
 def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tuple[int, str]:

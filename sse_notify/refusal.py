@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
     """Return the answer that says ``refusal``: JSON that no cache keeps."""
     counters.add("refused", refusal.code)
-    response = JsonResponse({"error": refusal.code, "message": refusal.message}, status=refusal.status)
+    said = {"error": refusal.code, "message": refusal.message, **({"topic": refusal.topic} if refusal.topic else {})}
+    response = JsonResponse(said, status=refusal.status)
     response["Cache-Control"] = "no-store"
     if refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)

@@ -95,6 +95,14 @@ async def test_refusals_are_json_and_never_redirects(site: Any, query: str, sign
     assert admission.total == 0
 
 
+async def test_a_refusal_names_the_topic_so_that_a_page_asks_for_the_others(site: Any) -> None:
+    app, headers = site
+    headers = {**headers, **await cookies_of(await make_user())}
+    async with connect(app, query="topic=wall&topic=room.2&topic=unknown", headers=headers) as stream:
+        status, _, body = await stream.answer()
+    assert (status, body["topic"]) == (403, "room.2")
+
+
 @pytest.mark.parametrize(
     ("limits", "status", "code"),
     [({"MAX_STREAMS_PER_USER": 1}, 429, "too_many_streams"), ({"MAX_STREAMS": 1}, 503, "full")],

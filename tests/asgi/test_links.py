@@ -73,6 +73,9 @@ async def test_a_topic_that_the_link_does_not_name_is_refused_and_one_that_it_na
     assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.1") == (200, None)
     assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.2") == (403, "forbidden")
     assert await answer(app, signed_stream_url(user, ["room.77"])) == (403, "forbidden")
+    link = urlsplit(signed_stream_url(user, ["room.1"]) + "&topic=room.1&topic=room.2")
+    async with connect(app, link.path, query=link.query) as stream:
+        assert (await stream.answer())[2]["topic"] == "room.2"
 
 
 async def _change_password(user: User) -> None:
