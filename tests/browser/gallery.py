@@ -37,12 +37,14 @@ KINDS: tuple[Kind, ...] = ("uvicorn", "daphne")
 class Gallery:
     """The demo on one server, with the people and the content that ``setup_demo`` makes."""
 
-    def __init__(self, kind: Kind, folder: Path, *, database: Path) -> None:
-        """Start it on a copy of ``database``."""
-        copy = folder / f"{kind}.sqlite3"
+    def __init__(self, kind: Kind, folder: Path, *, database: Path, name: str = "", **env: str) -> None:
+        """Start it on a copy of ``database``; ``name`` tells those of one kind apart, ``env`` is added to its environment."""
+        copy = folder / f"{kind}{name}.sqlite3"
         shutil.copyfile(database, copy)
-        self.env = environment(copy)
-        self.server = Server(log=folder / f"{kind}.log", kind=kind, app="demo_project.asgi:application", env=self.env).start()
+        self.env = environment(copy) | env
+        self.server = Server(
+            log=folder / f"{kind}{name}.log", kind=kind, app="demo_project.asgi:application", env=self.env
+        ).start()
         self.url = self.server.url
         self._folder = folder
         self._sessions: dict[str, list[tuple[str, str]]] = {}
@@ -126,6 +128,15 @@ class Galleries:
         if kind not in self._running:
             self._running[kind] = Gallery(kind, self._folder, database=self._database())
         return self._running[kind]
+
+    @contextmanager
+    def another(self, kind: Kind, **env: str) -> Iterator[Gallery]:
+        """Yield one more, with something in its environment that the others have not."""
+        shown = Gallery(kind, self._folder, database=self._database(), name="-another", **env)
+        try:
+            yield shown
+        finally:
+            shown.server.stop(timeout=5)
 
     def close(self) -> None:
         """End the servers."""

@@ -15,7 +15,7 @@ class StandIn:
     """Answers with ``words``, each as a token; with none it goes on for ever, until its client hangs up."""
 
     def __init__(self, words: list[str]) -> None:
-        self._words = words
+        self.words = words
         #: The request's headers, in lower case, and its body.
         self.headers: dict[str, str] = {}
         self.asked: dict[str, Any] = {}
@@ -31,8 +31,8 @@ class StandIn:
         self.asked = json.loads(await reader.readexactly(int(self.headers["content-length"])))
         writer.write(HEAD)
         try:
-            if self._words:
-                for word in self._words:
+            if self.words:
+                for word in self.words:
                     writer.write(_token({"content": word}))
                 writer.write(_token({}, finish_reason="stop") + b"data: [DONE]\n\n")
             else:
