@@ -29,7 +29,7 @@ from sse_notify.models import Notification
 recall(Notification.objects.filter(title="An hour"))
 """
 
-#: Keeps what pages show on the desktop and counts tones, and lets a test hide the page, as Playwright shows all of them. Its own
+#: Keeps what pages show on the desktop, counts tones and how often it was asked whether the user sees a tab, and lets a test hide the page, as Playwright shows all of them. Its own
 #: scripts count as the user's touch, so what was touched is told from the events.
 WATCH = """
 window.popups = [];
@@ -41,6 +41,9 @@ if (window.Notification) {
 }
 const { createOscillator } = AudioContext.prototype;
 AudioContext.prototype.createOscillator = function () { tones++; return createOscillator.call(this); };
+window.looked = 0;
+const { query } = LockManager.prototype;
+LockManager.prototype.query = async function () { const found = await query.call(this); setTimeout(() => looked++); return found; };
 window.touched = false;
 addEventListener("pointerdown", () => { touched = true; }, true);
 Object.defineProperty(Navigator.prototype, "userActivation", { get: () => ({ hasBeenActive: touched }) });
@@ -275,3 +278,31 @@ def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
     expect(page.locator("sse-notify [data-ssen=list] > li")).to_have_count(4, timeout=GUARD)
     page.evaluate("document.querySelector('sse-notify').client.markAllRead()")
     expect(page).to_have_title("A page with the bell", timeout=GUARD)
+
+
+def test_nothing_pops_up_while_the_user_sees_any_tab_of_the_site(site: Site, context: BrowserContext, page: Page) -> None:
+    server = site.serve()
+    context.grant_permissions(["notifications"], origin=server.url)
+    context.add_init_script(WATCH)
+    sign_in(page, server, "/?loud")
+    page.evaluate("hide(true)")
+    send(site, server, "Nobody looks")
+    page.wait_for_function("popups.length === 1 && looked === 1")
+    other = context.new_page()
+    other.goto(server.url + "/?loud")
+    expect(other.locator("sse-notify[data-connection=follower]")).to_be_attached(timeout=GUARD)
+    expect(other).to_have_title("(1) A page with the bell", timeout=GUARD)
+    send(site, server, "Seen in the other tab")
+    page.wait_for_function("looked === 2")
+    expect(other).to_have_title("(2) A page with the bell", timeout=GUARD)
+    # As soon as nobody looks any more, however that came.
+    other.evaluate("hide(true)")
+    send(site, server, "Hidden")
+    page.wait_for_function("looked === 3")
+    other.evaluate("hide(false); hide(true); hide(false)")
+    send(site, server, "Seen again")
+    page.wait_for_function("looked === 4")
+    other.close()
+    send(site, server, "Closed")
+    page.wait_for_function("looked === 5")
+    assert page.evaluate("popups.map(({ title }) => title)") == ["Nobody looks", "Hidden", "Closed"]

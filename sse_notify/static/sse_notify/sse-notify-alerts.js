@@ -5,6 +5,7 @@ const QUIET = 3000; // ms between two sounds
 const COLLECT = 200; // ms in which what arrives is told together
 const BURST = 3; // popups at once; more become one
 const MOST_SHOWN = 99;
+const SEEN = "sse-notify:seen"; // a lock of all tabs that are seen
 
 /** @typedef {import("./sse-notify.js").SseNotifyElement} Widget */
 /** @typedef {import("./sse-notify.js").Item} Item */
@@ -14,6 +15,11 @@ let items = [];
 let sounded = 0;
 /** What was put before the page's title. */
 let prefix = "";
+
+/** Gives the lock back. @type {(value?: unknown) => void} */
+let lookAway = () => {};
+
+const isHidden = () => document.visibilityState === "hidden";
 
 const permission = () => globalThis.Notification?.permission ?? "denied";
 
@@ -67,10 +73,25 @@ function follow(widget, { id, url }) {
   location.assign(address);
 }
 
+/** Hold the lock for as long as the page is seen. */
+function look() {
+  lookAway();
+  const hold = () =>
+    isHidden() ||
+    new Promise((resolve) => {
+      lookAway(); // it was asked for twice
+      lookAway = resolve;
+    });
+  if (!isHidden()) navigator.locks?.request(SEEN, { mode: "shared" }, hold).catch(() => {});
+}
+
 /** @param {Widget} widget */
-function raise(widget) {
+async function raise(widget) {
   const told = items;
   items = [];
+  // The user may look at another tab than the one with the stream.
+  const { held } = (await navigator.locks?.query()) ?? {};
+  if (held?.some(({ name }) => name === SEEN)) return;
   const live = /** @type {HTMLElement | null} */ (widget.querySelector("[data-ssen=live]"));
   if (told.length <= BURST) {
     for (const item of told) popUp(item.title, { body: item.body, tag: item.key || `${item.id}` }, () => follow(widget, item));
@@ -105,7 +126,7 @@ addEventListener("sse-notify:notification", (event) => {
   if (defaultPrevented || detail.silent || detail.replayed || !widget.client?.leading) return;
   const { sound, desktop } = widget.dataset;
   if (sound) ring(sound);
-  if (desktop === undefined || document.visibilityState !== "hidden" || permission() !== "granted") return;
+  if (desktop === undefined || !isHidden() || permission() !== "granted") return;
   if (!items.length) setTimeout(raise, COLLECT, widget);
   items.push(detail);
 });
@@ -114,5 +135,8 @@ addEventListener("click", (event) => {
   if (!(/** @type {Element} */ (event.target).closest?.("[data-ssen=desktop]"))) return;
   Notification.requestPermission().then(() => widgets().forEach(show));
 });
+
+document.addEventListener("visibilitychange", look);
+look();
 
 widgets().forEach(show);
