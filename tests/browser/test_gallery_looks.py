@@ -11,7 +11,7 @@ from tests.browser.gallery import Galleries, Gallery
 from tests.browser.test_axe import look
 from tests.browser.test_gallery_streams import order_something
 
-#: Those with a stream of their own, and what says that it is there.
+#: All of them, and what says that it is there.
 PAGES = {
     "/": "main",
     "/lab/": "#status[data-status=open]",
@@ -23,6 +23,14 @@ PAGES = {
     "/wall/": ".live[data-status=open]",
     "/ticker/": ".live[data-status=open]",
     "/tasks/": ".live[data-status=open]",
+    "/compose/": "main form",
+    "/people/": "main form",
+    "/board/": "main",
+    "/announcements/": "main",
+    "/terminal/": "main",
+    "/docs/": "main",
+    "/docs/explanation/plans/": "main pre",
+    "/accounts/sign-in/": "main form",
 }
 WIDE = """() => [...document.querySelectorAll("main *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".codes, pre, [popover]"))
