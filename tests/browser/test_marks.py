@@ -156,3 +156,27 @@ def test_what_was_read_elsewhere_before_a_tab_came_back_is_read_there(desk: Desk
     titles(other, ["Not read", "Read"])
     badge(other, "1")
     expect(other.locator("sse-notify li[data-unread] [data-ssen=title]")).to_have_text(["Not read"])
+
+
+def test_a_page_of_the_list_is_believed_about_what_arrived_while_it_was_on_its_way(desk: Desk, page: Page) -> None:
+    desk.open(page)
+    desk.send("One")
+    titles(page, ["One"])
+    held: list[Route] = []
+    page.route("**/items/**", lambda route: held.append(route))  # a built-in method will not do
+    page.locator("[data-ssen=bell]").click()
+    with page.expect_request("**/items/**"):
+        page.locator("[data-ssen=tab]").first.click()
+    desk.send("Two")
+    desk.send("Three")
+    unread = page.locator("sse-notify li[data-unread] [data-ssen=title]")
+    expect(unread).to_have_text(["Three", "Two"], timeout=GUARD)
+    answer = held[0].fetch()
+    said = answer.json()
+    for item in said["items"]:  # read elsewhere, just before the answer
+        item["unread"] = item["title"] == "Three"
+    desk.send("Four")
+    expect(unread).to_have_text(["Four", "Three", "Two"], timeout=GUARD)
+    held[0].fulfill(response=answer, json=said)
+    expect(unread).to_have_text(["Four", "Three"], timeout=GUARD)
+    titles(page, ["Four", "Three", "Two", "One"])
