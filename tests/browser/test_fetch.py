@@ -17,6 +17,7 @@ SET_UP = """async () => {
     const events = [];
     const controller = new AbortController();
     window.stop = () => controller.abort();
+    window.heard = 0;
     const onEvent = ({ event, data, id }) => {
       events.push([event, data, id]);
       window.heard = events.length;
