@@ -29,6 +29,10 @@ logger = logging.getLogger("sse_notify")
 #: What a client is told when the iterator raises: the log has the rest.
 FAILED = Event({"error": "failed", "message": "The stream has failed."}, event="error").encode()
 
+#: Seconds after which the first comment is sent, if the iterator says nothing: daphne sends no headers before the first bytes, and the
+#: client waits for them.
+OPENING_SECONDS = 1.0
+
 _HEARTBEAT = wire.encode_comment()
 _END = object()
 
@@ -50,7 +54,7 @@ class SourceStream(Driven):
 
     __slots__ = (
         "__weakref__", "_buffer_bytes", "_ended", "_heartbeat", "_last", "_loop", "_news", "_on_close", "_on_start", "_own_thread", "_room",
-        "_send_timeout", "_size", "_source", "_task", "_timer", "_waiting",
+        "_send_timeout", "_silence", "_size", "_source", "_task", "_timer", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +73,7 @@ class SourceStream(Driven):
         self._source = source
         self._last = last
         self._heartbeat = heartbeat
+        self._silence = min(OPENING_SECONDS, heartbeat)
         self._send_timeout = send_timeout
         self._buffer_bytes = buffer_bytes
         self._own_thread = own_thread
@@ -106,7 +111,7 @@ class SourceStream(Driven):
                 return None
             self._news.clear()
             try:
-                async with asyncio.timeout(self._heartbeat):
+                async with asyncio.timeout(self._silence):
                     await self._news.wait()
             except TimeoutError:
                 return self._give(_HEARTBEAT)
@@ -145,6 +150,7 @@ class SourceStream(Driven):
     # --- inside ---
 
     def _give(self, chunk: bytes) -> bytes:
+        self._silence = self._heartbeat
         self._timer = asyncio.get_running_loop().call_later(self._send_timeout, self.give_up)
         return chunk
 

@@ -265,6 +265,24 @@ async def test_a_client_that_left_while_the_view_worked_is_not_served() -> None:
     assert admission.total == 0
 
 
+async def test_one_that_says_nothing_at_first_opens_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "OPENING_SECONDS", 0.01)
+
+    async def silent() -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield "never"
+
+    stream = source.SourceStream(silent(), heartbeat=600, send_timeout=60, buffer_bytes=100)
+    async with asyncio.timeout(GUARD):
+        assert await stream.read() == b":\n\n"
+    again = asyncio.create_task(stream.read())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not again.done(), "the next is a heartbeat"
+    stream.close()
+    assert await again is None
+
+
 async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_event() -> None:
     ended = asyncio.Event()
 
