@@ -31,7 +31,7 @@ while not stop.exists():
     else:
         notify(users[number // 2 % len(users)], f"To one {{number}}")
     time.sleep(max(0, begun + number / {rate} - time.monotonic()))
-print(json.dumps([number, time.monotonic() - begun]))
+Path({told!r}).write_text(json.dumps([number, time.monotonic() - begun]))
 """
 
 
@@ -54,12 +54,13 @@ class Publishing:
 @contextlib.asynccontextmanager
 async def publishing(site: Site, folder: Path, *, rate: float = 20.0) -> AsyncIterator[Publishing]:
     """Have a process of its own notify all through the block, ``rate`` times a second: half of them everybody, half one user."""
-    stop = folder / "publisher.stop"
-    found = Publishing(site.start_script(PUBLISHER.format(stop=str(stop), rate=rate)))
+    # In a file, as its output is a log, too, in which a fault is told of after the end.
+    stop, told = folder / "publisher.stop", folder / "publisher.told"
+    found = Publishing(site.start_script(PUBLISHER.format(stop=str(stop), told=str(told), rate=rate)))
     try:
         yield found
     finally:
         stop.touch()
         status = await asyncio.to_thread(found.process.wait, GUARD)
     assert status == 0, found.process.tail()
-    found.sent, found.seconds = json.loads(found.process.output().splitlines()[-1])
+    found.sent, found.seconds = json.loads(told.read_text())
