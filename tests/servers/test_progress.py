@@ -34,6 +34,7 @@ def step(progress):
 
 with Progress(User.objects.get(username="alice"), "Export", key="export", stalls_after=1) as progress:
     progress.total = 10**9
+    progress.update(message=str(time.monotonic()))  # so that a sign of life that comes first has a time as well
     threads = [threading.Thread(target=step, args=(progress,)) for _ in range(2)]
     for thread in threads:
         thread.start()
