@@ -50,8 +50,7 @@ def furnished(galleries: Galleries) -> Gallery:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_every_page_fits_and_can_be_read(furnished: Gallery, page: Page, scheme: Literal["light", "dark"], width: int) -> None:
     shape = {"width": width, "height": 844}
     window = furnished.window(page, "carol", color_scheme=scheme, viewport=shape, reduced_motion="reduce")
