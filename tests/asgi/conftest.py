@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
+from sse_notify import source
 from sse_notify.signals import stream_opened
 
 
@@ -18,6 +19,12 @@ def _close_the_connection_of_async_code(django_db_setup: None) -> Iterator[None]
     """Async code outside a request runs its queries in one thread, whose connection would keep the database from being dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture(autouse=True)
+def _no_opening_comment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no stream begin with a comment because the machine is slow."""
+    monkeypatch.setattr(source, "OPENING_SECONDS", 600.0)
 
 
 @pytest.fixture

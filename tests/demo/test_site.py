@@ -97,11 +97,11 @@ class Visitor:
 
     @asynccontextmanager
     async def ask(self, path: str, body: Any) -> AsyncIterator[AsyncIterator[str]]:
-        """Post JSON, as a page's script does; give the lines of the answer as they come."""
+        """Post JSON, as a page's script does; give the fields of the answer's events as they come."""
         headers = {"X-CSRFToken": self.cookies["csrftoken"]}
         async with self._client.stream("POST", path, json=body, headers=headers) as response:
             response.raise_for_status()
-            yield response.aiter_lines()
+            yield (line async for line in response.aiter_lines() if line and not line.startswith(":"))
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Events]:
