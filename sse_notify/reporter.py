@@ -158,6 +158,7 @@ class Reporter:
                 self._hear(work.report(self._pk, self._run, data) if due == "write" else work.listen(self._pk))
         except Error as error:  # oddity 2
             self._incident.failed(error)
+            work.let_go_if_cut()
             with self._lock:
                 self._is_news = True
         finally:

@@ -76,8 +76,7 @@ class Stream(Driven):
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = cursor
         self.clock = clock
-        self.lifetime = lifetime
-        self.deadline = clock() + lifetime
+        self.lifetime, self.deadline = lifetime, clock() + lifetime
         #: When the last chunk was returned, and since when the driver has not asked for the next.
         self.written_at = clock()
         self.sending_since: float | None = None
@@ -90,9 +89,8 @@ class Stream(Driven):
         self._on_close = on_close
         self._rest: Awaitable[None] | None = None
         self._waiting = Buffer(buffer_bytes)
-        self._behind = False
         self._target: int | None = None
-        self._ended = self._held = False
+        self._behind = self._ended = self._held = False
         self._wakeup = Wakeup()
 
     def __del__(self) -> None:
@@ -189,10 +187,9 @@ class Stream(Driven):
         if self._ended:
             return
         before, self.reader, self.topics = self.reader, reader, (*reader.topics, *asked)
-        if set(reader.topics) != set(before.topics):
-            self.reset("topics", self.cursor)
-        elif reader.muted != before.muted:
-            self.reset("state", self.cursor)
+        has_other_topics = set(reader.topics) != set(before.topics)
+        if has_other_topics or reader.muted != before.muted:
+            self.reset("topics" if has_other_topics else "state", self.cursor)
         self._waiting.clear()
         self._behind = True
         self._wakeup.ring()

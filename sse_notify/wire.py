@@ -3,8 +3,8 @@
 Nothing but the standard library, and nothing that waits. Four deliberate choices, each for a client's sake:
 
 1. Lines end with LF only. Parsers exist that split a CRLF which falls between two chunks wrongly.
-2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. A block that is cut short can then never move a client's
-   last event id past an event that it did not get.
+2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. A block that is cut short can then never
+   move a client's last event id past an event that it did not get.
 3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours it.
 4. ``topic`` is a field of our own, which the standard has every client ignore that does not know it. So the topic of an event can be told
    without a word in the name or in the data, which are the publisher's.
@@ -48,8 +48,8 @@ def encode(
         topic: what the event was published under.
 
     Raises:
-        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id`` and no ``topic``; ``id`` or ``retry`` is negative; ``data`` holds a lone
-            surrogate, which UTF-8 cannot carry.
+        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id`` and no ``topic``; ``id`` or ``retry`` is negative; ``data``
+            holds a lone surrogate, which UTF-8 cannot carry.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":

@@ -79,27 +79,18 @@ def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
         django.db.Error: the database refuses. A transaction that is open goes on.
     """
     using = database()
-    try:
-        if connections[using].in_atomic_block:
-            with transaction.atomic(using=using):  # a failure must not break what the caller has open
-                found = _rows(pk, run, using).update(data=data)
-        else:
+    if connections[using].in_atomic_block:
+        with transaction.atomic(using=using):  # a failure must not break what the caller has open
             found = _rows(pk, run, using).update(data=data)
-        return listen(pk) if found else _fate(pk, using)
-    except Error:
-        _let_go_if_cut(using)
-        raise
+    else:
+        found = _rows(pk, run, using).update(data=data)
+    return listen(pk) if found else _fate(pk, using)
 
 
 def listen(pk: int) -> Heard:
     """Return whether the user asks for the end of the work; one query. Errors as for :func:`report`."""
-    using = database()
-    asked = Receipt.objects.using(using).filter(notification_id=pk, cancel_asked_at__isnull=False)
-    try:
-        return Heard.CANCEL if asked.exists() else Heard.WELL
-    except Error:
-        _let_go_if_cut(using)
-        raise
+    asked = Receipt.objects.using(database()).filter(notification_id=pk, cancel_asked_at__isnull=False)
+    return Heard.CANCEL if asked.exists() else Heard.WELL
 
 
 def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
@@ -117,7 +108,7 @@ def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
     try:
         return _end(using, pk, run, data, columns)
     except Error:
-        if not _let_go_if_cut(using):
+        if not let_go_if_cut():
             raise
     return _end(using, pk, run, data, columns)
 
@@ -174,9 +165,9 @@ def is_inside_transaction() -> bool:
     return connections[database()].in_atomic_block
 
 
-def _let_go_if_cut(using: str) -> bool:
+def let_go_if_cut() -> bool:
     """Close the connection if it was cut, so that the next query opens another; return whether it was. A worker has no requests to do it."""
-    connection = connections[using]
+    connection = connections[database()]
     if connection.in_atomic_block:
         return False
     connection.close_if_unusable_or_obsolete()
