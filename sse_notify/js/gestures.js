@@ -89,7 +89,6 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
     switch (button?.dataset.ssen) {
       case "new":
         list.showHeld(true);
-        focusHeading(root); // the button that was pressed is gone
         break;
       case "older":
         load(list.failed !== "first");

@@ -27,6 +27,18 @@ export function makeList(root, options, onEnd) {
   /** @param {Element | null | undefined} element */
   const idOf = (element) => Number(/** @type {HTMLElement | null | undefined} */ (element)?.dataset.ssenItem);
 
+  /**
+   * Write on a button one of the texts that it has, or hide it: if it had the focus, the heading has it then.
+   *
+   * @param {string} name
+   * @param {string | false | 0} key
+   * @param {Record<string, any>} [values]
+   */
+  const label = (name, key, values) => {
+    if (!key && part(root, name) === document.activeElement) focusHeading(root);
+    write(root, name, words(root, name, /** @type {string} */ (key), values));
+  };
+
   /** @param {number} id */
   const remove = (id) => {
     self.held = self.held.filter((item) => item.id !== id);
@@ -35,9 +47,8 @@ export function makeList(root, options, onEnd) {
     const next = element.nextElementSibling ?? element.previousElementSibling;
     const focused = element.contains(document.activeElement);
     element.remove();
-    const goal = /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a, button"));
-    if (focused && goal) goal.focus();
-    else if (focused) focusHeading(root);
+    const goal = /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a, button") ?? part(root, "heading"));
+    if (focused) goal?.focus();
   };
 
   const self = {
@@ -75,8 +86,8 @@ export function makeList(root, options, onEnd) {
      */
     showHeld(force = false) {
       if (!list) return;
-      const { placer, held, isLoading } = self;
-      if (placer && held.length) self.held = placer.place(self, held, force);
+      const { placer, isLoading } = self;
+      if (placer) self.held = placer.place(self, self.held, force);
       if (force) list.scrollTop = 0;
 
       const shown = items();
@@ -85,15 +96,15 @@ export function makeList(root, options, onEnd) {
         self.next = idOf(shown.at(-1));
       }
       const count = self.held.length;
-      write(root, "new", count && words(root, "new", "label", { count }));
+      label("new", count && "label", { count });
       part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || isLoading);
       list.ariaBusy = `${isLoading}`;
       const hasMore = self.next !== null && shown.length < AT_MOST;
-      const label = isLoading ? "loading" : self.failed ? "retry" : hasMore && "label";
-      write(root, "older", label && words(root, "older", label));
+      const key = isLoading ? "loading" : self.failed ? "retry" : hasMore && "label";
+      label("older", key);
       end.disconnect();
       const last = shown.at(-1);
-      if (last && label === "label") end.observe(last);
+      if (last && key === "label") end.observe(last);
     },
 
     /** @param {Pick<Update, "set"> & Partial<Update>} change */

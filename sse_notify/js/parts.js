@@ -24,7 +24,7 @@ export function write(root, name, text) {
 }
 
 /**
- * Return a sentence that a part has in a data attribute, so that the server can translate it, with its places filled.
+ * Return a sentence that a part has in a data attribute, so that the server can translate it, with its places filled; "" if it has none.
  *
  * @param {ParentNode} root
  * @param {string} name The part's.
@@ -55,4 +55,4 @@ export const focusHeading = (root) => part(root, "heading")?.focus();
  * @param {ParentNode} root
  * @param {string} name The data attribute that holds the text; "": nothing to say.
  */
-export const showStatus = (root, name) => write(root, "status", name && words(root, "status", name));
+export const showStatus = (root, name) => write(root, "status", words(root, "status", name));

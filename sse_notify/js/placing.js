@@ -16,7 +16,7 @@ const fill = (list, item, known) => {
 
 /**
  * Show what is held, each item in the place of its former self or on top; return what waits because somebody reads further down, or
- * walks through the list by keyboard, which then does not jump.
+ * walks by keyboard through the list, or to the button for what waits: then neither jumps.
  *
  * @param {List} list
  * @param {Item[]} held The newest last.
@@ -24,7 +24,7 @@ const fill = (list, item, known) => {
  */
 export function place(list, held, force) {
   const { element: parent, filter, find, remove } = list;
-  const busy = !force && (parent.scrollTop > 8 || parent.contains(document.activeElement));
+  const busy = !force && (parent.scrollTop > 8 || document.activeElement?.closest("[data-ssen=list],[data-ssen=new]"));
   const waiting = [];
   for (const item of held) {
     const known = find(item.id);

@@ -203,9 +203,7 @@ export function makeWidget(root, client, token) {
   const heard = {
     notification(item) {
       list.add(item);
-      if (!tell("notification", item) || item.silent) return;
-      if (item.replayed) return;
-      fresh.push(item);
+      if (tell("notification", item) && !item.silent && !item.replayed) fresh.push(item);
     },
     reset: () => load(),
     update(update) {

@@ -25,6 +25,9 @@ STYLES = """() => [...document.querySelectorAll("sse-notify, sse-notify :not(svg
     "letterSpacing", "textTransform", "whiteSpace", "textDecorationLine"].map((name) => style[name])].join("; ");
 })"""
 
+#: Waits until what was to be drawn is drawn.
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 def send_all_kinds(desk: Desk) -> None:
     """Send items that together have every part."""
@@ -139,6 +142,28 @@ def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
     expect(bell).to_be_focused()
 
 
+def test_the_button_for_what_is_new_stays_under_the_keyboard_while_the_list_changes(desk: Desk, page: Page) -> None:
+    # What a mark does comes back by the stream and draws the list; that takes nothing away from who is about to press the button.
+    desk.open(page)
+    item = desk.send("One")
+    items, more = page.locator("sse-notify li"), page.locator("[data-ssen=new]")
+    expect(items).to_have_count(1, timeout=GUARD)
+    page.locator("[data-ssen=bell]").press("Enter")
+    items.first.locator("[data-ssen-mark=archive]").focus()
+    waiting = desk.send("Two")
+    expect(more).to_have_text("New: 1", timeout=GUARD)
+    more.focus()
+    page.evaluate("([id]) => document.querySelector('sse-notify').client.markRead([id])", [item])
+    expect(items.first.locator("[data-ssen-mark=unread]")).to_be_visible(timeout=GUARD)
+    page.evaluate(TWO_FRAMES)
+    expect(more).to_be_focused()
+    expect(items).to_have_count(1)
+    # If nothing is behind it any more, it goes, and the focus is not lost.
+    page.evaluate("([id]) => document.querySelector('sse-notify').client.archive([id])", [waiting])
+    expect(more).to_be_hidden(timeout=GUARD)
+    expect(page.locator("[data-ssen=heading]")).to_be_focused()
+
+
 @pytest.mark.parametrize("way", ["hover", "focus"])
 def test_toasts_stay_while_somebody_reads_them(desk: Desk, page: Page, way: str) -> None:
     page.clock.install()
@@ -219,7 +244,7 @@ def test_nothing_moves_for_who_wants_no_motion(desk: Desk, page: Page) -> None:
         desk.send("Two")
         expect(page.locator("sse-notify .ssen-title")).to_contain_text(["Two", "One"], timeout=GUARD)
         # Two frames on, whatever was to start has started.
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(TWO_FRAMES)
         assert bool(page.evaluate("moved.length")) == (motion == "no-preference")
 
 

@@ -98,11 +98,13 @@ def badge(page: Page, text: str) -> None:
 
 def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
     """Press Tab, or Shift+Tab, until ``target`` has the focus, as somebody without a mouse does."""
+    way = []
     for _ in range(60):
         page.keyboard.press("Shift+Tab" if back else "Tab")
         if target.evaluate("(element) => element === document.activeElement"):
             return
-    raise AssertionError(f"no Tab leads to {target}")
+        way.append(page.evaluate("document.activeElement?.outerHTML.slice(0, 80)"))
+    raise AssertionError(f"no Tab leads to {target}, but to {way}; {page.content()}")
 
 
 def titles(page: Page, expected: list[str]) -> None:
