@@ -1,15 +1,18 @@
-"""The demo site as its visitors have it: one on uvicorn and one on daphne, shared by every test of the gallery.
+"""The demo site as its visitors have it, on uvicorn or on daphne, shared by the tests of the gallery.
 
 ::
 
     from tests.browser.gallery import Gallery
+
+    KIND = "daphne"
 
 
     def test_the_wall_shows_what_somebody_writes(gallery: Gallery, page: Page) -> None:
         gallery.open(page, "/wall/")  # a visitor without an account
         other = gallery.open(gallery.window(page, "bob"), "/wall/")  # somebody else, in another browser
 
-A test with ``gallery`` runs once on each. The servers stay up for all of them, so a test leaves the site as usable as it found it.
+Every module with ``gallery`` says which server it is for; all kinds of streams run on all servers in ``tests/servers``. A server stays up
+for all of them, so a test leaves the site as usable as it found it.
 """
 
 from __future__ import annotations
@@ -29,9 +32,6 @@ from tests.support import GUARD
 from tests.support.forks import Forked
 from tests.support.processes import ProcessFailed
 from tests.support.servers import Kind, Server
-
-#: What the demo is tried on.
-KINDS: tuple[Kind, ...] = ("uvicorn", "daphne")
 
 
 class Gallery:
@@ -163,10 +163,11 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
     every.close()
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="module")
 def gallery(request: pytest.FixtureRequest, galleries: Galleries) -> Iterator[Gallery]:
-    """The demo on one server after the other."""
-    shown = galleries.on(request.param)
+    """The demo on the server that the module is for."""
+    kind: Kind = request.module.KIND
+    shown = galleries.on(kind)
     yield shown
     # pytest shows it with a test that failed.
     print(shown.server.process.tail())

@@ -1,4 +1,4 @@
-"""The first half of the gallery, in a browser, on uvicorn and on daphne: lab, reader, chat, dashboard, log."""
+"""The first half of the gallery, in a browser, on uvicorn: lab, reader, chat, dashboard, log."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from tests.browser.gallery import Gallery
 from tests.browser.test_axe import look
 from tests.support import ROOT
 
+#: The server of this module.
+KIND = "uvicorn"
+
 
 def says(page: Page, text: str) -> None:
     """Wait until the line of status says so; the words for the other states are hidden."""
     expect(page.locator("#status")).to_have_text(re.compile(text), use_inner_text=True)
-
-
-def look_at(gallery: Gallery, page: Page) -> None:
-    """Look for faults of accessibility: the same on either server, so once."""
-    if gallery.server.kind == "uvicorn":
-        look(page, "main")
 
 
 def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Gallery, page: Page) -> None:
@@ -60,7 +57,7 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
 
     # In the silence afterwards the server says that it is there.
     expect(page.locator("#frames [data-of=comment]:visible").first).to_be_visible()
-    look_at(gallery, page)
+    look(page, "main")
     page.get_by_role("button", name="Disconnect").click()
     says(page, "^Not connected$")
     page.get_by_role("button", name="Connect", exact=True).click()
@@ -83,7 +80,7 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     expect(page.locator("#done")).to_have_text(re.compile("[2-9]"))
     page.get_by_role("button", name="Abort").click()
     says(page, "^Aborted")
-    look_at(gallery, page)
+    look(page, "main")
     heard = int(page.locator("#done").inner_text())
     assert heard < int(page.locator("#all").inner_text())
 
@@ -104,7 +101,7 @@ def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Galler
     first.get_by_role("button", name="Stop").click()
     expect(first.locator(".said__note:visible")).to_have_text("Stopped.")
     expect(first.get_by_role("button", name="Ask")).to_be_visible()
-    look_at(gallery, page)
+    look(page, "main")
 
     # What was said is in the next request's body.
     with page.expect_request("**/chat/answer/") as asked:
@@ -129,7 +126,7 @@ def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(galler
     other.context.close()
     expect(page.locator("#watchers")).to_have_text("1")
 
-    look_at(gallery, page)
+    look(page, "main")
 
     # As the browser does when another tab comes to the front.
     page.evaluate("""() => {
@@ -168,4 +165,4 @@ def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(gallery: 
     expect(lines.filter(has_text="Line 2000 of a burst").last).to_be_attached()
     expect(page.locator("#dropped")).to_have_text(re.compile(r"^1\d\d\d$"))
     expect(lines.filter(has_text="lines were left out").first).to_be_attached()
-    look_at(gallery, page)
+    look(page, "main")

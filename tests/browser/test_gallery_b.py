@@ -1,4 +1,4 @@
-"""The second half of the gallery, in a browser, on uvicorn and on daphne: orders, wall, ticker, tasks."""
+"""The second half of the gallery, in a browser, on daphne: orders, wall, ticker, tasks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.gallery import Gallery
-from tests.browser.test_gallery_a import look_at
+from tests.browser.test_axe import look
 from tests.support import GUARD
 from tests.support.forks import Forked
 from tests.support.processes import Process
 
+#: The server of this module.
+KIND = "daphne"
 STREAM_OF_TOPICS = re.compile(r"/notifications/stream/\?.*topic=")
 
 
@@ -49,7 +51,7 @@ def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery:
         assert bob.post(f"/orders/{number}/advance/").status_code == 404
     page.get_by_role("button", name="Look at the order of").click()
     expect(page.locator("output")).to_have_text(re.compile(r"^403 \{.*forbidden"))
-    look_at(gallery, page)
+    look(page, "main")
 
 
 def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:
@@ -97,7 +99,7 @@ def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_on
     late.get_by_role("button", name="Write on the wall").click()
     expect(late.get_by_role("alert")).to_contain_text("280")
     assert late.get_by_label("Your message").input_value() == "x" * 300
-    look_at(gallery, late)
+    look(late, "main")
 
 
 def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:
@@ -113,7 +115,7 @@ def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(ga
     expect(lost).to_have_text("0")
     page.get_by_role("button", name="Send 2,000 at once").click()
     expect(lost).to_have_text(re.compile(r"^[1-9][\d,]+$"))
-    look_at(gallery, page)
+    look(page, "main")
     page.get_by_label("none").check()
     expect(page.locator("[data-status=closed]")).to_have_text("Not watching", use_inner_text=True)
 
@@ -148,7 +150,7 @@ def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(gall
         job.get_by_role("button", name="Cancel").click()
         expect(job).to_have_attribute("data-state", "cancelled")
         expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
-        look_at(gallery, page)
+        look(page, "main")
 
 
 def test_a_job_outlives_its_worker(gallery: Gallery, page: Page) -> None:
@@ -183,7 +185,7 @@ def test_several_jobs_run_at_once_say_what_time_is_left_and_outlive_the_server(g
         for job in running.all():
             expect(job.locator("progress:not([value='0'])")).to_be_visible()
             expect(job.locator("[data-part=eta]")).to_have_text(re.compile(r"^\d+ (second|minute)s? left$"))
-        look_at(gallery, page)
+        look(page, "main")
 
         # The page stays, and finds the work where it is by then.
         page.evaluate("window.stays = true")

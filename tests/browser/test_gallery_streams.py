@@ -7,17 +7,13 @@ import re
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.gallery import Galleries, Gallery
+from tests.browser.gallery import Gallery
 
+#: The server of this module: what it tries is the pages' own, whatever serves them.
+KIND = "uvicorn"
 STREAM = re.compile(r"/stream/")
 REFUSED = "The server refuses. Load the page again."
 TRIES = re.compile(r"Disconnected, trying again|Cut off. Back in a moment")
-
-
-@pytest.fixture
-def gallery(galleries: Galleries) -> Gallery:
-    """On one server: this is the pages' own, whatever serves them."""
-    return galleries.on("uvicorn")
 
 
 def status(page: Page, state: str) -> None:
