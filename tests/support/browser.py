@@ -22,6 +22,27 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome
 _PACKAGE = ROOT / "tests" / "chromium"
 _UNPACKED = ROOT / ".cache" / "chromium"
 
+#: What the browser does without. Of two such switches the last counts, so what Playwright turns off is here as well. Beside it: a process that
+#: waits for the next page, and popups of the address bar, pages of the browser's own that cost each window several times what a test's costs.
+_FEATURES = (
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "SpareRendererForSitePerProcess",
+    "ThirdPartyStoragePartitioning",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxPopup",
+)
+
 #: No sandbox, since Chromium has none for root and containers often forbid it: only this project's own pages are opened. Nothing
 #: that speaks to the network by itself.
 ARGUMENTS = (
@@ -30,6 +51,7 @@ ARGUMENTS = (
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-features=" + ",".join(_FEATURES),
 )
 
 _FONTS = """<?xml version="1.0"?>
