@@ -20,8 +20,9 @@ export const SOURCES = { [SHIPPED]: "main.js", [ARRIVALS]: "arrivals.js" };
  * browsers, the types, the server's answers or the other file know; tests/js/shipped.test.mjs looks.
  */
 export const INTERNAL =
-  `attempt canUndo catchUp emit failed follow forget hear hold isHeldBack isLeader isLoading isOpen lead leave look newsFeed onForbidden
-  onMessage onSignedOut onState panel placer receive regret requests showHeld steps streamAddress tell users`.split(/\s+/);
+  `adoptState attempt catchUp drawSoon dropHeld emit failed follow forget hear hold isHeldBack isLeader isLoading isOpen lead leave listenTo
+  look newsFeed onForbidden onMessage onSignedOut onState panel placer receive regret releaseHeld requests showHeld steps streamAddress tell
+  users`.split(/\s+/);
 
 const BANNER = "// sse_notify";
 

@@ -128,7 +128,7 @@ export class SseNotifyClient {
    * @param {string[]} topics
    */
   eventSource(...topics) {
-    const release = this.#sharing.listen(topics);
+    const release = this.#sharing.listenTo(topics);
     this.start();
     return new SseNotifyEventSource(this, withQuery(this.#urls.stream, { topic: topics }), topics, release);
   }

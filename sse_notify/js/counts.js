@@ -82,7 +82,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
      * @param {number} head
      * @returns {boolean} Whether changes were missed: only the last is replayed.
      */
-    adopt(state, head) {
+    adoptState(state, head) {
       whole(state.unread, state.unseen);
       self.reset(head, false);
       set(state);

@@ -54,7 +54,7 @@ export function createFeed(options) {
 
   /** @param {any} state @param {number} upTo */
   const adopt = (state, upTo) => {
-    if (counts.adopt(state, upTo)) emit("reset", { reason: "state" });
+    if (counts.adoptState(state, upTo)) emit("reset", { reason: "state" });
   };
 
   /** @param {string} event */
@@ -160,11 +160,11 @@ export function createFeed(options) {
     },
 
     /** Forget what waits: a stream of ours brings it again. */
-    drop() {
+    dropHeld() {
       held = null;
     },
 
-    release() {
+    releaseHeld() {
       const waiting = held ?? [];
       held = null;
       for (const message of waiting) self.hear(message);
@@ -199,7 +199,7 @@ export function createFeed(options) {
         self.cursor = replayedTo;
         if (page.next && missed.length === page.items.length) emit("reset", { reason: "too_many" });
         else for (const item of missed.sort((a, b) => a.seq - b.seq)) deliver(item);
-        if (held === ours) self.release();
+        if (held === ours) self.releaseHeld();
       } catch (error) {
         // What is held waits on, or the gap would be passed over; the leader's next answer, or the next poll, leads here again.
         emit("error", error);

@@ -15,15 +15,15 @@ const UNDO_FOR = 8_000;
  * @param {object} widget
  * @param {(id: number) => void} widget.dismiss A toast.
  * @param {(text: string) => void} widget.say By the live region.
- * @param {(promise: Promise<unknown>) => void} widget.attempt Fetch the truth if it fails.
- * @param {() => void} widget.draw
+ * @param {<T>(promise: Promise<T>) => Promise<T>} widget.attempt Fetch the truth if it fails; returns it.
+ * @param {() => void} widget.drawSoon
  * @param {(isMore?: boolean) => Promise<void>} widget.load
  * @param {() => unknown} widget.regret Say that it did not work.
  * @param {(type: string, detail: unknown) => boolean} widget.tell
  * @param {AbortSignal} signal
  */
-export function makeGestures(root, client, list, { dismiss, say, attempt, draw, load, regret, tell }, signal) {
-  /** What can be taken back from the archive for a moment. @type {number[]} */
+export function makeGestures(root, client, list, { dismiss, say, attempt, drawSoon, load, regret, tell }, signal) {
+  /** What can be taken back from the archive for a moment, when the server has it there. @type {Promise<number>[]} */
   let archived = [];
   /** @type {any} */
   let timer;
@@ -31,11 +31,13 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
   /** The id of the item that an element is in, in the list or in a toast; NaN if it is in none. @param {Element} element */
   const itemOf = (element) => list.idOf(element.closest("[data-ssen-item]"));
 
+  const offer = () => part(root, "undone")?.toggleAttribute("hidden", !archived.length);
+
   /** Nothing can be taken back any more. */
   const forget = () => {
     clearTimeout(timer);
     archived = [];
-    draw();
+    offer();
   };
 
   /** Archiving can be undone for a while, and for as long as somebody is about to. */
@@ -103,7 +105,12 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
         dismiss(id);
         break;
       case "undo":
-        attempt(client.unarchive(archived).then(() => load()));
+        // Not before: of two requests at once the server may answer the second first.
+        attempt(
+          Promise.all(archived)
+            .then((gone) => client.unarchive(gone))
+            .then(() => load()),
+        );
         forget();
         focusHeading(root);
     }
@@ -126,11 +133,11 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
       focusHeading(root);
     } else if (mark === "archive") {
       list.remove(id);
-      attempt(client.archive(ids));
-      archived.push(id);
+      archived.push(attempt(client.archive(ids).then(() => id)));
       say(words(root, "undone", "label"));
       wait();
-      draw();
+      offer();
+      drawSoon();
     } else if (mark === "read" || mark === "unread") {
       const isRead = mark === "read";
       list.mark({ ids, set: mark });
@@ -144,5 +151,5 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, draw, 
 
   root.addEventListener("click", clicked, { signal });
   root.addEventListener("submit", submitted, { signal });
-  return { forget, canUndo: () => archived.length > 0 };
+  return { forget };
 }

@@ -99,7 +99,7 @@ export function createSharing(options) {
      * @param {string[]} added
      * @returns {() => unknown} Ends it; the stream goes on as it is, and asks for less when it is opened again.
      */
-    listen(added) {
+    listenTo(added) {
       const known = topics();
       if (added.length) more.add(added);
       if (undo.length && added.some((topic) => !known.includes(topic))) {
@@ -150,7 +150,7 @@ export function createSharing(options) {
       env,
       clock,
       lead() {
-        feed.drop(); // the stream brings it again
+        feed.dropHeld(); // the stream brings it again
         connection.start();
       },
       follow() {
@@ -177,7 +177,7 @@ export function createSharing(options) {
     set(state === "open" || state === "polling" ? "follower" : state);
     // Said before this tab listened: what it missed is fetched. The leader's own stream would not bring it again.
     if (cursor !== null && cursor > (feed.cursor ?? -1)) feed.catchUp();
-    else feed.release();
+    else feed.releaseHeld();
   }
 
   /** Without locks, which plain HTTP has not, there is no sharing: only pages that can be seen keep a stream. */

@@ -54,7 +54,7 @@ export function makeWidget(root, client, token) {
   const isSignedOut = () => client.state === "unauthorized";
 
   /** Show what has changed, with the next frame. */
-  const draw = () => {
+  const drawSoon = () => {
     if (framed) return;
     framed = true;
     if (isHidden()) setTimeout(show, HIDDEN_FRAME);
@@ -66,8 +66,7 @@ export function makeWidget(root, client, token) {
     if (signal.aborted) return;
     list.showHeld();
     if (list.placer) tellOf(fresh.splice(0));
-    else if (list.held.length) prepare().then(draw, ignore); // if it fails, what is drawn next tries again
-    part(root, "undone")?.toggleAttribute("hidden", !gestures.canUndo());
+    else if (list.held.length) prepare().then(drawSoon, ignore); // if it fails, what is drawn next tries again
     expire();
     look();
     showCounts(root, isSignedOut() ? { unread: 0, unseen: 0 } : client.counts);
@@ -101,7 +100,7 @@ export function makeWidget(root, client, token) {
     let soonest = HOUR;
     /** @type {(id: unknown, at: string | null | undefined) => void} */
     const check = (id, at) => {
-      const left = Date.parse(at ?? "") - Date.now();
+      const left = Date.parse(/** @type {string} */ (at)) - Date.now(); // NaN if it has none
       if (left <= 0) {
         drop(Number(id));
         client.refresh();
@@ -120,7 +119,7 @@ export function makeWidget(root, client, token) {
     list.remove(id);
     dismiss(id);
     fresh = fresh.filter((item) => item.id !== id);
-    draw();
+    drawSoon();
   };
 
   /** A short break is nobody's concern; after ten seconds the user is told, and at once when nothing more will come. */
@@ -141,7 +140,7 @@ export function makeWidget(root, client, token) {
    * @returns {boolean} Whether nobody objected.
    */
   const tell = (type, detail) => {
-    draw();
+    drawSoon();
     return root.dispatchEvent(new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }));
   };
 
@@ -163,9 +162,10 @@ export function makeWidget(root, client, token) {
   /** To somebody who is signed out nothing else is said. */
   const regret = () => isSignedOut() || showStatus(root, "failed");
 
-  /** @param {Promise<unknown>} promise What was shown before it is true: if it fails, the truth is fetched. */
+  /** What was shown before it is true: if it fails, the truth is fetched. @type {<T>(promise: Promise<T>) => Promise<T>} */
   const attempt = (promise) => {
     promise.catch(() => load().then(regret));
+    return promise;
   };
 
   /**
@@ -181,7 +181,7 @@ export function makeWidget(root, client, token) {
     const limit = isMore ? size : Math.min(MOST_ASKED, Math.max(size, list.items().length + 1));
     list.isLoading = true;
     list.failed = "";
-    draw();
+    drawSoon();
     try {
       const { state, category } = list.filter;
       const before = isMore ? list.next : null;
@@ -196,7 +196,7 @@ export function makeWidget(root, client, token) {
       regret();
     }
     list.isLoading = false;
-    draw();
+    drawSoon();
   };
 
   /** @type {Record<string, (value: any) => void>} */
@@ -238,7 +238,7 @@ export function makeWidget(root, client, token) {
     tell("event", message);
   };
 
-  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, draw, load, regret, tell }, signal);
+  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, drawSoon, load, regret, tell }, signal);
   const panel = makePanel(
     root,
     (open) => {
@@ -246,7 +246,7 @@ export function makeWidget(root, client, token) {
         focusHeading(root);
         toasts?.clear(); // the panel shows them
       }
-      draw();
+      drawSoon();
     },
     signal,
   );
@@ -254,7 +254,7 @@ export function makeWidget(root, client, token) {
   const tick = setInterval(() => {
     if (isHidden()) return;
     refreshTimes(root);
-    draw();
+    drawSoon();
   }, TICK);
   document.addEventListener("visibilitychange", show, { signal });
   refreshTimes(root);

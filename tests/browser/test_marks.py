@@ -180,3 +180,23 @@ def test_a_page_of_the_list_is_believed_about_what_arrived_while_it_was_on_its_w
     held[0].fulfill(response=answer, json=said)
     expect(unread).to_have_text(["Four", "Three"], timeout=GUARD)
     titles(page, ["Four", "Three", "Two", "One"])
+
+
+def test_what_is_taken_back_at_once_is_taken_back_after_it_was_archived(desk: Desk, page: Page) -> None:
+    """Two requests on their way at once may be answered in any order; on a slow network an undo is quicker than what it undoes."""
+    desk.open(page)
+    desk.send("One")
+    titles(page, ["One"])
+    page.locator("[data-ssen=bell]").click()
+    held: list[Route] = []
+    page.route("**/archive/", lambda route: held.append(route))
+    taken_back = requests(page, "/unarchive/")
+    with page.expect_request("**/archive/"):
+        page.locator("sse-notify li [data-ssen-mark=archive]").click()
+    page.locator("[data-ssen=undo]").click()
+    expect(page.locator("[data-ssen=undone]")).to_be_hidden()
+    page.evaluate(f"{CLIENT}.list()")  # what was asked for before it is on its way before it
+    assert not taken_back
+    with page.expect_response("**/unarchive/"):
+        held[0].continue_()
+    titles(page, ["One"])
