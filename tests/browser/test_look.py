@@ -149,6 +149,7 @@ def test_the_button_for_what_is_new_stays_under_the_keyboard_while_the_list_chan
     items, more = page.locator("sse-notify li"), page.locator("[data-ssen=new]")
     expect(items).to_have_count(1, timeout=GUARD)
     page.locator("[data-ssen=bell]").press("Enter")
+    expect(page.locator("[data-ssen=heading]")).to_be_focused()
     items.first.locator("[data-ssen-mark=archive]").focus()
     waiting = desk.send("Two")
     expect(more).to_have_text("New: 1", timeout=GUARD)
