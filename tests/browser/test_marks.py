@@ -136,6 +136,7 @@ def test_the_focus_stays_on_an_action_when_its_item_is_sent_again(desk: Desk, pa
     desk.send("Once", key="k", actions=actions)
     titles(page, ["Once"])
     page.locator("[data-ssen=bell]").click()
+    expect(page.locator("[data-ssen=heading]")).to_be_focused()
     go = page.locator("sse-notify li button.ssen-action")
     go.focus()
     desk.send("Again", key="k", actions=actions)

@@ -116,6 +116,7 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page
     titles, undone = page.locator("sse-notify li [data-ssen=title]"), page.locator("[data-ssen=undone]")
     page.locator("[data-ssen=bell]").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("[data-ssen=heading]")).to_be_focused()
     page.locator("li:has-text('Two') [data-ssen-mark=archive]").focus()
     page.keyboard.press("Enter")
     expect(titles).to_have_text(["Three", "One"])
