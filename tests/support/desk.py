@@ -104,7 +104,7 @@ def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
         if target.evaluate("(element) => element === document.activeElement"):
             return
         way.append(page.evaluate("document.activeElement?.outerHTML.slice(0, 80)"))
-    raise AssertionError(f"no Tab leads to {target}, but to {way}; {page.content()}")
+    raise AssertionError(f"no Tab leads to {target}, but to {way}")
 
 
 def titles(page: Page, expected: list[str]) -> None:
