@@ -65,6 +65,7 @@ def window(browser: Browser) -> Iterator[Any]:
 
     yield open_window
     for one in opened:
+        one.page.unroute_all(behavior="ignoreErrors")  # a picture may still be on its way
         one.context.close()
         assert not one.complaints, "\n".join(one.complaints)
 

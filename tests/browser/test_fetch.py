@@ -1,4 +1,4 @@
-"""What the script reads besides notifications, in Chromium, from real views: streams of one's own, and a part of itself. (Issue 6.)"""
+"""What the script reads besides notifications, in Chromium, from real views: streams of one's own, and a part of itself."""
 
 from __future__ import annotations
 

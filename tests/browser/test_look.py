@@ -101,8 +101,15 @@ def test_all_fits_into_a_narrow_window(desk: Desk, browser: Browser, direction: 
     expect(page.locator("[data-ssen=panel]")).to_be_in_viewport(ratio=1)
     for part in ("bell", "heading", "all", "list"):
         expect(page.locator(f"[data-ssen={part}]")).to_be_in_viewport(ratio=0.99)
-    wide = "[...document.querySelectorAll('sse-notify :is(ul, li, p)')].filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth).length"
-    assert page.evaluate(wide) == 0
+    # Where text is cut after some lines, a Chromium may count a part of the ellipsis as overflow; a word that is not broken is much more.
+    assert (
+        page.evaluate(
+            """[...document.querySelectorAll("sse-notify :is(ul, li, p)")]
+          .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + parseFloat(getComputedStyle(e).fontSize) / 2)
+          .map((e) => `${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
+        )
+        == []
+    )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
 

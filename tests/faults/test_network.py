@@ -20,7 +20,7 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(1200 if SOAK else 500)]
 
 CLIENTS = 1000 if SOAK else 500
-SECONDS = 600 if SOAK else 30
+SECONDS = 600 if SOAK else 60
 #: Notifications a second, half of them to everybody and half to one user.
 RATE = 20.0
 #: Seconds between two cuts of one client, on average.

@@ -1,4 +1,4 @@
-"""Long work in a process of its own, its user's pages on a server: what comes live, cancel, and a worker that is killed. (Issue 6.)"""
+"""Long work in a process of its own, its user's pages on a server: what comes live, cancel, and a worker that is killed."""
 
 from __future__ import annotations
 

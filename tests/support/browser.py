@@ -70,19 +70,24 @@ class Chromium:
     """The environment to run it in, if not this process's: it names the shared libraries and fonts that came with it."""
     arguments: tuple[str, ...] = ARGUMENTS
     """Command-line switches."""
+    is_whole: bool = True
+    """Whether it is the browser that people have, not the headless shell: that one knows no desktop notifications, and no cache for Back."""
 
 
 def find() -> Chromium | None:
     """Return the browser of this machine, or the one that was fetched; ``None`` if there is neither."""
     for name in filter(None, (os.environ.get("CHROMIUM"), *_NAMES)):
         if path := shutil.which(name):
-            return Chromium(executable=Path(path))
+            return Chromium(executable=Path(path), is_whole="headless" not in Path(path).name)
     return _unpacked() if (_PACKAGE / "node_modules").exists() else None
 
 
-def need() -> Chromium:
-    """Return a browser; skip the test if there is none."""
-    return find() or missing("a Chromium", "install chromium, or run python -m tests.support.browser")
+def need(*, whole: bool = False) -> Chromium:
+    """Return a browser, or, with ``whole``, one that is more than a headless shell; skip the test if there is none."""
+    found = find() or missing("a Chromium", "install chromium, or run python -m tests.support.browser")
+    if whole and not found.is_whole:
+        missing("a Chromium that is more than the headless shell that was fetched", "install chromium")
+    return found
 
 
 @cache
@@ -104,6 +109,7 @@ def _unpacked() -> Chromium:
         executable=Path(answer["executable"]),
         env={**os.environ, "LD_LIBRARY_PATH": answer["libraries"], "FONTCONFIG_FILE": str(configuration)},
         arguments=(*ARGUMENTS, "--no-zygote"),
+        is_whole=False,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is unread, unseen and archived, by watermarks and by receipts. (Issues 2 and 4.)"""
+"""What is unread, unseen and archived, by watermarks and by receipts."""
 
 from __future__ import annotations
 

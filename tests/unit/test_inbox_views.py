@@ -1,4 +1,4 @@
-"""The inbox over HTTP: who may ask, what is answered, and that nothing changes without a POST. (Issue 2; DESIGN 3 and 9.)"""
+"""The inbox over HTTP: who may ask, what is answered, and that nothing changes without a POST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was sent can be taken back: from every inbox, from the log's readers, and from the pages that show it. (Issue 4.)"""
+"""What was sent can be taken back: from every inbox, from the log's readers, and from the pages that show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending from the admin's own form, and reading the log there. (Issue 2, item 7.)"""
+"""Sending from the admin's own form, and reading the log there."""
 
 from __future__ import annotations
 
