@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.test import Client
 
 #: Seconds after which a wait counts as a hang.
@@ -24,6 +25,15 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(GUARD):
         while not condition():
             await asyncio.sleep(0)  # one turn of the loop, not a time
+
+
+def threads() -> set[threading.Thread]:
+    """Return the threads of this process but those that are made once and stay: this package's pools, asgiref's single one.
+
+    Which test makes those depends on the order.
+    """
+    made_once = SyncToAsync.single_thread_executor._threads
+    return {each for each in threading.enumerate() if not each.name.startswith("sse_notify-") and each not in made_once}
 
 
 class Connection:

@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sse_notify import Event, EventStreamResponse, hubs, source
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
-from tests.asgi.client import GUARD, connect, cookies_of, until
+from tests.asgi.client import GUARD, connect, cookies_of, threads, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio, pytest.mark.urls(__name__)]
 
@@ -112,7 +112,7 @@ async def test_what_is_yielded_is_sent_and_then_the_end(app: Any, where: str, me
 
 async def test_a_synchronous_iterator_has_a_thread_of_its_own_and_gives_it_back(app: Any) -> None:
     seen: list[int] = []
-    before, held = threading.active_count(), executors()
+    before, held = threads(), executors()
 
     def rows() -> Iterator[Any]:
         try:
@@ -132,7 +132,7 @@ async def test_a_synchronous_iterator_has_a_thread_of_its_own_and_gives_it_back(
     assert threading.get_ident() not in seen
     if isinstance(app, EventStreams):
         assert executors() <= held
-    await until(lambda: threading.active_count() <= before + 1)
+    await until(lambda: threads() <= before)
 
 
 async def test_the_first_event_does_not_wait_for_the_second(app: Any) -> None:

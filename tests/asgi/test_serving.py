@@ -19,7 +19,7 @@ from django.test import override_settings
 from sse_notify import anotify, counters, hubs, notify
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
-from tests.asgi.client import GUARD, connect, cookies_of, events, until
+from tests.asgi.client import GUARD, connect, cookies_of, events, threads, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -92,23 +92,18 @@ async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: 
 
 
 async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStreams, joined: asyncio.Event) -> None:
-    def pools() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name.startswith(("sse_notify-stream", "sse_notify-hub"))]
-
-    def others() -> int:
-        return len(set(threading.enumerate()).difference(pools()))
-
     _, headers = await sign_in()
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
         async with connect(app, headers=headers) as first:
             await first.until(b"hello")
             await asyncio.wait_for(joined.wait(), GUARD)
-            before = others()
+            before = threads()
             contexts = [connect(app, headers=headers) for _ in range(30)]
             for context in contexts:
                 await (await context.__aenter__()).until(b"hello")
-            assert others() <= before
-            assert len(pools()) <= 8 + 1
+            assert threads() <= before
+            pools = [each.name for each in threading.enumerate() if each.name.startswith(("sse_notify-stream", "sse_notify-hub"))]
+            assert len(pools) <= 8 + 1, pools
             for context in contexts:
                 await context.__aexit__(None, None, None)
 
@@ -121,14 +116,14 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
     monkeypatch.setattr(responses._Body, "_warned", False)
     user, headers = await sign_in()
     application = get_asgi_application()
-    before = set(threading.enumerate())  # those of other tests may still be ending
+    before = threads()
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
         contexts = [connect(application, headers=headers) for _ in range(20)]
         opened = [await context.__aenter__() for context in contexts]
         for stream in opened:
             await stream.until(b"hello")
         await until(lambda: len(hubs.current().streams) == 20)
-        await until(lambda: sum(t not in before and not t.name.startswith("sse_notify") for t in threading.enumerate()) < 10)
+        await until(lambda: len(threads() - before) < 10)
         await anotify(user, "Everybody")
         for stream in opened:
             await stream.until(b"Everybody")
