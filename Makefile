@@ -1,7 +1,8 @@
 # `make` alone lists the targets. Each does its own set-up, and only what is not done yet: Python 3.11 or newer is all it takes.
 
 .DEFAULT_GOAL := help
-MAKEFLAGS += --no-builtin-rules
+# No built-in rules here. MAKEFLAGS would take them from what pip compiles as well.
+.SUFFIXES:
 
 # The interpreter that the virtual environment is made with.
 PYTHON ?= python3
