@@ -43,7 +43,12 @@ for _folder in sorted(Path.home().glob(".pyenv/versions/3.*/bin")):
     os.environ["PATH"] += os.pathsep + str(_folder)
 
 PARAMETERS = [
-    nox.param(*pair, id="py{}-django{}".format(*pair).replace(".", ""), tags=["each"] if pair in EACH else []) for pair in PAIRS
+    nox.param(
+        *pair,
+        id="py{}-django{}".format(*pair).replace(".", ""),
+        tags=["each"] if pair in EACH else [],
+    )
+    for pair in PAIRS
 ]
 
 
@@ -54,12 +59,31 @@ def tests(session: nox.Session, django: str) -> None:
     install(session, django)
     drift = ["makemigrations", "--check", "--dry-run", "--settings", "demo_project.settings"]
     session.run("python", "-m", "django", *drift, env={"PYTHONPATH": str(ROOT)})
-    session.run("python", "-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", *TESTS, *session.posargs)
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "--numprocesses",
+        "2",
+        "--dist",
+        "loadfile",
+        *TESTS,
+        *session.posargs,
+    )
 
 
 def install(session: nox.Session, django: str) -> None:
     """Install the checkout, and the versions that everything else is tested with, beside this Django."""
     constraints = Path(session.create_tmp()) / "constraints.txt"
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    constraints.write_text("\n".join(line for line in lines if not line.lower().startswith("django==")))
-    session.install("--prefer-binary", "--constraint", str(constraints), "--editable", ".[test]", f"django~={django}.0")
+    constraints.write_text(
+        "\n".join(line for line in lines if not line.lower().startswith("django=="))
+    )
+    session.install(
+        "--prefer-binary",
+        "--constraint",
+        str(constraints),
+        "--editable",
+        ".[test]",
+        f"django~={django}.0",
+    )

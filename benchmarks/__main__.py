@@ -32,14 +32,20 @@ def main() -> None:
     options = _parse()
     machine.check()
     plan = _plan(options)
-    contestants = tuple(one for one in CONTESTANTS if not options.only or any(word in one.name for word in options.only))
+    contestants = tuple(
+        one
+        for one in CONTESTANTS
+        if not options.only or any(word in one.name for word in options.only)
+    )
     started = time.monotonic()
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {what}", file=sys.stderr, flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        results = runner.run((run_ticker if options.ticker else run)(plan, contestants=contestants, say=say))
+        results = runner.run(
+            (run_ticker if options.ticker else run)(plan, contestants=contestants, say=say)
+        )
     found = results.as_json()
     found["bars"] = [dataclasses.asdict(bar) for bar in judge(results)]
     file = options.json or RESULTS / ("ticker.json" if options.ticker else "latest.json")
@@ -55,7 +61,9 @@ def main() -> None:
 def _put(name: str, report: str) -> None:
     """Replace what stands between two marks of the page."""
     pattern = re.compile(GENERATED.format(name=name), re.DOTALL)
-    page, replaced = pattern.subn(lambda match: f"{match[1]}\n{report}\n{match[2]}", PAGE.read_text())
+    page, replaced = pattern.subn(
+        lambda match: f"{match[1]}\n{report}\n{match[2]}", PAGE.read_text()
+    )
     if not replaced:
         raise SystemExit(f"{PAGE} has no place for the tables.")
     PAGE.write_text(page)
@@ -63,7 +71,11 @@ def _put(name: str, report: str) -> None:
 
 def _plan(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else Plan()
-    changes = {name: getattr(options, name) for name in ("repeats", "streams", "many") if getattr(options, name) is not None}
+    changes = {
+        name: getattr(options, name)
+        for name in ("repeats", "streams", "many")
+        if getattr(options, name) is not None
+    }
     if (os.cpu_count() or 1) < 2:
         print("One core only: client and server share it, and the numbers suffer.", file=sys.stderr)
         changes |= {"server_core": None, "client_core": None}
@@ -71,15 +83,33 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure this project beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="about a minute: fewer streams, one run of each; rough")
-    parser.add_argument("--repeats", type=int, help="runs of each contestant, of which the tables show medians")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure this project beside its peers."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="about a minute: fewer streams, one run of each; rough"
+    )
+    parser.add_argument(
+        "--repeats", type=int, help="runs of each contestant, of which the tables show medians"
+    )
     parser.add_argument("--streams", type=int, help="open streams of the main scenarios")
-    parser.add_argument("--many", type=int, help="open streams of the scenario with many; 0 leaves it out")
-    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="contestants with WORD in their name")
+    parser.add_argument(
+        "--many", type=int, help="open streams of the scenario with many; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="contestants with WORD in their name",
+    )
     parser.add_argument("--ticker", action="store_true", help="the ticker alone, about two minutes")
-    parser.add_argument("--json", type=Path, help="where to write the numbers; in benchmarks/results by default")
-    parser.add_argument("--markdown", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument(
+        "--json", type=Path, help="where to write the numbers; in benchmarks/results by default"
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
     return parser.parse_args()
 
 

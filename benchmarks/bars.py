@@ -51,8 +51,14 @@ def judge(results: Results) -> Iterator[Bar]:
 def _idle(results: Results) -> Iterator[Bar]:
     opened = median(results.streams[OURS.name].opened)
     more = opened.threads - opened.threads_before
-    yield Bar("0 threads per idle stream", f"{more} more threads for {opened.streams} streams", more <= 0)
-    yield Bar("0 database connections per idle stream, SQLite", f"{opened.connections} open", opened.connections == 0)
+    yield Bar(
+        "0 threads per idle stream", f"{more} more threads for {opened.streams} streams", more <= 0
+    )
+    yield Bar(
+        "0 database connections per idle stream, SQLite",
+        f"{opened.connections} open",
+        opened.connections == 0,
+    )
     if OURS.name in results.postgres:
         on_postgres = median(results.postgres[OURS.name].opened)
         yield Bar(
@@ -61,7 +67,9 @@ def _idle(results: Results) -> Iterator[Bar]:
             on_postgres.connections == 0,
         )
     yield Bar(
-        f"at most {MEMORY:.0f} KB per idle stream on uvicorn", f"{opened.kib_per_stream:.1f} KB", opened.kib_per_stream <= MEMORY
+        f"at most {MEMORY:.0f} KB per idle stream on uvicorn",
+        f"{opened.kib_per_stream:.1f} KB",
+        opened.kib_per_stream <= MEMORY,
     )
 
 
@@ -70,7 +78,11 @@ def _lost(results: Results) -> Iterator[Bar]:
     lost = sum(delivered.lost for delivered in all_ours)
     twice = sum(delivered.duplicated for delivered in all_ours)
     total = sum(delivered.expected for delivered in all_ours)
-    yield Bar("0 events lost, 0 duplicated", f"{lost} lost, {twice} duplicated of {total:,} deliveries", lost == twice == 0)
+    yield Bar(
+        "0 events lost, 0 duplicated",
+        f"{lost} lost, {twice} duplicated of {total:,} deliveries",
+        lost == twice == 0,
+    )
 
 
 def _fanout(results: Results, peer: Contestant, share: float) -> Iterator[Bar]:
@@ -87,7 +99,10 @@ def _fanout(results: Results, peer: Contestant, share: float) -> Iterator[Bar]:
 
 
 def _handshakes(results: Results) -> Iterator[Bar]:
-    own, theirs = (median(results.streams[peer.name].opened).handshakes_per_second for peer in (OURS, EVENTSTREAM))
+    own, theirs = (
+        median(results.streams[peer.name].opened).handshakes_per_second
+        for peer in (OURS, EVENTSTREAM)
+    )
     yield Bar(
         f"authenticated handshakes at least {HANDSHAKES:.0f} times django-eventstream's",
         f"{own / theirs:.1f} times ({own:.0f} : {theirs:.0f} per second)",

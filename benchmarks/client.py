@@ -35,7 +35,9 @@ class Stream(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's do not derive from asyncio's
+        self.transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's do not derive from asyncio's
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
@@ -51,7 +53,9 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.opened.done():
-            self.opened.set_exception(ConnectionError(f"closed before its greeting, after {self._early!r}"))
+            self.opened.set_exception(
+                ConnectionError(f"closed before its greeting, after {self._early!r}")
+            )
         else:
             self._swarm.lost()
 
@@ -66,7 +70,9 @@ class Swarm:
         greeting: the bytes that say that a stream is open.
     """
 
-    def __init__(self, address: tuple[str, int], path: str, cookies: Sequence[str], greeting: bytes) -> None:
+    def __init__(
+        self, address: tuple[str, int], path: str, cookies: Sequence[str], greeting: bytes
+    ) -> None:
         self.address = address
         self.path = path
         self.greeting = greeting
@@ -97,8 +103,14 @@ class Swarm:
         for index in waiting:
             stream = Stream(self)
             self.streams.append(stream)
-            source = (f"127.0.0.{1 + index // STREAMS_PER_ADDRESS}", 0) if index >= STREAMS_PER_ADDRESS else None
-            transport, _ = await loop.create_connection(lambda stream=stream: stream, host, port, local_addr=source)
+            source = (
+                (f"127.0.0.{1 + index // STREAMS_PER_ADDRESS}", 0)
+                if index >= STREAMS_PER_ADDRESS
+                else None
+            )
+            transport, _ = await loop.create_connection(
+                lambda stream=stream: stream, host, port, local_addr=source
+            )
             cookie = f"Cookie: {self._cookies[index]}\r\n" if self._cookies else ""
             transport.write(
                 f"GET {self.path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()
@@ -138,7 +150,13 @@ class Swarm:
         """Return what each stream received since the last call, in order."""
         taken = []
         for stream in self.streams:
-            taken.append([arrival for at, data in stream.chunks for arrival in stream.transcript.feed(at, data)])
+            taken.append(
+                [
+                    arrival
+                    for at, data in stream.chunks
+                    for arrival in stream.transcript.feed(at, data)
+                ]
+            )
             stream.chunks.clear()
         return taken
 
@@ -171,7 +189,11 @@ class Caller:
             + payload
         )
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1").lower()
-        length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:"))
+        length = next(
+            int(line.split(":")[1])
+            for line in head.split("\r\n")
+            if line.startswith("content-length:")
+        )
         answer = await reader.readexactly(length)
         if head.split(" ")[1] != "200":
             raise ConnectionError(f"{path} answered {head.splitlines()[0]}: {answer[:300]!r}")
@@ -180,7 +202,9 @@ class Caller:
         if self._connection is None or self._connection[0].at_eof():
             self.close()
             self._connection = await asyncio.open_connection(*self._address)
-            self._connection[1].get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connection[1].get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )
         return self._connection
 
     def close(self) -> None:

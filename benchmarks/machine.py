@@ -22,7 +22,8 @@ def describe() -> dict[str, str]:
     kib = int(_first(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo")) or 0)
     facts = {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": _first(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo")) or platform.processor(),
+        "processor": _first(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo"))
+        or platform.processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{kib / 2**20:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",

@@ -42,7 +42,12 @@ _EVENTSTREAM = {
 }
 
 OURS = Contestant(name="sse_notify", server="uvicorn", kinds=("stored", "ephemeral"), **_OURS)  # type: ignore[arg-type]
-OURS_ON_DAPHNE = Contestant(name="sse_notify, daphne", server="daphne", kinds=("stored", "ephemeral"), **_OURS)  # type: ignore[arg-type]
+OURS_ON_DAPHNE = Contestant(
+    name="sse_notify, daphne",
+    server="daphne",
+    kinds=("stored", "ephemeral"),
+    **_OURS,  # type: ignore[arg-type]
+)
 EVENTSTREAM = Contestant(name="django-eventstream", **_EVENTSTREAM)  # type: ignore[arg-type]
 EVENTSTREAM_STORED = Contestant(
     name="django-eventstream, storage",

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 #: Load in cores above which the numbers are not clean.
 NOISY = 0.1
 
-_DELIVERY = ("delivered", "lost", "twice", "CPU µs per delivery", "of that fan-out", "p50 ms", "p99 ms")
+_DELIVERY = (
+    "delivered",
+    "lost",
+    "twice",
+    "CPU µs per delivery",
+    "of that fan-out",
+    "p50 ms",
+    "p99 ms",
+)
 
 
 def render(results: Results) -> str:
@@ -56,7 +64,8 @@ def _bars(results: Results) -> Iterator[str]:
     if bars := list(judge(results)):
         yield "### The bars\n"
         yield from _table(
-            ("promise", "measured", ""), ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in bars)
+            ("promise", "measured", ""),
+            ((bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in bars),
         )
 
 
@@ -78,11 +87,27 @@ def _ticker(results: Results) -> Iterator[str]:
             ratio = one.cores / median(ours.ticker[rate]).cores if ours else float("nan")
             rows.append(
                 (
-                    *(entry.name, f"{rate}", f"{one.delivered:,} of {one.expected:,.0f}", f"{one.lost:,}", f"{one.duplicated:,}"),
+                    *(
+                        entry.name,
+                        f"{rate}",
+                        f"{one.delivered:,} of {one.expected:,.0f}",
+                        f"{one.lost:,}",
+                        f"{one.duplicated:,}",
+                    ),
                     *(f"{one.cores:.2f}", f"{ratio:.1f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}"),
                 )
             )
-    heads = ("", "updates a second", "delivered", "lost", "twice", "cores", "times ours", "p50 ms", "p99 ms")
+    heads = (
+        "",
+        "updates a second",
+        "delivered",
+        "lost",
+        "twice",
+        "cores",
+        "times ours",
+        "p50 ms",
+        "p99 ms",
+    )
     yield from _table(heads, sorted(rows, key=lambda row: int(row[1])))
 
 
@@ -106,7 +131,14 @@ def _delivered(one: Delivered) -> Sequence[str]:
 
 def _opened(entries: dict[str, Entry]) -> Iterator[str]:
     heads = (
-        *("", "streams", "handshakes per second", "CPU ms per handshake", "threads", "database connections"),
+        *(
+            "",
+            "streams",
+            "handshakes per second",
+            "CPU ms per handshake",
+            "threads",
+            "database connections",
+        ),
         *("KB per stream", "idle CPU %"),
     )
     rows = []
@@ -114,7 +146,12 @@ def _opened(entries: dict[str, Entry]) -> Iterator[str]:
         one = median(entry.opened)
         rows.append(
             (
-                *(entry.name, f"{one.streams:,}", f"{one.handshakes_per_second:,.0f}", f"{one.cpu_ms_per_handshake:.2f}"),
+                *(
+                    entry.name,
+                    f"{one.streams:,}",
+                    f"{one.handshakes_per_second:,.0f}",
+                    f"{one.cpu_ms_per_handshake:.2f}",
+                ),
                 f"{one.threads_before} → {one.threads}",
                 "none" if one.connections is None else f"{one.connections}",
                 *(f"{one.kib_per_stream:.1f}", f"{one.idle_cpu_percent:.1f}"),
@@ -130,8 +167,16 @@ def _notify(results: Results) -> Iterator[str]:
         ("", "one by one", "in one transaction", f"in bulk, {bulk:,} users", "seconds", "queries"),
         (
             (
-                *(database, f"{rates['single_per_second']:,.0f}", f"{rates['in_one_transaction_per_second']:,.0f}"),
-                *(f"{rates['bulk_per_second']:,.0f}", f"{rates['bulk_seconds']:.2f}", f"{rates['bulk_queries']:,.0f}"),
+                *(
+                    database,
+                    f"{rates['single_per_second']:,.0f}",
+                    f"{rates['in_one_transaction_per_second']:,.0f}",
+                ),
+                *(
+                    f"{rates['bulk_per_second']:,.0f}",
+                    f"{rates['bulk_seconds']:.2f}",
+                    f"{rates['bulk_queries']:,.0f}",
+                ),
             )
             for database, rates in results.notify.items()
         ),
@@ -144,11 +189,15 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
     numeric = [all(_is_number(line[column]) for line in lines[1:]) for column in range(len(heads))]
     for index, line in enumerate(lines):
         cells = [
-            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric, strict=True)
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
         ]
         yield f"| {' | '.join(cells)} |"
         if index == 0:
-            rules = ("-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True))
+            rules = (
+                "-" * (width - 1) + (":" if right else "-")
+                for width, right in zip(widths, numeric, strict=True)
+            )
             yield f"| {' | '.join(rules)} |"
     yield ""
 

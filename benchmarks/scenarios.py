@@ -134,12 +134,16 @@ class Session:
 
     async def singles(self, kind: str, count: int, spacing: float, costs: Publishing) -> Delivered:
         """Publish single events, one every ``spacing`` seconds; ``costs`` says what publishing costs by itself."""
-        return summarise([await self._spaced(kind, count, spacing, self.plan.quiet)], costs[kind, 1])
+        return summarise(
+            [await self._spaced(kind, count, spacing, self.plan.quiet)], costs[kind, 1]
+        )
 
     async def bursts(self, kind: str, costs: Publishing) -> Delivered:
         """Publish bursts, each when the one before has arrived; ``costs`` says what publishing costs by itself."""
         size = self.plan.burst
-        return summarise(await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size])
+        return summarise(
+            await self._take_turns(kind, size, self.plan.bursts, self.plan.quiet), costs[kind, size]
+        )
 
     async def ticker(self, rate: int, seconds: int) -> Ticked:
         """Have the server itself publish ``rate`` events a second, for so many seconds."""
@@ -161,7 +165,9 @@ class Session:
 
     async def _tick(self, rate: int, count: int) -> Measured:
         return await self._measure(
-            count, lambda: self.server.caller.post("/tick", {"rate": rate, "count": count}), self.plan.quiet
+            count,
+            lambda: self.server.caller.post("/tick", {"rate": rate, "count": count}),
+            self.plan.quiet,
         )
 
     async def _spaced(self, kind: str, count: int, spacing: float, quiet: float) -> Measured:
@@ -177,12 +183,19 @@ class Session:
         return await self._measure(count, publish, quiet)
 
     async def _take_turns(self, kind: str, events: int, times: int, quiet: float) -> list[Measured]:
-        return [await self._measure(events, lambda: self._publish(kind, 0, events), quiet) for _ in range(times)]
+        return [
+            await self._measure(events, lambda: self._publish(kind, 0, events), quiet)
+            for _ in range(times)
+        ]
 
     async def _publish(self, kind: str, first: int, count: int) -> None:
-        await self.server.caller.post("/publish", {"stored": kind == "stored", "first": first, "count": count})
+        await self.server.caller.post(
+            "/publish", {"stored": kind == "stored", "first": first, "count": count}
+        )
 
-    async def _measure(self, events: int, publish: Callable[[], Awaitable[None]], quiet: float) -> Measured:
+    async def _measure(
+        self, events: int, publish: Callable[[], Awaitable[None]], quiet: float
+    ) -> Measured:
         gc.collect()
         self.swarm.take()  # what the streams said before is not of this measurement
         self.swarm.expect(events)
@@ -237,7 +250,9 @@ def summarise(measured: Sequence[Measured], publishing: float) -> Delivered:
         lost=expected - delivered,
         duplicated=duplicated,
         cpu_us=cpu / max(1, delivered) / 1e3,
-        fanout_us=(cpu - publishing * sum(one.events for one in measured)) / max(1, delivered) / 1e3,
+        fanout_us=(cpu - publishing * sum(one.events for one in measured))
+        / max(1, delivered)
+        / 1e3,
         p50_ms=percentile(latencies, 0.50) / 1e6,
         p99_ms=percentile(latencies, 0.99) / 1e6,
         closed=sum(one.closed for one in measured),
@@ -258,7 +273,11 @@ async def session(
     """Run one contestant's server, without streams yet."""
     variables = {**contestant.environment, **environment}
     async with running(
-        contestant.app, server=contestant.server, core=plan.server_core, environment=variables, ready="/publish"
+        contestant.app,
+        server=contestant.server,
+        core=plan.server_core,
+        environment=variables,
+        ready="/publish",
     ) as server:
         swarm = Swarm(server.address, contestant.path, cookies, contestant.greeting)
         try:

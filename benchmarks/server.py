@@ -29,7 +29,9 @@ BACKLOG = 4096
 class ServerProcess:
     """A running server."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: tuple[str, int], caller: Caller) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, address: tuple[str, int], caller: Caller
+    ) -> None:
         self._process = process
         self._proc = Path("/proc", str(process.pid))
         # The kernel's clock for the CPU time of a whole process, its ended threads included, in nanoseconds: the process id,
@@ -86,7 +88,16 @@ async def running(
         # Listening before the server starts: what connects meanwhile waits in the backlog, nothing has to be tried again.
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "benchmarks.servers.launch", "--server", server, "--app", app, "--fd", str(listener.fileno())),
+            *(
+                "-m",
+                "benchmarks.servers.launch",
+                "--server",
+                server,
+                "--app",
+                app,
+                "--fd",
+                str(listener.fileno()),
+            ),
             *(("--core", str(core)) if core is not None else ()),
             pass_fds=[listener.fileno()],
             env={**os.environ, **environment},
@@ -97,7 +108,9 @@ async def running(
         await _stop(process)
 
 
-async def _wait_until_ready(process: asyncio.subprocess.Process, address: tuple[str, int], path: str) -> Caller:
+async def _wait_until_ready(
+    process: asyncio.subprocess.Process, address: tuple[str, int], path: str
+) -> Caller:
     caller = Caller(address)
     ended = asyncio.ensure_future(process.wait())
     answered = asyncio.ensure_future(caller.post(path, {"stored": False, "first": 0, "count": 0}))
@@ -105,7 +118,9 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, address: tuple[
         async with asyncio.timeout(START_TIMEOUT):
             await asyncio.wait({ended, answered}, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
-            raise ChildProcessError(f"the server ended with status {process.returncode} before it was ready")
+            raise ChildProcessError(
+                f"the server ended with status {process.returncode} before it was ready"
+            )
         await answered
     finally:
         ended.cancel()

@@ -95,6 +95,9 @@ def _check(head: bytes) -> None:
     status_line, *lines = head.split(b"\r\n")
     if status_line.split(b" ")[1] != b"200":
         raise BadResponse(status_line.decode("latin1"))
-    headers = {name.strip().lower(): value.strip().lower() for name, _, value in (line.partition(b":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip().lower()
+        for name, _, value in (line.partition(b":") for line in lines)
+    }
     if headers.get(b"transfer-encoding") != b"chunked":
         raise BadResponse("the body is not chunked")

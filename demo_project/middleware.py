@@ -24,17 +24,23 @@ _TRUSTED_TYPES = "; require-trusted-types-for 'script'"
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
     """Sends the policy with every answer that does not bring its own."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         """Add the header."""
         in_admin = getattr(request.resolver_match, "app_name", "") == "admin"
-        response.headers.setdefault("Content-Security-Policy", _POLICY if in_admin else _POLICY + _TRUSTED_TYPES)
+        response.headers.setdefault(
+            "Content-Security-Policy", _POLICY if in_admin else _POLICY + _TRUSTED_TYPES
+        )
         return response
 
 
 class RequestLogMiddleware(MiddlewareMixin):
     """Logs each request, without what comes after the "?": there may be secrets, such as a signed link's."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         """Write the line; for a stream, when it begins."""
         logger.info("%s %s %d", request.method, request.path, response.status_code)
         return response

@@ -31,7 +31,9 @@ def _secret(name: str, development: str) -> str:
     """Return a secret from the environment; only a development site may do without."""
     value = os.environ.get(name, "")
     if not value and not DEBUG:
-        raise ImproperlyConfigured(f"Set {name} in the environment: with DEBUG=0 there is no default.")
+        raise ImproperlyConfigured(
+            f"Set {name} in the environment: with DEBUG=0 there is no default."
+        )
     return value or development
 
 
@@ -99,7 +101,9 @@ TEMPLATES = [
 ]
 
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.config(default=f"sqlite:///{VAR_DIR / 'demo.sqlite3'}", conn_health_checks=True)
+    "default": dj_database_url.config(
+        default=f"sqlite:///{VAR_DIR / 'demo.sqlite3'}", conn_health_checks=True
+    )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     VAR_DIR.mkdir(exist_ok=True)
@@ -113,7 +117,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 _redis_url = os.environ.get("REDIS_URL", "")
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [_redis_url]}}
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [_redis_url]},
+    }
     if _redis_url
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
@@ -121,8 +128,15 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 SSE_NOTIFY = {
     "HEARTBEAT": 2,  # seconds: often, so that visitors of the protocol lab see one
     "CATEGORIES": {
-        "Announcements": {"label": _("Announcements"), "description": _("What concerns everybody."), "required": True},
-        "Comments": {"label": _("Comments"), "description": _("Answers to what you wrote on the board.")},
+        "Announcements": {
+            "label": _("Announcements"),
+            "description": _("What concerns everybody."),
+            "required": True,
+        },
+        "Comments": {
+            "label": _("Comments"),
+            "description": _("Answers to what you wrote on the board."),
+        },
     },
 }
 

@@ -14,7 +14,10 @@ SECURE_SSL_REDIRECT = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_HSTS_SECONDS = 3600  # an hour; a year when all is well
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # subdomains and browsers' lists: only you know whether they may
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",
+    "security.W021",
+]  # subdomains and browsers' lists: only you know whether they may
 
 DATABASES = {
     "default": {
@@ -43,7 +46,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 MIDDLEWARE.insert(
-    MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1, "whitenoise.middleware.WhiteNoiseMiddleware"
+    MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1,
+    "whitenoise.middleware.WhiteNoiseMiddleware",
 )
 
 # Mail is yours: EMAIL_..., and from Django 6.1 on MAILERS, whose default is for development and fails `check --deploy`.

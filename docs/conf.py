@@ -10,7 +10,8 @@ _SOURCE = Path(__file__).parent.parent / "sse_notify" / "__init__.py"
 project = "sse_notify"
 author = "sse_notify contributors"
 copyright = author
-release = re.findall(r'^__version__ = "(.+)"$', _SOURCE.read_text(encoding="utf-8"), re.MULTILINE)[0]
+_VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
+release = _VERSION.findall(_SOURCE.read_text(encoding="utf-8"))[0]
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]

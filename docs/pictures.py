@@ -44,14 +44,29 @@ def take(browser: Browser, scheme: Literal["light", "dark"], path: Path) -> None
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         port = free_port()
-        env = {"DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}", "DJANGO_SETTINGS_MODULE": "demo_project.settings"}
-        demo = Process([sys.executable, "manage.py", "demo", "--port", str(port)], log=folder / "demo.log", env=env)
+        env = {
+            "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
+            "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+        }
+        demo = Process(
+            [sys.executable, "manage.py", "demo", "--port", str(port)],
+            log=folder / "demo.log",
+            env=env,
+        )
         scripts = [
-            Process([sys.executable, "manage.py", "shell", "-c", code], log=folder / f"{name}.log", env=env)
+            Process(
+                [sys.executable, "manage.py", "shell", "-c", code],
+                log=folder / f"{name}.log",
+                env=env,
+            )
             for name, code in (("read", READ), ("arrive", ARRIVE))
         ]
         demo.start(ready=lambda: listens(port))
-        context = browser.new_context(color_scheme=scheme, viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
+        context = browser.new_context(
+            color_scheme=scheme,
+            viewport={"width": WIDTH, "height": HEIGHT},
+            reduced_motion="reduce",
+        )
         try:
             page = context.new_page()
             page.goto(f"http://127.0.0.1:{port}/accounts/sign-in/?next=/people/")
@@ -77,7 +92,9 @@ def main() -> None:
     chromium = browsers.need()
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.executable, env=chromium.env, args=list(chromium.arguments))
+        browser = playwright.chromium.launch(
+            executable_path=chromium.executable, env=chromium.env, args=list(chromium.arguments)
+        )
         take(browser, "light", IMAGES / "bell.png")
         take(browser, "dark", IMAGES / "bell-dark.png")
         browser.close()

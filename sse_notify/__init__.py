@@ -41,12 +41,28 @@ if TYPE_CHECKING:
         unseen_count,
     )
     from sse_notify.links import signed_stream_url
-    from sse_notify.preferences import amute, amuted_categories, aunmute, mute, muted_categories, unmute
+    from sse_notify.preferences import (
+        amute,
+        amuted_categories,
+        aunmute,
+        mute,
+        muted_categories,
+        unmute,
+    )
     from sse_notify.progress import Progress
     from sse_notify.responses import EventStreamResponse
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
-    from sse_notify.verbs import abroadcast, anotify, apublish, arecall, broadcast, notify, publish, recall
+    from sse_notify.verbs import (
+        abroadcast,
+        anotify,
+        apublish,
+        arecall,
+        broadcast,
+        notify,
+        publish,
+        recall,
+    )
 
 _HOMES = {
     "Cancelled": "exceptions",

@@ -35,11 +35,17 @@ class Admission:
         """
         conf = get_settings()
         if self.draining:
-            raise HandshakeRefused(503, "draining", "The server is restarting.", retry_after=RETRY_AFTER)
+            raise HandshakeRefused(
+                503, "draining", "The server is restarting.", retry_after=RETRY_AFTER
+            )
         if self.total >= conf.MAX_STREAMS:
-            raise HandshakeRefused(503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER)
+            raise HandshakeRefused(
+                503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER
+            )
         if waiting >= conf.MAX_STREAMS:
-            raise HandshakeRefused(503, "busy", "Too many clients are connecting at once.", retry_after=RETRY_AFTER)
+            raise HandshakeRefused(
+                503, "busy", "Too many clients are connecting at once.", retry_after=RETRY_AFTER
+            )
 
     def admit(self, user_id: Any) -> None:
         """Count one more stream for the user; ``None`` stands for anonymous visitors, who have no limit of their own.
@@ -51,7 +57,12 @@ class Admission:
         with self._lock:
             self.check()
             if user_id is not None and self._users[user_id] >= conf.MAX_STREAMS_PER_USER:
-                raise HandshakeRefused(429, "too_many_streams", "You have too many open streams.", retry_after=RETRY_AFTER)
+                raise HandshakeRefused(
+                    429,
+                    "too_many_streams",
+                    "You have too many open streams.",
+                    retry_after=RETRY_AFTER,
+                )
             self.total += 1
             if user_id is not None:
                 self._users[user_id] += 1

@@ -80,9 +80,13 @@ class EventStreams:
         watch = Watch(receive)
         try:
             try:
-                if not (_asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)):
+                if not (
+                    _asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)
+                ):
                     head = scope["method"] == "HEAD"
-                    await self.application(scope, watch.receive, _Interceptor(handover, send, head=head))
+                    await self.application(
+                        scope, watch.receive, _Interceptor(handover, send, head=head)
+                    )
             except BaseException:
                 _close(handover.abandon())
                 raise
@@ -110,7 +114,9 @@ class EventStreams:
         self._waiting += 1
         try:
             # In a copy of this context, as Django's own handler would.
-            answer = await watch.unless_left(threads.streams(contextvars.copy_context().run, self._handler.answer, scope))
+            answer = await watch.unless_left(
+                threads.streams(contextvars.copy_context().run, self._handler.answer, scope)
+            )
         except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
             _close(handover.abandon())
             return True
@@ -184,8 +190,12 @@ class _Interceptor:
     async def __call__(self, message: Message) -> None:
         stream = self._handover.stream
         if stream is not None:
-            if message["type"] == "http.response.start" and (self._head or not _is_stream(message["status"], message["headers"])):
-                _close(self._handover.take())  # headers alone are asked for, or a middleware answered in the view's place
+            if message["type"] == "http.response.start" and (
+                self._head or not _is_stream(message["status"], message["headers"])
+            ):
+                _close(
+                    self._handover.take()
+                )  # headers alone are asked for, or a middleware answered in the view's place
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 if not message.get("body"):
                     return
@@ -216,7 +226,9 @@ class _Handler(BaseHandler):
                     return None
                 if len(self._known) < _KNOWN_PATHS:
                     self._known.add((scope.get("root_path", ""), scope["path"]))
-        except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
+        except (
+            Resolver404
+        ):  # maybe a middleware knows another URLconf: Django's own handler will see
             return None
         except UnicodeDecodeError:
             return _render(HttpResponseBadRequest())
@@ -224,7 +236,11 @@ class _Handler(BaseHandler):
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
-            if scope["method"] == "GET" and scope[HANDOVER].stream is not None and _is_stream(response.status_code, headers):
+            if (
+                scope["method"] == "GET"
+                and scope[HANDOVER].stream is not None
+                and _is_stream(response.status_code, headers)
+            ):
                 return response.status_code, headers, None
             if scope["method"] == "HEAD" or scope[HANDOVER].is_abandoned:
                 return response.status_code, headers, b""
@@ -241,7 +257,9 @@ def _asks_for_stream(scope: Scope) -> bool:
 
 
 def _is_stream(status: int, headers: Any) -> bool:
-    return status == 200 and any(name.lower() == b"content-type" and value.startswith(_ACCEPT) for name, value in headers)
+    return status == 200 and any(
+        name.lower() == b"content-type" and value.startswith(_ACCEPT) for name, value in headers
+    )
 
 
 def _render(response: HttpResponseBase) -> Answer:
@@ -252,5 +270,8 @@ def _render(response: HttpResponseBase) -> Answer:
 def _encode_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     """Return the headers as Django's own handler would send them, cookies included."""
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
-    headers.extend((b"Set-Cookie", cookie.output(header="").encode("ascii").strip()) for cookie in response.cookies.values())
+    headers.extend(
+        (b"Set-Cookie", cookie.output(header="").encode("ascii").strip())
+        for cookie in response.cookies.values()
+    )
     return headers

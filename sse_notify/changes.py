@@ -38,7 +38,10 @@ def note(inbox: Inbox, changes: list[dict[str, Any]]) -> None:
     for change in changes:
         last = noted[-1] if noted else {}
         # One that was told has other keys: it has a number.
-        alike = last.keys() == change.keys() and (last["set"], last["client"]) == (change["set"], change["client"])
+        alike = last.keys() == change.keys() and (last["set"], last["client"]) == (
+            change["set"],
+            change["client"],
+        )
         if alike and "up_to" in change:
             last["up_to"] = max(last["up_to"], change["up_to"])
         elif alike and len(last["ids"]) + len(change["ids"]) <= IDS_PER_CHANGE:
@@ -61,7 +64,11 @@ def _shorten(noted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = 0
     for change in reversed(noted):
         ids += len(change.get("ids", ()))
-        if len(kept) == CHANGES or ("seq" in change and ids > IDS_PER_CHANGE) or change["set"] == LOST:
+        if (
+            len(kept) == CHANGES
+            or ("seq" in change and ids > IDS_PER_CHANGE)
+            or change["set"] == LOST
+        ):
             number = {"seq": change["seq"]} if "seq" in change else {}
             return [{"set": LOST, **number}, *reversed(kept)]
         kept.append(change)
@@ -84,7 +91,11 @@ def tell(inbox: Inbox, after: int, up_to: int) -> tuple[int, bytes] | None:
     it in the stream, and the client counts it then.
     """
     numbers = [change.get("seq", inbox.state_seq) for change in inbox.changes]
-    numbered = [(seq, change) for seq, change in zip(numbers, inbox.changes, strict=True) if seq and after < seq <= up_to]
+    numbered = [
+        (seq, change)
+        for seq, change in zip(numbers, inbox.changes, strict=True)
+        if seq and after < seq <= up_to
+    ]
     if not numbered:
         return None
     seq, last = numbered[-1]

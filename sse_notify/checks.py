@@ -23,7 +23,10 @@ _CORE = "channels_redis.core.RedisChannelLayer"
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """E001: a key of ``SSE_NOTIFY`` is unknown or its value wrong."""
     _, problems = conf.validate(getattr(settings, "SSE_NOTIFY", {}))
-    return [Error(problem, hint="Correct SSE_NOTIFY in your settings.", id="sse_notify.E001") for problem in problems]
+    return [
+        Error(problem, hint="Correct SSE_NOTIFY in your settings.", id="sse_notify.E001")
+        for problem in problems
+    ]
 
 
 @register("sse_notify")
@@ -35,7 +38,13 @@ def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         if alias == "default":
             return []
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or correct SSE_NOTIFY['LAYER']."
-        return [Error(f"SSE_NOTIFY['LAYER'] names {alias!r}, which CHANNEL_LAYERS has not.", hint=hint, id="sse_notify.E002")]
+        return [
+            Error(
+                f"SSE_NOTIFY['LAYER'] names {alias!r}, which CHANNEL_LAYERS has not.",
+                hint=hint,
+                id="sse_notify.E002",
+            )
+        ]
     if layers[alias].get("BACKEND") == _CORE:
         return [
             checks.Warning(
@@ -69,7 +78,11 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     if getattr(settings, "ASGI_APPLICATION", None):
         return []
     hint = "Set ASGI_APPLICATION = 'yourproject.asgi.application' and wrap it in sse_notify.asgi.EventStreams."
-    return [checks.Warning("ASGI_APPLICATION is not set: WSGI can only poll.", hint=hint, id="sse_notify.W005")]
+    return [
+        checks.Warning(
+            "ASGI_APPLICATION is not set: WSGI can only poll.", hint=hint, id="sse_notify.W005"
+        )
+    ]
 
 
 @register("sse_notify")
@@ -78,7 +91,9 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     from sse_notify.models import Inbox, LogHead, Notification, Receipt  # noqa: PLC0415  (checks run before all models are ready)
 
     models = (Notification, LogHead, Inbox, Receipt)
-    aliases = {router.db_for_write(model) for model in models} | {router.db_for_read(model) for model in models}
+    aliases = {router.db_for_write(model) for model in models} | {
+        router.db_for_read(model) for model in models
+    }
     if len(aliases) == 1:
         return []
     return [

@@ -83,7 +83,9 @@ def validate(given: Any) -> tuple[Settings, list[str]]:
     good: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            problems.append(f"SSE_NOTIFY has no key {key!r}. Its keys are: {', '.join(sorted(known))}.")
+            problems.append(
+                f"SSE_NOTIFY has no key {key!r}. Its keys are: {', '.join(sorted(known))}."
+            )
         elif problem := _problem(key, value, known[key].default):
             problems.append(f"SSE_NOTIFY[{key!r}] {problem}, not {value!r}.")
         else:
@@ -93,8 +95,16 @@ def validate(given: Any) -> tuple[Settings, list[str]]:
 
 def _problem(key: str, value: Any, default: Any) -> str:
     if key == "RETRY_MS":
-        pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_number(v, int) for v in value)
-        return "" if pair and 0 < value[0] <= value[1] else "is a pair of milliseconds, the smaller first"
+        pair = (
+            isinstance(value, (tuple, list))
+            and len(value) == 2
+            and all(_is_number(v, int) for v in value)
+        )
+        return (
+            ""
+            if pair and 0 < value[0] <= value[1]
+            else "is a pair of milliseconds, the smaller first"
+        )
     if key == "GROUP":  # what Channels allows as a group's name
         fine = isinstance(value, str) and re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value)
         return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
@@ -125,9 +135,9 @@ def _problem_of_categories(value: Any) -> str:
             return f"has names of 1 to {CATEGORY_LENGTH} characters"
         if not about.keys() <= {*texts, "required"}:
             return f"has no key but label, description and required in {name!r}"
-        if not all(isinstance(about.get(key, ""), (str, Promise)) for key in texts) or not isinstance(
-            about.get("required", False), bool
-        ):
+        if not all(
+            isinstance(about.get(key, ""), (str, Promise)) for key in texts
+        ) or not isinstance(about.get("required", False), bool):
             return f"has texts and a required that is True or False in {name!r}"
     return ""
 

@@ -168,8 +168,14 @@ def _url(name: str, value: Any) -> str:
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in address):
         raise ValueError(f"{name}: control characters are not allowed")
     scheme, colon, _ = address.strip().partition(":")
-    if colon and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum() and scheme.lower() not in _SAFE_SCHEMES:
-        raise ValueError(f"{name}: a path or an address of {', '.join(sorted(_SAFE_SCHEMES))} is needed, not {scheme}:")
+    if (
+        colon
+        and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
+        and scheme.lower() not in _SAFE_SCHEMES
+    ):
+        raise ValueError(
+            f"{name}: a path or an address of {', '.join(sorted(_SAFE_SCHEMES))} is needed, not {scheme}:"
+        )
     return address
 
 
@@ -212,7 +218,9 @@ def _json(name: str, value: Any) -> Any:
 def _check_depth(name: str, value: Any) -> None:
     """Refuse what could be written here, and not be read where the stack is deeper already: it would block its readers' logs."""
     level, depth = [value], 0
-    while level := [child for parent in level if isinstance(parent, (dict, list)) for child in _children(parent)]:
+    while level := [
+        child for parent in level if isinstance(parent, (dict, list)) for child in _children(parent)
+    ]:
         depth += 1
         if depth > MAX_DEPTH:
             raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels")

@@ -47,5 +47,7 @@ def snapshot() -> dict[str, int | dict[str, int]]:
         values = dict(_values)
     found: dict[str, int | dict[str, int]] = {name: values.get((name, ""), 0) for name in COUNTED}
     for labelled in _LABELLED:
-        found[labelled] = {label: number for (name, label), number in values.items() if name == labelled}
+        found[labelled] = {
+            label: number for (name, label), number in values.items() if name == labelled
+        }
     return found

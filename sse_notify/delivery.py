@@ -59,7 +59,9 @@ def take_back(pks: Sequence[int]) -> int:
     changed = 0
     with transaction.atomic(using=using):
         for start in range(0, len(pks), CHUNK):
-            rows = Notification.objects.using(using).filter(pk__in=pks[start : start + CHUNK], recalled_at=None)
+            rows = Notification.objects.using(using).filter(
+                pk__in=pks[start : start + CHUNK], recalled_at=None
+            )
             # A repeat under its key counts from one again: it is a new notification.
             changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
         if changed:
@@ -76,7 +78,9 @@ def insert(rows: list[Notification], using: str) -> list[Notification]:
     return rows
 
 
-def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
+def _write_chunk(
+    checked: Checked, recipients: Sequence[Recipient], using: str
+) -> list[Notification]:
     if checked.key is None and checked.idempotency_key is None:
         return _insert(checked, recipients, using)
     for attempt in range(1, ATTEMPTS + 1):
@@ -89,7 +93,9 @@ def _write_chunk(checked: Checked, recipients: Sequence[Recipient], using: str) 
     raise AssertionError("unreachable")
 
 
-def _insert_or_repeat(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
+def _insert_or_repeat(
+    checked: Checked, recipients: Sequence[Recipient], using: str
+) -> list[Notification]:
     found: dict[str, Notification] = {}
     open_ = list(recipients)
     if checked.idempotency_key is not None:
@@ -100,7 +106,9 @@ def _insert_or_repeat(checked: Checked, recipients: Sequence[Recipient], using: 
         if repeated:
             again = [recipient for recipient in open_ if recipient.topic in repeated]
             open_ = [recipient for recipient in open_ if recipient.topic not in repeated]
-            found |= _repeat(checked, [repeated[recipient.topic].pk for recipient in again], again, using)
+            found |= _repeat(
+                checked, [repeated[recipient.topic].pk for recipient in again], again, using
+            )
     if open_:
         found |= {row.topic: row for row in _insert(checked, open_, using)}
     return [found[recipient.topic] for recipient in recipients]
@@ -108,16 +116,28 @@ def _insert_or_repeat(checked: Checked, recipients: Sequence[Recipient], using: 
 
 def _existing(recipients: Sequence[Recipient], using: str, **by: str) -> dict[str, Notification]:
     topics = [recipient.topic for recipient in recipients]
-    return {row.topic: row for row in Notification.objects.using(using).filter(topic__in=topics, **by)}
+    return {
+        row.topic: row for row in Notification.objects.using(using).filter(topic__in=topics, **by)
+    }
 
 
-def _repeat(checked: Checked, pks: list[int], recipients: Sequence[Recipient], using: str) -> dict[str, Notification]:
+def _repeat(
+    checked: Checked, pks: list[int], recipients: Sequence[Recipient], using: str
+) -> dict[str, Notification]:
     """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
-    columns = {**_NO_RELATIONS, **checked.columns, "created_at": timezone.now(), "recalled_at": None, "seq": None}
+    columns = {
+        **_NO_RELATIONS,
+        **checked.columns,
+        "created_at": timezone.now(),
+        "recalled_at": None,
+        "seq": None,
+    }
     # A repeat without an idempotency key keeps the one that the row has: it must still stop a repeat of the first call.
     if checked.idempotency_key is None:
         del columns["idempotency_key"]
-    if Notification.objects.using(using).filter(pk__in=pks).update(**columns, count=F("count") + 1) < len(pks):
+    if Notification.objects.using(using).filter(pk__in=pks).update(
+        **columns, count=F("count") + 1
+    ) < len(pks):
         raise IntegrityError("a row was deleted in this moment")
     Receipt.objects.using(using).filter(notification_id__in=pks).delete()
     Exclusion.objects.using(using).filter(notification_id__in=pks).delete()

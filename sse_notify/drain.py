@@ -43,7 +43,9 @@ class Listener:
             return
         for number in _SIGNALS:
             previous = signal.getsignal(number)
-            if previous is not None:  # None: not installed from Python, so that it could not be called
+            if (
+                previous is not None
+            ):  # None: not installed from Python, so that it could not be called
                 self._previous[number] = previous
                 signal.signal(number, self._handle)
 
@@ -71,6 +73,8 @@ class Listener:
         self._passed_on = True
         main = threading.main_thread().ident
         if hasattr(signal, "pthread_kill") and main is not None:
-            signal.pthread_kill(main, number)  # also wakes a loop that sleeps, which a plain call would not
+            signal.pthread_kill(
+                main, number
+            )  # also wakes a loop that sleeps, which a plain call would not
         else:
             signal.raise_signal(number)

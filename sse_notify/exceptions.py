@@ -27,7 +27,9 @@ class Cancelled(SseNotifyError):
     ``progress`` is the work that was asked, ``None`` if a project raised it itself.
     """
 
-    def __init__(self, message: str = "the user has asked for the end", *, progress: object = None) -> None:
+    def __init__(
+        self, message: str = "the user has asked for the end", *, progress: object = None
+    ) -> None:
         super().__init__(message)
         self.progress = progress
 
@@ -43,7 +45,15 @@ class HandshakeRefused(SseNotifyError):
     sense (``None``: a retry makes no sense until something changes), ``topic`` the one of several that is refused, if it is one.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None, topic: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        topic: str = "",
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code

@@ -175,7 +175,9 @@ class _Sender:
     def running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sse_notify-sender", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="sse_notify-sender", daemon=True
+                )
                 self._thread.start()
                 getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
         self._started.wait()
@@ -211,11 +213,16 @@ class _Sender:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 if layer is not None and "to" in message:
-                    await layer.send(message["to"], {**message, "answer": messages.pack_answer(message["answer"])})
+                    await layer.send(
+                        message["to"],
+                        {**message, "answer": messages.pack_answer(message["answer"])},
+                    )
                 elif layer is not None:
                     await layer.group_send(get_settings().GROUP, message)
             incident.worked()
-        except Exception as error:  # a layer that is down must not reach the publisher; the log has the event
+        except (
+            Exception
+        ) as error:  # a layer that is down must not reach the publisher; the log has the event
             incident.failed(error)
 
 
@@ -230,7 +237,9 @@ def _origin() -> str:
 def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
     """Put ``message`` last; a thousand users that are saved one by one are one message, as events must not be pushed out."""
     if waiting and "revocation" in message and "revocation" in waiting[-1]:
-        both = Revocation(*waiting[-1]["revocation"]).joined_with(Revocation(*message["revocation"]))
+        both = Revocation(*waiting[-1]["revocation"]).joined_with(
+            Revocation(*message["revocation"])
+        )
         if both is not None:
             waiting[-1] = {**message, "revocation": list(astuple(both))}
             return

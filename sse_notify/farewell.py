@@ -55,8 +55,16 @@ class Farewell:
         if self._streams:
             return
         if self._told:
-            fields = {"streams": self._told, "cut": self._cut, "seconds": round(monotonic() - self._since, 1)}
-            logger.info("drained streams=%(streams)d cut=%(cut)d seconds=%(seconds).1f", fields, extra=fields)
+            fields = {
+                "streams": self._told,
+                "cut": self._cut,
+                "seconds": round(monotonic() - self._since, 1),
+            }
+            logger.info(
+                "drained streams=%(streams)d cut=%(cut)d seconds=%(seconds).1f",
+                fields,
+                extra=fields,
+            )
             self._told = 0
         done, self._done = self._done, []
         for call in done:

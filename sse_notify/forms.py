@@ -84,7 +84,9 @@ class PageForm(forms.Form):
     before = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
     category = forms.CharField(required=False, strip=False, max_length=100)
-    state = forms.ChoiceField(required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))])
+    state = forms.ChoiceField(
+        required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))]
+    )
 
 
 def is_json(request: HttpRequest) -> bool:

@@ -80,10 +80,20 @@ class Gauge:
 
     def close(self, state: str) -> dict[str, Any]:
         """Return what clients are told of work that has ended in ``state``."""
-        return {**self._numbers(state), "percent": 100.0 if state == DONE else self.percent, "eta": None}
+        return {
+            **self._numbers(state),
+            "percent": 100.0 if state == DONE else self.percent,
+            "eta": None,
+        }
 
     def _numbers(self, state: str) -> dict[str, Any]:
-        return {"state": state, "done": self.done, "total": self.total, "stage": self.stage, "message": self.message}
+        return {
+            "state": state,
+            "done": self.done,
+            "total": self.total,
+            "stage": self.stage,
+            "message": self.message,
+        }
 
     def _sample(self, now: float) -> None:
         seconds = now - self._sampled_at
@@ -102,7 +112,9 @@ class Gauge:
 # --- what is kept, and what clients get of it --------------------------------------------------------------------------------------
 
 
-def keep(told: dict[str, Any], *, run: str, at: float, stalls_after: float, cancellable: bool) -> dict[str, Any]:
+def keep(
+    told: dict[str, Any], *, run: str, at: float, stalls_after: float, cancellable: bool
+) -> dict[str, Any]:
     """Return what the row keeps of work that runs.
 
     Args:
@@ -112,7 +124,15 @@ def keep(told: dict[str, Any], *, run: str, at: float, stalls_after: float, canc
         stalls_after: seconds of silence after which it counts as stalled.
         cancellable: whether the user may ask for its end.
     """
-    return {**told, "run": {"id": run, "heard_at": at, "stalls_after": stalls_after, "cancellable": cancellable}}
+    return {
+        **told,
+        "run": {
+            "id": run,
+            "heard_at": at,
+            "stalls_after": stalls_after,
+            "cancellable": cancellable,
+        },
+    }
 
 
 #: What takes the most room, by which it is known at the start that all fits into an event: JSON has six characters for a control one.
@@ -145,9 +165,19 @@ def present(progress: dict[str, Any], now: float) -> dict[str, Any]:
         return progress
     told = {key: value for key, value in progress.items() if key != "run"}
     if left <= 0:
-        return {**told, "state": STALLED, "eta": None, "cancellable": cancellable, "stalls_in": None}
+        return {
+            **told,
+            "state": STALLED,
+            "eta": None,
+            "cancellable": cancellable,
+            "stalls_in": None,
+        }
     # No longer than from now on: the worker's clock may be ahead of this one's. Never nothing: a page asks again after that.
-    return {**told, "cancellable": cancellable, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
+    return {
+        **told,
+        "cancellable": cancellable,
+        "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1)),
+    }
 
 
 def of(data: Any) -> dict[str, Any] | None:

@@ -60,11 +60,15 @@ def open_up(request: HttpRequest) -> Opening:
     """
     link = link_of(request)
     # Without AuthenticationMiddleware everybody is anonymous.
-    user: AbstractBaseUser | AnonymousUser = link.user if link else getattr(request, "user", None) or AnonymousUser()
+    user: AbstractBaseUser | AnonymousUser = (
+        link.user if link else getattr(request, "user", None) or AnonymousUser()
+    )
     asked = tuple(dict.fromkeys(request.GET.getlist("topic")))
     if link is not None:
         if foreign := [name for name in asked if name not in link.topics]:
-            raise HandshakeRefused(403, "forbidden", "The link does not open this topic.", topic=foreign[0])
+            raise HandshakeRefused(
+                403, "forbidden", "The link does not open this topic.", topic=foreign[0]
+            )
         asked = link.topics
     _authorise(user, asked)
     account: Any = user if user.is_authenticated else None
@@ -150,14 +154,18 @@ def finite(opening: Opening) -> bytes:
 
 def _authorise(user: AbstractBaseUser | AnonymousUser, asked: tuple[str, ...]) -> None:
     if len(asked) > MAX_TOPICS:
-        raise HandshakeRefused(400, "too_many_topics", f"At most {MAX_TOPICS} topics can be asked for.")
+        raise HandshakeRefused(
+            400, "too_many_topics", f"At most {MAX_TOPICS} topics can be asked for."
+        )
     if not user.is_authenticated and not asked:
         raise HandshakeRefused(401, "unauthenticated", "Sign in to open a stream.")
     for name in asked:
         if not is_allowed(user, name):
             if not user.is_authenticated:
                 raise HandshakeRefused(401, "unauthenticated", "Sign in to listen to this topic.")
-            raise HandshakeRefused(403, "forbidden", "You may not listen to this topic.", topic=name)
+            raise HandshakeRefused(
+                403, "forbidden", "You may not listen to this topic.", topic=name
+            )
 
 
 def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tuple[int, str]:

@@ -101,7 +101,13 @@ class Hub:
         self._warden.remove(stream)
         if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
-            tell(stream_closed, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, reason=stream.reason)
+            tell(
+                stream_closed,
+                sender=Hub,
+                user_id=stream.reader.user_id,
+                topics=stream.topics,
+                reason=stream.reason,
+            )
         if not self.streams:
             self._stop()
             if self._farewell is not None:
@@ -150,7 +156,9 @@ class Hub:
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
                     await joined.wait()
-            except TimeoutError:  # a layer that neither answers nor refuses: the poll carries the streams
+            except (
+                TimeoutError
+            ):  # a layer that neither answers nor refuses: the poll carries the streams
                 pass
             # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
             self.cursor = self._floor.start(await self._run(log.position))

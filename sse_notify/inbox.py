@@ -84,12 +84,20 @@ _READ = _Mark(
 _UNREAD = _Mark(name="unread", changes=Q(is_unread=False), stamps="unread_at", clears="read_at")
 _SEEN = _Mark(name="seen", changes=Q(is_unseen=True), stamps="seen_at", watermarks=("seen_up_to",))
 _ARCHIVED = _Mark(
-    name="archived", changes=Q(is_archived=False), stamps="archived_at", clears="unarchived_at", watermarks=("archived_up_to",)
+    name="archived",
+    changes=Q(is_archived=False),
+    stamps="archived_at",
+    clears="unarchived_at",
+    watermarks=("archived_up_to",),
 )
-_UNARCHIVED = _Mark(name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at")
+_UNARCHIVED = _Mark(
+    name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at"
+)
 
 
-def mark_read(user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = "") -> None:
+def mark_read(
+    user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
+) -> None:
     """Mark notifications of ``user`` as read, and so as seen.
 
     Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone: a repeat does nothing.
@@ -115,7 +123,9 @@ def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
     _mark(user, _UNREAD, ids, None, client)
 
 
-def mark_seen(user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = "") -> None:
+def mark_seen(
+    user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
+) -> None:
     """Mark notifications of ``user`` as seen: they were before the user's eyes, but stay unread.
 
     Args and errors as for :func:`mark_read`.
@@ -123,7 +133,9 @@ def mark_seen(user: User, ids: Iterable[int] | None = None, up_to: int | None = 
     _mark(user, _SEEN, ids, up_to, client)
 
 
-def archive(user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = "") -> None:
+def archive(
+    user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
+) -> None:
     """Put notifications of ``user`` away: neither listed nor counted from then on, but kept.
 
     One that is sent again under its ``key`` comes back. Args and errors as for :func:`mark_read`.
@@ -157,12 +169,19 @@ def unseen_count(user: User) -> int:
 def state(user: User) -> State:
     """Return the state of the inbox of ``user``, in four queries. Ask for it before the items, so that nothing falls between."""
     cursor = log.head()
-    state_seq = Inbox.objects.using(log.database()).filter(pk=user.pk).values_list("state_seq", flat=True).first()
+    state_seq = (
+        Inbox.objects.using(log.database())
+        .filter(pk=user.pk)
+        .values_list("state_seq", flat=True)
+        .first()
+    )
     unread, unseen = counts(user)
     return State(cursor=cursor, state_seq=state_seq, unread=unread, unseen=unseen)
 
 
-def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None, client: str) -> None:
+def _mark(
+    user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None, client: str
+) -> None:
     check_user(user)
     _check_client(client)
     if (ids is None) == (up_to is None):
@@ -172,19 +191,25 @@ def _mark(user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None,
     using = log.database()
     try:
         _write(user, mark, chosen, limit, client, using)
-    except IntegrityError:  # at the commit: one of them was pruned in this moment, and is not found again
+    except (
+        IntegrityError
+    ):  # at the commit: one of them was pruned in this moment, and is not found again
         if chosen is None or connections[using].in_atomic_block:
             raise
         _write(user, mark, chosen, limit, client, using)
 
 
-def _write(user: User, mark: _Mark, chosen: list[int] | None, limit: int, client: str, using: str) -> None:
+def _write(
+    user: User, mark: _Mark, chosen: list[int] | None, limit: int, client: str, using: str
+) -> None:
     with transaction.atomic(using=using):
         inbox = _lock(user, using)
         if chosen is not None:
             changed = _mark_ids(inbox, mark, chosen, user, using)
             starts = range(0, len(changed), changes.IDS_PER_CHANGE)
-            marked: list[dict[str, Any]] = [{"ids": changed[start : start + changes.IDS_PER_CHANGE]} for start in starts]
+            marked: list[dict[str, Any]] = [
+                {"ids": changed[start : start + changes.IDS_PER_CHANGE]} for start in starts
+            ]
         else:
             limit = min(limit, log.head())  # oddity 1
             marked = [{"up_to": limit}] if _mark_up_to(inbox, mark, limit, using) else []
@@ -204,13 +229,19 @@ def _lock(user: User, using: str) -> Inbox:
 def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str) -> list[int]:
     """Write a receipt for each of the notifications that the mark changes; return their ids."""
     now = timezone.now()
-    theirs: Any = Notification.objects.using(using).with_states(user, heed_mutes=False).filter(mark.changes)
+    theirs: Any = (
+        Notification.objects.using(using).with_states(user, heed_mutes=False).filter(mark.changes)
+    )
     columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
     receipts = []
     for start in range(0, len(ids), changes.IDS_PER_CHANGE):
         chunk = theirs.filter(pk__in=ids[start : start + changes.IDS_PER_CHANGE]).order_by("pk")
         for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
-            receipt = Receipt(user_id=inbox.pk, notification_id=pk, seen_at=(seen_at or now) if mark.sees else None)
+            receipt = Receipt(
+                user_id=inbox.pk,
+                notification_id=pk,
+                seen_at=(seen_at or now) if mark.sees else None,
+            )
             setattr(receipt, mark.stamps, now)
             receipts.append(receipt)
     with_target = connections[using].features.supports_update_conflicts_with_target
@@ -219,7 +250,9 @@ def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str)
         batch_size=changes.IDS_PER_CHANGE,
         update_conflicts=True,
         update_fields=columns,
-        unique_fields=["user", "notification"] if with_target else None,  # MySQL takes any unique key, and refuses to be told
+        unique_fields=["user", "notification"]
+        if with_target
+        else None,  # MySQL takes any unique key, and refuses to be told
     )
     return [receipt.notification_id for receipt in receipts]
 
@@ -233,7 +266,9 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
             changed = True
     if mark.clears:
         overriding = {f"{mark.clears}__isnull": False}
-        below = Receipt.objects.using(using).filter(user_id=inbox.pk, notification__seq__lte=up_to, **overriding)
+        below = Receipt.objects.using(using).filter(
+            user_id=inbox.pk, notification__seq__lte=up_to, **overriding
+        )
         changed = bool(below.update(**{mark.clears: None, mark.stamps: timezone.now()})) or changed
     return changed
 

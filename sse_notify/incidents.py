@@ -33,6 +33,17 @@ class Incident:
         """Say that it works; logged if it had failed before."""
         if self._failures:
             seconds = monotonic() - self._since
-            fields = {"incident": self._what, "state": "healed", "failures": self._failures, "seconds": round(seconds, 1)}
-            logger.warning("incident=%s state=healed failures=%d seconds=%.1f", self._what, self._failures, seconds, extra=fields)
+            fields = {
+                "incident": self._what,
+                "state": "healed",
+                "failures": self._failures,
+                "seconds": round(seconds, 1),
+            }
+            logger.warning(
+                "incident=%s state=healed failures=%d seconds=%.1f",
+                self._what,
+                self._failures,
+                seconds,
+                extra=fields,
+            )
             self._failures = 0

@@ -44,7 +44,9 @@ class Link:
     """The project's own topics that it opens, and no others."""
 
 
-def signed_stream_url(user: AbstractBaseUser, topics: Iterable[str] = (), max_age: int = 300) -> str:
+def signed_stream_url(
+    user: AbstractBaseUser, topics: Iterable[str] = (), max_age: int = 300
+) -> str:
     """Return the address of the stream of ``user`` for a client without a session: a path, to be joined with your site's address.
 
     Whoever has the address reads the stream, so hand it to nobody else, and let it live no longer than it takes to connect. A stream that
@@ -66,10 +68,17 @@ def signed_stream_url(user: AbstractBaseUser, topics: Iterable[str] = (), max_ag
     if len(names) > MAX_TOPICS:
         raise ValueError(f"topics: at most {MAX_TOPICS} are allowed")
     if isinstance(max_age, bool) or not isinstance(max_age, int):
-        raise TypeError(f"max_age: a whole number of seconds is needed, not {type(max_age).__name__}")
+        raise TypeError(
+            f"max_age: a whole number of seconds is needed, not {type(max_age).__name__}"
+        )
     if not 1 <= max_age <= MAX_AGE:
         raise ValueError(f"max_age: a number from 1 to {MAX_AGE} is needed, not {max_age}")
-    said = {"user": str(user.pk), "topics": names, "until": int(time.time()) + max_age, "auth": _auth(user)}
+    said = {
+        "user": str(user.pk),
+        "topics": names,
+        "until": int(time.time()) + max_age,
+        "auth": _auth(user),
+    }
     return f"{reverse('sse_notify:stream')}?{urlencode({TOKEN: signing.dumps(said, salt=_SALT)})}"
 
 
@@ -85,7 +94,9 @@ def link_of(request: HttpRequest) -> Link | None:
     try:
         said: dict[str, Any] = signing.loads(token, salt=_SALT)
     except signing.BadSignature as error:
-        raise HandshakeRefused(401, "invalid_token", "The link is not one of this site's.") from error
+        raise HandshakeRefused(
+            401, "invalid_token", "The link is not one of this site's."
+        ) from error
     if said["until"] <= time.time():
         raise HandshakeRefused(401, "expired_token", "The link has expired.")
     user = _find(said["user"])
@@ -106,4 +117,6 @@ def _find(pk: str) -> AbstractBaseUser | None:
 def _auth(user: AbstractBaseUser) -> str:
     """Return what changes with the password, and tells nothing of it."""
     get_hash = getattr(user, "get_session_auth_hash", None)
-    return salted_hmac(_SALT, str(get_hash()) if get_hash is not None else "", algorithm="sha256").hexdigest()[:32]
+    return salted_hmac(
+        _SALT, str(get_hash()) if get_hash is not None else "", algorithm="sha256"
+    ).hexdigest()[:32]

@@ -80,7 +80,9 @@ async def _hear(membership: Membership, callback: Callback, ready: asyncio.Event
                 pause = 0.5
                 if message is not None:
                     callback(message)
-        except Exception as error:  # whatever a layer raises: it heals, or the poll carries on without it
+        except (
+            Exception
+        ) as error:  # whatever a layer raises: it heals, or the poll carries on without it
             if time.monotonic() - joined_at > QUIET_SECONDS:
                 continue  # oddity 2: if something is out of order, joining again shows it
             incident.failed(error)
@@ -105,7 +107,9 @@ async def _rejoin(membership: Membership) -> None:
 
 def rejoin_seconds(layer: Any) -> float:
     """Return the seconds between two joins of the group: one that fails leaves time for another before the membership expires."""
-    expiry = getattr(layer, "group_expiry", None)  # in seconds; the pub/sub layer, where a membership is a subscription, has none
+    expiry = getattr(
+        layer, "group_expiry", None
+    )  # in seconds; the pub/sub layer, where a membership is a subscription, has none
     return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
 
 

@@ -48,7 +48,10 @@ def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
     found: Any = user
     if not (user.is_active and getattr(user, "is_staff", False)):
         return False
-    return bool(found.has_perm("sse_notify.view_notification") or found.has_perm("sse_notify.change_notification"))
+    return bool(
+        found.has_perm("sse_notify.view_notification")
+        or found.has_perm("sse_notify.change_notification")
+    )
 
 
 class Rates:
@@ -68,7 +71,11 @@ class Rates:
             now[hub.process] = (hub.at, delivered)
             at, before = self._before.get(hub.process, (hub.at, delivered))
             seconds = (hub.at - at).total_seconds()
-            found[hub.process] = round(max(0, delivered - before) / seconds, 1) if 0 < seconds < RATE_SECONDS else None
+            found[hub.process] = (
+                round(max(0, delivered - before) / seconds, 1)
+                if 0 < seconds < RATE_SECONDS
+                else None
+            )
         self._before = now
         return found
 
@@ -111,7 +118,12 @@ def report(found: Presence, rates: Rates, pending: int, *, query: str = "") -> d
         **{name: sum(row[name] for row in once) for name in _SUMMED},
     }
     users = named(found.users, query)
-    return {"totals": totals, "hubs": rows, "users": users[:USERS], "more": max(0, len(users) - USERS)}
+    return {
+        "totals": totals,
+        "hubs": rows,
+        "users": users[:USERS],
+        "more": max(0, len(users) - USERS),
+    }
 
 
 def _row(hub: HubStatus, rate: float | None) -> dict[str, Any]:
@@ -144,11 +156,19 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
     keys = sorted(users, key=lambda key: (-users[key], len(key), key))
     names: dict[str, str] = {}
     for start in range(0, len(keys) if query else min(len(keys), USERS), CHUNK):
-        rows = model._default_manager.filter(pk__in=keys[start : start + (CHUNK if query else USERS)])
+        rows = model._default_manager.filter(
+            pk__in=keys[start : start + (CHUNK if query else USERS)]
+        )
         if query:
             rows = rows.filter(**{f"{model.USERNAME_FIELD}__icontains": query})
-        names.update({str(pk): str(name) for pk, name in rows.values_list("pk", model.USERNAME_FIELD)})
-    return [{"key": key, "name": names.get(key, key), "streams": users[key]} for key in keys if not query or key in names]
+        names.update(
+            {str(pk): str(name) for pk, name in rows.values_list("pk", model.USERNAME_FIELD)}
+        )
+    return [
+        {"key": key, "name": names.get(key, key), "streams": users[key]}
+        for key in keys
+        if not query or key in names
+    ]
 
 
 # --- telling the watchers --------------------------------------------------------------------------------------------------------
@@ -176,11 +196,15 @@ async def _report() -> None:
         try:
             state = await threads.hub(log_state)
             found = await presence.alook(INTERVAL, head=state.head)
-            frame = encode(dumps(await threads.hub(report, found, rates, state.pending)), event=TOPIC)
+            frame = encode(
+                dumps(await threads.hub(report, found, rates, state.pending)), event=TOPIC
+            )
             for stream in _watchers(hub):
                 stream.push_ephemeral(frame)
             incident.worked()
-        except Exception as error:  # the database is away: the page shows what it has, and when it is from
+        except (
+            Exception
+        ) as error:  # the database is away: the page shows what it has, and when it is from
             incident.failed(error)
         await asyncio.sleep(max(0.0, until - monotonic()))
 

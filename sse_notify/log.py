@@ -100,7 +100,12 @@ def database() -> str:
 
 def position() -> Position:
     """Return the head and the floor of the log: one query."""
-    row = LogHead.objects.using(database()).filter(pk=locks.HEAD_PK).values_list("seq", "floor").first()
+    row = (
+        LogHead.objects.using(database())
+        .filter(pk=locks.HEAD_PK)
+        .values_list("seq", "floor")
+        .first()
+    )
     return Position(*row) if row else Position(0, 0)
 
 
@@ -138,15 +143,21 @@ def sequence() -> Iterator[Batch]:
     while full:
         with tracing.span("sequence") as span:
             batch = _sequence_batch(database())
-            span.set_attribute("sse_notify.events", 0 if batch is None else batch.last - batch.first + 1)
-        if batch is None:  # what is left is locked by an open transaction, whose commit will number it
+            span.set_attribute(
+                "sse_notify.events", 0 if batch is None else batch.last - batch.first + 1
+            )
+        if (
+            batch is None
+        ):  # what is left is locked by an open transaction, whose commit will number it
             return
         # Not full: nothing is left but what was committed since, and whoever committed it numbers it.
         full = batch.last - batch.first + 1 == SEQUENCE_BATCH
         yield batch
 
 
-def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) -> tuple[list[Entry], int]:
+def read(
+    after: int, up_to: int, *, reader: Reader | None = None, limit: int
+) -> tuple[list[Entry], int]:
     """Return the entries with ``after < seq <= up_to`` that ``reader`` may read (``None``: all), in order.
 
     Args:
@@ -163,7 +174,11 @@ def read(after: int, up_to: int, *, reader: Reader | None = None, limit: int) ->
     complete = rows[-1].seq or up_to if len(rows) == limit else up_to
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
     # One that has changed once more since, numbered or not, may have an earlier change within: each tells what it has in there.
-    inboxes = Inbox.objects.using(using).filter(Q(state_seq__gt=after) | Q(state_seq=None)).exclude(changes=[])
+    inboxes = (
+        Inbox.objects.using(using)
+        .filter(Q(state_seq__gt=after) | Q(state_seq=None))
+        .exclude(changes=[])
+    )
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
     entries.extend(_state_entries(inboxes, after, complete))
@@ -191,7 +206,9 @@ def raise_floor(to: int) -> None:
     LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
 
 
-def _page(after: int, up_to: int, reader: Reader | None, using: str, limit: int) -> QuerySet[Notification]:
+def _page(
+    after: int, up_to: int, reader: Reader | None, using: str, limit: int
+) -> QuerySet[Notification]:
     """Return the first ``limit`` rows of the stretch, in order."""
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
         return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
@@ -204,13 +221,21 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
     No index gives the rows of several topics in the order of ``seq``: one query for all would sort whatever the client missed, for
     each page anew. So each topic's first ``limit`` are read, which its index has in order, and merged.
     """
-    if len(reader.topics) < 2 or not connections[using].features.supports_slicing_ordering_in_compound:  # SQLite
+    if (
+        len(reader.topics) < 2
+        or not connections[using].features.supports_slicing_ordering_in_compound
+    ):  # SQLite
         return _readable(reader, using).filter(**stretch).order_by("seq")[:limit]
-    topics = [_readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit] for topic in reader.topics]
+    topics = [
+        _readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
+        for topic in reader.topics
+    ]
     return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
 
 
-def _readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
+def _readable(
+    reader: Reader | None, using: str, topic: str | None = None
+) -> QuerySet[Notification]:
     rows = Notification.objects.using(using).filter(told(timezone.now()))
     if reader is None:
         return rows
@@ -227,23 +252,35 @@ def _sequence_batch(using: str) -> Batch | None:
         before = locks.lock_head(using)
         rows = list(locks.locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
         room = SEQUENCE_BATCH - len(rows)
-        inboxes = list(locks.locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]) if room else []
+        inboxes = (
+            list(
+                locks.locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]
+            )
+            if room
+            else []
+        )
         if not rows and not inboxes:
             return None
         last = before
         for run in _runs([row.pk for row in rows]):
             delta = last + 1 - run[0]
-            Notification.objects.using(using).filter(pk__range=(run[0], run[-1])).update(seq=F("id") + delta)
+            Notification.objects.using(using).filter(pk__range=(run[0], run[-1])).update(
+                seq=F("id") + delta
+            )
             last += len(run)
         for offset, row in enumerate(rows, start=1):
             row.seq = before + offset
         for inbox in inboxes:
             last += 1
             changes.number(inbox, last)
-            Inbox.objects.using(using).filter(pk=inbox.pk).update(state_seq=last, changes=inbox.changes)
+            Inbox.objects.using(using).filter(pk=inbox.pk).update(
+                state_seq=last, changes=inbox.changes
+            )
         LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
     now = timezone.now()
-    unexpired = [row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now]
+    unexpired = [
+        row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now
+    ]
     entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
     entries.extend(_state_entries(inboxes, before, last))
     return Batch(before + 1, last, tuple(entries))
@@ -258,7 +295,9 @@ def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
             start = index
 
 
-def _entries(rows: Iterable[Notification], using: str, muted: frozenset[str] = frozenset()) -> list[Entry]:
+def _entries(
+    rows: Iterable[Notification], using: str, muted: frozenset[str] = frozenset()
+) -> list[Entry]:
     rows = list(rows)
     excluded = _excluded([row.pk for row in rows if not row.recipient_id], using)
     return [

@@ -105,7 +105,8 @@ def unpack(message: dict[str, Any]) -> Message | None:
     if "entries" not in message:
         return None
     entries = tuple(
-        Entry(seq, topic, frame, frozenset(excluded), *category) for seq, topic, frame, excluded, *category in message["entries"]
+        Entry(seq, topic, frame, frozenset(excluded), *category)
+        for seq, topic, frame, excluded, *category in message["entries"]
     )
     return Batch(message["first"], message["last"], entries)
 

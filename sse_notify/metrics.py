@@ -31,7 +31,9 @@ try:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
 except ImportError as error:
-    raise ImportError("sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'") from error
+    raise ImportError(
+        "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
+    ) from error
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -78,16 +80,34 @@ class NotifyCollector(Collector):
             state = live.log_state()
         except db.Error:
             state = None
-        found = presence.look(self._timeout, head=state.head if state is not None else 0, everywhere=self._everywhere)
+        found = presence.look(
+            self._timeout, head=state.head if state is not None else 0, everywhere=self._everywhere
+        )
         processes = _by_process(found.hubs)
         if state is not None:
-            yield GaugeMetricFamily("sse_notify_log_head", "The newest number of the log.", state.head)
-            yield GaugeMetricFamily("sse_notify_log_pending", "Events that are committed and not numbered yet.", state.pending)
-        yield GaugeMetricFamily("sse_notify_users_connected", "Signed-in users with a stream in some process.", len(found.users))
+            yield GaugeMetricFamily(
+                "sse_notify_log_head", "The newest number of the log.", state.head
+            )
+            yield GaugeMetricFamily(
+                "sse_notify_log_pending",
+                "Events that are committed and not numbered yet.",
+                state.pending,
+            )
+        yield GaugeMetricFamily(
+            "sse_notify_users_connected",
+            "Signed-in users with a stream in some process.",
+            len(found.users),
+        )
         gauges = {
             "streams": ("Open streams.", lambda one: sum(hub.streams for hub in one.hubs)),
-            "anonymous_streams": ("Open streams of visitors.", lambda one: sum(hub.anonymous for hub in one.hubs)),
-            "users": ("Signed-in users with a stream in the process.", lambda one: sum(hub.users for hub in one.hubs)),
+            "anonymous_streams": (
+                "Open streams of visitors.",
+                lambda one: sum(hub.anonymous for hub in one.hubs),
+            ),
+            "users": (
+                "Signed-in users with a stream in the process.",
+                lambda one: sum(hub.users for hub in one.hubs),
+            ),
             "cursor": (
                 "The number up to which the process has pushed.",
                 lambda one: min((h.cursor for h in one.hubs), default=None),
@@ -103,7 +123,11 @@ class NotifyCollector(Collector):
             if name != "lag" or state is not None:
                 yield _gauge(f"sse_notify_{name}", text, processes, value)
         for name, text in counters.COUNTED.items():
-            yield _counter(*_COUNTERS[name], text, {key: one.counters.get(name, 0) for key, one in processes.items()})
+            yield _counter(
+                *_COUNTERS[name],
+                text,
+                {key: one.counters.get(name, 0) for key, one in processes.items()},
+            )
 
 
 class _Process(NamedTuple):
@@ -121,12 +145,16 @@ def _by_process(hubs: Iterable[HubStatus]) -> dict[str, _Process]:
     processes = {here: _Process([], rollcall.STARTED, admission.draining, counters.snapshot())}
     for hub in hubs:
         if hub.process not in processes:
-            processes[hub.process] = _Process([], hub.started.timestamp(), hub.draining, hub.counters)
+            processes[hub.process] = _Process(
+                [], hub.started.timestamp(), hub.draining, hub.counters
+            )
         processes[hub.process].hubs.append(hub)
     return processes
 
 
-def _gauge(name: str, text: str, processes: dict[str, _Process], value: Callable[[_Process], float | None]) -> Metric:
+def _gauge(
+    name: str, text: str, processes: dict[str, _Process], value: Callable[[_Process], float | None]
+) -> Metric:
     family = GaugeMetricFamily(name, text, labels=["process"])
     for process, one in processes.items():
         number = value(one)
@@ -152,4 +180,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(NotifyCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return HttpResponse(encode(registry), content_type=content_type, headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        encode(registry), content_type=content_type, headers={"Cache-Control": "no-store"}
+    )

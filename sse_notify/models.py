@@ -45,7 +45,9 @@ class Notification(models.Model):
     """
 
     seq = models.BigIntegerField(_("sequence number"), null=True, unique=True, editable=False)
-    audience = models.CharField(_("audience"), max_length=8, choices=Audience, default=Audience.USER)
+    audience = models.CharField(
+        _("audience"), max_length=8, choices=Audience, default=Audience.USER
+    )
     #: The routing key, "user:5", "group:3", "staff" or "everyone": what a reader's topics are compared with, by one index.
     topic = models.CharField(_("topic"), max_length=100, editable=False)
     recipient = models.ForeignKey(
@@ -57,9 +59,20 @@ class Notification(models.Model):
         related_name="+",
         verbose_name=_("recipient"),
     )
-    group = models.ForeignKey("auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group"))
+    group = models.ForeignKey(
+        "auth.Group",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("group"),
+    )
     excluded = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, through="Exclusion", blank=True, related_name="+", verbose_name=_("excluded users")
+        settings.AUTH_USER_MODEL,
+        through="Exclusion",
+        blank=True,
+        related_name="+",
+        verbose_name=_("excluded users"),
     )
 
     event = models.CharField(_("event"), max_length=100, default="notification")
@@ -73,11 +86,15 @@ class Notification(models.Model):
     data = models.JSONField(_("data"), null=True, blank=True)
 
     # The names are kept as text, so that history still reads well when what they name is gone.
-    actor_type = models.ForeignKey("contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_type = models.ForeignKey(
+        "contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     actor_pk = models.CharField(max_length=255, blank=True)
     actor_name = models.CharField(_("actor"), max_length=255, blank=True)
     actor = GenericForeignKey("actor_type", "actor_pk")
-    target_type = models.ForeignKey("contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+")
+    target_type = models.ForeignKey(
+        "contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     target_pk = models.CharField(max_length=255, blank=True)
     target_name = models.CharField(_("target"), max_length=255, blank=True)
     target = GenericForeignKey("target_type", "target_pk")
@@ -118,7 +135,9 @@ class Notification(models.Model):
         )
         constraints = (
             models.UniqueConstraint(fields=("topic", "key"), name="sse_notify_one_row_per_key"),
-            models.UniqueConstraint(fields=("topic", "idempotency_key"), name="sse_notify_idempotent"),
+            models.UniqueConstraint(
+                fields=("topic", "idempotency_key"), name="sse_notify_idempotent"
+            ),
         )
 
     def __str__(self) -> str:
@@ -148,7 +167,9 @@ class Notification(models.Model):
             "count": self.count,
             "created_at": iso(self.created_at),
             "expires_at": iso(self.expires_at),
-            "data": {**(self.data or {}), "progress": progress} if (progress := self.progress) is not None else self.data,
+            "data": {**(self.data or {}), "progress": progress}
+            if (progress := self.progress) is not None
+            else self.data,
             # Last, where a stream whose user has muted the category puts its own: see `sse_notify.frames.muted`.
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
@@ -159,7 +180,9 @@ class Exclusion(models.Model):
     """One user who does not get one broadcast."""
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
+    )
 
     if TYPE_CHECKING:
         notification_id: int
@@ -168,7 +191,11 @@ class Exclusion(models.Model):
     class Meta:
         verbose_name = _("exclusion")
         verbose_name_plural = _("exclusions")
-        constraints = (models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_exclusion"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user", "notification"), name="sse_notify_one_exclusion"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"user={self.user_id} notification={self.notification_id}"
@@ -193,7 +220,9 @@ class LogHead(models.Model):
 class Inbox(models.Model):
     """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
+    )
     #: Everything numbered up to here is read, seen or archived, unless a receipt says otherwise.
     read_up_to = models.BigIntegerField(default=0)
     seen_up_to = models.BigIntegerField(default=0)
@@ -221,7 +250,9 @@ class Receipt(models.Model):
     archive, after the watermark had passed it.
     """
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
+    )
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="receipts")
     seen_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
@@ -243,7 +274,9 @@ class Receipt(models.Model):
             models.Index(fields=("user", "unread_at"), name="sse_notify_unread_again"),
             models.Index(fields=("user", "unarchived_at"), name="sse_notify_back_again"),
         )
-        constraints = (models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),)
+        constraints = (
+            models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),
+        )
 
     def __str__(self) -> str:
         return f"user={self.user_id} notification={self.notification_id}"
@@ -252,7 +285,9 @@ class Receipt(models.Model):
 class Mute(models.Model):
     """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
+    )
     category = models.CharField(_("category"), max_length=100)
 
     if TYPE_CHECKING:
@@ -261,7 +296,9 @@ class Mute(models.Model):
     class Meta:
         verbose_name = _("muted category")
         verbose_name_plural = _("muted categories")
-        constraints = (models.UniqueConstraint(fields=("user", "category"), name="sse_notify_one_mute"),)
+        constraints = (
+            models.UniqueConstraint(fields=("user", "category"), name="sse_notify_one_mute"),
+        )
 
     def __str__(self) -> str:
         return f"user={self.user_id} category={self.category}"

@@ -37,5 +37,7 @@ def parse(chunk: bytes) -> list[Received]:
                 data = text
             id = fields.get("id", [""])[0]
             topic = fields.get("topic", [None])[0]
-            received.append(Received(fields.get("event", ["message"])[0], data, int(id) if id else None, topic))
+            received.append(
+                Received(fields.get("event", ["message"])[0], data, int(id) if id else None, topic)
+            )
     return received

@@ -68,7 +68,9 @@ class Standing:
 Verdict = Ended | Standing
 
 
-def permit_of(request: HttpRequest | None, user: AbstractBaseUser | None, asked: tuple[str, ...]) -> Permit:
+def permit_of(
+    request: HttpRequest | None, user: AbstractBaseUser | None, asked: tuple[str, ...]
+) -> Permit:
     """Return what the permission of a stream rests on that ``request`` opens for ``user``.
 
     Args:
@@ -98,12 +100,18 @@ def check(permits: Sequence[Permit], *, thorough: bool = True) -> list[Verdict]:
     Raises:
         django.db.Error: the database is away; nothing is known then.
     """
-    users = _users({permit.user_id for permit in permits if permit.user_id is not None and permit.is_account})
-    gone = sessions.gone((permit.session for permit in permits if permit.session is not None), one_by_one=thorough)
+    users = _users(
+        {permit.user_id for permit in permits if permit.user_id is not None and permit.is_account}
+    )
+    gone = sessions.gone(
+        (permit.session for permit in permits if permit.session is not None), one_by_one=thorough
+    )
     return [_judge(permit, users, gone, thorough=thorough) for permit in permits]
 
 
-def _judge(permit: Permit, users: dict[Any, tuple[Any, Reader]], gone: set[str], *, thorough: bool) -> Verdict:
+def _judge(
+    permit: Permit, users: dict[Any, tuple[Any, Reader]], gone: set[str], *, thorough: bool
+) -> Verdict:
     user, reader = None, None
     if permit.user_id is not None and permit.is_account:
         if permit.user_id not in users:
@@ -154,8 +162,15 @@ def _users(pks: set[Any]) -> dict[Any, tuple[Any, Reader]]:
         for pk, group in members.values_list(source, target):
             groups.setdefault(pk, []).append(group)
     muted: dict[Any, list[str]] = {}
-    for pk, category in Mute.objects.using(log.database()).filter(user_id__in=pks).values_list("user_id", "category"):
+    for pk, category in (
+        Mute.objects.using(log.database())
+        .filter(user_id__in=pks)
+        .values_list("user_id", "category")
+    ):
         muted.setdefault(pk, []).append(category)
     # Whole rows: which fields ``get_session_auth_hash`` looks at, the project decides.
     users = model._base_manager.using(using).filter(pk__in=pks)
-    return {user.pk: (user, make_reader(user, groups.get(user.pk, ()), muted.get(user.pk, ()))) for user in users}
+    return {
+        user.pk: (user, make_reader(user, groups.get(user.pk, ()), muted.get(user.pk, ())))
+        for user in users
+    }

@@ -61,7 +61,9 @@ def mute(user: User, *categories: str) -> None:
     """
     wanted = _check(user, categories)
     if required := sorted(wanted & get_settings().required):
-        raise ValueError(f"categories: {required[0]!r} is required by SSE_NOTIFY['CATEGORIES'] and cannot be muted")
+        raise ValueError(
+            f"categories: {required[0]!r} is required by SSE_NOTIFY['CATEGORIES'] and cannot be muted"
+        )
     _change(user, mute=wanted, unmute=set())
 
 
@@ -88,7 +90,11 @@ def muted_categories(user: User) -> list[str]:
     """Return the names of the categories that ``user`` has muted, in order; none for an anonymous visitor."""
     if not user.is_authenticated:
         return []
-    found = Mute.objects.using(log.database()).filter(user_id=user.pk).values_list("category", flat=True)
+    found = (
+        Mute.objects.using(log.database())
+        .filter(user_id=user.pk)
+        .values_list("category", flat=True)
+    )
     return sorted(set(found) - get_settings().required)
 
 
@@ -123,7 +129,9 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
         if not isinstance(category, str):
             raise TypeError(f"categories: text is needed, not {type(category).__name__}")
         if not 1 <= len(category) <= CATEGORY_LENGTH or "\0" in category:
-            raise ValueError(f"categories: 1 to {CATEGORY_LENGTH} characters without NUL are needed")
+            raise ValueError(
+                f"categories: 1 to {CATEGORY_LENGTH} characters without NUL are needed"
+            )
         found.add(category)
     return found
 
@@ -137,7 +145,10 @@ def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
         new, gone = mute - before, unmute & before
         if new:
             # Another request of the same user may write the same.
-            mutes.bulk_create([Mute(user_id=user.pk, category=category) for category in sorted(new)], ignore_conflicts=True)
+            mutes.bulk_create(
+                [Mute(user_id=user.pk, category=category) for category in sorted(new)],
+                ignore_conflicts=True,
+            )
         if gone:
             mutes.filter(user_id=user.pk, category__in=gone).delete()
         if new or gone:

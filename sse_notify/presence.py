@@ -143,19 +143,33 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
     _check(timeout)
     if head is None:
         head = log.head()
-    return _presence(_wait(rollcall.collect(timeout, users=True, everywhere=everywhere), timeout), head)
+    return _presence(
+        _wait(rollcall.collect(timeout, users=True, everywhere=everywhere), timeout), head
+    )
 
 
-async def alook(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:  # noqa: ASYNC109  (as ahubs)
+async def alook(
+    timeout: float = 1.0,  # noqa: ASYNC109  (as ahubs)
+    *,
+    head: int | None = None,
+    everywhere: bool = True,
+) -> Presence:
     """Do what :func:`look` does, from async code."""
     _check(timeout)
     if head is None:
         head = await sync_to_async(log.head)()
-    return _presence(await asyncio.wrap_future(rollcall.collect(timeout, users=True, everywhere=everywhere)), head)
+    return _presence(
+        await asyncio.wrap_future(rollcall.collect(timeout, users=True, everywhere=everywhere)),
+        head,
+    )
 
 
 def _check(timeout: Any) -> None:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
+    if (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, (int, float))
+        or not 0 < timeout < float("inf")
+    ):
         raise ValueError(f"timeout: a positive number of seconds is needed, not {timeout!r}")
 
 

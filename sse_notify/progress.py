@@ -127,7 +127,9 @@ class Progress:
         self._reporter.set(total=_check_total(total))
 
     @async_unsafe("Use 'await progress.aupdate()' in async code.")
-    def update(self, done: float | None = None, *, stage: str | None = None, message: str | None = None) -> None:
+    def update(
+        self, done: float | None = None, *, stage: str | None = None, message: str | None = None
+    ) -> None:
         """Say how far the work is. After its end, this does nothing.
 
         Args:
@@ -194,7 +196,9 @@ class Progress:
 
     # --- async twins ---
 
-    async def aupdate(self, done: float | None = None, *, stage: str | None = None, message: str | None = None) -> None:
+    async def aupdate(
+        self, done: float | None = None, *, stage: str | None = None, message: str | None = None
+    ) -> None:
         """Do what :meth:`update` does, from async code."""
         self._inside.set(done=done, stage=stage, message=message)
         await self._areport()
@@ -227,7 +231,12 @@ class Progress:
         return self
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         if error is None:
             self._reporter.close(gauge.DONE)
             return False
@@ -242,7 +251,12 @@ class Progress:
     async def __aenter__(self) -> Self:
         return await sync_to_async(self.__enter__)()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         return await sync_to_async(self.__exit__)(kind, error, trace)
 
     # --- inside ---

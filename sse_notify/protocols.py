@@ -50,5 +50,7 @@ class Feed(Protocol):
 class Source(Protocol):
     """What a stream needs of the log: :func:`sse_notify.log.read`."""
 
-    def __call__(self, after: int, up_to: int, *, reader: Reader | None, limit: int) -> tuple[list[Entry], int]:
+    def __call__(
+        self, after: int, up_to: int, *, reader: Reader | None, limit: int
+    ) -> tuple[list[Entry], int]:
         """Return the entries in between, and the number up to which they are complete."""

@@ -91,20 +91,29 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """
         if not _has_inbox(user):
             nothing = Value(value=False, output_field=BooleanField())
-            return self.annotate(is_unread=nothing, is_unseen=nothing, is_archived=nothing, is_muted=nothing).none()
+            return self.annotate(
+                is_unread=nothing, is_unseen=nothing, is_archived=nothing, is_muted=nothing
+            ).none()
         mark = _watermarks(user)
-        muted = Q(category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category"))
+        muted = Q(
+            category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
+        )
         muted &= ~Q(category__in=get_settings().required)
         heard = ~muted if heed_mutes else Q()
         states = {
             "is_muted": muted,
-            "is_unread": heard & Q(receipt__read_at=None) & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
+            "is_unread": heard
+            & Q(receipt__read_at=None)
+            & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
             "is_unseen": heard & Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
             "is_archived": Q(receipt__archived_at__isnull=False)
             | Q(seq__isnull=False, seq__lte=mark["archived_up_to"], receipt__unarchived_at=None),
         }
         return self._addressed_to(user).annotate(
-            **{name: ExpressionWrapper(state, output_field=BooleanField()) for name, state in states.items()}
+            **{
+                name: ExpressionWrapper(state, output_field=BooleanField())
+                for name, state in states.items()
+            }
         )
 
     def newest(self, limit: int) -> Self:
@@ -125,12 +134,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         each.query.where = _without(each.query.where, _Addressed)
         # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant and drop it from the order), only that
         # index has the order; else a database walks back through the primary key, past the rows of others.
-        ordered = [each.filter(topic__gte=topic, topic__lte=topic).order_by("topic", "-pk") for topic in self._topics]
+        ordered = [
+            each.filter(topic__gte=topic, topic__lte=topic).order_by("topic", "-pk")
+            for topic in self._topics
+        ]
         parts = [part.values_list("pk", flat=True)[:limit] for part in ordered]
         pks = parts[0].union(*parts[1:], all=True).order_by("-pk")[:limit]
         return rows.filter(pk__in=pks if features.allow_sliced_subqueries_with_in else list(pks))
 
-    def counts(self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None) -> tuple[int, int]:
+    def counts(
+        self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None
+    ) -> tuple[int, int]:
         """Return how many notifications of the inbox are unread and how many unseen: exact, in two queries at most. What is muted
         counts as neither.
 
@@ -143,7 +157,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             TypeError: the queryset is filtered, which would make no difference.
         """
         if self.query.where:
-            raise TypeError("counts() counts the whole inbox: call it on the manager, or count() on visible_to()")
+            raise TypeError(
+                "counts() counts the whole inbox: call it on the manager, or count() on visible_to()"
+            )
         if not _has_inbox(user):
             return 0, 0
         topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
@@ -157,9 +173,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         required = sorted(get_settings().required)
         values |= {f"required{index}": category for index, category in enumerate(required)}
         moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
-        values |= {name: DateTimeField().get_db_prep_value(moment, connection) for name, moment in moments.items()}
+        values |= {
+            name: DateTimeField().get_db_prep_value(moment, connection)
+            for name, moment in moments.items()
+        }
         sql = _counts_sql(
-            self.db, len(topics), len(required), since_joined=moments["joined"] is not None, numbered=up_to is not None
+            self.db,
+            len(topics),
+            len(required),
+            since_joined=moments["joined"] is not None,
+            numbered=up_to is not None,
         )
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
@@ -172,11 +195,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         topics = tuple(topics_of(user))
         rows = self.filter(_Addressed(F("topic"), topics), unexpired, recalled_at=None)
         rows._topics = topics
-        rows = rows.exclude(pk__in=_model("Exclusion")._default_manager.filter(user_id=user.pk).values("notification_id"))
+        rows = rows.exclude(
+            pk__in=_model("Exclusion")
+            ._default_manager.filter(user_id=user.pk)
+            .values("notification_id")
+        )
         joined = getattr(user, "date_joined", None)
         if joined is not None:
             rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
-        return rows.alias(receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk)))
+        return rows.alias(
+            receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
+        )
 
 
 class _Hide(Exact):
@@ -200,7 +229,10 @@ _THEIRS = """
     AND n.category NOT IN (SELECT category FROM {Mute} WHERE user_id = %(user)s {required})
     AND r.archived_at IS NULL
 """
-_ROWS = "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE" + _THEIRS
+_ROWS = (
+    "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE"
+    + _THEIRS
+)
 _PENDING = f"""
     UNION ALL
     SELECT SUM(CASE WHEN r.read_at IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN r.seen_at IS NULL THEN 1 ELSE 0 END)
@@ -241,13 +273,17 @@ SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
 
 
 @cache
-def _counts_sql(using: str, topics: int, required: int, *, since_joined: bool, numbered: bool) -> str:
+def _counts_sql(
+    using: str, topics: int, required: int, *, since_joined: bool, numbered: bool
+) -> str:
     quote = connections[using].ops.quote_name
     parts = {name: quote(_model(name)._meta.db_table) for name in _TABLES}
     parts["topics"] = ", ".join(f"%(topic{index})s" for index in range(topics))
     names = ", ".join(f"%(required{index})s" for index in range(required))
     parts["required"] = f"AND category NOT IN ({names})" if names else ""
-    parts["joined"] = "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
+    parts["joined"] = (
+        "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
+    )
     parts["up_to"] = "AND n.seq <= %(up_to)s" if numbered else ""
     return _COUNTS.format(**parts, pending="" if numbered else _PENDING.format(**parts))
 
@@ -262,7 +298,10 @@ def _model(name: str) -> Any:
 
 def _watermarks(user: Any) -> dict[str, Any]:
     inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
-    return {name: Coalesce(Subquery(inbox.values(name)), 0) for name in ("read_up_to", "seen_up_to", "archived_up_to")}
+    return {
+        name: Coalesce(Subquery(inbox.values(name)), 0)
+        for name in ("read_up_to", "seen_up_to", "archived_up_to")
+    }
 
 
 def _above(watermark: Any) -> Q:
@@ -272,7 +311,9 @@ def _above(watermark: Any) -> Q:
 def _without(where: WhereNode, condition: type[Lookup[Any]]) -> WhereNode:
     """Return ``where`` without the condition of this class, wherever ``filter()`` has put it among conditions that all hold."""
     kept = [
-        _without(child, condition) if isinstance(child, WhereNode) and child.connector == AND and not child.negated else child
+        _without(child, condition)
+        if isinstance(child, WhereNode) and child.connector == AND and not child.negated
+        else child
         for child in where.children
         if not isinstance(child, condition)
     ]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
     """Return the answer that says ``refusal``: JSON that no cache keeps."""
     counters.add("refused", refusal.code)
-    said = {"error": refusal.code, "message": refusal.message, **({"topic": refusal.topic} if refusal.topic else {})}
+    said = {
+        "error": refusal.code,
+        "message": refusal.message,
+        **({"topic": refusal.topic} if refusal.topic else {}),
+    }
     response = JsonResponse(said, status=refusal.status)
     response["Cache-Control"] = "no-store"
     if refusal.retry_after is not None:

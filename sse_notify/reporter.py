@@ -155,7 +155,11 @@ class Reporter:
                 if due == "write":
                     self._wrote_at, self._is_news = now, False
             if due:
-                self._hear(work.report(self._pk, self._run, data) if due == "write" else work.listen(self._pk))
+                self._hear(
+                    work.report(self._pk, self._run, data)
+                    if due == "write"
+                    else work.listen(self._pk)
+                )
         except Error as error:  # oddity 2
             self._incident.failed(error)
             work.let_go_if_cut()
@@ -229,7 +233,13 @@ class Reporter:
 
     def _kept(self, now: float) -> dict[str, Any]:
         told = self._gauge.read(now)
-        return gauge.keep(told, run=self._run, at=time(), stalls_after=self._stalls_after, cancellable=self._cancellable)
+        return gauge.keep(
+            told,
+            run=self._run,
+            at=time(),
+            stalls_after=self._stalls_after,
+            cancellable=self._cancellable,
+        )
 
     def _data(self, progress: dict[str, Any]) -> dict[str, Any]:
         return {**self._content.columns["data"], "progress": progress}

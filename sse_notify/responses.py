@@ -173,7 +173,9 @@ class EventStreamResponse(StreamingHttpResponse):
         end: events.Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(source, (str, bytes, Mapping)) or not isinstance(source, (AsyncIterable, Iterable)):
+        if isinstance(source, (str, bytes, Mapping)) or not isinstance(
+            source, (AsyncIterable, Iterable)
+        ):
             raise TypeError(f"source: an iterator of events is needed, not {type(source).__name__}")
         if not isinstance(end, (events.Event, str, type(None))):
             raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
@@ -220,7 +222,11 @@ class EventStreamResponse(StreamingHttpResponse):
 
     def _refuse(self, refusal: HandshakeRefused) -> None:
         answer = refuse(refusal)
-        self.status_code, self.headers, self._refusal = answer.status_code, answer.headers, answer.content
+        self.status_code, self.headers, self._refusal = (
+            answer.status_code,
+            answer.headers,
+            answer.content,
+        )
 
 
 def _run_here(stream: SourceStream) -> Iterator[bytes]:

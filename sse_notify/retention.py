@@ -35,7 +35,9 @@ MAX_BATCH = 10_000
 MAX_DAYS = 36_500
 
 
-def prune(days: float | None = None, *, batch: int = BATCH, on_batch: Callable[[int], Any] | None = None) -> int:
+def prune(
+    days: float | None = None, *, batch: int = BATCH, on_batch: Callable[[int], Any] | None = None
+) -> int:
     """Delete the notifications that are older than the retention, and those that have expired.
 
     Call it outside a transaction, as each batch is to be one. Interrupted, it has done what it has done; the next call goes on.
@@ -103,7 +105,9 @@ def _prunable(before: datetime) -> NotificationQuerySet:
 def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
     """Yield the keys of what may go, a batch at a time: one walk through the table, whatever has to stay."""
     last = 0
-    while pks := list(_prunable(before).filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:batch]):
+    while pks := list(
+        _prunable(before).filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:batch]
+    ):
         yield pks
         last = pks[-1]
 
@@ -112,7 +116,11 @@ def _delete(candidates: list[int], before: datetime) -> int:
     using = log.database()
     with transaction.atomic(using=using):
         locks.begin_write(using)
-        pks = list(locks.locked(_prunable(before).filter(pk__in=candidates), using).values_list("pk", flat=True))
+        pks = list(
+            locks.locked(_prunable(before).filter(pk__in=candidates), using).values_list(
+                "pk", flat=True
+            )
+        )
         rows = Notification.objects.using(using).filter(pk__in=pks)
         # What no stream would have told of, nobody can miss.
         floor = rows.filter(log.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]

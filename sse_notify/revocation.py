@@ -58,7 +58,12 @@ async def arecheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None =
     await sync_to_async(recheck)(users)
 
 
-def disconnect(users: AbstractBaseUser | Iterable[AbstractBaseUser], *, reason: str = "revoked", again: bool = False) -> None:
+def disconnect(
+    users: AbstractBaseUser | Iterable[AbstractBaseUser],
+    *,
+    reason: str = "revoked",
+    again: bool = False,
+) -> None:
     """End the streams of ``users`` in every process, without a look at whether they may have them.
 
     Args:
@@ -68,7 +73,9 @@ def disconnect(users: AbstractBaseUser | Iterable[AbstractBaseUser], *, reason: 
     """
     topics = _topics_of(users)
     for start in range(0, len(topics), REVOCATION_SUBJECTS):
-        _ring(Revocation(topics=topics[start : start + REVOCATION_SUBJECTS], end=reason, again=again))
+        _ring(
+            Revocation(topics=topics[start : start + REVOCATION_SUBJECTS], end=reason, again=again)
+        )
 
 
 def _topics_of(users: AbstractBaseUser | Iterable[AbstractBaseUser]) -> tuple[str, ...]:
@@ -89,7 +96,9 @@ def _ring(message: Revocation, using: str | None = None) -> None:
 # --- users and groups ----------------------------------------------------------------------------------------------------------
 
 
-def _on_user_saved(*, instance: Any, created: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any) -> None:
+def _on_user_saved(
+    *, instance: Any, created: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any
+) -> None:
     # Nobody listens as a user who is new.
     if not created and (update_fields is None or FIELDS & update_fields):
         _ring(Revocation(topics=(user_topic(instance.pk),)), using)
@@ -103,7 +112,9 @@ def _on_group_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
     _ring(Revocation(topics=(group_topic(instance.pk),)), using)
 
 
-def _on_members_changed(*, instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **kwargs: Any) -> None:
+def _on_members_changed(
+    *, instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **kwargs: Any
+) -> None:
     if action not in ("post_add", "post_remove", "post_clear"):
         return
     if not reverse:
@@ -140,7 +151,9 @@ def _is_in_the_cookie(session: Any) -> bool:
 def _on_session_deleted(session: SessionBase, key: str | None) -> None:
     """Have streams looked at that rest on a session that was flushed, or got another key."""
     data = getattr(session, "_session_cache", None)
-    if key and not (data and SESSION_KEY not in data):  # a login gives a visitor's session another key: no stream rests on that
+    if key and not (
+        data and SESSION_KEY not in data
+    ):  # a login gives a visitor's session another key: no stream rests on that
         _ring(Revocation(sessions=(digest(key),)))
 
 
@@ -190,12 +203,18 @@ def connect() -> None:
         # A proxy, or a child with a table of its own, sends signals of its own.
         if issubclass(model, user_model):
             post_save.connect(_on_user_saved, sender=model, dispatch_uid="sse_notify.user_saved")
-            post_delete.connect(_on_user_deleted, sender=model, dispatch_uid="sse_notify.user_deleted")
+            post_delete.connect(
+                _on_user_deleted, sender=model, dispatch_uid="sse_notify.user_deleted"
+            )
         elif issubclass(model, Group):
-            post_delete.connect(_on_group_deleted, sender=model, dispatch_uid="sse_notify.group_deleted")
+            post_delete.connect(
+                _on_group_deleted, sender=model, dispatch_uid="sse_notify.group_deleted"
+            )
     if getattr(user_model, "groups", None) is not None:
         through = user_model.groups.through
-        m2m_changed.connect(_on_members_changed, sender=through, dispatch_uid="sse_notify.members_changed")
+        m2m_changed.connect(
+            _on_members_changed, sender=through, dispatch_uid="sse_notify.members_changed"
+        )
     user_logged_out.connect(_on_logged_out, dispatch_uid="sse_notify.logged_out")
     watch_sessions()
     setting_changed.connect(watch_sessions, dispatch_uid="sse_notify.watch_sessions")

@@ -51,7 +51,9 @@ def answer(call: RollCall, hub: Hub) -> None:
     """Answer ``call`` with the numbers of ``hub``. To be called on the hub's loop: it neither queries nor waits."""
     if hub not in _ids:
         _ids[hub] = next(_numbers)
-    users = Counter(str(stream.reader.user_id) for stream in hub.streams if stream.reader.user_id is not None)
+    users = Counter(
+        str(stream.reader.user_id) for stream in hub.streams if stream.reader.user_id is not None
+    )
     found = {
         "id": f"{HOST}:{os.getpid()}:{_ids[hub]}",
         "host": HOST,
@@ -71,7 +73,9 @@ def answer(call: RollCall, hub: Hub) -> None:
 # --- asking --------------------------------------------------------------------------------------------------------------------
 
 
-def collect(seconds: float, *, users: bool, everywhere: bool = True) -> Future[list[dict[str, Any]]]:
+def collect(
+    seconds: float, *, users: bool, everywhere: bool = True
+) -> Future[list[dict[str, Any]]]:
     """Ask every hub. Callable from any thread and from any event loop.
 
     Args:
@@ -82,7 +86,9 @@ def collect(seconds: float, *, users: bool, everywhere: bool = True) -> Future[l
     Returns:
         The answers that came. It is done after little more than ``seconds``, and at once while no layer connects processes.
     """
-    return asyncio.run_coroutine_threadsafe(_collect(seconds, users=users, everywhere=everywhere), fanout.senders_loop())
+    return asyncio.run_coroutine_threadsafe(
+        _collect(seconds, users=users, everywhere=everywhere), fanout.senders_loop()
+    )
 
 
 class _Call:
@@ -112,7 +118,9 @@ async def _collect(seconds: float, *, users: bool, everywhere: bool) -> list[dic
     line.calls[call.id] = call
     try:
         channel = await line.open(seconds) if everywhere else ""
-        rung = RollCall(call.id, channel, users, here=lambda found: loop.call_soon_threadsafe(call.take, found))
+        rung = RollCall(
+            call.id, channel, users, here=lambda found: loop.call_soon_threadsafe(call.take, found)
+        )
         here = fanout.ring(rung)
         if channel:
             await asyncio.sleep(end - loop.time())
@@ -177,9 +185,15 @@ class _Line:
         try:
             async with asyncio.timeout(seconds):
                 async with self._lock:
-                    if self._hearing is None or self._hearing.done() or self._shared is not fanout.remote_layer():
+                    if (
+                        self._hearing is None
+                        or self._hearing.done()
+                        or self._shared is not fanout.remote_layer()
+                    ):
                         await self._connect()
-        except Exception as error:  # whatever a layer raises: this process' own hubs answer all the same
+        except (
+            Exception
+        ) as error:  # whatever a layer raises: this process' own hubs answer all the same
             self._incident.failed(error)
             return ""
         self._incident.worked()
@@ -197,10 +211,14 @@ class _Line:
             self._shared, self._layer = fanout.remote_layer(), fanout.another_layer()
         try:
             self._channel = await self._layer.new_channel("sse_notify.answers")
-        except BaseException:  # the pub/sub layer would go on trying by itself, and say so each time
+        except (
+            BaseException
+        ):  # the pub/sub layer would go on trying by itself, and say so each time
             await self._hang_up()
             raise
-        self._hearing = asyncio.get_running_loop().create_task(self._hear(self._layer, self._channel))
+        self._hearing = asyncio.get_running_loop().create_task(
+            self._hear(self._layer, self._channel)
+        )
 
     async def _hear(self, layer: Any, channel: str) -> None:
         """Give each answer to the call that it is for, until cancelled or in vain."""

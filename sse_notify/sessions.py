@@ -43,7 +43,9 @@ def of(request: HttpRequest) -> Session | None:
     if session is None or not session.session_key or SESSION_KEY not in session:
         return None
     store, key = type(session), session.session_key
-    return Session(digest=digest(key), store=store, key=key if _can_say(store, session, key) else None)
+    return Session(
+        digest=digest(key), store=store, key=key if _can_say(store, session, key) else None
+    )
 
 
 def gone(sessions: Iterable[Session], *, one_by_one: bool) -> set[str]:
@@ -61,8 +63,12 @@ def gone(sessions: Iterable[Session], *, one_by_one: bool) -> set[str]:
     for store, asked in keys.items():
         model = _model(store)
         if model is not None:
-            rows = model._base_manager.using(router.db_for_write(model)).filter(session_key__in=asked)
-            found |= asked - set(rows.filter(expire_date__gt=timezone.now()).values_list("session_key", flat=True))
+            rows = model._base_manager.using(router.db_for_write(model)).filter(
+                session_key__in=asked
+            )
+            found |= asked - set(
+                rows.filter(expire_date__gt=timezone.now()).values_list("session_key", flat=True)
+            )
         elif one_by_one:
             found |= {key for key in asked if not store().exists(key)}
     return found

@@ -67,7 +67,9 @@ def send(
             reached.append(Q(groups=group))
         chosen = list(users)
         twice = {user.pk for user in _among(Q(pk__in=[user.pk for user in chosen]), reached)}
-        rows.extend(notify([user for user in chosen if user.pk not in twice], title, body, **content))
+        rows.extend(
+            notify([user for user in chosen if user.pk not in twice], title, body, **content)
+        )
     return rows
 
 
@@ -77,7 +79,10 @@ def _among(some: Q, reached: Sequence[Q]) -> Iterable[Any]:
         return ()
     users = get_user_model()._default_manager
     # Each condition by itself: a user has several groups, and one join would look for all of them in one row.
-    keys = [set(users.filter(some).filter(condition).values_list("pk", flat=True)) for condition in reached]
+    keys = [
+        set(users.filter(some).filter(condition).values_list("pk", flat=True))
+        for condition in reached
+    ]
     return users.filter(pk__in=set().union(*keys))
 
 

@@ -38,7 +38,9 @@ class Snapshot:
 def reader_of(user: AbstractBaseUser) -> Reader:
     """Return what ``user`` may read of the log: the topics of :func:`sse_notify.topics.topics_of`, and the muted categories. One query."""
     parts = [_MUTED]
-    groups: Any = getattr(user.__class__, "groups", None)  # not type(): request.user is a lazy wrapper
+    groups: Any = getattr(
+        user.__class__, "groups", None
+    )  # not type(): request.user is a lazy wrapper
     if groups is not None:  # a custom user model need not have groups
         quote = connections[database()].ops.quote_name
         field, table = groups.field, quote(groups.through._meta.db_table)
@@ -46,7 +48,9 @@ def reader_of(user: AbstractBaseUser) -> Reader:
         parts.append(f"SELECT NULL, {target} FROM {table} WHERE {source} = %s")
     rows = _fetch(" UNION ALL ".join(parts), [_key(user.pk)] * len(parts))
     return make_reader(
-        user, [group for _, group in rows if group is not None], [category for category, _ in rows if category is not None]
+        user,
+        [group for _, group in rows if group is not None],
+        [category for category, _ in rows if category is not None],
     )
 
 
@@ -63,7 +67,12 @@ def make_reader(user: AbstractBaseUser, groups: Iterable[Any], muted: Iterable[s
         topics.append(STAFF_TOPIC)
     topics.extend(group_topic(pk) for pk in groups)
     silent = frozenset(muted) - get_settings().required if muted else frozenset()
-    return Reader(topics=tuple(topics), user_id=user.pk, since=getattr(user, "date_joined", None), muted=silent)
+    return Reader(
+        topics=tuple(topics),
+        user_id=user.pk,
+        since=getattr(user, "date_joined", None),
+        muted=silent,
+    )
 
 
 def take(reader: Reader, user: AbstractBaseUser | None) -> Snapshot:
@@ -73,7 +82,9 @@ def take(reader: Reader, user: AbstractBaseUser | None) -> Snapshot:
     position = Position(head, floor)
     if user is None or not head:
         return Snapshot(position=position)
-    unread, unseen = Notification.objects.using(database()).counts(user, up_to=head, topics=reader.topics)
+    unread, unseen = Notification.objects.using(database()).counts(
+        user, up_to=head, topics=reader.topics
+    )
     return Snapshot(position=position, state_seq=state_seq, unread=unread, unseen=unseen)
 
 

@@ -40,5 +40,7 @@ def give_up_after(seconds: float, send: Any) -> bool:
 def _file_behind(send: Any) -> int | None:
     if isinstance(send, partial):  # daphne: Server.handle_reply for one request
         return int(send.args[0].channel.transport.getHandle().fileno())
-    transport = getattr(getattr(send, "__self__", None), "transport", None)  # uvicorn: RequestResponseCycle.send
+    transport = getattr(
+        getattr(send, "__self__", None), "transport", None
+    )  # uvicorn: RequestResponseCycle.send
     return None if transport is None else int(transport.get_extra_info("socket").fileno())

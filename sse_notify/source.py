@@ -187,7 +187,9 @@ class SourceStream(Driven):
                     self._room.clear()
                     await self._room.wait()
         finally:
-            aclose = getattr(iterator, "aclose", None)  # an iterator need not have it, a generator does
+            aclose = getattr(
+                iterator, "aclose", None
+            )  # an iterator need not have it, a generator does
             if aclose is not None:
                 await aclose()
 

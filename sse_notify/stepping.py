@@ -47,7 +47,9 @@ class _Rest:
             except BaseException as error:  # a cancellation, say: it is for what waits
                 failure = error
             try:
-                waits_for = self._steps.send(value) if failure is None else self._steps.throw(failure)
+                waits_for = (
+                    self._steps.send(value) if failure is None else self._steps.throw(failure)
+                )
             except StopIteration:
                 return
 

@@ -169,7 +169,9 @@ class Stream(Driven):
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
-        if self._hub is not None and not (self._waiting or self._behind or self._target is not None):
+        if self._hub is not None and not (
+            self._waiting or self._behind or self._target is not None
+        ):
             self.cursor = max(self.cursor, self._hub.cursor)
         self._held = True
 
@@ -204,7 +206,9 @@ class Stream(Driven):
         if self._ended:
             return
         revoked = reason in ("logout", "revoked")
-        if self._behind or self._target is not None or revoked:  # what is missing comes with the client's next stream
+        if (
+            self._behind or self._target is not None or revoked
+        ):  # what is missing comes with the client's next stream
             self._waiting.clear()
             self._behind, self._target = False, None
         self._ended = True

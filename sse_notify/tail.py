@@ -54,7 +54,11 @@ class Tail:
             if self.user is not None or not is_own(name):
                 find(name)
         position = log.position()
-        if self.user is None and self.cursor is not None and not position.floor <= self.cursor <= position.head:
+        if (
+            self.user is None
+            and self.cursor is not None
+            and not position.floor <= self.cursor <= position.head
+        ):
             raise ValueError(f"cursor: the log goes from {position.floor} to {position.head}")
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

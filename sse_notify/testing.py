@@ -50,7 +50,12 @@ class Captured(list[Notification]):
 
     def to(self, user: User) -> list[Notification]:
         """Return what ``user`` got of it, broadcasts included."""
-        visible = _rows().with_states(user).filter(pk__in=[row.pk for row in self]).values_list("pk", flat=True)
+        visible = (
+            _rows()
+            .with_states(user)
+            .filter(pk__in=[row.pk for row in self])
+            .values_list("pk", flat=True)
+        )
         theirs = set(visible)
         return [row for row in self if row.pk in theirs]
 
@@ -69,10 +74,18 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
 
     def __enter__(self) -> Captured:
         self._last = _rows().aggregate(last=Max("pk"))["last"] or 0
-        self._before = {row.pk: (row.count, row.created_at) for row in _rows().exclude(key=None).only("count", "created_at")}
+        self._before = {
+            row.pk: (row.count, row.created_at)
+            for row in _rows().exclude(key=None).only("count", "created_at")
+        }
         return self._sent
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if error is not None:  # the transaction may be broken, and the test has failed anyway
             return
         new = list(_rows().filter(pk__gt=self._last))
@@ -84,7 +97,12 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
     async def __aenter__(self) -> Captured:
         return await sync_to_async(self.__enter__)()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await sync_to_async(self.__exit__)(kind, error, trace)
 
 
@@ -103,7 +121,14 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         HandshakeRefused: on entering, as a client would be refused.
     """
 
-    def __init__(self, user: User, *, topics: Iterable[str] = (), cursor: int | None = None, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        user: User,
+        *,
+        topics: Iterable[str] = (),
+        cursor: int | None = None,
+        timeout: float = 10.0,
+    ) -> None:
         query = {"topic": list(topics), "cursor": "" if cursor is None else str(cursor)}
         self._request = RequestFactory().get("/", query)
         self._request.user = user  # type: ignore[assignment]  # the stubs know one user model only
@@ -124,7 +149,12 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
             raise
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         stream_opened.disconnect(self._on_opened)
         self._stream.close()
         self._pump.cancel()

@@ -66,7 +66,9 @@ class Pool:
         if self._executor is None:
             self._threads = self._size()
             name = f"sse_notify-{self._name}"
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=name, initializer=_mark_thread)
+            self._executor = ThreadPoolExecutor(
+                self._threads, thread_name_prefix=name, initializer=_mark_thread
+            )
         answer: Future[T] = Future()
         with self._lock:
             self._work.append((answer, lambda: function(*args, **kwargs)))
@@ -187,7 +189,11 @@ async def release_thread() -> None:
 
 def _close_idle() -> bool:
     """Close this thread's connections and return whether all are closed."""
-    idle = [connection for connection in connections.all(initialized_only=True) if not connection.in_atomic_block]
+    idle = [
+        connection
+        for connection in connections.all(initialized_only=True)
+        if not connection.in_atomic_block
+    ]
     for connection in idle:
         connection.close()
     return len(idle) == len(connections.all(initialized_only=True))

@@ -107,7 +107,9 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
         if known is not None and known.authorise is not authorise:
             raise ValueError(f"pattern: {pattern!r} is registered already, by {known.authorise!r}")
         route = RoutePattern(pattern, is_endpoint=True)
-        _registrations[pattern] = Registration(pattern=pattern, route=route, authorise=authorise, public=public)
+        _registrations[pattern] = Registration(
+            pattern=pattern, route=route, authorise=authorise, public=public
+        )
         return authorise
 
     return register

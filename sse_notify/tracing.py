@@ -31,7 +31,9 @@ _NOTHING = _Nothing()
 @cache
 def _tracer() -> Any:
     try:
-        trace = import_module("opentelemetry.trace")  # with the first span: who sends nothing does not pay for the import
+        trace = import_module(
+            "opentelemetry.trace"
+        )  # with the first span: who sends nothing does not pay for the import
     except ImportError:
         return None
     return trace.get_tracer("sse_notify")
@@ -48,6 +50,7 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     if tracer is None:
         return _NOTHING
     found: AbstractContextManager[Span] = tracer.start_as_current_span(
-        f"sse_notify.{name}", attributes={f"sse_notify.{key}": value for key, value in attributes.items()}
+        f"sse_notify.{name}",
+        attributes={f"sse_notify.{key}": value for key, value in attributes.items()},
     )
     return found

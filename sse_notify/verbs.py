@@ -30,11 +30,18 @@ if TYPE_CHECKING:
 
 
 @overload
-def notify(to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]) -> Notification: ...
-@overload
-def notify(to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]) -> list[Notification]: ...
 def notify(
-    to: AbstractBaseUser | Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+    to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+) -> Notification: ...
+@overload
+def notify(
+    to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+) -> list[Notification]: ...
+def notify(
+    to: AbstractBaseUser | Users,
+    title: str | Promise,
+    body: str | Promise = "",
+    **content: Unpack[Content],
 ) -> Notification | list[Notification]:
     """Notify a user, or each of many: a row for each, in a constant number of queries per 1,000 users.
 
@@ -101,7 +108,11 @@ def broadcast(
         checked = check(title, body, content)
         kind, topic, group_id = route(audience)
         excluded = tuple(_keys("exclude", exclude))
-        recipient = Recipient(topic=topic, columns={"audience": kind, "topic": topic, "group_id": group_id}, excluded=excluded)
+        recipient = Recipient(
+            topic=topic,
+            columns={"audience": kind, "topic": topic, "group_id": group_id},
+            excluded=excluded,
+        )
         span.set_attribute("sse_notify.topic", topic)
         return write(checked, [recipient])[0]
 
@@ -149,7 +160,9 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
         raise ValueError("data: nested too deeply for JSON") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"data: JSON cannot hold it ({error})") from error
-    frame = check_frame(wire.encode(text, event=name, topic=None if name == topic else topic), {"data": data})
+    frame = check_frame(
+        wire.encode(text, event=name, topic=None if name == topic else topic), {"data": data}
+    )
     fanout.ring(Ephemeral(topic, frame))
 
 
@@ -162,7 +175,10 @@ async def anotify(
     to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
 ) -> list[Notification]: ...
 async def anotify(
-    to: AbstractBaseUser | Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+    to: AbstractBaseUser | Users,
+    title: str | Promise,
+    body: str | Promise = "",
+    **content: Unpack[Content],
 ) -> Notification | list[Notification]:
     """Do what :func:`notify` does, from async code."""
     return await sync_to_async(notify)(to, title, body, **content)  # type: ignore[arg-type]  # overloads are not combined
@@ -177,10 +193,14 @@ async def abroadcast(
     **content: Unpack[Content],
 ) -> Notification:
     """Do what :func:`broadcast` does, from async code."""
-    return await sync_to_async(broadcast)(title, body, audience=audience, exclude=exclude, **content)
+    return await sync_to_async(broadcast)(
+        title, body, audience=audience, exclude=exclude, **content
+    )
 
 
-async def arecall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
+async def arecall(
+    notifications: Notification | Iterable[Notification] | QuerySet[Notification],
+) -> int:
     """Do what :func:`recall` does, from async code."""
     return await sync_to_async(recall)(notifications)
 
@@ -194,16 +214,22 @@ def _notification_keys(notifications: Any) -> list[int]:
     """Return the notifications' keys in ascending order, each once."""
     if isinstance(notifications, QuerySet):
         if not issubclass(notifications.model, Notification):
-            raise TypeError(f"notifications: notifications are needed, not {notifications.model.__name__} objects")
+            raise TypeError(
+                f"notifications: notifications are needed, not {notifications.model.__name__} objects"
+            )
         return sorted(set(notifications.values_list("pk", flat=True)))
     if isinstance(notifications, Notification):
         notifications = [notifications]
     if isinstance(notifications, (str, bytes)) or not isinstance(notifications, Iterable):
-        raise TypeError(f"notifications: notifications are needed, not {type(notifications).__name__}")
+        raise TypeError(
+            f"notifications: notifications are needed, not {type(notifications).__name__}"
+        )
     pks = set()
     for notification in notifications:
         if not isinstance(notification, Notification):
-            raise TypeError(f"notifications: a notification is needed, not {type(notification).__name__}")
+            raise TypeError(
+                f"notifications: a notification is needed, not {type(notification).__name__}"
+            )
         if notification.pk is None:
             raise ValueError("notifications: the notification is not saved")
         pks.add(notification.pk)
@@ -225,7 +251,9 @@ def _recipients(to: Any) -> list[Recipient]:
 
 
 def _keys(name: str, users: Any) -> list[Any]:
-    is_anonymous = getattr(users, "is_anonymous", False) is True  # a lazy one looks as if it could be iterated over
+    is_anonymous = (
+        getattr(users, "is_anonymous", False) is True
+    )  # a lazy one looks as if it could be iterated over
     if is_anonymous or isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
         kind = "an anonymous user" if is_anonymous else type(users).__name__
         raise TypeError(f"{name}: users are needed, not {kind}")
@@ -238,7 +266,9 @@ def _recipient(user: Any) -> Recipient:
 
 def _recipient_by_key(pk: Any) -> Recipient:
     topic = user_topic(pk)
-    return Recipient(topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": pk})
+    return Recipient(
+        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": pk}
+    )
 
 
 def _check_user(name: str, user: Any) -> AbstractBaseUser:

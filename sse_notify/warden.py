@@ -54,7 +54,13 @@ class Warden:
         poll_interval: returns the seconds between two looks at the log.
     """
 
-    def __init__(self, run: Run, by_topic: dict[str, set[Stream]], retopic: Retopic, poll_interval: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        by_topic: dict[str, set[Stream]],
+        retopic: Retopic,
+        poll_interval: Callable[[], float],
+    ) -> None:
         self._run = run
         self._poll_interval = poll_interval
         self._by_topic = by_topic
@@ -125,8 +131,15 @@ class Warden:
         if message.everybody:
             self._ask(self._streams, thorough=True)
             return
-        found = [stream for topic in message.topics for stream in self._by_topic.get(topic, ()) if stream in self._streams]
-        found += [stream for digest in message.sessions for stream in self._by_session.get(digest, ())]
+        found = [
+            stream
+            for topic in message.topics
+            for stream in self._by_topic.get(topic, ())
+            if stream in self._streams
+        ]
+        found += [
+            stream for digest in message.sessions for stream in self._by_session.get(digest, ())
+        ]
         if message.end:
             for stream in found:
                 _end(stream, message.end, again=message.again)
@@ -135,7 +148,9 @@ class Warden:
             if stream in self._held:  # not longer, or who is saved all the time would hear nothing
                 continue
             self._hold(stream)
-            if stream in self._page:  # the look that is under way may be older than the change: the next one decides
+            if (
+                stream in self._page
+            ):  # the look that is under way may be older than the change: the next one decides
                 self._kept.add(stream)
         self._ask(found, thorough=True)
 
@@ -164,14 +179,20 @@ class Warden:
                     continue
                 found = [stream.permit for stream in streams if stream.permit is not None]
                 try:
-                    verdicts = await self._run(permits.check, found, thorough=thorough) if found else []
-                except Exception as error:  # the database is away: streams stay, and their lifetime is the bound
+                    verdicts = (
+                        await self._run(permits.check, found, thorough=thorough) if found else []
+                    )
+                except (
+                    Exception
+                ) as error:  # the database is away: streams stay, and their lifetime is the bound
                     self._database.failed(error)
                     for stream in streams:
                         self._release(stream)
                     await asyncio.sleep(RETRY_SECONDS)
                     self._due |= {
-                        stream: thorough or self._due.get(stream, False) for stream in streams if stream in self._streams
+                        stream: thorough or self._due.get(stream, False)
+                        for stream in streams
+                        if stream in self._streams
                     }
                     continue
                 self._database.worked()
@@ -198,7 +219,9 @@ class Warden:
         if thorough:
             self._streams[stream] = monotonic()
         reader = verdict.reader or stream.reader
-        asked = stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
+        asked = (
+            stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
+        )
         if {*reader.topics, *asked} != set(stream.topics) or reader.muted != stream.reader.muted:
             self._retopic(stream, reader, asked)
         if stream in self._kept:

@@ -30,7 +30,9 @@ class Watch:
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self._receive = receive
-        self._ahead: list[Message] = []  # one message as a rule; an empty deque takes ten times the memory
+        self._ahead: list[
+            Message
+        ] = []  # one message as a rule; an empty deque takes ten times the memory
         self._arrived: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], Any] | None = None
         self._serving = False
@@ -74,7 +76,9 @@ class Watch:
             message = await self._receive()
             if message["type"] != "http.disconnect":
                 return message
-            self.left = True  # some servers say it once, and the stream that a view still makes must know
+            self.left = (
+                True  # some servers say it once, and the stream that a view still makes must know
+            )
         return {"type": "http.disconnect"}
 
     def end(self) -> None:

@@ -36,7 +36,12 @@ class MalformedCursor(ValueError):
 
 
 def encode(
-    data: str, *, event: str = "message", id: int | str | None = None, retry: int | None = None, topic: str | None = None
+    data: str,
+    *,
+    event: str = "message",
+    id: int | str | None = None,
+    retry: int | None = None,
+    topic: str | None = None,
 ) -> bytes:
     """Return one complete block of the stream.
 
@@ -66,7 +71,9 @@ def encode(
     try:
         return "\n".join(lines).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"data: UTF-8 cannot carry the lone surrogate {error.object[error.start]!r}") from error
+        raise ValueError(
+            f"data: UTF-8 cannot carry the lone surrogate {error.object[error.start]!r}"
+        ) from error
 
 
 def encode_json(obj: Any, *, event: str = "message", id: int | None = None) -> bytes:

@@ -55,7 +55,9 @@ class Heard(Enum):
 def begin(user: Any, checked: Checked) -> Notification:
     """Write the row of work that begins, and have it sent after the commit; a row with the same key is taken over."""
     topic = user_topic(user.pk)
-    recipient = Recipient(topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": user.pk})
+    recipient = Recipient(
+        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": user.pk}
+    )
     return write(checked, [recipient])[0]
 
 
@@ -89,7 +91,9 @@ def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
 
 def listen(pk: int) -> Heard:
     """Return whether the user asks for the end of the work; one query. Errors as for :func:`report`."""
-    asked = Receipt.objects.using(database()).filter(notification_id=pk, cancel_asked_at__isnull=False)
+    asked = Receipt.objects.using(database()).filter(
+        notification_id=pk, cancel_asked_at__isnull=False
+    )
     return Heard.CANCEL if asked.exists() else Heard.WELL
 
 
@@ -116,7 +120,9 @@ def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
 def _end(using: str, pk: int, run: str, data: dict[str, Any], columns: dict[str, Any]) -> bool:
     with transaction.atomic(using=using):
         columns |= {"data": data, "level": _LEVELS[data["progress"]["state"]], "silent": False}
-        changed = _rows(pk, run, using).update(**columns, seq=None, count=F("count") + 1, created_at=timezone.now())
+        changed = _rows(pk, run, using).update(
+            **columns, seq=None, count=F("count") + 1, created_at=timezone.now()
+        )
         if changed:
             Receipt.objects.using(using).filter(notification_id=pk).delete()
             fanout.announce_on_commit()
@@ -140,17 +146,32 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         receipts = []
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
-            theirs = Notification.objects.using(using).filter(pk__in=chunk, topic=user_topic(user.pk), recalled_at=None)
+            theirs = Notification.objects.using(using).filter(
+                pk__in=chunk, topic=user_topic(user.pk), recalled_at=None
+            )
             # Locked, or a run could end meanwhile, and the next one under its key be asked to end in its place.
             for row in theirs.select_for_update().order_by("pk"):
                 run, progress = gauge.run_of(row.data), row.progress
-                if run is None or row.data is None or progress is None or not progress.get("cancellable"):
+                if (
+                    run is None
+                    or row.data is None
+                    or progress is None
+                    or not progress.get("cancellable")
+                ):
                     continue
                 if progress["state"] == gauge.STALLED:
-                    told = {name: value for name, value in progress.items() if name not in ("cancellable", "stalls_in")}
+                    told = {
+                        name: value
+                        for name, value in progress.items()
+                        if name not in ("cancellable", "stalls_in")
+                    }
                     end(row.pk, run, {**row.data, "progress": {**told, "state": gauge.CANCELLED}})
                 else:
-                    receipts.append(Receipt(user_id=user.pk, notification_id=row.pk, cancel_asked_at=timezone.now()))
+                    receipts.append(
+                        Receipt(
+                            user_id=user.pk, notification_id=row.pk, cancel_asked_at=timezone.now()
+                        )
+                    )
         with_target = connections[using].features.supports_update_conflicts_with_target
         Receipt.objects.using(using).bulk_create(
             receipts,
@@ -175,7 +196,9 @@ def let_go_if_cut() -> bool:
 
 
 def _rows(pk: int, run: str, using: str) -> NotificationQuerySet:
-    return Notification.objects.using(using).filter(pk=pk, recalled_at=None, data__progress__run__id=run)
+    return Notification.objects.using(using).filter(
+        pk=pk, recalled_at=None, data__progress__run__id=run
+    )
 
 
 def _fate(pk: int, using: str) -> Heard:

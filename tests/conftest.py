@@ -36,7 +36,9 @@ _profiles = {
 }
 for _name, _options in _profiles.items():
     hypothesis.settings.register_profile(_name, deadline=None, **_options)  # type: ignore[arg-type]
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "short"))
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "short")
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,18 +47,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ``make test`` does both runs.
     """
     on_postgres = os.environ.get("DATABASE_URL", "").startswith("postgres")
-    chosen = [item for item in items if (_may_differ(item) if on_postgres else item.get_closest_marker("postgres") is None)]
+    chosen = [
+        item
+        for item in items
+        if (_may_differ(item) if on_postgres else item.get_closest_marker("postgres") is None)
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
 
 def _may_differ(item: pytest.Item) -> bool:
     """Whether a test may end otherwise with another database or in Python's development mode: it asks the one, or runs coroutines."""
-    has_database = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ())) or item.get_closest_marker(
-        "django_db"
-    )
+    has_database = {"db", "transactional_db"}.intersection(
+        getattr(item, "fixturenames", ())
+    ) or item.get_closest_marker("django_db")
     is_testcase = issubclass(getattr(item, "cls", None) or object, SimpleTestCase)
-    return bool(has_database or is_testcase or item.get_closest_marker("asyncio") or item.get_closest_marker("postgres"))
+    return bool(
+        has_database
+        or is_testcase
+        or item.get_closest_marker("asyncio")
+        or item.get_closest_marker("postgres")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -70,10 +81,18 @@ def in_english() -> Iterator[None]:
 def _flush_what_tests_wrote() -> Iterator[None]:
     """A test that commits has the tables emptied after it, but for what migrations put there, which took longer to make again than most tests."""
 
-    def sql_flush(style: Any, connection: Any, reset_sequences: bool = True, allow_cascade: bool = False) -> list[str]:
-        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-        written = [table for table in tables if table not in ("auth_permission", "django_content_type")]
-        found: list[str] = connection.ops.sql_flush(style, written, reset_sequences=reset_sequences, allow_cascade=allow_cascade)
+    def sql_flush(
+        style: Any, connection: Any, reset_sequences: bool = True, allow_cascade: bool = False
+    ) -> list[str]:
+        tables = connection.introspection.django_table_names(
+            only_existing=True, include_views=False
+        )
+        written = [
+            table for table in tables if table not in ("auth_permission", "django_content_type")
+        ]
+        found: list[str] = connection.ops.sql_flush(
+            style, written, reset_sequences=reset_sequences, allow_cascade=allow_cascade
+        )
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +153,9 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+def _postgres_template(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     name = postgres_server.create_database("site_template")
     Site(tmp_path_factory.mktemp("postgres"), database_url=postgres_server.url(name)).script(SEED)
     return name
@@ -152,7 +173,10 @@ def make_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSi
     databases: list[str] = []
 
     def make(
-        database: Literal["sqlite", "postgresql"] = "sqlite", *, redis: bool = False, env: dict[str, str] | None = None
+        database: Literal["sqlite", "postgresql"] = "sqlite",
+        *,
+        redis: bool = False,
+        env: dict[str, str] | None = None,
     ) -> Site:
         if database == "postgresql":
             postgres: PostgresServer = request.getfixturevalue("postgres_server")
@@ -195,9 +219,15 @@ def asgi_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(
-        app: str | None = None, *, kind: Kind = "uvicorn", env: dict[str, str] | None = None, port: int | None = None
+        app: str | None = None,
+        *,
+        kind: Kind = "uvicorn",
+        env: dict[str, str] | None = None,
+        port: int | None = None,
     ) -> Server:
-        server = Server(log=tmp_path / f"server-{len(servers)}.log", kind=kind, app=app, port=port, env=env)
+        server = Server(
+            log=tmp_path / f"server-{len(servers)}.log", kind=kind, app=app, port=port, env=env
+        )
         servers.append(server)
         return server.start()
 

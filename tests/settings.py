@@ -19,7 +19,9 @@ ALLOWED_HOSTS = ["*"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-_database: dict[str, Any] = dict(dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:")))
+_database: dict[str, Any] = dict(
+    dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:"))
+)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # A file: threads that share a database in memory are refused at once where a file lets them wait.
     _folder = tempfile.TemporaryDirectory(prefix="sse-notify-tests-")

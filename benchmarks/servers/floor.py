@@ -44,7 +44,9 @@ async def _answer(path: str, receive: Any, send: Any) -> None:
         for number in range(asked["first"], asked["first"] + asked["count"]):
             await _publish(number)
             await asyncio.sleep(0)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    )
     await send({"type": "http.response.body", "body": b"{}"})
 
 

@@ -29,7 +29,13 @@ def _uvicorn(app: str, fd: int) -> None:
     import uvicorn  # noqa: PLC0415 - only the server that is asked for is loaded: its memory is measured
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", loop="uvloop", http="httptools", backlog=4096
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        backlog=4096,
     )
     # Given the socket, not its number: uvicorn would take a number for a Unix socket, and leave TCP_NODELAY unset.
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])

@@ -53,7 +53,9 @@ def _time_all(calls: int, bulk: int, repeats: int) -> dict[str, float]:
         assert len(rows) == bulk
 
     notify(users[0], "What is made once is made here")
-    single, together, many = (_median(repeats, work) for work in (one_by_one, in_one_transaction, in_bulk))
+    single, together, many = (
+        _median(repeats, work) for work in (one_by_one, in_one_transaction, in_bulk)
+    )
     queries = 0
 
     def count(execute: Callable[..., Any], *call: Any) -> Any:

@@ -17,7 +17,9 @@ def main() -> None:
     options = parser.parse_args()
     django.setup()
     call_command("migrate", verbosity=0)
-    json.dump([f"{settings.SESSION_COOKIE_NAME}={key}" for key in _make_users(options.users)], sys.stdout)
+    json.dump(
+        [f"{settings.SESSION_COOKIE_NAME}={key}" for key in _make_users(options.users)], sys.stdout
+    )
 
 
 def _make_users(count: int) -> list[str]:
@@ -34,7 +36,8 @@ def _make_users(count: int) -> list[str]:
     password = make_password(None)  # nobody signs in: the sessions are made here
     with transaction.atomic():
         users = User.objects.bulk_create(
-            [User(username=f"user{index}", password=password) for index in range(count)], batch_size=1000
+            [User(username=f"user{index}", password=password) for index in range(count)],
+            batch_size=1000,
         )
         sessions: list[Session] = []
         for user in users:

@@ -60,5 +60,9 @@ def publish(number: int) -> None:
 
 
 application = Starlette(
-    routes=[Route("/stream", stream), Route("/publish", publish_events, methods=["POST"]), Route("/tick", tick, methods=["POST"])]
+    routes=[
+        Route("/stream", stream),
+        Route("/publish", publish_events, methods=["POST"]),
+        Route("/tick", tick, methods=["POST"]),
+    ]
 )

@@ -30,12 +30,31 @@ class Person:
 
 
 PEOPLE = (
-    Person(username="alice", first_name="Alice", last_name="Moreau", group="Product", role=_("Product")),
-    Person(username="bob", first_name="Bob", last_name="Tanaka", group="Engineering", role=_("Engineering")),
     Person(
-        username="carol", first_name="Carol", last_name="Adeyemi", group="Operations", role=_("Operations, admin"), is_admin=True
+        username="alice", first_name="Alice", last_name="Moreau", group="Product", role=_("Product")
     ),
-    Person(username="dave", first_name="Dave", last_name="Lindqvist", group="Engineering", role=_("Engineering")),
+    Person(
+        username="bob",
+        first_name="Bob",
+        last_name="Tanaka",
+        group="Engineering",
+        role=_("Engineering"),
+    ),
+    Person(
+        username="carol",
+        first_name="Carol",
+        last_name="Adeyemi",
+        group="Operations",
+        role=_("Operations, admin"),
+        is_admin=True,
+    ),
+    Person(
+        username="dave",
+        first_name="Dave",
+        last_name="Lindqvist",
+        group="Engineering",
+        role=_("Engineering"),
+    ),
 )
 
 

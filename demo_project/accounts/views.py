@@ -24,7 +24,11 @@ class SignInView(LoginView):
         """Add the demo users that there are, and their password if it may be shown."""
         context = super().get_context_data(**kwargs)
         if settings.DEBUG:
-            users = User.objects.in_bulk([person.username for person in PEOPLE], field_name="username")
-            context["people"] = [(person, users[person.username]) for person in PEOPLE if person.username in users]
+            users = User.objects.in_bulk(
+                [person.username for person in PEOPLE], field_name="username"
+            )
+            context["people"] = [
+                (person, users[person.username]) for person in PEOPLE if person.username in users
+            ]
             context["password"] = settings.DEMO_PASSWORD
         return context

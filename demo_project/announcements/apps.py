@@ -15,7 +15,9 @@ class AnnouncementsConfig(AppConfig):
     verbose_name = _("Announcements")
     scenario = Scenario(
         name=_("Announcements"),
-        summary=_("Written in Django's admin and broadcast when saved: one row, however many people read it."),
+        summary=_(
+            "Written in Django's admin and broadcast when saved: one row, however many people read it."
+        ),
         sends="ModelAdmin.save_model()",
         url_name="announcements:list",
         icon="megaphone",

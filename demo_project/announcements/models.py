@@ -28,7 +28,12 @@ class Announcement(models.Model):
     """Something that the house tells everyone, or its staff."""
 
     author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("author")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("author"),
     )
     title = models.CharField(_("title"), max_length=120)
     body = models.TextField(_("text"))
@@ -36,7 +41,10 @@ class Announcement(models.Model):
     audience = models.CharField(
         _("audience"),
         max_length=8,
-        choices=[(Audience.EVERYONE.value, Audience.EVERYONE.label), (Audience.STAFF.value, Audience.STAFF.label)],
+        choices=[
+            (Audience.EVERYONE.value, Audience.EVERYONE.label),
+            (Audience.STAFF.value, Audience.STAFF.label),
+        ],
         default=Audience.EVERYONE,
     )
     created_at = models.DateTimeField(_("published"), default=timezone.now, editable=False)

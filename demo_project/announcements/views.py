@@ -19,5 +19,7 @@ _SHOWN = 20
 @login_required
 def announcements(request: HttpRequest) -> HttpResponse:
     """Show the newest."""
-    newest = Announcement.objects.visible_to(signed_in(request.user)).select_related("author")[:_SHOWN]
+    newest = Announcement.objects.visible_to(signed_in(request.user)).select_related("author")[
+        :_SHOWN
+    ]
     return render(request, "demo/announcements.html", {"announcements": newest})

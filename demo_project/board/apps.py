@@ -15,7 +15,9 @@ class BoardConfig(AppConfig):
     verbose_name = _("Team board")
     scenario = Scenario(
         name=_("Team board"),
-        summary=_("Posts and comments. A comment tells the author of the post, from a post_save signal."),
+        summary=_(
+            "Posts and comments. A comment tells the author of the post, from a post_save signal."
+        ),
         sends="@receiver(post_save)",
         url_name="board:list",
         icon="board",

@@ -12,7 +12,9 @@ from django.utils.translation import gettext_lazy as _
 class Post(models.Model):
     """Something that somebody tells the team."""
 
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="posts", verbose_name=_("author"))
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="posts", verbose_name=_("author")
+    )
     title = models.CharField(_("title"), max_length=120)
     body = models.TextField(_("text"))
     created_at = models.DateTimeField(_("written"), default=timezone.now, db_index=True)
@@ -34,7 +36,9 @@ class Comment(models.Model):
     """What somebody says to a post."""
 
     post = models.ForeignKey(Post, models.CASCADE, related_name="comments", verbose_name=_("post"))
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="comments", verbose_name=_("author"))
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="comments", verbose_name=_("author")
+    )
     body = models.TextField(_("comment"))
     created_at = models.DateTimeField(_("written"), default=timezone.now)
 

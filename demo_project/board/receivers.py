@@ -21,7 +21,8 @@ def tell_the_author(instance: Comment, *, created: bool, raw: bool, **kwargs: An
         return
     notify(
         post.author,
-        _("%(name)s commented on “%(post)s”") % {"name": instance.author.get_short_name(), "post": post.title},
+        _("%(name)s commented on “%(post)s”")
+        % {"name": instance.author.get_short_name(), "post": post.title},
         Truncator(instance.body).chars(140),
         url=instance.get_absolute_url(),
         category=_("Comments"),

@@ -30,11 +30,25 @@ def board(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.instance.author = user
         post = form.save()
-        title = _("%(name)s posted “%(post)s”") % {"name": user.get_short_name(), "post": post.title}
-        broadcast(title, exclude=[user], url=post.get_absolute_url(), category=_("Posts"), actor=user, target=post)
+        title = _("%(name)s posted “%(post)s”") % {
+            "name": user.get_short_name(),
+            "post": post.title,
+        }
+        broadcast(
+            title,
+            exclude=[user],
+            url=post.get_absolute_url(),
+            category=_("Posts"),
+            actor=user,
+            target=post,
+        )
         messages.success(request, _("Posted. Everyone else has heard of it."))
         return redirect(post)
-    posts = Post.objects.select_related("author").annotate(comment_count=Count("comments")).order_by("-created_at", "-pk")
+    posts = (
+        Post.objects.select_related("author")
+        .annotate(comment_count=Count("comments"))
+        .order_by("-created_at", "-pk")
+    )
     page = Paginator(posts, _PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "demo/board.html", {"page": page, "form": form})
 

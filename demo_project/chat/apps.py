@@ -15,7 +15,9 @@ class ChatConfig(AppConfig):
     label = "demo_chat"
     scenario = Scenario(
         name=_("AI chat"),
-        summary=_("Ask, and the answer is typed as it is thought. Stop it, or ask something else at the same time."),
+        summary=_(
+            "Ask, and the answer is typed as it is thought. Stop it, or ask something else at the same time."
+        ),
         sends="fetchEventStream()",
         url_name="chat:page",
         icon="chat",

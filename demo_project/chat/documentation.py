@@ -32,11 +32,18 @@ async def _typed(questions: list[str], language: str) -> AsyncIterator[Any]:
     found = await sync_to_async(search)(questions[-1], before=" ".join(questions[-3:-1]))
     with override(language):
         if found:
-            opening = gettext("The documentation says, under “%(heading)s”:") % {"heading": found[0].heading}
+            opening = gettext("The documentation says, under “%(heading)s”:") % {
+                "heading": found[0].heading
+            }
             text = f"{opening}\n\n{excerpt(found[0].text, questions[-1])}"
         else:
-            text = gettext("The documentation has nothing on that. It is in English: try other words, of that language.")
+            text = gettext(
+                "The documentation has nothing on that. It is in English: try other words, of that language."
+            )
     for word in re.findall(r"\s*\S+", text):
         yield {"text": word}
         await asyncio.sleep(PAUSE)
-    yield Event({"links": [{"title": section.heading, "url": section.url} for section in found]}, event="sources")
+    yield Event(
+        {"links": [{"title": section.heading, "url": section.url} for section in found]},
+        event="sources",
+    )

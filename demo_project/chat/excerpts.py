@@ -16,7 +16,10 @@ def excerpt(markdown: str, question: str) -> str:
         return "\n\n".join(blocks)
     words = [word[:6] for word in terms(question)]
     # The first says what the section is about, and code belongs to what stands before it.
-    scores = [sum(word in block.lower() for word in words) + (number == 0) for number, block in enumerate(blocks)]
+    scores = [
+        sum(word in block.lower() for word in words) + (number == 0)
+        for number, block in enumerate(blocks)
+    ]
     for number, block in enumerate(blocks[1:], 1):
         if block.startswith("```"):
             scores[number] = max(scores[number], scores[number - 1])
@@ -31,13 +34,19 @@ def excerpt(markdown: str, question: str) -> str:
 def _blocks(markdown: str) -> list[str]:
     found: list[str] = []
     for part in re.split(
-        r"^( *```.*?^ *```)$", re.sub(r"^ *<!--.*?-->\n", "", markdown, flags=re.MULTILINE), flags=re.MULTILINE | re.DOTALL
+        r"^( *```.*?^ *```)$",
+        re.sub(r"^ *<!--.*?-->\n", "", markdown, flags=re.MULTILINE),
+        flags=re.MULTILINE | re.DOTALL,
     ):
         if part.lstrip().startswith("```"):
             indent = len(part) - len(part.lstrip())
             found.append("\n".join(line[indent:] for line in part.splitlines()))
         else:
-            found += [plain for block in re.split(r"\n{2,}|\n(?=\||- |\d+\. )", part) if (plain := _plain(block))]
+            found += [
+                plain
+                for block in re.split(r"\n{2,}|\n(?=\||- |\d+\. )", part)
+                if (plain := _plain(block))
+            ]
     return found
 
 
@@ -47,6 +56,8 @@ def _plain(block: str) -> str:
     text = re.sub(r"`([^`]+)`", r"\1", text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
     if text.startswith("|"):
-        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", text.strip("| "))]
+        cells = [
+            cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", text.strip("| "))
+        ]
         text = "" if set("".join(cells)) <= set("-: ") else f"• {': '.join(filter(None, cells))}"
     return re.sub(r"^- ", "• ", text)

@@ -33,7 +33,11 @@ def read_history(body: bytes) -> list[Message]:
             raise ValueError(f"messages[{number}].role: “user” or “assistant” is needed")
         content = message.get("content")
         if not isinstance(content, str) or not 1 <= len(content) <= MAX_LENGTH:
-            raise ValueError(f"messages[{number}].content: text of 1 to {MAX_LENGTH} characters is needed")
+            raise ValueError(
+                f"messages[{number}].content: text of 1 to {MAX_LENGTH} characters is needed"
+            )
     if messages[-1]["role"] != "user":
-        raise ValueError(f"messages[{len(messages) - 1}].role: the last message is to be the user's")
+        raise ValueError(
+            f"messages[{len(messages) - 1}].role: the last message is to be the user's"
+        )
     return [Message(role=message["role"], content=message["content"]) for message in messages]

@@ -25,7 +25,9 @@ async def answer(messages: list[Message]) -> AsyncIterator[dict[str, str]]:
     # A server of one's own may need no key, but the client does.
     key, address = settings.OPENAI_API_KEY or "none", settings.OPENAI_BASE_URL or None
     async with AsyncOpenAI(api_key=key, base_url=address, max_retries=0) as client:
-        tokens = await client.chat.completions.create(model=settings.OPENAI_MODEL, messages=conversation, stream=True)
+        tokens = await client.chat.completions.create(
+            model=settings.OPENAI_MODEL, messages=conversation, stream=True
+        )
         async with tokens:
             async for token in tokens:
                 if token.choices and (text := token.choices[0].delta.content):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @login_required
 def page(request: HttpRequest) -> HttpResponse:
     """Show the chat, and say who answers."""
-    return render(request, "demo/chat.html", {"model": settings.OPENAI_MODEL if model.is_there() else ""})
+    return render(
+        request, "demo/chat.html", {"model": settings.OPENAI_MODEL if model.is_there() else ""}
+    )
 
 
 @require_POST

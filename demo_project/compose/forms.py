@@ -21,10 +21,15 @@ class ComposeForm(forms.Form):
 
     to = forms.ChoiceField(label=_("To"))
     title = forms.CharField(label=_("Title"), max_length=255)
-    body = forms.CharField(label=_("Message"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    body = forms.CharField(
+        label=_("Message"), required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
     level = forms.ChoiceField(label=_("Level"), choices=Level.choices, initial=Level.INFO)
     category = forms.CharField(
-        label=_("Category"), max_length=100, required=False, widget=forms.TextInput(attrs={"list": "categories"})
+        label=_("Category"),
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"list": "categories"}),
     )
     url = forms.CharField(
         label=_("Link"),
@@ -43,8 +48,16 @@ class ComposeForm(forms.Form):
 
 
 def _destinations(sender: User) -> Iterable[tuple[Any, Any]]:
-    others = User.objects.filter(is_active=True).exclude(pk=sender.pk).order_by("first_name", "username")
+    others = (
+        User.objects.filter(is_active=True).exclude(pk=sender.pk).order_by("first_name", "username")
+    )
     people = [(f"user:{user.pk}", user.get_full_name() or user.username) for user in others]
     yield _("People"), [(f"user:{sender.pk}", _("Myself")), *people]
-    yield _("Teams"), [(f"group:{group.pk}", group.name) for group in Group.objects.order_by("name")]
-    yield _("Audiences"), [(EVERYONE, _("Everyone")), (OTHERS, _("Everyone but me")), (STAFF, _("Staff"))]
+    yield (
+        _("Teams"),
+        [(f"group:{group.pk}", group.name) for group in Group.objects.order_by("name")],
+    )
+    yield (
+        _("Audiences"),
+        [(EVERYONE, _("Everyone")), (OTHERS, _("Everyone but me")), (STAFF, _("Staff"))],
+    )

@@ -15,7 +15,9 @@ class DashboardConfig(AppConfig):
     label = "demo_dashboard"
     scenario = Scenario(
         name=_("System dashboard"),
-        summary=_("What this machine does, measured once a second for all who watch, and not at all when nobody does."),
+        summary=_(
+            "What this machine does, measured once a second for all who watch, and not at all when nobody does."
+        ),
         sends="EventSource",
         url_name="dashboard:page",
         icon="gauge",

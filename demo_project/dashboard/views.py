@@ -26,7 +26,9 @@ sampler = Sampler(machine.begin, interval=1, size=60)
 def page(request: HttpRequest) -> HttpResponse:
     """Show the dashboard."""
     return render(
-        request, "demo/dashboard.html", {"cores": psutil.cpu_count() or 1, "memory": psutil.virtual_memory().total, "seconds": 60}
+        request,
+        "demo/dashboard.html",
+        {"cores": psutil.cpu_count() or 1, "memory": psutil.virtual_memory().total, "seconds": 60},
     )
 
 

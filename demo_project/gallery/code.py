@@ -41,7 +41,9 @@ def source_of(path: str) -> tuple[str, SafeString]:
     """Return the file and the marked source of ``"package.module.name"``, or of a whole file, ``"static/demo/lab.js"``."""
     if "/" in path:
         file = settings.BASE_DIR / path
-        return path, highlighted(_for_readers(file.read_text(encoding="utf-8")), _LANGUAGES[file.suffix])
+        return path, highlighted(
+            _for_readers(file.read_text(encoding="utf-8")), _LANGUAGES[file.suffix]
+        )
     thing = import_string(path)
     found = inspect.getsourcefile(inspect.unwrap(thing))
     if found is None:

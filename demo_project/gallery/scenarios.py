@@ -56,7 +56,10 @@ def scenarios() -> tuple[Scenario, ...]:
 
 def by_heading() -> list[tuple[_StrPromise, list[Scenario]]]:
     """Return the headings of the menu with what stands under each."""
-    return [(heading, list(members)) for heading, members in groupby(scenarios(), key=lambda scenario: scenario.heading)]
+    return [
+        (heading, list(members))
+        for heading, members in groupby(scenarios(), key=lambda scenario: scenario.heading)
+    ]
 
 
 def scenario_of(namespace: str) -> Scenario | None:

@@ -28,7 +28,10 @@ _POSTS = (
         "Badges or dots?",
         "The bell can show how many notifications are unread, or only that there are some. Numbers tell more, dots nag less. What "
         "would you want to see twenty times a day?",
-        (("carol", "Numbers. A dot is never urgent and never gone."), ("alice", "Numbers, but stop at 99.")),
+        (
+            ("carol", "Numbers. A dot is never urgent and never gone."),
+            ("alice", "Numbers, but stop at 99."),
+        ),
     ),
     (
         "carol",
@@ -42,7 +45,10 @@ _POSTS = (
         "The build takes four minutes, it took nine",
         "Tests that need a database share one server now instead of starting their own. If your branch is older than Monday, "
         "rebase it once and enjoy.",
-        (("dave", "Four minutes and nine seconds here. Close enough!"), ("alice", "My coffee breaks will never be the same.")),
+        (
+            ("dave", "Four minutes and nine seconds here. Close enough!"),
+            ("alice", "My coffee breaks will never be the same."),
+        ),
     ),
     (
         "alice",
@@ -64,7 +70,12 @@ _ANNOUNCEMENTS = (
         "The handbook has a new home",
         "Old links lead there by themselves. Search is much better now.",
     ),
-    (Level.SUCCESS, Audience.STAFF, "Certificates are renewed", "All of them, for another year. Nothing to do."),
+    (
+        Level.SUCCESS,
+        Audience.STAFF,
+        "Certificates are renewed",
+        "All of them, for another year. Nothing to do.",
+    ),
     (
         Level.WARNING,
         Audience.EVERYONE,
@@ -138,9 +149,16 @@ def _set_passwords(users: Mapping[str, User]) -> None:
 
 def _announce(author: User) -> None:
     now = timezone.now()
-    for age, (level, audience, title, body) in zip(range(len(_ANNOUNCEMENTS), 0, -1), _ANNOUNCEMENTS, strict=True):
+    for age, (level, audience, title, body) in zip(
+        range(len(_ANNOUNCEMENTS), 0, -1), _ANNOUNCEMENTS, strict=True
+    ):
         announcement = Announcement.objects.create(
-            author=author, level=level, audience=audience, title=title, body=body, created_at=now - timedelta(days=age)
+            author=author,
+            level=level,
+            audience=audience,
+            title=title,
+            body=body,
+            created_at=now - timedelta(days=age),
         )
         broadcast(
             title,
@@ -161,7 +179,12 @@ def _post(users: Mapping[str, User]) -> None:
         post = Post.objects.create(author=users[author], title=title, body=body, created_at=written)
         for later, (commenter, text) in enumerate(comments, start=1):
             # The signal notifies, as it does when somebody comments in the page.
-            Comment.objects.create(post=post, author=users[commenter], body=text, created_at=written + timedelta(hours=2 * later))
+            Comment.objects.create(
+                post=post,
+                author=users[commenter],
+                body=text,
+                created_at=written + timedelta(hours=2 * later),
+            )
 
 
 def _order(users: Mapping[str, User]) -> None:

@@ -65,7 +65,9 @@ def pages() -> dict[str, Page]:
         name = path.relative_to(root).with_suffix("").as_posix()
         if not name.startswith("_build/"):
             text = path.read_text(encoding="utf-8")
-            title = next((match[2] for match in map(_HEADING.match, text.splitlines()) if match), name)
+            title = next(
+                (match[2] for match in map(_HEADING.match, text.splitlines()) if match), name
+            )
             found[name] = Page(name=name, title=title, text=text)
     return found
 

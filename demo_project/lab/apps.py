@@ -15,7 +15,9 @@ class LabConfig(AppConfig):
     label = "demo_lab"
     scenario = Scenario(
         name=_("Protocol lab"),
-        summary=_("See the bytes of a stream as they come. Cut the connection, and see the hole being filled."),
+        summary=_(
+            "See the bytes of a stream as they come. Cut the connection, and see the hole being filled."
+        ),
         sends="Last-Event-ID",
         url_name="lab:page",
         icon="flask",

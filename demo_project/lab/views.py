@@ -75,5 +75,10 @@ def cut(request: HttpRequest) -> HttpResponse:
     if connection not in connections:
         return JsonResponse({"errors": {"connection": ["There is none of that name."]}}, status=404)
     messages.append((CUT, connection))
-    messages.append(("message", _("A connection was cut just now. Whoever it was reads this when they are back.")))
+    messages.append(
+        (
+            "message",
+            _("A connection was cut just now. Whoever it was reads this when they are back."),
+        )
+    )
     return HttpResponse(status=204)

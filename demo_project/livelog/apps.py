@@ -15,7 +15,9 @@ class LiveLogConfig(AppConfig):
     label = "demo_livelog"
     scenario = Scenario(
         name=_("Live log"),
-        summary=_("The log of this very server, for its staff. Who reads slowly holds nobody up, and is told what was left out."),
+        summary=_(
+            "The log of this very server, for its staff. Who reads slowly holds nobody up, and is told what was left out."
+        ),
         sends="logging.Handler",
         url_name="livelog:page",
         icon="log",

@@ -7,7 +7,10 @@ import logging
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-_LEVELS = [(str(level), logging.getLevelName(level)) for level in (logging.INFO, logging.WARNING, logging.ERROR)]
+_LEVELS = [
+    (str(level), logging.getLevelName(level))
+    for level in (logging.INFO, logging.WARNING, logging.ERROR)
+]
 
 
 class FollowForm(forms.Form):
@@ -16,7 +19,11 @@ class FollowForm(forms.Form):
     level = forms.TypedChoiceField(label=_("From level"), choices=_LEVELS, coerce=int)
     rate = forms.TypedChoiceField(
         label=_("Reading speed"),
-        choices=[("0", _("as fast as it goes")), ("20", _("20 lines a second")), ("2", _("2 lines a second"))],
+        choices=[
+            ("0", _("as fast as it goes")),
+            ("20", _("20 lines a second")),
+            ("2", _("2 lines a second")),
+        ],
         coerce=int,
     )
 

@@ -44,7 +44,13 @@ class RingHandler(logging.Handler):
             text = record.getMessage()
             if record.exc_info and record.exc_info[0]:
                 text = f"{text} ({record.exc_info[0].__name__})"
-            line = Line(int(record.created * 1000), record.levelno, record.levelname, record.name, printable(text[:MAX_LENGTH]))
+            line = Line(
+                int(record.created * 1000),
+                record.levelno,
+                record.levelname,
+                record.name,
+                printable(text[:MAX_LENGTH]),
+            )
             lines.append(line)
         except Exception:  # as every handler does: logging breaks nothing
             self.handleError(record)
@@ -53,5 +59,6 @@ class RingHandler(logging.Handler):
 def printable(text: str) -> str:
     """Return ``text`` as one line: a path or a name in it cannot pretend to be a line of its own."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii") for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
     )

@@ -52,7 +52,9 @@ def staff_only(view: View) -> View:
 @staff_only
 def page(request: HttpRequest) -> HttpResponse:
     """Show the log."""
-    return render(request, "demo/livelog.html", {"follow": FollowForm(), "write": WriteForm(), "burst": BURST})
+    return render(
+        request, "demo/livelog.html", {"follow": FollowForm(), "write": WriteForm(), "burst": BURST}
+    )
 
 
 @require_GET
@@ -91,7 +93,12 @@ def write(request: HttpRequest) -> HttpResponse:
     form = WriteForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
-    logger.log(form.cleaned_data["severity"], "%s wrote: %s", signed_in(request.user).username, form.cleaned_data["text"])
+    logger.log(
+        form.cleaned_data["severity"],
+        "%s wrote: %s",
+        signed_in(request.user).username,
+        form.cleaned_data["text"],
+    )
     return HttpResponse(status=204)
 
 

@@ -15,7 +15,9 @@ class OrdersConfig(AppConfig):
     verbose_name = _("Orders")
     scenario = Scenario(
         name=_("Order status"),
-        summary=_("Each order has a topic of its own. Its owner watches it move on; anybody else is refused."),
+        summary=_(
+            "Each order has a topic of its own. Its owner watches it move on; anybody else is refused."
+        ),
         sends='@topic("order.<int:pk>")',
         url_name="orders:list",
         icon="parcel",

@@ -38,7 +38,9 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(models.Model):
     """Something that somebody has ordered."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="orders", verbose_name=_("owner"))
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="orders", verbose_name=_("owner")
+    )
     item = models.CharField(_("item"), max_length=80)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PLACED)
     #: By state, when it was reached: {"placed": "2026-11-21T09:30:00+00:00", ...}

@@ -16,4 +16,6 @@ from sse_notify import publish
 def tell_who_watches(instance: Order, **kwargs: Any) -> None:
     """Publish how far the order is, once that is committed."""
     event = instance.as_event()
-    transaction.on_commit(lambda: publish(f"order.{instance.pk}", event, event="order"), robust=True)
+    transaction.on_commit(
+        lambda: publish(f"order.{instance.pk}", event, event="order"), robust=True
+    )

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 #: What the shop sells.
-GOODS = (gettext_noop("A desk lamp"), gettext_noop("Two mugs"), gettext_noop("A pair of headphones"), gettext_noop("A fern"))
+GOODS = (
+    gettext_noop("A desk lamp"),
+    gettext_noop("Two mugs"),
+    gettext_noop("A pair of headphones"),
+    gettext_noop("A fern"),
+)
 #: How many orders the page shows and watches.
 SHOWN = 6
 
@@ -57,10 +62,14 @@ def place(request: HttpRequest) -> HttpResponse:
 @transaction.atomic
 def advance(request: HttpRequest, pk: int) -> HttpResponse:
     """Move an order on by one state. Saving it tells the pages that watch; the bell tells of the end, wherever its owner is."""
-    order = get_object_or_404(Order.objects.visible_to(signed_in(request.user)).select_for_update(), pk=pk)
+    order = get_object_or_404(
+        Order.objects.visible_to(signed_in(request.user)).select_for_update(), pk=pk
+    )
     if order.state != State.DELIVERED:
         order.move_on()
         if order.state == State.DELIVERED:
             title = _("Delivered: %(item)s") % {"item": order.item}
-            notify(order.owner, title, level="success", url=order, category=_("Orders"), target=order)
+            notify(
+                order.owner, title, level="success", url=order, category=_("Orders"), target=order
+            )
     return redirect(order)

@@ -15,7 +15,9 @@ class PeopleConfig(AppConfig):
     label = "demo_people"
     scenario = Scenario(
         name=_("People"),
-        summary=_("Wave at a colleague. Wave again, and the same notification counts up instead of piling up."),
+        summary=_(
+            "Wave at a colleague. Wave again, and the same notification counts up instead of piling up."
+        ),
         sends="await anotify(key=…)",
         url_name="people:list",
         icon="people",

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @login_required
 def people(request: HttpRequest) -> HttpResponse:
     """Show everybody, oneself too: who is alone can wave at the mirror."""
-    users = User.objects.filter(is_active=True).order_by("first_name", "username").prefetch_related("groups")
+    users = (
+        User.objects.filter(is_active=True)
+        .order_by("first_name", "username")
+        .prefetch_related("groups")
+    )
     return render(request, "demo/people.html", {"users": users, "me": signed_in(request.user)})
 
 

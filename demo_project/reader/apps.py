@@ -15,7 +15,9 @@ class ReaderConfig(AppConfig):
     label = "demo_reader"
     scenario = Scenario(
         name=_("Manual reader"),
-        summary=_("A form is sent by fetch, and its answer comes word by word, until it ends or you have had enough."),
+        summary=_(
+            "A form is sent by fetch, and its answer comes word by word, until it ends or you have had enough."
+        ),
         sends="POST · start, chunk, end",
         url_name="reader:page",
         icon="reader",

@@ -11,7 +11,9 @@ from demo_project.handbook.pages import Page, pages
 class ReadForm(forms.Form):
     """A page of the documentation, and a pause."""
 
-    page = forms.ChoiceField(label=_("Page"), choices=lambda: [(name, page.title) for name, page in pages().items()])
+    page = forms.ChoiceField(
+        label=_("Page"), choices=lambda: [(name, page.title) for name, page in pages().items()]
+    )
     pause = forms.TypedChoiceField(
         label=_("Speed"),
         choices=[("0.12", _("slow")), ("0.03", _("quick")), ("0", _("as fast as it goes"))],

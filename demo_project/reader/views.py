@@ -28,7 +28,11 @@ logger = logging.getLogger("demo.reader")
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
     """Show the form; also to visitors without an account."""
-    return render(request, "demo/reader.html", {"form": ReadForm(initial={"page": "how-to/stream-your-own-events"})})
+    return render(
+        request,
+        "demo/reader.html",
+        {"form": ReadForm(initial={"page": "how-to/stream-your-own-events"})},
+    )
 
 
 @require_POST

@@ -12,7 +12,10 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
     """What to make, and how often."""
 
     number = forms.TypedChoiceField(
-        label=_("How many"), coerce=int, choices=[(number, str(number)) for number in (1, 2, 4, 6)], initial=1
+        label=_("How many"),
+        coerce=int,
+        choices=[(number, str(number)) for number in (1, 2, 4, 6)],
+        initial=1,
     )
 
     class Meta:

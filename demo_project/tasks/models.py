@@ -54,10 +54,16 @@ _TOLD = {"stalled": _("Stalled"), "cancelled": State.CANCELLED.label}
 class Job(models.Model):
     """One job. Its progress is a notification, under the key :attr:`key`."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="jobs", verbose_name=_("owner"))
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="jobs", verbose_name=_("owner")
+    )
     kind = models.CharField(_("what"), max_length=10, choices=Kind.choices, default=Kind.SURVEY)
-    package = models.CharField(_("of"), max_length=20, choices=Package.choices, default=Package.DJANGO)
-    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
+    package = models.CharField(
+        _("of"), max_length=20, choices=Package.choices, default=Package.DJANGO
+    )
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.WAITING
+    )
     #: Who works on it, and when that was last heard of.
     worker = models.CharField(max_length=40, blank=True)
     alive_at = models.DateTimeField(null=True, blank=True)
@@ -93,11 +99,16 @@ class Job(models.Model):
             patience: seconds of silence after which a worker counts as dead, and its job is begun again.
         """
         dead = timezone.now() - timedelta(seconds=patience)
-        free = cls.objects.filter(Q(state=State.WAITING) | Q(state=State.RUNNING, alive_at__lt=dead))
+        free = cls.objects.filter(
+            Q(state=State.WAITING) | Q(state=State.RUNNING, alive_at__lt=dead)
+        )
         while (job := free.defer("result").order_by("pk").first()) is not None:
             # Whoever changes the row first has it: the others find another number of attempts.
             if free.filter(pk=job.pk, attempts=job.attempts).update(
-                state=State.RUNNING, worker=worker, alive_at=timezone.now(), attempts=F("attempts") + 1
+                state=State.RUNNING,
+                worker=worker,
+                alive_at=timezone.now(),
+                attempts=F("attempts") + 1,
             ):
                 job.refresh_from_db(fields=["state", "worker", "alive_at", "attempts"])
                 return job

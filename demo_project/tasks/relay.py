@@ -29,7 +29,11 @@ _running: list[asyncio.Task[None]] = []
 @receiver(stream_opened)
 def somebody_came(user_id: Any, topics: tuple[str, ...], **kwargs: Any) -> None:
     """Look while somebody watches jobs."""
-    if "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"] and user_id is not None and topic_of(user_id) in topics:
+    if (
+        "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]
+        and user_id is not None
+        and topic_of(user_id) in topics
+    ):
         watched.add(user_id)
         if not _running or _running[0].done():
             _running[:] = [asyncio.get_running_loop().create_task(_look())]

@@ -48,13 +48,20 @@ def start(request: HttpRequest) -> HttpResponse:
     user = signed_in(request.user)
     form = JobForm(request.POST)
     if not form.is_valid():
-        return render(request, "demo/tasks.html", {"jobs": _jobs(user), "form": form}, status=HTTPStatus.BAD_REQUEST)
+        return render(
+            request,
+            "demo/tasks.html",
+            {"jobs": _jobs(user), "form": form},
+            status=HTTPStatus.BAD_REQUEST,
+        )
     room = AT_ONCE - user.jobs.filter(state__in=(State.WAITING, State.RUNNING)).count()
     number = form.cleaned_data["number"]
     if number > room:
         messages.warning(request, _("You have enough going on: wait for one to end, or cancel it."))
     for _number in range(min(number, room)):
-        Job.objects.create(owner=user, kind=form.cleaned_data["kind"], package=form.cleaned_data["package"])
+        Job.objects.create(
+            owner=user, kind=form.cleaned_data["kind"], package=form.cleaned_data["package"]
+        )
     shown = user.jobs.values_list("pk", flat=True)[:SHOWN]
     user.jobs.exclude(pk__in=list(shown)).exclude(state=State.RUNNING).delete()
     return redirect("tasks:list")
@@ -75,7 +82,10 @@ def result(request: HttpRequest, pk: int) -> HttpResponse:
     job = get_object_or_404(Job, pk=pk, owner=signed_in(request.user), state=State.DONE)
     content_type, ending = _FILES[Kind(job.kind)]
     name = f"{job.package}-{job.kind}-{job.pk}.{ending}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "X-Content-Type-Options": "nosniff",
+    }
     return HttpResponse(bytes(job.result or b""), content_type=content_type, headers=headers)
 
 

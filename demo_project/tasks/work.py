@@ -31,7 +31,9 @@ def files_of(package: str) -> list[Path]:
         if spec is None or spec.origin is None:
             raise ValueError(f"package: {package!r} is not installed")
         root = Path(spec.origin).parent
-    return sorted(path for path in root.rglob("*.py") if not _ASIDE.intersection(path.relative_to(root).parts))
+    return sorted(
+        path for path in root.rglob("*.py") if not _ASIDE.intersection(path.relative_to(root).parts)
+    )
 
 
 def survey(files: list[Path], each: Each) -> bytes:
@@ -55,7 +57,9 @@ def survey(files: list[Path], each: Each) -> bytes:
         except (SyntaxError, ValueError):
             pass  # a file that is broken on purpose
         checksum = hashlib.sha256(content).hexdigest()
-        table.writerow((_name(path), len(content), content.count(b"\n"), functions, classes, checksum))
+        table.writerow(
+            (_name(path), len(content), content.count(b"\n"), functions, classes, checksum)
+        )
     return text.getvalue().encode()
 
 
@@ -64,7 +68,10 @@ def picture(files: list[Path], each: Each) -> bytes:
     lines: list[bytes] = []
     for path in files:
         each(path)
-        lines.extend(_pixels(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+        lines.extend(
+            _pixels(line)
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        )
     columns = -(-len(lines) // _HEIGHT)
     blank = bytes([_PAPER]) * _WIDTH
     lines += [blank] * (columns * _HEIGHT - len(lines))
@@ -79,14 +86,22 @@ def _name(path: Path) -> str:
 
 def _pixels(line: str) -> bytes:
     ink = _PALE if line.lstrip().startswith("#") else _INK
-    return bytes(_PAPER if line[at : at + 2].isspace() or at >= len(line) else ink for at in range(0, 2 * _WIDTH, 2))
+    return bytes(
+        _PAPER if line[at : at + 2].isspace() or at >= len(line) else ink
+        for at in range(0, 2 * _WIDTH, 2)
+    )
 
 
 def _png(width: int, rows: list[bytes]) -> bytes:
     """Return rows of grey pixels as a PNG. (https://www.w3.org/TR/png-3/)"""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", width, len(rows), 8, 0, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))

@@ -34,7 +34,12 @@ def run(job: Job, *, patience: float, hold: Callable[[], None]) -> None:
         job.end(State.CANCELLED)  # by its owner, when its worker was dead already
         return
     with Progress(
-        job.owner, str(job), key=job.key, url=reverse("tasks:list"), category=_("Tasks"), stalls_after=max(1, patience)
+        job.owner,
+        str(job),
+        key=job.key,
+        url=reverse("tasks:list"),
+        category=_("Tasks"),
+        stalls_after=max(1, patience),
     ) as progress:
         try:
             if job.attempts > ATTEMPTS:
@@ -53,7 +58,10 @@ def run(job: Job, *, patience: float, hold: Callable[[], None]) -> None:
             hold()
             if not job.end(State.DONE, result):
                 raise ProgressFailed(_("Another worker has it now."))
-            progress.finish(_("%(size)s KB") % {"size": f"{len(result) / 1000:,.0f}"}, url=reverse("tasks:result", args=[job.pk]))
+            progress.finish(
+                _("%(size)s KB") % {"size": f"{len(result) / 1000:,.0f}"},
+                url=reverse("tasks:result", args=[job.pk]),
+            )
         except Cancelled:
             job.end(State.CANCELLED)
             raise

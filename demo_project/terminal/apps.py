@@ -15,7 +15,9 @@ class TerminalConfig(AppConfig):
     label = "demo_terminal"
     scenario = Scenario(
         name=_("Command line"),
-        summary=_("A management command or the shell, in a process of its own, reaches the page that is open."),
+        summary=_(
+            "A management command or the shell, in a process of its own, reaches the page that is open."
+        ),
         sends="manage.py demo_notify",
         url_name="terminal:commands",
         icon="terminal",

@@ -15,7 +15,9 @@ class TickerConfig(AppConfig):
     label = "demo_ticker"
     scenario = Scenario(
         name=_("Ticker"),
-        summary=_("Simulated prices, up to a hundred updates a second. What does not fit is dropped, and counted."),
+        summary=_(
+            "Simulated prices, up to a hundred updates a second. What does not fit is dropped, and counted."
+        ),
         sends="publish(topic, prices)",
         url_name="ticker:ticker",
         icon="ticker",

@@ -52,4 +52,8 @@ class Market:
 
     def since(self, moves: int) -> dict[str, float]:
         """Return the prices that have moved since there were so many moves."""
-        return {share: round(price, 2) for share, price in self.prices.items() if self._moved[share] > moves}
+        return {
+            share: round(price, 2)
+            for share, price in self.prices.items()
+            if self._moved[share] > moves
+        }

@@ -34,7 +34,9 @@ async def _publish(rate: int) -> None:
     seen = 0
     while listeners(topic_of(rate)):
         market.catch_up()
-        publish(topic_of(rate), {"moves": market.moves, "prices": market.since(seen)}, event="prices")
+        publish(
+            topic_of(rate), {"moves": market.moves, "prices": market.since(seen)}, event="prices"
+        )
         seen = market.moves
         await asyncio.sleep(1 / rate)
 

@@ -35,8 +35,14 @@ async def flood(request: HttpRequest) -> HttpResponse:
     """Publish far too much at once. An async view, so that no stream gets to write meanwhile."""
     rate = request.POST.get("rate", "")
     if rate not in map(str, RATES):
-        return JsonResponse({"error": f"rate: one of {RATES} is needed"}, status=HTTPStatus.BAD_REQUEST)
+        return JsonResponse(
+            {"error": f"rate: one of {RATES} is needed"}, status=HTTPStatus.BAD_REQUEST
+        )
     if not await sync_to_async(cache.add)("ticker:flood", 1, PAUSE):
-        return JsonResponse({"error": "too soon"}, status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(PAUSE)})
+        return JsonResponse(
+            {"error": "too soon"},
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            headers={"Retry-After": str(PAUSE)},
+        )
     publisher.flood(int(rate), FLOOD)
     return JsonResponse({"sent": FLOOD}, status=HTTPStatus.ACCEPTED)

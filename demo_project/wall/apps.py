@@ -16,7 +16,9 @@ class WallConfig(AppConfig):
     verbose_name = _("Broadcast wall")
     scenario = Scenario(
         name=_("Broadcast wall"),
-        summary=_("A public topic. Visitors without an account write and watch, and who comes late sees the last messages."),
+        summary=_(
+            "A public topic. Visitors without an account write and watch, and who comes late sees the last messages."
+        ),
         sends='@topic("wall", public=True)',
         url_name="wall:wall",
         icon="wall",

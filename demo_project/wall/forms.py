@@ -15,4 +15,7 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at 
         model = Message
         fields = ("name", "text")
         labels = {"name": _("Your name"), "text": _("Your message")}
-        widgets = {"name": forms.TextInput(attrs={"autocomplete": "nickname"}), "text": forms.Textarea(attrs={"rows": 2})}
+        widgets = {
+            "name": forms.TextInput(attrs={"autocomplete": "nickname"}),
+            "text": forms.Textarea(attrs={"rows": 2}),
+        }

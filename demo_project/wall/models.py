@@ -18,7 +18,9 @@ KEPT = 200
 class Message(models.Model):
     """One message, by a user or by a visitor who says what to be called."""
 
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("author"))
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("author")
+    )
     name = models.CharField(_("name"), max_length=30, blank=True)
     text = models.CharField(_("text"), max_length=280)
     created_at = models.DateTimeField(_("written"), default=timezone.now)
@@ -33,7 +35,12 @@ class Message(models.Model):
 
     def as_event(self) -> dict[str, Any]:
         """Return what the page is told."""
-        return {"pk": self.pk, "name": self.name, "text": self.text, "at": self.created_at.isoformat(timespec="seconds")}
+        return {
+            "pk": self.pk,
+            "name": self.name,
+            "text": self.text,
+            "at": self.created_at.isoformat(timespec="seconds"),
+        }
 
 
 def write(message: Message) -> None:

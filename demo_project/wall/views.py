@@ -30,7 +30,10 @@ def wall(request: HttpRequest) -> HttpResponse:
     form = MessageForm(request.POST if request.method == "POST" else None)
     if isinstance(request.user, User):
         del form.fields["name"]
-        form.instance.author, form.instance.name = request.user, request.user.get_short_name() or request.user.username
+        form.instance.author, form.instance.name = (
+            request.user,
+            request.user.get_short_name() or request.user.username,
+        )
     status = HTTPStatus.OK
     if request.method == "POST":
         # Counted whatever it holds: trying what passes costs as much.
@@ -43,15 +46,25 @@ def wall(request: HttpRequest) -> HttpResponse:
         else:
             status = HTTPStatus.BAD_REQUEST
         if not request.accepts("text/html"):  # the page's script
-            return JsonResponse({"errors": [error for errors in form.errors.values() for error in errors]}, status=status)
+            return JsonResponse(
+                {"errors": [error for errors in form.errors.values() for error in errors]},
+                status=status,
+            )
         if status == HTTPStatus.CREATED:
             return redirect("wall:wall")
-    return render(request, "demo/wall.html", {"messages_shown": Message.objects.all()[:SHOWN], "form": form}, status=status)
+    return render(
+        request,
+        "demo/wall.html",
+        {"messages_shown": Message.objects.all()[:SHOWN], "form": form},
+        status=status,
+    )
 
 
 @require_GET
 def newer(request: HttpRequest) -> HttpResponse:
     """Answer with what was written after the message ``after``: what the page asks for whenever its stream opens."""
     after = request.GET.get("after", "")
-    newest = Message.objects.filter(pk__gt=int(after) if after.isdecimal() and len(after) < 18 else 0)[:SHOWN]
+    newest = Message.objects.filter(
+        pk__gt=int(after) if after.isdecimal() and len(after) < 18 else 0
+    )[:SHOWN]
     return JsonResponse({"messages": [message.as_event() for message in newest]})

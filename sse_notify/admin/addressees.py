@@ -42,7 +42,9 @@ class Addressees:
     def __str__(self) -> str:
         """Return who they are, in the language of the page."""
         if self.audience == Audience.GROUP:
-            return _("Groups: %(names)s") % {"names": ", ".join(group.name for group in self.groups)}
+            return _("Groups: %(names)s") % {
+                "names": ", ".join(group.name for group in self.groups)
+            }
         if self.users is not None:
             names = [str(user) for user in self.users[: NAMES + 1]]
             shown = ", ".join(names[:NAMES]) + (" …" if len(names) > NAMES else "")
@@ -71,7 +73,10 @@ class Addressees:
         if members is None:
             return None
         keys = sorted(connected)
-        return sum(members.filter(pk__in=keys[start : start + CHUNK]).count() for start in range(0, len(keys), CHUNK))
+        return sum(
+            members.filter(pk__in=keys[start : start + CHUNK]).count()
+            for start in range(0, len(keys), CHUNK)
+        )
 
     def send(self, title: str, body: str, content: Content) -> list[Notification]:
         """Send to them, inside one transaction: one row for each audience or group, or for each of the chosen users.
@@ -87,7 +92,13 @@ class Addressees:
             return [broadcast(title, body, audience=self.audience, **content)]
         with transaction.atomic(using=database()):
             return [
-                broadcast(title, body, audience=group, exclude=_members_of_both(group, self.groups[:number]), **content)
+                broadcast(
+                    title,
+                    body,
+                    audience=group,
+                    exclude=_members_of_both(group, self.groups[:number]),
+                    **content,
+                )
                 for number, group in enumerate(self.groups)
             ]
 
@@ -110,4 +121,6 @@ def has_field(name: str) -> bool:
 def _members_of_both(group: Group, others: tuple[Group, ...]) -> QuerySet[Any] | tuple[()]:
     if not others:
         return ()
-    return get_user_model()._default_manager.filter(groups=group).filter(groups__in=others).distinct()
+    return (
+        get_user_model()._default_manager.filter(groups=group).filter(groups__in=others).distinct()
+    )

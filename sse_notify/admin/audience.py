@@ -31,7 +31,9 @@ class AudienceForm(forms.Form):
     """
 
     audience = forms.ChoiceField(
-        label=_("For"), widget=widgets.AdminRadioSelect(attrs={"class": "radiolist"}), initial=Audience.EVERYONE
+        label=_("For"),
+        widget=widgets.AdminRadioSelect(attrs={"class": "radiolist"}),
+        initial=Audience.EVERYONE,
     )
     groups = forms.ModelMultipleChoiceField(
         Group.objects.order_by("name"),
@@ -40,7 +42,9 @@ class AudienceForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("Who is in several of them gets it once."),
     )
-    users: Any = forms.ModelMultipleChoiceField(None, label=_("Users"), required=False, help_text=_("Type to find them."))
+    users: Any = forms.ModelMultipleChoiceField(
+        None, label=_("Users"), required=False, help_text=_("Type to find them.")
+    )
     names = forms.CharField(
         label=_("Names"),
         required=False,
@@ -48,7 +52,9 @@ class AudienceForm(forms.Form):
         help_text=_("The names that users sign in with, one in each line."),
     )
 
-    def __init__(self, *args: Any, admin_site: AdminSite, request: HttpRequest, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, admin_site: AdminSite, request: HttpRequest, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         kinds = [(Audience.EVERYONE, Audience.EVERYONE.label)]
         if hasattr(get_user_model(), "is_staff"):
@@ -60,7 +66,9 @@ class AudienceForm(forms.Form):
         self.fields["audience"].choices = [*kinds, (Audience.USER, _("Chosen users"))]  # type: ignore[attr-defined]
         if _can_search(admin_site, request):
             # The field only names the relation that Django's view for completion follows.
-            widget = widgets.AutocompleteSelectMultiple(Notification._meta.get_field("excluded"), admin_site)
+            widget = widgets.AutocompleteSelectMultiple(
+                Notification._meta.get_field("excluded"), admin_site
+            )
             users: Any = self.fields["users"]
             users.widget = widget
             users.queryset = get_user_model()._default_manager.all()
@@ -80,18 +88,24 @@ class AudienceForm(forms.Form):
         """Return the keys of the chosen users; complain about names that nobody has."""
         model = get_user_model()
         keys = {user.pk for user in data.get("users") or ()}
-        names = list(dict.fromkeys(filter(None, map(str.strip, data.get("names", "").splitlines()))))
+        names = list(
+            dict.fromkeys(filter(None, map(str.strip, data.get("names", "").splitlines())))
+        )
         if not names and not keys:
             self.add_error("names", _("Choose one at least."))
         if len(names) > MAX_NAMES:
             self.add_error("names", _("At most %(most)s names at once.") % {"most": MAX_NAMES})
             return keys
         found = dict(
-            model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names}).values_list(model.USERNAME_FIELD, "pk")
+            model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names}).values_list(
+                model.USERNAME_FIELD, "pk"
+            )
         )
         unknown = [name for name in names if name not in found]
         if unknown:
-            self.add_error("names", _("Nobody has this name: %(names)s") % {"names": ", ".join(unknown)})
+            self.add_error(
+                "names", _("Nobody has this name: %(names)s") % {"names": ", ".join(unknown)}
+            )
         return keys | set(found.values())
 
     @property
@@ -102,7 +116,10 @@ class AudienceForm(forms.Form):
         if audience == Audience.GROUP:
             return Addressees(audience=audience, groups=tuple(data["groups"]))
         if audience == Audience.USER:
-            return Addressees(audience=audience, users=get_user_model()._default_manager.filter(pk__in=data["keys"]))
+            return Addressees(
+                audience=audience,
+                users=get_user_model()._default_manager.filter(pk__in=data["keys"]),
+            )
         return Addressees(audience=audience)
 
     @property

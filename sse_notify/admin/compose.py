@@ -77,12 +77,18 @@ class Composition:
     @property
     def forms(self) -> list[AudienceForm | ComposeForm]:
         """The forms that the first step shows."""
-        return [part for part in (self.audience, self.content) if isinstance(part, (AudienceForm, ComposeForm))]
+        return [
+            part
+            for part in (self.audience, self.content)
+            if isinstance(part, (AudienceForm, ComposeForm))
+        ]
 
     @property
     def addressees(self) -> Addressees:
         """Whom it is for, once the form is valid."""
-        return self.audience.addressees if isinstance(self.audience, AudienceForm) else self.audience
+        return (
+            self.audience.addressees if isinstance(self.audience, AudienceForm) else self.audience
+        )
 
     @property
     def drafts(self) -> Sequence[Draft]:
@@ -90,7 +96,9 @@ class Composition:
         return [self.content.draft] if isinstance(self.content, ComposeForm) else self.content
 
     def _is_valid(self) -> bool:
-        found = [form.is_valid() for form in self.forms]  # each of them, so that each says what is wrong
+        found = [
+            form.is_valid() for form in self.forms
+        ]  # each of them, so that each says what is wrong
         return all(found)
 
     def _has_changed(self) -> bool:
@@ -99,11 +107,17 @@ class Composition:
         return chosen and self.request.POST.get("reach") != str(self.addressees.count())
 
     def _ask(self) -> HttpResponse:
-        parts = [helpers.AdminForm(cast("Any", form), form.fieldsets, {}, model_admin=self.model_admin) for form in self.forms]
+        parts = [
+            helpers.AdminForm(cast("Any", form), form.fieldsets, {}, model_admin=self.model_admin)
+            for form in self.forms
+        ]
         media = self.model_admin.media
         for part in parts:
             media += part.media
-        errors = any(form.is_bound and form.errors for form in self.forms) and "_edit" not in self.request.POST
+        errors = (
+            any(form.is_bound and form.errors for form in self.forms)
+            and "_edit" not in self.request.POST
+        )
         token = self.request.POST.get("token", "")
         context = {
             "parts": parts,
@@ -113,7 +127,9 @@ class Composition:
             "asks_content": isinstance(self.content, ComposeForm),
             "addressees": None if isinstance(self.audience, AudienceForm) else self.audience,
             "reach": None if isinstance(self.audience, AudienceForm) else self.audience.count(),
-            "samples": () if isinstance(self.content, ComposeForm) else [draft.notification for draft in self.content],
+            "samples": ()
+            if isinstance(self.content, ComposeForm)
+            else [draft.notification for draft in self.content],
             "categories": sorted({*get_settings().CATEGORIES, *newest_categories()})
             if isinstance(self.content, ComposeForm)
             else (),
@@ -123,7 +139,12 @@ class Composition:
         return self._render("compose.html", context)
 
     def _confirm(self) -> HttpResponse:
-        carried = [(name, value) for name, values in self.request.POST.lists() for value in values if name not in _OF_A_STEP]
+        carried = [
+            (name, value)
+            for name, values in self.request.POST.lists()
+            for value in values
+            if name not in _OF_A_STEP
+        ]
         context = {
             "carried": carried,
             "items": [draft.notification for draft in self.drafts],
@@ -142,11 +163,16 @@ class Composition:
             locks.begin_write(database())
             for number, draft in enumerate(self.drafts):
                 # With the user's key in it, so that nobody can use up another's.
-                content: Any = {**draft.content, "idempotency_key": f"admin:{user.pk}:{token}:{number}"}
+                content: Any = {
+                    **draft.content,
+                    "idempotency_key": f"admin:{user.pk}:{token}:{number}",
+                }
                 rows = addressees.send(draft.title, draft.body, content)
                 sent += rows
                 # What is sent to chosen users is noted once, at the first of its rows.
-                noted += self._note(rows[:1] if addressees.audience == Audience.USER else rows, message)
+                noted += self._note(
+                    rows[:1] if addressees.audience == Audience.USER else rows, message
+                )
         if noted:
             messages.success(self.request, message)
         else:
@@ -163,7 +189,10 @@ class Composition:
         kind = ContentType.objects.get_for_model(Notification)
         keys = [str(row.pk) for row in rows]
         found = LogEntry.objects.filter(
-            user=cast("Any", self.request.user), content_type=kind, object_id__in=keys, action_flag=ADDITION
+            user=cast("Any", self.request.user),
+            content_type=kind,
+            object_id__in=keys,
+            action_flag=ADDITION,
         )
         known = set(found.values_list("object_id", flat=True))
         fresh = [row for row in rows if str(row.pk) not in known]
@@ -172,7 +201,12 @@ class Composition:
         return len(fresh)
 
     def _render(self, template: str, context: dict[str, Any]) -> HttpResponse:
-        return render(self.model_admin, self.request, template, {**context, "title": self.title, "back": self.back})
+        return render(
+            self.model_admin,
+            self.request,
+            template,
+            {**context, "title": self.title, "back": self.back},
+        )
 
 
 def begin(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
@@ -211,7 +245,9 @@ def numbers(addressees: Addressees) -> dict[str, Any]:
     return {"reach": addressees.count(), "connected": addressees.count_connected(connected)}
 
 
-def render(model_admin: NotificationAdmin, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+def render(
+    model_admin: NotificationAdmin, request: HttpRequest, template: str, context: dict[str, Any]
+) -> HttpResponse:
     """Return one of the admin's own pages."""
     request.current_app = model_admin.admin_site.name  # as Django's admin does
     shared = {
@@ -233,15 +269,24 @@ def note(addressees: Addressees) -> str:
 
 def carry(request: HttpRequest, action: str) -> list[tuple[str, str]]:
     """Return what keeps an action's selection through further steps, however many are selected."""
-    selected = [(helpers.ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)]
-    return [("action", action), ("select_across", request.POST.get("select_across", "0")), *selected]
+    selected = [
+        (helpers.ACTION_CHECKBOX_NAME, key)
+        for key in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
+    ]
+    return [
+        ("action", action),
+        ("select_across", request.POST.get("select_across", "0")),
+        *selected,
+    ]
 
 
 def too_many(request: HttpRequest, count: int, most: int = MAX_USERS) -> bool:
     """Return whether ``count`` is more than ``most``, and say so."""
     if count > most:
         messages.error(
-            request, _("At most %(most)s can be selected here, and these are %(count)s.") % {"most": most, "count": count}
+            request,
+            _("At most %(most)s can be selected here, and these are %(count)s.")
+            % {"most": most, "count": count},
         )
     return count > most
 

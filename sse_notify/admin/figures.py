@@ -16,7 +16,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from sse_notify.admin.addressees import active_users, has_field
@@ -46,20 +57,34 @@ def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
     shared = [row for row in sent if row.audience != Audience.USER]
     if not has_field("is_staff"):
         shared = [row for row in shared if row.audience != Audience.STAFF]
-    return {**_of_personal([row for row in sent if row.audience == Audience.USER]), **_of_shared(shared)}
+    return {
+        **_of_personal([row for row in sent if row.audience == Audience.USER]),
+        **_of_shared(shared),
+    }
 
 
 def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
     """Two queries: the recipients' watermarks, and their receipts."""
     if not rows:
         return {}
-    marks: dict[Any, int] = dict(Inbox.objects.filter(pk__in={row.recipient_id for row in rows}).values_list("pk", "read_up_to"))
-    receipts = {receipt.notification_id: receipt for receipt in Receipt.objects.filter(notification__in=rows)}
+    marks: dict[Any, int] = dict(
+        Inbox.objects.filter(pk__in={row.recipient_id for row in rows}).values_list(
+            "pk", "read_up_to"
+        )
+    )
+    receipts = {
+        receipt.notification_id: receipt
+        for receipt in Receipt.objects.filter(notification__in=rows)
+    }
     found = {}
     for row in rows:
         receipt = receipts.get(row.pk)
         covered = row.seq is not None and row.seq <= marks.get(row.recipient_id, 0)
-        is_read = receipt.read_at is not None or (covered and receipt.unread_at is None) if receipt else covered
+        is_read = (
+            receipt.read_at is not None or (covered and receipt.unread_at is None)
+            if receipt
+            else covered
+        )
         reach = int(bool(getattr(row.recipient, "is_active", True)))
         found[row.pk] = Figures(reach=reach, read=reach and int(is_read))
     return found
@@ -75,7 +100,9 @@ def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
     for row in rows:
         excluded, excluded_readers, unread, read = exceptions.get(row.pk, (0, 0, 0, 0))
         reach = page.sum(members, row) - excluded
-        found[row.pk] = Figures(reach=reach, read=page.sum(readers, row) - excluded_readers - unread + read)
+        found[row.pk] = Figures(
+            reach=reach, read=page.sum(readers, row) - excluded_readers - unread + read
+        )
     return found
 
 
@@ -118,26 +145,46 @@ class _Page:
         if not self.numbers:
             return Counter()
         inboxes = Inbox.objects.filter(read_up_to__gte=self.numbers[0], **_active("user__"))
-        covered = [When(read_up_to__gte=seq, then=Value(place)) for place, seq in enumerate(self.numbers, start=1)]
+        covered = [
+            When(read_up_to__gte=seq, then=Value(place))
+            for place, seq in enumerate(self.numbers, start=1)
+        ]
         return self._count(inboxes, "user__", Case(*reversed(covered), output_field=IntegerField()))
 
     def _count(self, users: QuerySet[Any], prefix: str, marked_in: Any) -> Buckets:
         """Two queries at most: everyone and staff in one, the groups in one."""
         joined_in: Any = Value(0)
         if has_field("date_joined"):
-            before = [When(**{f"{prefix}date_joined__lte": moment}, then=Value(place)) for place, moment in enumerate(self.sent)]
+            before = [
+                When(**{f"{prefix}date_joined__lte": moment}, then=Value(place))
+                for place, moment in enumerate(self.sent)
+            ]
             joined_in = Case(*before, default=Value(len(self.sent)), output_field=IntegerField())
         buckets: Buckets = Counter()
         audiences = {row.audience for row in self.rows}
         parts = []
         if audiences & {Audience.EVERYONE, Audience.STAFF}:
             staff = F(f"{prefix}is_staff") if has_field("is_staff") else Value(value=False)
-            chosen = users if Audience.EVERYONE in audiences else users.filter(**{f"{prefix}is_staff": True})
+            chosen = (
+                users
+                if Audience.EVERYONE in audiences
+                else users.filter(**{f"{prefix}is_staff": True})
+            )
             parts.append(("staff", chosen, staff))
         if self.groups and has_field("groups"):
-            parts.append(("group", users.filter(**{f"{prefix}groups__in": self.groups}), F(f"{prefix}groups")))
+            parts.append(
+                (
+                    "group",
+                    users.filter(**{f"{prefix}groups__in": self.groups}),
+                    F(f"{prefix}groups"),
+                )
+            )
         for kind, chosen, part in parts:
-            counted = chosen.order_by().values(part=part, joined_in=joined_in, marked_in=marked_in).annotate(number=Count("pk"))
+            counted = (
+                chosen.order_by()
+                .values(part=part, joined_in=joined_in, marked_in=marked_in)
+                .annotate(number=Count("pk"))
+            )
             for row in counted:
                 buckets[(kind, row["part"]), row["joined_in"], row["marked_in"]] += row["number"]
         return buckets
@@ -145,10 +192,18 @@ class _Page:
     def exceptions(self) -> dict[int, tuple[int, int, int, int]]:
         """Count who is excluded, who of these has a watermark that covers the row, and the receipts that differ from watermarks."""
         covered = Q(notification__seq__isnull=False, mark__gte=F("notification__seq"))
-        excluded = self._of_members(Exclusion.objects.all()).annotate(all=Count("pk"), covered=Count("pk", filter=covered))
-        receipts = self._of_members(Receipt.objects.filter(Q(read_at__isnull=False) | Q(unread_at__isnull=False))).annotate(
+        excluded = self._of_members(Exclusion.objects.all()).annotate(
+            all=Count("pk"), covered=Count("pk", filter=covered)
+        )
+        receipts = self._of_members(
+            Receipt.objects.filter(Q(read_at__isnull=False) | Q(unread_at__isnull=False))
+        ).annotate(
             unread=Count("pk", filter=covered & Q(read_at=None)),
-            read=Count("pk", filter=Q(read_at__isnull=False) & (Q(notification__seq=None) | Q(mark__lt=F("notification__seq")))),
+            read=Count(
+                "pk",
+                filter=Q(read_at__isnull=False)
+                & (Q(notification__seq=None) | Q(mark__lt=F("notification__seq"))),
+            ),
         )
         found: dict[int, tuple[int, int, int, int]] = {}
         for row in excluded:
@@ -170,8 +225,12 @@ class _Page:
             kinds |= Q(Exists(memberships), notification__audience=Audience.GROUP)
         if has_field("date_joined"):
             kinds &= Q(user__date_joined__lte=F("notification__created_at"))
-        mark = Coalesce(Subquery(Inbox.objects.filter(pk=OuterRef("user_id")).values("read_up_to")), 0)
-        theirs = rows.filter(kinds, notification__in=[row.pk for row in self.rows], **_active("user__"))
+        mark = Coalesce(
+            Subquery(Inbox.objects.filter(pk=OuterRef("user_id")).values("read_up_to")), 0
+        )
+        theirs = rows.filter(
+            kinds, notification__in=[row.pk for row in self.rows], **_active("user__")
+        )
         return theirs.alias(mark=mark).order_by().values("notification_id")
 
 

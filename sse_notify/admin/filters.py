@@ -39,7 +39,9 @@ class CategoryFilter(admin.SimpleListFilter):
         """Show it if there is any."""
         return bool(self.lookup_choices)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Notification]
+    ) -> QuerySet[Notification]:
         """Return the rows of the chosen one."""
         return queryset.filter(category=self.value()) if self.value() else queryset
 
@@ -54,7 +56,9 @@ class RecalledFilter(admin.SimpleListFilter):
         """Return the choices."""
         return [("yes", _("Yes")), ("no", _("No"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Notification]
+    ) -> QuerySet[Notification]:
         """Return the rows of the chosen one."""
         if self.value() in ("yes", "no"):
             return queryset.filter(recalled_at__isnull=self.value() == "no")

@@ -47,7 +47,9 @@ class ContentForm(NotificationForm):
     class Meta:
         model = Notification
         fields: tuple[str, ...] = ("title", "body", *_CONTENT)
-        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"expires_at": forms.SplitDateTimeField}
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {
+            "expires_at": forms.SplitDateTimeField
+        }
         widgets: ClassVar[dict[str, Any]] = {
             "title": forms.TextInput(attrs={"class": "vTextField"}),
             "body": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 4}),
@@ -84,7 +86,9 @@ class ContentForm(NotificationForm):
     @property
     def draft(self) -> Draft:
         """What a valid form says."""
-        return Draft(title=self.cleaned_data["title"], body=self.cleaned_data["body"], content=self.content)
+        return Draft(
+            title=self.cleaned_data["title"], body=self.cleaned_data["body"], content=self.content
+        )
 
 
 class ComposeForm(ContentForm):
@@ -98,7 +102,9 @@ class ComposeForm(ContentForm):
         for number in range(1, BUTTONS + 1):
             for name, label in zip(_button(number), (_("Label"), _("Address")), strict=True):
                 widget = forms.TextInput(attrs={"class": "vTextField"})
-                self.fields[name] = forms.CharField(label=label, required=False, max_length=2000, widget=widget)
+                self.fields[name] = forms.CharField(
+                    label=label, required=False, max_length=2000, widget=widget
+                )
 
     def clean(self) -> dict[str, Any]:
         """Hold each button to the verbs' rules, and then the whole."""
@@ -107,19 +113,29 @@ class ComposeForm(ContentForm):
             if not label and not url:
                 continue
             if not label or not url:
-                self.add_error(_button(number)[bool(label)], _("A button needs a label and an address."))
+                self.add_error(
+                    _button(number)[bool(label)], _("A button needs a label and an address.")
+                )
                 continue
             try:
                 check("-", "", {"actions": [{"label": label, "url": url}]})
             except (TypeError, ValueError) as error:
-                self.add_error(_button(number)[1], str(error).removeprefix("actions: ").removeprefix("url: "))
+                self.add_error(
+                    _button(number)[1], str(error).removeprefix("actions: ").removeprefix("url: ")
+                )
         return super().clean()
 
     @property
     def content(self) -> Any:
         """The keyword arguments for the verbs, with ``actions``."""
-        rows = [[self.cleaned_data.get(name, "") for name in _button(number)] for number in range(1, BUTTONS + 1)]
-        return {**super().content, "actions": [{"label": label, "url": url} for label, url in rows if label and url]}
+        rows = [
+            [self.cleaned_data.get(name, "") for name in _button(number)]
+            for number in range(1, BUTTONS + 1)
+        ]
+        return {
+            **super().content,
+            "actions": [{"label": label, "url": url} for label, url in rows if label and url],
+        }
 
     @property
     def fieldsets(self) -> Any:
@@ -134,7 +150,9 @@ class ComposeForm(ContentForm):
     @property
     def sample(self) -> Notification:
         """What is valid so far, to be looked at."""
-        fields = {name: self.cleaned_data[name] for name in ("title", "body") if name in self.cleaned_data}
+        fields = {
+            name: self.cleaned_data[name] for name in ("title", "body") if name in self.cleaned_data
+        }
         return _arriving(Notification(**fields, **self.content))
 
 
@@ -150,7 +168,9 @@ class SendForm(ContentForm):
         fields = ("audience", "recipient", "group", *ContentForm.Meta.fields)
         help_texts: ClassVar[dict[str, Any]] = {
             **ContentForm.Meta.help_texts,
-            "audience": _("One row reaches a whole audience. Who belongs to it is decided when it is read."),
+            "audience": _(
+                "One row reaches a whole audience. Who belongs to it is decided when it is read."
+            ),
             "recipient": _("For one user only."),
             "group": _("For a group only."),
         }
@@ -179,7 +199,9 @@ class SendForm(ContentForm):
         if audience == Audience.USER:
             users = get_user_model()._default_manager.filter(pk=data["recipient"].pk)
             return Addressees(audience=audience, users=users)
-        return Addressees(audience=audience, groups=(data["group"],) if audience == Audience.GROUP else ())
+        return Addressees(
+            audience=audience, groups=(data["group"],) if audience == Audience.GROUP else ()
+        )
 
     def send(self) -> Notification:
         """Send what the form says."""

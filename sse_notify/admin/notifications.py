@@ -75,13 +75,18 @@ class NotificationAdmin(NotificationModelAdmin):
     @admin.display(description=gettext_lazy("for"))
     def addressee(self, notification: Notification) -> str:
         """Return the user, the group, or the audience."""
-        return str(notification.recipient or notification.group or notification.get_audience_display())
+        return str(
+            notification.recipient or notification.group or notification.get_audience_display()
+        )
 
     @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
         """Return when, in few letters."""
         moment = notification.created_at
-        return date_format(timezone.localtime(moment) if timezone.is_aware(moment) else moment, "SHORT_DATETIME_FORMAT")
+        return date_format(
+            timezone.localtime(moment) if timezone.is_aware(moment) else moment,
+            "SHORT_DATETIME_FORMAT",
+        )
 
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:
@@ -117,7 +122,11 @@ class NotificationAdmin(NotificationModelAdmin):
         if obj is None:
             group = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in group]
-        names = [field.name for field in Notification._meta.get_fields() if field.concrete and not field.is_relation]
+        names = [
+            field.name
+            for field in Notification._meta.get_fields()
+            if field.concrete and not field.is_relation
+        ]
         return [
             "state",
             "reach",
@@ -133,27 +142,51 @@ class NotificationAdmin(NotificationModelAdmin):
         """Show the columns of the list on the page of one as well."""
         return ("state", "reach", "read") if obj is not None else ()
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  (Django's)
+    def get_form(  # Django's own arguments
+        self,
+        request: HttpRequest,
+        obj: Any = None,
+        change: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> Any:
         """Return the form for what this user may send."""
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"may_broadcast": self.has_broadcast_permission(request)})
+        return type(
+            form.__name__, (form,), {"may_broadcast": self.has_broadcast_permission(request)}
+        )
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
         """Lead to the page that composes, and to how the hubs are."""
-        tools = [(_("Compose broadcast"), self.address("broadcast"))] if self.has_broadcast_permission(request) else []
+        tools = (
+            [(_("Compose broadcast"), self.address("broadcast"))]
+            if self.has_broadcast_permission(request)
+            else []
+        )
         tools.append((_("Live"), self.address("live")))
         return super().changelist_view(request, {"own_tools": tools, **(extra_context or {})})
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> Any:
         """Lead to its recall."""
-        tools = [(_("Recall…"), self.address("recall", object_id))] if self.has_broadcast_permission(request) else []
-        return super().change_view(request, object_id, form_url, {"own_tools": tools, **(extra_context or {})})
+        tools = (
+            [(_("Recall…"), self.address("recall", object_id))]
+            if self.has_broadcast_permission(request)
+            else []
+        )
+        return super().change_view(
+            request, object_id, form_url, {"own_tools": tools, **(extra_context or {})}
+        )
 
     # --- who may --------------------------------------------------------------------------------------------------------------
 
     def has_broadcast_permission(self, request: HttpRequest) -> bool:
         """Return whether this user may broadcast, and recall."""
-        return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename('broadcast', self.opts)}")
+        return request.user.has_perm(
+            f"{self.opts.app_label}.{get_permission_codename('broadcast', self.opts)}"
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
         """Never: it is sent."""
@@ -161,13 +194,21 @@ class NotificationAdmin(NotificationModelAdmin):
 
     # --- what is done ---------------------------------------------------------------------------------------------------------
 
-    @admin.action(description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"])
-    def broadcast_selected(self, request: HttpRequest, selected: QuerySet[Notification]) -> HttpResponse | None:
+    @admin.action(
+        description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
+    )
+    def broadcast_selected(
+        self, request: HttpRequest, selected: QuerySet[Notification]
+    ) -> HttpResponse | None:
         """Ask for an audience, and broadcast them to it."""
         return rows.broadcast_again(self, request, selected)
 
-    @admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
-    def recall_selected(self, request: HttpRequest, selected: QuerySet[Notification]) -> HttpResponse | None:
+    @admin.action(
+        description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"]
+    )
+    def recall_selected(
+        self, request: HttpRequest, selected: QuerySet[Notification]
+    ) -> HttpResponse | None:
         """Ask once, and take them back from everybody."""
         return rows.take_back(self, request, selected, compose.carry(request, "recall_selected"))
 
@@ -185,7 +226,13 @@ class NotificationAdmin(NotificationModelAdmin):
         obj.pk = form.send().pk
         obj.refresh_from_db()
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:  # noqa: FBT001, FBT002  (Django's)
+    def construct_change_message(
+        self,
+        request: HttpRequest,
+        form: Any,
+        formsets: Any,
+        add: bool = False,  # noqa: FBT001, FBT002
+    ) -> Any:
         """Name the audience and its reach in the history."""
         return compose.note(form.addressees)
 
@@ -200,7 +247,10 @@ class NotificationAdmin(NotificationModelAdmin):
             "reach": ("broadcast/reach/", partial(compose.reach, self)),
             "recall": ("<path:object_id>/recall/", self.recall_one),
         }
-        own = [path(route, self.admin_site.admin_view(view), name=self._name(name)) for name, (route, view) in pages.items()]
+        own = [
+            path(route, self.admin_site.admin_view(view), name=self._name(name))
+            for name, (route, view) in pages.items()
+        ]
         return own + admin_urls(self) + super().get_urls()
 
     def address(self, page: str, *args: Any) -> str:

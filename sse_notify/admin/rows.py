@@ -33,14 +33,20 @@ MAX_DRAFTS = 100
 _AGAIN = ("level", "url", "category", "event", "data", "icon", "actions", "silent")
 
 
-def broadcast_again(model_admin: NotificationAdmin, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+def broadcast_again(
+    model_admin: NotificationAdmin, request: HttpRequest, rows: QuerySet[Notification]
+) -> HttpResponse | None:
     """Ask for an audience, and broadcast the selected notifications to it, oldest first."""
     if too_many(request, rows.count(), MAX_DRAFTS):
         return None
     chosen = list(rows.order_by("pk"))
     recalled = [row.title for row in chosen if row.recalled_at is not None]
     if recalled:
-        messages.error(request, _("What was recalled is not broadcast again: %(titles)s") % {"titles": ", ".join(recalled)})
+        messages.error(
+            request,
+            _("What was recalled is not broadcast again: %(titles)s")
+            % {"titles": ", ".join(recalled)},
+        )
         return None
     drafts = [_draft(row) for row in chosen]
     if wrong := list(filter(None, map(_error, drafts))):
@@ -59,7 +65,10 @@ def broadcast_again(model_admin: NotificationAdmin, request: HttpRequest, rows: 
 
 
 def take_back(
-    model_admin: NotificationAdmin, request: HttpRequest, rows: QuerySet[Notification], carried: Any = ()
+    model_admin: NotificationAdmin,
+    request: HttpRequest,
+    rows: QuerySet[Notification],
+    carried: Any = (),
 ) -> HttpResponse | None:
     """Ask once, and take the notifications back from everybody."""
     if not model_admin.has_broadcast_permission(request):

@@ -38,11 +38,15 @@ def offer_notify(model_admin: NotificationAdmin) -> None:
         users: Any = model_admin.admin_site.get_model_admin(get_user_model())
     except NotRegistered:
         return
-    if users.actions is None or any(getattr(action, "__name__", action) == NAME for action in users.actions):
+    if users.actions is None or any(
+        getattr(action, "__name__", action) == NAME for action in users.actions
+    ):
         return
 
     @admin.action(description=gettext_lazy("Notify selected users…"), permissions=["notify_users"])
-    def notify_selected_users(user_admin: Any, request: HttpRequest, selected: QuerySet[Any]) -> HttpResponse | None:
+    def notify_selected_users(
+        user_admin: Any, request: HttpRequest, selected: QuerySet[Any]
+    ) -> HttpResponse | None:
         if too_many(request, selected.count()):
             return None
         return Composition(

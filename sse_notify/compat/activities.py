@@ -37,7 +37,9 @@ def phrase(actor: str, verb: str, action_object: str = "", target: str = "") -> 
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def data_of(extra: Any, verb: str, action_object: Mapping[str, str] | None, *, public: bool) -> dict[str, Any]:
+def data_of(
+    extra: Any, verb: str, action_object: Mapping[str, str] | None, *, public: bool
+) -> dict[str, Any]:
     """Return ``data``: the caller's own, as JSON can hold it, and the parts that have no column here.
 
     Args:
@@ -47,7 +49,11 @@ def data_of(extra: Any, verb: str, action_object: Mapping[str, str] | None, *, p
         public: whether it was marked as public, which means nothing here.
     """
     own = extra if isinstance(extra, dict) else {"data": extra} if extra is not None else {}
-    activity = {"verb": verb, "public": public, **({"action_object": dict(action_object)} if action_object else {})}
+    activity = {
+        "verb": verb,
+        "public": public,
+        **({"action_object": dict(action_object)} if action_object else {}),
+    }
     kept: dict[str, Any] = json.loads(json.dumps({**own, ACTIVITY: activity}, cls=_Encoder))
     return kept
 

@@ -40,7 +40,9 @@ def send_event(
         TypeError, ValueError: an argument is wrong; the message names it.
     """
     if skip_user_ids:
-        raise TypeError("skip_user_ids: an event of a topic goes to all of its listeners; broadcast() has exclude")
+        raise TypeError(
+            "skip_user_ids: an event of a topic goes to all of its listeners; broadcast() has exclude"
+        )
     if json_encode:
         try:
             data = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False)

@@ -93,7 +93,9 @@ class _Batch:
         model = get_user_model()
         key: Any = model._meta.pk
         keys = {row.pk: key.to_python(row.recipient_id) for row in rows}
-        there = set(model._base_manager.filter(pk__in=set(keys.values())).values_list("pk", flat=True))
+        there = set(
+            model._base_manager.filter(pk__in=set(keys.values())).values_list("pk", flat=True)
+        )
         self._recipients = {row.pk: keys[row.pk] for row in rows if keys[row.pk] in there}
         self._rows = [row for row in rows if row.pk in self._recipients]
         self._things = _Things(self._rows)
@@ -109,23 +111,41 @@ class _Batch:
             .values_list("idempotency_key", flat=True)
         )
         self.left["there already"] += len(there)
-        new = [(row, self._convert(row, names[row.pk])) for row in self._rows if names[row.pk] not in there]
+        new = [
+            (row, self._convert(row, names[row.pk]))
+            for row in self._rows
+            if names[row.pk] not in there
+        ]
         return [(row, notification) for row, notification in new if notification is not None]
 
     def _convert(self, row: Any, name: str) -> Notification | None:
         actor, target, action_object = (self._things.name_of(row, which) for which in _THINGS)
         acted_on = self._things.describe(row, "action_object")
-        data = data_of(hq_table.data_of(row), row.verb, acted_on, public=getattr(row, "public", True))
-        title, body = _clean(phrase(actor, row.verb, action_object, target)), _clean(row.description or "")
-        address = _clean(address_of(self._things.of(row, "target"), self._things.of(row, "action_object")))
-        said: content.Content = {"level": row.level, "url": address, "data": data, "idempotency_key": name}
+        data = data_of(
+            hq_table.data_of(row), row.verb, acted_on, public=getattr(row, "public", True)
+        )
+        title, body = (
+            _clean(phrase(actor, row.verb, action_object, target)),
+            _clean(row.description or ""),
+        )
+        address = _clean(
+            address_of(self._things.of(row, "target"), self._things.of(row, "action_object"))
+        )
+        said: content.Content = {
+            "level": row.level,
+            "url": address,
+            "data": data,
+            "idempotency_key": name,
+        }
         try:
             checked = self._check(title, body, said)
         except (TypeError, ValueError) as error:
             self.left[str(error)] += 1
             return None
         recipient = self._recipients[row.pk]
-        notification = checked.row(audience=Audience.USER, topic=user_topic(recipient), recipient_id=recipient)
+        notification = checked.row(
+            audience=Audience.USER, topic=user_topic(recipient), recipient_id=recipient
+        )
         notification.event, notification.silent, notification.created_at = "", True, row.timestamp
         for which in ("actor", "target"):
             self._things.refer(notification, row, which)
@@ -150,7 +170,11 @@ class _Things:
                 if type_id is not None:
                     wanted.setdefault(type_id, set()).add(pk)
         self._types = ContentType.objects.in_bulk(wanted)
-        self._found = {(type_id, pk): thing for type_id in self._types for pk, thing in self._load(type_id, wanted[type_id])}
+        self._found = {
+            (type_id, pk): thing
+            for type_id in self._types
+            for pk, thing in self._load(type_id, wanted[type_id])
+        }
 
     def of(self, row: Any, which: str) -> Any:
         """Return the instance; ``None`` if there is none, or none any more."""
@@ -172,7 +196,11 @@ class _Things:
         if type_id is None:
             return None
         kind = self._types.get(type_id)
-        return {"type": f"{kind.app_label}.{kind.model}" if kind else "", "pk": pk, "name": self.name_of(row, which)}
+        return {
+            "type": f"{kind.app_label}.{kind.model}" if kind else "",
+            "pk": pk,
+            "name": self.name_of(row, which),
+        }
 
     def refer(self, notification: Notification, row: Any, which: str) -> None:
         """Have ``notification`` refer to it, as ``actor`` or ``target``."""
@@ -220,8 +248,12 @@ def _write(new: list[tuple[Any, Notification]]) -> set[Any]:
     using = database()
     with transaction.atomic(using=using):
         rows = insert([notification for _, notification in new], using)
-        receipts = [_receipt(row, notification) for (row, _), notification in zip(new, rows, strict=True)]
-        Receipt.objects.using(using).bulk_create([receipt for receipt in receipts if receipt is not None])
+        receipts = [
+            _receipt(row, notification) for (row, _), notification in zip(new, rows, strict=True)
+        ]
+        Receipt.objects.using(using).bulk_create(
+            [receipt for receipt in receipts if receipt is not None]
+        )
         fanout.announce_on_commit()
     return {notification.recipient_id for notification in rows}
 

@@ -32,8 +32,14 @@ _COLUMNS: dict[str, tuple[models.Field[Any, Any], bool]] = {
     "deleted": (models.BooleanField(), False),
     "emailed": (models.BooleanField(), False),
     "data": (models.TextField(null=True), False),
-    **{f"{name}_content_type_id": (models.IntegerField(null=True), True) for name in ("actor", "target", "action_object")},
-    **{f"{name}_object_id": (models.TextField(null=True), True) for name in ("actor", "target", "action_object")},
+    **{
+        f"{name}_content_type_id": (models.IntegerField(null=True), True)
+        for name in ("actor", "target", "action_object")
+    },
+    **{
+        f"{name}_object_id": (models.TextField(null=True), True)
+        for name in ("actor", "target", "action_object")
+    },
 }
 
 
@@ -63,7 +69,9 @@ def find(table: str = "", using: str = "") -> Source:
         model = apps.get_model(setting)
     except (LookupError, ValueError):  # it is gone from INSTALLED_APPS
         return Source(using=using or database(), table=table or TABLE)
-    return Source(using=using or router.db_for_read(model) or database(), table=table or model._meta.db_table)
+    return Source(
+        using=using or router.db_for_read(model) or database(), table=table or model._meta.db_table
+    )
 
 
 def rows(source: Source) -> models.QuerySet[Any]:
@@ -79,12 +87,21 @@ def rows(source: Source) -> models.QuerySet[Any]:
     with connection.cursor() as cursor:
         if source.table not in connection.introspection.table_names(cursor):
             raise NoSuchTable(f"the database {source.using!r} has no table {source.table!r}")
-        there = {column.name for column in connection.introspection.get_table_description(cursor, source.table)}
+        there = {
+            column.name
+            for column in connection.introspection.get_table_description(cursor, source.table)
+        }
     missing = [name for name, (_, needed) in _COLUMNS.items() if needed and name not in there]
     if missing:
-        raise NoSuchTable(f"the table {source.table!r} has no {', '.join(missing)}: it is not of django-notifications")
+        raise NoSuchTable(
+            f"the table {source.table!r} has no {', '.join(missing)}: it is not of django-notifications"
+        )
     # A registry of its own: to the project this model does not exist.
-    meta = type("Meta", (), {"app_label": "sse_notify", "apps": Apps(), "db_table": source.table, "managed": False})
+    meta = type(
+        "Meta",
+        (),
+        {"app_label": "sse_notify", "apps": Apps(), "db_table": source.table, "managed": False},
+    )
     fields = {name: field.clone() for name, (field, _) in _COLUMNS.items() if name in there}
     model: Any = type("Activity", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
     found: models.QuerySet[Any] = model._base_manager.using(source.using).order_by("pk")

@@ -74,12 +74,21 @@ def notify_handler(
     """
     _check_sender(sender)
     moment = _check_timestamp(timestamp)
-    extra = {name: value for name, value in extra.items() if not name.endswith("_for_concrete_model")}
+    extra = {
+        name: value for name, value in extra.items() if not name.endswith("_for_concrete_model")
+    }
     if extra:
-        data = {**(data if isinstance(data, Mapping) else {} if data is None else {"data": data}), **extra}
+        data = {
+            **(data if isinstance(data, Mapping) else {} if data is None else {"data": data}),
+            **extra,
+        }
     acted_on = None
     if action_object is not None:
-        acted_on = {"type": action_object._meta.label_lower, "pk": str(action_object.pk), "name": str(action_object)}
+        acted_on = {
+            "type": action_object._meta.label_lower,
+            "pk": str(action_object.pk),
+            "name": str(action_object),
+        }
     names = [str(thing) if thing is not None else "" for thing in (action_object, target)]
     content: Content = {
         "level": level,
@@ -92,7 +101,10 @@ def notify_handler(
     with transaction.atomic(using=database()):
         locks.begin_write(database())
         rows: list[Notification] = verbs.notify(
-            _users(recipient), phrase(str(sender), str(verb), *names), str(description or ""), **content
+            _users(recipient),
+            phrase(str(sender), str(verb), *names),
+            str(description or ""),
+            **content,
         )
         if moment is not None:
             _date(rows, moment)
@@ -103,9 +115,13 @@ notify.connect(notify_handler, dispatch_uid="sse_notify.compat.notifications_hq"
 
 
 def _users(recipient: Any) -> Any:
-    if isinstance(recipient, get_user_model()):  # first, as ``request.user`` is lazy, and looks as if it could be iterated over
+    if isinstance(
+        recipient, get_user_model()
+    ):  # first, as ``request.user`` is lazy, and looks as if it could be iterated over
         return [recipient]
-    if isinstance(recipient, (Group, QuerySet)) or (isinstance(recipient, Iterable) and not isinstance(recipient, (str, bytes))):
+    if isinstance(recipient, (Group, QuerySet)) or (
+        isinstance(recipient, Iterable) and not isinstance(recipient, (str, bytes))
+    ):
         return recipient
     return [recipient]
 

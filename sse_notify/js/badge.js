@@ -15,5 +15,6 @@ export function showCounts(root, counts) {
   write(root, "badge", shown);
   part(root, "bell")?.setAttribute("aria-label", words(root, "bell", "label", { count }));
   part(root, "all")?.toggleAttribute("hidden", !unread);
-  for (const place of document.querySelectorAll("[data-ssen-unread-count]")) place.textContent = `${unread}`;
+  for (const place of document.querySelectorAll("[data-ssen-unread-count]"))
+    place.textContent = `${unread}`;
 }

@@ -46,7 +46,9 @@ export async function joined(path) {
     write: false,
     logLevel: "silent", // a failure is thrown
   });
-  const [joint = "", text = ""] = [".map", ".js"].map((ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text);
+  const [joint = "", text = ""] = [".map", ".js"].map(
+    (ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text,
+  );
   // One after the other they make it 3 % smaller than either alone: only esbuild shortens the names of private members.
   const { code, map } = await minify(text, {
     module: true,

@@ -130,7 +130,12 @@ export class SseNotifyClient {
   eventSource(...topics) {
     const release = this.#sharing.listenTo(topics);
     this.start();
-    return new SseNotifyEventSource(this, withQuery(this.#urls.stream, { topic: topics }), topics, release);
+    return new SseNotifyEventSource(
+      this,
+      withQuery(this.#urls.stream, { topic: topics }),
+      topics,
+      release,
+    );
   }
 
   /** Fetch the counts soon, once for all who ask. */
@@ -143,6 +148,8 @@ export class SseNotifyClient {
    * @param {object} which
    */
   #mark(what, which) {
-    return this.#feed.counts.mark(this.#requests.post(this.#urls[what], { ...which, client: this.id }));
+    return this.#feed.counts.mark(
+      this.#requests.post(this.#urls[what], { ...which, client: this.id }),
+    );
   }
 }

@@ -34,7 +34,17 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
  * @param {() => number} options.random
  * @param {Pick<import("./surroundings.js").Environment, "visible" | "online" | "on">} options.env
  */
-export function createConnection({ streamAddress, onMessage, onState, onError, onForbidden, fetch, clock, random, env }) {
+export function createConnection({
+  streamAddress,
+  onMessage,
+  onState,
+  onError,
+  onForbidden,
+  fetch,
+  clock,
+  random,
+  env,
+}) {
   const backoff = createBackoff(random);
   /** @type {AbortController | null} */
   let attempt = null;

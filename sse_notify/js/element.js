@@ -30,7 +30,8 @@ export class SseNotifyElement extends Base {
   connectedCallback() {
     const { dataset } = this;
     if (!dataset.stream || this.client) return;
-    const token = this.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value") ?? "";
+    const token =
+      this.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value") ?? "";
     const whole = (/** @type {string | undefined} */ text) => (text ? Number(text) : null);
     const name = `${dataset.key} ${dataset.stream}`;
     const shared = clients.get(name) ?? {

@@ -100,7 +100,8 @@ export function createFeed(options) {
    */
   const notification = (item, message) => {
     whole(item.id, item.seq);
-    if (typeof item.title !== "string" || item.seq !== Number(message.id)) throw new TypeError("no notification");
+    if (typeof item.title !== "string" || item.seq !== Number(message.id))
+      throw new TypeError("no notification");
     if (item.seq <= (self.cursor ?? -1)) return; // heard before, from another connection
     advance(item.seq); // before the listeners: one that stops the client must find it heard
     deliver(item);
@@ -187,12 +188,16 @@ export function createFeed(options) {
         const { steps } = counts;
         const state = await requests.state();
         const page =
-          from !== null && state.cursor > from ? await requests.ask(withQuery(items ?? "", { limit: PAGE })) : { items: [] };
+          from !== null && state.cursor > from
+            ? await requests.ask(withQuery(items ?? "", { limit: PAGE }))
+            : { items: [] };
         if (held !== ours) return; // stopped, or leading now
         // A stream that is held back may have brought some of it meanwhile.
         const heard = self.cursor ?? 0;
         /** @type {any[]} */
-        const missed = page.items.filter((/** @type {any} */ { seq }) => seq !== null && seq > heard && seq <= state.cursor);
+        const missed = page.items.filter(
+          (/** @type {any} */ { seq }) => seq !== null && seq > heard && seq <= state.cursor,
+        );
         replayedTo = Math.max(state.cursor, heard);
         if (isOld(state, steps)) self.refresh();
         else adopt(state, state.cursor);

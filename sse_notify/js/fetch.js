@@ -25,7 +25,16 @@ const pageToken = () =>
  * @param {Omit<RequestInit, "body"> & Pick<Types.FetchEventStreamOptions, "body" | "csrf" | "csrfHeader">} options
  * @returns {RequestInit & {headers: Headers}}
  */
-function request(url, { body, method = body == null ? "GET" : "POST", csrf = pageToken, csrfHeader = "X-CSRFToken", ...init }) {
+function request(
+  url,
+  {
+    body,
+    method = body == null ? "GET" : "POST",
+    csrf = pageToken,
+    csrfHeader = "X-CSRFToken",
+    ...init
+  },
+) {
   const headers = new Headers(init.headers);
   /** @type {(name: string, value: string) => unknown} */
   const suggest = (name, value) => headers.has(name) || headers.set(name, value);
@@ -33,7 +42,10 @@ function request(url, { body, method = body == null ? "GET" : "POST", csrf = pag
   const isJson = body?.constructor === Object || Array.isArray(body);
   if (isJson) suggest("Content-Type", "application/json");
   const page = globalThis.document;
-  const isOwn = page && !/^(GET|HEAD|OPTIONS|TRACE)$/i.test(method) && new URL(url, page.baseURI).origin === location.origin;
+  const isOwn =
+    page &&
+    !/^(GET|HEAD|OPTIONS|TRACE)$/i.test(method) &&
+    new URL(url, page.baseURI).origin === location.origin;
   const token = isOwn && (typeof csrf === "function" ? csrf() : csrf);
   if (token) suggest(csrfHeader, token);
   return {

@@ -22,7 +22,13 @@ const UNDO_FOR = 8_000;
  * @param {(type: string, detail: unknown) => boolean} widget.tell
  * @param {AbortSignal} signal
  */
-export function makeGestures(root, client, list, { dismiss, say, attempt, drawSoon, load, regret, tell }, signal) {
+export function makeGestures(
+  root,
+  client,
+  list,
+  { dismiss, say, attempt, drawSoon, load, regret, tell },
+  signal,
+) {
   /** What can be taken back from the archive for a moment, when the server has it there. @type {Promise<number>[]} */
   let archived = [];
   /** @type {any} */
@@ -96,7 +102,8 @@ export function makeGestures(root, client, list, { dismiss, say, attempt, drawSo
         load(list.failed !== "first");
         break;
       case "tab":
-        for (const tab of root.querySelectorAll("[data-ssen=tab]")) tab.ariaPressed = `${tab === button}`;
+        for (const tab of root.querySelectorAll("[data-ssen=tab]"))
+          tab.ariaPressed = `${tab === button}`;
         list.filter = /** @type {any} */ ({ ...button.dataset });
         list.clear();
         load();

@@ -13,7 +13,13 @@ import { safeUrl } from "./urls.js";
  */
 export function fillItem(element, item, { external, token }) {
   const { id: ssenItem, seq, level, category, expires_at: at } = item;
-  Object.assign(element.dataset, { ssenItem, level, category, expires: at ?? "", ...(seq != null && { seq }) });
+  Object.assign(element.dataset, {
+    ssenItem,
+    level,
+    category,
+    expires: at ?? "",
+    ...(seq != null && { seq }),
+  });
   element.toggleAttribute("data-unread", Boolean(item.unread));
   element.toggleAttribute("data-unseen", Boolean(item.unseen));
   fillTitle(element, item.title, safeUrl(item.url, document.baseURI, external));
@@ -22,7 +28,9 @@ export function fillItem(element, item, { external, token }) {
   const progress = /** @type {any} */ (item.data)?.progress;
   write(element, "count", item.count > 1 && !progress && `×${item.count}`);
   for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = item.title;
-  for (const button of element.querySelectorAll("[data-ssen-mark]")) /** @type {any} */ (button).value = item.id;
+  for (const button of element.querySelectorAll("[data-ssen-mark]")) {
+    /** @type {any} */ (button).value = item.id;
+  }
   fillTime(element, item.created_at);
   fillImage(element, safeUrl(item.icon, document.baseURI, external));
   fillProgress(element, item.title, progress);
@@ -78,7 +86,8 @@ function fillTime(element, created) {
  */
 function fillImage(element, src) {
   element.querySelector(".ssen-image")?.remove();
-  const image = src && make("img", { className: "ssen-image", alt: "", referrerPolicy: "no-referrer", src });
+  const image =
+    src && make("img", { className: "ssen-image", alt: "", referrerPolicy: "no-referrer", src });
   if (image) element.querySelector(".ssen-level")?.append(image);
 }
 
@@ -97,7 +106,8 @@ function fillActions(element, actions, external, token) {
     if (/^post$/i.test(method ?? "")) {
       const form = make("form", { method: "post", action: href });
       // The token is this site's secret.
-      if (safeUrl(href)) form.append(make("input", { type: "hidden", name: "csrfmiddlewaretoken", value: token }));
+      if (safeUrl(href))
+        form.append(make("input", { type: "hidden", name: "csrfmiddlewaretoken", value: token }));
       form.append(make("button", look));
       made.push(form);
     } else made.push(make("a", { ...look, ...linkTo(href) }));

@@ -7,7 +7,11 @@ import { focusHeading, part, words, write } from "./parts.js";
 const AT_MOST = 200;
 
 /** What a mark does to an item. @type {Record<string, {unread?: boolean, unseen?: boolean}>} */
-const EFFECTS = { read: { unread: false, unseen: false }, unread: { unread: true }, seen: { unseen: false } };
+const EFFECTS = {
+  read: { unread: false, unseen: false },
+  unread: { unread: true },
+  seen: { unseen: false },
+};
 
 /**
  * The items of a panel: the newest on top, each once. What changes shows with the next `showHeld()`, one for a whole frame.
@@ -25,7 +29,8 @@ export function makeList(root, options, onEnd) {
   const find = (id) => list?.querySelector(`[data-ssen-item="${id}"]`);
 
   /** @param {Element | null | undefined} element */
-  const idOf = (element) => Number(/** @type {HTMLElement | null | undefined} */ (element)?.dataset.ssenItem);
+  const idOf = (element) =>
+    Number(/** @type {HTMLElement | null | undefined} */ (element)?.dataset.ssenItem);
 
   /**
    * Write on a button one of the texts that it has, or hide it: if it had the focus, the heading has it then.
@@ -47,7 +52,9 @@ export function makeList(root, options, onEnd) {
     const next = element.nextElementSibling ?? element.previousElementSibling;
     const focused = element.contains(document.activeElement);
     element.remove();
-    const goal = /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a, button") ?? part(root, "heading"));
+    const goal = /** @type {HTMLElement | null | undefined} */ (
+      next?.querySelector("a, button") ?? part(root, "heading")
+    );
     if (focused) goal?.focus();
   };
 
@@ -109,7 +116,8 @@ export function makeList(root, options, onEnd) {
 
     /** @param {Pick<Update, "set"> & Partial<Update>} change */
     mark({ ids, up_to: upTo, set }) {
-      const isMeant = (/** @type {number} */ id, /** @type {any} */ seq) => (ids ? ids.includes(id) : seq <= Number(upTo));
+      const isMeant = (/** @type {number} */ id, /** @type {any} */ seq) =>
+        ids ? ids.includes(id) : seq <= Number(upTo);
       const effect = EFFECTS[set] ?? {};
       for (const item of self.held) {
         if (!isMeant(item.id, item.seq)) continue;
@@ -119,7 +127,8 @@ export function makeList(root, options, onEnd) {
       for (const element of items()) {
         if (!isMeant(idOf(element), element.dataset.seq)) continue;
         if (set === "archived") remove(idOf(element));
-        for (const [name, on] of Object.entries(effect)) element.toggleAttribute(`data-${name}`, on);
+        for (const [name, on] of Object.entries(effect))
+          element.toggleAttribute(`data-${name}`, on);
       }
     },
 

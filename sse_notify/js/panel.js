@@ -16,7 +16,8 @@ export function makePanel(root, onToggle, signal) {
   if (!panel?.showPopover || !bell) return;
   if (bell.localName === "a") {
     const button = document.createElement("button");
-    for (const { name, value } of bell.attributes) if (name !== "href") button.setAttribute(name, value);
+    for (const { name, value } of bell.attributes)
+      if (name !== "href") button.setAttribute(name, value);
     button.type = "button";
     button.append(...bell.childNodes);
     bell.replaceWith(button);
@@ -32,12 +33,16 @@ export function makePanel(root, onToggle, signal) {
     // Above the bell if the page has it at the bottom.
     const up = below < 240 && top > below;
     const places = {
-      end: getComputedStyle(button).direction === "rtl" ? left : document.documentElement.clientWidth - right,
+      end:
+        getComputedStyle(button).direction === "rtl"
+          ? left
+          : document.documentElement.clientWidth - right,
       top: up ? 0 : bottom + EDGE,
       bottom: up ? innerHeight - top + EDGE : 0,
       room: (up ? top : below) - 2 * EDGE,
     };
-    for (const [name, size] of Object.entries(places)) panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
+    for (const [name, size] of Object.entries(places))
+      panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
   };
 
   // Not `popovertarget` alone: it sets no aria-expanded attribute, and the place is to be known before the panel shows.

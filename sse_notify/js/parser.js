@@ -60,14 +60,17 @@ export class EventStreamParser {
       else this.#dispatch();
     }
     this.#rest += text.slice(start);
-    if (this.#size + this.#rest.length > BLOCK_LIMIT) throw new RangeError("An event is too large.");
+    if (this.#size + this.#rest.length > BLOCK_LIMIT)
+      throw new RangeError("An event is too large.");
   }
 
   /** @param {string} line */
   #field(line) {
     this.#size += line.length;
     // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count. A comment has no name.
-    const [, name, value] = /** @type {[string, string, string]} */ (/** @type {unknown} */ (/^([^:]*):? ?(.*)/s.exec(line)));
+    const [, name, value] = /** @type {[string, string, string]} */ (
+      /** @type {unknown} */ (/^([^:]*):? ?(.*)/s.exec(line))
+    );
     if (name === "data") this.#message.data.push(value);
     else if (name === "event" || name === "topic") this.#message[name] = value;
     else if (name === "id" && !value.includes("\0")) this.#message.id = value;

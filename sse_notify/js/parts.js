@@ -43,7 +43,9 @@ export function words(root, name, key, values) {
  */
 export function copy(root, name) {
   const template = /** @type {HTMLTemplateElement | null} */ (part(root, name));
-  return /** @type {HTMLElement | undefined} */ (template?.content.firstElementChild?.cloneNode(true));
+  return /** @type {HTMLElement | undefined} */ (
+    template?.content.firstElementChild?.cloneNode(true)
+  );
 }
 
 export const isHidden = () => document.visibilityState === "hidden";

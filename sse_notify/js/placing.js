@@ -24,11 +24,14 @@ const fill = (list, item, known) => {
  */
 export function place(list, held, force) {
   const { element: parent, filter, find, remove } = list;
-  const busy = !force && (parent.scrollTop > 8 || document.activeElement?.closest("[data-ssen=list],[data-ssen=new]"));
+  const busy =
+    !force &&
+    (parent.scrollTop > 8 || document.activeElement?.closest("[data-ssen=list],[data-ssen=new]"));
   const waiting = [];
   for (const item of held) {
     const known = find(item.id);
-    const fits = (!filter.state || item.unread) && (!filter.category || item.category === filter.category);
+    const fits =
+      (!filter.state || item.unread) && (!filter.category || item.category === filter.category);
     if (!fits) remove(item.id);
     else if (busy && !known) waiting.push(item);
     else {
@@ -57,7 +60,8 @@ export function take(list, { items: page, next }, since, isMore) {
     return;
   }
   const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity])); // what has no number yet is the newest
-  const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) => Number(seq) > (seqs.get(id) ?? since);
+  const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
+    Number(seq) > (seqs.get(id) ?? since);
   list.held = list.held.filter(({ id, seq }) => isLater(id, seq));
   for (const element of items()) {
     const id = idOf(element);

@@ -34,7 +34,9 @@ export function fillProgress(element, title, progress) {
   // Its own sign: a bar that stands still says nothing.
   bar.hidden = state in text.dataset;
   const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0);
-  text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left].filter(Boolean).join(" · ");
+  text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left]
+    .filter(Boolean)
+    .join(" · ");
   if (state === "running") expectNews(place, stalls);
 }
 
@@ -51,7 +53,9 @@ function offerCancel(place, cancellable) {
   const form = old ?? (root && part(copy(root, "item") ?? root, "cancel"));
   if (!form) return;
   const item = /** @type {HTMLElement | null} */ (place.closest("[data-ssen-item]"));
-  for (const field of form.querySelectorAll("[data-ssen-mark]")) /** @type {any} */ (field).value = item?.dataset.ssenItem;
+  for (const field of form.querySelectorAll("[data-ssen-mark]")) {
+    /** @type {any} */ (field).value = item?.dataset.ssenItem;
+  }
   form.hidden = false;
   if (!old) place.append(form);
 }
@@ -71,7 +75,9 @@ function expectNews(place, seconds) {
     const id = Number(item?.dataset.ssenItem);
     if (!item || !root) return;
     try {
-      const { items } = await (await fetch(`${root.dataset.items}?limit=1&before=${id + 1}`)).json();
+      const { items } = await (
+        await fetch(`${root.dataset.items}?limit=1&before=${id + 1}`)
+      ).json();
       if (timers.get(place) !== timer || items[0].id !== id) return; // there is news, or the item is gone
       fillProgress(item, items[0].title, items[0].data?.progress);
     } catch {
@@ -83,7 +89,9 @@ function expectNews(place, seconds) {
 
 /** Wait for news of what the server's markup shows as running. @param {ParentNode} root */
 export function watchProgress(root) {
-  for (const place of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-stalls]"))) {
+  for (const place of /** @type {NodeListOf<HTMLElement>} */ (
+    root.querySelectorAll("[data-stalls]")
+  )) {
     expectNews(place, Number.parseFloat(place.dataset.stalls ?? ""));
     delete place.dataset.stalls;
   }

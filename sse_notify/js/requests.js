@@ -51,10 +51,13 @@ export const signedOut = () => new SseNotifyError("You are signed out.", { statu
  */
 export async function checkStream(response, now) {
   const { ok, status, redirected, headers } = response;
-  if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? "")) return;
+  if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? ""))
+    return;
   if (!ok) throw await SseNotifyError.from(response, now);
   response.body?.cancel(); // it may never end
-  throw redirected ? signedOut() : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
+  throw redirected
+    ? signedOut()
+    : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
 }
 
 /**
@@ -83,7 +86,9 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
     async ask(url, options = {}) {
       const headers = { Accept: "application/json", ...options.headers };
       const response = await fetch(/** @type {string} */ (url), { ...options, headers });
-      const error = response.ok ? response.redirected && signedOut() : await SseNotifyError.from(response, clock.now());
+      const error = response.ok
+        ? response.redirected && signedOut()
+        : await SseNotifyError.from(response, clock.now());
       const answer = error ? {} : await response.json();
       // Somebody else has signed in meanwhile: this page is not theirs.
       const failed = error || (key && answer.key && answer.key !== key && signedOut());

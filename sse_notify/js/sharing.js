@@ -47,7 +47,8 @@ export function createSharing(options) {
     ...options,
     // The stream of a hidden tab is that of the tabs that are seen, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
-    streamAddress: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
+    streamAddress: () =>
+      withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
       if (feed.receive(message)) leadership?.post({ t: "event", message });
     },
@@ -61,7 +62,9 @@ export function createSharing(options) {
     onError: (error) => emit("error", error),
     onForbidden(topic) {
       // If the answer names none, it is the newest: without these it went well.
-      const refused = topic ? [...more].filter((added) => added.includes(topic)) : [...more].slice(-1);
+      const refused = topic
+        ? [...more].filter((added) => added.includes(topic))
+        : [...more].slice(-1);
       for (const added of refused) more.delete(added);
       if (refused.length) restart();
       for (const topics of refused) emit("forbidden", { topics });

@@ -42,7 +42,9 @@ export class SseNotifyEventSource extends EventTarget {
         if (isOurs) this.#tell("message", data, id);
       }),
       ...["notification", "update", "remove", "reset"].map((type) =>
-        client.on(/** @type {any} */ (type), (/** @type {any} */ value) => this.#tell(type, JSON.stringify(value), value.seq)),
+        client.on(/** @type {any} */ (type), (/** @type {any} */ value) =>
+          this.#tell(type, JSON.stringify(value), value.seq),
+        ),
       ),
     ];
     this.#end = () => {
@@ -73,7 +75,9 @@ export class SseNotifyEventSource extends EventTarget {
   #tell(type, data, id) {
     if (this.readyState === 2) return;
     this.lastEventId = `${id ?? this.lastEventId}`;
-    this.#fire(new MessageEvent(type, { data, lastEventId: this.lastEventId, origin: this.#origin }));
+    this.#fire(
+      new MessageEvent(type, { data, lastEventId: this.lastEventId, origin: this.#origin }),
+    );
   }
 
   /** @param {Event} event */

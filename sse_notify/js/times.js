@@ -19,7 +19,8 @@ export const language = () => document.documentElement.lang || undefined;
 export function relativeTime(moment, now) {
   const format = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
   const seconds = (moment - now) / 1000;
-  for (const [unit, size] of UNITS) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  for (const [unit, size] of UNITS)
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   return format.format(Math.max(0, Math.trunc(seconds)), "second");
 }
 

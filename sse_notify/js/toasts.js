@@ -39,7 +39,8 @@ export function makeToasts(root) {
 
   /** @param {number} id The item's. @param {number} [upTo] A `seq`: those of all up to there as well. */
   const dismiss = (id, upTo = 0) => {
-    for (const toast of shown()) if (Number(toast.dataset.ssenItem) === id || Number(toast.dataset.seq) <= upTo) remove(toast);
+    for (const toast of shown())
+      if (Number(toast.dataset.ssenItem) === id || Number(toast.dataset.seq) <= upTo) remove(toast);
   };
 
   const clear = () => {
@@ -62,7 +63,12 @@ export function makeToasts(root) {
       const toast = copy(root, "toast");
       if (!toast || !region) return;
       dismiss(item.id); // a repeat takes its place
-      Object.assign(toast.dataset, { ssenItem: item.id, seq: item.seq, level: item.level, expires: item.expires_at ?? "" });
+      Object.assign(toast.dataset, {
+        ssenItem: item.id,
+        seq: item.seq,
+        level: item.level,
+        expires: item.expires_at ?? "",
+      });
       fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
       // How long work ended, if nobody has put it into words.
       const element = part(root, "list")?.querySelector(`[data-ssen-item="${item.id}"]`);

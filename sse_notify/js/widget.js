@@ -82,7 +82,8 @@ export function makeWidget(root, client, token) {
   };
 
   /** @param {string} text What a screen reader is to say at once. */
-  const say = (text) => (announcer ? announcer.say(text) : part(root, "live")?.replaceChildren(text));
+  const say = (text) =>
+    announcer ? announcer.say(text) : part(root, "live")?.replaceChildren(text);
 
   /** @param {number} id The item's. @param {number} [upTo] A `seq`: all up to there as well. */
   const dismiss = (id, upTo) => toasts?.dismiss(id, upTo);
@@ -91,7 +92,9 @@ export function makeWidget(root, client, token) {
   const tellOf = (items) => {
     for (const { title } of items) announcer?.announce(title);
     const { toasts: which } = dataset;
-    const wanted = items.filter(({ level }) => which === "on" || (which === "urgent" && /warning|error/.test(level)));
+    const wanted = items.filter(
+      ({ level }) => which === "on" || (which === "urgent" && /warning|error/.test(level)),
+    );
     if (!panel?.isOpen()) for (const item of wanted.slice(-3)) toasts?.show(item, external);
   };
 
@@ -107,7 +110,9 @@ export function makeWidget(root, client, token) {
       } else if (left < soonest) soonest = left;
     };
     for (const { id, expires_at: at } of list.held) check(id, at);
-    for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-expires]"))) {
+    for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (
+      root.querySelectorAll("[data-expires]")
+    )) {
       check(of.ssenItem, of.expires);
     }
     clearTimeout(expiryTimer);
@@ -129,7 +134,11 @@ export function makeWidget(root, client, token) {
     clearTimeout(statusTimer);
     const ready = readyStateOf(state);
     if (ready) showStatus(root, ready === 2 ? state : "");
-    else statusTimer = setTimeout(() => showStatus(root, state === "offline" ? state : "connecting"), TELL_AFTER);
+    else
+      statusTimer = setTimeout(
+        () => showStatus(root, state === "offline" ? state : "connecting"),
+        TELL_AFTER,
+      );
   };
 
   /**
@@ -141,7 +150,9 @@ export function makeWidget(root, client, token) {
    */
   const tell = (type, detail) => {
     drawSoon();
-    return root.dispatchEvent(new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }));
+    return root.dispatchEvent(
+      new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }),
+    );
   };
 
   /** What was before the user's eyes for a second counts as seen. Once for the same counts, whatever comes of it. */
@@ -234,11 +245,18 @@ export function makeWidget(root, client, token) {
   };
   heard.counts = (counts) => tell("counts", counts);
   heard.event = (message) => {
-    if (message.event === "progress") prepare().then(({ takeProgress }) => takeProgress(list, message.data), ignore);
+    if (message.event === "progress")
+      prepare().then(({ takeProgress }) => takeProgress(list, message.data), ignore);
     tell("event", message);
   };
 
-  const gestures = makeGestures(root, client, list, { dismiss, say, attempt, drawSoon, load, regret, tell }, signal);
+  const gestures = makeGestures(
+    root,
+    client,
+    list,
+    { dismiss, say, attempt, drawSoon, load, regret, tell },
+    signal,
+  );
   const panel = makePanel(
     root,
     (open) => {

@@ -17,13 +17,20 @@ def users(names: Sequence[str]) -> list[Any]:
         CommandError: some are not there; the message names them.
     """
     model = get_user_model()
-    found = {user.get_username(): user for user in model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})}
+    found = {
+        user.get_username(): user
+        for user in model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
+    }
     return _all_of("--user: no user", names, {str(name): user for name, user in found.items()})
 
 
 def groups(names: Sequence[str]) -> list[Group]:
     """Return the groups of these names, each once. Errors as for :func:`users`."""
-    return _all_of("--group: no group", names, {group.name: group for group in Group.objects.filter(name__in=names)})
+    return _all_of(
+        "--group: no group",
+        names,
+        {group.name: group for group in Group.objects.filter(name__in=names)},
+    )
 
 
 def _all_of(error: str, names: Sequence[str], found: dict[str, Any]) -> list[Any]:

@@ -142,7 +142,9 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
         return ""
     request = _request(context)
     hosts = {request.get_host()} if request is not None else set()
-    if url_has_allowed_host_and_scheme(address, hosts, require_https=request is not None and request.is_secure()):
+    if url_has_allowed_host_and_scheme(
+        address, hosts, require_https=request is not None and request.is_secure()
+    ):
         return address
     if own or not context.get("external"):
         return ""
@@ -150,7 +152,11 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
         parts = urlsplit(address)
     except ValueError:  # half an IPv6 address
         return ""
-    return address if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else ""
+    return (
+        address
+        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        else ""
+    )
 
 
 @register.filter
@@ -169,11 +175,18 @@ def sse_notify_progress(progress: Any) -> str:
     """
     if not isinstance(progress, dict):
         return ""
-    ends = {"done": _("Done"), "failed": _("Failed"), "cancelled": _("Cancelled"), "stalled": _("Stalled")}
+    ends = {
+        "done": _("Done"),
+        "failed": _("Failed"),
+        "cancelled": _("Cancelled"),
+        "stalled": _("Stalled"),
+    }
     state, percent = progress.get("state"), progress.get("percent")
     parts = [
         ends.get(state, "") if isinstance(state, str) else "",
-        f"{math.floor(percent)}%" if isinstance(percent, (int, float)) and math.isfinite(percent) else "",
+        f"{math.floor(percent)}%"
+        if isinstance(percent, (int, float)) and math.isfinite(percent)
+        else "",
         progress.get("stage"),
         progress.get("message"),
     ]

@@ -58,7 +58,9 @@ def _database() -> str:
         if threads.in_test_transaction():
             log.position()
         else:
-            asyncio.run_coroutine_threadsafe(asyncio.wait_for(_pool(log.position), SECONDS), fanout.senders_loop()).result()
+            asyncio.run_coroutine_threadsafe(
+                asyncio.wait_for(_pool(log.position), SECONDS), fanout.senders_loop()
+            ).result()
     except (Error, TimeoutError):
         return "unreachable"
     return "ok"

@@ -53,7 +53,11 @@ def _for_users(view: View) -> View:
         if request.user.is_authenticated:
             return view(request)
         # Only a browser that navigates names HTML; a script that accepts anything gets the status it can act on.
-        if request.method == "POST" and not is_json(request) and "text/html" in request.headers.get("Accept", ""):
+        if (
+            request.method == "POST"
+            and not is_json(request)
+            and "text/html" in request.headers.get("Accept", "")
+        ):
             return redirect_to_login(reverse("sse_notify:list"))
         return _refuse(401, "unauthenticated", "Sign in to see your notifications.")
 
@@ -106,7 +110,10 @@ def items(request: HttpRequest) -> HttpResponse:
         return _invalid(*first_error(form))
     rows, before = _page(_visible(request), form.cleaned_data)
     unread, unseen = inbox.counts(request.user)
-    payloads = [{**row.payload(muted=row.is_muted), "unread": row.is_unread, "unseen": row.is_unseen} for row in rows]
+    payloads = [
+        {**row.payload(muted=row.is_muted), "unread": row.is_unread, "unseen": row.is_unseen}
+        for row in rows
+    ]
     return JsonResponse({"items": payloads, "next": before, "unread": unread, "unseen": unseen})
 
 
@@ -132,7 +139,9 @@ def state(request: HttpRequest) -> HttpResponseBase:
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is the secret behind it.
     token = get_token(request)
     covered = [str(request.user.pk), *map(str, answer.values()), request.META["CSRF_COOKIE"]]
-    digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()[:32]
+    digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()[
+        :32
+    ]
     response = JsonResponse({**answer, "csrf": token})
     response["ETag"] = etag = f'W/"{digest}"'
     return get_conditional_response(request, etag=etag, response=response) or response
@@ -182,10 +191,14 @@ def cancel(request: HttpRequest) -> HttpResponse:
 
     A script that fetches whatever is answered gets them too: a redirect would have it load a page.
     """
-    return _mark(request, work.cancel, by_number=False, page="text/html" in request.headers.get("Accept", ""))
+    return _mark(
+        request, work.cancel, by_number=False, page="text/html" in request.headers.get("Accept", "")
+    )
 
 
-def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True, page: bool = True) -> HttpResponse:
+def _mark(
+    request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True, page: bool = True
+) -> HttpResponse:
     try:
         form = MarkForm.from_request(request)
     except ValueError as error:
@@ -196,7 +209,11 @@ def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = 
     if "up_to" in marks and not by_number:
         return _invalid("up_to", "Only ids can be marked so.")
     verb(request.user, **marks)
-    if not page or is_json(request) or request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+    if (
+        not page
+        or is_json(request)
+        or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    ):
         unread, unseen = inbox.counts(request.user)
         return JsonResponse({"unread": unread, "unseen": unseen})
     return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))
@@ -205,7 +222,9 @@ def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool = 
 def _back(request: HttpRequest, asked: str) -> str:
     """Return the address to go back to, never one of another site."""
     for address in (asked, request.headers.get("Referer", "")):
-        if url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure()):
+        if url_has_allowed_host_and_scheme(
+            address, {request.get_host()}, require_https=request.is_secure()
+        ):
             return address
     return reverse("sse_notify:list")
 
@@ -214,7 +233,9 @@ def _visible(request: HttpRequest) -> NotificationQuerySet:
     return Notification.objects.using(log.database()).visible_to(request.user)
 
 
-def _page(rows: NotificationQuerySet, query: dict[str, Any]) -> tuple[list[Notification], int | None]:
+def _page(
+    rows: NotificationQuerySet, query: dict[str, Any]
+) -> tuple[list[Notification], int | None]:
     """Return the rows of one page, newest first, and the ``before`` of the next. Stable: what arrives has a higher id."""
     if query["state"] == "unread":
         rows = rows.unread()

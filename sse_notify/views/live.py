@@ -32,9 +32,15 @@ def admin_urls(model_admin: ModelAdmin) -> list[URLPattern]:
     """Return the addresses of the page, for ``get_urls()`` of the notifications' ``ModelAdmin``."""
     wrap = model_admin.admin_site.admin_view
     return [
-        path("live/", wrap(require_safe(partial(page, model_admin))), name="sse_notify_notification_live"),
         path(
-            "live/disconnect/", wrap(require_POST(partial(end_streams, model_admin))), name="sse_notify_notification_disconnect"
+            "live/",
+            wrap(require_safe(partial(page, model_admin))),
+            name="sse_notify_notification_live",
+        ),
+        path(
+            "live/disconnect/",
+            wrap(require_POST(partial(end_streams, model_admin))),
+            name="sse_notify_notification_disconnect",
         ),
     ]
 
@@ -68,7 +74,9 @@ def end_streams(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         user = model._default_manager.get(pk=request.POST.get("user", ""))
     except (model.DoesNotExist, ValueError, ValidationError) as error:
         raise Http404(_("There is no such user.")) from error
-    with transaction.atomic(using=router.db_for_write(model)):  # told after the commit: not without a trace in the history
+    with transaction.atomic(
+        using=router.db_for_write(model)
+    ):  # told after the commit: not without a trace in the history
         model_admin.log_change(request, user, _("Ended the open streams."))
         disconnect(user)
     messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})

@@ -32,8 +32,16 @@ def preferences_(request: HttpRequest) -> HttpResponse:
         # What the page did not offer is nothing to decide about, and nothing to fill a table with.
         known = {preference.category for preference in listed}
         try:
-            choose(request.user, request.POST.getlist("heard"), known.intersection(request.POST.getlist("category")))
+            choose(
+                request.user,
+                request.POST.getlist("heard"),
+                known.intersection(request.POST.getlist("category")),
+            )
         except ValueError as error:
             raise BadRequest(str(error)) from error
         return HttpResponseRedirect(f"{reverse('sse_notify:preferences')}?saved")
-    return render(request, "sse_notify/preferences.html", {"preferences": listed, "saved": "saved" in request.GET})
+    return render(
+        request,
+        "sse_notify/preferences.html",
+        {"preferences": listed, "saved": "saved" in request.GET},
+    )

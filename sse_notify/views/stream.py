@@ -34,7 +34,9 @@ def stream(request: HttpRequest) -> HttpResponseBase:
         opening = open_up(request)
         if request.method == "HEAD":
             return StreamResponse(request, b"")
-        if not hasattr(request, "scope"):  # WSGI: a finite stream, after which the browser asks again by itself
+        if not hasattr(
+            request, "scope"
+        ):  # WSGI: a finite stream, after which the browser asks again by itself
             return StreamResponse(request, finite(opening))
         return StreamResponse(request, make_stream(opening))
     except HandshakeRefused as refusal:

@@ -40,7 +40,10 @@ function draw() {
   for (const gauge of gauges.children) {
     const { of = "", unit = "", top } = /** @type {HTMLElement} */ (gauge).dataset;
     const names = of.split(" ");
-    const highest = Math.max(Number(top), ...names.flatMap((name) => samples.map((sample) => sample[name] ?? 0)));
+    const highest = Math.max(
+      Number(top),
+      ...names.flatMap((name) => samples.map((sample) => sample[name] ?? 0)),
+    );
     const lines = names.map((name) => path(name, highest));
     gauge.querySelectorAll("output").forEach((place, number) => {
       place.textContent = words(newest[names[number] ?? ""] ?? 0, unit);
@@ -48,7 +51,9 @@ function draw() {
     gauge.querySelectorAll(".chart__line").forEach((line, number) => {
       line.setAttribute("d", lines[number] ?? "");
     });
-    gauge.querySelector(".chart__area")?.setAttribute("d", `${lines[0]} V100 H${SECONDS - samples.length} Z`);
+    gauge
+      .querySelector(".chart__area")
+      ?.setAttribute("d", `${lines[0]} V100 H${SECONDS - samples.length} Z`);
   }
 }
 
@@ -67,7 +72,9 @@ function words(value, unit) {
   if (unit !== "B/s")
     return `${value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 2 })}${unit && `\u00a0${unit}`}`;
   const power = Math.min(3, Math.floor(Math.log(Math.max(value, 1)) / Math.log(1000)));
-  const size = (value / 1000 ** power).toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 3 });
+  const size = (value / 1000 ** power).toLocaleString(document.documentElement.lang, {
+    maximumSignificantDigits: 3,
+  });
   return `${size}\u00a0${["", "k", "M", "G"][power]}B/s`;
 }
 

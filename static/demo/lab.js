@@ -20,7 +20,11 @@ let aborter = null;
 async function read(signal) {
   /** @type {Record<string, string>} */
   const headers = lastEventId ? { "Last-Event-ID": lastEventId } : {};
-  const response = await fetch(find("lab").dataset.stream ?? "", { headers, signal, cache: "no-store" });
+  const response = await fetch(find("lab").dataset.stream ?? "", {
+    headers,
+    signal,
+    cache: "no-store",
+  });
   if (!response.ok || !response.body) return;
   say("open");
   const decoder = new TextDecoder();
@@ -87,7 +91,8 @@ function frame(block) {
   }
   const id = Number(/^id: (\d+)$/m.exec(block)?.[1] ?? 0);
   const kind = block.startsWith(":") ? "comment" : id && id <= replayedUpTo ? "replayed" : "";
-  for (const note of item.querySelectorAll("[data-of]")) note.toggleAttribute("hidden", note.getAttribute("data-of") !== kind);
+  for (const note of item.querySelectorAll("[data-of]"))
+    note.toggleAttribute("hidden", note.getAttribute("data-of") !== kind);
   return item;
 }
 

@@ -48,7 +48,9 @@ function show({ at, level, logger, text }) {
   const item = copy("line");
   item.dataset.level = level;
   const parts = [new Date(at).toISOString().slice(11, 23), level, logger, text];
-  for (const [number, part] of parts.entries()) /** @type {Element} */ (item.children[number]).textContent = part;
+  for (const [number, part] of parts.entries()) {
+    /** @type {Element} */ (item.children[number]).textContent = part;
+  }
   count += 1;
   add(item);
 }

@@ -9,12 +9,16 @@ const status = /** @type {HTMLElement} */ (page.querySelector("[data-status]"));
 function show(order) {
   const card = page.querySelector(`[data-order="${order.pk}"]`);
   if (!card) return;
-  for (const step of /** @type {NodeListOf<HTMLElement>} */ (card.querySelectorAll("[data-state]"))) {
+  for (const step of /** @type {NodeListOf<HTMLElement>} */ (
+    card.querySelectorAll("[data-state]")
+  )) {
     const at = order.reached[step.dataset.state ?? ""];
     const time = /** @type {HTMLTimeElement} */ (step.querySelector("time"));
     step.toggleAttribute("data-reached", Boolean(at));
     time.dateTime = at ?? "";
-    time.textContent = at ? new Date(at).toLocaleTimeString(document.documentElement.lang, { timeStyle: "short" }) : "";
+    time.textContent = at
+      ? new Date(at).toLocaleTimeString(document.documentElement.lang, { timeStyle: "short" })
+      : "";
   }
   card.querySelector("button")?.toggleAttribute("disabled", order.is_over);
 }
@@ -47,7 +51,9 @@ page.addEventListener("submit", async (event) => {
 const probe = /** @type {HTMLElement | null} */ (page.querySelector("[data-foreign]"));
 probe?.addEventListener("click", async () => {
   const gone = new AbortController();
-  const answer = await fetch(`${stream}?topic=order.${probe.dataset.foreign}`, { signal: gone.signal });
+  const answer = await fetch(`${stream}?topic=order.${probe.dataset.foreign}`, {
+    signal: gone.signal,
+  });
   const output = /** @type {HTMLElement} */ (page.querySelector("output"));
   output.textContent = `${answer.status} ${answer.ok ? answer.headers.get("Content-Type") : await answer.text()}`;
   output.hidden = false;

@@ -33,7 +33,8 @@ async function read(signal) {
   const parser = new EventStreamParser(heard);
   const reader = response.body.getReader();
   // A chunk of the network is no chunk of the view's: it may hold several, or a part of one. The parser puts them together.
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) parser.feed(chunk.value);
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read())
+    parser.feed(chunk.value);
 }
 
 form.addEventListener("submit", async (event) => {

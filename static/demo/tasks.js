@@ -34,7 +34,9 @@ function show(job) {
   if (!row) {
     row = /** @type {Element} */ (document.importNode(blank.content, true).firstElementChild);
     row.setAttribute("data-job", String(job.pk));
-    const after = [...list.children].find((other) => Number(other.getAttribute("data-job")) < job.pk);
+    const after = [...list.children].find(
+      (other) => Number(other.getAttribute("data-job")) < job.pk,
+    );
     list.insertBefore(row, after ?? null);
   }
   row.setAttribute("data-state", job.state);
@@ -59,7 +61,8 @@ async function refresh() {
   const { jobs } = await answer.json();
   for (const job of jobs) show(job);
   for (const row of [...list.children]) {
-    if (!jobs.some((/** @type {Job} */ { pk }) => String(pk) === row.getAttribute("data-job"))) row.remove();
+    if (!jobs.some((/** @type {Job} */ { pk }) => String(pk) === row.getAttribute("data-job")))
+      row.remove();
   }
 }
 
@@ -69,7 +72,8 @@ const source = client.eventSource(topic);
 source.addEventListener("progress", (/** @type {any} */ { data }) => {
   const progress = JSON.parse(data);
   const row = list.querySelector(`[data-job="${progress.key.replace("job:", "")}"]`);
-  if (progress.state !== "running" || row?.getAttribute("data-state") !== "running") return void refresh();
+  if (progress.state !== "running" || row?.getAttribute("data-state") !== "running")
+    return void refresh();
   heard = performance.now();
   move(row, progress);
 });
@@ -87,7 +91,11 @@ source.addEventListener("error", () => {
 // A worker that is dead says nothing: if it is quiet for long, the server says what it knows.
 setInterval(() => {
   if (source.readyState === source.CLOSED) return;
-  if (list.querySelector("[data-state=running], [data-state=stalled]") && performance.now() - heard > 2500) refresh();
+  if (
+    list.querySelector("[data-state=running], [data-state=stalled]") &&
+    performance.now() - heard > 2500
+  )
+    refresh();
 }, 1000);
 
 // The forms work without this script, too.

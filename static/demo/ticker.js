@@ -18,7 +18,10 @@ const counted = { updates: 0, frames: 0, lost: 0 };
 /** @type {EventSource | undefined} */
 let source;
 
-const format = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const format = new Intl.NumberFormat(document.documentElement.lang, {
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
 
 /** @param {string} topic */
 function watch(topic) {
@@ -38,7 +41,8 @@ function watch(topic) {
   source.addEventListener("prices", (event) => {
     counted.updates += 1;
     if (!fresh.size) requestAnimationFrame(draw);
-    for (const [share, price] of Object.entries(JSON.parse(event.data).prices)) fresh.set(share, price);
+    for (const [share, price] of Object.entries(JSON.parse(event.data).prices))
+      fresh.set(share, price);
   });
   // This client was slower than its stream: the server dropped the oldest, and says how many.
   source.addEventListener("lost", (event) => {
@@ -53,7 +57,9 @@ function draw() {
     const share = shares.get(name);
     if (!share) continue;
     share.first ||= price;
-    const part = /** @type {(name: string) => Element} */ ((which) => share.row.querySelector(`[data-${which}]`));
+    const part = /** @type {(name: string) => Element} */ (
+      (which) => share.row.querySelector(`[data-${which}]`)
+    );
     part("price").textContent = format.format(price);
     const change = (100 * (price - share.first)) / share.first;
     part("change").textContent = `${change < 0 ? "−" : "+"}${format.format(Math.abs(change))} %`;
@@ -69,7 +75,11 @@ function draw() {
 function line(prices) {
   const low = Math.min(...prices);
   const span = Math.max(...prices) - low || 1;
-  return prices.map((price, n) => `${(100 * n) / (POINTS - 1)},${(22 - (20 * (price - low)) / span).toFixed(1)}`).join(" ");
+  return prices
+    .map(
+      (price, n) => `${(100 * n) / (POINTS - 1)},${(22 - (20 * (price - low)) / span).toFixed(1)}`,
+    )
+    .join(" ");
 }
 
 /** @type {(name: string, value: number) => void} */

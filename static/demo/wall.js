@@ -23,7 +23,9 @@ function showTime(place) {
 /** @param {Message} message */
 function show({ pk, name, text, at }) {
   if (shown().some((item) => item.dataset.message === String(pk))) return;
-  const item = /** @type {HTMLElement} */ (document.importNode(blank.content, true).firstElementChild);
+  const item = /** @type {HTMLElement} */ (
+    document.importNode(blank.content, true).firstElementChild
+  );
   /** @type {(part: string) => HTMLElement} */
   const part = (which) => /** @type {HTMLElement} */ (item.querySelector(`[data-${which}]`));
   item.dataset.message = String(pk);
@@ -41,10 +43,13 @@ list.querySelectorAll("time").forEach(showTime);
 
 // Who is signed in has a bell, whose stream all tabs of a browser share. A visitor has the browser's own, which hears the server's hello.
 const client = /** @type {any} */ (document.querySelector("sse-notify"))?.client;
-const source = /** @type {EventSource} */ (client?.eventSource("wall") ?? new EventSource(`${stream}?topic=wall`));
+const source = /** @type {EventSource} */ (
+  client?.eventSource("wall") ?? new EventSource(`${stream}?topic=wall`)
+);
 source.addEventListener("wall", (event) => show(JSON.parse(event.data)));
 source.addEventListener(client ? "open" : "hello", async () => {
-  for (const message of (await (await fetch(`${newer}?after=${newest()}`)).json()).messages) show(message);
+  for (const message of (await (await fetch(`${newer}?after=${newest()}`)).json()).messages)
+    show(message);
   if (source.readyState === 1) status.dataset.status = "open";
 });
 source.addEventListener("error", () => {
@@ -54,7 +59,11 @@ source.addEventListener("error", () => {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
+  const answer = await fetch(form.action, {
+    method: "POST",
+    body: new FormData(form),
+    headers: { Accept: "application/json" },
+  });
   errors.textContent = answer.ok ? "" : (await answer.json()).errors.join(" ");
   const text = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("text"));
   if (answer.ok) text.value = "";

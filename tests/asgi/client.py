@@ -33,7 +33,11 @@ def threads() -> set[threading.Thread]:
     Which test makes those depends on the order.
     """
     made_once = SyncToAsync.single_thread_executor._threads
-    return {each for each in threading.enumerate() if not each.name.startswith("sse_notify-") and each not in made_once}
+    return {
+        each
+        for each in threading.enumerate()
+        if not each.name.startswith("sse_notify-") and each not in made_once
+    }
 
 
 class Connection:
@@ -119,7 +123,11 @@ class Connection:
         async with asyncio.timeout(GUARD):
             await self.task
         headers = self.headers
-        body = json.loads(self.body) if headers.get("content-type", "").startswith("application/json") else self.body
+        body = (
+            json.loads(self.body)
+            if headers.get("content-type", "").startswith("application/json")
+            else self.body
+        )
         return self.status, headers, body
 
     @property
@@ -135,7 +143,9 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(app: Any, path: str = "/notifications/stream/", **options: Any) -> AsyncIterator[Connection]:
+async def connect(
+    app: Any, path: str = "/notifications/stream/", **options: Any
+) -> AsyncIterator[Connection]:
     """Make a request; whatever it left open is closed at the end of the block."""
     connection = Connection(app, path, **options)
     try:
@@ -157,5 +167,7 @@ def events(body: bytes) -> list[tuple[str, Any, str]]:
     for block in body.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.strip("\n").split("\n") if ": " in line)
         if "data" in fields:
-            found.append((fields.get("event", "message"), json.loads(fields["data"]), fields.get("id", "")))
+            found.append(
+                (fields.get("event", "message"), json.loads(fields["data"]), fields.get("id", ""))
+            )
     return found

@@ -23,7 +23,11 @@ from sse_notify.asgi import EventStreams
 from sse_notify.views import health
 from tests.asgi.client import GUARD, connect, cookies_of, events, until
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.asyncio, pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases="__all__"),
+    pytest.mark.asyncio,
+    pytest.mark.urls(__name__),
+]
 
 
 class Rows:
@@ -70,7 +74,9 @@ def _other(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """Have a database beside the one that has the log. It is empty, so it passes for a mirror, which no test empties."""
     name = str(tmp_path_factory.mktemp("other") / "other.sqlite3")
     other = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "TEST": {"MIRROR": "default"}}
-    configured = connections.configure_settings({"default": dict(connections.settings["default"]), "other": other})
+    configured = connections.configure_settings(
+        {"default": dict(connections.settings["default"]), "other": other}
+    )
     connections.settings["other"] = configured["other"]
     yield
     connections["other"].close()
@@ -110,7 +116,9 @@ async def test_an_iterator_that_waits_holds_up_no_other(app: Any) -> None:
 
 
 @pytest.mark.usefixtures("atomic_elsewhere")
-async def test_a_transaction_of_another_database_leaves_streams_on_threads_of_their_own(app: Any, request: Any) -> None:
+async def test_a_transaction_of_another_database_leaves_streams_on_threads_of_their_own(
+    app: Any, request: Any
+) -> None:
     """The handshake, the replay and the hub: whatever code of the project holds the thread that all of it shares."""
     user = await User.objects.acreate(username="alice")
     headers = await cookies_of(user)
@@ -125,13 +133,18 @@ async def test_a_transaction_of_another_database_leaves_streams_on_threads_of_th
         await stream.until(b"Missed")
         await asyncio.to_thread(send, "Live")
         body = await stream.until(b"Live")
-    assert [data["title"] for name, data, _ in events(body) if name == "notification"] == ["Missed", "Live"]
+    assert [data["title"] for name, data, _ in events(body) if name == "notification"] == [
+        "Missed",
+        "Live",
+    ]
     await until(lambda: admission.total == 0)
 
 
 @pytest.mark.usefixtures("atomic_elsewhere")
 @override_settings(MIDDLEWARE=[])
-async def test_a_transaction_of_another_database_has_the_health_page_wait_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transaction_of_another_database_has_the_health_page_wait_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     goes_on = threading.Event()
     monkeypatch.setattr(log, "position", lambda: goes_on.wait(GUARD))
     monkeypatch.setattr(health, "SECONDS", 0.05)

@@ -25,7 +25,11 @@ from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
 from tests.asgi.client import GUARD, connect, cookies_of, threads, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio, pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.asyncio,
+    pytest.mark.urls(__name__),
+]
 
 #: What the view of the test at hand answers with.
 make: Callable[[HttpRequest], EventStreamResponse]
@@ -100,11 +104,20 @@ WORDS = b'data: one\ndata: two\n\ndata: {"word":"drei"}\n\nretry: 5\nevent: numb
 @pytest.mark.parametrize("where", ["/sync/", "/async/"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_is_yielded_is_sent_and_then_the_end(app: Any, where: str, method: str) -> None:
-    answer_with(lambda request: EventStreamResponse(words(), end="[DONE]", headers={"X-Model": "small"}))
+    answer_with(
+        lambda request: EventStreamResponse(words(), end="[DONE]", headers={"X-Model": "small"})
+    )
     async with connect(app, where, method=method) as stream:
         status, headers, body = await stream.answer()
-    assert (status, headers["content-type"], headers["x-model"]) == (200, "text/event-stream", "small")
-    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-cache, no-store, no-transform", "no")
+    assert (status, headers["content-type"], headers["x-model"]) == (
+        200,
+        "text/event-stream",
+        "small",
+    )
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == (
+        "no-cache, no-store, no-transform",
+        "no",
+    )
     assert body == WORDS + b"data: [DONE]\n\n"
     assert not stream.sent[-1].get("more_body")
     assert admission.total == 0
@@ -173,7 +186,10 @@ async def test_a_failure_ends_the_stream_and_says_nothing_of_its_cause(
     with caplog.at_level(logging.ERROR, "sse_notify"):
         async with connect(app, "/async/") as stream:
             _, _, body = await stream.answer()
-    assert body == b'data: one\n\nevent: error\ndata: {"error":"failed","message":"The stream has failed."}\n\n'
+    assert (
+        body
+        == b'data: one\n\nevent: error\ndata: {"error":"failed","message":"The stream has failed."}\n\n'
+    )
     assert any("iterator" in record.message and record.exc_info for record in caplog.records)
     assert admission.total == 0
 
@@ -194,7 +210,9 @@ async def test_head_gets_the_headers_and_begins_nothing() -> None:
 
 
 @pytest.mark.parametrize("where", ["/sync/", "/async/"])
-async def test_when_the_client_leaves_the_iterator_is_closed_where_it_waits(app: Any, where: str) -> None:
+async def test_when_the_client_leaves_the_iterator_is_closed_where_it_waits(
+    app: Any, where: str
+) -> None:
     waits = Endless()
     answer_with(lambda request: EventStreamResponse(waits.events()))
     async with connect(app, where) as stream:
@@ -236,7 +254,9 @@ async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing
     stream = source.SourceStream(fast(), heartbeat=60, send_timeout=60, buffer_bytes=10_000)
     assert await stream.read()
     await until(lambda: made >= 11)
-    for _ in range(100):  # that nothing happens is no event: turns in which it could have made a hundred more
+    for _ in range(
+        100
+    ):  # that nothing happens is no event: turns in which it could have made a hundred more
         await asyncio.sleep(0)
     assert made < 15
     total = 0
@@ -255,7 +275,9 @@ async def test_a_client_that_left_while_the_view_worked_is_not_served() -> None:
         return EventStreamResponse(waits.events())
 
     answer_with(slow)
-    async with connect(EventStreams(get_asgi_application()), "/sync/", method="POST", leaves_once=True) as connection:
+    async with connect(
+        EventStreams(get_asgi_application()), "/sync/", method="POST", leaves_once=True
+    ) as connection:
         await asyncio.to_thread(working.wait, GUARD)
         connection.go()
         await until(lambda: connection.told)
@@ -265,7 +287,9 @@ async def test_a_client_that_left_while_the_view_worked_is_not_served() -> None:
     assert admission.total == 0
 
 
-async def test_one_that_says_nothing_at_first_opens_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_says_nothing_at_first_opens_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(source, "OPENING_SECONDS", 0.01)
 
     async def silent() -> AsyncIterator[Any]:
@@ -306,10 +330,14 @@ async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_
 
 
 @override_settings(SSE_NOTIFY={"DRAIN_SECONDS": 0.05})
-async def test_one_that_begins_when_the_process_ends_is_cut_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(admission, "draining", True)  # while its view was at work
     cut = asyncio.Event()
-    stream = source.SourceStream(Endless().events(), heartbeat=60, send_timeout=60, buffer_bytes=100)
+    stream = source.SourceStream(
+        Endless().events(), heartbeat=60, send_timeout=60, buffer_bytes=100
+    )
     stream.driven_by(cut.set)
     assert await stream.read()
     async with asyncio.timeout(GUARD):
@@ -452,7 +480,11 @@ async def test_under_wsgi_it_is_streamed_as_well(kind: str) -> None:
         parts.close()
         response.close()
 
-    answer_with(lambda request: EventStreamResponse(rows() if kind == "sync" else arows(), end=Event({}, event="done")))
+    answer_with(
+        lambda request: EventStreamResponse(
+            rows() if kind == "sync" else arows(), end=Event({}, event="done")
+        )
+    )
     await asyncio.to_thread(read_all)
     assert seen == ["asked for the second", "closed"]
     await asyncio.to_thread(leave)

@@ -84,7 +84,9 @@ async def test_the_headers_keep_everybody_from_buffering(site: Any) -> None:
         ("&".join(f"topic=room.{n}" for n in range(51)), True, 400, "too_many_topics"),
     ],
 )
-async def test_refusals_are_json_and_never_redirects(site: Any, query: str, signed_in: bool, status: int, code: str) -> None:
+async def test_refusals_are_json_and_never_redirects(
+    site: Any, query: str, signed_in: bool, status: int, code: str
+) -> None:
     app, headers = site
     cookies = await cookies_of(await make_user()) if signed_in else {}
     async with connect(app, query=query, headers={**headers, **cookies}) as stream:
@@ -98,7 +100,9 @@ async def test_refusals_are_json_and_never_redirects(site: Any, query: str, sign
 async def test_a_refusal_names_the_topic_so_that_a_page_asks_for_the_others(site: Any) -> None:
     app, headers = site
     headers = {**headers, **await cookies_of(await make_user())}
-    async with connect(app, query="topic=wall&topic=room.2&topic=unknown", headers=headers) as stream:
+    async with connect(
+        app, query="topic=wall&topic=room.2&topic=unknown", headers=headers
+    ) as stream:
         status, _, body = await stream.answer()
     assert (status, body["topic"]) == (403, "room.2")
 
@@ -107,7 +111,9 @@ async def test_a_refusal_names_the_topic_so_that_a_page_asks_for_the_others(site
     ("limits", "status", "code"),
     [({"MAX_STREAMS_PER_USER": 1}, 429, "too_many_streams"), ({"MAX_STREAMS": 1}, 503, "full")],
 )
-async def test_one_stream_too_many_is_told_when_to_retry(site: Any, limits: dict[str, int], status: int, code: str) -> None:
+async def test_one_stream_too_many_is_told_when_to_retry(
+    site: Any, limits: dict[str, int], status: int, code: str
+) -> None:
     app, headers = site
     headers = {**headers, **await cookies_of(await make_user())}
     with override_settings(SSE_NOTIFY=limits):
@@ -121,7 +127,9 @@ async def test_one_stream_too_many_is_told_when_to_retry(site: Any, limits: dict
     assert admission.total == 0
 
 
-async def test_while_draining_no_stream_is_opened(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_draining_no_stream_is_opened(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app, headers = site
     monkeypatch.setattr(admission, "draining", True)
     async with connect(app, headers={**headers, **await cookies_of(await make_user())}) as stream:
@@ -131,7 +139,9 @@ async def test_while_draining_no_stream_is_opened(site: Any, monkeypatch: pytest
 
 async def test_head_gets_the_headers_and_no_stream(site: Any) -> None:
     app, headers = site
-    async with connect(app, method="HEAD", headers={**headers, **await cookies_of(await make_user())}) as stream:
+    async with connect(
+        app, method="HEAD", headers={**headers, **await cookies_of(await make_user())}
+    ) as stream:
         status, got, body = await stream.answer()
     assert (status, got["content-type"], body) == (200, "text/event-stream", b"")
 
@@ -139,7 +149,9 @@ async def test_head_gets_the_headers_and_no_stream(site: Any) -> None:
 async def test_other_methods_are_not_allowed(site: Any) -> None:
     app, headers = site
     cookies = await cookies_of(await make_user())
-    async with connect(app, method="POST", headers={**headers, **cookies, "content-length": "0"}) as stream:
+    async with connect(
+        app, method="POST", headers={**headers, **cookies, "content-length": "0"}
+    ) as stream:
         status, _, _ = await stream.answer()
     assert status in (403, 405)  # without a token the CSRF middleware is first
 
@@ -184,20 +196,32 @@ CURSORS: list[tuple[str, str | None, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("query", "header", "start", "reason"), CURSORS, ids=[f"{q[:30]}|{h!a}" for q, h, _, _ in CURSORS])
-async def test_every_cursor_gets_a_verdict(query: str, header: str | None, start: int, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "header", "start", "reason"),
+    CURSORS,
+    ids=[f"{q[:30]}|{h!a}" for q, h, _, _ in CURSORS],
+)
+async def test_every_cursor_gets_a_verdict(
+    query: str, header: str | None, start: int, reason: str
+) -> None:
     user = await make_user()
     await sync_to_async(lambda: [notify(user, f"N{i}") for i in range(1, 6)])()
     headers = await cookies_of(user)
     if header is not None:
         headers["last-event-id"] = header
-    async with connect(EventStreams(get_asgi_application()), query=query, headers=headers) as stream:
+    async with connect(
+        EventStreams(get_asgi_application()), query=query, headers=headers
+    ) as stream:
         await stream.until(b"event: hello")
         await anotify(user, "Live")
         got = events(await stream.until(b'"Live"'))
     assert (got[0][0], got[0][1]["cursor"], got[0][2]) == ("hello", start, str(start))
-    assert [data for name, data, _ in got if name == "reset"] == ([{"reason": reason, "cursor": 5}] if reason else [])
-    assert [data["title"] for name, data, _ in got if name == "notification"] == [f"N{i}" for i in range(start + 1, 6)] + ["Live"]
+    assert [data for name, data, _ in got if name == "reset"] == (
+        [{"reason": reason, "cursor": 5}] if reason else []
+    )
+    assert [data["title"] for name, data, _ in got if name == "notification"] == [
+        f"N{i}" for i in range(start + 1, 6)
+    ] + ["Live"]
 
 
 async def test_a_cursor_older_than_the_retention_is_reset() -> None:
@@ -216,7 +240,9 @@ async def test_a_cursor_older_than_the_retention_is_reset() -> None:
 @override_settings(SSE_NOTIFY={"REPLAY_LIMIT": 3})
 async def test_who_missed_too_much_is_reset_and_others_events_do_not_count() -> None:
     alice, bob = await make_user("alice"), await make_user("bob")
-    await sync_to_async(lambda: [notify(user, f"N{i}") for i in range(4) for user in (alice, bob, bob)])()
+    await sync_to_async(
+        lambda: [notify(user, f"N{i}") for i in range(4) for user in (alice, bob, bob)]
+    )()
     app = EventStreams(get_asgi_application())
     async with connect(app, query="cursor=0", headers=await cookies_of(alice)) as stream:
         assert events(await stream.until(b"reset"))[1][1] == {"reason": "too_many", "cursor": 12}
@@ -225,7 +251,9 @@ async def test_who_missed_too_much_is_reset_and_others_events_do_not_count() -> 
         assert b"reset" not in stream.body
 
 
-async def test_a_public_topic_is_open_to_anonymous_visitors(site: Any, joined: asyncio.Event) -> None:
+async def test_a_public_topic_is_open_to_anonymous_visitors(
+    site: Any, joined: asyncio.Event
+) -> None:
     from sse_notify import broadcast, publish
 
     app, headers = site
@@ -258,7 +286,10 @@ async def test_a_member_of_a_group_gets_what_is_broadcast_to_it(site: Any) -> No
     member, other = await make_user("alice"), await make_user("bob")
     await sync_to_async(member.groups.add)(group)
     headers_of = {user: {**headers, **await cookies_of(user)} for user in (member, other)}
-    async with connect(app, headers=headers_of[member]) as theirs, connect(app, headers=headers_of[other]) as others:
+    async with (
+        connect(app, headers=headers_of[member]) as theirs,
+        connect(app, headers=headers_of[other]) as others,
+    ):
         await theirs.until(b"hello")
         await others.until(b"hello")
         await abroadcast("For the team", audience=group)
@@ -267,9 +298,18 @@ async def test_a_member_of_a_group_gets_what_is_broadcast_to_it(site: Any) -> No
         assert b"For the team" not in await others.until(b"For all")
 
 
-async def test_middleware_that_requires_a_login_leaves_the_answer_to_the_handshake(site: Any, settings: Any) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
-    app = EventStreams(get_asgi_application()) if isinstance(site[0], EventStreams) else get_asgi_application()
+async def test_middleware_that_requires_a_login_leaves_the_answer_to_the_handshake(
+    site: Any, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    app = (
+        EventStreams(get_asgi_application())
+        if isinstance(site[0], EventStreams)
+        else get_asgi_application()
+    )
     async with connect(app, headers=site[1]) as stream:
         status, _, body = await stream.answer()
     assert (status, body["error"]) == (401, "unauthenticated")
@@ -280,7 +320,9 @@ async def test_hello_names_the_user_without_telling_who_it_is(site: Any) -> None
     app, headers = site
     keys = []
     for name in ("alice", "bob"):
-        async with connect(app, headers={**headers, **await cookies_of(await make_user(name))}) as stream:
+        async with connect(
+            app, headers={**headers, **await cookies_of(await make_user(name))}
+        ) as stream:
             keys.append(events(await stream.until(b"event: hello"))[0][1]["key"])
     assert len(set(keys)) == 2
     assert all(len(key) == 32 for key in keys)

@@ -48,4 +48,7 @@ class InATestCase(TestCase):
             hubs.current().drain(0)
             async for _ in chunks:
                 pass
-        assert [data["title"] for name, data, _ in events(body) if name == "notification"] == ["Missed", "Live"]
+        assert [data["title"] for name, data, _ in events(body) if name == "notification"] == [
+            "Missed",
+            "Live",
+        ]

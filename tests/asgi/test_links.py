@@ -44,7 +44,9 @@ async def answer(app: EventStreams, link: str, **headers: str) -> tuple[int, Any
         return stream.status, None if stream.status == 200 else (await stream.answer())[2]["error"]
 
 
-async def test_a_link_opens_the_users_stream_and_the_topics_that_it_names(app: EventStreams) -> None:
+async def test_a_link_opens_the_users_stream_and_the_topics_that_it_names(
+    app: EventStreams,
+) -> None:
     user = await alice()
     address = urlsplit(signed_stream_url(user, topics=["room.1", "room.1", "room.2"]))
     async with connect(app, address.path, query=address.query) as stream:
@@ -68,10 +70,15 @@ async def test_it_is_the_link_that_says_who_not_the_session(app: EventStreams) -
     assert b"His" not in body
 
 
-async def test_a_topic_that_the_link_does_not_name_is_refused_and_one_that_it_names_is_asked_for_anew(app: EventStreams) -> None:
+async def test_a_topic_that_the_link_does_not_name_is_refused_and_one_that_it_names_is_asked_for_anew(
+    app: EventStreams,
+) -> None:
     user = await alice()
     assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.1") == (200, None)
-    assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.2") == (403, "forbidden")
+    assert await answer(app, signed_stream_url(user, ["room.1"]) + "&topic=room.2") == (
+        403,
+        "forbidden",
+    )
     assert await answer(app, signed_stream_url(user, ["room.77"])) == (403, "forbidden")
     link = urlsplit(signed_stream_url(user, ["room.1"]) + "&topic=room.1&topic=room.2")
     async with connect(app, link.path, query=link.query) as stream:
@@ -92,7 +99,9 @@ async def _delete(user: User) -> None:
 
 
 @pytest.mark.parametrize("happens", [_change_password, _deactivate, _delete])
-async def test_a_link_ends_with_what_it_rests_on(app: EventStreams, happens: Callable[[User], Awaitable[None]]) -> None:
+async def test_a_link_ends_with_what_it_rests_on(
+    app: EventStreams, happens: Callable[[User], Awaitable[None]]
+) -> None:
     user = await alice()
     link = signed_stream_url(user)
     assert (await answer(app, link))[0] == 200
@@ -100,7 +109,9 @@ async def test_a_link_ends_with_what_it_rests_on(app: EventStreams, happens: Cal
     assert await answer(app, link) == (401, "invalid_token")
 
 
-async def test_a_link_ends_with_its_time(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_ends_with_its_time(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = signed_stream_url(await alice(), max_age=60)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 58)
@@ -109,14 +120,18 @@ async def test_a_link_ends_with_its_time(app: EventStreams, monkeypatch: pytest.
     assert await answer(app, link) == (401, "expired_token")
 
 
-async def test_what_is_not_signed_by_this_site_for_this_purpose_opens_nothing(app: EventStreams) -> None:
+async def test_what_is_not_signed_by_this_site_for_this_purpose_opens_nothing(
+    app: EventStreams,
+) -> None:
     user = await alice()
     good = signed_stream_url(user)
     stream, token = good.split("?token=")
     headers = await cookies_of(user)  # not even for who is signed in
     with override_settings(SECRET_KEY="another"):
         foreign = signed_stream_url(user)
-    forged = signing.dumps({"user": str(user.pk), "topics": [], "until": 2**40, "auth": ""}, salt="other")
+    forged = signing.dumps(
+        {"user": str(user.pk), "topics": [], "until": 2**40, "auth": ""}, salt="other"
+    )
     for bad in (
         foreign,
         f"{stream}?{urlencode({'token': forged})}",
@@ -142,7 +157,9 @@ async def test_what_is_not_signed_by_this_site_for_this_purpose_opens_nothing(ap
         ({"max_age": True}, TypeError, "max_age"),
     ],
 )
-async def test_a_wrong_argument_is_named(arguments: dict[str, Any], error: type[Exception], names: str) -> None:
+async def test_a_wrong_argument_is_named(
+    arguments: dict[str, Any], error: type[Exception], names: str
+) -> None:
     user = await alice()
     with pytest.raises(error, match=f"^{names}: "):
         await sync_to_async(signed_stream_url)(**{"user": user, **arguments})

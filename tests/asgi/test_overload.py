@@ -105,10 +105,14 @@ async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_bac
                 await next_one.until(b"hello")
                 assert admission.total == 1
     assert admission.total == 0
-    assert rendered == [], "nobody reads what would be rendered, and an asynchronous body takes an event loop"
+    assert rendered == [], (
+        "nobody reads what would be rendered, and an asynchronous body takes an event loop"
+    )
 
 
-@pytest.mark.parametrize(("state", "code"), [("full", "full"), ("draining", "draining"), ("queue", "busy")])
+@pytest.mark.parametrize(
+    ("state", "code"), [("full", "full"), ("draining", "draining"), ("queue", "busy")]
+)
 async def test_who_cannot_be_served_is_told_without_a_thread(
     app: EventStreams, gate: Gate, monkeypatch: pytest.MonkeyPatch, state: str, code: str
 ) -> None:
@@ -125,7 +129,9 @@ async def test_who_cannot_be_served_is_told_without_a_thread(
             if state == "draining":
                 monkeypatch.setattr(admission, "draining", True)
             elif state == "queue":
-                waiting = [Connection(app, "/notifications/stream/", headers=headers) for _ in range(2)]
+                waiting = [
+                    Connection(app, "/notifications/stream/", headers=headers) for _ in range(2)
+                ]
                 await until(lambda: app._waiting == 2)
             async with connect(app, headers=headers) as second:
                 status, got, body = await second.answer()
@@ -153,7 +159,9 @@ async def test_what_is_no_event_stream_gets_its_whole_request_and_hears_of_the_d
         assert (await receive())["type"] == "http.disconnect", "as often as it is asked"
 
     chunks = [b"one", b"two", b"three"]
-    messages = [{"type": "http.request", "body": chunk, "more_body": chunk != b"three"} for chunk in chunks]
+    messages = [
+        {"type": "http.request", "body": chunk, "more_body": chunk != b"three"} for chunk in chunks
+    ]
     sent: list[Any] = []
     answered, leaves = asyncio.Event(), asyncio.Event()
 
@@ -179,7 +187,9 @@ async def test_what_is_no_event_stream_gets_its_whole_request_and_hears_of_the_d
     assert heard == [*chunks, "left"]
 
 
-async def test_the_server_going_away_in_the_middle_of_the_answer_gives_the_place_back(app: EventStreams) -> None:
+async def test_the_server_going_away_in_the_middle_of_the_answer_gives_the_place_back(
+    app: EventStreams,
+) -> None:
     headers = await sign_in()
 
     class Broken(Connection):

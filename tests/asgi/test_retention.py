@@ -25,7 +25,9 @@ def send_old(user: User, *titles: str) -> None:
     """Notify a hundred days ago."""
     for title in titles:
         row = notify(user, title)
-        Notification.objects.filter(pk=row.pk).update(created_at=timezone.now() - timedelta(days=100))
+        Notification.objects.filter(pk=row.pk).update(
+            created_at=timezone.now() - timedelta(days=100)
+        )
 
 
 async def _look_twice() -> None:
@@ -44,13 +46,21 @@ async def test_open_streams_are_told_once_when_the_pruning_has_come_to_rest() ->
         assert await sync_to_async(retention.prune)() == 1
         await hub.look()  # sees that the floor moves
         await sync_to_async(notify)(alice, "Meanwhile")
-        assert (await stream.next()).data["title"] == "Meanwhile", "not told yet: more batches may follow"
+        assert (await stream.next()).data["title"] == "Meanwhile", (
+            "not told yet: more batches may follow"
+        )
         await hub.look()
         reset = await stream.next()
-        assert (reset.event, reset.data, reset.id) == ("reset", {"reason": "expired", "cursor": 3}, 3)
+        assert (reset.event, reset.data, reset.id) == (
+            "reset",
+            {"reason": "expired", "cursor": 3},
+            3,
+        )
         await _look_twice()
         await sync_to_async(notify)(alice, "After")
-        assert (await stream.next()).data["title"] == "After", "told once, and nothing lost or repeated"
+        assert (await stream.next()).data["title"] == "After", (
+            "told once, and nothing lost or repeated"
+        )
 
 
 @override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})
@@ -72,7 +82,11 @@ async def test_who_joins_late_with_a_place_from_before_is_told_too() -> None:
                 blocks += await late._stream.read() or b""
         finally:
             late._stream.close()
-    assert blocks.index(b"event: hello") < blocks.index(b'{"reason":"expired","cursor":0}') < blocks.index(b"Three")
+    assert (
+        blocks.index(b"event: hello")
+        < blocks.index(b'{"reason":"expired","cursor":0}')
+        < blocks.index(b"Three")
+    )
     assert b"One" not in blocks
 
 

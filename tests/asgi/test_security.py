@@ -46,7 +46,16 @@ def everything() -> list[Any]:
 
 
 def test_every_address_is_covered_here() -> None:
-    assert set(NAMES) == {"list", "stream", "items", "state", "preferences", "health-live", "health-ready", *MARKS}
+    assert set(NAMES) == {
+        "list",
+        "stream",
+        "items",
+        "state",
+        "preferences",
+        "health-live",
+        "health-ready",
+        *MARKS,
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +76,9 @@ def test_a_safe_method_changes_nothing_at_any_address(alice: User, name: str, me
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("origin", [None, "https://evil.example"])
-def test_a_post_that_another_site_forged_changes_nothing(alice: User, name: str, origin: str | None) -> None:
+def test_a_post_that_another_site_forged_changes_nothing(
+    alice: User, name: str, origin: str | None
+) -> None:
     """The browser adds the cookies by itself; what the other site cannot know is the token, and its origin it cannot hide."""
     row = notify(alice, "Hello")
     work = Progress(alice, "Export").__enter__()
@@ -80,12 +91,21 @@ def test_a_post_that_another_site_forged_changes_nothing(alice: User, name: str,
     for body, kind in (
         (f"ids={row.pk}&ids={work.id}", "application/x-www-form-urlencoded"),
         (json.dumps({"ids": ids}), "application/json"),
-        (json.dumps({"ids": ids}), "text/plain"),  # what a form of another site can send without a preflight
+        (
+            json.dumps({"ids": ids}),
+            "text/plain",
+        ),  # what a form of another site can send without a preflight
     ):
-        assert client.post(url(name), body, content_type=kind, headers=headers).status_code in (403, 405)
+        assert client.post(url(name), body, content_type=kind, headers=headers).status_code in (
+            403,
+            405,
+        )
         if origin:
             headers["x-csrftoken"] = token
-            assert client.post(url(name), body, content_type=kind, headers=headers).status_code in (403, 405)
+            assert client.post(url(name), body, content_type=kind, headers=headers).status_code in (
+                403,
+                405,
+            )
     assert everything() == before
 
 
@@ -105,7 +125,19 @@ def test_a_post_that_another_site_forged_changes_nothing(alice: User, name: str,
         b"\xff\xfe\x00",
         b"x" * 3_000_000,
     ],
-    ids=["deep", "deep list", "deep object", "long number", "infinite", "NaN", "many", "client", "surrogate", "no text", "3 MB"],
+    ids=[
+        "deep",
+        "deep list",
+        "deep object",
+        "long number",
+        "infinite",
+        "NaN",
+        "many",
+        "client",
+        "surrogate",
+        "no text",
+        "3 MB",
+    ],
 )
 def test_a_hostile_body_is_400(alice: User, name: str, body: bytes) -> None:
     response = signed_in(alice).post(url(name), body, content_type="application/json")
@@ -114,7 +146,9 @@ def test_a_hostile_body_is_400(alice: User, name: str, body: bytes) -> None:
 
 
 def test_a_form_with_too_many_fields_is_400(alice: User) -> None:
-    assert signed_in(alice).post(url("read"), {f"f{n}": "" for n in range(1_001)}).status_code == 400
+    assert (
+        signed_in(alice).post(url("read"), {f"f{n}": "" for n in range(1_001)}).status_code == 400
+    )
 
 
 # --- bombs at the handshake --------------------------------------------------------------------------------------------------
@@ -138,7 +172,10 @@ async def test_ten_thousand_topics_are_refused_without_a_look_at_one(
     headers = await cookies_of(await User.objects.acreate(username="alice"))
     app: Any = get_asgi_application()
     app = EventStreams(app) if wrapped else app
-    for query in ("&".join(f"topic=room.{n}" for n in range(10_000)), "&".join(f"topic=room.{n}" for n in range(900))):
+    for query in (
+        "&".join(f"topic=room.{n}" for n in range(10_000)),
+        "&".join(f"topic=room.{n}" for n in range(900)),
+    ):
         async with connect(app, query=query, headers=headers) as stream:
             assert (await stream.answer())[0] == 400
     async with connect(app, query="topic=room." + "9" * 100_000, headers=headers) as stream:
@@ -153,7 +190,13 @@ CORS = {
     "CORS_ALLOWED_ORIGINS": [SHOP],
     "CORS_ALLOW_CREDENTIALS": True,
     "CORS_URLS_REGEX": r"^/notifications/.*$",
-    "CORS_ALLOW_HEADERS": ("accept", "cache-control", "content-type", "last-event-id", "x-csrftoken"),
+    "CORS_ALLOW_HEADERS": (
+        "accept",
+        "cache-control",
+        "content-type",
+        "last-event-id",
+        "x-csrftoken",
+    ),
 }
 
 
@@ -179,14 +222,21 @@ ALLOWED = {"access-control-allow-origin": SHOP, "access-control-allow-credential
 
 
 @pytest.mark.asyncio
-async def test_an_allowed_origin_may_read_the_stream_with_the_users_cookies_and_no_other_may(app: Any) -> None:
+async def test_an_allowed_origin_may_read_the_stream_with_the_users_cookies_and_no_other_may(
+    app: Any,
+) -> None:
     headers = await cookies_of(await User.objects.acreate(username="alice"))
     async with connect(app, headers={**headers, "origin": SHOP}) as stream:
         await stream.until(b"hello")
         assert cors_headers(stream.headers) == ALLOWED
         # So that no cache hands this answer to another origin.
         assert "origin" in stream.headers["vary"].lower()
-    for other in ("https://evil.example", "https://shop.example.evil.example", "http://shop.example", "null"):
+    for other in (
+        "https://evil.example",
+        "https://shop.example.evil.example",
+        "http://shop.example",
+        "null",
+    ):
         async with connect(app, headers={**headers, "origin": other}) as stream:
             await stream.until(b"hello")
             assert cors_headers(stream.headers) == {}
@@ -194,11 +244,16 @@ async def test_an_allowed_origin_may_read_the_stream_with_the_users_cookies_and_
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("query", "status"), [("", 401), ("topic=secret", 403), ("&".join(["topic=a", "topic=b"] * 30), 403)])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 401), ("topic=secret", 403), ("&".join(["topic=a", "topic=b"] * 30), 403)],
+)
 async def test_refusals_carry_the_headers_too_so_that_a_page_can_tell_them_from_a_broken_network(
     app: Any, query: str, status: int
 ) -> None:
-    headers = await cookies_of(await User.objects.acreate(username="alice")) if status != 401 else {}
+    headers = (
+        await cookies_of(await User.objects.acreate(username="alice")) if status != 401 else {}
+    )
     async with connect(app, query=query, headers={**headers, "origin": SHOP}) as stream:
         got, got_headers, body = await stream.answer()
     assert got == status
@@ -208,24 +263,38 @@ async def test_refusals_carry_the_headers_too_so_that_a_page_can_tell_them_from_
 
 @pytest.mark.asyncio
 async def test_a_preflight_is_answered_for_an_allowed_origin_alone(app: Any) -> None:
-    asks = {"access-control-request-method": "GET", "access-control-request-headers": "last-event-id,cache-control"}
+    asks = {
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "last-event-id,cache-control",
+    }
     async with connect(app, method="OPTIONS", headers={"origin": SHOP, **asks}) as stream:
         status, headers, _ = await stream.answer()
     assert status == 200
     assert headers.items() >= ALLOWED.items()
-    assert {"last-event-id", "cache-control"} <= set(headers["access-control-allow-headers"].split(", "))
-    async with connect(app, method="OPTIONS", headers={"origin": "https://evil.example", **asks}) as stream:
+    assert {"last-event-id", "cache-control"} <= set(
+        headers["access-control-allow-headers"].split(", ")
+    )
+    async with connect(
+        app, method="OPTIONS", headers={"origin": "https://evil.example", **asks}
+    ) as stream:
         assert cors_headers((await stream.answer())[1]) == {}
 
 
 @pytest.mark.asyncio
-async def test_where_every_origin_is_allowed_none_is_with_the_users_cookies(app: Any, settings: Any) -> None:
-    settings.CORS_ALLOWED_ORIGINS, settings.CORS_ALLOW_CREDENTIALS, settings.CORS_ALLOW_ALL_ORIGINS = [], False, True
+async def test_where_every_origin_is_allowed_none_is_with_the_users_cookies(
+    app: Any, settings: Any
+) -> None:
+    (
+        settings.CORS_ALLOWED_ORIGINS,
+        settings.CORS_ALLOW_CREDENTIALS,
+        settings.CORS_ALLOW_ALL_ORIGINS,
+    ) = [], False, True
     headers = await cookies_of(await User.objects.acreate(username="alice"))
     # The middleware reads its settings when it is made.
     application: Any = get_asgi_application()
     async with connect(
-        type(app)(application) if isinstance(app, EventStreams) else application, headers={**headers, "origin": SHOP}
+        type(app)(application) if isinstance(app, EventStreams) else application,
+        headers={**headers, "origin": SHOP},
     ) as stream:
         await stream.until(b"hello")
         assert cors_headers(stream.headers) == {"access-control-allow-origin": "*"}
@@ -238,7 +307,9 @@ async def test_without_a_word_in_the_settings_no_other_origin_reads_anything() -
     async with connect(app, headers={**headers, "origin": SHOP}) as stream:
         await stream.until(b"hello")
         assert cors_headers(stream.headers) == {}
-    async with connect(app, method="OPTIONS", headers={"origin": SHOP, "access-control-request-method": "GET"}) as stream:
+    async with connect(
+        app, method="OPTIONS", headers={"origin": SHOP, "access-control-request-method": "GET"}
+    ) as stream:
         assert (await stream.answer())[0] == 405
 
 
@@ -248,9 +319,16 @@ async def test_without_a_word_in_the_settings_no_other_origin_reads_anything() -
 @pytest.fixture
 def shared_cache(settings: Any) -> Iterator[None]:
     """Django's cache of whole answers, as greedy as it can be made."""
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "security"}}
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "LOCATION": "security",
+        }
+    }
     settings.CACHE_MIDDLEWARE_SECONDS = 3600
-    update, fetch = (f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom"))
+    update, fetch = (
+        f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom")
+    )
     settings.MIDDLEWARE = [update, *settings.MIDDLEWARE, fetch]
     cache.clear()
     yield
@@ -276,8 +354,12 @@ def test_no_answer_is_kept_by_a_cache_that_others_share(alice: User, bob: User, 
             body = b"".join(response) if response.streaming else response.content
             assert not (client is not clients[0] and b"For Alice" in body)
             if method == "get" and response.status_code == 200:
-                assert {"private", "no-store"} & {word.strip() for word in response["Cache-Control"].split(",")}
-                assert name.startswith("health-") or "Cookie" in response["Vary"], "who asks makes a difference"
+                assert {"private", "no-store"} & {
+                    word.strip() for word in response["Cache-Control"].split(",")
+                }
+                assert name.startswith("health-") or "Cookie" in response["Vary"], (
+                    "who asks makes a difference"
+                )
     assert stored() == before
 
 
@@ -296,7 +378,9 @@ async def test_a_stream_is_kept_by_no_cache(settings: Any) -> None:
     assert await sync_to_async(stored)() == before
 
 
-def test_the_cache_of_these_tests_keeps_what_is_public(shared_cache: None, alice: User, settings: Any) -> None:
+def test_the_cache_of_these_tests_keeps_what_is_public(
+    shared_cache: None, alice: User, settings: Any
+) -> None:
     """Otherwise the tests above could not fail."""
     from django.http import HttpResponse
 
@@ -305,7 +389,9 @@ def test_the_cache_of_these_tests_keeps_what_is_public(shared_cache: None, alice
     settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [*project.urlpatterns]})
     from django.urls import path
 
-    settings.ROOT_URLCONF.urlpatterns.append(path("public/", lambda request: HttpResponse("public")))
+    settings.ROOT_URLCONF.urlpatterns.append(
+        path("public/", lambda request: HttpResponse("public"))
+    )
     before = stored()
     assert Client().get("/public/").content == b"public"
     assert stored() > before

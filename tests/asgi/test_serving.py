@@ -42,7 +42,9 @@ async def test_silence_is_broken_by_pings_that_carry_the_cursor(app: EventStream
         await anotify(user, "One")
         await stream.until(b"One")
         await stream.until(b'event: ping\ndata: {"cursor":1}\n\n')
-    assert not any(name == "ping" and id for name, _, id in events(stream.body)), "a ping moves no cursor by itself"
+    assert not any(name == "ping" and id for name, _, id in events(stream.body)), (
+        "a ping moves no cursor by itself"
+    )
 
 
 @override_settings(SSE_NOTIFY={"MAX_LIFETIME": 0.5, "RETRY_MS": (100, 200)})
@@ -91,7 +93,9 @@ async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: 
     assert gone() is None
 
 
-async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStreams, joined: asyncio.Event) -> None:
+async def test_an_idle_stream_holds_no_thread_and_no_connection(
+    app: EventStreams, joined: asyncio.Event
+) -> None:
     _, headers = await sign_in()
     with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
         async with connect(app, headers=headers) as first:
@@ -102,7 +106,11 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(app: EventStream
             for context in contexts:
                 await (await context.__aenter__()).until(b"hello")
             assert threads() <= before
-            pools = [each.name for each in threading.enumerate() if each.name.startswith(("sse_notify-stream", "sse_notify-hub"))]
+            pools = [
+                each.name
+                for each in threading.enumerate()
+                if each.name.startswith(("sse_notify-stream", "sse_notify-hub"))
+            ]
             assert len(pools) <= 8 + 1, pools
             for context in contexts:
                 await context.__aexit__(None, None, None)
@@ -129,7 +137,9 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
             await stream.until(b"Everybody")
         for context in contexts:
             await context.__aexit__(None, None, None)
-    said = [record.getMessage() for record in caplog.records if "EventStreams" in record.getMessage()]
+    said = [
+        record.getMessage() for record in caplog.records if "EventStreams" in record.getMessage()
+    ]
     assert len(said) == 1
 
 
@@ -163,12 +173,18 @@ async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) ->
     await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
     (stream,) = hubs.current().streams
     for start in range(0, 200, 50):
-        await sync_to_async(lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)])()
+        await sync_to_async(
+            lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)]
+        )()
     await until(lambda: stream._behind)
     assert stream._waiting.size <= 2000
     stuck.go_on.set()
     await until(lambda: b'"N199"' in b"".join(m.get("body", b"") for m in stuck.messages))
-    got = [d["title"] for name, d, _ in events(b"".join(m.get("body", b"") for m in stuck.messages)) if name == "notification"]
+    got = [
+        d["title"]
+        for name, d, _ in events(b"".join(m.get("body", b"") for m in stuck.messages))
+        if name == "notification"
+    ]
     assert got == [f"N{i}" for i in range(200)]
     stuck.task.cancel()
     await asyncio.wait({stuck.task})
@@ -218,7 +234,11 @@ async def test_the_usual_middleware_leaves_the_stream_intact(wrapped: bool, sett
     application: Any = get_asgi_application()
     if wrapped:
         application = EventStreams(application)
-    headers |= {"origin": "https://shop.example", "accept-encoding": "gzip, br", "if-none-match": "*"}
+    headers |= {
+        "origin": "https://shop.example",
+        "accept-encoding": "gzip, br",
+        "if-none-match": "*",
+    }
     async with connect(application, headers=headers) as stream:
         await stream.until(b"event: hello")
         await anotify(user, "Plain text")
@@ -231,10 +251,14 @@ async def test_the_usual_middleware_leaves_the_stream_intact(wrapped: bool, sett
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "*/*"])
-async def test_a_middleware_that_answers_instead_closes_the_stream(accept: str, settings: Any) -> None:
+async def test_a_middleware_that_answers_instead_closes_the_stream(
+    accept: str, settings: Any
+) -> None:
     settings.MIDDLEWARE = ["tests.asgi.test_serving.ReplacingMiddleware", *settings.MIDDLEWARE]
     _, headers = await sign_in()
-    async with connect(EventStreams(get_asgi_application()), headers={**headers, "accept": accept}) as stream:
+    async with connect(
+        EventStreams(get_asgi_application()), headers={**headers, "accept": accept}
+    ) as stream:
         status, _, body = await stream.answer()
     assert (status, body) == (403, b"no")
     assert admission.total == 0
@@ -251,7 +275,9 @@ async def test_other_requests_pass_through_unchanged(app: EventStreams) -> None:
         assert (await page.answer())[0] == 404
 
 
-async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_is_away_keeps_the_stream_open(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from django.db import OperationalError
 
     from sse_notify import log
@@ -271,7 +297,13 @@ async def test_a_database_that_is_away_keeps_the_stream_open(app: EventStreams, 
     monkeypatch.setattr(log, "read", failing_read)
     async with connect(app, query="cursor=0", headers=headers) as stream:
         await stream.until(b"Missed")
-    assert [name for name, _, _ in events(stream.body)] == ["hello", "ping", "ping", "ping", "notification"]
+    assert [name for name, _, _ in events(stream.body)] == [
+        "hello",
+        "ping",
+        "ping",
+        "ping",
+        "notification",
+    ]
     connections.close_all()
 
 
@@ -326,7 +358,9 @@ async def test_a_hub_that_cannot_start_is_tried_again(
 
 async def test_a_site_below_a_prefix_is_served_the_same(app: EventStreams) -> None:
     user, headers = await sign_in()
-    async with connect(app, "/site/notifications/stream/", root_path="/site", headers=headers) as stream:
+    async with connect(
+        app, "/site/notifications/stream/", root_path="/site", headers=headers
+    ) as stream:
         await stream.until(b"hello")
         await anotify(user, "Below")
         await stream.until(b"Below")

@@ -50,7 +50,11 @@ async def test_topics_on_one_stream_tell_themselves_apart_beside_the_users_notif
         await apublish("price.silver", {"is": 2})
         await anotify(user, "And last")
         await stream.until(b"And last")
-    blocks = [block for block in stream.body.decode().split("\n\n") if "event: hello" not in block and "retry:" not in block]
+    blocks = [
+        block
+        for block in stream.body.decode().split("\n\n")
+        if "event: hello" not in block and "retry:" not in block
+    ]
     assert blocks[:3] == [
         'event: price.gold\ndata: {"is":1}',
         "event: wall\ndata: painted",
@@ -79,10 +83,17 @@ async def test_a_visitor_has_what_is_public_and_allowed_and_is_asked_to_sign_in_
 
 
 async def test_an_async_authoriser_decides_for_each_user(app: EventStreams) -> None:
-    alice, bob = await User.objects.acreate(username="alice"), await User.objects.acreate(username="bob")
-    async with connect(app, query=f"topic=desk.{alice.pk}", headers=await cookies_of(alice)) as stream:
+    alice, bob = (
+        await User.objects.acreate(username="alice"),
+        await User.objects.acreate(username="bob"),
+    )
+    async with connect(
+        app, query=f"topic=desk.{alice.pk}", headers=await cookies_of(alice)
+    ) as stream:
         await stream.until(b"event: hello")
-    async with connect(app, query=f"topic=desk.{alice.pk}", headers=await cookies_of(bob)) as stream:
+    async with connect(
+        app, query=f"topic=desk.{alice.pk}", headers=await cookies_of(bob)
+    ) as stream:
         status, _, body = await stream.answer()
     assert (status, body["error"]) == (403, "forbidden")
 

@@ -28,6 +28,10 @@ def test_under_wsgi_the_stream_is_finite_and_resumes() -> None:
     second: Any = client.get(STREAM, headers={"Last-Event-ID": "1"})
     body = b"".join(second.streaming_content)
     assert b"retry: " in body
-    assert [(name, id) for name, _, id in events(body)] == [("hello", "1"), ("notification", "2"), ("notification", "3")]
+    assert [(name, id) for name, _, id in events(body)] == [
+        ("hello", "1"),
+        ("notification", "2"),
+        ("notification", "3"),
+    ]
     assert Client().get(STREAM).status_code == 401
     assert log.head() == 3

@@ -17,7 +17,9 @@ __all__ = ["galleries", "gallery"]
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> Iterator[tuple[Site, Server]]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path
+) -> Iterator[tuple[Site, Server]]:
     """One site and its server for the tests of a module, which neither stop it nor broadcast."""
     folder = tmp_path_factory.mktemp("shared")
     shutil.copyfile(_sqlite_template, folder / "site.sqlite3")

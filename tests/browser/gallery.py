@@ -37,13 +37,18 @@ from tests.support.servers import Kind, Server
 class Gallery:
     """The demo on one server, with the people and the content that ``setup_demo`` makes."""
 
-    def __init__(self, kind: Kind, folder: Path, *, database: Path, name: str = "", **env: str) -> None:
+    def __init__(
+        self, kind: Kind, folder: Path, *, database: Path, name: str = "", **env: str
+    ) -> None:
         """Start it on a copy of ``database``; ``name`` tells those of one kind apart, ``env`` is added to its environment."""
         copy = folder / f"{kind}{name}.sqlite3"
         shutil.copyfile(database, copy)
         self.env = environment(copy) | env
         self.server = Server(
-            log=folder / f"{kind}{name}.log", kind=kind, app="demo_project.asgi:application", env=self.env
+            log=folder / f"{kind}{name}.log",
+            kind=kind,
+            app="demo_project.asgi:application",
+            env=self.env,
         ).start()
         self.url = self.server.url
         self._folder = folder
@@ -75,7 +80,9 @@ class Gallery:
     def sign_in(self, context: BrowserContext, user: str, *, anew: bool = False) -> None:
         """Give a browser the session of one of the demo's people: alice, bob, carol (staff) or dave."""
         cookies = self._log_in(user) if anew else self._cookies(user)
-        context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies])
+        context.add_cookies(
+            [{"name": name, "value": value, "url": self.url} for name, value in cookies]
+        )
 
     @contextmanager
     def client(self, user: str = "") -> Iterator[httpx.Client]:
@@ -103,7 +110,9 @@ class Gallery:
 
     def _log_in(self, user: str) -> list[tuple[str, str]]:
         with httpx.Client(base_url=self.url, timeout=GUARD, trust_env=False) as client:
-            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/accounts/sign-in/").text)
+            token = re.search(
+                r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/accounts/sign-in/").text
+            )
             assert token is not None
             values = {"csrfmiddlewaretoken": token[1], "username": user, "password": "notify-me"}
             assert client.post("/accounts/sign-in/", data=values).status_code == 302
@@ -112,8 +121,14 @@ class Gallery:
 
 def environment(database: Path) -> dict[str, str]:
     """Return what the demo's processes need to know: their database, and nothing of this machine's own."""
-    empty = dict.fromkeys(("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD", "OPENAI_BASE_URL", "OPENAI_API_KEY"), "")
-    return empty | {"DJANGO_SETTINGS_MODULE": "demo_project.settings", "DATABASE_URL": f"sqlite:///{database}", "DEBUG": "1"}
+    empty = dict.fromkeys(
+        ("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD", "OPENAI_BASE_URL", "OPENAI_API_KEY"), ""
+    )
+    return empty | {
+        "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DEBUG": "1",
+    }
 
 
 class Galleries:

@@ -72,7 +72,9 @@ def window(browser: Browser) -> Iterator[Any]:
 
 def with_policy(route: Route) -> None:
     response = route.fetch()
-    route.fulfill(response=response, headers={**response.headers, "Content-Security-Policy": POLICY})
+    route.fulfill(
+        response=response, headers={**response.headers, "Content-Security-Policy": POLICY}
+    )
 
 
 def sign_in(one: Window, server: Server, username: str) -> None:
@@ -96,7 +98,10 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     page.route(re.compile(r"/admin/"), with_policy)
     page.goto(f"{server.url}/admin/sse_notify/notification/")
     page.get_by_role("link", name="Compose broadcast").click()
-    reach, connected = page.locator("[data-ssen-number=reach]"), page.locator("[data-ssen-number=connected]")
+    reach, connected = (
+        page.locator("[data-ssen-number=reach]"),
+        page.locator("[data-ssen-number=connected]"),
+    )
     expect(reach).to_have_text("3")
     expect(connected).to_have_text("1")
     # Only what the chosen audience needs is asked for, and the numbers follow.

@@ -81,7 +81,9 @@ def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
     expect(page).to_have_title("A page with the bell", timeout=GUARD)
 
 
-def test_nothing_pops_up_while_the_user_sees_any_tab_of_the_site(site: Site, context: BrowserContext, page: Page) -> None:
+def test_nothing_pops_up_while_the_user_sees_any_tab_of_the_site(
+    site: Site, context: BrowserContext, page: Page
+) -> None:
     browsers.need(whole=True)
     server = site.serve()
     context.grant_permissions(["notifications"], origin=server.url)

@@ -31,8 +31,18 @@ def send_every_kind(desk: Desk) -> None:
     for level in ("debug", "info", "success", "warning"):
         desk.send(level.title(), level=level, category="kinds", key=level)
     desk.send("Info", level="info", key="info")  # a repeat, counted
-    actions: list[dict[str, Any]] = [{"label": "Again", "url": "/stats/"}, {"label": "Leave", "url": "/stats/", "method": "POST"}]
-    desk.send("Failed", body="x" * 300, level="error", url="/stats/", icon="/static/icon.png", actions=actions)
+    actions: list[dict[str, Any]] = [
+        {"label": "Again", "url": "/stats/"},
+        {"label": "Leave", "url": "/stats/", "method": "POST"},
+    ]
+    desk.send(
+        "Failed",
+        body="x" * 300,
+        level="error",
+        url="/stats/",
+        icon="/static/icon.png",
+        actions=actions,
+    )
     running = {"state": "running", "percent": 40, "stage": "Reading", "message": "row 7", "eta": 90}
     desk.send("Import", data={"progress": running}, key="import")
     desk.send("Export", data={"progress": {"state": "failed", "message": "No space"}}, key="export")
@@ -82,7 +92,9 @@ def test_every_state_of_the_bell_and_the_list_page(
     items.nth(3).locator("[data-ssen-mark]:visible").first.focus()
     desk.send("News")
     expect(panel.locator("[data-ssen=new]")).to_be_visible()
-    look(page)  # every kind of item, tabs, the button for what is new, the way back from the archive, a failure
+    look(
+        page
+    )  # every kind of item, tabs, the button for what is new, the way back from the archive, a failure
     panel.locator("[data-ssen=tab]").nth(1).click()
     panel.locator("[data-ssen=all]").click()
     expect(panel.locator("li[data-unread]")).to_have_count(0)

@@ -80,23 +80,38 @@ def test_text_is_shown_as_text(desk: Desk, page: Page, page_errors: list[str]) -
     desk.open(page)
     for hostile in HOSTILE:
         button = {"label": hostile, "url": "/"}
-        desk.send(hostile, body=hostile, category=hostile[:30], actions=[button, {**button, "method": "POST"}])
-        expect(page.locator(".ssen-toast [data-ssen=title]").last).to_have_text(hostile, timeout=GUARD)
+        desk.send(
+            hostile,
+            body=hostile,
+            category=hostile[:30],
+            actions=[button, {**button, "method": "POST"}],
+        )
+        expect(page.locator(".ssen-toast [data-ssen=title]").last).to_have_text(
+            hostile, timeout=GUARD
+        )
     newest_first = HOSTILE[::-1]
     for path in ("/", "/", "/notifications/"):  # live, rendered by the server, and the list page
         item = page.locator("li[data-ssen-item]")
         expect(item.locator("[data-ssen=title]")).to_have_text(newest_first)
         expect(item.locator("[data-ssen=body]")).to_have_text(newest_first)
-        expect(item.locator("[data-ssen=category]")).to_have_text([text[:30] for text in newest_first])
-        for place, text in zip(item.locator("[data-ssen=actions]").all(), newest_first, strict=True):
+        expect(item.locator("[data-ssen=category]")).to_have_text(
+            [text[:30] for text in newest_first]
+        )
+        for place, text in zip(
+            item.locator("[data-ssen=actions]").all(), newest_first, strict=True
+        ):
             expect(place.locator(".ssen-action")).to_have_text([text, text])
-        expect(page.locator(":is(sse-notify, main) :is(script, iframe, style, object, img, b)")).to_have_count(0)
+        expect(
+            page.locator(":is(sse-notify, main) :is(script, iframe, style, object, img, b)")
+        ).to_have_count(0)
         assert page.evaluate("window.hacked") is None
         page.goto(desk.url + path)
     assert page_errors == []
 
 
-def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_none_is_no_markup(desk: Desk, page: Page) -> None:
+def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_none_is_no_markup(
+    desk: Desk, page: Page
+) -> None:
     """notify() refuses the worst of these; whoever writes to the table does not ask it."""
     desk.open(page)
     level = '"><b x="'
@@ -108,12 +123,16 @@ def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_non
         page.reload()
 
 
-def test_the_strictest_policy_is_not_violated_whatever_the_user_does(desk: Desk, page: Page, page_errors: list[str]) -> None:
+def test_the_strictest_policy_is_not_violated_whatever_the_user_does(
+    desk: Desk, page: Page, page_errors: list[str]
+) -> None:
     assert next(blocks(DOCS / "how-to" / "csp.md")).code.strip() == POLICY
 
     def with_policy(route: Route) -> None:
         response = route.fetch()
-        route.fulfill(response=response, headers={**response.headers, "Content-Security-Policy": POLICY})
+        route.fulfill(
+            response=response, headers={**response.headers, "Content-Security-Policy": POLICY}
+        )
 
     page.route(re.compile(r"/(notifications/)?$"), with_policy)
     page.add_init_script(
@@ -124,11 +143,23 @@ def test_the_strictest_policy_is_not_violated_whatever_the_user_does(desk: Desk,
         desk.send(f"Number {number}", silent=True)
     desk.open(page)
     with page.expect_event("console", lambda message: "violates" in message.text):
-        page.evaluate("document.body.append(Object.assign(document.createElement('style'), { textContent: 'b { color: red }' }))")
+        page.evaluate(
+            "document.body.append(Object.assign(document.createElement('style'), { textContent: 'b { color: red }' }))"
+        )
     assert page.evaluate("violations.splice(0)"), "the policy is not in force"
     icon = "/static/sse_notify/icon.png"
-    actions: list[dict[str, str]] = [{"label": "Go", "url": "/stats/"}, {"label": "Post", "url": "/logout/", "method": "POST"}]
-    desk.send("One", body="Text", icon=icon, actions=actions, level="error", data={"progress": {"percent": 40}})
+    actions: list[dict[str, str]] = [
+        {"label": "Go", "url": "/stats/"},
+        {"label": "Post", "url": "/logout/", "method": "POST"},
+    ]
+    desk.send(
+        "One",
+        body="Text",
+        icon=icon,
+        actions=actions,
+        level="error",
+        data={"progress": {"percent": 40}},
+    )
     badge(page, "22")
     expect(page.locator(".ssen-toast")).to_be_visible()
     page.locator("[data-ssen=dismiss]").click()
@@ -157,7 +188,9 @@ def test_the_strictest_policy_is_not_violated_whatever_the_user_does(desk: Desk,
     page_errors.clear()
 
 
-def test_without_javascript_the_inbox_is_read_marked_and_archived(desk: Desk, browser: Browser) -> None:
+def test_without_javascript_the_inbox_is_read_marked_and_archived(
+    desk: Desk, browser: Browser
+) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     desk.open(page, connection="")

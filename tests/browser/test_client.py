@@ -48,10 +48,16 @@ def tab(context: BrowserContext, server: Server, streams: list[str]) -> Page:
 
 def until(page: Page, expression: str, value: Any = True) -> None:
     """Wait until ``expression`` is ``value`` in the page."""
-    page.wait_for_function("([expression, value]) => eval(expression) === value", arg=[expression, value], timeout=GUARD)
+    page.wait_for_function(
+        "([expression, value]) => eval(expression) === value",
+        arg=[expression, value],
+        timeout=GUARD,
+    )
 
 
-def test_tabs_share_one_stream_and_lose_nothing_when_the_server_restarts(site: Site, context: BrowserContext) -> None:
+def test_tabs_share_one_stream_and_lose_nothing_when_the_server_restarts(
+    site: Site, context: BrowserContext
+) -> None:
     server = site.serve()
     context.request.post(server.url + "/login/", form={"username": "alice"})
     streams: list[str] = []

@@ -24,7 +24,9 @@ OPEN = """(url) => {
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_page_of_another_origin_hears_if_it_is_allowed(make_site: MakeSite, page: Page, allowed: bool) -> None:
+def test_a_page_of_another_origin_hears_if_it_is_allowed(
+    make_site: MakeSite, page: Page, allowed: bool
+) -> None:
     origin = r"^http://localhost:\d+$" if allowed else r"^https://shop\.example$"
     site = make_site(
         env={
@@ -34,11 +36,15 @@ def test_a_page_of_another_origin_hears_if_it_is_allowed(make_site: MakeSite, pa
         }
     )
     server = site.serve()
-    page.goto(server.url.replace("127.0.0.1", "localhost") + "/stats/")  # the same server by another name is another origin
+    page.goto(
+        server.url.replace("127.0.0.1", "localhost") + "/stats/"
+    )  # the same server by another name is another origin
     page.evaluate(OPEN, server.url + site.script(LINK).strip())
     page.wait_for_function("heard.length === 1", timeout=GUARD)
     if not allowed:
-        assert page.evaluate("heard") == [["error", 2]], "closed: the browser kept the answer from the page"
+        assert page.evaluate("heard") == [["error", 2]], (
+            "closed: the browser kept the answer from the page"
+        )
         return
     site.send(server, "notify", to="alice", title="Over there")
     page.wait_for_function("heard.length === 2", timeout=GUARD)
@@ -85,10 +91,20 @@ def test_a_page_of_another_origin_takes_the_users_cookies_along_if_it_is_allowed
     page.goto(elsewhere.url + "/stats/")
     page.evaluate(WITH_COOKIES, server.url)
     if not credentials:
-        page.wait_for_function("heard.includes('source closed') && heard.includes('client waiting')", timeout=GUARD)
-        assert not page.evaluate("heard.some((said) => said.endsWith('open'))"), "the browser kept the answers from the page"
+        page.wait_for_function(
+            "heard.includes('source closed') && heard.includes('client waiting')", timeout=GUARD
+        )
+        assert not page.evaluate("heard.some((said) => said.endsWith('open'))"), (
+            "the browser kept the answers from the page"
+        )
         return
-    page.wait_for_function("heard.includes('source open') && heard.includes('client open')", timeout=GUARD)
+    page.wait_for_function(
+        "heard.includes('source open') && heard.includes('client open')", timeout=GUARD
+    )
     sent = desk.send("Over there")
-    page.wait_for_function("heard.includes('source Over there') && heard.includes('client Over there')", timeout=GUARD)
-    assert page.evaluate("(id) => client.markRead([id])", sent)["unread"] == 0, "a CSRF-checked POST"
+    page.wait_for_function(
+        "heard.includes('source Over there') && heard.includes('client Over there')", timeout=GUARD
+    )
+    assert page.evaluate("(id) => client.markRead([id])", sent)["unread"] == 0, (
+        "a CSRF-checked POST"
+    )

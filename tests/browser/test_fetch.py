@@ -39,20 +39,38 @@ def ask(page: Page, url: str, options: str = "{}") -> dict[str, Any]:
     return answer
 
 
-def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(desk: Desk, page: Page) -> None:
+def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(
+    desk: Desk, page: Page
+) -> None:
     """The view is protected against forgery: without the token there would be no answer."""
     desk.open(page)
     page.evaluate(SET_UP)
-    words = [["message", "Grüße", "1"], ["message", "\N{GRINNING FACE}", "2"], ["message", "[DONE]", None]]
+    words = [
+        ["message", "Grüße", "1"],
+        ["message", "\N{GRINNING FACE}", "2"],
+        ["message", "[DONE]", None],
+    ]
     text = "Grüße \N{GRINNING FACE}"
-    form = f"(() => {{ const form = new FormData(); form.append('text', {text!r}); return form; }})()"
-    for body, kind in ((f"{{ text: {text!r} }}", "application/json"), (form, "multipart/form-data"), (repr(text), "text/plain")):
-        answer = ask(page, "/ask/", f"{{ body: {body}, headers: {{ Authorization: 'Bearer key' }} }}")
+    form = (
+        f"(() => {{ const form = new FormData(); form.append('text', {text!r}); return form; }})()"
+    )
+    for body, kind in (
+        (f"{{ text: {text!r} }}", "application/json"),
+        (form, "multipart/form-data"),
+        (repr(text), "text/plain"),
+    ):
+        answer = ask(
+            page, "/ask/", f"{{ body: {body}, headers: {{ Authorization: 'Bearer key' }} }}"
+        )
         assert "error" not in answer, (kind, answer)
         asked, *rest = answer["events"]
         assert rest == words, kind
         how = json.loads(asked[1])
-        assert (how["method"], how["Content-Type"].split(";")[0], how["Authorization"]) == ("POST", kind, "Bearer key")
+        assert (how["method"], how["Content-Type"].split(";")[0], how["Authorization"]) == (
+            "POST",
+            kind,
+            "Bearer key",
+        )
     again = ask(page, "/ask/", f"{{ body: {text!r}, lastEventId: '1' }}")
     assert (again["events"][1:], again["id"]) == (words[1:], "2")
 
@@ -70,10 +88,14 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(desk:
         source, _ = ear.accept()
         with source, source.makefile() as told:
             source.settimeout(GUARD)
-            assert [told.readline(), bool(told.readline())] == ["begun\n", True], "its source has ended"
+            assert [told.readline(), bool(told.readline())] == ["begun\n", True], (
+                "its source has ended"
+            )
 
 
-def test_what_makes_items_is_loaded_with_the_first_that_arrives_and_once_more_if_it_did_not_come(desk: Desk, page: Page) -> None:
+def test_what_makes_items_is_loaded_with_the_first_that_arrives_and_once_more_if_it_did_not_come(
+    desk: Desk, page: Page
+) -> None:
     loads = requests(page, "sse-notify-arrivals")
     desk.open(page)
     assert loads == [], "nothing has arrived yet"

@@ -19,7 +19,9 @@ def test_a_page_with_the_bell_is_served_and_shown(site: Site, page: Page) -> Non
     expect(page.locator("sse-notify")).to_be_attached()
 
 
-def test_each_test_has_a_fresh_profile(asgi_server: Callable[..., Server], context: BrowserContext) -> None:
+def test_each_test_has_a_fresh_profile(
+    asgi_server: Callable[..., Server], context: BrowserContext
+) -> None:
     assert context.cookies() == []
 
 

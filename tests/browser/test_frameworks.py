@@ -36,9 +36,7 @@ addEventListener("sse-notify:counts", ({ detail }) => log.push(detail));
 """
 
 #: Follows a link as Turbo does, and waits until the page is there.
-VISIT = (
-    "(name) => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); Turbo.visit(`?${name}`) })"
-)
+VISIT = "(name) => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); Turbo.visit(`?${name}`) })"
 
 Open = Callable[..., Page]
 
@@ -48,7 +46,9 @@ def show(desk: Desk, page: Page) -> Open:
     """Open a page of the documentation beside a framework: ``show("htmx", "htmx4")``."""
 
     def open_page(name: str, framework: str = "", topic: str = "") -> Page:
-        page.route("**/vendor/*.js", lambda route: answer(route, script(Path(route.request.url).stem)))
+        page.route(
+            "**/vendor/*.js", lambda route: answer(route, script(Path(route.request.url).stem))
+        )
         page.route("**/use-sse-notify.js", lambda route: answer(route, module(name)))
         path = f"/pages/{name}/?with={framework}"
         if not topic:
@@ -69,12 +69,18 @@ def answer(route: Route, text: str) -> None:
 
 def script(name: str) -> str:
     """Return a framework as pages load it."""
-    return MODULES.get(name) or "\n".join((ROOT / "node_modules" / path).read_text("utf-8") for path in PACKAGES[name])
+    return MODULES.get(name) or "\n".join(
+        (ROOT / "node_modules" / path).read_text("utf-8") for path in PACKAGES[name]
+    )
 
 
 def module(name: str) -> str:
     """Return the ``module`` block of a page of the documentation."""
-    return next(block.code for block in blocks(DOCS / "how-to" / f"{name}.md") if block.mark.startswith("module:"))
+    return next(
+        block.code
+        for block in blocks(DOCS / "how-to" / f"{name}.md")
+        if block.mark.startswith("module:")
+    )
 
 
 def say(desk: Desk, text: str) -> None:
@@ -96,7 +102,9 @@ def visit(desk: Desk, page: Page) -> None:
 
 
 @pytest.mark.parametrize("version", ["htmx2", "htmx4"])
-def test_htmx_loads_parts_of_a_page_when_the_bell_says_so(desk: Desk, show: Open, version: str) -> None:
+def test_htmx_loads_parts_of_a_page_when_the_bell_says_so(
+    desk: Desk, show: Open, version: str
+) -> None:
     page = show("htmx", version)
     expect(page.locator("#unread")).to_have_text("Unread: 0")
     desk.send("Fetched by htmx")
@@ -178,15 +186,25 @@ def test_a_visit_of_turbo_ends_no_source_and_tells_nothing_twice(desk: Desk, sho
     for name in ("first", "second"):
         page.evaluate(VISIT, name)
         badge(page, "1")
-        say(desk, f'<turbo-stream action="append" target="messages"><template><li>{name}</li></template></turbo-stream>')
+        say(
+            desk,
+            f'<turbo-stream action="append" target="messages"><template><li>{name}</li></template></turbo-stream>',
+        )
         expect(page.locator("#messages li")).to_have_text([name], timeout=GUARD)
     desk.send("After")
     badge(page, "2")
-    assert page.evaluate("log") == [{"unread": 1, "unseen": 1}, "Before", {"unread": 2, "unseen": 2}, "After"]
+    assert page.evaluate("log") == [
+        {"unread": 1, "unseen": 1},
+        "Before",
+        {"unread": 2, "unseen": 2},
+        "After",
+    ]
     desk.streams(page, 1)
 
 
-def test_a_bell_that_a_visit_replaces_or_brings_back_shows_what_came_meanwhile(desk: Desk, show: Open) -> None:
+def test_a_bell_that_a_visit_replaces_or_brings_back_shows_what_came_meanwhile(
+    desk: Desk, show: Open
+) -> None:
     page = show("plain", "turbo")
     page.evaluate(LOG)
     desk.send("Before")
@@ -194,7 +212,9 @@ def test_a_bell_that_a_visit_replaces_or_brings_back_shows_what_came_meanwhile(d
     page.evaluate(VISIT, "next")
     desk.send("Between")
     titles(page, ["Between", "Before"])
-    page.evaluate("() => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); history.back() })")
+    page.evaluate(
+        "() => new Promise((done) => { addEventListener('turbo:load', () => done(), { once: true }); history.back() })"
+    )
     # The copy that Turbo kept is of before.
     titles(page, ["Between", "Before"])
     badge(page, "2")
@@ -216,23 +236,34 @@ def test_a_visit_of_turbo_after_a_new_login_brings_the_bell_back(desk: Desk, sho
     badge(page, "1")
 
 
-def test_a_bell_that_is_taken_out_lets_its_stream_go_and_goes_on_when_it_is_put_back(desk: Desk, show: Open) -> None:
+def test_a_bell_that_is_taken_out_lets_its_stream_go_and_goes_on_when_it_is_put_back(
+    desk: Desk, show: Open
+) -> None:
     page = show("plain")
     page.evaluate(LOG)
     desk.send("Before")
     badge(page, "1")
-    page.evaluate("window.bell = document.querySelector('sse-notify'); window.ended = bell.client; bell.remove()")
+    page.evaluate(
+        "window.bell = document.querySelector('sse-notify'); window.ended = bell.client; bell.remove()"
+    )
     page.wait_for_function("ended.state === 'stopped'", timeout=GUARD)
     desk.streams(page, 0)
     desk.send("Meanwhile")
     page.evaluate("document.body.prepend(bell)")
     titles(page, ["Meanwhile", "Before"])
     badge(page, "2")
-    assert page.evaluate("log.filter((told) => typeof told === 'string')") == ["Before", "Meanwhile"]
+    assert page.evaluate("log.filter((told) => typeof told === 'string')") == [
+        "Before",
+        "Meanwhile",
+    ]
 
 
-@pytest.mark.parametrize(("name", "framework"), [("react", "react"), ("vue", "")])  # Vue is imported
-def test_components_show_what_comes_over_the_shared_stream(desk: Desk, show: Open, name: str, framework: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "framework"), [("react", "react"), ("vue", "")]
+)  # Vue is imported
+def test_components_show_what_comes_over_the_shared_stream(
+    desk: Desk, show: Open, name: str, framework: str
+) -> None:
     page = show(name, framework, "wall")
     expect(page.locator("#said")).to_have_text("nothing")
     desk.send("One")

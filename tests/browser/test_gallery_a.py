@@ -22,7 +22,9 @@ def says(page: Page, text: str) -> None:
     expect(page.locator("#status")).to_have_text(re.compile(text), use_inner_text=True)
 
 
-def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Gallery, page: Page) -> None:
+def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/lab/")
     frames = page.locator("#frames li")
     says(page, "^Connected$")
@@ -32,7 +34,9 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
     page.get_by_label("Name of the event").select_option("alarm")
     page.get_by_role("button", name="Send").click()
     sent = frames.filter(has_text="event: alarm")
-    expect(sent.locator("pre")).to_have_text(re.compile(r"^event: alarm\ndata: Visitor: One\ndata: Two\nid: \d+\n$"))
+    expect(sent.locator("pre")).to_have_text(
+        re.compile(r"^event: alarm\ndata: Visitor: One\ndata: Two\nid: \d+\n$")
+    )
     last = re.search(r"id: (\d+)", sent.inner_text())
     assert last is not None
     expect(page.locator("#last")).to_have_text(last[1])
@@ -41,7 +45,10 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
     with gallery.client("alice") as alice:
 
         def write(route: Route) -> None:
-            assert alice.post("/lab/send/", data={"text": "Meanwhile", "event": "message"}).status_code == 201
+            assert (
+                alice.post("/lab/send/", data={"text": "Meanwhile", "event": "message"}).status_code
+                == 201
+            )
             route.continue_()
 
         page.route("**/lab/stream/", write)
@@ -52,8 +59,13 @@ def test_the_lab_shows_every_byte_and_replay_fills_the_hole_of_a_cut(gallery: Ga
     page.unroute("**/lab/stream/")
     says(page, "^Connected$")
     replayed = frames.filter(has=page.locator("[data-of=replayed]:visible")).locator("pre")
-    expect(replayed).to_have_text([re.compile("A connection was cut"), re.compile("Alice: Meanwhile")])
-    assert re.findall(r"id: (\d+)", page.locator("#frames").inner_text())[-2:] == [str(int(last[1]) + 2), str(int(last[1]) + 3)]
+    expect(replayed).to_have_text(
+        [re.compile("A connection was cut"), re.compile("Alice: Meanwhile")]
+    )
+    assert re.findall(r"id: (\d+)", page.locator("#frames").inner_text())[-2:] == [
+        str(int(last[1]) + 2),
+        str(int(last[1]) + 3),
+    ]
 
     # In the silence afterwards the server says that it is there.
     expect(page.locator("#frames [data-of=comment]:visible").first).to_be_visible()
@@ -72,7 +84,11 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     says(page, "^Complete$")
     everything = page.locator("#text").text_content() or ""
     assert everything == (ROOT / "docs/how-to/define-a-topic.md").read_text()
-    assert page.locator("#done").inner_text() == page.locator("#all").inner_text() == str(len(everything.split()))
+    assert (
+        page.locator("#done").inner_text()
+        == page.locator("#all").inner_text()
+        == str(len(everything.split()))
+    )
 
     page.get_by_label("Page").select_option("how-to/security")
     page.get_by_label("Speed").select_option("0.12")
@@ -85,19 +101,28 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     assert heard < int(page.locator("#all").inner_text())
 
 
-def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Gallery, page: Page) -> None:
+def test_the_chat_answers_several_at_once_and_stops_when_told_to(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/chat/", user="alice")
     expect(page.locator("#source")).to_contain_text("No model is set up here")
     page.get_by_role("button", name="Another conversation").click()
     first, second = page.locator(".conversation").all()
     # The first answer takes long, the second does not.
-    for card, question in ((first, "How can I stream the words of an AI?"), (second, "What is MAX_STREAMS_PER_USER?")):
+    for card, question in (
+        (first, "How can I stream the words of an AI?"),
+        (second, "What is MAX_STREAMS_PER_USER?"),
+    ):
         card.get_by_label("Your question").fill(question)
         card.get_by_label("Your question").press("Enter")
-    expect(second.get_by_role("link", name="Troubleshooting: 429")).to_have_attribute("href", "/docs/how-to/troubleshooting/#429")
+    expect(second.get_by_role("link", name="Troubleshooting: 429")).to_have_attribute(
+        "href", "/docs/how-to/troubleshooting/#429"
+    )
     expect(second.locator(".said--busy")).to_have_count(0)
     expect(second.locator(".said__note:visible")).to_have_count(0)
-    expect(first.locator(".said--busy pre")).to_contain_text("django")  # code is told from words while it comes
+    expect(first.locator(".said--busy pre")).to_contain_text(
+        "django"
+    )  # code is told from words while it comes
     first.get_by_role("button", name="Stop").click()
     expect(first.locator(".said__note:visible")).to_have_text("Stopped.")
     expect(first.get_by_role("button", name="Ask")).to_be_visible()
@@ -107,18 +132,29 @@ def test_the_chat_answers_several_at_once_and_stops_when_told_to(gallery: Galler
     with page.expect_request("**/chat/answer/") as asked:
         second.get_by_label("Your question").fill("<b>and why?</b>")
         second.get_by_role("button", name="Ask").click()
-    roles = [(message["role"], message["content"][:17]) for message in json.loads(asked.value.post_data or "")["messages"]]
-    assert roles == [("user", "What is MAX_STREA"), ("assistant", "The documentation"), ("user", "<b>and why?</b>")]
+    roles = [
+        (message["role"], message["content"][:17])
+        for message in json.loads(asked.value.post_data or "")["messages"]
+    ]
+    assert roles == [
+        ("user", "What is MAX_STREA"),
+        ("assistant", "The documentation"),
+        ("user", "<b>and why?</b>"),
+    ]
     expect(second.locator(".said--user").last).to_have_text(re.compile(r"^\s*<b>and why\?</b>"))
     second.get_by_role("button", name="Stop").click()
 
 
-def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(gallery: Gallery, page: Page) -> None:
+def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/dashboard/", user="alice")
     says(page, "^Live$")
     for gauge in page.locator(".gauge").all():
         expect(gauge.locator("output").last).to_have_text(re.compile(r"\d"))
-        expect(gauge.locator(".chart__line").last).to_have_attribute("d", re.compile(r"^M[\d.]+ .*H60$"))
+        expect(gauge.locator(".chart__line").last).to_have_attribute(
+            "d", re.compile(r"^M[\d.]+ .*H60$")
+        )
     expect(page.locator("#watchers")).to_have_text("1")
     other = gallery.open(gallery.window(page, "bob"), "/dashboard/")
     expect(page.locator("#watchers")).to_have_text("2")
@@ -135,11 +171,17 @@ def test_the_dashboard_draws_what_is_measured_and_rests_when_nobody_looks(galler
     }""")
     says(page, "^Paused")
     with gallery.client("alice") as alice, alice.stream("GET", "/dashboard/stream/") as stream:
-        samples = (json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: "))
+        samples = (
+            json.loads(line.removeprefix("data: "))
+            for line in stream.iter_lines()
+            if line.startswith("data: ")
+        )
         assert any(sample["watchers"] == 1 for sample in islice(samples, 20))
 
 
-def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(gallery: Gallery, page: Page) -> None:
+def test_the_log_is_followed_filtered_paused_and_says_what_it_left_out(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/log/", user="carol")
     says(page, "^Following$")
     lines = page.locator("#lines li")

@@ -21,7 +21,9 @@ KIND = "daphne"
 STREAM_OF_TOPICS = re.compile(r"/notifications/stream/\?.*topic=")
 
 
-def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery: Gallery, page: Page) -> None:
+def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/orders/", user="alice")
     page.get_by_role("button", name="Order something").click()
     order = page.locator("[data-order]").first
@@ -54,7 +56,9 @@ def test_the_owner_watches_an_order_move_on_and_anybody_else_is_refused(gallery:
     look(page, "main")
 
 
-def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(gallery: Gallery, page: Page) -> None:
+def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/orders/", user="dave")
     with page.expect_navigation():  # the page before may be open, too
         page.get_by_role("button", name="Order something").click()
@@ -71,7 +75,9 @@ def test_what_happened_to_an_order_while_the_page_was_cut_off_is_asked_for(galle
     expect(order.locator("[data-reached]")).to_have_count(2)
 
 
-def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_once(gallery: Gallery, page: Page) -> None:
+def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_once(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/wall/")
     other = gallery.open(gallery.window(page), "/wall/")
     for window in (page, other):
@@ -92,7 +98,9 @@ def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_on
     # Somebody with an account has their own name.
     late.get_by_label("Your message").fill("And to you")
     late.get_by_role("button", name="Write on the wall").click()
-    expect(page.locator(".wall__message").first).to_contain_text(re.compile(r"Bob.*And to you", re.DOTALL))
+    expect(page.locator(".wall__message").first).to_contain_text(
+        re.compile(r"Bob.*And to you", re.DOTALL)
+    )
     # What the server refuses is said.
     late.get_by_label("Your message").evaluate("(area) => area.removeAttribute('maxlength')")
     late.get_by_label("Your message").fill("x" * 300)
@@ -102,11 +110,15 @@ def test_visitors_without_an_account_write_on_the_wall_and_read_each_other_at_on
     look(late, "main")
 
 
-def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(gallery: Gallery, page: Page) -> None:
+def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(
+    gallery: Gallery, page: Page
+) -> None:
     updates, lost = page.locator("[data-figure=updates]"), page.locator("[data-figure=lost]")
     with page.expect_request("**/notifications/stream/?topic=ticker.20"):
         gallery.open(page, "/ticker/")
-    expect(page.locator("[data-share] [data-price]").filter(has_text=re.compile(r"\d"))).to_have_count(12)
+    expect(
+        page.locator("[data-share] [data-price]").filter(has_text=re.compile(r"\d"))
+    ).to_have_count(12)
     expect(page.get_by_text("This is a simulation")).to_be_visible()
     for rate, shown in (("2", r"^[123]$"), ("100", r"^([2-9]\d|\d{3})$")):
         with page.expect_request(f"**/notifications/stream/?topic=ticker.{rate}"):
@@ -120,7 +132,9 @@ def test_the_ticker_runs_at_the_rate_that_one_chooses_and_tells_what_was_lost(ga
     expect(page.locator("[data-status=closed]")).to_have_text("Not watching", use_inner_text=True)
 
 
-def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(gallery: Gallery, page: Page) -> None:
+def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/tasks/", user="alice")
     page.locator("#id_kind").select_option("picture")
     page.locator("#id_package").select_option("sse_notify")
@@ -130,7 +144,9 @@ def test_jobs_show_their_progress_and_are_cancelled_and_read_by_their_owner(gall
     expect(page.locator("[data-status=open]")).to_be_visible()
     with _worker(gallery):
         expect(job).to_have_attribute("data-state", "done")
-        expect(page.locator(".ssen-toast").first).to_contain_text("Picture of lines (PNG): sse_notify")
+        expect(page.locator(".ssen-toast").first).to_contain_text(
+            "Picture of lines (PNG): sse_notify"
+        )
         with page.expect_download() as download:
             job.get_by_role("link", name="Download").click()
         assert download.value.suggested_filename.startswith("sse_notify-picture-")
@@ -172,7 +188,9 @@ def test_a_job_outlives_its_worker(gallery: Gallery, page: Page) -> None:
     expect(job).to_have_attribute("data-state", "cancelled")
 
 
-def test_several_jobs_run_at_once_say_what_time_is_left_and_outlive_the_server(gallery: Gallery, page: Page) -> None:
+def test_several_jobs_run_at_once_say_what_time_is_left_and_outlive_the_server(
+    gallery: Gallery, page: Page
+) -> None:
     gallery.open(page, "/tasks/", user="bob")
     page.locator("#id_package").select_option("python")
     page.locator("#id_number").select_option("2")
@@ -184,7 +202,9 @@ def test_several_jobs_run_at_once_say_what_time_is_left_and_outlive_the_server(g
         expect(running).to_have_count(2)
         for job in running.all():
             expect(job.locator("progress:not([value='0'])")).to_be_visible()
-            expect(job.locator("[data-part=eta]")).to_have_text(re.compile(r"^\d+ (second|minute)s? left$"))
+            expect(job.locator("[data-part=eta]")).to_have_text(
+                re.compile(r"^\d+ (second|minute)s? left$")
+            )
         look(page, "main")
 
         # The page stays, and finds the work where it is by then.
@@ -203,7 +223,11 @@ def _worker(gallery: Gallery, *, threads: int = 1) -> Iterator[Process]:
     """Run a worker that takes a second and a half of silence for death."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "worker.log"
-        worker = Forked(["manage.py", "demo_worker", "--threads", str(threads), "--patience", "1.5"], log=log, env=gallery.env)
+        worker = Forked(
+            ["manage.py", "demo_worker", "--threads", str(threads), "--patience", "1.5"],
+            log=log,
+            env=gallery.env,
+        )
         worker.start(ready=lambda: "ready" in worker.output())
         try:
             yield worker

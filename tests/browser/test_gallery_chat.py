@@ -35,8 +35,13 @@ def model(*words: str) -> Iterator[tuple[StandIn, asyncio.AbstractEventLoop]]:
 
 
 @pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
-def test_a_model_answers_in_the_browser_and_is_hung_up_on_by_stop(galleries: Galleries, page: Page, kind: Kind) -> None:
-    with model(*ANSWER) as (there, loop), galleries.another(kind, OPENAI_BASE_URL=there.url, OPENAI_MODEL="stand-in") as gallery:
+def test_a_model_answers_in_the_browser_and_is_hung_up_on_by_stop(
+    galleries: Galleries, page: Page, kind: Kind
+) -> None:
+    with (
+        model(*ANSWER) as (there, loop),
+        galleries.another(kind, OPENAI_BASE_URL=there.url, OPENAI_MODEL="stand-in") as gallery,
+    ):
         gallery.open(page, "/chat/", user="alice")
         expect(page.locator("#source")).to_have_text("Answers come from the model stand-in.")
         card = page.locator(".conversation").first
@@ -59,4 +64,6 @@ def test_a_model_answers_in_the_browser_and_is_hung_up_on_by_stop(galleries: Gal
         assert not there.hung_up.is_set()
         card.get_by_role("button", name="Stop").click()
         expect(card.locator(".said__note:visible")).to_have_text("Stopped.")
-        asyncio.run_coroutine_threadsafe(asyncio.wait_for(there.hung_up.wait(), GUARD), loop).result(2 * GUARD)
+        asyncio.run_coroutine_threadsafe(
+            asyncio.wait_for(there.hung_up.wait(), GUARD), loop
+        ).result(2 * GUARD)

@@ -44,25 +44,47 @@ def furnished(galleries: Galleries) -> Gallery:
     order_something(gallery, "carol")
     order_something(gallery, "alice")  # somebody else's, to be refused
     with gallery.client("carol") as client:
-        assert client.post("/tasks/start/", data={"kind": "survey", "package": "sse_notify", "number": "1"}).status_code == 302
-        assert client.post("/wall/", data={"text": "W" + "o" * 60 + "w, and more words behind it"}).status_code == 302
+        assert (
+            client.post(
+                "/tasks/start/", data={"kind": "survey", "package": "sse_notify", "number": "1"}
+            ).status_code
+            == 302
+        )
+        assert (
+            client.post(
+                "/wall/", data={"text": "W" + "o" * 60 + "w, and more words behind it"}
+            ).status_code
+            == 302
+        )
     return gallery
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
-def test_every_page_fits_and_can_be_read(furnished: Gallery, page: Page, scheme: Literal["light", "dark"], width: int) -> None:
+def test_every_page_fits_and_can_be_read(
+    furnished: Gallery, page: Page, scheme: Literal["light", "dark"], width: int
+) -> None:
     shape = {"width": width, "height": 844}
-    window = furnished.window(page, "carol", color_scheme=scheme, viewport=shape, reduced_motion="reduce")
+    window = furnished.window(
+        page, "carol", color_scheme=scheme, viewport=shape, reduced_motion="reduce"
+    )
     found = {}
     for path, there in PAGES.items():
         furnished.open(window, path)
         expect(window.locator(there).first).to_be_visible()
-        assert window.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
-        assert window.evaluate("document.documentElement.scrollWidth") <= width, (path, window.evaluate(WIDE))
+        assert window.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (
+            scheme == "dark"
+        )
+        assert window.evaluate("document.documentElement.scrollWidth") <= width, (
+            path,
+            window.evaluate(WIDE),
+        )
         look(window, "html")
         # The two are told apart by more than what the browser asks for.
         found[path] = window.evaluate("getComputedStyle(document.body).backgroundColor")
-    dark = [sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(", "))) < 3 * 128 for colour in found.values()]
+    dark = [
+        sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(", "))) < 3 * 128
+        for colour in found.values()
+    ]
     assert dark == [scheme == "dark"] * len(PAGES), found
     window.context.close()

@@ -31,19 +31,25 @@ def order_something(gallery: Gallery, user: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/orders/", "/tasks/", "/wall/"])
-def test_the_tabs_of_a_page_have_one_stream_with_the_bell(gallery: Gallery, page: Page, path: str) -> None:
+def test_the_tabs_of_a_page_have_one_stream_with_the_bell(
+    gallery: Gallery, page: Page, path: str
+) -> None:
     """Six that each had one of their own would keep the browser's seventh request waiting for ever, over HTTP/1.1."""
     order_something(gallery, "alice")
     gallery.sign_in(page.context, "alice")
     streams: set[Request] = set()
-    page.context.on("request", lambda request: streams.add(request) if STREAM.search(request.url) else None)
+    page.context.on(
+        "request", lambda request: streams.add(request) if STREAM.search(request.url) else None
+    )
     for end in ("requestfinished", "requestfailed"):
         page.context.on(end, lambda request: streams.discard(request))
     tabs = [page, page.context.new_page()]
     for tab in tabs:
         gallery.open(tab, path)
         status(tab, "open")
-    assert [tab.evaluate("document.querySelector('sse-notify').client.leading") for tab in tabs] == [True, False]
+    assert [
+        tab.evaluate("document.querySelector('sse-notify').client.leading") for tab in tabs
+    ] == [True, False]
     assert len(streams) == 1
     # What one tab does, or anybody else, both show.
     if path == "/wall/":
@@ -72,7 +78,9 @@ def test_a_logout_in_another_tab_is_told_as_an_end(gallery: Gallery, page: Page,
     expect(tab.locator(".live")).to_have_text(REFUSED, use_inner_text=True)
 
 
-@pytest.mark.parametrize(("path", "user"), [("/wall/", ""), ("/ticker/", ""), ("/dashboard/", "alice")])
+@pytest.mark.parametrize(
+    ("path", "user"), [("/wall/", ""), ("/ticker/", ""), ("/dashboard/", "alice")]
+)
 def test_a_stream_of_the_browsers_own_is_told_as_tried_again_or_refused(
     gallery: Gallery, page: Page, path: str, user: str
 ) -> None:

@@ -21,7 +21,9 @@ User.objects.filter(username="carol").update(is_superuser=True)
 """
 
 
-def test_the_live_page_follows_every_process_and_ends_a_users_streams(make_site: MakeSite, page: Page, browser: Browser) -> None:
+def test_the_live_page_follows_every_process_and_ends_a_users_streams(
+    make_site: MakeSite, page: Page, browser: Browser
+) -> None:
     site = make_site(redis=True, env={"EXTRA_APPS": "django.contrib.admin"})
     site.script(STAFF)
     one, two = site.serve(), site.serve()
@@ -31,7 +33,9 @@ def test_the_live_page_follows_every_process_and_ends_a_users_streams(make_site:
     processes, users = page.locator("[data-rows=hubs] tr"), page.locator("[data-rows=users] tr")
     expect(page.get_by_role("status")).to_contain_text("Up to date", timeout=GUARD)
     expect(users).to_have_text([re.compile("carol")])
-    expect(page.locator("[data-totals] [data-of=rate]")).to_have_text(re.compile(r"^\d"), timeout=GUARD)
+    expect(page.locator("[data-totals] [data-of=rate]")).to_have_text(
+        re.compile(r"^\d"), timeout=GUARD
+    )
 
     # It follows: another process has a stream, of another user, and the log goes on.
     other = desk.open(browser.new_context().new_page())
@@ -41,7 +45,10 @@ def test_the_live_page_follows_every_process_and_ends_a_users_streams(make_site:
     assert {name.rpartition(":")[2] for name in names} == {str(one.pid), str(two.pid)}
     row = users.filter(has_text=desk.user)
     expect(row.locator("[data-of=streams]")).to_have_text("1", timeout=GUARD)
-    for cell in page.locator("[data-totals] [data-of=head]"), processes.last.locator("[data-of=cursor]"):
+    for cell in (
+        page.locator("[data-totals] [data-of=head]"),
+        processes.last.locator("[data-of=cursor]"),
+    ):
         expect(cell).to_have_text("1", timeout=GUARD)
 
     look(page, "#content-main")

@@ -33,13 +33,25 @@ def send_all_kinds(desk: Desk) -> None:
     """Send items that together have every part."""
     for level in ("debug", "info", "success", "warning"):
         desk.send(level.title(), level=level, category="kinds")
-    desk.send("Failed", body="x" * 300, level="error", url="/stats/", actions=[{"label": "Again", "url": "/send/notify/"}])
+    desk.send(
+        "Failed",
+        body="x" * 300,
+        level="error",
+        url="/stats/",
+        actions=[{"label": "Again", "url": "/send/notify/"}],
+    )
     desk.send("Import", data={"progress": {"state": "running", "percent": 40}}, key="import")
 
 
 def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(desk: Desk, page: Page) -> None:
     desk.open(page)
-    desk.send("Failed", body="Some text", level="error", url="/stats/", actions=[{"label": "Again", "url": "/"}])
+    desk.send(
+        "Failed",
+        body="Some text",
+        level="error",
+        url="/stats/",
+        actions=[{"label": "Again", "url": "/"}],
+    )
     expect(page.locator(".ssen-toast")).to_be_visible(timeout=GUARD)
     page.emulate_media(reduced_motion="reduce")
     before = page.evaluate(STYLES)
@@ -54,12 +66,18 @@ def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(desk: Desk, p
 
 def test_a_site_changes_the_look_in_the_layer_of_the_stylesheet(desk: Desk, page: Page) -> None:
     desk.open(page)
-    page.add_style_tag(content="@layer sse-notify { .ssen-item[data-unread] .ssen-title { font-weight: 900 } }")
+    page.add_style_tag(
+        content="@layer sse-notify { .ssen-item[data-unread] .ssen-title { font-weight: 900 } }"
+    )
     desk.send("One")
-    expect(page.locator("sse-notify li .ssen-title")).to_have_css("font-weight", "900", timeout=GUARD)
+    expect(page.locator("sse-notify li .ssen-title")).to_have_css(
+        "font-weight", "900", timeout=GUARD
+    )
 
 
-def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(desk: Desk, page: Page) -> None:
+def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(
+    desk: Desk, page: Page
+) -> None:
     """A filter or a transform makes an element what `position: fixed` is fixed to; bars of sites have them."""
     desk.open(page)
     page.add_style_tag(
@@ -149,7 +167,9 @@ def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
     expect(bell).to_be_focused()
 
 
-def test_the_button_for_what_is_new_stays_under_the_keyboard_while_the_list_changes(desk: Desk, page: Page) -> None:
+def test_the_button_for_what_is_new_stays_under_the_keyboard_while_the_list_changes(
+    desk: Desk, page: Page
+) -> None:
     # What a mark does comes back by the stream and draws the list; that takes nothing away from who is about to press the button.
     desk.open(page)
     item = desk.send("One")
@@ -210,13 +230,17 @@ def test_a_toast_that_is_dismissed_by_keyboard_passes_the_focus_on(desk: Desk, p
     expect(page.locator("[data-ssen=bell]")).to_be_focused()
 
 
-def test_a_page_that_takes_the_widget_out_and_in_again_goes_on(desk: Desk, page: Page, page_errors: list[str]) -> None:
+def test_a_page_that_takes_the_widget_out_and_in_again_goes_on(
+    desk: Desk, page: Page, page_errors: list[str]
+) -> None:
     """As htmx and Turbo do."""
     desk.open(page)
     desk.send("One")
     expect(page.locator(".ssen-toast")).to_have_count(1, timeout=GUARD)
     page.locator("[data-ssen=bell]").click()
-    page.evaluate("window.taken = document.querySelector('sse-notify'); taken.remove(); document.body.append(taken)")
+    page.evaluate(
+        "window.taken = document.querySelector('sse-notify'); taken.remove(); document.body.append(taken)"
+    )
     expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD)
     desk.send("Two")
     expect(page.locator("sse-notify li .ssen-title")).to_have_text(["Two", "One"], timeout=GUARD)
@@ -250,7 +274,9 @@ def test_nothing_moves_for_who_wants_no_motion(desk: Desk, page: Page) -> None:
         expect(page.locator(".ssen-toast")).to_be_visible(timeout=GUARD)
         page.locator("[data-ssen=bell]").click()
         desk.send("Two")
-        expect(page.locator("sse-notify .ssen-title")).to_contain_text(["Two", "One"], timeout=GUARD)
+        expect(page.locator("sse-notify .ssen-title")).to_contain_text(
+            ["Two", "One"], timeout=GUARD
+        )
         # Two frames on, whatever was to start has started.
         page.evaluate(TWO_FRAMES)
         assert bool(page.evaluate("moved.length")) == (motion == "no-preference")

@@ -20,7 +20,9 @@ BACK = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
 CLIENT = "document.querySelector('sse-notify').client"
 
 
-def test_what_the_server_fails_to_mark_as_seen_is_not_tried_again_before_something_changes(desk: Desk, page: Page) -> None:
+def test_what_the_server_fails_to_mark_as_seen_is_not_tried_again_before_something_changes(
+    desk: Desk, page: Page
+) -> None:
     page.clock.install()
     desk.open(page)
     desk.send("One")
@@ -88,7 +90,9 @@ def test_a_toast_marks_as_read_whatever_the_list_shows(desk: Desk, page: Page) -
     badge(page, "1")
 
 
-def test_toasts_go_with_what_is_archived_or_read_elsewhere(desk: Desk, page: Page, context: BrowserContext) -> None:
+def test_toasts_go_with_what_is_archived_or_read_elsewhere(
+    desk: Desk, page: Page, context: BrowserContext
+) -> None:
     desk.open(page)
     other = desk.open(context.new_page(), connection="follower", sign_in=False)
     page.bring_to_front()
@@ -104,7 +108,9 @@ def test_toasts_go_with_what_is_archived_or_read_elsewhere(desk: Desk, page: Pag
     expect(toasts).to_have_count(0, timeout=GUARD)
 
 
-def test_to_somebody_who_is_signed_out_nothing_else_is_said_and_a_new_login_brings_the_list_back(desk: Desk, page: Page) -> None:
+def test_to_somebody_who_is_signed_out_nothing_else_is_said_and_a_new_login_brings_the_list_back(
+    desk: Desk, page: Page
+) -> None:
     desk.open(page)
     desk.send("One")
     badge(page, "1")
@@ -132,7 +138,10 @@ def test_to_somebody_who_is_signed_out_nothing_else_is_said_and_a_new_login_brin
 
 def test_the_focus_stays_on_an_action_when_its_item_is_sent_again(desk: Desk, page: Page) -> None:
     desk.open(page)
-    actions = [{"label": "Look", "url": "/stats/"}, {"label": "Go", "url": "/stats/", "method": "POST"}]
+    actions = [
+        {"label": "Look", "url": "/stats/"},
+        {"label": "Go", "url": "/stats/", "method": "POST"},
+    ]
     desk.send("Once", key="k", actions=actions)
     titles(page, ["Once"])
     page.locator("[data-ssen=bell]").click()
@@ -144,7 +153,9 @@ def test_the_focus_stays_on_an_action_when_its_item_is_sent_again(desk: Desk, pa
     expect(go).to_be_focused()
 
 
-def test_what_was_read_elsewhere_before_a_tab_came_back_is_read_there(desk: Desk, page: Page, context: BrowserContext) -> None:
+def test_what_was_read_elsewhere_before_a_tab_came_back_is_read_there(
+    desk: Desk, page: Page, context: BrowserContext
+) -> None:
     desk.open(page)
     other = desk.open(context.new_page(), connection="follower", sign_in=False)
     other.evaluate(AWAY)
@@ -159,7 +170,9 @@ def test_what_was_read_elsewhere_before_a_tab_came_back_is_read_there(desk: Desk
     expect(other.locator("sse-notify li[data-unread] [data-ssen=title]")).to_have_text(["Not read"])
 
 
-def test_a_page_of_the_list_is_believed_about_what_arrived_while_it_was_on_its_way(desk: Desk, page: Page) -> None:
+def test_a_page_of_the_list_is_believed_about_what_arrived_while_it_was_on_its_way(
+    desk: Desk, page: Page
+) -> None:
     desk.open(page)
     desk.send("One")
     titles(page, ["One"])
@@ -183,7 +196,9 @@ def test_a_page_of_the_list_is_believed_about_what_arrived_while_it_was_on_its_w
     titles(page, ["Four", "Three", "Two", "One"])
 
 
-def test_what_is_taken_back_at_once_is_taken_back_after_it_was_archived(desk: Desk, page: Page) -> None:
+def test_what_is_taken_back_at_once_is_taken_back_after_it_was_archived(
+    desk: Desk, page: Page
+) -> None:
     """Two requests on their way at once may be answered in any order; on a slow network an undo is quicker than what it undoes."""
     desk.open(page)
     desk.send("One")

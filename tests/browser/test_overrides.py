@@ -29,14 +29,25 @@ def test_the_documented_templates_serve_the_page_the_panel_and_what_arrives(
     (templates / "sse_notify").mkdir(parents=True)
     (tmp_path / "my_app" / "__init__.py").touch()
     (templates / "my_base.html").write_text(MY_BASE)
-    written = [block for block in blocks(DOCS / "how-to" / "templates.md") if block.mark.startswith("template: ")]
+    written = [
+        block
+        for block in blocks(DOCS / "how-to" / "templates.md")
+        if block.mark.startswith("template: ")
+    ]
     for block in written:
         (templates / block.mark.removeprefix("template: ")).write_text(block.code)
     assert len(written) == 3
     site = make_site(env={"EXTRA_APPS": "my_app", "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     desk = Desk(site, site.serve())
     desk.open(page)
-    sent = desk.send("Live", body="Text", url="/stats/", actions=[{"label": "Go", "url": "/"}], category="none", icon="/x.png")
+    sent = desk.send(
+        "Live",
+        body="Text",
+        url="/stats/",
+        actions=[{"label": "Go", "url": "/"}],
+        category="none",
+        icon="/x.png",
+    )
     desk.send("Without an address")
     badge(page, "2")
     item = page.locator(f"[data-ssen=list] [data-ssen-item='{sent}']")

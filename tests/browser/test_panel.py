@@ -45,7 +45,13 @@ def sign_in(page: Page, server: Server, path: str = "/") -> None:
 def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page) -> None:
     server = site.serve()
     for number in range(45):
-        send(site, server, f"Number {number}", category="orders" if number % 9 == 0 else "", silent=True)
+        send(
+            site,
+            server,
+            f"Number {number}",
+            category="orders" if number % 9 == 0 else "",
+            silent=True,
+        )
     sign_in(page, server)
     page.locator("[data-ssen=bell]").click()
     items, older = page.locator("[data-ssen=list] > li"), page.locator("[data-ssen=older]")
@@ -89,7 +95,9 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page
     tabs = page.locator("[data-ssen=tab]")
     expect(tabs).to_have_text(["All", "Unread", "orders"])
     tabs.nth(2).click()
-    expect(titles).to_have_text(["News", "Number 36", "Number 27", "Number 18", "Number 9", "Number 0"])
+    expect(titles).to_have_text(
+        ["News", "Number 36", "Number 27", "Number 18", "Number 9", "Number 0"]
+    )
     expect(tabs.nth(2)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("[data-ssen=tab][aria-pressed=true]")).to_have_count(1)
     send(site, server, "Another kind")
@@ -104,7 +112,9 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page
     expect(titles.nth(2)).to_have_text("Number 44")
 
 
-def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page: Page, context: BrowserContext) -> None:
+def test_what_was_archived_comes_back_to_its_place_in_every_tab(
+    site: Site, page: Page, context: BrowserContext
+) -> None:
     server = site.serve()
     for title in ("One", "Two", "Three"):
         send(site, server, title, url="/stats/")
@@ -113,7 +123,10 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page
     other = context.new_page()
     other.goto(server.url)
     expect(other.locator("sse-notify[data-connection=follower]")).to_be_attached(timeout=GUARD)
-    titles, undone = page.locator("sse-notify li [data-ssen=title]"), page.locator("[data-ssen=undone]")
+    titles, undone = (
+        page.locator("sse-notify li [data-ssen=title]"),
+        page.locator("[data-ssen=undone]"),
+    )
     page.locator("[data-ssen=bell]").focus()
     page.keyboard.press("Enter")
     expect(page.locator("[data-ssen=heading]")).to_be_focused()
@@ -122,7 +135,9 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page
     expect(titles).to_have_text(["Three", "One"])
     expect(titles.last).to_be_focused()
     expect(page.locator("[data-ssen=live]")).to_contain_text("can be undone")
-    expect(other.locator("sse-notify li [data-ssen=title]")).to_have_text(["Three", "One"], timeout=GUARD)
+    expect(other.locator("sse-notify li [data-ssen=title]")).to_have_text(
+        ["Three", "One"], timeout=GUARD
+    )
     # Nothing runs away from who is about to use it.
     page.locator("[data-ssen=undo]").focus()
     page.clock.run_for(20_000)
@@ -130,7 +145,9 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page
     expect(titles).to_have_text(["Three", "Two", "One"])
     expect(undone).to_be_hidden()
     expect(page.locator("[data-ssen=heading]")).to_be_focused()
-    expect(other.locator("sse-notify li [data-ssen=title]")).to_have_text(["Three", "Two", "One"], timeout=GUARD)
+    expect(other.locator("sse-notify li [data-ssen=title]")).to_have_text(
+        ["Three", "Two", "One"], timeout=GUARD
+    )
 
     page.locator("li:has-text('One') [data-ssen-mark=archive]").click()
     expect(undone).to_be_visible()
@@ -142,7 +159,9 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(site: Site, page
     # To somebody who is signed out it says that, and nothing else.
     context.request.post(server.url + "/logout/")
     for tab in (page, other):
-        expect(tab.locator("sse-notify[data-connection=unauthorized]")).to_be_attached(timeout=GUARD)
+        expect(tab.locator("sse-notify[data-connection=unauthorized]")).to_be_attached(
+            timeout=GUARD
+        )
     expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
     for name in ("empty", "tab", "older", "all", "new", "undone"):
         for place in page.locator(f"[data-ssen={name}]").all():
@@ -154,11 +173,18 @@ def test_an_action_is_submitted_without_leaving_the_page(site: Site, page: Page)
     sign_in(page, server)
     # The second has nothing to mark, which is refused; both need Django's token.
     send(site, server, "Order", actions=[{"label": "Accept", "url": "/stats/", "method": "POST"}])
-    send(site, server, "Wrong", actions=[{"label": "Go", "url": "/notifications/seen/", "method": "POST"}])
+    send(
+        site,
+        server,
+        "Wrong",
+        actions=[{"label": "Go", "url": "/notifications/seen/", "method": "POST"}],
+    )
     expect(page.locator("sse-notify li")).to_have_count(2, timeout=GUARD)
     live = page.locator("[data-ssen=live]")
     # What has arrived is told by then, whether in one message or in two, and not in the place of what comes next.
-    expect(live).to_have_text(re.compile("^New notifications: 2$|^New notification: Wrong$"), timeout=GUARD)
+    expect(live).to_have_text(
+        re.compile("^New notifications: 2$|^New notification: Wrong$"), timeout=GUARD
+    )
     page.locator("[data-ssen=bell]").click()
     with page.expect_response("**/notifications/seen/") as answer:
         page.get_by_role("button", name="Go", exact=True).click()
@@ -176,12 +202,17 @@ def test_an_action_is_submitted_without_leaving_the_page(site: Site, page: Page)
     assert page.url == server.url + "/"
 
 
-def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(site: Site, page: Page) -> None:
+def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(
+    site: Site, page: Page
+) -> None:
     server = site.serve()
     page.clock.install()
     sign_in(page, server)
     site.script(EXPIRING)
-    titles, toasts = page.locator("sse-notify li [data-ssen=title]"), page.locator(".ssen-toast [data-ssen=title]")
+    titles, toasts = (
+        page.locator("sse-notify li [data-ssen=title]"),
+        page.locator(".ssen-toast [data-ssen=title]"),
+    )
     page.clock.run_for(100)  # a frame
     expect(titles).to_have_text(["A minute", "An hour"], timeout=GUARD)
     expect(toasts).to_have_text(["An hour", "A minute"])
@@ -196,14 +227,29 @@ def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(s
     expect(titles).to_have_count(0, timeout=GUARD)
     expect(toasts).to_have_count(0)
 
-    progress = {"state": "running", "percent": 41.5, "stage": "Reading", "message": "row 7", "eta": 125}
+    progress = {
+        "state": "running",
+        "percent": 41.5,
+        "stage": "Reading",
+        "message": "row 7",
+        "eta": 125,
+    }
     send(site, server, "Import", key="import", data={"progress": progress})
-    stage, bar = page.locator("sse-notify li [data-ssen=stage]"), page.locator("sse-notify li progress")
+    stage, bar = (
+        page.locator("sse-notify li [data-ssen=stage]"),
+        page.locator("sse-notify li progress"),
+    )
     expect(stage).to_have_text("41% · Reading · row 7 · in 2 minutes", timeout=GUARD)
     expect(bar).to_have_js_property("value", 41.5)
     page.reload()
     expect(stage).to_have_text("41% · Reading · row 7")
-    send(site, server, "Import", key="import", data={"progress": {"state": "failed", "message": "No space"}})
+    send(
+        site,
+        server,
+        "Import",
+        key="import",
+        data={"progress": {"state": "failed", "message": "No space"}},
+    )
     expect(stage).to_have_text("Failed · No space", timeout=GUARD)
     page.locator("[data-ssen=bell]").click()
     expect(stage).to_be_visible()

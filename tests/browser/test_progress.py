@@ -34,24 +34,33 @@ with Progress(User.objects.get(username=USER), "Import", 2) as progress:
 """
 
 
-def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(make_site: MakeSite, page: Page) -> None:
+def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(
+    make_site: MakeSite, page: Page
+) -> None:
     site = make_site(redis=True, env={"SSE_NOTIFY": '{"POLL_INTERVAL": 0.5}'})
     desk = Desk(site, site.serve())
     desk.open(page)
     script = f"USER = {desk.user!r}{WORKER}"
     worker = site.start_script(script)
-    stage, bar = page.locator("sse-notify li [data-ssen=stage]"), page.locator("sse-notify li progress")
+    stage, bar = (
+        page.locator("sse-notify li [data-ssen=stage]"),
+        page.locator("sse-notify li progress"),
+    )
     cancel = page.locator("sse-notify li").get_by_role("button", name="Cancel")
 
     expect(stage).to_have_text(re.compile(r"^1\d% · Writing( · in .+)?$"), timeout=GUARD)
     before = bar.evaluate("bar => bar.value")
-    page.wait_for_function("before => document.querySelector('sse-notify li progress').value > before", arg=before)
+    page.wait_for_function(
+        "before => document.querySelector('sse-notify li progress').value > before", arg=before
+    )
     expect(page.locator("[data-ssen-toast]")).to_have_count(0)  # its user has begun it
     page.reload()
     desk.wait(page, "open")
     expect(stage).to_have_text(re.compile(r"^\d+% · Writing"))
     # The row may be half a second behind what open pages were told; the next event is not.
-    page.wait_for_function("before => document.querySelector('sse-notify li progress').value >= before", arg=before)
+    page.wait_for_function(
+        "before => document.querySelector('sse-notify li progress').value >= before", arg=before
+    )
 
     page.locator("[data-ssen=bell]").click()
     expect(bar).to_be_visible()
@@ -63,7 +72,9 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(make_
     worker = site.start_script(script)
     expect(stage).to_have_text(re.compile(r"^1\d% · Writing( · in .+)?$"), timeout=GUARD)
     expect(bar).to_be_visible()
-    expect(page.locator("sse-notify li [data-ssen=count]")).to_be_hidden()  # sent three times by now, of one work
+    expect(
+        page.locator("sse-notify li [data-ssen=count]")
+    ).to_be_hidden()  # sent three times by now, of one work
     cancel.click()
     expect(stage).to_have_text(re.compile(r"^Cancelled · 1\d% · Writing$"), timeout=GUARD)
     expect(bar).to_be_hidden()
@@ -76,7 +87,9 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(make_
     worker = site.start_script(script, env={"REDIS_URL": ""})
     expect(stage).to_have_text(re.compile(r"^1\d% · Writing"), timeout=GUARD)
     before = bar.evaluate("bar => bar.value")
-    page.wait_for_function("before => document.querySelector('sse-notify li progress').value > before", arg=before)
+    page.wait_for_function(
+        "before => document.querySelector('sse-notify li progress').value > before", arg=before
+    )
     expect(stage).to_have_text(re.compile(r"^1\d% · Writing"))
     page.locator("[data-ssen=bell]").click()
     cancel.click()  # works again, though it was pressed before

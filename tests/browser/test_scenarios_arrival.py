@@ -43,7 +43,9 @@ def said(page: Page) -> list[str]:
     return texts
 
 
-def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_badge(desk: Desk, page: Page) -> None:
+def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_badge(
+    desk: Desk, page: Page
+) -> None:
     desk.open(page)
     page.locator("[data-ssen=bell]").click()
     page.evaluate(WATCH)
@@ -52,7 +54,10 @@ def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_
     session.send("Performance.enable")
 
     def layouts() -> int:
-        metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+        metrics = {
+            metric["name"]: metric["value"]
+            for metric in session.send("Performance.getMetrics")["metrics"]
+        }
         return int(metrics["LayoutCount"])
 
     before = layouts()
@@ -60,7 +65,9 @@ def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_
     page.wait_for_function("told === 200")
     badge(page, "99+")
     expect(page.locator("[data-ssen=list] > li").first).to_contain_text("Number 199")
-    expect(page.locator("[data-ssen=bell]")).to_have_attribute("aria-label", "Notifications, new: 200")
+    expect(page.locator("[data-ssen=bell]")).to_have_attribute(
+        "aria-label", "Notifications, new: 200"
+    )
     page.wait_for_function("said.length > 0")
     after = layouts()
     frames = page.evaluate("batches.map(([frame]) => frame)")
@@ -73,7 +80,9 @@ def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_
     badge(page, "99+")
 
 
-def test_the_live_region_says_little_and_late_and_nothing_of_what_was_there(desk: Desk, page: Page) -> None:
+def test_the_live_region_says_little_and_late_and_nothing_of_what_was_there(
+    desk: Desk, page: Page
+) -> None:
     page.clock.install()
     desk.sign_in(page.context)
     desk.send("There before")
@@ -93,11 +102,15 @@ def test_the_live_region_says_little_and_late_and_nothing_of_what_was_there(desk
     (_, first), (_, second) = page.evaluate("said")
     assert second - first >= 5_000
     # A page that nobody looks at is silent: another one speaks.
-    page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })")
+    page.evaluate(
+        "Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })"
+    )
     desk.send("Unseen")
     badge(page, "8")
     page.clock.run_for(6_000)
-    page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true })")
+    page.evaluate(
+        "Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true })"
+    )
     # What was missed is replayed, and not read out either.
     page.evaluate("document.querySelector('sse-notify').client.stop()")
     desk.send("Missed")
@@ -106,4 +119,9 @@ def test_the_live_region_says_little_and_late_and_nothing_of_what_was_there(desk
     page.clock.run_for(6_000)
     assert len(said(page)) == 2
     assert page.locator("[data-ssen=live]").get_attribute("role") == "status"
-    assert page.locator("sse-notify [aria-live], sse-notify [role=status], sse-notify [role=alert]").count() == 1
+    assert (
+        page.locator(
+            "sse-notify [aria-live], sse-notify [role=status], sse-notify [role=alert]"
+        ).count()
+        == 1
+    )

@@ -57,7 +57,9 @@ def test_a_restart_with_refusals_loses_nothing(site: Site, page: Page) -> None:
     titles(page, ["While away", "While open"])
 
 
-def test_a_session_that_ends_stops_every_tab_at_once_and_for_good(desk: Desk, context: BrowserContext, page: Page) -> None:
+def test_a_session_that_ends_stops_every_tab_at_once_and_for_good(
+    desk: Desk, context: BrowserContext, page: Page
+) -> None:
     asked = requests(page, "/notifications/")
     page.clock.install()
     desk.open(page)
@@ -78,7 +80,10 @@ def test_a_session_that_ends_stops_every_tab_at_once_and_for_good(desk: Desk, co
     # A cookie that is gone without a word: the next try is refused, and is the last.
     desk.open(page)
     context.clear_cookies()
-    page.route("**/stream/**", lambda route: route.continue_(headers={**route.request.headers, "cookie": ""}))
+    page.route(
+        "**/stream/**",
+        lambda route: route.continue_(headers={**route.request.headers, "cookie": ""}),
+    )
     before = len(asked)
     page.clock.run_for(1_000)
     page.evaluate("document.querySelector('sse-notify').client.stop()")
@@ -108,7 +113,9 @@ def test_a_stream_that_says_nothing_any_more_is_opened_again(desk: Desk, page: P
         assert len(streams) == 2
 
 
-def test_behind_a_proxy_that_holds_streams_back_the_bell_polls_until_they_flow(desk: Desk, page: Page) -> None:
+def test_behind_a_proxy_that_holds_streams_back_the_bell_polls_until_they_flow(
+    desk: Desk, page: Page
+) -> None:
     page.clock.install()
     with HoldingProxy(desk.server.port, hold=True) as proxy:
         desk.url = f"http://127.0.0.1:{proxy.port}"
@@ -145,6 +152,8 @@ def test_an_event_that_breaks_off_is_shown_once_after_the_way_back(desk: Desk, p
         desk.send("Half", body="This is broken here.")
         badge(page, "2")
         titles(page, ["Half", "Whole"])
-        expect(page.locator("sse-notify [data-ssen=list] [data-ssen=body]").first).to_have_text("This is broken here.")
+        expect(page.locator("sse-notify [data-ssen=list] [data-ssen=body]").first).to_have_text(
+            "This is broken here."
+        )
         # What had come of it moved no cursor.
         assert [f"cursor={cursor}&" in url for url in streams[1:]] == [True]

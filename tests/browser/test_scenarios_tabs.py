@@ -31,7 +31,9 @@ def test_seven_tabs_have_one_stream_and_the_next_takes_over_when_its_tab_closes(
     """On HTTP/1.1 a browser has six connections to a server: with a stream in each tab the seventh would not load."""
     streams = requests(page, "/stream/")
     desk.open(page)
-    followers = [desk.open(context.new_page(), connection="follower", sign_in=False) for _ in range(6)]
+    followers = [
+        desk.open(context.new_page(), connection="follower", sign_in=False) for _ in range(6)
+    ]
     desk.streams(page, 1)
     desk.send("To all")
     for tab in (page, *followers):
@@ -79,7 +81,9 @@ def test_a_tab_in_front_takes_the_stream_from_a_frozen_one_within_two_seconds(
         badge(tab, "2")
 
 
-def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(desk: Desk, browser: Browser) -> None:
+def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(
+    desk: Desk, browser: Browser
+) -> None:
     chromium = browsers.need(whole=True)
     # Playwright switches the cache for Back and Forward off.
     with browser.browser_type.launch(
@@ -89,7 +93,9 @@ def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(desk
         ignore_default_args=["--disable-back-forward-cache"],
     ) as launched:
         page = launched.new_page()
-        page.add_init_script("window.returns = []; addEventListener('pageshow', ({ persisted }) => returns.push(persisted))")
+        page.add_init_script(
+            "window.returns = []; addEventListener('pageshow', ({ persisted }) => returns.push(persisted))"
+        )
         desk.open(page)
         desk.send("Before")
         badge(page, "1")
@@ -127,7 +133,9 @@ def test_what_is_read_on_one_device_is_read_on_the_other_but_for_what_arrives_me
         page.locator("[data-ssen=all]").click()
     third = desk.send("Third")
     badge(other, "2")
-    expect(page.locator(f"[data-ssen=new]:visible, [data-ssen-item='{third}']")).to_have_count(1, timeout=GUARD)
+    expect(page.locator(f"[data-ssen=new]:visible, [data-ssen-item='{third}']")).to_have_count(
+        1, timeout=GUARD
+    )
     held[0].continue_()
     for each in (page, other):
         badge(each, "1")

@@ -27,8 +27,13 @@ class Demo:
 
     def __init__(self, folder: Path, **env: str) -> None:
         self._folder = folder
-        self.env = {"DJANGO_SETTINGS_MODULE": "demo_project.settings", "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}"}
-        self.env |= dict.fromkeys(("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD", "OPENAI_BASE_URL", "OPENAI_API_KEY"), "")
+        self.env = {
+            "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+            "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
+        }
+        self.env |= dict.fromkeys(
+            ("REDIS_URL", "SECRET_KEY", "DEMO_PASSWORD", "OPENAI_BASE_URL", "OPENAI_API_KEY"), ""
+        )
         self.env |= {"DEBUG": "1", "PORT": "0", **env}
         self.server = self._process("demo")
 
@@ -62,7 +67,9 @@ class Demo:
     @asynccontextmanager
     async def visit(self, username: str) -> AsyncIterator[Visitor]:
         """Be somebody: sign in by the button with their name."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=GUARD, trust_env=False, follow_redirects=True) as client:
+        async with httpx.AsyncClient(
+            base_url=self.url, timeout=GUARD, trust_env=False, follow_redirects=True
+        ) as client:
             visitor = Visitor(client)
             response = await visitor.submit("/accounts/sign-in/", holding=f'value="{username}"')
             assert response.url.path == "/"
@@ -75,11 +82,15 @@ class Visitor:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def submit(self, path: str, *, holding: str = 'method="post"', **fields: str) -> httpx.Response:
+    async def submit(
+        self, path: str, *, holding: str = 'method="post"', **fields: str
+    ) -> httpx.Response:
         """Submit the first form of the page's content that holds this text, its hidden fields included."""
         page = await self.read(path)
         content = page.text[page.text.index("<main") if "<main" in page.text else 0 :]
-        form = next(form for form in re.findall(r"<form.*?</form>", content, re.DOTALL) if holding in form)
+        form = next(
+            form for form in re.findall(r"<form.*?</form>", content, re.DOTALL) if holding in form
+        )
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
         action = re.search(r'<form[^>]*action="([^"]+)"', form)
         response = await self._client.post(action[1] if action else path, data={**hidden, **fields})
@@ -101,7 +112,9 @@ class Visitor:
         headers = {"X-CSRFToken": self.cookies["csrftoken"]}
         async with self._client.stream("POST", path, json=body, headers=headers) as response:
             response.raise_for_status()
-            yield (line async for line in response.aiter_lines() if line and not line.startswith(":"))
+            yield (
+                line async for line in response.aiter_lines() if line and not line.startswith(":")
+            )
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Events]:
@@ -130,7 +143,12 @@ async def _title(events: Events) -> str:
 @pytest.mark.asyncio
 async def test_every_way_to_send_reaches_an_open_page(demo: Demo) -> None:
     """Form, audience, signal, async view, admin, command and shell; a second process needs no Redis."""
-    async with demo.visit("alice") as alice, demo.visit("bob") as bob, demo.visit("carol") as carol, alice.stream() as events:
+    async with (
+        demo.visit("alice") as alice,
+        demo.visit("bob") as bob,
+        demo.visit("carol") as carol,
+        alice.stream() as events,
+    ):
         user = re.search(r'value="(user:\d+)">Alice', (await bob.read("/compose/")).text)
         assert user
         compose = {"body": "", "level": "info", "category": "", "url": ""}
@@ -146,7 +164,9 @@ async def test_every_way_to_send_reaches_an_open_page(demo: Demo) -> None:
         await bob.submit("/people/", holding="Wave at Alice")
         assert await _title(events) == "Bob waves at you"
         values = {"title": "Party", "body": "At six.", "level": "success", "audience": "everyone"}
-        await carol.submit("/admin/announcements/announcement/add/", holding="announcement_form", **values)
+        await carol.submit(
+            "/admin/announcements/announcement/add/", holding="announcement_form", **values
+        )
         assert await _title(events) == "Party"
         assert "Sent." in demo.manage("demo_notify", "--user", "alice", "From the terminal")
         assert await _title(events) == "From the terminal"
@@ -158,32 +178,45 @@ async def test_every_way_to_send_reaches_an_open_page(demo: Demo) -> None:
 @pytest.mark.asyncio
 async def test_a_worker_comes_and_goes_with_it_and_leaves_nothing_behind(demo: Demo) -> None:
     async with demo.visit("alice") as alice, alice.stream() as events:
-        await alice.submit("/tasks/", holding="data-start", kind="survey", package="sse_notify", number="1")
-        while (item := (await events.next("notification")).json())["data"]["progress"]["state"] == "running":
+        await alice.submit(
+            "/tasks/", holding="data-start", kind="survey", package="sse_notify", number="1"
+        )
+        while (item := (await events.next("notification")).json())["data"]["progress"][
+            "state"
+        ] == "running":
             pass
         assert item["data"]["progress"]["state"] == "done"
         assert (await alice.read(item["url"])).text.startswith("file,bytes,lines,")
         # What is not over when the demo ends goes on when it is started again.
-        await alice.submit("/tasks/", holding="data-start", kind="survey", package="python", number="1")
+        await alice.submit(
+            "/tasks/", holding="data-start", kind="survey", package="python", number="1"
+        )
         begun = await events.next("notification")
         demo.server.signal(SIGINT)
         assert await asyncio.to_thread(demo.server.wait) == 0
         cookies = alice.cookies
     demo.start()
-    async with listen(f"{demo.url}/notifications/stream/", cookies=cookies, cursor=begun.id) as events:
+    async with listen(
+        f"{demo.url}/notifications/stream/", cookies=cookies, cursor=begun.id
+    ) as events:
         again = (await events.next("notification")).json()
     assert again["key"] == begun.json()["key"]
     assert again["data"]["progress"]["state"] in ("running", "done")
 
 
-def test_a_worker_ends_with_the_process_that_it_follows_also_without_a_database(tmp_path: Path) -> None:
+def test_a_worker_ends_with_the_process_that_it_follows_also_without_a_database(
+    tmp_path: Path,
+) -> None:
     env = {
         "DJANGO_SETTINGS_MODULE": "demo_project.settings",
         "DATABASE_URL": f"sqlite:///{tmp_path / 'none.sqlite3'}",
         "DEBUG": "1",
     }
     worker = Process(
-        [sys.executable, "manage.py", "demo_worker", "--follow", "1"], log=tmp_path / "worker.log", env=env, cwd=ROOT
+        [sys.executable, "manage.py", "demo_worker", "--follow", "1"],
+        log=tmp_path / "worker.log",
+        env=env,
+        cwd=ROOT,
     )
     worker.start()
     assert worker.wait() == 0
@@ -192,7 +225,9 @@ def test_a_worker_ends_with_the_process_that_it_follows_also_without_a_database(
 
 
 @pytest.mark.asyncio
-async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_after_a_restart(demo: Demo) -> None:
+async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_after_a_restart(
+    demo: Demo,
+) -> None:
     async with demo.visit("alice") as alice, alice.stream() as events:
         cookies = alice.cookies
         demo.manage("demo_notify", "--user", "alice", "Before")
@@ -204,19 +239,25 @@ async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_afte
     assert "Traceback" not in demo.server.output()
     demo.manage("demo_notify", "--user", "alice", "Meanwhile")
     demo.start()
-    async with listen(f"{demo.url}/notifications/stream/", cookies=cookies, cursor=cursor) as events:
+    async with listen(
+        f"{demo.url}/notifications/stream/", cookies=cookies, cursor=cursor
+    ) as events:
         assert await _title(events) == "Meanwhile"
 
 
 @pytest.mark.asyncio
-async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_leaves(tmp_path: Path) -> None:
+async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_leaves(
+    tmp_path: Path,
+) -> None:
     async with stand_in() as model:
         site = Demo(tmp_path, OPENAI_BASE_URL=model.url, OPENAI_MODEL="stand-in")
         try:
             await asyncio.to_thread(site.start)
             async with site.visit("alice") as alice:
                 assert "<code>stand-in</code>" in (await alice.read("/chat/")).text
-                async with alice.ask("/chat/answer/", {"messages": [{"role": "user", "content": "Go on"}]}) as lines:
+                async with alice.ask(
+                    "/chat/answer/", {"messages": [{"role": "user", "content": "Go on"}]}
+                ) as lines:
                     assert await anext(lines) == 'data: {"text":"more "}'
                     assert model.asked["messages"] == [{"role": "user", "content": "Go on"}]
                     assert not model.hung_up.is_set()
@@ -228,16 +269,29 @@ async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_le
 
 def test_a_port_that_is_taken_is_said_before_anything_else(demo: Demo, tmp_path: Path) -> None:
     port = demo.url.rpartition(":")[2]
-    second = Process([sys.executable, "manage.py", "demo", "--port", port], log=tmp_path / "second.log", env=demo.env)
+    second = Process(
+        [sys.executable, "manage.py", "demo", "--port", port],
+        log=tmp_path / "second.log",
+        env=demo.env,
+    )
     second.start()
     assert second.wait() == 1
     assert second.output().startswith(f"CommandError: Port {port} cannot be used")
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DEMO_PASSWORD"])
-def test_a_site_that_is_not_for_development_needs_its_own_secrets(name: str, tmp_path: Path) -> None:
-    env = {"DJANGO_SETTINGS_MODULE": "demo_project.settings", "SECRET_KEY": "x" * 50, "DEMO_PASSWORD": "x" * 20, "DEBUG": "0"}
-    process = Process([sys.executable, "manage.py", "check"], log=tmp_path / "check.log", env={**env, name: ""})
+def test_a_site_that_is_not_for_development_needs_its_own_secrets(
+    name: str, tmp_path: Path
+) -> None:
+    env = {
+        "DJANGO_SETTINGS_MODULE": "demo_project.settings",
+        "SECRET_KEY": "x" * 50,
+        "DEMO_PASSWORD": "x" * 20,
+        "DEBUG": "0",
+    }
+    process = Process(
+        [sys.executable, "manage.py", "check"], log=tmp_path / "check.log", env={**env, name: ""}
+    )
     process.start()
     assert process.wait() == 1
     assert f"Set {name} in the environment" in process.output()
@@ -252,7 +306,15 @@ def test_the_demo_passes_its_own_tests(tmp_path: Path) -> None:
         "DATABASE_URL": f"sqlite:///{tmp_path / 'demo.sqlite3'}",
         "DEBUG": "1",
     }
-    args = ["-m", "pytest", "--ds=demo_project.settings", "-p", "no:cacheprovider", "-q", "tests/demo/inside"]
+    args = [
+        "-m",
+        "pytest",
+        "--ds=demo_project.settings",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "tests/demo/inside",
+    ]
     process = Process([sys.executable, *args], log=tmp_path / "inside.log", env=env)
     process.start()
     assert process.wait(timeout=280) == 0, process.output()

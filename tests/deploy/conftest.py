@@ -15,7 +15,10 @@ from tests.support.redis import RedisServer
 
 @pytest.fixture(scope="session")
 def _made(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, redis_server: RedisServer, _postgres_template: str
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
+    redis_server: RedisServer,
+    _postgres_template: str,
 ) -> Iterator[Mysite]:
     postgres_server.start()
     name = postgres_server.create_database(template=_postgres_template)

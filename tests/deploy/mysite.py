@@ -107,7 +107,10 @@ class Mysite:
     def manage(self, *arguments: str) -> str:
         """Run a management command; return what it printed."""
         process = Process(
-            [sys.executable, "manage.py", *arguments], log=self.folder / "manage.log", env=self.env, cwd=self.folder
+            [sys.executable, "manage.py", *arguments],
+            log=self.folder / "manage.log",
+            env=self.env,
+            cwd=self.folder,
         )
         before = len(process.output())
         process.start()
@@ -128,7 +131,14 @@ class Mysite:
         """Return a client that is signed in; without nginx in between it says what nginx would say."""
         headers = {"Accept": "text/event-stream", "X-Forwarded-Proto": "https"}
         cookies = {"sessionid": self.session}
-        return httpx.Client(base_url=url, cookies=cookies, headers=headers, timeout=GUARD, trust_env=False, verify=trust)
+        return httpx.Client(
+            base_url=url,
+            cookies=cookies,
+            headers=headers,
+            timeout=GUARD,
+            trust_env=False,
+            verify=trust,
+        )
 
     def close(self) -> None:
         """End every process."""
@@ -178,7 +188,11 @@ def unit(name: str = "mysite@.service") -> Mapping[str, str]:
 
 def environment_file() -> dict[str, str]:
     """Return what ``mysite.env`` sets."""
-    lines = [line for line in (DEPLOY / "mysite.env").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (DEPLOY / "mysite.env").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     return dict(line.split("=", 1) for line in lines)
 
 
@@ -192,7 +206,11 @@ def seconds(pattern: str, text: str) -> float:
 def _commands() -> str:
     """Return Python code that runs the commands of the page, all in one process."""
     (block,) = [block for block in blocks(DOCS / "deploy.md") if block.mark == "manage"]
-    commands = [shlex.split(line)[3:] for line in block.code.splitlines() if line.startswith("$ python manage.py ")]
+    commands = [
+        shlex.split(line)[3:]
+        for line in block.code.splitlines()
+        if line.startswith("$ python manage.py ")
+    ]
     assert len(commands) == len(block.code.splitlines())
     return "from django.core.management import call_command\n" + "".join(
         f"call_command({name!r}, *{options!r}, verbosity=0)\n" for name, *options in commands

@@ -54,7 +54,9 @@ class Fronts:
     def start(self, edit: Callable[[str], str] = str) -> Nginx:
         """Start one more nginx; ``edit`` makes it another than that of ``deploy/``."""
         folder = self._folder / f"nginx-{len(self._started)}"
-        self._started.append(Nginx(folder, [*self.processes], certificate=self._certificate.files, edit=edit))
+        self._started.append(
+            Nginx(folder, [*self.processes], certificate=self._certificate.files, edit=edit)
+        )
         return self._started[-1].start()
 
     def close(self) -> None:
@@ -86,10 +88,15 @@ def test_systemd_takes_the_units_and_the_times_follow_on_each_other(tmp_path: Pa
     units = [path for path in DEPLOY.iterdir() if path.suffix in (".service", ".timer")]
     assert len(units) == 3
     for path in units:  # systemd-analyze also looks whether the programs are there
-        (tmp_path / path.name).write_text(re.sub(r"/srv/mysite/venv/bin/\w+", which("true") or "/bin/true", path.read_text()))
+        (tmp_path / path.name).write_text(
+            re.sub(r"/srv/mysite/venv/bin/\w+", which("true") or "/bin/true", path.read_text())
+        )
     verify = which("systemd-analyze") or missing("systemd-analyze", "apt install systemd")
     done = subprocess.run(
-        [verify, "verify", *(tmp_path / path.name for path in units)], capture_output=True, text=True, timeout=GUARD
+        [verify, "verify", *(tmp_path / path.name for path in units)],
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
@@ -97,7 +104,9 @@ def test_systemd_takes_the_units_and_the_times_follow_on_each_other(tmp_path: Pa
     graceful = seconds(r"--timeout-graceful-shutdown (\d+)", service["ExecStart"])
     assert Settings().DRAIN_SECONDS < graceful < float(service["TimeoutStopSec"])
     assert (service["KillSignal"], service["KillMode"]) == ("SIGTERM", "mixed")
-    assert seconds(r"graceful_timeout = (\d+)", (DEPLOY / "gunicorn.conf.py").read_text()) == graceful
+    assert (
+        seconds(r"graceful_timeout = (\d+)", (DEPLOY / "gunicorn.conf.py").read_text()) == graceful
+    )
     assert int(service["LimitNOFILE"]) > Settings().MAX_STREAMS
 
 
@@ -105,7 +114,9 @@ def test_events_are_not_delayed_silence_is_survived_and_a_restart_goes_unnoticed
     mysite: Mysite, fronts: Fronts, certificate: Certificate, tmp_path: Path
 ) -> None:
     text = (DEPLOY / "nginx.conf").read_text()
-    assert not re.search(r"^\s*proxy_buffering", text, re.MULTILINE), "what is shown is that the default will do"
+    assert not re.search(r"^\s*proxy_buffering", text, re.MULTILINE), (
+        "what is shown is that the default will do"
+    )
     assert seconds(r"proxy_read_timeout (\d+)s", text) > 2 * Settings().HEARTBEAT
     patience = r"proxy_read_timeout \d+s"
     front = fronts.start(substitute(patience, f"proxy_read_timeout {READ_TIMEOUT}s"))
@@ -126,16 +137,30 @@ def test_events_are_not_delayed_silence_is_survived_and_a_restart_goes_unnoticed
 
         # That the heartbeat and the header are what it takes.
         impatient = fronts.start(substitute(patience, "proxy_read_timeout 200ms"))
-        deaf = fronts.start(substitute("proxy_pass ", "proxy_ignore_headers X-Accel-Buffering;\n        proxy_pass "))
-        cut = (httpx.RemoteProtocolError, httpx.HTTPStatusError)  # the latter if even the head took too long
+        deaf = fronts.start(
+            substitute(
+                "proxy_pass ", "proxy_ignore_headers X-Accel-Buffering;\n        proxy_pass "
+            )
+        )
+        cut = (
+            httpx.RemoteProtocolError,
+            httpx.HTTPStatusError,
+        )  # the latter if even the head took too long
         for other, consequence in ((impatient, cut), (deaf, httpx.ReadTimeout)):
             with pytest.raises(consequence):
                 hear_a_ping(client, other.url)
 
-    answer = httpx.get(front.redirecting + "/inbox/?a=b", headers={"Host": "example.com"}, trust_env=False)
-    assert (answer.status_code, answer.headers["Location"]) == (301, "https://example.com/inbox/?a=b")
+    answer = httpx.get(
+        front.redirecting + "/inbox/?a=b", headers={"Host": "example.com"}, trust_env=False
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (
+        301,
+        "https://example.com/inbox/?a=b",
+    )
     # What the page says that curl says.
-    ready = httpx.get(front.url + "/notifications/health/ready/", verify=certificate.trust, trust_env=False)
+    ready = httpx.get(
+        front.url + "/notifications/health/ready/", verify=certificate.trust, trust_env=False
+    )
     assert ready.status_code == 200, ready.text
 
 
@@ -172,11 +197,23 @@ def hear_a_ping(client: httpx.Client, url: str) -> None:
         stream.next("ping")
 
 
-def test_many_tabs_share_one_connection_and_pages_use_hashed_files(mysite: Mysite, fronts: Fronts, browser: Browser) -> None:
+def test_many_tabs_share_one_connection_and_pages_use_hashed_files(
+    mysite: Mysite, fronts: Fronts, browser: Browser
+) -> None:
     front = fronts.start()
     context = browser.new_context(ignore_https_errors=True)
     context.set_default_timeout(GUARD * 1000)
-    context.add_cookies([{"name": "sessionid", "value": mysite.session, "url": front.url, "secure": True, "httpOnly": True}])
+    context.add_cookies(
+        [
+            {
+                "name": "sessionid",
+                "value": mysite.session,
+                "url": front.url,
+                "secure": True,
+                "httpOnly": True,
+            }
+        ]
+    )
     tabs = [context.new_page() for _ in range(TABS)]
     for tab in tabs:
         tab.goto(front.url + "/admin/login/", wait_until="commit")
@@ -192,14 +229,25 @@ def the_bell_works_with_hashed_files(mysite: Mysite, page: Page, url: str) -> No
     """One more page, with the bell and all of its files, while every tab has a stream."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     answers: dict[str, httpx.Headers] = {}
-    page.on("response", lambda answer: answers.update({answer.url.removeprefix(url): httpx.Headers(answer.headers)}))
+    page.on(
+        "response",
+        lambda answer: answers.update(
+            {answer.url.removeprefix(url): httpx.Headers(answer.headers)}
+        ),
+    )
     page.goto(url + "/")
     expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD * 1000)
     mysite.notify("To every tab")
-    expect(page.locator("sse-notify [data-ssen=list] [data-ssen=title]").first).to_have_text("To every tab", timeout=GUARD * 1000)
-    expect(page).to_have_title(re.compile(r"^\(\d+\) mysite$"))  # by the script that is loaded if it is asked for
+    expect(page.locator("sse-notify [data-ssen=list] [data-ssen=title]").first).to_have_text(
+        "To every tab", timeout=GUARD * 1000
+    )
+    expect(page).to_have_title(
+        re.compile(r"^\(\d+\) mysite$")
+    )  # by the script that is loaded if it is asked for
     static = {path: headers for path, headers in answers.items() if path.startswith("/static/")}
     names = {re.sub(r"\.[0-9a-f]{12}\.", ".", path.rpartition("/")[2]) for path in static}
     assert names >= {"sse-notify.js", "sse-notify-alerts.js", "sse-notify.css"}

@@ -14,14 +14,25 @@ BLOCKS = list(blocks(DOCS / "deploy.md"))
 
 
 def test_the_page_shows_every_file_as_it_is() -> None:
-    shown = {block.mark.removeprefix("file: deploy/"): block.code for block in BLOCKS if block.mark.startswith("file: ")}
+    shown = {
+        block.mark.removeprefix("file: deploy/"): block.code
+        for block in BLOCKS
+        if block.mark.startswith("file: ")
+    }
     assert shown == {path.name: path.read_text() for path in DEPLOY.iterdir() if path.is_file()}
 
 
 def test_what_the_page_has_installed_exists_and_includes_what_the_files_import() -> None:
-    (line,) = [line for block in BLOCKS for line in block.code.splitlines() if "pip install" in line]
-    asked = [normalised(re.split(r"[\[']", word.strip("'"))[0]) for word in line.split("pip install ")[1].split()]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (line,) = [
+        line for block in BLOCKS for line in block.code.splitlines() if "pip install" in line
+    ]
+    asked = [
+        normalised(re.split(r"[\[']", word.strip("'"))[0])
+        for word in line.split("pip install ")[1].split()
+    ]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     assert set(asked) - {"sse-notify"} <= constraints().keys()
     assert {"psycopg", "uvicorn", "whitenoise"} <= set(asked)
     assert "redis" in extras

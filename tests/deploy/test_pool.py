@@ -41,7 +41,9 @@ asyncio.run(work())
 """
 
 
-async def test_streams_hold_no_connection_of_a_pool_and_two_hundred_handshakes_share_it(make_site: MakeSite) -> None:
+async def test_streams_hold_no_connection_of_a_pool_and_two_hundred_handshakes_share_it(
+    make_site: MakeSite,
+) -> None:
     env = {"DATABASE_OPTIONS": json.dumps(POOL), "SSE_NOTIFY": json.dumps(QUIET)}
     site: Site = make_site("postgresql", redis=True, env=env)
     server = await asyncio.to_thread(site.serve)
@@ -59,16 +61,26 @@ async def test_streams_hold_no_connection_of_a_pool_and_two_hundred_handshakes_s
     ):
 
         async def opened() -> Events:
-            return Events(await stack.enter_async_context(client.stream("GET", STREAM, params={"cursor": "0"})))
+            return Events(
+                await stack.enter_async_context(
+                    client.stream("GET", STREAM, params={"cursor": "0"})
+                )
+            )
 
         streams = await asyncio.gather(*(opened() for _ in range(CLIENTS)))
         for events in streams:
-            assert (await events.next("notification")).json()["title"] == "Missed", "replays take it as well"
+            assert (await events.next("notification")).json()["title"] == "Missed", (
+                "replays take it as well"
+            )
         pool = site.stats(server)["pool"]
-        assert (pool["pool_size"], pool["pool_available"]) == (1, 0), "held by the request that asks, or it had no answer"
+        assert (pool["pool_size"], pool["pool_available"]) == (1, 0), (
+            "held by the request that asks, or it had no answer"
+        )
         assert pool.get("requests_errors", 0) == 0
 
-        assert (await asyncio.to_thread(site.script, TWO_PIECES)).split() == ["1", "1"], "given back after each piece"
+        assert (await asyncio.to_thread(site.script, TWO_PIECES)).split() == ["1", "1"], (
+            "given back after each piece"
+        )
         delete = "from django.contrib.auth.models import User\nUser.objects.get(username='alice').delete()"
         await asyncio.to_thread(site.script, delete)
         for events in streams:

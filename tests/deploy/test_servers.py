@@ -27,7 +27,10 @@ STREAMS = 6
 def commands() -> dict[str, str]:
     """Return the commands of the page, by the name of the server."""
     (block,) = [block for block in blocks(DOCS / "deploy.md") if block.mark == "servers"]
-    lines = (" ".join(line.removeprefix("$ ").split()) for line in block.code.replace("\\\n", " ").splitlines())
+    lines = (
+        " ".join(line.removeprefix("$ ").split())
+        for line in block.code.replace("\\\n", " ").splitlines()
+    )
     return {line.split()[0]: line for line in lines}
 
 
@@ -55,7 +58,9 @@ def test_every_server_delivers_and_says_goodbye(mysite: Mysite) -> None:
         if "gunicorn.conf.py" in command:
             configuration = (DEPLOY / "gunicorn.conf.py").read_text()
             assert "127.0.0.1:8000" in configuration
-            (mysite.folder / "gunicorn.conf.py").write_text(configuration.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+            (mysite.folder / "gunicorn.conf.py").write_text(
+                configuration.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+            )
         else:
             assert len(re.findall(r"\b8000\b|\$PORT", command)) == 1, command
         own = re.sub(r"\b8000\b|\$PORT", str(port), command).replace("0.0.0.0", "127.0.0.1")
@@ -64,7 +69,9 @@ def test_every_server_delivers_and_says_goodbye(mysite: Mysite) -> None:
         for server in servers.values():
             server.process.until(partial(listens, server.port))
             client = stack.enter_context(mysite.client(f"http://127.0.0.1:{server.port}"))
-            server.streams = [Stream(stack.enter_context(client.stream("GET", STREAM))) for _ in range(STREAMS)]
+            server.streams = [
+                Stream(stack.enter_context(client.stream("GET", STREAM))) for _ in range(STREAMS)
+            ]
             for stream in server.streams:
                 stream.next("hello")
         assert servers.keys() == {"uvicorn", "granian", "gunicorn", "hypercorn", "daphne"}
@@ -87,11 +94,16 @@ def test_every_server_delivers_and_says_goodbye(mysite: Mysite) -> None:
 
 def test_the_limits_of_the_commands_are_longer_than_the_goodbye() -> None:
     found = commands()
-    assert seconds(r"--timeout-graceful-shutdown (\d+)", found["uvicorn"]) > Settings().DRAIN_SECONDS
+    assert (
+        seconds(r"--timeout-graceful-shutdown (\d+)", found["uvicorn"]) > Settings().DRAIN_SECONDS
+    )
     assert seconds(r"--workers-kill-timeout (\d+)", found["granian"]) > Settings().DRAIN_SECONDS
     assert seconds(r"--backpressure (\d+)", found["granian"]) > Settings().MAX_STREAMS
     elsewhere = " --host 0.0.0.0 --port $PORT", ' --forwarded-allow-ips "*"'
-    assert of_the_procfile().replace(elsewhere[0], " --port 8000").replace(elsewhere[1], "") == found["uvicorn"]
+    assert (
+        of_the_procfile().replace(elsewhere[0], " --port 8000").replace(elsewhere[1], "")
+        == found["uvicorn"]
+    )
 
 
 def test_what_the_timer_starts_prunes(mysite: Mysite) -> None:
@@ -114,7 +126,9 @@ def test_a_file_that_is_named_by_its_contents_names_others_in_the_same_way(mysit
     """What a stylesheet, a script or a source map refers to is there, and browsers may keep it for ever."""
     named: dict[str, str] = json.loads((mysite.static / "staticfiles.json").read_text())["paths"]
     ours = {name: hashed for name, hashed in named.items() if name.startswith("sse_notify/")}
-    assert {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "sse_notify").iterdir()} == set(ours)
+    assert {
+        path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "sse_notify").iterdir()
+    } == set(ours)
     referred = set()
     for name, hashed in ours.items():
         assert re.search(r"\.[0-9a-f]{12}\.\w+$", hashed), name
@@ -131,6 +145,13 @@ def references(text: str) -> list[str]:
     """Return what a stylesheet or a script has the browser load: no text of a comment, and nothing inline."""
     maps = re.findall(r"^(?://|/\*)# sourceMappingURL=(\S+)", text, re.MULTILINE)
     code = re.sub(r"/\*.*?\*/|^\s*//[^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
-    loaded = re.findall(r"""url\(["']?([^)"']+)|@import ["']([^"']+)|\bimport\(?\s*["']([^"']+)|\bfrom ["']([^"']+)["']""", code)
+    loaded = re.findall(
+        r"""url\(["']?([^)"']+)|@import ["']([^"']+)|\bimport\(?\s*["']([^"']+)|\bfrom ["']([^"']+)["']""",
+        code,
+    )
     found = [*maps, *("".join(groups) for groups in loaded)]
-    return [reference.removeprefix("./") for reference in found if not reference.startswith(("data:", "#"))]
+    return [
+        reference.removeprefix("./")
+        for reference in found
+        if not reference.startswith(("data:", "#"))
+    ]

@@ -38,7 +38,9 @@ class Block:
 def pages() -> list[Path]:
     """Return every page that people read: those of ``docs`` and those beside it."""
     written = [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
-    return sorted([*written, *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))])
+    return sorted(
+        [*written, *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))]
+    )
 
 
 def read(name: str) -> str:
@@ -72,5 +74,7 @@ def rows(text: str) -> list[list[str]]:
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as forges and Sphinx make them."""
-    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.+)$", _BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE
+    )
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -14,9 +14,13 @@ from sse_notify.models import Notification
 from tests.docs.pages import DOCS, blocks, pages
 
 for _block in blocks(DOCS / "how-to" / "testing.md"):
-    exec(compile(_block.code, str(_block), "exec"), globals())  # their classes are this module's from here on
+    exec(
+        compile(_block.code, str(_block), "exec"), globals()
+    )  # their classes are this module's from here on
 
-ADAPTERS = {page: block for page in pages() for block in blocks(page) if block.mark == "the adapter"}
+ADAPTERS = {
+    page: block for page in pages() for block in blocks(page) if block.mark == "the adapter"
+}
 RUNNABLE = [block for page in pages() for block in blocks(page) if block.mark == "run in a test"]
 
 

@@ -22,17 +22,37 @@ def test_the_metrics_that_are_listed_are_those_that_exist() -> None:
     registry.register(NotifyCollector(everywhere=False))
 
     def row(family: Metric) -> tuple[str, str, set[str]]:
-        return family.name, family.type, {label for sample in family.samples for label in sample.labels}
+        return (
+            family.name,
+            family.type,
+            {label for sample in family.samples for label in sample.labels},
+        )
 
-    exported = {name: (kind, labels or {"process"}) for name, kind, labels in map(row, registry.collect())}
+    exported = {
+        name: (kind, labels or {"process"}) for name, kind, labels in map(row, registry.collect())
+    }
     for name in ("sse_notify_log_head", "sse_notify_log_pending", "sse_notify_users_connected"):
         exported[name] = (exported[name][0], set())
-    table = [cells for cells in rows(read("how-to/monitor.md")) if len(cells) == 4 and cells[0].startswith("`sse_notify_")]
-    assert {cells[0].strip("`"): (cells[1], set(re.findall(r"`(\w+)`", cells[2]))) for cells in table} == exported
+    table = [
+        cells
+        for cells in rows(read("how-to/monitor.md"))
+        if len(cells) == 4 and cells[0].startswith("`sse_notify_")
+    ]
+    assert {
+        cells[0].strip("`"): (cells[1], set(re.findall(r"`(\w+)`", cells[2]))) for cells in table
+    } == exported
 
 
 def test_the_spans_that_are_listed_are_those_that_are_recorded() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "sse_notify").rglob("*.py")]
-    recorded = {f"sse_notify.{name}" for source in sources for name in re.findall(r'tracing\.span\("(\w+)"', source)}
-    listed = {cells[0].strip("`") for cells in rows(read("how-to/monitor.md")) if cells[0].startswith("`sse_notify.")}
+    recorded = {
+        f"sse_notify.{name}"
+        for source in sources
+        for name in re.findall(r'tracing\.span\("(\w+)"', source)
+    }
+    listed = {
+        cells[0].strip("`")
+        for cells in rows(read("how-to/monitor.md"))
+        if cells[0].startswith("`sse_notify.")
+    }
     assert listed == recorded

@@ -32,21 +32,31 @@ from tests.support import ROOT
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 
 
-@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language == "python"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in ALL_BLOCKS if block.language == "python"], ids=str
+)
 def test_every_python_block_compiles(block: Block) -> None:
     compile(block.code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
-@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language == "python"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in ALL_BLOCKS if block.language == "python"], ids=str
+)
 def test_every_name_that_an_example_imports_exists(block: Block) -> None:
     for node in ast.walk(ast.parse(block.code)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("sse_notify", "django"):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] in ("sse_notify", "django")
+        ):
             module = importlib.import_module(node.module)
             for alias in node.names:
                 assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
 
 
-@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language == "json"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in ALL_BLOCKS if block.language == "json"], ids=str
+)
 def test_every_json_block_parses(block: Block) -> None:
     assert json.loads(block.code)
 
@@ -76,7 +86,9 @@ def test_every_page_is_in_a_table_of_contents() -> None:
     for page in DOCS.rglob("*.md"):
         for block in blocks(page):
             if block.language == "{toctree}":
-                names = [line for line in block.code.splitlines() if line and not line.startswith(":")]
+                names = [
+                    line for line in block.code.splitlines() if line and not line.startswith(":")
+                ]
                 listed |= {page.parent / f"{name}.md" for name in names}
     assert listed == {page for page in pages() if page.is_relative_to(DOCS)}
 
@@ -94,13 +106,21 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 def test_the_checks_that_are_listed_are_those_that_exist() -> None:
-    documented = {cells[0].strip("`"): cells[1] for cells in rows(read("reference/checks.md")) if "sse_notify." in cells[0]}
+    documented = {
+        cells[0].strip("`"): cells[1]
+        for cells in rows(read("reference/checks.md"))
+        if "sse_notify." in cells[0]
+    }
     raised: dict[str, bool] = {}
     deployment = {getattr(check, "__name__", "") for check in registry.deployment_checks}
     for function in ast.parse(inspect.getsource(checks)).body:
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
-                if isinstance(node, ast.keyword) and node.arg == "id" and isinstance(node.value, ast.Constant):
+                if (
+                    isinstance(node, ast.keyword)
+                    and node.arg == "id"
+                    and isinstance(node.value, ast.Constant)
+                ):
                     raised[str(node.value.value)] = function.name in deployment
     assert list(documented) == sorted(raised, key=lambda number: number[-3:])
     for number, deploy in raised.items():
@@ -119,12 +139,22 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_every_argument_of_the_verbs_is_documented() -> None:
-    documented = {name for cells in rows(read("reference/python.md")) for name in re.findall(r"`(\w+)`", cells[0])}
-    signature = next(block.code for block in blocks(DOCS / "reference/python.md") if block.code.startswith("def notify("))
+    documented = {
+        name
+        for cells in rows(read("reference/python.md"))
+        for name in re.findall(r"`(\w+)`", cells[0])
+    }
+    signature = next(
+        block.code
+        for block in blocks(DOCS / "reference/python.md")
+        if block.code.startswith("def notify(")
+    )
     function = ast.parse(signature).body[0]
     assert isinstance(function, ast.FunctionDef)
     spelled = [argument.arg for argument in [*function.args.args, *function.args.kwonlyargs]]
-    expected = [name for name in inspect.signature(notify).parameters if name != "content"] + list(Content.__annotations__)
+    expected = [name for name in inspect.signature(notify).parameters if name != "content"] + list(
+        Content.__annotations__
+    )
     assert sorted(spelled) == sorted(expected)
     assert set(expected) <= documented
     assert {"audience", "exclude"} <= set(inspect.signature(broadcast).parameters)
@@ -145,8 +175,17 @@ def test_the_template_tags_and_their_arguments_are_documented() -> None:
 
 
 def test_the_templates_that_are_listed_are_those_that_ship() -> None:
-    shipped = {f"sse_notify/{path.name}" for path in (ROOT / "sse_notify/templates/sse_notify").iterdir()}
-    assert set(re.findall(r"^\| `(sse_notify/\w+\.html)`", read("reference/templates.md"), re.MULTILINE)) == shipped
+    shipped = {
+        f"sse_notify/{path.name}" for path in (ROOT / "sse_notify/templates/sse_notify").iterdir()
+    }
+    assert (
+        set(
+            re.findall(
+                r"^\| `(sse_notify/\w+\.html)`", read("reference/templates.md"), re.MULTILINE
+            )
+        )
+        == shipped
+    )
 
 
 def test_every_address_is_documented() -> None:
@@ -154,11 +193,20 @@ def test_every_address_is_documented() -> None:
     for pattern in urlpatterns:
         route = str(pattern.pattern)
         assert not route or f"`{route}`" in text, route
-        assert f"`{pattern.name}`" in text or pattern.name in ("read", "unread", "seen", "archive"), pattern.name
+        assert f"`{pattern.name}`" in text or pattern.name in (
+            "read",
+            "unread",
+            "seen",
+            "archive",
+        ), pattern.name
 
 
 def test_the_reserved_events_are_documented() -> None:
-    table = {name for cells in rows(read("reference/wire.md")) for name in re.findall(r"`(\w+)`", cells[0])}
+    table = {
+        name
+        for cells in rows(read("reference/wire.md"))
+        for name in re.findall(r"`(\w+)`", cells[0])
+    }
     assert table >= wire.RESERVED_EVENTS
 
 
@@ -177,14 +225,21 @@ def test_the_examples_of_the_inbox_have_the_fields_of_its_answers(client: Client
     user = get_user_model().objects.create_user("ann")
     client.force_login(user)
     notify(user, "Hello")
-    items, state = (json.loads(b.code) for b in blocks(DOCS / "reference/http.md") if b.language == "json")
+    items, state = (
+        json.loads(b.code) for b in blocks(DOCS / "reference/http.md") if b.language == "json"
+    )
     answered = client.get(reverse("sse_notify:items")).json()
-    assert (list(items), list(state)) == (list(answered), list(client.get(reverse("sse_notify:state")).json()))
+    assert (list(items), list(state)) == (
+        list(answered),
+        list(client.get(reverse("sse_notify:state")).json()),
+    )
     assert items["items"][0].keys() <= answered["items"][0].keys()
 
 
 def test_the_example_of_a_notification_has_its_fields_in_their_order() -> None:
-    example: dict[str, Any] = json.loads(next(b.code for b in blocks(DOCS / "reference/wire.md") if b.language == "json"))
+    example: dict[str, Any] = json.loads(
+        next(b.code for b in blocks(DOCS / "reference/wire.md") if b.language == "json")
+    )
     assert list(example) == list(Notification(title="Hello").payload())
 
 

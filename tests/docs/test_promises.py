@@ -8,7 +8,9 @@ import pytest
 
 from tests.support import ROOT
 
-_PAGE = "".join((ROOT / "docs" / "explanation" / name).read_text() for name in ("promises.md", "browsers.md"))
+_PAGE = "".join(
+    (ROOT / "docs" / "explanation" / name).read_text() for name in ("promises.md", "browsers.md")
+)
 _NAMED = sorted(set(re.findall(r"`(tests/[^`:]+)(?:::([^`]+))?`", _PAGE)))
 
 

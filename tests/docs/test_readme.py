@@ -47,7 +47,16 @@ def test_the_readme_adds_the_bell_to_what_startproject_makes(reader: Reader, pag
     for block in marked:
         reader.do(block)
     run(
-        [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", "ann", "--email", "a@b.example"],
+        [
+            sys.executable,
+            "manage.py",
+            "createsuperuser",
+            "--noinput",
+            "--username",
+            "ann",
+            "--email",
+            "a@b.example",
+        ],
         reader.folder,
         reader.env,
     )

@@ -40,7 +40,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     target = folder / "site"
     run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel)], folder, {}
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(target),
+            str(wheel),
+        ],
+        folder,
+        {},
     )
     return target
 
@@ -95,8 +108,14 @@ class Reader:
             text = path.read_text()
             lines = text.splitlines()
             name = ast.unparse(wanted.targets[0])
-            there = [n for n in ast.parse(text).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == name]
-            start, end = (there[0].lineno - 1, there[0].end_lineno) if there else (len(lines), len(lines))
+            there = [
+                n
+                for n in ast.parse(text).body
+                if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == name
+            ]
+            start, end = (
+                (there[0].lineno - 1, there[0].end_lineno) if there else (len(lines), len(lines))
+            )
             lines[start:end] = [ast.get_source_segment(code, wanted) or ""]
             path.write_text("\n".join(lines) + "\n")
 
@@ -123,7 +142,11 @@ def test_the_tutorial_leads_to_the_bell(reader: Reader, page: Page) -> None:
     first, missed = (block for block in marked if block.mark.startswith("shell"))
     for block in marked[:before]:
         reader.do(block)
-    imported = run([sys.executable, "-c", "import sse_notify; print(sse_notify.__file__)"], reader.folder, reader.env)
+    imported = run(
+        [sys.executable, "-c", "import sse_notify; print(sse_notify.__file__)"],
+        reader.folder,
+        reader.env,
+    )
     assert reader.env["PYTHONPATH"] in imported, "it is not the wheel that is tried"
 
     reader.serve()
@@ -144,12 +167,21 @@ def test_the_tutorial_leads_to_the_bell(reader: Reader, page: Page) -> None:
     reader.server.stop(SIGINT)
     reader.do(missed)
     reader.serve()
-    expect(page.locator(TITLE)).to_have_text(["While you were away", "Hello"], timeout=2 * GUARD * 1000)
+    expect(page.locator(TITLE)).to_have_text(
+        ["While you were away", "Hello"], timeout=2 * GUARD * 1000
+    )
     expect(page.locator(BADGE)).to_have_text("2")
 
 
 def run(command: list[str], folder: Path, env: dict[str, str]) -> str:
     """Run a command in a folder to its good end; return what it printed."""
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=GUARD * 3)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=GUARD * 3,
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout

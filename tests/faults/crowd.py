@@ -57,7 +57,12 @@ class Person:
 
 def people(site: Site, number: int, *, prefix: str = "person") -> list[Person]:
     """Return ``number`` new users of ``site``, each signed in."""
-    return [Person(*row) for row in json.loads(site.script(_PEOPLE.format(number=number, prefix=prefix)).splitlines()[-1])]
+    return [
+        Person(*row)
+        for row in json.loads(
+            site.script(_PEOPLE.format(number=number, prefix=prefix)).splitlines()[-1]
+        )
+    ]
 
 
 @dataclass(slots=True)
@@ -278,7 +283,9 @@ class Crowd:
             async with asyncio.timeout(guard):
                 await entry[1]
         except TimeoutError:
-            raise TimeoutError(f"not within {guard} s: {what}; {self.open} open, {self.behind} behind") from None
+            raise TimeoutError(
+                f"not within {guard} s: {what}; {self.open} open, {self.behind} behind"
+            ) from None
         finally:
             self._waiting.remove(entry)
 
@@ -308,7 +315,9 @@ class Crowd:
             by_topic.setdefault(topic, []).append(seq)
         found = Verdict(clients=len(self.clients))
         for client in self.clients:
-            mine = sorted(by_topic.get("everyone", []) + by_topic.get(f"user:{client.person.pk}", []))
+            mine = sorted(
+                by_topic.get("everyone", []) + by_topic.get(f"user:{client.person.pk}", [])
+            )
             wanted = [seq for seq in mine if seq > client.began_at]
             got = Counter(client.got)
             lost = [seq for seq in wanted if seq not in got and (up_to is None or seq <= up_to)]
@@ -321,5 +330,7 @@ class Crowd:
             found.disordered += client.got != sorted(client.got)
             found.opened += client.hellos
             if lost or foreign or repeated:
-                found.examples.append(f"user {client.person.pk}: lost {lost[:5]}, foreign {foreign[:5]}, {repeated} repeated")
+                found.examples.append(
+                    f"user {client.person.pk}: lost {lost[:5]}, foreign {foreign[:5]}, {repeated} repeated"
+                )
         return found

@@ -21,7 +21,9 @@ def query(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 def numbered(site: Site) -> list[tuple[int, str]]:
     """Return the number and the topic of every notification that has a number, in order."""
-    rows = query(site, "SELECT seq, topic FROM sse_notify_notification WHERE seq IS NOT NULL ORDER BY seq")
+    rows = query(
+        site, "SELECT seq, topic FROM sse_notify_notification WHERE seq IS NOT NULL ORDER BY seq"
+    )
     return [(seq, topic) for seq, topic in rows]
 
 

@@ -56,7 +56,9 @@ async def publishing(site: Site, folder: Path, *, rate: float = 20.0) -> AsyncIt
     """Have a process of its own notify all through the block, ``rate`` times a second: half of them everybody, half one user."""
     # In a file, as its output is a log, too, in which a fault is told of after the end.
     stop, told = folder / "publisher.stop", folder / "publisher.told"
-    found = Publishing(site.start_script(PUBLISHER.format(stop=str(stop), told=str(told), rate=rate)))
+    found = Publishing(
+        site.start_script(PUBLISHER.format(stop=str(stop), told=str(told), rate=rate))
+    )
     try:
         yield found
     finally:

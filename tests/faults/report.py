@@ -104,6 +104,16 @@ class Report:
     def write(self) -> None:
         """Write docs/soak.md."""
         facts = machine.describe()
-        named = ("date", "processor", "cores", "memory", "system", "python", "django", "uvicorn", "daphne")
+        named = (
+            "date",
+            "processor",
+            "cores",
+            "memory",
+            "system",
+            "python",
+            "django",
+            "uvicorn",
+            "daphne",
+        )
         where = "".join(f"- {name}: {facts[name]}\n" for name in named) + "\n"
         _PAGE.write_text(f"{_HEAD}{where}{self.table()}\n")

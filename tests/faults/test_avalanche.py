@@ -32,14 +32,20 @@ async def test_a_thousand_streams_come_back_to_a_restarted_server(
 ) -> None:
     """What is sent while the server is away, and while they come back, arrives once."""
     drain = 10 if SOAK else 2
-    site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": drain, "POLL_INTERVAL": 1})})
+    site = make_site(
+        "postgresql", env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": drain, "POLL_INTERVAL": 1})}
+    )
     persons = await asyncio.to_thread(people, site, CLIENTS)
     server = await asyncio.to_thread(site.serve, kind)
     # A browser waits for `retry`, or for what the server said: seconds. These come sooner, and so are the worse avalanche.
     async with Crowd(server.port, persons, pause=(0.1, 1.0)) as crowd:
         await crowd.all_open()
         async with publishing(site, tmp_path, rate=8 if SOAK else 4):
-            await crowd.until(lambda: all(client.got for client in crowd.clients), guard=120, what="all have heard")
+            await crowd.until(
+                lambda: all(client.got for client in crowd.clients),
+                guard=120,
+                what="all have heard",
+            )
             await asyncio.to_thread(server.stop if signal == SIGTERM else server.kill)
             await crowd.until(lambda: crowd.open == 0, guard=120, what="all are gone")
             crowd.hellos.clear()
@@ -58,7 +64,9 @@ async def test_a_thousand_streams_come_back_to_a_restarted_server(
         note=f"last stream back after {back:.1f} s, {max(crowd.hellos.values())} in the busiest second",
     )
     assert verdict.is_clean, verdict
-    assert all(client.hellos == 2 for client in crowd.clients), "each came back once, and was not refused its cursor"
+    assert all(client.hellos == 2 for client in crowd.clients), (
+        "each came back once, and was not refused its cursor"
+    )
     assert not any(client.resets for client in crowd.clients)
     if signal == SIGTERM:
         assert all([bye["reason"] for bye in client.byes] == ["drain"] for client in crowd.clients)

@@ -49,7 +49,9 @@ async def verdict(events: Events) -> tuple[int, str]:
     return cursor, following.json()["reason"]
 
 
-async def test_every_cursor_gets_a_verdict_from_a_real_server_and_nobody_anothers_events(site: Site) -> None:
+async def test_every_cursor_gets_a_verdict_from_a_real_server_and_nobody_anothers_events(
+    site: Site,
+) -> None:
     server = site.serve("uvicorn")
     send(site, server, "one", "two", "three", "four")  # 1, 3, 5, 7 are hers and 2, 4, 6, 8 his
     cases: list[tuple[str | None, list[tuple[str, str]], tuple[int, str]]] = [
@@ -74,8 +76,13 @@ async def test_every_cursor_gets_a_verdict_from_a_real_server_and_nobody_another
         async with site.listen(server, "alice", cursor=header, params=query) as events:
             assert await verdict(events) == expected, (header, query)
             # Whatever the verdict, the stream lives, and it is hers.
-            titles = [event.json()["title"] for event in events.seen if event.event == "notification"]
-            assert titles == ["two", "three", "four"][{2: 0, 3: 1, 4: 1, 5: 2, 8: 3}[expected[0]] :][:1]
+            titles = [
+                event.json()["title"] for event in events.seen if event.event == "notification"
+            ]
+            assert (
+                titles
+                == ["two", "three", "four"][{2: 0, 3: 1, 4: 1, 5: 2, 8: 3}[expected[0]] :][:1]
+            )
     site.script("from sse_notify.models import LogHead\nLogHead.objects.update(floor=4)")
     for cursor, expected in ((3, (8, "expired")), (4, (4, ""))):
         async with site.listen(server, "alice", cursor=cursor) as events:
@@ -89,7 +96,10 @@ async def test_every_cursor_gets_a_verdict_from_a_real_server_and_nobody_another
 async def test_a_backup_restored_under_open_streams_resets_them_in_place(site: Site) -> None:
     server = site.serve("uvicorn")
     send(site, server, "one", "two")
-    async with site.listen(server, "alice", cursor=0) as events, site.listen(server, "bob", cursor=2) as others:
+    async with (
+        site.listen(server, "alice", cursor=0) as events,
+        site.listen(server, "bob", cursor=2) as others,
+    ):
         await events.take(2)
         await others.take(1)
         site.script(RESTORE.format(head=2))
@@ -102,7 +112,9 @@ async def test_a_backup_restored_under_open_streams_resets_them_in_place(site: S
         assert (theirs.json()["title"], theirs.id) == ("Bob's three", "4")
 
 
-async def test_a_backup_restored_while_the_server_was_off_is_told_to_whoever_comes_back(site: Site) -> None:
+async def test_a_backup_restored_while_the_server_was_off_is_told_to_whoever_comes_back(
+    site: Site,
+) -> None:
     server = site.serve("uvicorn")
     send(site, server, "one", "two")
     server.stop()

@@ -61,7 +61,9 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
     away = 20 if SOAK else 4
     env = {"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})}
     site = make_site("postgresql", redis=True, env=env)
-    one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))
+    one, two = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
+    )
     persons = people(site, CLIENTS)
     # Carol has a past, of which she has read nothing; it comes to 6 MB.
     site.script(
@@ -85,7 +87,9 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
         crowds = (at_one, at_two)
         await asyncio.gather(*(crowd.all_open() for crowd in crowds))
         publisher = site.start_script(PUBLISHER.format(stop=str(stop)))
-        with RawStream(f"{one.url}{STREAM}?cursor=0", headers={"Cookie": cookie}, receive_buffer=65536) as carol:
+        with RawStream(
+            f"{one.url}{STREAM}?cursor=0", headers={"Cookie": cookie}, receive_buffer=65536
+        ) as carol:
             head = await asyncio.to_thread(carol.head)
             assert head[0] == 200
             ids = await asyncio.to_thread(_read, carol, lambda ids, name: len(ids) == 20)
@@ -111,7 +115,9 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
                 await asyncio.sleep(0.05)
             await seconds_behind(site, *crowds)
             healed = time.monotonic() - back
-            ids += await asyncio.to_thread(_read, carol, lambda more, name: len(ids) + len(more) >= MISSED)
+            ids += await asyncio.to_thread(
+                _read, carol, lambda more, name: len(ids) + len(more) >= MISSED
+            )
             hers = (_topic(site, "carol"), "everyone")
             assert ids == [seq for seq, topic in numbered(site) if seq <= ids[-1] and topic in hers]
         # It goes on with what comes after.
@@ -129,7 +135,10 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
 
     sent, refused = json.loads(publisher.output().splitlines()[-1])
     assert refused, "the publisher noticed nothing"
-    rows = query(site, "SELECT title, count(*) FROM sse_notify_notification WHERE title LIKE '%% of two' GROUP BY title")
+    rows = query(
+        site,
+        "SELECT title, count(*) FROM sse_notify_notification WHERE title LIKE '%% of two' GROUP BY title",
+    )
     # A commit whose answer was lost with the connection may have happened; half of one may not.
     assert {count for _, count in rows} == {2}
     written = {int(title.split()[0]) for title, _ in rows}

@@ -74,7 +74,9 @@ class World:
 
     draw: random.Random
     users: list[int]
-    groups: dict[str, set[int]] = field(default_factory=lambda: {f"group{n}": set() for n in range(GROUPS)})
+    groups: dict[str, set[int]] = field(
+        default_factory=lambda: {f"group{n}": set() for n in range(GROUPS)}
+    )
     staff: set[int] = field(default_factory=set)
     #: Titles that each user must have got.
     owed: dict[int, set[str]] = field(default_factory=dict)
@@ -101,7 +103,9 @@ class World:
 
     def _sending(self) -> list[Any]:
         title = f"op-{next(self.titles)}"
-        kind = self.draw.choices(["everyone", "group", "staff", "users", "members", "publish"], [8, 5, 2, 3, 1, 2])[0]
+        kind = self.draw.choices(
+            ["everyone", "group", "staff", "users", "members", "publish"], [8, 5, 2, 3, 1, 2]
+        )[0]
         some = self.draw.sample(self.users, self.draw.choice([1, 1, 2, 8]))
         if kind == "publish":
             return ["publish", self.draw.choice(TOPICS), title]
@@ -119,7 +123,9 @@ class World:
     def read(self) -> None:
         """Everybody reads what was broadcast: who is staff, and in which group, counts now."""
         for title, audience, excluded in self.unread:
-            members = {"everyone": set(self.users), "staff": self.staff}.get(audience, self.groups.get(audience, set()))
+            members = {"everyone": set(self.users), "staff": self.staff}.get(
+                audience, self.groups.get(audience, set())
+            )
             self._owe(title, members - set(excluded))
         self.unread.clear()
 
@@ -166,7 +172,9 @@ async def caught_up(site: Site, crowds: list[Crowd]) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_no_event_reaches_a_stream_that_it_is_not_for(make_site: MakeSite, tmp_path: Path, report: Report) -> None:
+async def test_no_event_reaches_a_stream_that_it_is_not_for(
+    make_site: MakeSite, tmp_path: Path, report: Report
+) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     site = make_site("postgresql", redis=True)
@@ -182,7 +190,11 @@ async def test_no_event_reaches_a_stream_that_it_is_not_for(make_site: MakeSite,
             crowds.append(crowd)
     for _ in range(ROUNDS):
         # While all are away: what was sent to a group is read by who is in it when they come back.
-        await act(site, tmp_path, [*world.sendings(AWAY), *world.changes(), *world.sendings(AWAY), world.fence()])
+        await act(
+            site,
+            tmp_path,
+            [*world.sendings(AWAY), *world.changes(), *world.sendings(AWAY), world.fence()],
+        )
         world.read()
         async with AsyncExitStack() as stack:
             for crowd in crowds:
@@ -197,7 +209,10 @@ async def test_no_event_reaches_a_stream_that_it_is_not_for(make_site: MakeSite,
             await caught_up(site, crowds)
 
     rows = {
-        seq: (title, owner) for seq, title, owner in query(site, "SELECT seq, title, recipient_id FROM sse_notify_notification")
+        seq: (title, owner)
+        for seq, title, owner in query(
+            site, "SELECT seq, title, recipient_id FROM sse_notify_notification"
+        )
     }
     delivered = lost = doubled = foreign = 0
     for crowd, asked in zip(crowds, ASKED * len(servers), strict=True):

@@ -35,16 +35,22 @@ CLIENTS = 20
 
 
 async def serve_both(site: Site) -> tuple[Server, Server]:
-    one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))
+    one, two = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
+    )
     return one, two
 
 
-async def seconds_until_the_layer_carries(site: Site, sender: Server, events: Events, *, guard: float = 120) -> float:
+async def seconds_until_the_layer_carries(
+    site: Site, sender: Server, events: Events, *, guard: float = 120
+) -> float:
     """Return how long it took until notifications of another process came faster than polls bring them."""
     began = time.monotonic()
     while True:
         round_began = time.monotonic()
-        for number in range(5):  # each is sent when the one before has arrived, so that a poll brings one at most
+        for number in range(
+            5
+        ):  # each is sent when the one before has arrived, so that a poll brings one at most
             title = f"Knock {round_began} {number}"
             await asyncio.to_thread(site.send, sender, "notify", to="alice", title=title)
             while title not in (await events.next("notification")).data:
@@ -77,7 +83,9 @@ async def test_what_the_layer_loses_arrives_within_a_poll_on_the_same_connection
             both.create_task(_break_the_layer(make_site, redis_server, folder, layer, report))
 
 
-async def _break_the_layer(make_site: MakeSite, redis_server: RedisServer, folder: Path, layer: str, report: Report) -> None:
+async def _break_the_layer(
+    make_site: MakeSite, redis_server: RedisServer, folder: Path, layer: str, report: Report
+) -> None:
     redis_server.start()
     try:
         await _break_one_after_the_other(make_site, redis_server, folder, layer, report)
@@ -98,13 +106,19 @@ async def _break_one_after_the_other(
         site = make_site("postgresql", env=env)
         one, two = await serve_both(site)
         persons = await asyncio.to_thread(people, site, CLIENTS)
-        async with Crowd(one.port, persons) as at_one, Crowd(two.port, persons) as at_two, site.listen(one, "alice") as events:
+        async with (
+            Crowd(one.port, persons) as at_one,
+            Crowd(two.port, persons) as at_two,
+            site.listen(one, "alice") as events,
+        ):
             crowds = (at_one, at_two)
             await events.next("hello")
             await asyncio.gather(*(crowd.all_open() for crowd in crowds))
             await seconds_until_the_layer_carries(site, two, events)
 
-            async def fault(name: str, begin: Callable[[], Any], end: Callable[[], Any], seconds: float) -> None:
+            async def fault(
+                name: str, begin: Callable[[], Any], end: Callable[[], Any], seconds: float
+            ) -> None:
                 before = assert_exact(numbered(site), *crowds)
                 (own := folder / name.replace(" ", "-")).mkdir()
                 async with publishing(site, own):
@@ -114,7 +128,9 @@ async def _break_one_after_the_other(
                     while time.monotonic() < until:
                         behind.append(await seconds_behind(site, *crowds))
                         await asyncio.sleep(POLL / 4)  # it is time that passes here
-                    during = sum(crowd.verdict(numbered(site)).delivered for crowd in crowds) - before
+                    during = (
+                        sum(crowd.verdict(numbered(site)).delivered for crowd in crowds) - before
+                    )
                     await asyncio.to_thread(end)
                 healed = await seconds_behind(site, *crowds)
                 carried = await seconds_until_the_layer_carries(site, two, events)
@@ -135,23 +151,39 @@ async def _break_one_after_the_other(
 
             await fault("every layer message dropped", proxy.blackhole, lift, 60 if SOAK else 3)
             assert proxy.swallowed > 0
-            await fault("Redis stopped and back empty", redis_server.stop, redis_server.start, 30 if SOAK else 4)
+            await fault(
+                "Redis stopped and back empty",
+                redis_server.stop,
+                redis_server.start,
+                30 if SOAK else 4,
+            )
             if layer == "core":
                 # Without a renewal before its expiry the membership would stay away as well.
                 redis_server.flush()
                 carried = await seconds_until_the_layer_carries(site, two, events, guard=25)
                 assert_exact(numbered(site), *crowds)
-                report("group membership gone (core layer)", clients=2 * CLIENTS, healed=carried, note="joined again")
+                report(
+                    "group membership gone (core layer)",
+                    clients=2 * CLIENTS,
+                    healed=carried,
+                    note="joined again",
+                )
         for server in (one, two):
             assert server.is_running
-        await asyncio.to_thread(site.close)  # before the proxy, which they would go on connecting to
+        await asyncio.to_thread(
+            site.close
+        )  # before the proxy, which they would go on connecting to
         for server in (one, two):
             # Said once when it breaks, not for each message: two faults, and what each breaks.
-            assert server.output().count("incident=layer_receive state=failed") <= 4, server.output()
+            assert server.output().count("incident=layer_receive state=failed") <= 4, (
+                server.output()
+            )
             assert server.output().count("incident=layer_send state=failed") <= 4, server.output()
 
 
-async def test_what_exceeds_the_layers_capacity_is_read_from_the_log(make_site: MakeSite, report: Report) -> None:
+async def test_what_exceeds_the_layers_capacity_is_read_from_the_log(
+    make_site: MakeSite, report: Report
+) -> None:
     """The server stands still while others send more than the layer keeps for it. No poll helps: the gap itself tells."""
     env = {"REDIS_LAYER": "core", "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
     site = make_site("postgresql", redis=True, env=env)
@@ -180,12 +212,21 @@ async def test_what_exceeds_the_layers_capacity_is_read_from_the_log(make_site: 
         assert [event.json()["title"] for event in got] == [str(i) for i in range(1, 201)]
         assert [int(event.id) for event in got] == sorted({int(event.id) for event in got})
     assert [event.event for event in events.seen].count("hello") == 1
-    report("layer over capacity, server stopped", clients=1, events=201, note="read from the log when the gap showed")
+    report(
+        "layer over capacity, server stopped",
+        clients=1,
+        events=201,
+        note="read from the log when the gap showed",
+    )
 
 
-async def test_a_process_without_a_layer_is_heard_within_a_poll_by_servers_that_have_one(make_site: MakeSite) -> None:
+async def test_a_process_without_a_layer_is_heard_within_a_poll_by_servers_that_have_one(
+    make_site: MakeSite,
+) -> None:
     """Every message is lost that it would have sent; the servers' own are not disturbed."""
-    site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": POLL})})
+    site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": POLL})}
+    )
     one, two = await serve_both(site)
     async with site.listen(one, "alice") as at_one, site.listen(two, "alice") as at_two:
         for events in (at_one, at_two):
@@ -203,21 +244,32 @@ async def test_a_process_without_a_layer_is_heard_within_a_poll_by_servers_that_
         for number in range(20):
             await asyncio.to_thread(site.send, two, "notify", to="alice", title=f"loud {number}")
         assert await asyncio.to_thread(publisher.wait) == 0, publisher.output()
-        seen = [[event.json()["title"] for event in await events.take(40)] for events in (at_one, at_two)]
+        seen = [
+            [event.json()["title"] for event in await events.take(40)]
+            for events in (at_one, at_two)
+        ]
     assert seen[0] == seen[1]
     for kind in ("mute", "loud"):
-        assert [title for title in seen[0] if kind in title] == [f"{kind} {number}" for number in range(20)]
+        assert [title for title in seen[0] if kind in title] == [
+            f"{kind} {number}" for number in range(20)
+        ]
     assert query(site, "SELECT count(*) FROM sse_notify_notification WHERE seq IS NULL") == [(0,)]
 
 
-async def test_a_quiet_layer_is_no_incident_and_leaves_no_channels_behind(make_site: MakeSite, redis_server: RedisServer) -> None:
+async def test_a_quiet_layer_is_no_incident_and_leaves_no_channels_behind(
+    make_site: MakeSite, redis_server: RedisServer
+) -> None:
     """redis-py gives up on an answer that channels-redis still waits for: nothing is broken, however often it happens."""
     hosts = [{"address": redis_server.url, "socket_timeout": 1.2}]
     config = json.dumps({"hosts": hosts})
     site = make_site(
         "postgresql",
         redis=True,
-        env={"REDIS_LAYER": "core", "REDIS_CONFIG": config, "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})},
+        env={
+            "REDIS_LAYER": "core",
+            "REDIS_CONFIG": config,
+            "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600}),
+        },
     )
     server = site.serve()
     with redis.Redis.from_url(redis_server.url) as client:

@@ -23,7 +23,9 @@ PER_USER, PER_PROCESS = 3, 5
 
 
 def cookie(site: Site, server: Server, name: str) -> dict[str, str]:
-    return {"Cookie": "; ".join(f"{key}={value}" for key, value in site.cookies(server, name).items())}
+    return {
+        "Cookie": "; ".join(f"{key}={value}" for key, value in site.cookies(server, name).items())
+    }
 
 
 def open_one(server: Server, headers: dict[str, str]) -> RawStream:
@@ -129,7 +131,9 @@ async def test_a_bomb_is_refused_and_the_next_client_is_served(site: Site, kind:
 
 async def test_a_stream_costs_no_connection_to_redis_or_the_database(make_site: MakeSite) -> None:
     site = make_site(
-        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"MAX_STREAMS_PER_USER": 100, "HANDSHAKE_THREADS": 2})}
+        "postgresql",
+        redis=True,
+        env={"SSE_NOTIFY": json.dumps({"MAX_STREAMS_PER_USER": 100, "HANDSHAKE_THREADS": 2})},
     )
     assert site.redis_url is not None
     server = site.serve("uvicorn")

@@ -17,7 +17,10 @@ from tests.unit.memory_log import MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
 
-LAYERS = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "channels_redis.core.RedisChannelLayer"}
+LAYERS = {
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+    "core": "channels_redis.core.RedisChannelLayer",
+}
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -42,7 +45,9 @@ async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
 
 
 @pytest.mark.parametrize("moment", ["receiving", "not yet receiving"])
-async def test_a_subscription_ends_however_long_redis_takes(redis_url: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_subscription_ends_however_long_redis_takes(
+    redis_url: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listening, "CANCEL_SECONDS", 0.05)
     config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
@@ -68,12 +73,16 @@ async def test_a_subscription_ends_however_long_redis_takes(redis_url: str, mome
         membership.leave_soon()
         async with asyncio.timeout(GUARD):
             await asyncio.gather(sending, *listening._leaving)
-            while channels := await asyncio.to_thread(connection.pubsub_channels):  # Redis takes what it was sent in its own time
+            while channels := await asyncio.to_thread(
+                connection.pubsub_channels
+            ):  # Redis takes what it was sent in its own time
                 assert len(channels) <= 2
         await end(layer)
 
 
-async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(redis_url: str) -> None:
+async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(
+    redis_url: str,
+) -> None:
     config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
         layer = fanout.remote_layer()
@@ -87,7 +96,9 @@ async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(
                 await asyncio.sleep(0)
             connection.client_pause(150)
             noise = {"type": "noise"}
-            sending = asyncio.create_task(layer.group_send(get_settings().GROUP, noise))  # holds the layer's lock meanwhile
+            sending = asyncio.create_task(
+                layer.group_send(get_settings().GROUP, noise)
+            )  # holds the layer's lock meanwhile
             await asyncio.sleep(0)
             reading.cancel()
             await asyncio.wait({reading})
@@ -108,7 +119,9 @@ async def test_a_hub_that_stops_while_it_joins_again_leaves_no_subscription(redi
         async with asyncio.timeout(GUARD):
             await ready.wait()
             ready.clear()
-            await layer.group_send(get_settings().GROUP, {"topic": "user:1", "frame": b"data: x\n\n"})
+            await layer.group_send(
+                get_settings().GROUP, {"topic": "user:1", "frame": b"data: x\n\n"}
+            )
             await ready.wait()  # what it heard raised, and it waits before it tries again
             listening.stop(task)
             await asyncio.wait({task})
@@ -128,6 +141,8 @@ def ignore(message: object) -> None:
 
 async def end(layer: object) -> None:
     """Close the layer's connections, which belong to this loop."""
-    close: Callable[..., object] | None = getattr(layer, "close_pools", None) or getattr(layer, "flush", None)
+    close: Callable[..., object] | None = getattr(layer, "close_pools", None) or getattr(
+        layer, "flush", None
+    )
     if close is not None:
         await close()  # type: ignore[misc]

@@ -17,7 +17,12 @@ from tests.faults.report import SOAK, Report
 from tests.support.proxy import Proxy
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(1200 if SOAK else 500)]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.asyncio,
+    pytest.mark.slow,
+    pytest.mark.timeout(1200 if SOAK else 500),
+]
 
 CLIENTS = 1000 if SOAK else 500
 SECONDS = 600 if SOAK else 60
@@ -37,13 +42,18 @@ async def test_clients_that_are_cut_all_the_time_get_everything_once(
     cut = [0, 0]
     with Proxy(one.port) as first, Proxy(two.port) as second:
         half = CLIENTS // 2
-        async with Crowd(first.port, persons[:half]) as left, Crowd(second.port, persons[half:]) as right:
+        async with (
+            Crowd(first.port, persons[:half]) as left,
+            Crowd(second.port, persons[half:]) as right,
+        ):
             await left.all_open()
             await right.all_open()
             async with publishing(site, tmp_path, rate=RATE) as published:
                 begun = time.monotonic()
                 while (passed := time.monotonic() - begun) < SECONDS:
-                    await asyncio.sleep(random.uniform(0, 0.1))  # the fault: cuts at random, a few at a time
+                    await asyncio.sleep(
+                        random.uniform(0, 0.1)
+                    )  # the fault: cuts at random, a few at a time
                     due = int(passed * half / EVERY)
                     for n, proxy in enumerate((first, second)):
                         cut[n] += proxy.cut(max(0, due - cut[n]))

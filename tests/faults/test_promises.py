@@ -33,7 +33,9 @@ async def test_a_quiet_client_that_drops_resumes(site: Site, kind: Kind) -> None
 
 
 @pytest.mark.parametrize("layer", ["pubsub", "core"])
-async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(make_site: MakeSite, layer: str) -> None:
+async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(
+    make_site: MakeSite, layer: str
+) -> None:
     """The first stream of a process: its hub joins the layer while another process sends. No poll comes to help."""
     env = {"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
     site = make_site("postgresql", redis=True, env=env)
@@ -48,19 +50,25 @@ async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(make_site: Ma
 async def test_processes_without_a_layer_hear_each_other_in_one_order(make_site: MakeSite) -> None:
     """Each process rings its own streams at once; that moves nobody past what another process sent."""
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
-    one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))
+    one, two = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
+    )
     async with site.listen(one, "alice") as at_one, site.listen(two, "alice") as at_two:
         for events in (at_one, at_two):
             await events.next("hello")
         for number in range(20):
-            await asyncio.to_thread(site.send, (one, two)[number % 2], "notify", to="alice", title=str(number))
+            await asyncio.to_thread(
+                site.send, (one, two)[number % 2], "notify", to="alice", title=str(number)
+            )
         for events in (at_one, at_two):
             got = await events.take(20)
             assert [event.json()["title"] for event in got] == [str(number) for number in range(20)]
             assert [int(event.id) for event in got] == list(range(1, 21))
 
 
-async def test_reconnects_while_events_are_sent_neither_lose_nor_repeat(make_site: MakeSite) -> None:
+async def test_reconnects_while_events_are_sent_neither_lose_nor_repeat(
+    make_site: MakeSite,
+) -> None:
     """Twenty resumed connections and twenty fresh ones, each opened in the middle of a stream of events."""
     site = make_site("postgresql", redis=True)
     server = site.serve()
@@ -78,12 +86,17 @@ async def test_reconnects_while_events_are_sent_neither_lose_nor_repeat(make_sit
     ids: list[int] = []
     cursor = 0
     for _ in range(20):
-        async with site.listen(server, "alice", cursor=cursor) as resumed, site.listen(server, "alice") as fresh:
+        async with (
+            site.listen(server, "alice", cursor=cursor) as resumed,
+            site.listen(server, "alice") as fresh,
+        ):
             start = int((await fresh.next("hello")).id)
             ids += [int(event.id) for event in await resumed.take(10)]
             cursor = ids[-1]
             if start < 395:
-                assert [int(event.id) for event in await fresh.take(5)] == list(range(start + 1, start + 6))
+                assert [int(event.id) for event in await fresh.take(5)] == list(
+                    range(start + 1, start + 6)
+                )
     async with site.listen(server, "alice", cursor=cursor) as events:
         ids += [int(event.id) for event in await events.take(400 - len(ids))]
     assert ids == list(range(1, 401))

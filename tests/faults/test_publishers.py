@@ -75,10 +75,14 @@ async def _killed(process: Any) -> int:
     return int(process.output().splitlines()[-1])
 
 
-async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(make_site: MakeSite, report: Report) -> None:
+async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(
+    make_site: MakeSite, report: Report
+) -> None:
     """Two publishers race for each step, one of which is killed there; nothing more is ever sent to mend it."""
     site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
-    one, two = await asyncio.gather(asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne"))
+    one, two = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
+    )
     async with (
         site.listen(one, "alice") as at_one,
         site.listen(two, "alice") as at_two,
@@ -102,13 +106,21 @@ async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(make_site: M
             titles.append([event.json()["title"] for event in got])
         assert titles[0] == titles[1]
         assert sorted(title for title in titles[0] if "racing" not in title) == sorted(committed)
-        assert [title for title in titles[0] if "racing" in title] == [f"racing {n}" for n in range(100)]
+        assert [title for title in titles[0] if "racing" in title] == [
+            f"racing {n}" for n in range(100)
+        ]
         # What was rolled back is nowhere, and nothing else is under way.
         site.send(one, "broadcast", title="Last")
         for events in (at_one, at_two, at_bob):
             assert (await events.next("notification")).json()["title"] == "Last"
-    assert query(site, "SELECT count(*), count(seq) FROM sse_notify_notification") == [(101 + len(committed),) * 2]
-    report("publisher killed at each of 8 steps, others racing", clients=3, events=2 * len(titles[0]) + 3)
+    assert query(site, "SELECT count(*), count(seq) FROM sse_notify_notification") == [
+        (101 + len(committed),) * 2
+    ]
+    report(
+        "publisher killed at each of 8 steps, others racing",
+        clients=3,
+        events=2 * len(titles[0]) + 3,
+    )
 
 
 @pytest.mark.parametrize("kind", ["uvicorn", "daphne"])

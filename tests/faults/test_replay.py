@@ -39,7 +39,10 @@ FILL = """
 def fill(site: Site, rows: int, *, share: int) -> None:
     """Have the log hold ``rows`` more like the first, ``share`` in a hundred for everyone, the rest for users who are not there."""
     given = ("id", "seq", "audience", "topic", "created_at")
-    named = query(site, "SELECT column_name FROM information_schema.columns WHERE table_name = 'sse_notify_notification'")
+    named = query(
+        site,
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'sse_notify_notification'",
+    )
     columns = ", ".join(f'"{name}"' for (name,) in named if name not in given)
     query(site, FILL.format(columns=columns), share, rows)
     query(site, "UPDATE sse_notify_loghead SET seq = seq + %s", rows)
@@ -75,14 +78,22 @@ async def test_a_long_replay_holds_a_page_at_a_time_and_live_events_go_on(
     process = psutil.Process(server.pid)
 
     def open_stream(cursor: int) -> RawStream:
-        cookie = "; ".join(f"{name}={value}" for name, value in site.cookies(server, "carol").items())
-        stream = RawStream(f"{server.url}{STREAM}?cursor={cursor}", headers={"Cookie": cookie}, receive_buffer=65536)
+        cookie = "; ".join(
+            f"{name}={value}" for name, value in site.cookies(server, "carol").items()
+        )
+        stream = RawStream(
+            f"{server.url}{STREAM}?cursor={cursor}",
+            headers={"Cookie": cookie},
+            receive_buffer=65536,
+        )
         assert stream.head()[0] == 200
         return stream
 
     async with site.listen(server, "alice") as events:
         await events.next("hello")
-        with await asyncio.to_thread(open_stream, missed - 500) as stream:  # what every process holds after its first replay
+        with await asyncio.to_thread(
+            open_stream, missed - 500
+        ) as stream:  # what every process holds after its first replay
             await asyncio.to_thread(read, stream, 500)
         before = process.memory_info().rss
         held: list[int] = []
@@ -98,7 +109,9 @@ async def test_a_long_replay_holds_a_page_at_a_time_and_live_events_go_on(
                 measure()
             ids += await asyncio.to_thread(read, stream, missed - len(ids) + 50, measure)
     assert ids == [seq for seq, _ in numbered(site)] == list(range(1, missed + 51))
-    if kind != "daphne":  # which has no backpressure: it takes what it is given, and holds what the client does not read
+    if (
+        kind != "daphne"
+    ):  # which has no backpressure: it takes what it is given, and holds what the client does not read
         assert max(held) < GROWTH
     report(
         f"{missed:,} missed events replayed, the reader stopping in the middle ({kind})",
@@ -133,7 +146,9 @@ print(json.dumps({"pages": pages, "blocks": blocks, "milliseconds": milliseconds
 """
 
 
-def test_what_was_missed_costs_the_same_in_a_log_a_hundred_times_as_long(make_site: MakeSite, report: Report) -> None:
+def test_what_was_missed_costs_the_same_in_a_log_a_hundred_times_as_long(
+    make_site: MakeSite, report: Report
+) -> None:
     """Counted in the blocks that the database touched: the last 1,000 of one's own, and the first page of a long replay."""
     site = make_site("postgresql")
     site.script(TEMPLATE.format(size=100))

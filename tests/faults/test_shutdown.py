@@ -66,7 +66,9 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(
     site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": 2})})
     persons = await asyncio.to_thread(people, site, 200)
     servers = [await asyncio.to_thread(site.serve, "uvicorn") for _ in range(2)]
-    proxy = await asyncio.to_thread(Nginx(tmp_path / "nginx", [server.port for server in servers]).start)
+    proxy = await asyncio.to_thread(
+        Nginx(tmp_path / "nginx", [server.port for server in servers]).start
+    )
     failures: list[str] = []
     try:
         async with (
@@ -78,7 +80,9 @@ async def test_a_rolling_restart_behind_nginx_loses_nothing(
             for server in servers:
                 await asyncio.to_thread(server.restart)
                 await crowd.all_open()
-            assert min(client.hellos for client in crowd.clients) >= 2, "each lost its server at least once"
+            assert min(client.hellos for client in crowd.clients) >= 2, (
+                "each lost its server at least once"
+            )
             everything = await asyncio.to_thread(numbered, site)
             before = time.monotonic()
             await crowd.caught_up(everything)

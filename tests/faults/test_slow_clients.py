@@ -88,17 +88,26 @@ def tail(found: list[float]) -> float:
     return quantiles(found, n=100)[-1]
 
 
-async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..., Site], report: Report) -> None:
+async def test_slow_clients_delay_nobody_and_miss_nothing(
+    make_site: Callable[..., Site], report: Report
+) -> None:
     """A client process that is stopped, and two that read a byte a second, beside many fast ones."""
-    site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"SEND_TIMEOUT": 4, "POLL_INTERVAL": 1})})
+    site = make_site(
+        "postgresql", env={"SSE_NOTIFY": json.dumps({"SEND_TIMEOUT": 4, "POLL_INTERVAL": 1})}
+    )
     persons = await asyncio.to_thread(people, site, FAST)
     stopped, *dripping = await asyncio.to_thread(lambda: people(site, 3, prefix="slow"))
     server = await asyncio.to_thread(site.serve, "uvicorn")
-    async with Crowd(server.port, persons) as crowd, Crowd(server.port, dripping, pause=(1, 1)) as slow:
+    async with (
+        Crowd(server.port, persons) as crowd,
+        Crowd(server.port, dripping, pause=(1, 1)) as slow,
+    ):
         slow.seconds_per_byte = 1.0
         await crowd.all_open()
         alone = await latencies(site, server, crowd)
-        sleeper = site.start_script(SLEEPER.format(port=server.port, pk=stopped.pk, session=stopped.session, heap=HEAP))
+        sleeper = site.start_script(
+            SLEEPER.format(port=server.port, pk=stopped.pk, session=stopped.session, heap=HEAP)
+        )
         await asyncio.to_thread(sleeper.until, lambda: "open" in sleeper.output())
         sleeper.signal(SIGSTOP)
         before = await asyncio.to_thread(site.stats, server)
@@ -130,9 +139,15 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
     # about as much whatever the heaps. A server that keeps what waits has at least all of the heaps.
     assert grown < 3 * HEAP * BYTES * 0.75 / 1e6, f"{grown:.0f} MB"
     # "client" where the kernel found out first.
-    assert closed["slow"] + closed["client"] >= 3, "who takes nothing for SEND_TIMEOUT is cut, and comes back"
+    assert closed["slow"] + closed["client"] >= 3, (
+        "who takes nothing for SEND_TIMEOUT is cut, and comes back"
+    )
     hellos, began_at, got = json.loads(sleeper.output().splitlines()[-1])
-    wanted = [seq for seq, topic in everything if topic in ("everyone", f"user:{stopped.pk}") and seq > began_at]
+    wanted = [
+        seq
+        for seq, topic in everything
+        if topic in ("everyone", f"user:{stopped.pk}") and seq > began_at
+    ]
     assert got == wanted[: len(got)]
     assert hellos > 1, "it was cut meanwhile"
     for name, each in (("fast", crowd), ("slow", slow)):
@@ -145,14 +160,22 @@ async def test_slow_clients_delay_nobody_and_miss_nothing(make_site: Callable[..
         assert verdict.is_clean, verdict
 
 
-async def test_a_client_that_is_gone_without_a_word_is_noticed(make_site: Callable[..., Site], report: Report) -> None:
+async def test_a_client_that_is_gone_without_a_word_is_noticed(
+    make_site: Callable[..., Site], report: Report
+) -> None:
     """Its packets are dropped in both directions, by a filter on its own socket: it acknowledges nothing. Only heartbeats are sent."""
     heartbeat, patience = (15, 30) if SOAK else (1, 2)
-    site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"HEARTBEAT": heartbeat, "SEND_TIMEOUT": patience})})
+    site = make_site(
+        "postgresql",
+        env={"SSE_NOTIFY": json.dumps({"HEARTBEAT": heartbeat, "SEND_TIMEOUT": patience})},
+    )
     persons = await asyncio.to_thread(people, site, 20)
     for kind in ("uvicorn", "daphne"):
         server = await asyncio.to_thread(site.serve, kind)
-        async with Crowd(server.port, persons[:10]) as alive, Crowd(server.port, persons[10:], pause=(600, 600)) as dead:
+        async with (
+            Crowd(server.port, persons[:10]) as alive,
+            Crowd(server.port, persons[10:], pause=(600, 600)) as dead,
+        ):
             await alive.all_open()
             await dead.all_open()
             assert site.stats(server)["streams"] == 20

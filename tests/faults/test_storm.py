@@ -69,7 +69,10 @@ class Visitor:
         self._stop = folder / "visitor.stop"
         self._process: Process = site.start_script(
             _VISITOR.format(
-                stop=str(self._stop), database=site.database_url, cookies=site.cookies(server, "alice"), url=server.url + "/"
+                stop=str(self._stop),
+                database=site.database_url,
+                cookies=site.cookies(server, "alice"),
+                url=server.url + "/",
             )
         )
 
@@ -86,7 +89,11 @@ class Visitor:
         self._stop.touch()
         status = await asyncio.to_thread(self._process.wait, 60)
         assert status == 0, self._process.tail()
-        self.visits = [Visit(*json.loads(line)) for line in self._process.output().splitlines() if line.startswith("[")]
+        self.visits = [
+            Visit(*json.loads(line))
+            for line in self._process.output().splitlines()
+            if line.startswith("[")
+        ]
 
     def during(self, began: float, ended: float) -> list[Visit]:
         """Return the visits that began between two moments of the monotonic clock."""
@@ -97,7 +104,11 @@ class Visitor:
 async def test_a_reconnect_storm_takes_few_connections_and_leaves_the_pages_alone(
     make_site: MakeSite, tmp_path: Path, report: Report
 ) -> None:
-    limits: dict[str, Any] = {"HANDSHAKE_THREADS": THREADS, "MAX_STREAMS": CLIENTS + 100, "POLL_INTERVAL": 5}
+    limits: dict[str, Any] = {
+        "HANDSHAKE_THREADS": THREADS,
+        "MAX_STREAMS": CLIENTS + 100,
+        "POLL_INTERVAL": 5,
+    }
     site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps(limits)})
     server = site.serve()
     persons = people(site, CLIENTS)

@@ -56,7 +56,9 @@ async def crowd_of_ghosts(server: Server, persons: list[Person], times: int) -> 
     await asyncio.gather(*(haunt() for _ in range(AT_ONCE)))
 
 
-async def at_rest(site: Site, server: Server, before: dict[str, Any] | None = None) -> dict[str, Any]:
+async def at_rest(
+    site: Site, server: Server, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what the server holds when it has noticed that all are gone.
 
     Args:
@@ -109,13 +111,19 @@ async def test_clients_that_connect_and_vanish_leave_nothing(
     make_site: Callable[..., Site], report: Report, kind: Kind, layer: str
 ) -> None:
     # A small pool, which has all of its threads before anything is compared.
-    site = make_site("postgresql", redis=True, env={"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"HANDSHAKE_THREADS": 2})})
+    site = make_site(
+        "postgresql",
+        redis=True,
+        env={"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"HANDSHAKE_THREADS": 2})},
+    )
     persons = await asyncio.to_thread(people, site, AT_ONCE)
     random.shuffle(persons)
     server = await asyncio.to_thread(site.serve, kind)
     async with Crowd(server.port, persons) as crowd:
         await crowd.all_open()
-    await crowd_of_ghosts(server, persons, 300)  # pools, caches and the allocator have their size then
+    await crowd_of_ghosts(
+        server, persons, 300
+    )  # pools, caches and the allocator have their size then
     before = after = await at_rest(site, server)
     grown = 0.0
     # The allocator takes some more now and then, when the machine is busy; what leaks, leaks in every round.

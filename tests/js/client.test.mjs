@@ -21,7 +21,16 @@ async function open(options = {}, hello = {}) {
     ...options,
   });
   log = [];
-  for (const type of ["notification", "update", "remove", "counts", "state", "reset", "event", "error"]) {
+  for (const type of [
+    "notification",
+    "update",
+    "remove",
+    "counts",
+    "state",
+    "reset",
+    "event",
+    "error",
+  ]) {
     client.on(type, (value) => log.push([type, value]));
   }
   client.start();
@@ -34,7 +43,8 @@ const seqs = () => of("notification").map(({ seq }) => seq);
 
 beforeEach(() => {
   [clock, env, server] = [new FakeClock(), new FakePage(), new FakeServer()];
-  server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 7, unseen: 6, poll: 5, csrf: "fresh" });
+  server.routes["/state/"] = () =>
+    json({ cursor: 10, state_seq: null, unread: 7, unseen: 6, poll: 5, csrf: "fresh" });
 });
 
 test("client: it starts at the page's cursor, asks for its topics and names itself", async () => {
@@ -122,7 +132,11 @@ test("client: what only looks like a notification is refused", async () => {
     server = new FakeServer();
     await open();
     await server.stream.send(block("notification", data, 11));
-    assert.deepEqual([seqs(), client.cursor, client.state], [[], 10, "waiting"], JSON.stringify(data));
+    assert.deepEqual(
+      [seqs(), client.cursor, client.state],
+      [[], 10, "waiting"],
+      JSON.stringify(data),
+    );
     client.stop();
   }
 });
@@ -175,7 +189,8 @@ test("client: a ping moves the cursor, never back", async () => {
 
 test("client: updates carry counts; those that share a number are all told", async () => {
   await open();
-  const update = (ids, id) => block("update", { ids, set: "read", state_seq: 11, unread: 1, unseen: 0, client: "x" }, id);
+  const update = (ids, id) =>
+    block("update", { ids, set: "read", state_seq: 11, unread: 1, unseen: 0, client: "x" }, id);
   await server.stream.send(update([1]) + update([2]) + update([3], 11));
   assert.deepEqual(
     of("update").map(({ ids }) => ids),
@@ -278,13 +293,18 @@ test("client: a hello that waited, as in a tab that thaws, undoes nothing newer"
 });
 
 test("client: another user's state is not for this page, nor is a login page", async () => {
-  server.routes["/state/"] = () => json({ cursor: 10, state_seq: null, unread: 99, unseen: 99, key: "somebody else" });
+  server.routes["/state/"] = () =>
+    json({ cursor: 10, state_seq: null, unread: 99, unseen: 99, key: "somebody else" });
   await open({ key: "me" });
   client.refresh();
   await clock.advance(2_000);
-  assert.deepEqual([client.state, client.counts.unread, of("error")[0].status], ["unauthorized", 2, 401]);
+  assert.deepEqual(
+    [client.state, client.counts.unread, of("error")[0].status],
+    ["unauthorized", 2, 401],
+  );
   await open({ key: "" });
-  server.routes["/items/"] = () => Object.defineProperty(new Response("<h1>Sign in</h1>"), "redirected", { value: true });
+  server.routes["/items/"] = () =>
+    Object.defineProperty(new Response("<h1>Sign in</h1>"), "redirected", { value: true });
   await assert.rejects(client.list(), { name: "SseNotifyError", status: 401 });
   assert.equal(client.state, "unauthorized");
 });
@@ -296,7 +316,9 @@ test("client: a tab that cannot share has the stream itself", async () => {
 
 test("client: a repeat of an item that is unread for certain changes no count and asks nobody", async () => {
   await open();
-  await server.stream.send(note(11) + note(12, { id: 111, count: 2 }) + note(13, { id: 111, count: 3 }));
+  await server.stream.send(
+    note(11) + note(12, { id: 111, count: 2 }) + note(13, { id: 111, count: 3 }),
+  );
   await clock.advance(5_000);
   assert.deepEqual(client.counts, { unread: 3, unseen: 2 });
   assert.equal(server.asked("/state/").length, 0);
@@ -324,7 +346,9 @@ test("client: reset takes the server's cursor, even a smaller one, and fetches t
 test("client: a change of the inbox that it missed makes it reset; one that it heard of does not", async () => {
   await open({ stateSeq: 8 }, { state_seq: 8 });
   assert.deepEqual(of("reset"), []);
-  await server.stream.send(block("update", { ids: [1], set: "read", state_seq: 11, unread: 1, unseen: 1, client: "" }, 11));
+  await server.stream.send(
+    block("update", { ids: [1], set: "read", state_seq: 11, unread: 1, unseen: 1, client: "" }, 11),
+  );
   await server.stream.cut();
   await clock.advance(1_000);
   await server.stream.hello({ cursor: 11, head: 11, state_seq: 11 });
@@ -360,14 +384,20 @@ test("client: marks are posted with the token and the page's name, and their ans
       ["/read/", { up_to: 11 }],
     ],
   );
-  assert.ok(posts.every(({ headers, body }) => headers.get("X-My-Token") === "token" && body.client === client.id));
+  assert.ok(
+    posts.every(
+      ({ headers, body }) => headers.get("X-My-Token") === "token" && body.client === client.id,
+    ),
+  );
   assert.ok(posts.every(({ headers }) => headers.get("Content-Type") === "application/json"));
   assert.deepEqual(client.counts, { unread: 1, unseen: 0 });
 });
 
 test("client: a token of before a login in another tab is replaced, once", async () => {
   server.routes["/read/"] = ({ headers }) =>
-    headers.get("X-CSRFToken") === "fresh" ? json({ unread: 0, unseen: 0 }) : new Response("<h1>403</h1>", { status: 403 });
+    headers.get("X-CSRFToken") === "fresh"
+      ? json({ unread: 0, unseen: 0 })
+      : new Response("<h1>403</h1>", { status: 403 });
   await open();
   await client.markRead([1]);
   assert.equal(server.asked("/read/").length, 2);
@@ -379,9 +409,14 @@ test("client: a token of before a login in another tab is replaced, once", async
 });
 
 test("client: a mark that fails says why and changes nothing", async () => {
-  server.routes["/read/"] = () => json({ error: "invalid", message: "A list of ids is needed.", field: "ids" }, { status: 400 });
+  server.routes["/read/"] = () =>
+    json({ error: "invalid", message: "A list of ids is needed.", field: "ids" }, { status: 400 });
   await open();
-  await assert.rejects(client.markRead([1]), { message: "A list of ids is needed.", code: "invalid", status: 400 });
+  await assert.rejects(client.markRead([1]), {
+    message: "A list of ids is needed.",
+    code: "invalid",
+    status: 400,
+  });
   assert.deepEqual(client.counts, { unread: 2, unseen: 1 });
 });
 
@@ -398,7 +433,10 @@ test("client: a page of the inbox", async () => {
 });
 
 test("client: 401 anywhere closes the stream; nothing more is asked", async () => {
-  server.routes["/items/"] = json({ error: "unauthenticated", message: "Sign in." }, { status: 401 });
+  server.routes["/items/"] = json(
+    { error: "unauthenticated", message: "Sign in." },
+    { status: 401 },
+  );
   await open();
   await assert.rejects(client.list(), { status: 401 });
   assert.equal(client.state, "unauthorized");
@@ -474,9 +512,11 @@ test("client: one that is not to share keeps its stream when hidden", async () =
 });
 
 test("client: a stream that is held back on its way is replaced by asking, until it flows", async () => {
-  server.routes["/state/"] = () => json({ cursor: 12, state_seq: null, unread: 4, unseen: 3, poll: 5, csrf: "c" });
+  server.routes["/state/"] = () =>
+    json({ cursor: 12, state_seq: null, unread: 4, unseen: 3, poll: 5, csrf: "c" });
   const item = (seq) => ({ id: 100 + seq, seq, title: "t", count: 1, unread: true, unseen: true });
-  server.routes["/items/"] = () => json({ items: [item(12), item(11), item(10)], next: null, unread: 4, unseen: 3 });
+  server.routes["/items/"] = () =>
+    json({ items: [item(12), item(11), item(10)], next: null, unread: 4, unseen: 3 });
   await open({}, {});
   await server.stream.cut();
   await clock.advance(500); // connected again, and nothing comes
@@ -488,7 +528,11 @@ test("client: a stream that is held back on its way is replaced by asking, until
   assert.deepEqual(seqs(), [11, 12]);
   await server.stream.hello({ cursor: 12, head: 12, unread: 4, unseen: 3 });
   await server.stream.send(note(13));
-  assert.deepEqual([seqs(), client.state], [[11, 12, 13], "polling"], "what came late tells nothing of what comes next");
+  assert.deepEqual(
+    [seqs(), client.state],
+    [[11, 12, 13], "polling"],
+    "what came late tells nothing of what comes next",
+  );
   const before = server.streams.length;
   for (let minute = 0; minute < 6; minute++) {
     await server.stream.send(block("ping", { cursor: 13 }));
@@ -503,8 +547,16 @@ test("client: a stream that is held back on its way is replaced by asking, until
 });
 
 test("client: what it has to fetch is as the server says it is, and counted as the server counts it", async () => {
-  server.routes["/state/"] = () => json({ cursor: 13, state_seq: 13, unread: 3, unseen: 1, poll: 5, csrf: "c" });
-  const item = (seq, unread, unseen) => ({ id: 100 + seq, seq, title: "t", count: 1, unread, unseen });
+  server.routes["/state/"] = () =>
+    json({ cursor: 13, state_seq: 13, unread: 3, unseen: 1, poll: 5, csrf: "c" });
+  const item = (seq, unread, unseen) => ({
+    id: 100 + seq,
+    seq,
+    title: "t",
+    count: 1,
+    unread,
+    unseen,
+  });
   const items = [item(13, true, true), item(12, false, false), item(11, true, false)];
   server.routes["/items/"] = () => json({ items, next: null, unread: 3, unseen: 1 });
   await open();

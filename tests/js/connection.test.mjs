@@ -8,7 +8,15 @@ import { block, FakeClock, FakePage, FakeServer, json, note, settle } from "./su
 let clock, env, server, states, heard, errors, onMessage, random, connection;
 
 beforeEach(async () => {
-  [clock, env, server, states, heard, errors, random] = [new FakeClock(), new FakePage(), new FakeServer(), [], [], [], 0.5];
+  [clock, env, server, states, heard, errors, random] = [
+    new FakeClock(),
+    new FakePage(),
+    new FakeServer(),
+    [],
+    [],
+    [],
+    0.5,
+  ];
   onMessage = (message) => heard.push(message.event);
   connection = createConnection({
     streamAddress: () => "/stream/",
@@ -265,13 +273,21 @@ test("connection: without hello for ten seconds something holds the bytes back; 
   assert.equal(connection.state, "polling");
   assert.ok(connection.isHeldBack);
   await server.stream.hello();
-  assert.deepEqual([connection.state, connection.isHeldBack], ["polling", true], "the next events may be as late");
+  assert.deepEqual(
+    [connection.state, connection.isHeldBack],
+    ["polling", true],
+    "the next events may be as late",
+  );
   assert.deepEqual(heard, ["hello"]);
   await clock.advance(40_000);
   await server.stream.send(block("ping", { cursor: 10 }));
   assert.equal(tries(), 1);
   await clock.advance(30_000);
-  assert.deepEqual([tries(), connection.state], [2, "polling"], "tried again after a minute, without a word about it");
+  assert.deepEqual(
+    [tries(), connection.state],
+    [2, "polling"],
+    "tried again after a minute, without a word about it",
+  );
   await server.stream.hello();
   assert.deepEqual([connection.state, connection.isHeldBack], ["open", false]);
 });

@@ -15,7 +15,9 @@ async function fetch(url, init) {
   if (answer) return answer();
   const stream = new FakeStream(init.signal);
   streams.push(stream);
-  return new Response(stream.body, { headers: { "Content-Type": "text/event-stream; charset=utf-8" } });
+  return new Response(stream.body, {
+    headers: { "Content-Type": "text/event-stream; charset=utf-8" },
+  });
 }
 
 /** Ask; what came is in `log`, and `outcome` is "pending" until it ends. */
@@ -51,7 +53,10 @@ test("fetch: events come in order, and it resolves to the last id when the strea
   assert.deepEqual([asked.log, asked.outcome], [["1", '{"n":2}'], "pending"]);
   await streams[0].end();
   assert.deepEqual([asked.log, asked.outcome], [["1", '{"n":2}'], { id: "2" }]);
-  assert.deepEqual([calls[0].method, calls[0].body, calls[0].headers.get("Accept")], ["GET", null, "text/event-stream"]);
+  assert.deepEqual(
+    [calls[0].method, calls[0].body, calls[0].headers.get("Accept")],
+    ["GET", null, "text/event-stream"],
+  );
 });
 
 test("fetch: a stream may be cut anywhere, in a character as well", async () => {
@@ -70,13 +75,24 @@ test("fetch: a stream may be cut anywhere, in a character as well", async () => 
       },
     });
     answers = [() => new Response(body, { headers: { "Content-Type": "text/event-stream" } })];
-    assert.equal(await fetchEventStream(URL_, { fetch, onEvent: (message) => log.push(message) }), "3");
+    assert.equal(
+      await fetchEventStream(URL_, { fetch, onEvent: (message) => log.push(message) }),
+      "3",
+    );
     return log;
   };
   assert.deepEqual(await read(bytes), expected, "whole");
-  assert.deepEqual(await read(...[...bytes].map((byte) => Uint8Array.of(byte))), expected, "bytewise");
+  assert.deepEqual(
+    await read(...[...bytes].map((byte) => Uint8Array.of(byte))),
+    expected,
+    "bytewise",
+  );
   for (let at = 1; at < bytes.length; at++) {
-    assert.deepEqual(await read(bytes.subarray(0, at), bytes.subarray(at)), expected, `cut at ${at}`);
+    assert.deepEqual(
+      await read(bytes.subarray(0, at), bytes.subarray(at)),
+      expected,
+      `cut at ${at}`,
+    );
   }
 });
 
@@ -93,15 +109,24 @@ test("fetch: an object or a list is posted as JSON, everything else as it is", a
     calls = [];
     ask({ body });
     await settle();
-    assert.deepEqual([calls[0].method, calls[0].body, calls[0].headers.get("Content-Type")], ["POST", sent, type]);
+    assert.deepEqual(
+      [calls[0].method, calls[0].body, calls[0].headers.get("Content-Type")],
+      ["POST", sent, type],
+    );
   }
   ask({ body: {}, method: "PUT", headers: { "content-type": "application/vnd.x+json" } });
   await settle();
-  assert.deepEqual([calls[1].method, calls[1].headers.get("Content-Type")], ["PUT", "application/vnd.x+json"]);
+  assert.deepEqual(
+    [calls[1].method, calls[1].headers.get("Content-Type")],
+    ["PUT", "application/vnd.x+json"],
+  );
 });
 
 test("fetch: headers of one's own go along, and so does all else that fetch understands", async () => {
-  ask({ headers: { Authorization: "Bearer t", Accept: "text/event-stream, application/json" }, credentials: "include" });
+  ask({
+    headers: { Authorization: "Bearer t", Accept: "text/event-stream, application/json" },
+    credentials: "include",
+  });
   await settle();
   const [{ headers, credentials, cache }] = calls;
   assert.equal(headers.get("Authorization"), "Bearer t");
@@ -118,12 +143,23 @@ test("fetch: Django's token goes along with what changes something, to the page'
     return [headers.get("X-CSRFToken"), mode];
   };
   const post = { body: {} };
-  assert.deepEqual(await sent(URL_, { ...post, csrf: "x" }), [null, undefined], "no page, no site of its own");
+  assert.deepEqual(
+    await sent(URL_, { ...post, csrf: "x" }),
+    [null, undefined],
+    "no page, no site of its own",
+  );
   page(t, "https://site.test/page/", "a=1; csrftoken=cookie; not_csrftoken=2", "field");
-  for (const url of ["/ask/", "ask/", URL_, new URL(URL_)]) assert.deepEqual(await sent(url, post), ["cookie", "same-origin"]);
-  for (const method of ["GET", "head", "OPTIONS"]) assert.deepEqual(await sent("/ask/", { method }), [null, undefined]);
+  for (const url of ["/ask/", "ask/", URL_, new URL(URL_)])
+    assert.deepEqual(await sent(url, post), ["cookie", "same-origin"]);
+  for (const method of ["GET", "head", "OPTIONS"])
+    assert.deepEqual(await sent("/ask/", { method }), [null, undefined]);
   assert.equal((await sent("/ask/", { method: "delete" }))[0], "cookie");
-  for (const url of ["https://other.test/", "http://site.test/", "https://site.test:8443/", "//other.test/ask/"]) {
+  for (const url of [
+    "https://other.test/",
+    "http://site.test/",
+    "https://site.test:8443/",
+    "//other.test/ask/",
+  ]) {
     assert.deepEqual(await sent(url, { ...post, csrf: "x" }), [null, undefined], url);
   }
   assert.deepEqual(
@@ -133,7 +169,10 @@ test("fetch: Django's token goes along with what changes something, to the page'
   );
   assert.equal((await sent("/ask/", { ...post, csrf: () => "asked" }))[0], "asked");
   assert.equal((await sent("/ask/", { ...post, csrf: () => null }))[0], null);
-  assert.equal((await sent("/ask/", { ...post, headers: { "x-csrftoken": "by hand" } }))[0], "by hand");
+  assert.equal(
+    (await sent("/ask/", { ...post, headers: { "x-csrftoken": "by hand" } }))[0],
+    "by hand",
+  );
   await sent("/ask/", { ...post, csrf: "mine", csrfHeader: "X-Ours" });
   assert.equal(calls[0].headers.get("X-Ours"), "mine");
   Object.assign(document, { cookie: "not_csrftoken=2" });
@@ -141,11 +180,20 @@ test("fetch: Django's token goes along with what changes something, to the page'
 });
 
 test("fetch: a refusal rejects with its status, its code and how long to wait", async () => {
-  answers = [() => json({ error: "full", message: "No room." }, { status: 503, headers: { "Retry-After": "7" } })];
+  answers = [
+    () =>
+      json(
+        { error: "full", message: "No room." },
+        { status: 503, headers: { "Retry-After": "7" } },
+      ),
+  ];
   const asked = ask();
   await settle();
   const { name, message, status, code, retryAfter } = asked.outcome;
-  assert.deepEqual([name, message, status, code, retryAfter], ["SseNotifyError", "No room.", 503, "full", 7_000]);
+  assert.deepEqual(
+    [name, message, status, code, retryAfter],
+    ["SseNotifyError", "No room.", 503, "full", 7_000],
+  );
   answers = [() => new Response("<h1>Not found</h1>", { status: 404 })];
   const other = ask();
   await settle();
@@ -154,13 +202,22 @@ test("fetch: a refusal rejects with its status, its code and how long to wait", 
 });
 
 test("fetch: an answer of another type rejects, and is not read to its end", async () => {
-  for (const type of ["text/html", "text/event-streaming", "application/json; text/event-stream", ""]) {
+  for (const type of [
+    "text/html",
+    "text/event-streaming",
+    "application/json; text/event-stream",
+    "",
+  ]) {
     let isCancelled = false;
     const body = new ReadableStream({ cancel: () => (isCancelled = true) });
     answers = [() => new Response(body, { headers: type ? { "Content-Type": type } : {} })];
     const asked = ask({ resume: true });
     await settle();
-    assert.deepEqual([asked.outcome.name, asked.outcome.status, isCancelled], ["SseNotifyError", 0, true], type);
+    assert.deepEqual(
+      [asked.outcome.name, asked.outcome.status, isCancelled],
+      ["SseNotifyError", 0, true],
+      type,
+    );
   }
   for (const type of ["Text/Event-Stream", "text/event-stream ;charset=utf-8"]) {
     answers = [() => new Response("data: 1\n\n", { headers: { "Content-Type": type } })];
@@ -175,7 +232,13 @@ test("fetch: an answer of another type rejects, and is not read to its end", asy
 });
 
 test("fetch: aborted at any moment it rejects with the signal's reason, and tells nothing more", async () => {
-  for (const moment of ["before", "while connecting", "while reading", "in the middle of a chunk", "while waiting"]) {
+  for (const moment of [
+    "before",
+    "while connecting",
+    "while reading",
+    "in the middle of a chunk",
+    "while waiting",
+  ]) {
     [calls, streams] = [[], []];
     const controller = new AbortController();
     const log = [];
@@ -186,21 +249,33 @@ test("fetch: aborted at any moment it rejects with the signal's reason, and tell
     if (moment === "before") controller.abort();
     if (moment === "while connecting") {
       answers = [
-        () => new Promise((_, reject) => controller.signal.addEventListener("abort", () => reject(controller.signal.reason))),
+        () =>
+          new Promise((_, reject) =>
+            controller.signal.addEventListener("abort", () => reject(controller.signal.reason)),
+          ),
       ];
     }
     const errors = [];
     const onError = ({ name }) => errors.push(name);
     const one = ask({ signal: controller.signal, onEvent, onError, resume: true });
     await settle();
-    if (!moment.endsWith("connecting") && moment !== "before") await streams[0].send(block("a", "1", 1) + block("a", "2"));
+    if (!moment.endsWith("connecting") && moment !== "before")
+      await streams[0].send(block("a", "1", 1) + block("a", "2"));
     if (moment === "while waiting") await streams[0].cut();
     const before = calls.length;
     controller.abort();
     await settle();
     assert.equal(one.outcome.name, "AbortError", moment);
-    assert.deepEqual([errors, clock.pending], [moment === "while waiting" ? ["TypeError"] : [], 0], moment);
-    assert.equal(log.length, { before: 0, "while connecting": 0, "in the middle of a chunk": 1 }[moment] ?? 2, moment);
+    assert.deepEqual(
+      [errors, clock.pending],
+      [moment === "while waiting" ? ["TypeError"] : [], 0],
+      moment,
+    );
+    assert.equal(
+      log.length,
+      { before: 0, "while connecting": 0, "in the middle of a chunk": 1 }[moment] ?? 2,
+      moment,
+    );
     assert.ok(
       streams.every(({ closed }) => closed),
       moment,
@@ -221,7 +296,8 @@ test("fetch: what the caller throws ends the stream with just that", async () =>
   ]) {
     let isCancelled = false;
     const body = new ReadableStream({
-      start: (controller) => controller.enqueue(new TextEncoder().encode(block("a", "1", 1) + block("a", "2", 2))),
+      start: (controller) =>
+        controller.enqueue(new TextEncoder().encode(block("a", "1", 1) + block("a", "2", 2))),
       cancel: () => (isCancelled = true),
     });
     answers = [() => new Response(body, { headers: { "Content-Type": "text/event-stream" } })];
@@ -238,7 +314,8 @@ test("fetch: a listener that takes its time is waited for, and `false` says that
   let pulled = 0;
   const body = new ReadableStream(
     {
-      pull: (controller) => controller.enqueue(new TextEncoder().encode(block("a", String(++pulled), pulled))),
+      pull: (controller) =>
+        controller.enqueue(new TextEncoder().encode(block("a", String(++pulled), pulled))),
       cancel: () => (isCancelled = true),
     },
     { highWaterMark: 0 },
@@ -311,7 +388,11 @@ test("fetch: with `resume` it tries again after a random time that grows, and st
   assert.equal(calls.length, 5);
   await clock.advance(1);
   assert.deepEqual([calls.length, asked.log, asked.outcome], [6, ["1", "no id"], "pending"]);
-  assert.equal(calls[5].headers.get("Last-Event-ID"), "1", "an event without an id changes nothing");
+  assert.equal(
+    calls[5].headers.get("Last-Event-ID"),
+    "1",
+    "an event without an id changes nothing",
+  );
 });
 
 test("fetch: with `resume` neither Retry-After nor retry: is undercut", async () => {
@@ -343,7 +424,11 @@ test("fetch: with `resume` a stream that ends goes on by its id; one without ids
   answers = [() => new Response(null, { status: 204 })];
   await clock.advance(1_000);
   assert.deepEqual(asked.outcome, { id: "é7" });
-  assert.equal(Buffer.from(calls.at(-1).headers.get("Last-Event-ID"), "latin1").toString(), "é7", "UTF-8, as browsers send it");
+  assert.equal(
+    Buffer.from(calls.at(-1).headers.get("Last-Event-ID"), "latin1").toString(),
+    "é7",
+    "UTF-8, as browsers send it",
+  );
 });
 
 test("fetch: with `resume` a final refusal is final, and a request that is none fails at once", async () => {

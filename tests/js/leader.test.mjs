@@ -50,7 +50,11 @@ class Tab {
     this.env.channel = (name) => {
       const channel = new BroadcastChannel(name);
       // A frozen tab hears nothing.
-      const gate = { postMessage: (message) => channel.postMessage(message), close: () => channel.close(), onmessage: null };
+      const gate = {
+        postMessage: (message) => channel.postMessage(message),
+        close: () => channel.close(),
+        onmessage: null,
+      };
       channel.onmessage = (event) => !this.frozen && gate.onmessage?.(event);
       return gate;
     };
@@ -118,7 +122,10 @@ test("leader: tabs that ask for the same topics share a stream with them, and th
     return source;
   });
   await clock.advance(0);
-  await until(() => server.requests.some(({ query }) => query.topic === "wall"), "a stream with the topic");
+  await until(
+    () => server.requests.some(({ query }) => query.topic === "wall"),
+    "a stream with the topic",
+  );
   await cross();
   const open = server.streams.filter(({ closed }) => !closed);
   assert.equal(open.length, 1);
@@ -202,8 +209,10 @@ test("leader: what it polls for reaches hidden tabs as well", async () => {
   const second = new Tab({}, false);
   await second.is("follower");
   const item = (seq) => ({ id: 100 + seq, seq, title: "t", count: 1, unread: true, unseen: true });
-  server.routes["/state/"] = () => json({ cursor: 11, state_seq: null, unread: 1, unseen: 1, poll: 5 });
-  server.routes["/items/"] = () => json({ items: [item(11), item(10)], next: null, unread: 1, unseen: 1 });
+  server.routes["/state/"] = () =>
+    json({ cursor: 11, state_seq: null, unread: 1, unseen: 1, poll: 5 });
+  server.routes["/items/"] = () =>
+    json({ items: [item(11), item(10)], next: null, unread: 1, unseen: 1 });
   await server.stream.cut();
   await clock.advance(20_000);
   await first.is("polling");
@@ -215,7 +224,14 @@ test("leader: a tab that opens later fetches what came between its page and its 
   const first = await leader();
   await server.stream.send(note(11) + note(12));
   const item = (seq) => ({ id: 100 + seq, seq, title: "t", count: 1, unread: true, unseen: true });
-  server.routes["/state/"] = json({ cursor: 12, state_seq: null, unread: 2, unseen: 2, poll: 5, csrf: "c" });
+  server.routes["/state/"] = json({
+    cursor: 12,
+    state_seq: null,
+    unread: 2,
+    unseen: 2,
+    poll: 5,
+    csrf: "c",
+  });
   let answer;
   server.routes["/items/"] = () => new Promise((resolve) => (answer = resolve));
   const late = new Tab({ cursor: 10, unread: 0, unseen: 0 });
@@ -224,7 +240,9 @@ test("leader: a tab that opens later fetches what came between its page and its 
   await until(() => first.heard.length === 3);
   await cross();
   assert.deepEqual(late.heard, [], "in order, or not at all");
-  answer(json({ items: [item(13), item(12), item(11), item(9)], next: null, unread: 3, unseen: 3 }));
+  answer(
+    json({ items: [item(13), item(12), item(11), item(9)], next: null, unread: 3, unseen: 3 }),
+  );
   await until(() => late.heard.length === 3);
   assert.deepEqual(late.heard, [11, 12, 13]);
   assert.deepEqual(late.client.counts, { unread: 3, unseen: 3 });
@@ -243,7 +261,14 @@ test("leader: what was missed is fetched again if that fails; what came after it
   await until(() => first.heard.length === 2);
   await cross();
   assert.deepEqual([late.heard, late.client.cursor], [[], 10]);
-  server.routes["/state/"] = json({ cursor: 12, state_seq: null, unread: 2, unseen: 2, poll: 5, csrf: "c" });
+  server.routes["/state/"] = json({
+    cursor: 12,
+    state_seq: null,
+    unread: 2,
+    unseen: 2,
+    poll: 5,
+    csrf: "c",
+  });
   const items = [12, 11].map((seq) => ({ id: 100 + seq, seq, title: "t", count: 1 }));
   server.routes["/items/"] = json({ items, next: null, unread: 2, unseen: 2 });
   await clock.advance(10_000);
@@ -262,12 +287,27 @@ test("leader: a tab that is opened in the background hears everything too", asyn
 test("leader: a tab that missed more than a page starts over", async () => {
   await leader();
   await server.stream.send(block("ping", { cursor: 500 }));
-  server.routes["/state/"] = json({ cursor: 500, state_seq: null, unread: 490, unseen: 490, poll: 5, csrf: "c" });
-  const items = Array.from({ length: 100 }, (_, i) => ({ id: 1000 - i, seq: 500 - i, title: "t", count: 1 }));
+  server.routes["/state/"] = json({
+    cursor: 500,
+    state_seq: null,
+    unread: 490,
+    unseen: 490,
+    poll: 5,
+    csrf: "c",
+  });
+  const items = Array.from({ length: 100 }, (_, i) => ({
+    id: 1000 - i,
+    seq: 500 - i,
+    title: "t",
+    count: 1,
+  }));
   server.routes["/items/"] = json({ items, next: 901, unread: 490, unseen: 490 });
   const late = new Tab({ cursor: 10 });
   await until(() => late.resets.length === 1);
-  assert.deepEqual([late.resets, late.heard, late.client.cursor], [[{ reason: "too_many" }], [], 500]);
+  assert.deepEqual(
+    [late.resets, late.heard, late.client.cursor],
+    [[{ reason: "too_many" }], [], 500],
+  );
 });
 
 test("leader: the leader's trouble is shown in every tab, and a logout ends all of them", async () => {
@@ -281,7 +321,8 @@ test("leader: the leader's trouble is shown in every tab, and a logout ends all 
   await server.stream.hello();
   await second.is("follower");
   // Whether the second hears it first or is granted the lock first: it ends.
-  server.routes["/stream/"] = () => json({ error: "unauthenticated", message: "Sign in." }, { status: 401 });
+  server.routes["/stream/"] = () =>
+    json({ error: "unauthenticated", message: "Sign in." }, { status: 401 });
   await server.stream.send(block("bye", { reason: "logout", retry_after: null }));
   await first.is("unauthorized");
   await second.is("unauthorized");
@@ -313,14 +354,27 @@ test("leader: tabs with different topics do not share", async () => {
 
 for (const [what, change] of [
   ["channels", (env) => (env.channel = () => assert.fail("forbidden"))],
-  ["locks", (env) => (env.locks = { request: () => Promise.reject(new DOMException("forbidden", "SecurityError")) })],
+  [
+    "locks",
+    (env) =>
+      (env.locks = {
+        request: () => Promise.reject(new DOMException("forbidden", "SecurityError")),
+      }),
+  ],
 ]) {
   test(`leader: a frame without ${what} has a stream of its own`, async () => {
     const env = new FakePage();
     env.locks = navigator.locks;
     env.channel = (name) => new BroadcastChannel(name);
     change(env);
-    const client = new SseNotifyClient({ urls: URLS, key: `user-${number}`, cursor: 10, fetch: server.fetch, clock, env });
+    const client = new SseNotifyClient({
+      urls: URLS,
+      key: `user-${number}`,
+      cursor: 10,
+      fetch: server.fetch,
+      clock,
+      env,
+    });
     client.start();
     await until(() => server.streams.length === 1, "a stream");
     await server.stream.hello();

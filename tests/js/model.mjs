@@ -33,11 +33,21 @@ export class ModelServer {
   }
 
   get counts() {
-    return { unread: this.items.filter(({ unread }) => unread).length, unseen: this.items.filter(({ unseen }) => unseen).length };
+    return {
+      unread: this.items.filter(({ unread }) => unread).length,
+      unseen: this.items.filter(({ unseen }) => unseen).length,
+    };
   }
 
   get state() {
-    return { cursor: this.head, state_seq: this.#update?.state_seq ?? null, ...this.counts, poll: 5, key: "me", csrf: "c" };
+    return {
+      cursor: this.head,
+      state_seq: this.#update?.state_seq ?? null,
+      ...this.counts,
+      poll: 5,
+      key: "me",
+      csrf: "c",
+    };
   }
 
   /** Send a new one, or an old one again. */
@@ -55,7 +65,14 @@ export class ModelServer {
       else item.unseen = false;
       if (set === "read") item.unread = false;
     }
-    this.#update = { ids, up_to: upTo, set, client: client ?? "", state_seq: ++this.head, ...this.counts };
+    this.#update = {
+      ids,
+      up_to: upTo,
+      set,
+      client: client ?? "",
+      state_seq: ++this.head,
+      ...this.counts,
+    };
     this.#publish(block("update", this.#update, this.head));
   }
 
@@ -68,7 +85,8 @@ export class ModelServer {
   cut(stream, part = "") {
     this.streams.delete(stream);
     if (stream.closed) return;
-    if (part && !stream.mute && !stream.held) stream.controller.enqueue(new TextEncoder().encode(part));
+    if (part && !stream.mute && !stream.held)
+      stream.controller.enqueue(new TextEncoder().encode(part));
     stream.closed = true;
     // What is in the pipe is read first.
     setImmediate(() => stream.controller.error(new TypeError("network error")));
@@ -95,9 +113,12 @@ export class ModelServer {
     const stream = new FakeStream(signal);
     stream.held = this.holds ? [] : null;
     this.streams.add(stream);
-    const replay = this.items.filter(({ seq }) => seq > cursor).map((item) => [item.seq, block("notification", item, item.seq)]);
+    const replay = this.items
+      .filter(({ seq }) => seq > cursor)
+      .map((item) => [item.seq, block("notification", item, item.seq)]);
     const update = this.#update && { ...this.#update, ...this.counts };
-    if (update && update.state_seq > cursor) replay.push([update.state_seq, block("update", update, update.state_seq)]);
+    if (update && update.state_seq > cursor)
+      replay.push([update.state_seq, block("update", update, update.state_seq)]);
     const { cursor: head, ...state } = this.state;
     this.#write(stream, `\n${block("hello", { v: 1, ...state, cursor, head, ping: 15 }, cursor)}`);
     for (const [, text] of replay.sort(([a], [b]) => a - b)) this.#write(stream, text);
@@ -118,7 +139,8 @@ export class ModelServer {
   /** A proxy lets go of what it held. */
   flush(stream) {
     const held = stream.held?.splice(0) ?? [];
-    if (!stream.closed && !stream.mute) for (const text of held) stream.controller.enqueue(new TextEncoder().encode(text));
+    if (!stream.closed && !stream.mute)
+      for (const text of held) stream.controller.enqueue(new TextEncoder().encode(text));
   }
 }
 
@@ -171,7 +193,9 @@ export class Browser {
         for (const other of this.#channels) {
           if (other === channel || other.name !== name) continue;
           const data = structuredClone(message);
-          setImmediate(() => other.tab.run(() => this.#channels.has(other) && other.onmessage?.({ data })));
+          setImmediate(() =>
+            other.tab.run(() => this.#channels.has(other) && other.onmessage?.({ data })),
+          );
         }
       },
       close: () => this.#channels.delete(channel),

@@ -6,7 +6,8 @@ import { createParser } from "eventsource-parser";
 for await (const line of createInterface({ input: process.stdin })) {
   const answer = { events: [], retries: [], comments: [], errors: [] };
   const parser = createParser({
-    onEvent: ({ event, data, id }) => answer.events.push({ event: event ?? "message", data, id: id ?? null }),
+    onEvent: ({ event, data, id }) =>
+      answer.events.push({ event: event ?? "message", data, id: id ?? null }),
     onRetry: (milliseconds) => answer.retries.push(milliseconds),
     onComment: (text) => answer.comments.push(text),
     onError: (error) => answer.errors.push(error.message),

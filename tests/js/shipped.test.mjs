@@ -58,32 +58,50 @@ test("shipped: nothing is loaded but the one file beside it, and no markup and n
 });
 
 test("shipped: no name that was shortened means something elsewhere", async () => {
-  const library = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../../@typescript");
-  const files = (await readdir(library, { recursive: true })).filter((name) => /lib\.[\w.]+\.d\.ts$/.test(name));
-  const known = new Set([...types.matchAll(/\w+/g), ...arrivals.matchAll(/\w+/g)].map(([word]) => word));
+  const library = join(
+    createRequire(import.meta.url).resolve("typescript/package.json"),
+    "../../@typescript",
+  );
+  const files = (await readdir(library, { recursive: true })).filter((name) =>
+    /lib\.[\w.]+\.d\.ts$/.test(name),
+  );
+  const known = new Set(
+    [...types.matchAll(/\w+/g), ...arrivals.matchAll(/\w+/g)].map(([word]) => word),
+  );
   for (const name of files) {
     const content = await readFile(join(library, name), "utf8");
-    for (const [, member] of content.matchAll(/^\s+(?:readonly |get |set |static )*(\w+)\??[(:<]/gm)) known.add(member);
+    for (const [, member] of content.matchAll(
+      /^\s+(?:readonly |get |set |static )*(\w+)\??[(:<]/gm,
+    ))
+      known.add(member);
   }
   assert.ok(known.has("querySelector") && known.has("flatMap"));
   assert.deepEqual(
     INTERNAL.filter((name) => known.has(name)),
     [],
   );
-  for (const name of INTERNAL) assert.doesNotMatch(text, new RegExp(`[.{,]${name}\\b`), `${name} is still there`);
+  for (const name of INTERNAL)
+    assert.doesNotMatch(text, new RegExp(`[.{,]${name}\\b`), `${name} is still there`);
 });
 
 test("shipped: Node imports it without a page, and its exports are those that the types declare", async () => {
   const exported = Object.keys(await import(SHIPPED)).sort();
-  const declared = [...types.matchAll(/^export declare (?:class|function) (\w+)/gm)].map(([, name]) => name).sort();
+  const declared = [...types.matchAll(/^export declare (?:class|function) (\w+)/gm)]
+    .map(([, name]) => name)
+    .sort();
   assert.deepEqual(exported, declared);
 });
 
 test("shipped: the client has the members that the types declare, and no others", async () => {
   const { SseNotifyClient } = await import(SHIPPED);
   const body = types.match(/declare class SseNotifyClient \{(.*?)^\}/ms)[1];
-  const declared = [...body.matchAll(/^ {2}(?:readonly )?(\w+)[(<:]/gm)].map(([, name]) => name).sort();
+  const declared = [...body.matchAll(/^ {2}(?:readonly )?(\w+)[(<:]/gm)]
+    .map(([, name]) => name)
+    .sort();
   const client = new SseNotifyClient({ urls: {} });
-  const found = [...Object.getOwnPropertyNames(SseNotifyClient.prototype), ...Object.keys(client)].sort();
+  const found = [
+    ...Object.getOwnPropertyNames(SseNotifyClient.prototype),
+    ...Object.keys(client),
+  ].sort();
   assert.deepEqual(found, declared);
 });

@@ -7,12 +7,22 @@ import { block, FakeClock, FakePage, FakeServer, json, note, settle, URLS } from
 let clock, env, server, client, log;
 
 const make = (options = {}) =>
-  new SseNotifyClient({ urls: URLS, cursor: 10, fetch: server.fetch, clock, random: () => 0.5, env, ...options });
+  new SseNotifyClient({
+    urls: URLS,
+    cursor: 10,
+    fetch: server.fetch,
+    clock,
+    random: () => 0.5,
+    env,
+    ...options,
+  });
 
 /** Note what a source tells: ["open"], ["error", readyState], [type, data, lastEventId]. */
 function listen(source, ...types) {
-  for (const type of ["open", "error"]) source.addEventListener(type, () => log.push([type, source.readyState]));
-  for (const type of types) source.addEventListener(type, ({ data, lastEventId }) => log.push([type, data, lastEventId]));
+  for (const type of ["open", "error"])
+    source.addEventListener(type, () => log.push([type, source.readyState]));
+  for (const type of types)
+    source.addEventListener(type, ({ data, lastEventId }) => log.push([type, data, lastEventId]));
   return source;
 }
 
@@ -26,15 +36,29 @@ beforeEach(() => {
 });
 
 test("source: it opens the client's stream, and tells of what comes as an EventSource would", async () => {
-  const source = listen(client.eventSource("room"), "message", "wall", "notification", "update", "remove", "hello", "ping");
-  assert.deepEqual([source.readyState, source.CONNECTING, source.OPEN, source.CLOSED], [0, 0, 1, 2]);
+  const source = listen(
+    client.eventSource("room"),
+    "message",
+    "wall",
+    "notification",
+    "update",
+    "remove",
+    "hello",
+    "ping",
+  );
+  assert.deepEqual(
+    [source.readyState, source.CONNECTING, source.OPEN, source.CLOSED],
+    [0, 0, 1, 2],
+  );
   await clock.advance(1_000);
   assert.deepEqual([server.streams.length, asked()], [1, "room"]);
   await server.stream.hello();
   assert.deepEqual([log, source.readyState], [[["open", 1]], 1]);
   log = [];
   const update = { ids: [1], set: "read", state_seq: 12, unread: 0, unseen: 0, client: "" };
-  await server.stream.send(`${note(11)}data: a\ndata: b\n\n${block("wall", { n: 1 })}${block("update", update, 12)}`);
+  await server.stream.send(
+    `${note(11)}data: a\ndata: b\n\n${block("wall", { n: 1 })}${block("update", update, 12)}`,
+  );
   assert.deepEqual(
     log.map(([type]) => type),
     ["notification", "message", "wall", "update"],
@@ -127,14 +151,19 @@ test("source: its topics come over the one stream, asked for once for all that a
 });
 
 test("source: of one name that several topics use, each hears its own topic's", async () => {
-  const sources = [client.eventSource("order.5"), client.eventSource("order.6", "wall"), client.eventSource()];
+  const sources = [
+    client.eventSource("order.5"),
+    client.eventSource("order.6", "wall"),
+    client.eventSource(),
+  ];
   const told = [];
   client.on("event", ({ event, topic }) => told.push([event, topic]));
   await clock.advance(0);
   await server.stream.hello();
   const heard = sources.map((source) => {
     const events = [];
-    for (const type of ["moved", "message"]) source.addEventListener(type, ({ data }) => events.push([type, data]));
+    for (const type of ["moved", "message"])
+      source.addEventListener(type, ({ data }) => events.push([type, data]));
     return events;
   });
   await server.stream.send(
@@ -177,7 +206,9 @@ test("source: a topic that is not this user's closes its source alone; the other
   const { fetch } = server;
   server.fetch = async (url, init) => {
     const response = await fetch(url, init);
-    return asked().includes("secret") ? json({ error: "forbidden", message: "No." }, { status: 403 }) : response;
+    return asked().includes("secret")
+      ? json({ error: "forbidden", message: "No." }, { status: 403 })
+      : response;
   };
   client = make();
   const states = [];
@@ -195,7 +226,10 @@ test("source: a topic that is not this user's closes its source alone; the other
     [bad, good, plain].map(({ readyState }) => readyState),
     [2, 1, 1],
   );
-  assert.deepEqual([asked(), client.state, states.includes("unauthorized")], ["wall", "open", false]);
+  assert.deepEqual(
+    [asked(), client.state, states.includes("unauthorized")],
+    ["wall", "open", false],
+  );
   assert.deepEqual(log.findLast(([what]) => what === "refused")?.[1], 2);
   await server.stream.send(block("wall", "still here"));
   assert.deepEqual(log.at(-1), ["message", "still here", ""]);
@@ -214,7 +248,9 @@ test("source: of several, those alone end whose topic the server refuses, whenev
   client = make();
   const told = [];
   client.on("forbidden", ({ topics }) => told.push(topics));
-  const sources = [["secret"], ["wall"], ["room", "wall"], ["news"]].map((topics) => client.eventSource(...topics));
+  const sources = [["secret"], ["wall"], ["room", "wall"], ["news"]].map((topics) =>
+    client.eventSource(...topics),
+  );
   const states = () => sources.map(({ readyState }) => readyState);
   await clock.advance(0);
   await server.stream.hello();
@@ -229,7 +265,8 @@ test("source: of several, those alone end whose topic the server refuses, whenev
 });
 
 test("source: a topic of the client's own that is refused takes no other with it", async () => {
-  server.routes["/stream/"] = () => json({ error: "forbidden", message: "No.", topic: "own" }, { status: 403 });
+  server.routes["/stream/"] = () =>
+    json({ error: "forbidden", message: "No.", topic: "own" }, { status: 403 });
   client = make({ topics: ["own"] });
   client.on("forbidden", () => log.push("forbidden"));
   client.eventSource("wall");

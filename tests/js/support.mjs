@@ -89,7 +89,11 @@ export const block = (event, data, id) =>
   `event: ${event}\ndata: ${typeof data === "string" ? data : JSON.stringify(data)}\n${id === undefined ? "" : `id: ${id}\n`}\n`;
 
 export const note = (seq, more = {}) =>
-  block("notification", { id: 100 + seq, seq, title: `Title ${seq}`, level: "info", count: 1, silent: false, ...more }, seq);
+  block(
+    "notification",
+    { id: 100 + seq, seq, title: `Title ${seq}`, level: "info", count: 1, silent: false, ...more },
+    seq,
+  );
 
 /** One open stream, from the server's side. */
 export class FakeStream {
@@ -139,7 +143,9 @@ export class FakeServer {
     const { pathname: path, searchParams } = new URL(url, "http://site.test");
     const request = {
       path,
-      query: Object.fromEntries([...new Set(searchParams.keys())].map((name) => [name, searchParams.getAll(name).join()])),
+      query: Object.fromEntries(
+        [...new Set(searchParams.keys())].map((name) => [name, searchParams.getAll(name).join()]),
+      ),
       method: init.method ?? "GET",
       headers: new Headers(init.headers),
       body: init.body ? JSON.parse(init.body) : null,
@@ -166,5 +172,8 @@ export class FakeServer {
 export const json = (data, init = {}) => Response.json(data, init);
 
 export const URLS = Object.fromEntries(
-  ["stream", "state", "items", "read", "unread", "seen", "archive", "unarchive"].map((name) => [name, `/${name}/`]),
+  ["stream", "state", "items", "read", "unread", "seen", "archive", "unarchive"].map((name) => [
+    name,
+    `/${name}/`,
+  ]),
 );

@@ -31,7 +31,10 @@ test("urls: nothing that runs, reads files or leaves http", () => {
   ];
   for (const url of hostile) {
     const safe = safeUrl(url, BASE, true);
-    assert.ok(safe === "" || safe.startsWith("https://site.test/"), `${JSON.stringify(url)} became ${safe}`);
+    assert.ok(
+      safe === "" || safe.startsWith("https://site.test/"),
+      `${JSON.stringify(url)} became ${safe}`,
+    );
   }
 });
 
@@ -63,7 +66,10 @@ test("urls: what is no address is no link", () => {
 });
 
 test("urls: parameters are added to what is there, encoded, and empty ones left out", () => {
-  assert.equal(withQuery("/s/", { cursor: 0, topic: ["a&b", "ü"], client: "" }), "/s/?cursor=0&topic=a%26b&topic=%C3%BC");
+  assert.equal(
+    withQuery("/s/", { cursor: 0, topic: ["a&b", "ü"], client: "" }),
+    "/s/?cursor=0&topic=a%26b&topic=%C3%BC",
+  );
   assert.equal(withQuery("/s/?x=1", { cursor: 5 }), "/s/?x=1&cursor=5");
   assert.equal(withQuery("/s/", { cursor: null, before: undefined }), "/s/");
 });

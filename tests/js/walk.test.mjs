@@ -24,7 +24,9 @@ async function walk(seed, shared) {
       for (let more = 0; more < 3; more++) server.notify();
     },
     again: () => server.items.length && server.notify(pick(server.items)),
-    elsewhere: () => server.items.length && server.mark(pick(["read", "unread"]), { ids: [pick(server.items).id] }),
+    elsewhere: () =>
+      server.items.length &&
+      server.mark(pick(["read", "unread"]), { ids: [pick(server.items).id] }),
     read: () =>
       server.items.length &&
       pick(tabs)

@@ -23,7 +23,8 @@ def pairs(name: str = "PAIRS") -> list[tuple[str, str]]:
 
 def test_the_matrix_has_what_the_package_promises() -> None:
     classified = re.findall(
-        r"Programming Language :: Python :: (3\.\d+)|Framework :: Django :: (\d\.\d)", "\n".join(PROJECT["classifiers"])
+        r"Programming Language :: Python :: (3\.\d+)|Framework :: Django :: (\d\.\d)",
+        "\n".join(PROJECT["classifiers"]),
     )
     assert {python for python, _ in pairs()} == {python for python, _ in classified if python}
     assert {django for _, django in pairs()} == {django for _, django in classified if django}

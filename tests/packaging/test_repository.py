@@ -47,20 +47,27 @@ def test_a_lock_agrees_with_its_package(lock: Path) -> None:
 
 def test_the_constraints_pin_every_package_that_is_asked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    asked = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
     names = {normalised(re.split(r"[\[<>=;~! ]", line)[0]) for line in asked} - {"sse-notify"}
     assert names <= constraints().keys()
 
 
 def test_bare_make_lists_every_target() -> None:
-    listed = subprocess.run(["make", "--silent"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["make", "--silent"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     for target in phony.group(1).split():
         assert re.search(rf"^  {target} +\S", listed, re.MULTILINE), target
 
 
-def test_what_is_missing_fails_in_ci_and_is_skipped_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_fails_in_ci_and_is_skipped_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="needs a unicorn: apt install unicorn"):
         missing("a unicorn", "apt install unicorn")

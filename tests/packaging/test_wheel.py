@@ -47,7 +47,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignore = shutil.ignore_patterns("node_modules", "__pycache__", ".*_cache")
     for name in ("sse_notify", "demo_project", "templates", "static", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "manage.py", ".gitignore"):
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "manage.py",
+        ".gitignore",
+    ):
         shutil.copy2(ROOT / name, folder)
     # Compiled translations are made at release and ignored by some; they must ship all the same.
     locale = folder / "sse_notify" / "locale" / "xx" / "LC_MESSAGES"
@@ -63,7 +70,10 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that hatchling builds of the sources."""
     folder = tmp_path_factory.mktemp("dist")
     built = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=source, capture_output=True, text=True
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder],
+        cwd=source,
+        capture_output=True,
+        text=True,
     )
     assert built.returncode == 0, built.stdout + built.stderr
     (found,) = folder.glob("*.whl")
@@ -97,9 +107,23 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
     here = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True, timeout=GUARD * 3)
     # As a plain path, not as a site folder: its own .pth files, and the editable install among them, stay unread.
     theirs = [path for path in sys.path if path.endswith("site-packages")]
@@ -153,9 +177,13 @@ def test_the_wheel_has(names: list[str], name: str) -> None:
     assert name in names
 
 
-def test_the_wheel_has_every_module_template_static_file_and_translation(source: Path, names: list[str]) -> None:
+def test_the_wheel_has_every_module_template_static_file_and_translation(
+    source: Path, names: list[str]
+) -> None:
     package = source / "sse_notify"
-    expected = {path.relative_to(source).as_posix() for path in package.rglob("*") if path.is_file()}
+    expected = {
+        path.relative_to(source).as_posix() for path in package.rglob("*") if path.is_file()
+    }
     assert "sse_notify/js/client.js" in expected, "the script's sources, which it names"
     assert "sse_notify/locale/xx/LC_MESSAGES/django.mo" in expected
     assert expected == {name for name in names if ".dist-info/" not in name}
@@ -163,18 +191,26 @@ def test_the_wheel_has_every_module_template_static_file_and_translation(source:
 
 def test_the_wheel_has_nothing_beside_the_package(names: list[str], wheel: Path) -> None:
     version = sse_notify.__version__
-    assert {PurePosixPath(name).parts[0] for name in names} == {"sse_notify", f"sse_notify-{version}.dist-info"}
+    assert {PurePosixPath(name).parts[0] for name in names} == {
+        "sse_notify",
+        f"sse_notify-{version}.dist-info",
+    }
     assert wheel.name == f"sse_notify-{version}-py3-none-any.whl"
 
 
-def test_the_metadata_tell_licence_version_and_what_is_needed(metadata: Message, names: list[str]) -> None:
+def test_the_metadata_tell_licence_version_and_what_is_needed(
+    metadata: Message, names: list[str]
+) -> None:
     assert metadata["Name"] == "sse-notify"
     assert metadata["Version"] == sse_notify.__version__
     assert metadata["License-Expression"] == "MIT"
     assert f"sse_notify-{sse_notify.__version__}.dist-info/licenses/LICENSE" in names
     assert metadata["Requires-Python"] == ">=3.11"
     needed = metadata.get_all("Requires-Dist") or []
-    assert sorted(line for line in needed if "extra ==" not in line) == ["channels<5,>=4.2", "django<7,>=5.2"]
+    assert sorted(line for line in needed if "extra ==" not in line) == [
+        "channels<5,>=4.2",
+        "django<7,>=5.2",
+    ]
     assert {"redis", "daphne", "demo", "test"} <= set(metadata.get_all("Provides-Extra") or [])
 
 
@@ -184,7 +220,9 @@ def test_the_installed_package_is_the_wheels(installed: Path) -> None:
     assert ROOT not in where.parents
 
 
-def test_the_names_of_the_root_come_without_settings_and_are_loaded_when_used(installed: Path) -> None:
+def test_the_names_of_the_root_come_without_settings_and_are_loaded_when_used(
+    installed: Path,
+) -> None:
     """So that ``from sse_notify import notify`` is fine at the top of a ``models.py``."""
     printed = run(
         installed,
@@ -206,7 +244,8 @@ def test_the_names_of_the_root_come_without_settings_and_are_loaded_when_used(in
 def test_every_public_name_resolves_in_a_configured_project(installed: Path) -> None:
     printed = run(
         installed,
-        dedent(SETTINGS) + "import sse_notify\nprint(*[n for n in sse_notify.__all__ if getattr(sse_notify, n) is None])",
+        dedent(SETTINGS)
+        + "import sse_notify\nprint(*[n for n in sse_notify.__all__ if getattr(sse_notify, n) is None])",
     )
     assert printed.strip() == ""
 
@@ -245,9 +284,14 @@ def test_the_widget_renders_and_its_files_are_found_from_the_wheel(installed: Pa
 
 @pytest.mark.parametrize(
     "storage",
-    ["django.contrib.staticfiles.storage.ManifestStaticFilesStorage", "whitenoise.storage.CompressedManifestStaticFilesStorage"],
+    [
+        "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+        "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    ],
 )
-def test_hashed_static_files_keep_the_script_and_its_source_map_together(installed: Path, tmp_path: Path, storage: str) -> None:
+def test_hashed_static_files_keep_the_script_and_its_source_map_together(
+    installed: Path, tmp_path: Path, storage: str
+) -> None:
     options = f"""STATIC_URL="/static/", STATIC_ROOT={str(tmp_path)!r}, STORAGES={{"staticfiles": {{"BACKEND": {storage!r}}}}},"""
     settings = dedent(SETTINGS).replace('STATIC_URL="/static/",', options)
     printed = run(
@@ -264,13 +308,17 @@ def test_hashed_static_files_keep_the_script_and_its_source_map_together(install
     address = re.fullmatch(r"/static/(sse_notify/sse-notify\.[0-9a-f]{12}\.js)\n", printed)
     assert address, printed
     script = (tmp_path / address[1]).read_text("utf-8")
-    named = re.search(r"^//# sourceMappingURL=(sse-notify\.js\.[0-9a-f]{12}\.map)$", script, re.MULTILINE)
+    named = re.search(
+        r"^//# sourceMappingURL=(sse-notify\.js\.[0-9a-f]{12}\.map)$", script, re.MULTILINE
+    )
     assert named, script[-200:]
     source_map = json.loads((tmp_path / "sse_notify" / named[1]).read_text("utf-8"))
     package = Path(run(installed, "import sse_notify; print(sse_notify.__file__)").strip()).parent
     assert "js/client.js" in source_map["sources"]
     for name, text in zip(source_map["sources"], source_map["sourcesContent"], strict=True):
-        assert text == (package / name).read_text("utf-8"), f"{name} is not what a debugger would show"
+        assert text == (package / name).read_text("utf-8"), (
+            f"{name} is not what a debugger would show"
+        )
 
 
 def test_no_migration_is_missing(installed: Path) -> None:

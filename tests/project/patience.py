@@ -9,7 +9,9 @@ from django.http import HttpRequest, HttpResponseBase
 from sse_notify import drain
 
 
-def patient(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+def patient(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
     """Have the signal passed on when the last stream has left, or after a minute."""
     drain.TOLD_SECONDS = 60.0
     return get_response

@@ -44,7 +44,10 @@ elif _database["ENGINE"] == "django.db.backends.sqlite3":
 DATABASES = {"default": _database}
 
 _redis = os.environ.get("REDIS_URL")
-_layers = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "channels_redis.core.RedisChannelLayer"}
+_layers = {
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+    "core": "channels_redis.core.RedisChannelLayer",
+}
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": _layers[os.environ.get("REDIS_LAYER", "pubsub")],
@@ -55,7 +58,9 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 }
 
 INSTALLED_APPS = [
-    *(["daphne"] if "runserver" in sys.argv else []),  # it takes a while to import, and serves nothing else
+    *(
+        ["daphne"] if "runserver" in sys.argv else []
+    ),  # it takes a while to import, and serves nothing else
     *filter(None, os.environ.get("EXTRA_APPS", "").split(",")),
     "django.contrib.auth",
     "django.contrib.contenttypes",

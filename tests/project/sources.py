@@ -32,8 +32,13 @@ async def ask(request: HttpRequest) -> EventStreamResponse:
     """Tell what was asked and how, as a view that is protected against forgery does; then its words, from the one after ``Last-Event-ID``."""
     is_form = request.content_type == "multipart/form-data"
     text = request.POST["text"] if is_form else request.body.decode()
-    words = (json.loads(text)["text"] if request.content_type == "application/json" else text).split()
-    how = {name: request.headers.get(name, "") for name in ("Content-Type", "Authorization", "Last-Event-ID")}
+    words = (
+        json.loads(text)["text"] if request.content_type == "application/json" else text
+    ).split()
+    how = {
+        name: request.headers.get(name, "")
+        for name in ("Content-Type", "Authorization", "Last-Event-ID")
+    }
     begin = int(how["Last-Event-ID"] or 0)
     method = request.method
 

@@ -35,7 +35,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def documented(request: HttpRequest, name: str) -> HttpResponse:
     """Show a page of the documentation: its ``page`` block of that name and its ``script`` block, beside the framework of ``with``."""
-    found = {block.mark: block.code for guide in FRAMEWORKS for block in blocks(DOCS / "how-to" / guide)}
+    found = {
+        block.mark: block.code for guide in FRAMEWORKS for block in blocks(DOCS / "how-to" / guide)
+    }
     inside = engines["django"].from_string(found[f"page: {name}"]).render({}, request)
     framework = request.GET.get("with", "") or request.session.get("framework", "")
     request.session["framework"] = framework
@@ -80,11 +82,14 @@ def stats(request: HttpRequest) -> JsonResponse:
             "pid": os.getpid(),
             "threads": threading.active_count(),
             "files": len(list(Path("/proc/self/fd").iterdir())),
-            "tasks": len(tasks := [task for loop in list(hubs._hubs) for task in asyncio.all_tasks(loop)]),
+            "tasks": len(
+                tasks := [task for loop in list(hubs._hubs) for task in asyncio.all_tasks(loop)]
+            ),
             "coroutines": Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks),
             "streams": admission.total,
             "of_user": admission._users[user.pk] if user else None,
-            "bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
+            "bytes": int(Path("/proc/self/statm").read_text().split()[1])
+            * os.sysconf("SC_PAGE_SIZE"),
             "counters": counters.snapshot(),
             "pool": pool.get_stats() if (pool := getattr(connection, "pool", None)) else None,
         }

@@ -59,7 +59,9 @@ def test_the_raw_client_shows_head_and_bytes(url: str) -> None:
         status, headers = stream.head()
         assert (status, headers["content-type"]) == (200, "text/event-stream")
         assert stream.block() == b"event: number\ndata: 0\nid: 0\n\n"
-        assert stream.rest() == b"event: number\ndata: 1\nid: 1\n\nevent: number\ndata: 2\nid: 2\n\n"
+        assert (
+            stream.rest() == b"event: number\ndata: 1\nid: 1\n\nevent: number\ndata: 2\nid: 2\n\n"
+        )
         assert stream.block() == b""
 
 

@@ -27,7 +27,11 @@ pytestmark = pytest.mark.asyncio
 async def started(site: Site, *args: str) -> AsyncIterator[Process]:
     """Run a command until the block ends."""
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "django", *args], stdin=PIPE, stdout=PIPE, stderr=PIPE, env={**os.environ, **site.env}
+        *[sys.executable, "-m", "django", *args],
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **site.env},
     )
     try:
         yield process
@@ -58,7 +62,9 @@ async def event(process: Process, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(180)
-async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_server: RedisServer) -> None:
+async def test_the_commands_send_show_and_follow(
+    make_site: MakeSite, redis_server: RedisServer
+) -> None:
     site = make_site("postgresql", redis=True)
     server = site.serve("uvicorn")
     async with (
@@ -67,11 +73,16 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
     ):
         await events.next("hello")
         assert (await event(tail, "hello"))["data"]["cursor"] == 0
-        async with started(site, "notify", "For the team", "-", "--group", "team", "--user", "alice", "--json") as sending:
+        async with started(
+            site, "notify", "For the team", "-", "--group", "team", "--user", "alice", "--json"
+        ) as sending:
             out, err = await asyncio.wait_for(sending.communicate(b"Come\nin"), GUARD)
             assert (sending.returncode, err) == (0, b"")
         assert [row["audience"] for row in json.loads(out)["sent"]] == ["group"], "alice is in it"
-        assert await run(site, "notify", "Lost", "--everyone", "--user", "zoe") == (1, "CommandError: --user: no user 'zoe'\n")
+        assert await run(site, "notify", "Lost", "--everyone", "--user", "zoe") == (
+            1,
+            "CommandError: --user: no user 'zoe'\n",
+        )
         got = (await events.next("notification")).json()
         assert (got["title"], got["body"]) == ("For the team", "Come\nin")
 
@@ -97,6 +108,12 @@ async def test_the_commands_send_show_and_follow(make_site: MakeSite, redis_serv
         status, said = await run(site, "sse_status")
         assert status == 1
         assert "The channel layer does not answer within 1 seconds." in said
-        status, said = await run(site, "sse_status", "--json", DATABASE_URL="postgres://nobody@127.0.0.1:9/none", REDIS_URL="")
+        status, said = await run(
+            site,
+            "sse_status",
+            "--json",
+            DATABASE_URL="postgres://nobody@127.0.0.1:9/none",
+            REDIS_URL="",
+        )
         assert status == 1
         assert json.loads(said)["problems"][0].startswith("The database does not answer: ")

@@ -100,11 +100,19 @@ async def test_two_processes_on_postgresql_and_redis(make_site: MakeSite, layer:
         site.send(two, "notify", to="alice", title="From two")
         site.script(NOTIFY.format(title="From a script"))
         for events in (at_one, at_two):
-            assert [e.json()["title"] for e in await events.take(3)] == ["From one", "From two", "From a script"]
+            assert [e.json()["title"] for e in await events.take(3)] == [
+                "From one",
+                "From two",
+                "From a script",
+            ]
 
 
-async def test_with_redis_stopped_it_still_arrives(make_site: MakeSite, redis_server: RedisServer) -> None:
-    site: Site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
+async def test_with_redis_stopped_it_still_arrives(
+    make_site: MakeSite, redis_server: RedisServer
+) -> None:
+    site: Site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})}
+    )
     one, two = site.serve(), site.serve()
     async with site.listen(one, "alice") as events:
         await events.next("hello")
@@ -113,7 +121,9 @@ async def test_with_redis_stopped_it_still_arrives(make_site: MakeSite, redis_se
         redis_server.stop()
         for number in range(5):
             site.send(two, "notify", to="alice", title=f"Without {number}")
-        assert [e.json()["title"] for e in await events.take(5)] == [f"Without {number}" for number in range(5)]
+        assert [e.json()["title"] for e in await events.take(5)] == [
+            f"Without {number}" for number in range(5)
+        ]
         redis_server.start()
         site.send(two, "notify", to="alice", title="With it again")
         assert (await events.next("notification")).json()["title"] == "With it again"
@@ -167,14 +177,18 @@ async def test_eight_publishers_leave_a_dense_log(make_site: MakeSite) -> None:
     for publisher in publishers:
         assert publisher.wait() == 0, publisher.output()
     assert [seq for seq, _ in got] == list(range(1, 8 * EACH + 1))
-    assert {title for _, title in got} == {f"{publisher}-{i}" for publisher in range(8) for i in range(EACH)}
+    assert {title for _, title in got} == {
+        f"{publisher}-{i}" for publisher in range(8) for i in range(EACH)
+    }
     # Each publisher's own order is kept.
     for number in range(8):
         own = [int(title.split("-")[1]) for _, title in got if title.startswith(f"{number}-")]
         assert own == sorted(own)
 
 
-async def test_publishing_from_sync_code_opens_no_connection_for_each_call(make_site: MakeSite) -> None:
+async def test_publishing_from_sync_code_opens_no_connection_for_each_call(
+    make_site: MakeSite,
+) -> None:
     site: Site = make_site(redis=True)
     printed = site.script(
         """
@@ -196,7 +210,9 @@ async def test_publishing_from_sync_code_opens_no_connection_for_each_call(make_
     assert 1 <= int(printed.strip().splitlines()[-1]) <= 2
 
 
-async def test_an_ephemeral_event_crosses_processes_in_its_publishers_order(make_site: MakeSite) -> None:
+async def test_an_ephemeral_event_crosses_processes_in_its_publishers_order(
+    make_site: MakeSite,
+) -> None:
     site: Site = make_site(redis=True)
     one, two = site.serve(), site.serve()
     async with site.listen(one, params={"topic": "wall"}) as events:
@@ -205,14 +221,18 @@ async def test_an_ephemeral_event_crosses_processes_in_its_publishers_order(make
         # Live only: until the stream has joined, nobody listens.
         async def publish_until_heard() -> None:
             while True:
-                await asyncio.to_thread(site.send, two, "publish", topic="wall", data="are you there?")
+                await asyncio.to_thread(
+                    site.send, two, "publish", topic="wall", data="are you there?"
+                )
 
         knocking = asyncio.create_task(publish_until_heard())
         await events.next("wall")
         knocking.cancel()
         await asyncio.wait({knocking})
         site.script("from sse_notify import publish\nfor i in range(200): publish('wall', i)")
-        numbers = [event.data for event in await events.take(200, lambda event: event.data.isdigit())]
+        numbers = [
+            event.data for event in await events.take(200, lambda event: event.data.isdigit())
+        ]
     assert numbers == [str(i) for i in range(200)]
 
 
@@ -236,12 +256,16 @@ async def test_daphnes_runserver_streams(site: Site) -> None:
 async def test_the_threads_and_files_do_not_grow_with_the_streams(site: Site, kind: Kind) -> None:
     server = site.serve(kind, env={"SSE_NOTIFY": json.dumps({"MAX_STREAMS_PER_USER": 1000})})
     cookies = site.cookies(server, "alice")
-    async with httpx.AsyncClient(cookies=cookies, timeout=GUARD, trust_env=False, limits=httpx.Limits()) as client:
+    async with httpx.AsyncClient(
+        cookies=cookies, timeout=GUARD, trust_env=False, limits=httpx.Limits()
+    ) as client:
 
         async def open_streams(number: int) -> list[httpx.Response]:
             responses = []
             for _ in range(number):
-                request = client.build_request("GET", server.url + STREAM, headers={"Accept": "text/event-stream"})
+                request = client.build_request(
+                    "GET", server.url + STREAM, headers={"Accept": "text/event-stream"}
+                )
                 response = await client.send(request, stream=True)
                 assert response.status_code == 200
                 responses.append(response)

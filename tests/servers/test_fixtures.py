@@ -30,7 +30,9 @@ def test_redis_restarts_empty_on_the_same_port(redis_server: RedisServer, redis_
     client.close()
 
 
-def test_postgres_keeps_what_was_committed_over_an_immediate_stop(postgres_server: PostgresServer) -> None:
+def test_postgres_keeps_what_was_committed_over_an_immediate_stop(
+    postgres_server: PostgresServer,
+) -> None:
     name = postgres_server.create_database()
     url = postgres_server.url(name)
     with psycopg.connect(url) as connection:
@@ -47,14 +49,18 @@ def test_postgres_keeps_what_was_committed_over_an_immediate_stop(postgres_serve
     postgres_server.drop_database(name)
 
 
-def test_postgres_is_recent_enough_and_does_not_run_as_root(postgres_server: PostgresServer) -> None:
+def test_postgres_is_recent_enough_and_does_not_run_as_root(
+    postgres_server: PostgresServer,
+) -> None:
     with psycopg.connect(postgres_server.url()) as connection:
         assert connection.info.server_version >= 150000
     assert os.stat(f"/proc/{postgres_server.pid}").st_uid != 0
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_each_site_starts_with_the_same_users_and_nothing_else(make_site: MakeSite, database: str) -> None:
+def test_each_site_starts_with_the_same_users_and_nothing_else(
+    make_site: MakeSite, database: str
+) -> None:
     code = "from django.contrib.auth.models import User; print(*User.objects.values_list('username', flat=True).order_by('pk'))"
     first, second = make_site(database), make_site(database)
     first.script("from django.contrib.auth.models import User; User.objects.create_user('dave')")

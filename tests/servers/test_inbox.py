@@ -30,14 +30,18 @@ print(recall(Notification.objects.filter(title__startswith="Secret").order_by("p
 async def post(site: Site, server: Server, name: str, body: dict[str, Any]) -> dict[str, int]:
     """Mark as alice's page does, with the token that ``state/`` gives."""
     inbox = server.url + "/notifications/"
-    async with httpx.AsyncClient(cookies=site.cookies(server, "alice"), timeout=GUARD, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        cookies=site.cookies(server, "alice"), timeout=GUARD, trust_env=False
+    ) as client:
         token = (await client.get(inbox + "state/")).json()["csrf"]
         response = await client.post(f"{inbox}{name}/", json=body, headers={"x-csrftoken": token})
         found: dict[str, int] = response.raise_for_status().json()
         return found
 
 
-async def test_what_is_recalled_goes_from_every_page_and_who_was_away_hears_of_it(site: Site) -> None:
+async def test_what_is_recalled_goes_from_every_page_and_who_was_away_hears_of_it(
+    site: Site,
+) -> None:
     server = site.serve()
     async with (
         site.listen(server, "alice") as first,
@@ -51,7 +55,9 @@ async def test_what_is_recalled_goes_from_every_page_and_who_was_away_hears_of_i
         assert site.script(RECALL).split() == ["2"]
         for events in (first, second):
             gone = await events.take(2, "remove")
-            assert [(event.event, event.json()) for event in gone] == [("remove", {"ids": [pk]}) for pk in sent]
+            assert [(event.event, event.json()) for event in gone] == [
+                ("remove", {"ids": [pk]}) for pk in sent
+            ]
             assert [int(event.id) for event in gone] == [int(cursor) + 1, int(cursor) + 2]
         site.send(server, "notify", to="bob", title="The first that bob hears of")
         assert (await bobs.next("notification")).json()["title"] == "The first that bob hears of"
@@ -59,7 +65,9 @@ async def test_what_is_recalled_goes_from_every_page_and_who_was_away_hears_of_i
     async with site.listen(server, "alice", cursor=cursor) as events:
         hello = (await events.next("hello")).json()
         assert (hello["unread"], hello["unseen"]) == (0, 0)
-        assert [event.json() for event in await events.take(2, "remove")] == [{"ids": [pk]} for pk in sent]
+        assert [event.json() for event in await events.take(2, "remove")] == [
+            {"ids": [pk]} for pk in sent
+        ]
 
 
 MUTE = """
@@ -71,7 +79,9 @@ verb(User.objects.get(username="alice"), "news")
 
 
 @pytest.mark.parametrize("others", ["alone", "beside"])
-async def test_a_muted_category_falls_silent_on_open_pages_at_once(make_site: MakeSite, others: str) -> None:
+async def test_a_muted_category_falls_silent_on_open_pages_at_once(
+    make_site: MakeSite, others: str
+) -> None:
     """Beside: what is sent, and that it is muted, comes from other processes, through the layer."""
     site = make_site(redis=others == "beside")
     server = site.serve()
@@ -81,7 +91,9 @@ async def test_a_muted_category_falls_silent_on_open_pages_at_once(make_site: Ma
         for verb, muted in (("mute", True), ("unmute", None)):
             site.script(f"VERB = {verb!r}{MUTE}")
             assert (await alices.next("reset")).json()["reason"] == "state"
-            site.script("from sse_notify import broadcast; broadcast('To all', category='news'); broadcast('Loud')")
+            site.script(
+                "from sse_notify import broadcast; broadcast('To all', category='news'); broadcast('Loud')"
+            )
             told = [(await alices.next("notification")).json() for _ in range(2)]
             assert [(each["title"], each.get("muted"), each["silent"]) for each in told] == [
                 ("To all", muted, bool(muted)),
@@ -102,10 +114,16 @@ async def test_every_page_hears_that_something_is_archived_and_back(site: Site) 
             await events.next("hello")
         pk = site.send(server, "notify", to="alice", title="Put away by mistake")
         for name, counts in (("archive", 0), ("unarchive", 1)):
-            assert await post(site, server, name, {"ids": [pk], "client": "tab"}) == {"unread": counts, "unseen": counts}
+            assert await post(site, server, name, {"ids": [pk], "client": "tab"}) == {
+                "unread": counts,
+                "unseen": counts,
+            }
         for events in (first, second):
             told = [(await events.next("update")).json() for _ in range(2)]
-            assert [(update["set"], update["ids"], update["unread"], update["client"]) for update in told] == [
+            assert [
+                (update["set"], update["ids"], update["unread"], update["client"])
+                for update in told
+            ] == [
                 ("archived", [pk], 0, "tab"),
                 ("unarchived", [pk], 1, "tab"),
             ]

@@ -23,11 +23,18 @@ def test_no_text_breaks_out_of_its_event_on_the_real_stream(site: Site) -> None:
         @slow
         @given(content=contents, is_broadcast=st.booleans())
         def send_and_read(content: dict[str, Any], is_broadcast: bool) -> None:
-            id = site.send(server, "broadcast", **content) if is_broadcast else site.send(server, "notify", to="alice", **content)
+            id = (
+                site.send(server, "broadcast", **content)
+                if is_broadcast
+                else site.send(server, "notify", to="alice", **content)
+            )
             (event,) = parse(stream.block())
             payload = json.loads(event[1])
             assert payload["id"] == id
-            assert {**{field: payload[field] for field in content if field != "event"}, "event": event[0]} == content
+            assert {
+                **{field: payload[field] for field in content if field != "event"},
+                "event": event[0],
+            } == content
             assert event[2] == str(payload["seq"])
 
         send_and_read()

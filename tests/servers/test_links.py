@@ -23,13 +23,19 @@ class Enough(Exception):
 
 
 @pytest.mark.asyncio
-async def test_the_documented_client_misses_nothing_over_a_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_documented_client_misses_nothing_over_a_restart(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (code,) = [
-        block.code for block in blocks(DOCS / "how-to" / "clients-without-a-session.md") if block.mark == "the client in Python"
+        block.code
+        for block in blocks(DOCS / "how-to" / "clients-without-a-session.md")
+        if block.mark == "the client in Python"
     ]
     names: dict[str, Any] = {}
     exec(compile(code, "clients-without-a-session.md", "exec"), names)
-    monkeypatch.setattr(names["random"], "uniform", lambda low, high: 0.1)  # the pause, so that the test does not wait
+    monkeypatch.setattr(
+        names["random"], "uniform", lambda low, high: 0.1
+    )  # the pause, so that the test does not wait
     server = site.serve()
     loop = asyncio.get_running_loop()
     got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -55,14 +55,24 @@ async def test_rows_and_code_of_the_other_package_move_over(make_site: MakeSite)
     async with site.listen(server, "alice", params={"topic": "room.2"}) as events:
         await events.next("hello")
         first, second, third = site.script(COPY).splitlines()
-        assert (first, second, third) == ("Imported 3 notifications.", "Imported 0 notifications.", "Left out: 3, there already")
+        assert (first, second, third) == (
+            "Imported 3 notifications.",
+            "Imported 0 notifications.",
+            "Left out: 3, there already",
+        )
         reset = await events.next("reset")
         assert reset.json() == {"reason": "state", "cursor": int(reset.id)}
         site.script(OURS)
         news = (await events.next("notification")).json()
-        assert (news["title"], news["actor"], news["data"]["activity"]["verb"]) == ("bob left", "bob", "left")
+        assert (news["title"], news["actor"], news["data"]["activity"]["verb"]) == (
+            "bob left",
+            "bob",
+            "left",
+        )
         assert (await events.next("message")).json() == {"text": "Hello"}
-        assert [event.event for event in events.seen].count("notification") == 1, "history is not told"
+        assert [event.event for event in events.seen].count("notification") == 1, (
+            "history is not told"
+        )
     async with site.listen(server, "alice", cursor=0) as events:
         hello = (await events.next("hello")).json()
         assert (hello["unread"], hello["unseen"]) == (2, 2), "one of the three is read"

@@ -30,9 +30,13 @@ READY = "/notifications/health/ready/"
 
 def scrape(server: Server) -> dict[tuple[str, str, str], float]:
     """Return the samples that this process tells, by name, the pid of the process they are about, and the other label."""
-    text = httpx.get(server.url + "/metrics/", timeout=GUARD, trust_env=False).raise_for_status().text
+    text = (
+        httpx.get(server.url + "/metrics/", timeout=GUARD, trust_env=False).raise_for_status().text
+    )
     samples: dict[tuple[str, str, str], float] = {}
-    for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
+    for sample in (
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    ):
         labels = dict(sample.labels)
         pid = labels.pop("process", "").rpartition(":")[2]
         samples[sample.name, pid, "".join(labels.values())] = sample.value
@@ -62,7 +66,9 @@ def test_any_process_tells_the_numbers_of_all_and_is_not_ready_once_it_is_to_end
     with ExitStack() as stack:
         opened = stack.enter_context
         alice = cookie(site, one, "alice")
-        first, second = (opened(RawStream(server.url + STREAM, headers=alice)) for server in (one, two))
+        first, second = (
+            opened(RawStream(server.url + STREAM, headers=alice)) for server in (one, two)
+        )
         visitor = opened(RawStream(one.url + STREAM + "?topic=wall"))
         for stream in (first, second, visitor):
             assert stream.head()[0] == 200
@@ -73,7 +79,12 @@ def test_any_process_tells_the_numbers_of_all_and_is_not_ready_once_it_is_to_end
         for stream in (first, second):
             while b"Hello" not in stream.block():
                 pass
-        assert httpx.get(one.url + "/notifications/stream/", timeout=GUARD, trust_env=False).status_code == 401
+        assert (
+            httpx.get(
+                one.url + "/notifications/stream/", timeout=GUARD, trust_env=False
+            ).status_code
+            == 401
+        )
         for server in (one, two):
             found = scrape_all(server, 2)
             assert [found["sse_notify_streams", pid, ""] for pid in pids] == [2, 1]
@@ -82,12 +93,19 @@ def test_any_process_tells_the_numbers_of_all_and_is_not_ready_once_it_is_to_end
             assert [found["sse_notify_streams_opened_total", pid, ""] for pid in pids] == [2, 1]
             assert [found["sse_notify_events_delivered_total", pid, ""] for pid in pids] == [1, 1]
             assert found["sse_notify_handshakes_refused_total", pids[0], "unauthenticated"] == 1
-            assert (found["sse_notify_users_connected", "", ""], found["sse_notify_log_head", "", ""]) == (1, 1)
+            assert (
+                found["sse_notify_users_connected", "", ""],
+                found["sse_notify_log_head", "", ""],
+            ) == (1, 1)
         assert not list(tmp_path.glob("*.db"))
 
         # One client takes nothing of what it missed, so that the process has somebody to wait for when it is asked to end.
         site.script(MISSED)
-        stuck = opened(RawStream(f"{one.url}{STREAM}?cursor=0", headers=cookie(site, one, "bob"), receive_buffer=4096))
+        stuck = opened(
+            RawStream(
+                f"{one.url}{STREAM}?cursor=0", headers=cookie(site, one, "bob"), receive_buffer=4096
+            )
+        )
         assert stuck.head()[0] == 200
         while site.stats(one)["counters"]["replayed"] < 100:
             pass
@@ -102,7 +120,11 @@ def test_any_process_tells_the_numbers_of_all_and_is_not_ready_once_it_is_to_end
 
 
 def cookie(site: Site, server: Server, username: str) -> dict[str, str]:
-    return {"Cookie": "; ".join(f"{name}={value}" for name, value in site.cookies(server, username).items())}
+    return {
+        "Cookie": "; ".join(
+            f"{name}={value}" for name, value in site.cookies(server, username).items()
+        )
+    }
 
 
 def ready(server: Server) -> tuple[int, str]:

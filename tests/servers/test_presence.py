@@ -53,7 +53,9 @@ print(json.dumps(answers))
 @pytest.mark.asyncio
 async def test_every_hub_of_every_process_answers(make_site: MakeSite) -> None:
     # Over the core layer, which bears one receiver alone. Over the pub/sub layer: ``test_operations`` and the live page's test.
-    site = make_site(redis=True, env={"REDIS_LAYER": "core", "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})})
+    site = make_site(
+        redis=True, env={"REDIS_LAYER": "core", "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
+    )
     one, two = site.serve(), site.serve()
     async with (
         site.listen(one, "alice") as first,
@@ -63,7 +65,9 @@ async def test_every_hub_of_every_process_answers(make_site: MakeSite) -> None:
     ):
         for events in (first, second, third, fourth):
             await events.next("hello")
-        site.send(two, "broadcast", title="Everybody has joined")  # their hubs' cursors are there when it arrives
+        site.send(
+            two, "broadcast", title="Everybody has joined"
+        )  # their hubs' cursors are there when it arrives
         for events in (first, third, fourth):
             await events.next("notification")
         answers = json.loads(

@@ -57,7 +57,9 @@ class Page:
 
     def __init__(self, site: Site, server: Server) -> None:
         self._inbox = server.url + "/notifications/"
-        self._client = httpx.AsyncClient(cookies=site.cookies(server, "alice"), timeout=GUARD, trust_env=False)
+        self._client = httpx.AsyncClient(
+            cookies=site.cookies(server, "alice"), timeout=GUARD, trust_env=False
+        )
 
     async def __aenter__(self) -> Page:
         return self
@@ -69,7 +71,11 @@ class Page:
         """Return the only item once its progress is as wanted, however often the page has to be loaded for that."""
         async with asyncio.timeout(GUARD):
             while True:
-                (item,) = (await self._client.get(self._inbox + "items/")).raise_for_status().json()["items"]
+                (item,) = (
+                    (await self._client.get(self._inbox + "items/"))
+                    .raise_for_status()
+                    .json()["items"]
+                )
                 assert isinstance(item, dict)
                 if what(item["data"]["progress"]):
                     return item
@@ -77,7 +83,9 @@ class Page:
 
     async def cancel(self, pk: int) -> None:
         token = (await self._client.get(self._inbox + "state/")).json()["csrf"]
-        answer = await self._client.post(self._inbox + "cancel/", json={"ids": [pk]}, headers={"x-csrftoken": token})
+        answer = await self._client.post(
+            self._inbox + "cancel/", json={"ids": [pk]}, headers={"x-csrftoken": token}
+        )
         answer.raise_for_status()
 
 
@@ -100,7 +108,9 @@ async def test_a_worker_is_followed_cancelled_missed_and_begun_again(make_site: 
             begun = await told(events, "running")
 
             updates = [json.loads(event.data) for event in await events.take(15, "progress")]
-            assert {(update["id"], update["key"], update["state"]) for update in updates} == {(begun["id"], "export", "running")}
+            assert {(update["id"], update["key"], update["state"]) for update in updates} == {
+                (begun["id"], "export", "running")
+            }
             done = [update["done"] for update in updates]
             assert done == sorted(set(done))
             # By the worker's own clock: a busy machine makes the pauses longer; the last text alone may be older than its event.
@@ -124,7 +134,10 @@ async def test_a_worker_is_followed_cancelled_missed_and_begun_again(make_site: 
         site.script(FINISH)
         async with site.listen(server, "alice", cursor=again["seq"]) as events:
             finished = await told(events, "done")
-            assert (finished["url"], finished["data"]["progress"]["message"]) == ("/export/", "2 rows")
+            assert (finished["url"], finished["data"]["progress"]["message"]) == (
+                "/export/",
+                "2 rows",
+            )
             assert finished["id"] == begun["id"]
         site.send(server, "notify", to="bob", title="The first that bob hears of")
         await bobs.next("notification")

@@ -71,13 +71,22 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
     site = make_site(
         database,
         env={
-            "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 0.2, "REPLAY_PAGE": 20, "MAX_STREAMS_PER_USER": 100, "SEND_TIMEOUT": 300})
+            "SSE_NOTIFY": json.dumps(
+                {
+                    "POLL_INTERVAL": 0.2,
+                    "REPLAY_PAGE": 20,
+                    "MAX_STREAMS_PER_USER": 100,
+                    "SEND_TIMEOUT": 300,
+                }
+            )
         },
     )
     site.script(FILL)
     server = site.serve("uvicorn")
     cookie = "; ".join(f"{name}={value}" for name, value in site.cookies(server, "alice").items())
-    stuck = RawStream(f"{server.url}{STREAM}?cursor=0", headers={"Cookie": cookie}, receive_buffer=65536)
+    stuck = RawStream(
+        f"{server.url}{STREAM}?cursor=0", headers={"Cookie": cookie}, receive_buffer=65536
+    )
     assert stuck.head()[0] == 200
     pruning = site.start_script(PRUNE)
     sessions = 0
@@ -87,13 +96,18 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
             async with site.listen(server, "alice", cursor=cursor) as events:
                 start, got, told = await replay(events)
             assert got == sorted(set(got)), "in order, nothing twice"
-            assert set(range(max(start, OLD) + 1, ROWS + 1)) <= set(got), "nothing that stays is missing"
+            assert set(range(max(start, OLD) + 1, ROWS + 1)) <= set(got), (
+                "nothing that stays is missing"
+            )
             assert told or got == list(range(start + 1, ROWS + 1))
             sessions += 1
         assert pruning.wait() == 0
         said, counted = pruning.output().splitlines()
         assert said.startswith(f"Deleted {OLD:,} notifications: sent before ")
-        assert counted == f"{ROWS - OLD} {ROWS - OLD} {ROWS - OLD} Position(head={ROWS + 1}, floor={OLD})"
+        assert (
+            counted
+            == f"{ROWS - OLD} {ROWS - OLD} {ROWS - OLD} Position(head={ROWS + 1}, floor={OLD})"
+        )
         reset = await idle.next("reset")
         assert (reset.json()["reason"], reset.id) == ("expired", str(reset.json()["cursor"]))
     assert sessions
@@ -103,7 +117,11 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
     while "reset" not in seen or f"id: {ROWS}" not in seen:
         block = stuck.block().decode()
         assert block, f"it ended: {seen[-3:]}"
-        seen += ["reset"] if "event: reset" in block else [line for line in block.splitlines() if line.startswith("id: ")]
+        seen += (
+            ["reset"]
+            if "event: reset" in block
+            else [line for line in block.splitlines() if line.startswith("id: ")]
+        )
     stuck.close()
     ids = [int(line[4:]) for line in seen if line.startswith("id: ")]
     assert len(set(ids)) < ROWS, "its replay was not overtaken"

@@ -36,11 +36,19 @@ team = Group.objects.get(name="team")
 #: What ends every stream of alice's, the reason that is given, and whether her client comes back to see.
 ENDS = {
     "deactivated": ("alice.is_active = False; alice.save()", "revoked", False),
-    "one field": ("alice.is_active = False; alice.save(update_fields=['is_active'])", "revoked", False),
+    "one field": (
+        "alice.is_active = False; alice.save(update_fields=['is_active'])",
+        "revoked",
+        False,
+    ),
     "deleted": ("alice.delete()", "revoked", False),
     "deleted in bulk": ("User.objects.filter(pk=alice.pk).delete()", "revoked", False),
     "a new password": ("alice.set_password('other'); alice.save()", "revoked", True),
-    "updated, and said so": ("User.objects.filter(pk=alice.pk).update(is_active=False); recheck(alice)", "revoked", False),
+    "updated, and said so": (
+        "User.objects.filter(pk=alice.pk).update(is_active=False); recheck(alice)",
+        "revoked",
+        False,
+    ),
 }
 
 
@@ -53,7 +61,9 @@ async def in_thread(site: Site, code: str) -> str:
 
 
 def post(server: Server, path: str, cookies: dict[str, str]) -> httpx.Response:
-    return httpx.post(server.url + path, cookies=cookies, timeout=GUARD, trust_env=False).raise_for_status()
+    return httpx.post(
+        server.url + path, cookies=cookies, timeout=GUARD, trust_env=False
+    ).raise_for_status()
 
 
 class Crowd:
@@ -64,13 +74,19 @@ class Crowd:
         self.servers = servers
         self.stack = AsyncExitStack()
 
-    async def open(self, server: Server, user: str, cookies: dict[str, str] | None = None, **options: Any) -> Events:
+    async def open(
+        self, server: Server, user: str, cookies: dict[str, str] | None = None, **options: Any
+    ) -> Events:
         cookies = cookies or self.site.cookies(server, user)
-        events = await self.stack.enter_async_context(listen(server.url + STREAM, cookies=cookies, **options))
+        events = await self.stack.enter_async_context(
+            listen(server.url + STREAM, cookies=cookies, **options)
+        )
         await events.next("hello")
         return events
 
-    async def everywhere(self, user: str, cookies: dict[str, str] | None = None, **options: Any) -> list[Events]:
+    async def everywhere(
+        self, user: str, cookies: dict[str, str] | None = None, **options: Any
+    ) -> list[Events]:
         return [await self.open(server, user, cookies, **options) for server in self.servers]
 
     async def joined(self, *crowds: list[Events]) -> None:
@@ -81,7 +97,9 @@ class Crowd:
 
 
 async def titled(events: Events, title: str) -> None:
-    await events.next(lambda event: event.event == "notification" and event.json()["title"] == title)
+    await events.next(
+        lambda event: event.event == "notification" and event.json()["title"] == title
+    )
 
 
 async def ended(events: Events) -> dict[str, Any]:
@@ -109,7 +127,9 @@ async def stack() -> Any:
 
 
 @pytest.mark.timeout(120)
-async def test_what_ends_a_permission_ends_the_streams_in_every_process(make_site: MakeSite, stack: AsyncExitStack) -> None:
+async def test_what_ends_a_permission_ends_the_streams_in_every_process(
+    make_site: MakeSite, stack: AsyncExitStack
+) -> None:
     crowd = await two_processes(make_site, stack)
     bobs = await crowd.everywhere("bob")
     took: list[float] = []
@@ -118,7 +138,9 @@ async def test_what_ends_a_permission_ends_the_streams_in_every_process(make_sit
         hers = await crowd.everywhere("alice")
         await crowd.joined(hers, bobs)
         # The clock is the same for all processes of a machine.
-        done = await in_thread(crowd.site, f"pk = alice.pk\n{code}\n{CLOCK}\nbroadcast('Too late')" + REVIVE)
+        done = await in_thread(
+            crowd.site, f"pk = alice.pk\n{code}\n{CLOCK}\nbroadcast('Too late')" + REVIVE
+        )
         for events in hers:
             bye = await ended(events)
             took.append(time.monotonic() - float(done))
@@ -126,7 +148,9 @@ async def test_what_ends_a_permission_ends_the_streams_in_every_process(make_sit
             assert (bye["retry_after"] is not None) == again, code
         for events in bobs:
             await titled(events, "Too late")
-    assert statistics.median(took) < 1, f"within a second, the end of the process that said so included: {took}"
+    assert statistics.median(took) < 1, (
+        f"within a second, the end of the process that said so included: {took}"
+    )
 
 
 CLOCK = "import time\nprint(time.monotonic())"
@@ -135,7 +159,9 @@ REVIVE = "\nUser.objects.filter(pk=pk).exists() or User.objects.create_user('ali
 
 
 @pytest.mark.timeout(120)
-async def test_a_logout_ends_the_streams_of_that_session_and_no_other(make_site: MakeSite, stack: AsyncExitStack) -> None:
+async def test_a_logout_ends_the_streams_of_that_session_and_no_other(
+    make_site: MakeSite, stack: AsyncExitStack
+) -> None:
     crowd = await two_processes(make_site, stack)
     one, two = crowd.servers
     cookies = crowd.site.cookies(one, "alice")
@@ -154,7 +180,10 @@ async def test_a_logout_ends_the_streams_of_that_session_and_no_other(make_site:
     flushed = await crowd.everywhere("alice", cookies)
     await crowd.joined(flushed, elsewhere)
     key = cookies["sessionid"]
-    await in_thread(crowd.site, f"from django.contrib.sessions.backends.db import SessionStore\nSessionStore({key!r}).flush()")
+    await in_thread(
+        crowd.site,
+        f"from django.contrib.sessions.backends.db import SessionStore\nSessionStore({key!r}).flush()",
+    )
     for events in flushed:
         bye = await ended(events)
         assert bye["reason"] == "logout"
@@ -169,7 +198,10 @@ async def test_the_browser_that_changed_its_password_comes_back_and_the_others_d
     crowd = await two_processes(make_site, stack)
     one, two = crowd.servers
     cookies, others = crowd.site.cookies(one, "alice"), crowd.site.cookies(two, "alice")
-    here, elsewhere = await crowd.everywhere("alice", cookies), await crowd.everywhere("alice", others)
+    here, elsewhere = (
+        await crowd.everywhere("alice", cookies),
+        await crowd.everywhere("alice", others),
+    )
     await crowd.joined(here, elsewhere)
     answer = post(one, "/password/", cookies)
     for events in (*here, *elsewhere):
@@ -183,7 +215,9 @@ async def test_the_browser_that_changed_its_password_comes_back_and_the_others_d
 
 
 @pytest.mark.timeout(120)
-async def test_topics_follow_groups_and_staff_on_the_open_connection(make_site: MakeSite, stack: AsyncExitStack) -> None:
+async def test_topics_follow_groups_and_staff_on_the_open_connection(
+    make_site: MakeSite, stack: AsyncExitStack
+) -> None:
     """What is sent right after the change arrives, or does not; each of the two in the same moment as the change."""
     crowd = await two_processes(make_site, stack)
     carols, alices = await crowd.everywhere("carol"), await crowd.everywhere("alice")
@@ -197,14 +231,25 @@ async def test_topics_follow_groups_and_staff_on_the_open_connection(make_site: 
         "carol.groups.set([team]); broadcast('Set', audience=team)": ["Set"],
         "from sse_notify import STAFF; broadcast('Staff', audience=STAFF)": ["Staff"],
         "carol.is_staff = False; carol.save(); broadcast('No staff', audience=STAFF)": [],
-        "carol.is_staff = True; carol.save(); broadcast('Staff again', audience=STAFF)": ["Staff again"],
+        "carol.is_staff = True; carol.save(); broadcast('Staff again', audience=STAFF)": [
+            "Staff again"
+        ],
     }.items():
-        code = carol + "from sse_notify import STAFF\n" + change.replace("; ", "\n") + "\nbroadcast('Next')"
+        code = (
+            carol
+            + "from sse_notify import STAFF\n"
+            + change.replace("; ", "\n")
+            + "\nbroadcast('Next')"
+        )
         await in_thread(crowd.site, code)
         for events in carols:
             before = len(events.seen)
             await titled(events, "Next")
-            titles = [event.json()["title"] for event in events.seen[before:-1] if event.event == "notification"]
+            titles = [
+                event.json()["title"]
+                for event in events.seen[before:-1]
+                if event.event == "notification"
+            ]
             assert titles == expected, change
     await in_thread(crowd.site, "pk = team.pk; team.delete(); broadcast('End')")
     for events in carols:
@@ -259,7 +304,9 @@ async def test_with_redis_stopped_the_round_finds_it(
     await crowd.joined(bobs)
 
 
-async def test_on_sqlite_another_process_is_noticed_at_the_next_poll(site: Site, stack: AsyncExitStack) -> None:
+async def test_on_sqlite_another_process_is_noticed_at_the_next_poll(
+    site: Site, stack: AsyncExitStack
+) -> None:
     """``manage.py shell`` beside ``runserver``: no layer connects them, and ``QuerySet.update()`` rings nothing anyway."""
     crowd = Crowd(site, [site.serve()])
     await stack.enter_async_context(crowd.stack)
@@ -268,9 +315,15 @@ async def test_on_sqlite_another_process_is_noticed_at_the_next_poll(site: Site,
     (bobs,), (carols,) = await crowd.everywhere("bob"), await crowd.everywhere("carol")
     await in_thread(site, f"Session.objects.filter(session_key={cookies['sessionid']!r}).delete()")
     assert (await ended(hers[0]))["reason"] == "logout"
-    await in_thread(site, "User.groups.through.objects.create(user=User.objects.get(username='carol'), group=team)")
+    await in_thread(
+        site,
+        "User.groups.through.objects.create(user=User.objects.get(username='carol'), group=team)",
+    )
     assert (await carols.next("reset")).json()["reason"] == "topics"
-    await in_thread(site, "User.objects.filter(username='bob').update(is_active=False); broadcast('To the team', audience=team)")
+    await in_thread(
+        site,
+        "User.objects.filter(username='bob').update(is_active=False); broadcast('To the team', audience=team)",
+    )
     await bobs.next("bye")
     await titled(carols, "To the team")
 
@@ -279,19 +332,29 @@ async def test_on_sqlite_another_process_is_noticed_at_the_next_poll(site: Site,
 async def test_a_logout_ends_the_stream_whatever_engine_keeps_the_sessions(
     make_site: MakeSite, stack: AsyncExitStack, tmp_path: Path, engine: str
 ) -> None:
-    env = {"SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}", "SESSION_FILE_PATH": str(tmp_path)}
+    env = {
+        "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
+        "SESSION_FILE_PATH": str(tmp_path),
+    }
     site: Site = make_site(env=env)
     crowd = Crowd(site, [site.serve()])
     await stack.enter_async_context(crowd.stack)
     server = crowd.servers[0]
     here = elsewhere = site.cookies(server, "alice")
-    while elsewhere["sessionid"] == here["sessionid"]:  # a signed cookie is the same for logins of the same second
+    while (
+        elsewhere["sessionid"] == here["sessionid"]
+    ):  # a signed cookie is the same for logins of the same second
         elsewhere = site.cookies(server, "alice")
-    one, other = await crowd.open(server, "alice", here), await crowd.open(server, "alice", elsewhere)
+    one, other = (
+        await crowd.open(server, "alice", here),
+        await crowd.open(server, "alice", elsewhere),
+    )
     await crowd.joined([one, other])
     post(server, "/logout/", here)
     assert await ended(one) == {"reason": "logout", "retry_after": None}
-    if engine == "signed_cookies":  # the server cannot tell which are of the same session: all come back and are asked
+    if (
+        engine == "signed_cookies"
+    ):  # the server cannot tell which are of the same session: all come back and are asked
         bye = await ended(other)
         assert bye["reason"] == "logout"
         assert bye["retry_after"] > 0

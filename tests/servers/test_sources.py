@@ -30,8 +30,12 @@ async def test_it_is_sent_as_it_comes_to_its_end(site: Site, kind: Kind) -> None
     ):
         assert response.headers["content-type"] == "text/event-stream"
         body = (await response.aread()).decode()
-    chunks = "".join(f'event: chunk\ndata: {{"word":"{word}"}}\n\n' for word in ("ein", "zwei", "ärger"))
-    assert body.removeprefix(":\n\n") == chunks + "data: [DONE]\n\n", "a comment opens it on a machine that is slow"
+    chunks = "".join(
+        f'event: chunk\ndata: {{"word":"{word}"}}\n\n' for word in ("ein", "zwei", "ärger")
+    )
+    assert body.removeprefix(":\n\n") == chunks + "data: [DONE]\n\n", (
+        "a comment opens it on a machine that is slow"
+    )
 
 
 @pytest.mark.parametrize("does", ["ticks", "silence"])

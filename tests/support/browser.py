@@ -84,9 +84,13 @@ def find() -> Chromium | None:
 
 def need(*, whole: bool = False) -> Chromium:
     """Return a browser, or, with ``whole``, one that is more than a headless shell; skip the test if there is none."""
-    found = find() or missing("a Chromium", "install chromium, or run python -m tests.support.browser")
+    found = find() or missing(
+        "a Chromium", "install chromium, or run python -m tests.support.browser"
+    )
     if whole and not found.is_whole:
-        missing("a Chromium that is more than the headless shell that was fetched", "install chromium")
+        missing(
+            "a Chromium that is more than the headless shell that was fetched", "install chromium"
+        )
     return found
 
 
@@ -107,7 +111,11 @@ def _unpacked() -> Chromium:
     # `--no-zygote` and one process are what that build is made for.
     return Chromium(
         executable=Path(answer["executable"]),
-        env={**os.environ, "LD_LIBRARY_PATH": answer["libraries"], "FONTCONFIG_FILE": str(configuration)},
+        env={
+            **os.environ,
+            "LD_LIBRARY_PATH": answer["libraries"],
+            "FONTCONFIG_FILE": str(configuration),
+        },
         arguments=(*ARGUMENTS, "--no-zygote"),
         is_whole=False,
     )

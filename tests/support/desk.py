@@ -48,7 +48,9 @@ class Desk:
         self._new = False
         assert context.request.post(self.url + "/login/", form=form).ok
 
-    def open(self, page: Page, path: str = "/", *, connection: str = "open", sign_in: bool = True) -> Page:
+    def open(
+        self, page: Page, path: str = "/", *, connection: str = "open", sign_in: bool = True
+    ) -> Page:
         """Sign in, load a page with the bell, wait for the state of its connection ("" for none), and return it."""
         if sign_in:
             self.sign_in(page.context)
@@ -60,7 +62,9 @@ class Desk:
     @staticmethod
     def wait(page: Page, connection: str) -> None:
         """Wait for a state of a page's connection."""
-        expect(page.locator(f"sse-notify[data-connection={connection}]")).to_be_attached(timeout=GUARD)
+        expect(page.locator(f"sse-notify[data-connection={connection}]")).to_be_attached(
+            timeout=GUARD
+        )
 
     def send(self, title: str, **more: Any) -> int:
         """Notify the user, in the server's process; return the notification's id."""
@@ -109,4 +113,6 @@ def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
 
 def titles(page: Page, expected: list[str]) -> None:
     """Wait until the panel of a page has these items, from top to bottom."""
-    expect(page.locator("sse-notify [data-ssen=list] [data-ssen=title]")).to_have_text(expected, timeout=GUARD)
+    expect(page.locator("sse-notify [data-ssen=list] [data-ssen=title]")).to_have_text(
+        expected, timeout=GUARD
+    )

@@ -62,7 +62,9 @@ _MODULES = (
 class Forked(Process):
     """A process that runs Python code, begun warm. Its arguments are a script's path, or ``-m`` and a module's name, and what these take."""
 
-    def __init__(self, args: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, args: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         """Prepare the process; :meth:`start` starts it. The arguments are those of :class:`Process`."""
         super().__init__([sys.executable, *args], log=log, env=env)
 
@@ -70,7 +72,9 @@ class Forked(Process):
         # What measures a process from its first line on has to see that line.
         if any(name.startswith("COVERAGE_PROCESS") for name in os.environ):
             return super()._spawn()
-        return _nursery().fork({"args": self.args[1:], "env": self._env, "log": str(self.log), "cwd": str(self._cwd)})
+        return _nursery().fork(
+            {"args": self.args[1:], "env": self._env, "log": str(self.log), "cwd": str(self._cwd)}
+        )
 
 
 class _Twig:
@@ -101,7 +105,11 @@ class _Nursery:
 
     def __init__(self) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            start_new_session=True,
         )
         self._numbers = itertools.count()
         self._asked: dict[int, _Twig] = {}
@@ -184,14 +192,21 @@ def _become(request: dict[str, Any]) -> None:
     _say(number=request["number"], pid=os.getpid())
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing, log = (
+        os.open(os.devnull, os.O_RDONLY),
+        os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+    )
     for number, file in enumerate((nothing, log, log)):
         os.dup2(file, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in sys.path]
+    sys.path[:0] = [
+        path
+        for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if path and path not in sys.path
+    ]
 
 
 def _run(args: list[str]) -> None:

@@ -43,11 +43,18 @@ class HoldingProxy(Proxy):
         try:
             while data := await reader.read(65536):
                 head, end, body = data.partition(b"\r\n\r\n")
-                if self._hold and not self._released.is_set() and head.startswith(b"HTTP/") and b"text/event-stream" in head:
+                if (
+                    self._hold
+                    and not self._released.is_set()
+                    and head.startswith(b"HTTP/")
+                    and b"text/event-stream" in head
+                ):
                     writer.write(head + end)
                     await self._released.wait()
                     data = body
-                before, marker, _ = data.partition(self._marker) if self._marker else (data, b"", b"")
+                before, marker, _ = (
+                    data.partition(self._marker) if self._marker else (data, b"", b"")
+                )
                 writer.write(before)
                 await writer.drain()
                 if marker:

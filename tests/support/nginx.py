@@ -42,7 +42,15 @@ http {{
 
 def find() -> Path | None:
     """Return nginx' binary, ``None`` if there is none."""
-    for name in filter(None, (os.environ.get("NGINX"), "nginx", "/usr/sbin/nginx", str(_UNPACKED / "usr" / "sbin" / "nginx"))):
+    for name in filter(
+        None,
+        (
+            os.environ.get("NGINX"),
+            "nginx",
+            "/usr/sbin/nginx",
+            str(_UNPACKED / "usr" / "sbin" / "nginx"),
+        ),
+    ):
         if path := shutil.which(name):
             return Path(path)
     return None
@@ -78,7 +86,9 @@ class Nginx:
         site = edit(_deployed(self.port, redirecting, ports, certificate))
         configuration.write_text(_FRAME.format(folder=folder, user=user, site=site))
         binary = find() or missing("nginx", "apt install nginx-light, or any nginx in PATH")
-        self.process = Process([binary, "-c", configuration, "-p", folder, "-e", "stderr"], log=folder / "nginx.log")
+        self.process = Process(
+            [binary, "-c", configuration, "-p", folder, "-e", "stderr"], log=folder / "nginx.log"
+        )
 
     def start(self) -> Nginx:
         """Start it; return when it accepts connections."""
@@ -90,7 +100,9 @@ class Nginx:
         self.process.stop(timeout=5)
 
 
-def _deployed(port: int, redirecting: int, servers: list[int], certificate: tuple[Path, Path] | None) -> str:
+def _deployed(
+    port: int, redirecting: int, servers: list[int], certificate: tuple[Path, Path] | None
+) -> str:
     """Return ``deploy/nginx.conf`` with these ports and files in the place of its own."""
     lines = "\n".join(f"    server 127.0.0.1:{server} max_fails=0;" for server in servers)
     tls = " ssl http2" if certificate else ""
@@ -99,7 +111,9 @@ def _deployed(port: int, redirecting: int, servers: list[int], certificate: tupl
         r"listen 80;": f"listen 127.0.0.1:{redirecting};",
         r"listen 443 ssl http2;": f"listen 127.0.0.1:{port}{tls} backlog=4096;",
         r"ssl_certificate [^;]+;": f"ssl_certificate {certificate[0]};" if certificate else "",
-        r"ssl_certificate_key [^;]+;": f"ssl_certificate_key {certificate[1]};" if certificate else "",
+        r"ssl_certificate_key [^;]+;": f"ssl_certificate_key {certificate[1]};"
+        if certificate
+        else "",
     }
     site = _SITE.read_text()
     for pattern, text in in_place.items():
@@ -114,10 +128,15 @@ def _unpack() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names = ["nginx-light", "nginx", "nginx-common"]
     known = [
-        name for name in names if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode == 0
+        name
+        for name in names
+        if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode
+        == 0
     ]
     if known:
-        subprocess.run(["apt-get", "download", *known], cwd=folder, check=False, capture_output=True)
+        subprocess.run(
+            ["apt-get", "download", *known], cwd=folder, check=False, capture_output=True
+        )
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, _UNPACKED], check=False, capture_output=True)
 

@@ -35,7 +35,10 @@ def command(program: str) -> list[str]:
     if program not in ("npm", "npx"):
         raise SystemExit(f"node, npm or npx, not {program}")
     # The wheel's own bin/npm is a copy that no longer finds its library.
-    return [str(node()), str(_folder() / "lib" / "node_modules" / "npm" / "bin" / f"{program}-cli.js")]
+    return [
+        str(node()),
+        str(_folder() / "lib" / "node_modules" / "npm" / "bin" / f"{program}-cli.js"),
+    ]
 
 
 def need_modules() -> Path:
@@ -53,7 +56,12 @@ class Conversation:
         """Start ``script``, which reads lines from its standard input and writes lines to its standard output."""
         need_modules()
         self._process = subprocess.Popen(
-            [node(), script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=ROOT
+            [node(), script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            cwd=ROOT,
         )
 
     def ask(self, question: Any) -> Any:
@@ -69,7 +77,12 @@ class Conversation:
     def __enter__(self) -> Conversation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._process.communicate()  # closes its input, which ends it
 
 

@@ -16,15 +16,31 @@ Message = MutableMapping[str, Any]
 _EVENT = "event: number\ndata: {0}\nid: {0}\n\n"
 
 
-async def app(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+async def app(
+    scope: Message,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
     """Answer as the path says."""
     if scope["type"] != "http":
         return
     path = scope["path"]
     status = 503 if path == "/refuse" else 200
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/event-stream")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"text/event-stream")],
+        }
+    )
     for number in range(3 if path == "/count" else 1):
-        await send({"type": "http.response.body", "body": _EVENT.format(number).encode(), "more_body": True})
+        await send(
+            {
+                "type": "http.response.body",
+                "body": _EVENT.format(number).encode(),
+                "more_body": True,
+            }
+        )
     if path == "/silent":
         while (await receive())["type"] != "http.disconnect":
             pass

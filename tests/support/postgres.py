@@ -56,7 +56,19 @@ class PostgresServer:
             if not _can_run(binaries / "postgres", self._user):
                 binaries = _copy(binaries, self._folder)
         data = self._folder / "data"
-        self._run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._run(
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         self._process = Process(
             [binaries / "postgres", "-D", data, "-p", str(self.port), *options],
@@ -112,7 +124,9 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         """Drop a database, and whoever is connected to it."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
 
     def close(self) -> None:
         """End the server and remove everything it wrote."""
@@ -152,7 +166,13 @@ def _unprivileged_user() -> tuple[int, int] | None:
 def _can_run(binary: Path, user: tuple[int, int]) -> bool:
     try:
         done = subprocess.run(
-            [binary, "--version"], user=user[0], group=user[1], extra_groups=[], capture_output=True, cwd="/", timeout=GUARD
+            [binary, "--version"],
+            user=user[0],
+            group=user[1],
+            extra_groups=[],
+            capture_output=True,
+            cwd="/",
+            timeout=GUARD,
         )
     except PermissionError:
         return False
@@ -169,7 +189,10 @@ def _copy(binaries: Path, folder: Path) -> Path:
         shutil.copytree(libraries, folder / "wheel" / libraries.name, symlinks=True)
     for path in folder.rglob("*"):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044 | (path.stat().st_mode & 0o100 and 0o011)))
+            path.chmod(
+                path.stat().st_mode
+                | (0o055 if path.is_dir() else 0o044 | (path.stat().st_mode & 0o100 and 0o011))
+            )
     return target / binaries.name
 
 

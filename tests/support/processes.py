@@ -200,7 +200,9 @@ class Process:
                 if time.monotonic() < deadline:
                     continue
                 self.kill()
-                raise ProcessFailed(f"{self} is not ready after {timeout} s:\n{self.tail()}") from None
+                raise ProcessFailed(
+                    f"{self} is not ready after {timeout} s:\n{self.tail()}"
+                ) from None
             raise ProcessFailed(f"{self} ended with status {status}:\n{self.tail()}")
 
     def __str__(self) -> str:

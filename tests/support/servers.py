@@ -29,9 +29,40 @@ def command(kind: Kind, app: str, port: int) -> list[str]:
         # Twisted lets 50 connections wait to be accepted; of a thousand the rest would come back with the kernel's retries, up to 31 s later.
         "daphne": ["daphne", "-e", f"tcp:{where}:interface=127.0.0.1:backlog=4096", app],
         # Without a worker process of its own, so that signals reach the application.
-        "hypercorn": ["hypercorn", "-w", "0", "--bind", f"127.0.0.1:{where}", "--backlog", "4096", app],
-        "granian": ["granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", where, "--backlog", "4096", app],
-        "wsgi": ["granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", where, "--blocking-threads", "4", app],
+        "hypercorn": [
+            "hypercorn",
+            "-w",
+            "0",
+            "--bind",
+            f"127.0.0.1:{where}",
+            "--backlog",
+            "4096",
+            app,
+        ],
+        "granian": [
+            "granian",
+            "--interface",
+            "asginl",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            where,
+            "--backlog",
+            "4096",
+            app,
+        ],
+        "wsgi": [
+            "granian",
+            "--interface",
+            "wsgi",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            where,
+            "--blocking-threads",
+            "4",
+            app,
+        ],
         "runserver": ["django", "runserver", "--noreload", f"127.0.0.1:{where}"],
     }
     return ["-m", *arguments[kind]]
@@ -63,7 +94,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         app = app or (WSGI_APPLICATION if kind == "wsgi" else ASGI_APPLICATION)
         self.process = Forked(
-            command(kind, app, self.port), log=log, env={"DJANGO_SETTINGS_MODULE": "tests.project.settings", **(env or {})}
+            command(kind, app, self.port),
+            log=log,
+            env={"DJANGO_SETTINGS_MODULE": "tests.project.settings", **(env or {})},
         )
 
     @property

@@ -49,12 +49,21 @@ class Site:
     """
 
     def __init__(
-        self, folder: Path, *, database_url: str, redis_url: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        database_url: str,
+        redis_url: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a site; its servers and scripts log to ``folder``."""
         self.database_url = database_url
         self.redis_url = redis_url
-        self.env = {"DATABASE_URL": database_url, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.project.settings"}
+        self.env = {
+            "DATABASE_URL": database_url,
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": "tests.project.settings",
+        }
         if redis_url is not None:
             self.env["REDIS_URL"] = redis_url
         self.env.update(env or {})
@@ -64,7 +73,12 @@ class Site:
         self._scripts: list[Process] = []
 
     def serve(
-        self, kind: Kind = "uvicorn", *, app: str | None = None, port: int | None = None, env: Mapping[str, str] | None = None
+        self,
+        kind: Kind = "uvicorn",
+        *,
+        app: str | None = None,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Server:
         """Start one more server on this site; return when it accepts connections. It is ended with the site.
 
@@ -79,7 +93,9 @@ class Site:
         self._servers.append(server)
         return server.start()
 
-    def script(self, code: str, *, timeout: float = GUARD, env: Mapping[str, str] | None = None) -> str:
+    def script(
+        self, code: str, *, timeout: float = GUARD, env: Mapping[str, str] | None = None
+    ) -> str:
         """Run Python code in a process of its own, with Django set up for this site; return what it printed.
 
         Raises:
@@ -115,12 +131,15 @@ class Site:
             ProcessFailed: it did not end with status 0.
         """
         return self.script(
-            f"from django.core.management import execute_from_command_line as run\nrun({['manage.py', *args]!r})", timeout=timeout
+            f"from django.core.management import execute_from_command_line as run\nrun({['manage.py', *args]!r})",
+            timeout=timeout,
         )
 
     def cookies(self, server: Server, username: str) -> dict[str, str]:
         """Sign ``username`` in and return the session's cookies, which hold on every server of this site."""
-        response = httpx.post(server.url + "/login/", data={"username": username}, timeout=GUARD, trust_env=False)
+        response = httpx.post(
+            server.url + "/login/", data={"username": username}, timeout=GUARD, trust_env=False
+        )
         response.raise_for_status()
         return dict(response.cookies)
 
@@ -132,17 +151,25 @@ class Site:
             verb: the verb's name.
             arguments: its arguments; ``to`` is a user's name.
         """
-        response = httpx.post(f"{server.url}/send/{verb}/", json=arguments, timeout=GUARD, trust_env=False)
+        response = httpx.post(
+            f"{server.url}/send/{verb}/", json=arguments, timeout=GUARD, trust_env=False
+        )
         response.raise_for_status()
         found: int | None = response.json()["id"]
         return found
 
     def stats(self, server: Server) -> dict[str, Any]:
         """Return what the server's process holds: ``threads``, ``files``, ``tasks``, ``streams``, ``bytes``, ``counters``, and its ``pid``."""
-        found: dict[str, Any] = httpx.get(server.url + "/stats/", timeout=GUARD, trust_env=False).raise_for_status().json()
+        found: dict[str, Any] = (
+            httpx.get(server.url + "/stats/", timeout=GUARD, trust_env=False)
+            .raise_for_status()
+            .json()
+        )
         return found
 
-    def listen(self, server: Server, username: str | None = None, **options: Any) -> AbstractAsyncContextManager[Events]:
+    def listen(
+        self, server: Server, username: str | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[Events]:
         """Open the stream of ``username``, or an anonymous one; ``options`` as for :func:`tests.support.sse.listen`."""
         cookies = self.cookies(server, username) if username else None
         return listen(server.url + STREAM, cookies=cookies, **options)
@@ -158,4 +185,6 @@ class Site:
 
     def tail(self) -> str:
         """Return the end of what each server has printed, for the report of a test that failed."""
-        return "\n".join(f"--- {server.kind} {server.port}\n{server.process.tail()}" for server in self._servers)
+        return "\n".join(
+            f"--- {server.kind} {server.port}\n{server.process.tail()}" for server in self._servers
+        )

@@ -69,7 +69,9 @@ class Events:
             raise StreamEnded(f"cut ({error}); came: {self._summary()}") from error
         raise StreamEnded(f"ended; came: {self._summary()}")
 
-    async def take(self, number: int, wanted: Wanted = "notification", *, guard: float = GUARD) -> list[ServerSentEvent]:
+    async def take(
+        self, number: int, wanted: Wanted = "notification", *, guard: float = GUARD
+    ) -> list[ServerSentEvent]:
         """Return the next ``number`` events that are ``wanted``."""
         return [await self.next(wanted, guard=guard) for _ in range(number)]
 
@@ -111,7 +113,9 @@ async def listen(
     if cursor is not None:
         sent["Last-Event-ID"] = str(cursor)
     # httpx takes them in place of the address's own query, an empty list too.
-    query: list[tuple[str, str | int | float | bool | None]] = [*(params.items() if isinstance(params, Mapping) else params)]
+    query: list[tuple[str, str | int | float | bool | None]] = [
+        *(params.items() if isinstance(params, Mapping) else params)
+    ]
     timeout = httpx.Timeout(GUARD, read=None)
     async with (
         httpx.AsyncClient(cookies=dict(cookies or {}), timeout=timeout, trust_env=False) as client,
@@ -129,7 +133,13 @@ class RawStream:
     Nothing is read but what the calls ask for, so a test that stops calling is a client that stops reading.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
         """Connect and send the request; :meth:`head` reads the answer's head.
 
         Args:
@@ -188,7 +198,12 @@ class RawStream:
     def __enter__(self) -> RawStream:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _next(self) -> Any:

@@ -47,7 +47,9 @@ class MemoryLog:
             log.read: self.read,
             hub_module.sweep: self.position,
         }
-        call = calls.get(function, function)  # what a stream reads with has this log's own `read` inside
+        call = calls.get(
+            function, function
+        )  # what a stream reads with has this log's own `read` inside
         self.queries.append((answer, lambda: call(*args, **kwargs)))
         return await answer
 
@@ -59,9 +61,14 @@ class MemoryLog:
     def position(self) -> Position:
         return Position(self.head, 0)
 
-    def read(self, after: int, up_to: int, *, limit: int, reader: Reader | None = None) -> tuple[list[Entry], int]:
+    def read(
+        self, after: int, up_to: int, *, limit: int, reader: Reader | None = None
+    ) -> tuple[list[Entry], int]:
         topics = (MINE, OTHERS) if reader is None else reader.topics
-        found = sorted((e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics), key=lambda e: e.seq)
+        found = sorted(
+            (e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics),
+            key=lambda e: e.seq,
+        )
         return found[:limit], found[limit - 1].seq if len(found) >= limit else up_to
 
 

@@ -28,7 +28,9 @@ def chunk(body: bytes) -> bytes:
 RESPONSES = {
     "LF, an event that is not measured, two events in a chunk": HEAD
     + chunk(b"event: hello\ndata: {}\n\n")
-    + chunk(b'event: notification\ndata: {"n": 0, "t": 100}\n\ndata: {"a":1,"data":{"n":1,"t":200}}\nid: 7\n\n')
+    + chunk(
+        b'event: notification\ndata: {"n": 0, "t": 100}\n\ndata: {"a":1,"data":{"n":1,"t":200}}\nid: 7\n\n'
+    )
     + chunk(b'data: {"n": 2, "t": 300}\n\n'),
     "CRLF, an event over two chunks, the cut between CR and LF": HEAD
     + chunk(b'data: {"n": 0, "t": 100}\r\n\r')
@@ -39,9 +41,13 @@ RESPONSES = {
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES.keys())
 @given(data=st.data())
-def test_a_transcript_reads_the_same_however_the_bytes_were_cut(response: bytes, data: st.DataObject) -> None:
+def test_a_transcript_reads_the_same_however_the_bytes_were_cut(
+    response: bytes, data: st.DataObject
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(response)))))
-    pieces = [response[start:end] for start, end in zip([0, *cuts], [*cuts, len(response)], strict=True)]
+    pieces = [
+        response[start:end] for start, end in zip([0, *cuts], [*cuts, len(response)], strict=True)
+    ]
     transcript = Transcript()
     arrivals = [arrival for piece in pieces for arrival in transcript.feed(1000, piece)]
     assert arrivals == [Arrival(0, 900), Arrival(1, 800), Arrival(2, 700)]
@@ -55,7 +61,11 @@ def test_an_event_arrives_with_its_last_byte() -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"]
+    "head",
+    [
+        b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+    ],
 )
 def test_an_answer_that_is_no_stream_is_refused(head: bytes) -> None:
     with pytest.raises(BadResponse):
@@ -65,7 +75,11 @@ def test_an_answer_that_is_no_stream_is_refused(head: bytes) -> None:
 def test_lost_and_duplicated_events_are_counted_for_each_stream() -> None:
     streams = [
         [Arrival(0, 1_000_000), Arrival(1, 2_000_000), Arrival(2, 3_000_000)],
-        [Arrival(0, 1_000_000), Arrival(0, 1_500_000), Arrival(2, 9_000_000)],  # 1 is lost, 0 came twice
+        [
+            Arrival(0, 1_000_000),
+            Arrival(0, 1_500_000),
+            Arrival(2, 9_000_000),
+        ],  # 1 is lost, 0 came twice
     ]
     found = summarise([Measured(3, streams, cpu=50_000, closed=0)], publishing=10_000)
     assert (found.expected, found.delivered, found.lost, found.duplicated) == (6, 5, 1, 1)
@@ -101,7 +115,9 @@ def delivered(*, fanout_us: float = 4.0, lost: int = 0) -> Delivered:
     )
 
 
-def opened(*, handshakes: float = 900.0, threads: int = 10, connections: int | None = 0, kib: float = 14.0) -> Opened:
+def opened(
+    *, handshakes: float = 900.0, threads: int = 10, connections: int | None = 0, kib: float = 14.0
+) -> Opened:
     return Opened(
         streams=1000,
         handshakes_per_second=handshakes,
@@ -124,7 +140,12 @@ def test_a_median_keeps_the_worst_of_what_must_not_happen() -> None:
 
 def results(ours: Opened, served: Delivered, peer: Delivered) -> Results:
     def entry(name: str, kinds: tuple[str, ...], one: Opened, of: Delivered) -> Entry:
-        return Entry(name=name, opened=[one], singles={kind: [of] for kind in kinds}, bursts={kind: [of] for kind in kinds})
+        return Entry(
+            name=name,
+            opened=[one],
+            singles={kind: [of] for kind in kinds},
+            bursts={kind: [of] for kind in kinds},
+        )
 
     eventstream = opened(handshakes=300, threads=1000, connections=1000)
     return Results(
@@ -159,7 +180,11 @@ def test_all_bars_are_met_at_their_edges() -> None:
     ],
 )
 def test_a_bar_is_missed_by_the_least_bit(ours: Opened, served: Delivered, missed: str) -> None:
-    assert any(missed in bar.promise for bar in judge(results(ours, served, delivered(fanout_us=16))) if not bar.met)
+    assert any(
+        missed in bar.promise
+        for bar in judge(results(ours, served, delivered(fanout_us=16)))
+        if not bar.met
+    )
 
 
 def ticked(cores: float = 0.5, *, rate: int = 100, lost: int = 0) -> Ticked:
@@ -177,11 +202,17 @@ def ticked(cores: float = 0.5, *, rate: int = 100, lost: int = 0) -> Ticked:
     )
 
 
-@pytest.mark.parametrize(("ours", "met"), [(ticked(0.99), True), (ticked(1.0), False), (ticked(0.5, lost=1), False)])
+@pytest.mark.parametrize(
+    ("ours", "met"), [(ticked(0.99), True), (ticked(1.0), False), (ticked(0.5, lost=1), False)]
+)
 def test_the_ticker_is_judged_at_its_highest_rate(ours: Ticked, met: bool) -> None:
     found = Results(machine={}, load=0.0, plan={"watching": 500, "ticker_seconds": 8})
-    found.ticker[OURS.name] = Entry(name=OURS.name, ticker={20: [ticked(0.1, rate=20)] * 3, 100: [ours] * 3})
-    found.ticker[STARLETTE.name] = Entry(name=STARLETTE.name, ticker={20: [ticked(0.3, rate=20)], 100: [ticked(3.0)]})
+    found.ticker[OURS.name] = Entry(
+        name=OURS.name, ticker={20: [ticked(0.1, rate=20)] * 3, 100: [ours] * 3}
+    )
+    found.ticker[STARLETTE.name] = Entry(
+        name=STARLETTE.name, ticker={20: [ticked(0.3, rate=20)], 100: [ticked(3.0)]}
+    )
     (bar,) = judge(found)
     assert bar.met is met
     text = render_ticker(found)
@@ -191,7 +222,9 @@ def test_the_ticker_is_judged_at_its_highest_rate(ours: Ticked, met: bool) -> No
 
 
 @pytest.mark.asyncio
-async def test_a_ticker_calls_for_each_number_and_makes_up_for_what_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ticker_calls_for_each_number_and_makes_up_for_what_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, slept, numbers = 0.0, [], []
 
     async def sleep(seconds: float) -> None:
@@ -205,7 +238,10 @@ async def test_a_ticker_calls_for_each_number_and_makes_up_for_what_is_late(monk
         now += 0.25 if number == 1 else 0.0
 
     loop = SimpleNamespace(time=lambda: now)
-    monkeypatch.setattr("benchmarks.servers.ticking.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=lambda: loop))
+    monkeypatch.setattr(
+        "benchmarks.servers.ticking.asyncio",
+        SimpleNamespace(sleep=sleep, get_running_loop=lambda: loop),
+    )
     await ticking.tick(publish, rate=10, count=5)
     assert numbers == [0, 1, 2, 3, 4]
     assert slept == [0, 0.1, 0, 0, 0.05]

@@ -21,7 +21,9 @@ def number() -> int:
     return log.head()
 
 
-def told(user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None) -> tuple[list[Any], int]:
+def told(
+    user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None
+) -> tuple[list[Any], int]:
     """Return what one read tells of the inbox, as (what, ids, the client's cursor after it), and how far the read is complete."""
     entries, complete = log.read(after, up_to, limit=limit, reader=reader)
     numbers = [entry.seq for entry in entries]
@@ -36,7 +38,9 @@ def told(user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader
     return found, complete
 
 
-def test_a_change_is_told_by_the_read_of_its_number_though_another_was_numbered_since(alice: User) -> None:
+def test_a_change_is_told_by_the_read_of_its_number_though_another_was_numbered_since(
+    alice: User,
+) -> None:
     one, two = notify(alice, "1"), notify(alice, "2")
     before = number()
     inbox.mark_read(alice, ids=[one.pk])
@@ -63,7 +67,9 @@ def test_a_change_is_told_while_another_waits_for_its_number(alice: User) -> Non
 
 @pytest.mark.parametrize("whose", ["a hub's", "a client's"])
 def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> None:
-    reader = Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk) if whose == "a client's" else None
+    reader = (
+        Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk) if whose == "a client's" else None
+    )
     one = notify(alice, "1")
     before = number()
     inbox.mark_read(alice, ids=[one.pk])
@@ -72,8 +78,14 @@ def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> N
     middle = number()
     inbox.mark_unread(alice, ids=[one.pk])
     last = number()
-    assert told(alice, before, last, limit=1, reader=reader) == ([("read", [one.pk], str(first))], middle)
-    assert told(alice, middle, last, limit=1, reader=reader) == ([("unread", [one.pk], str(last))], last)
+    assert told(alice, before, last, limit=1, reader=reader) == (
+        [("read", [one.pk], str(first))],
+        middle,
+    )
+    assert told(alice, middle, last, limit=1, reader=reader) == (
+        [("unread", [one.pk], str(last))],
+        last,
+    )
 
 
 def test_whatever_the_order_each_change_is_told_once_and_in_order(alice: User) -> None:
@@ -85,11 +97,17 @@ def test_whatever_the_order_each_change_is_told_once_and_in_order(alice: User) -
         heard: list[tuple[str, int]] = []
         at_rest: set[int] = set()
         marked = 0
-        while marked < 15 or log.has_pending() or cursor < log.head():  # fewer changes than an inbox keeps
+        while (
+            marked < 15 or log.has_pending() or cursor < log.head()
+        ):  # fewer changes than an inbox keeps
             choice = random.random()
             if choice < 0.3 and marked < 15:
                 row = random.choice(rows)
-                mark, name = (inbox.mark_unread, "unread") if row.pk in at_rest else (inbox.mark_read, "read")
+                mark, name = (
+                    (inbox.mark_unread, "unread")
+                    if row.pk in at_rest
+                    else (inbox.mark_read, "read")
+                )
                 mark(alice, ids=[row.pk], client=str(marked))
                 at_rest ^= {row.pk}
                 marked += 1
@@ -99,7 +117,9 @@ def test_whatever_the_order_each_change_is_told_once_and_in_order(alice: User) -
             elif choice < 0.6:
                 number()
             elif choice < 0.8:
-                head = log.head()  # what is numbered between this and the next read is not its business
+                head = (
+                    log.head()
+                )  # what is numbered between this and the next read is not its business
             elif cursor < head:
                 found, cursor = told(alice, cursor, head, limit=random.randint(1, 3))
                 heard += [(what, id) for what, ids, _ in found for id in ids]

@@ -57,7 +57,19 @@ def test_notify_sends_to_all_that_are_named_and_to_nobody_twice(alice: User, bob
     first.user_set.add(alice, carol)
     second.user_set.add(alice, bob, carol)
     said = run(
-        "notify", "Hi", "--user", "dave", "--user", "bob", "--user", "dave", "--group", "first", "--group", "second", "--staff"
+        "notify",
+        "Hi",
+        "--user",
+        "dave",
+        "--user",
+        "bob",
+        "--user",
+        "dave",
+        "--group",
+        "first",
+        "--group",
+        "second",
+        "--staff",
     )
     topics = ["staff", f"group:{first.pk}", f"group:{second.pk}", f"user:{dave.pk}"]
     assert rows() == [(topic, "Hi") for topic in topics]
@@ -75,17 +87,57 @@ def test_everyone_includes_all_others(alice: User) -> None:
     assert rows() == [("everyone", "Hi")]
 
 
-def test_notify_takes_the_arguments_of_the_verb(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notify_takes_the_arguments_of_the_verb(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("Two\nlines"))
     said = run(
-        *("notify", "Title", "-", "--user", "alice", "--level", "warning", "--url", "/x/", "--category", "c", "--icon", "/i.png"),
-        *("--action", "Open", "/o/", "--data", '{"a": [1]}', "--key", "k", "--idempotency-key", "once", "--silent"),
+        *(
+            "notify",
+            "Title",
+            "-",
+            "--user",
+            "alice",
+            "--level",
+            "warning",
+            "--url",
+            "/x/",
+            "--category",
+            "c",
+            "--icon",
+            "/i.png",
+        ),
+        *(
+            "--action",
+            "Open",
+            "/o/",
+            "--data",
+            '{"a": [1]}',
+            "--key",
+            "k",
+            "--idempotency-key",
+            "once",
+            "--silent",
+        ),
         *("--expires", "2999-12-31T18:00", "--json"),
     )
     row = Notification.objects.get()
-    assert json.loads(said) == {"sent": [{"id": row.pk, "audience": "user", "topic": f"user:{alice.pk}"}]}
-    assert (row.body, row.level, row.url, row.category, row.icon) == ("Two\nlines", "warning", "/x/", "c", "/i.png")
-    assert (row.actions, row.data, row.key, row.silent) == ([{"label": "Open", "url": "/o/"}], {"a": [1]}, "k", True)
+    assert json.loads(said) == {
+        "sent": [{"id": row.pk, "audience": "user", "topic": f"user:{alice.pk}"}]
+    }
+    assert (row.body, row.level, row.url, row.category, row.icon) == (
+        "Two\nlines",
+        "warning",
+        "/x/",
+        "c",
+        "/i.png",
+    )
+    assert (row.actions, row.data, row.key, row.silent) == (
+        [{"label": "Open", "url": "/o/"}],
+        {"a": [1]},
+        "k",
+        True,
+    )
     assert row.expires_at is not None
     assert timezone.localtime(row.expires_at).isoformat().startswith("2999-12-31T18:00:00")
     run("notify", "Again", "--user", "alice", "--idempotency-key", "once")
@@ -106,7 +158,9 @@ def test_notify_takes_the_arguments_of_the_verb(alice: User, monkeypatch: pytest
         (["T", "--everyone", "--level", "fatal"], "--level"),
     ],
 )
-def test_a_wrong_argument_is_named_and_nothing_is_sent(alice: User, args: list[str], names: str) -> None:
+def test_a_wrong_argument_is_named_and_nothing_is_sent(
+    alice: User, args: list[str], names: str
+) -> None:
     with pytest.raises(CommandError, match=names):
         run("notify", *args)
     assert rows() == []
@@ -130,7 +184,9 @@ def test_pruning_says_what_it_did_and_a_dry_run_does_nothing(alice: User) -> Non
         notify(alice, title)
     Notification.objects.update(created_at=timezone.now() - timedelta(days=10))
     assert run("prune_notifications").startswith("Deleted 0 notifications")
-    assert run("prune_notifications", "--days", "9.5", "--dry-run").startswith("Would delete 2 notifications: sent before ")
+    assert run("prune_notifications", "--days", "9.5", "--dry-run").startswith(
+        "Would delete 2 notifications: sent before "
+    )
     assert len(rows()) == 2
     assert run("prune_notifications", "--days", "9.5", "--verbosity", "0") == ""
     assert rows() == []
@@ -141,7 +197,9 @@ def test_pruning_says_what_it_did_and_a_dry_run_does_nothing(alice: User) -> Non
             run("prune_notifications", *wrong)
 
 
-def test_stopped_by_ctrl_c_it_says_how_far_it_came(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_by_ctrl_c_it_says_how_far_it_came(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notify([alice], "Old")
     notify(alice, "Old")
     Notification.objects.update(created_at=timezone.now() - timedelta(days=100))
@@ -176,7 +234,9 @@ def test_the_bar_is_for_terminals(alice: User) -> None:
 # --- sse_status -------------------------------------------------------------------------------------------------------------------
 
 
-def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(status, "AGAIN_SECONDS", 0)
     notify(alice, "One")
     assert json.loads(run("sse_status", "--json")) | {"oldest": ""} == {
@@ -188,16 +248,23 @@ def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(alice: Use
         notify(alice, "Two")
         mark_read(alice, up_to=1)
         history = notify(alice, "Imported")
-        Notification.objects.filter(pk=history.pk).update(event="", created_at=timezone.now() - timedelta(days=1))
+        Notification.objects.filter(pk=history.pk).update(
+            event="", created_at=timezone.now() - timedelta(days=1)
+        )
         found = json.loads(run("sse_status", "--json"))
         assert (found["ok"], found["pending"]) == (True, 3), "committed just now"
-        Notification.objects.filter(title="Two").update(created_at=timezone.now() - timedelta(seconds=61))
+        Notification.objects.filter(title="Two").update(
+            created_at=timezone.now() - timedelta(seconds=61)
+        )
         out = io.StringIO()
         with pytest.raises(SystemExit) as left:
             call_command("sse_status", stdout=out)
         assert left.value.code == 1
         assert "pending   3\n" in out.getvalue()
-        assert "1 notifications are committed for more than 60 seconds and not numbered" in out.getvalue()
+        assert (
+            "1 notifications are committed for more than 60 seconds and not numbered"
+            in out.getvalue()
+        )
     with pytest.raises(CommandError, match="--timeout"):
         run("sse_status", "--timeout", "0")
 
@@ -235,9 +302,9 @@ def test_tail_shows_to_a_user_what_the_users_browser_would_be_shown(alice: User,
     ).splitlines()
     assert re.fullmatch(r"..:..:..  hello +#0 +{.*}", hello)
     assert re.fullmatch(r"..:..:..  notification +#1 +\[error] For all — Come in", first)
-    assert re.fullmatch("..:..:..  mine +#3 +\\[info] For alice \N{REPLACEMENT CHARACTER}\\[31mred", second), (
-        "a terminal obeys nothing of it"
-    )
+    assert re.fullmatch(
+        "..:..:..  mine +#3 +\\[info] For alice \N{REPLACEMENT CHARACTER}\\[31mred", second
+    ), "a terminal obeys nothing of it"
     with pytest.raises(CommandError, match="You may not listen to this topic"):
         run("sse_tail", "--user", "alice", "--topic", "commands.bob")
 
@@ -247,6 +314,8 @@ def test_tail_shows_topics_to_whoever_may_run_it(alice: User) -> None:
     row = notify(alice, "For alice")
     row.refresh_from_db()
     asked = ["--topic", "everyone", "--topic", f"user:{alice.pk}", "--cursor", "0"]
-    assert run("sse_tail", *asked, "--count", "2", "--raw") == "".join(e.frame.decode() for e in log.read(0, 2, limit=10)[0])
+    assert run("sse_tail", *asked, "--count", "2", "--raw") == "".join(
+        e.frame.decode() for e in log.read(0, 2, limit=10)[0]
+    )
     last = json.loads(run("sse_tail", *asked, "--count", "2", "--json").splitlines()[-1])
     assert last == {"event": "notification", "id": 2, "data": row.payload()}

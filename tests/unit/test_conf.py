@@ -52,9 +52,17 @@ def test_a_bad_setting_is_named_by_the_check_and_at_the_first_use(given: Any, na
 
 def test_good_settings_replace_defaults_one_by_one() -> None:
     with override_settings(
-        SSE_NOTIFY={"HEARTBEAT": 5, "RETRY_MS": [10, 20], "POLL_INTERVAL": None, "DRAIN_SECONDS": 0, "RETENTION_DAYS": None}
+        SSE_NOTIFY={
+            "HEARTBEAT": 5,
+            "RETRY_MS": [10, 20],
+            "POLL_INTERVAL": None,
+            "DRAIN_SECONDS": 0,
+            "RETENTION_DAYS": None,
+        }
     ):
-        assert get_settings() == Settings(HEARTBEAT=5, RETRY_MS=(10, 20), DRAIN_SECONDS=0, RETENTION_DAYS=None)
+        assert get_settings() == Settings(
+            HEARTBEAT=5, RETRY_MS=(10, 20), DRAIN_SECONDS=0, RETENTION_DAYS=None
+        )
     assert get_settings() == Settings()
 
 
@@ -85,10 +93,16 @@ class OtherDatabaseForInboxes:
         ({}, True, ["sse_notify.W004"]),
         ({"CHANNEL_LAYERS": {}}, True, ["sse_notify.W004"]),
         ({"ASGI_APPLICATION": None}, False, ["sse_notify.W005"]),
-        ({"DATABASE_ROUTERS": ["tests.unit.test_conf.OtherDatabaseForInboxes"]}, False, ["sse_notify.E006"]),
+        (
+            {"DATABASE_ROUTERS": ["tests.unit.test_conf.OtherDatabaseForInboxes"]},
+            False,
+            ["sse_notify.E006"],
+        ),
     ],
 )
-def test_every_misconfiguration_has_a_number_and_a_hint(settings: dict[str, Any], deploy: bool, expected: list[str]) -> None:
+def test_every_misconfiguration_has_a_number_and_a_hint(
+    settings: dict[str, Any], deploy: bool, expected: list[str]
+) -> None:
     with override_settings(**{"ASGI_APPLICATION": "x.application", **settings}):
         found = run_checks(tags=["sse_notify"], include_deployment_checks=deploy)
     assert [message.id for message in found] == expected

@@ -41,7 +41,9 @@ def test_counts_from_several_threads_are_all_kept() -> None:
     assert counters.get("replayed") == before + 20_000
 
 
-def test_an_incident_is_one_line_when_it_begins_and_one_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incident_is_one_line_when_it_begins_and_one_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     incident = Incident("layer_send")
     with caplog.at_level(logging.INFO, logger="sse_notify"):
         incident.worked()

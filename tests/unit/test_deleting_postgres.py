@@ -15,10 +15,16 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 OTHERS = 20_000
 
 
-def test_a_user_is_deleted_without_a_look_at_the_notifications_of_others(alice: User, bob: User) -> None:
+def test_a_user_is_deleted_without_a_look_at_the_notifications_of_others(
+    alice: User, bob: User
+) -> None:
     """Django looks for the user's own, and so does PostgreSQL itself, by the same condition, for each user that it deletes."""
     Notification.objects.bulk_create(
-        (Notification(seq=n, topic=f"user:{alice.pk}", recipient=alice, title="n") for n in range(1, OTHERS + 1)), batch_size=5000
+        (
+            Notification(seq=n, topic=f"user:{alice.pk}", recipient=alice, title="n")
+            for n in range(1, OTHERS + 1)
+        ),
+        batch_size=5000,
     )
     notify(bob, "One")
     with connection.cursor() as cursor:
@@ -26,7 +32,11 @@ def test_a_user_is_deleted_without_a_look_at_the_notifications_of_others(alice: 
     with CaptureQueriesContext(connection) as captured:
         bob.delete()
     assert Notification.objects.count() == OTHERS
-    asked = [query["sql"] for query in captured.captured_queries if '"sse_notify_notification"."recipient_id" IN' in query["sql"]]
+    asked = [
+        query["sql"]
+        for query in captured.captured_queries
+        if '"sse_notify_notification"."recipient_id" IN' in query["sql"]
+    ]
     assert asked
     for sql in asked:
         with connection.cursor() as cursor:

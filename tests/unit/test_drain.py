@@ -26,7 +26,10 @@ Done = Callable[[], None]
 def passed_on() -> Iterator[threading.Event]:
     """Set when the handler that stands for the server's own was called; the test's process survives its signals."""
     event = threading.Event()
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, lambda *_: event.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     yield event
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -48,7 +51,9 @@ def test_it_is_passed_on_from_another_thread(passed_on: threading.Event) -> None
     assert passed_on.wait(GUARD)
 
 
-def test_streams_that_take_no_leave_do_not_hold_the_process(passed_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_take_no_leave_do_not_hold_the_process(
+    passed_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(drain, "TOLD_SECONDS", 0.01)
     Listener(lambda done: None).install()
     signal.raise_signal(signal.SIGTERM)

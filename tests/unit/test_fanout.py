@@ -18,13 +18,16 @@ from sse_notify.messages import Ephemeral, Message
 
 def batch_of(*sizes: int) -> Batch:
     entries = tuple(
-        Entry(11 + i, "user:1", bytes([65 + i]) * size, frozenset({"3"}) if i else frozenset()) for i, size in enumerate(sizes)
+        Entry(11 + i, "user:1", bytes([65 + i]) * size, frozenset({"3"}) if i else frozenset())
+        for i, size in enumerate(sizes)
     )
     return Batch(11, 10 + len(sizes), entries)
 
 
 @pytest.mark.parametrize(
-    "message", [Ephemeral("wall", b"x\n\n"), batch_of(10, 20), Batch(5, 5, ())], ids=["ephemeral", "batch", "empty"]
+    "message",
+    [Ephemeral("wall", b"x\n\n"), batch_of(10, 20), Batch(5, 5, ())],
+    ids=["ephemeral", "batch", "empty"],
 )
 def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
     (sent,) = fanout._split(message)
@@ -36,8 +39,14 @@ def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:
     size = messages.MESSAGE_BYTES // 2
     batch = batch_of(size, size, size, 10, size)
     parts = [messages.unpack(part) for part in fanout._split(batch)]
-    assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [(11, 12), (13, 14), (15, 15)]
-    assert tuple(e for part in parts if isinstance(part, Batch) for e in part.entries) == batch.entries
+    assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [
+        (11, 12),
+        (13, 14),
+        (15, 15),
+    ]
+    assert (
+        tuple(e for part in parts if isinstance(part, Batch) for e in part.entries) == batch.entries
+    )
 
 
 def test_hubs_of_this_process_are_rung_on_their_own_loop() -> None:

@@ -18,7 +18,10 @@ from sse_notify.views import health
 from tests.support import GUARD
 from tests.support.processes import free_port
 
-LAYERS = {"pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer", "core": "channels_redis.core.RedisChannelLayer"}
+LAYERS = {
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+    "core": "channels_redis.core.RedisChannelLayer",
+}
 
 
 def ask(name: str = "ready", **query: str) -> tuple[int, dict[str, Any]]:
@@ -38,7 +41,9 @@ def test_a_process_that_works_is_alive_and_ready_for_anybody_who_asks() -> None:
     assert Client().post(reverse("sse_notify:health-ready")).status_code == 405
 
 
-def test_a_process_that_ends_is_alive_and_not_ready_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ends_is_alive_and_not_ready_and_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(admission, "draining", True)
     assert ask() == (503, {"status": "draining"})
     assert ask("live")[0] == 200
@@ -91,9 +96,14 @@ def test_a_layer_that_is_away_is_told_and_counts_where_that_is_asked_for(
     monkeypatch.setattr(health, "SECONDS", 0.5)
     with override_settings(CHANNEL_LAYERS=layer(f"redis://127.0.0.1:{free_port()}/0")):
         assert ask() == (200, {"status": "degraded", "database": "ok", "layer": "unreachable"})
-        assert ask(require="layer") == (503, {"status": "unavailable", "database": "ok", "layer": "unreachable"})
+        assert ask(require="layer") == (
+            503,
+            {"status": "unavailable", "database": "ok", "layer": "unreachable"},
+        )
         # Nobody goes on trying by themselves: the layer that was tried is closed.
         loop = fanout.senders_loop()
         left = "RedisSingleShardConnection._do_receiving"
-        while any(getattr(task.get_coro(), "__qualname__", "") == left for task in asyncio.all_tasks(loop)):
+        while any(
+            getattr(task.get_coro(), "__qualname__", "") == left for task in asyncio.all_tasks(loop)
+        ):
             pass

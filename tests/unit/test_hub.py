@@ -24,7 +24,9 @@ pytestmark = pytest.mark.asyncio
 RNG = random.Random(0)
 
 
-async def open_stream(hub: Hub, memory: MemoryLog, **options: Any) -> tuple[Stream, asyncio.Task[bytes | None]]:
+async def open_stream(
+    hub: Hub, memory: MemoryLog, **options: Any
+) -> tuple[Stream, asyncio.Task[bytes | None]]:
     """Return a stream that is live, and its read that waits for the first event."""
     stream = stream_on(hub, memory, **options)
     assert await stream.read() == b"\n"
@@ -39,7 +41,10 @@ async def open_stream(hub: Hub, memory: MemoryLog, **options: Any) -> tuple[Stre
 
 def batch(memory: MemoryLog, *topics: str, excluded: frozenset[str] = frozenset()) -> Batch:
     first = memory.head + 1
-    entries = tuple(Entry(first + i, topic, encode("x", id=first + i), excluded) for i, topic in enumerate(topics))
+    entries = tuple(
+        Entry(first + i, topic, encode("x", id=first + i), excluded)
+        for i, topic in enumerate(topics)
+    )
     memory.rows.update({f"row-{entry.seq}": entry for entry in entries})
     memory.head += len(topics)
     return Batch(first, memory.head, entries)
@@ -101,7 +106,9 @@ async def test_an_excluded_user_is_passed_over() -> None:
         stream.close()
 
 
-async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A restored backup: no cursor means what it meant, and numbers are given out a second time."""
     memory = MemoryLog()
     batch(memory, *[MINE] * 9)
@@ -134,12 +141,19 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     await asyncio.sleep(0)
     assert hub.stopped
     assert hub._on_message not in fanout._hubs
-    assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (set(), {}, {}, None)
+    assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (
+        set(),
+        {},
+        {},
+        None,
+    )
     assert len(asyncio.all_tasks()) == tasks
     assert hubs.current() is not hub
 
 
-async def test_receivers_that_nobody_can_wait_for_harm_no_stream(caplog: pytest.LogCaptureFixture) -> None:
+async def test_receivers_that_nobody_can_wait_for_harm_no_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def receive(**named: Any) -> None:
         raise AssertionError("nobody awaits this")
 
@@ -157,7 +171,9 @@ async def test_receivers_that_nobody_can_wait_for_harm_no_stream(caplog: pytest.
         stream_closed.disconnect(receive)
     assert await reading is None
     assert (closed, hub.streams, hub.stopped) == ([stream], set(), True)
-    assert [record.getMessage().split(" error=")[0] for record in caplog.records] == ["incident=signal_receivers state=failed"]
+    assert [record.getMessage().split(" error=")[0] for record in caplog.records] == [
+        "incident=signal_receivers state=failed"
+    ]
     signals.tell(stream_opened)  # well again
 
 
@@ -190,7 +206,10 @@ async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:
 
 @pytest.mark.parametrize(
     ("make_busy", "expected"),
-    [(lambda hub, memory: batch(memory, MINE), True), (lambda hub, memory: hub._on_message(batch(memory, MINE)), False)],
+    [
+        (lambda hub, memory: batch(memory, MINE), True),
+        (lambda hub, memory: hub._on_message(batch(memory, MINE)), False),
+    ],
     ids=["missed", "heard"],
 )
 async def test_a_poll_repairs_only_what_was_missed(

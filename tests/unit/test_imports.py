@@ -22,7 +22,14 @@ APP = "import sse_notify\nassert sse_notify.__version__\nassert 'notify' in dir(
 @pytest.mark.parametrize("code", [ASGI, TOPICS, APP], ids=["asgi.py", "topics.py", "anywhere"])
 def test_it_is_imported_before_djangos_apps_are_ready(code: str) -> None:
     env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -51,7 +51,9 @@ def told(user: User, after: int) -> list[str]:
     """Return what a page that has heard all up to ``after`` is told of the inbox, or why it has to start over."""
     entries, _ = log.read(after, log.head(), limit=100)
     blocks = events(b"".join(entry.frame for entry in entries if entry.topic == f"user:{user.pk}"))
-    return [data.get("set") or data["reason"] for name, data, _ in blocks if name in ("update", "reset")]
+    return [
+        data.get("set") or data["reason"] for name, data, _ in blocks if name in ("update", "reset")
+    ]
 
 
 # --- who sees what -----------------------------------------------------------------------------------------------------------
@@ -63,7 +65,9 @@ def test_a_user_sees_own_notifications_and_nobody_elses(alice: User, bob: User) 
     assert inbox.counts(alice) == (1, 1)
 
 
-def test_broadcasts_reach_those_who_belong_to_the_audience_when_reading(alice: User, bob: User) -> None:
+def test_broadcasts_reach_those_who_belong_to_the_audience_when_reading(
+    alice: User, bob: User
+) -> None:
     group = Group.objects.create(name="editors")
     broadcast("to staff", audience=STAFF)
     broadcast("to editors", audience=group)
@@ -81,7 +85,9 @@ def test_broadcasts_reach_those_who_belong_to_the_audience_when_reading(alice: U
 
 def test_a_broadcast_sent_before_the_user_joined_is_not_theirs() -> None:
     broadcast("old news")
-    newcomer = User.objects.create_user("newcomer", date_joined=timezone.now() + timedelta(seconds=1))
+    newcomer = User.objects.create_user(
+        "newcomer", date_joined=timezone.now() + timedelta(seconds=1)
+    )
     assert inbox.counts(newcomer) == (0, 0)
     # What was addressed to the user by name is, whatever the clocks of two machines say.
     notify(newcomer, "welcome")
@@ -100,7 +106,10 @@ def test_what_has_expired_is_neither_listed_nor_counted_nor_marked(alice: User) 
 def test_an_anonymous_visitor_has_an_empty_inbox() -> None:
     broadcast("to all")
     nobody = AnonymousUser()
-    for rows in (Notification.objects.visible_to(nobody), Notification.objects.visible_to(nobody).unread().archived()):
+    for rows in (
+        Notification.objects.visible_to(nobody),
+        Notification.objects.visible_to(nobody).unread().archived(),
+    ):
         assert list(rows) == []
     assert inbox.counts(nobody) == (0, 0)
 
@@ -156,7 +165,13 @@ def test_a_row_marked_while_pending_keeps_its_mark_when_it_is_numbered(alice: Us
 def test_ids_of_others_and_ids_of_nothing_are_ignored(alice: User, bob: User) -> None:
     other = notify(bob, "for bob")
     hidden = broadcast("not for alice", exclude=[alice])
-    for mark in (inbox.mark_read, inbox.mark_unread, inbox.mark_seen, inbox.archive, inbox.unarchive):
+    for mark in (
+        inbox.mark_read,
+        inbox.mark_unread,
+        inbox.mark_seen,
+        inbox.archive,
+        inbox.unarchive,
+    ):
         mark(alice, ids=[other.pk, hidden.pk, 999_999_999, 2**63 - 1])
     assert not Receipt.objects.exists()
     assert waiting(alice) == []
@@ -255,7 +270,10 @@ def test_archived_rows_are_left_out_unless_asked_for_in_any_order_of_the_chain(a
         rows.filter(category="a").archived(),
         rows.archived().filter(category="a"),
         rows.unread().archived(),
-        Notification.objects.filter(category="a").visible_to(alice).exclude(category="b").archived(),
+        Notification.objects.filter(category="a")
+        .visible_to(alice)
+        .exclude(category="b")
+        .archived(),
     ):
         assert ids(archived) == [put_away.pk]
         assert [row.is_archived for row in archived] == [True]
@@ -307,10 +325,14 @@ def test_taking_back_overrides_the_watermark_until_the_next_one_covers_it(alice:
     assert inbox.counts(alice) == (0, 0)
     assert not Notification.objects.visible_to(alice).exists()
     inbox.unarchive(alice, ids=[second.pk])
-    assert inbox.counts(alice) == (1, 0), "archived twice, by a mark and by a watermark, and back all the same"
+    assert inbox.counts(alice) == (1, 0), (
+        "archived twice, by a mark and by a watermark, and back all the same"
+    )
 
 
-def test_a_keyed_row_that_is_sent_again_is_unread_unseen_and_back_from_the_archive(alice: User, bob: User) -> None:
+def test_a_keyed_row_that_is_sent_again_is_unread_unseen_and_back_from_the_archive(
+    alice: User, bob: User
+) -> None:
     row = broadcast("1 order", key="orders")
     head = number()
     inbox.mark_read(alice, ids=[row.pk])
@@ -327,7 +349,9 @@ def test_a_keyed_row_that_is_sent_again_is_unread_unseen_and_back_from_the_archi
 # --- counts ------------------------------------------------------------------------------------------------------------------
 
 
-def test_counts_take_two_queries_however_many_rows(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_counts_take_two_queries_however_many_rows(
+    alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     for index in range(20):
         notify(alice, f"n{index}")
         broadcast(f"b{index}")
@@ -350,7 +374,9 @@ def test_counts_of_part_of_an_inbox_are_refused_rather_than_wrong(alice: User) -
         Notification.objects.filter(category="bills").counts(alice)
 
 
-def test_counts_need_one_query_if_the_topics_are_known(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_counts_need_one_query_if_the_topics_are_known(
+    alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     notify(alice, "Hello")
     broadcast("to all")
     with django_assert_num_queries(1):
@@ -372,14 +398,21 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
             for pk, row in rows.items():
                 assert row.is_muted == (row.category in muted)
                 heard = not row.is_muted
-                wanted = (heard and model[pk]["unread"], heard and model[pk]["unseen"], model[pk]["archived"])
+                wanted = (
+                    heard and model[pk]["unread"],
+                    heard and model[pk]["unseen"],
+                    model[pk]["archived"],
+                )
                 assert (row.is_unread, row.is_unseen, row.is_archived) == wanted
             assert rows.keys() == model.keys()
             visible = Notification.objects.visible_to(alice)
             assert inbox.counts(alice) == (visible.unread().count(), visible.unseen().count())
             head = log.head()
             below = visible.filter(seq__lte=head // 2)
-            assert Notification.objects.counts(alice, up_to=head // 2) == (below.unread().count(), below.unseen().count())
+            assert Notification.objects.counts(alice, up_to=head // 2) == (
+                below.unread().count(),
+                below.unseen().count(),
+            )
 
 
 _BY_IDS: dict[str, tuple[Callable[..., None], dict[str, bool]]] = {
@@ -394,7 +427,20 @@ _BY_IDS: dict[str, tuple[Callable[..., None], dict[str, bool]]] = {
 def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any]]) -> None:
     """Do one thing, and to the model what it should do to the rows."""
     fresh = {"unread": True, "unseen": True, "archived": False}
-    action = random.choice(["notify", "notify", "broadcast", "key", "number", "recall", "up_to", "up_to", "mute", *_BY_IDS])
+    action = random.choice(
+        [
+            "notify",
+            "notify",
+            "broadcast",
+            "key",
+            "number",
+            "recall",
+            "up_to",
+            "up_to",
+            "mute",
+            *_BY_IDS,
+        ]
+    )
     some = random.sample(sorted(model), k=min(len(model), random.randint(1, 4)))
     if action == "notify":
         notify(bob, "noise")
@@ -443,8 +489,12 @@ def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alic
     assert entry.topic == f"user:{alice.pk}"
     assert b'"set":"read"' in entry.frame
     assert b'"client":"tab-1"' in entry.frame
-    assert Inbox.objects.get().changes == [{"set": "read", "ids": [row.pk], "client": "tab-1", "seq": head + 1}]
-    assert inbox.state(alice) == inbox.State(cursor=head + 1, state_seq=head + 1, unread=0, unseen=0)
+    assert Inbox.objects.get().changes == [
+        {"set": "read", "ids": [row.pk], "client": "tab-1", "seq": head + 1}
+    ]
+    assert inbox.state(alice) == inbox.State(
+        cursor=head + 1, state_seq=head + 1, unread=0, unseen=0
+    )
 
 
 def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(alice: User) -> None:
@@ -480,7 +530,9 @@ def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
     assert b'"unread":0,"unseen":0' in entry.frame, "also when it is replayed"
 
 
-def test_many_ids_become_several_updates_of_bounded_size(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_ids_become_several_updates_of_bounded_size(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
     rows = ids(notify(alice, f"n{index}") for index in range(10))
     inbox.mark_read(alice, ids=rows)
@@ -488,7 +540,9 @@ def test_many_ids_become_several_updates_of_bounded_size(alice: User, monkeypatc
     assert inbox.unread_count(alice) == 0
 
 
-def test_an_endless_transaction_keeps_the_newest_changes(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_transaction_keeps_the_newest_changes(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "CHANGES", 3)
     row = notify(alice, "Hello")
     for _ in range(3):
@@ -511,21 +565,43 @@ def test_a_page_hears_every_change_that_it_missed_not_the_last_alone(alice: User
     for mark in marks:
         mark()
         heads.append(number())
-    assert [told(alice, head) for head in heads] == [["read", "seen", "archived"], ["seen", "archived"], ["archived"], []]
+    assert [told(alice, head) for head in heads] == [
+        ["read", "seen", "archived"],
+        ["seen", "archived"],
+        ["archived"],
+        [],
+    ]
 
 
-def test_a_page_that_missed_more_changes_than_are_kept_starts_over(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_missed_more_changes_than_are_kept_starts_over(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "CHANGES", 3)
     row = notify(alice, "Hello")
     heads = [number()]
-    for mark in (inbox.mark_read, inbox.mark_unread, inbox.archive, inbox.unarchive, inbox.mark_read):
+    for mark in (
+        inbox.mark_read,
+        inbox.mark_unread,
+        inbox.archive,
+        inbox.unarchive,
+        inbox.mark_read,
+    ):
         mark(alice, ids=[row.pk])
         heads.append(number())
     kept = ["archived", "unarchived", "read"]
-    assert [told(alice, head) for head in heads] == [["state"], ["state"], kept, kept[1:], kept[2:], []]
+    assert [told(alice, head) for head in heads] == [
+        ["state"],
+        ["state"],
+        kept,
+        kept[1:],
+        kept[2:],
+        [],
+    ]
 
 
-def test_what_was_told_is_kept_in_bounded_space(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_told_is_kept_in_bounded_space(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
     rows = ids(notify(alice, f"n{index}") for index in range(10))
     before = number()
@@ -555,7 +631,11 @@ def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
         number()
         before = (list(Inbox.objects.values()), list(Receipt.objects.values()), inbox.counts(alice))
         mark()
-        assert (list(Inbox.objects.values()), list(Receipt.objects.values()), inbox.counts(alice)) == before
+        assert (
+            list(Inbox.objects.values()),
+            list(Receipt.objects.values()),
+            inbox.counts(alice),
+        ) == before
 
 
 def test_a_rollback_leaves_neither_mark_nor_change(alice: User) -> None:
@@ -569,7 +649,9 @@ def test_a_rollback_leaves_neither_mark_nor_change(alice: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_is_numbered_when_the_callers_transaction_commits_and_not_before(alice: User) -> None:
+def test_a_change_is_numbered_when_the_callers_transaction_commits_and_not_before(
+    alice: User,
+) -> None:
     row = notify(alice, "Hello")
     head = log.head()
     assert head == 1
@@ -633,7 +715,11 @@ def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: Use
     ],
 )
 def test_a_wrong_argument_is_named_and_nothing_is_written(
-    alice: User, verb: Callable[..., None], arguments: dict[str, Any], error: type[Exception], named: str
+    alice: User,
+    verb: Callable[..., None],
+    arguments: dict[str, Any],
+    error: type[Exception],
+    named: str,
 ) -> None:
     with pytest.raises(error, match=f"^{named}: "):
         verb(alice, **arguments)

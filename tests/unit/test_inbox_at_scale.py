@@ -88,10 +88,17 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def rows_touched(plan: dict[str, Any]) -> float:
     """Return how many rows of the log a plan fetched, those that it threw away included; none of them by reading the whole table."""
-    scans = [node for node in nodes(plan["Plan"]) if node.get("Relation Name") == "sse_notify_notification"]
+    scans = [
+        node
+        for node in nodes(plan["Plan"])
+        if node.get("Relation Name") == "sse_notify_notification"
+    ]
     assert scans
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
-    found: float = sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans)
+    found: float = sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in scans
+    )
     return found
 
 
@@ -105,9 +112,15 @@ def first_plan(name: str, work: Callable[[], Any]) -> dict[str, Any]:
     """Run ``work`` and return the plan of its first query of the log; print it, and what it costs."""
     with CaptureQueriesContext(connection) as captured:
         work()
-    sql = next(query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"])
+    sql = next(
+        query["sql"]
+        for query in captured.captured_queries
+        if '"sse_notify_notification"' in query["sql"]
+    )
     plan = plan_of(sql)
-    print(f"\n{name}: {rows_touched(plan):,.0f} rows, {blocks_touched(plan):,} blocks, {plan['Execution Time']:.2f} ms\n")
+    print(
+        f"\n{name}: {rows_touched(plan):,.0f} rows, {blocks_touched(plan):,} blocks, {plan['Execution Time']:.2f} ms\n"
+    )
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {sql}")
         print("\n".join(line for (line,) in cursor))
@@ -115,21 +128,35 @@ def first_plan(name: str, work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def queries_of_the_log(captured: CaptureQueriesContext) -> list[str]:
-    found = [query["sql"] for query in captured.captured_queries if '"sse_notify_notification"' in query["sql"]]
+    found = [
+        query["sql"]
+        for query in captured.captured_queries
+        if '"sse_notify_notification"' in query["sql"]
+    ]
     assert found
     return found
 
 
-def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_indexes(alice: User) -> None:
+def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_indexes(
+    alice: User,
+) -> None:
     # One mark for all: a row of the inbox, whatever the number of notifications, and no receipt.
     with CaptureQueriesContext(connection) as captured:
         inbox.mark_read(alice, up_to=HEAD - FRESH)
-    writes = [query["sql"] for query in captured.captured_queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+    writes = [
+        query["sql"]
+        for query in captured.captured_queries
+        if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))
+    ]
     assert not [sql for sql in writes if "sse_notify_notification" in sql.split("WHERE")[0]], writes
     assert (Inbox.objects.count(), Receipt.objects.count()) == (1, 0)
 
     # The counts touch what is above the watermark, and the few that override it below.
-    own = Notification.objects.filter(topic=f"user:{alice.pk}").order_by("seq").values_list("pk", flat=True)
+    own = (
+        Notification.objects.filter(topic=f"user:{alice.pk}")
+        .order_by("seq")
+        .values_list("pk", flat=True)
+    )
     inbox.archive(alice, up_to=400)
     inbox.mark_unread(alice, ids=own[300:307])
     inbox.unarchive(alice, ids=own[:5])
@@ -158,11 +185,17 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     one_screen, all_of_it = BROADCASTS + 500, OWN + BROADCASTS + 500
     assert page("first page", rows, blocks=FEW) <= one_screen
     assert page("in the middle", rows.filter(pk__lt=own[OWN // 2]), blocks=FEW) <= one_screen
-    assert page("archived, the last", rows.archived().filter(pk__lt=own[100]), blocks=FEW) <= one_screen
+    assert (
+        page("archived, the last", rows.archived().filter(pk__lt=own[100]), blocks=FEW)
+        <= one_screen
+    )
     # What is rare in the inbox is looked for in all of it, but never among the rows of others.
     assert page("of a category", rows.filter(category="c3")) <= all_of_it
     assert page("unread, of which there are few", rows.unread()) <= all_of_it
-    assert page("archived, of which there are none", Notification.objects.visible_to(bob).archived()) <= all_of_it
+    assert (
+        page("archived, of which there are none", Notification.objects.visible_to(bob).archived())
+        <= all_of_it
+    )
 
     # A user with little mail does not pay for the log of others either.
     client = Client()

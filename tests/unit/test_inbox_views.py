@@ -85,7 +85,11 @@ class Page(HTMLParser):
             fields.pop("action")
             # A field may also stand in the form itself, as a hidden input.
             fields |= {button["name"]: button["value"]} if "name" in button else {}
-            if target == action and name in fields and (value is None or fields[name] == str(value)):
+            if (
+                target == action
+                and name in fields
+                and (value is None or fields[name] == str(value))
+            ):
                 return client.post(target, fields, headers={"accept": "text/html,*/*;q=0.8"})
         raise AssertionError(f"no button sends {name}={value} to {action}")
 
@@ -105,7 +109,9 @@ def test_an_anonymous_script_gets_401_in_json(name: str) -> None:
 def test_an_anonymous_mark_gets_401_in_json_and_a_browsers_form_the_login(name: str) -> None:
     assert post(Client(), name, {"ids": [1]}).status_code == 401
     assert Client().post(url(name), {"ids": 1}).status_code == 401
-    response = Client().post(url(name), {"ids": 1}, headers={"accept": "text/html,application/xhtml+xml"})
+    response = Client().post(
+        url(name), {"ids": 1}, headers={"accept": "text/html,application/xhtml+xml"}
+    )
     assert response.status_code == 302
     assert response["Location"] == f"/admin/login/?next={url('list')}"
 
@@ -135,7 +141,14 @@ def test_get_never_changes_anything(client: Client, alice: User, name: str) -> N
     row = notify(alice, "Hello")
     number()
     before = everything()
-    for method in (client.get, client.head, client.put, client.delete, client.patch, client.options):
+    for method in (
+        client.get,
+        client.head,
+        client.put,
+        client.delete,
+        client.patch,
+        client.options,
+    ):
         response = method(url(name) + f"?ids={row.pk}&up_to=1")
         assert response.status_code == 405
         assert response["Allow"] == "POST"
@@ -143,7 +156,9 @@ def test_get_never_changes_anything(client: Client, alice: User, name: str) -> N
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_what_is_read_changes_nothing_and_takes_no_post(client: Client, alice: User, name: str) -> None:
+def test_what_is_read_changes_nothing_and_takes_no_post(
+    client: Client, alice: User, name: str
+) -> None:
     notify(alice, "Hello")
     number()
     before = everything()
@@ -155,7 +170,9 @@ def test_what_is_read_changes_nothing_and_takes_no_post(client: Client, alice: U
 
 @pytest.mark.parametrize("name", MARKS)
 @pytest.mark.parametrize("middleware", [True, False], ids=["with the middleware", "without it"])
-def test_a_mark_without_a_csrf_token_is_refused(alice: User, name: str, middleware: bool, settings: Any) -> None:
+def test_a_mark_without_a_csrf_token_is_refused(
+    alice: User, name: str, middleware: bool, settings: Any
+) -> None:
     if not middleware:
         settings.MIDDLEWARE = [entry for entry in settings.MIDDLEWARE if "Csrf" not in entry]
     client = Client(enforce_csrf_checks=True)
@@ -167,7 +184,9 @@ def test_a_mark_without_a_csrf_token_is_refused(alice: User, name: str, middlewa
     assert everything() == before
 
 
-def test_the_token_of_state_opens_the_marks_in_a_header_and_the_pages_form_has_its_own(alice: User) -> None:
+def test_the_token_of_state_opens_the_marks_in_a_header_and_the_pages_form_has_its_own(
+    alice: User,
+) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
     first = notify(alice, "first")
@@ -198,7 +217,10 @@ def test_marks_answer_json_with_the_new_counts(client: Client, alice: User) -> N
 def test_marks_are_idempotent_and_ids_of_others_ignored(client: Client, alice: User) -> None:
     mine, other = notify(alice, "mine"), notify(User.objects.create_user("bob"), "bob's")
     for _ in range(2):
-        assert post(client, "read", {"ids": [mine.pk, other.pk, mine.pk, 12345678]}).json() == {"unread": 0, "unseen": 0}
+        assert post(client, "read", {"ids": [mine.pk, other.pk, mine.pk, 12345678]}).json() == {
+            "unread": 0,
+            "unseen": 0,
+        }
     assert list(Receipt.objects.values_list("notification_id", flat=True)) == [mine.pk]
 
 
@@ -213,7 +235,9 @@ def test_a_mark_by_up_to_leaves_what_arrived_meanwhile_unread(client: Client, al
     notify(alice, "arrived meanwhile")
     number()
     page.press(client, url("read"), "up_to")
-    assert [row.title for row in Notification.objects.visible_to(alice).unread()] == ["arrived meanwhile"]
+    assert [row.title for row in Notification.objects.visible_to(alice).unread()] == [
+        "arrived meanwhile"
+    ]
 
 
 def test_the_client_that_marks_is_named_in_the_update(client: Client, alice: User) -> None:
@@ -227,14 +251,24 @@ def test_a_form_is_redirected_back_but_never_to_another_site(client: Client, ali
 
     def back(**fields: Any) -> str:
         referer = fields.pop("referer", "")
-        response = client.post(url("read"), {"ids": [row.pk], **fields}, headers={"referer": referer} if referer else {})
+        response = client.post(
+            url("read"),
+            {"ids": [row.pk], **fields},
+            headers={"referer": referer} if referer else {},
+        )
         assert response.status_code == 302
         return str(response["Location"])
 
     assert back() == url("list")
     assert back(next="/orders/?page=2") == "/orders/?page=2"
     assert back(referer="http://testserver/orders/") == "http://testserver/orders/"
-    for hostile in ("https://evil.example/", "//evil.example", "\\\\evil.example", "javascript:alert(1)", "http:///evil.example"):
+    for hostile in (
+        "https://evil.example/",
+        "//evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "http:///evil.example",
+    ):
         assert back(next=hostile) == url("list")
         assert back(next=hostile, referer=hostile) == url("list")
 
@@ -284,7 +318,9 @@ def test_bad_json_is_400_and_names_the_field(client: Client, body: Any, field: s
     assert not Inbox.objects.exists()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"NaN", b"[" * 100_000, b'{"ids": [' + b"9" * 5000 + b"]}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"NaN", b"[" * 100_000, b'{"ids": [' + b"9" * 5000 + b"]}"]
+)
 def test_a_broken_body_is_400(client: Client, body: bytes) -> None:
     response = client.post(url("read"), data=body, content_type="application/json")
     assert response.status_code == 400
@@ -293,9 +329,17 @@ def test_a_broken_body_is_400(client: Client, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "field"),
-    [({}, "ids"), ({"ids": ["1", "x"]}, "ids"), ({"ids": ""}, "ids"), ({"up_to": ""}, "up_to"), ({"up_to": "1e3"}, "up_to")],
+    [
+        ({}, "ids"),
+        ({"ids": ["1", "x"]}, "ids"),
+        ({"ids": ""}, "ids"),
+        ({"up_to": ""}, "up_to"),
+        ({"up_to": "1e3"}, "up_to"),
+    ],
 )
-def test_a_bad_form_is_400_and_names_the_field(client: Client, fields: dict[str, Any], field: str) -> None:
+def test_a_bad_form_is_400_and_names_the_field(
+    client: Client, fields: dict[str, Any], field: str
+) -> None:
     response = client.post(url("seen"), fields)
     assert response.status_code == 400
     assert response.json()["field"] == field
@@ -323,7 +367,12 @@ def test_state_says_where_the_log_and_the_inbox_are(client: Client, alice: User)
     inbox.mark_read(alice, ids=[row.pk])
     after = number()
     answer = get(client, "state").json()
-    assert (answer["cursor"], answer["state_seq"], answer["unread"], answer["unseen"]) == (after, after, 1, 1)
+    assert (answer["cursor"], answer["state_seq"], answer["unread"], answer["unseen"]) == (
+        after,
+        after,
+        1,
+        1,
+    )
     assert after == head + 1
 
 
@@ -359,7 +408,9 @@ def test_the_etag_of_state_is_one_users_and_one_logins(client: Client, alice: Us
     etags = {get(client, "state")["ETag"], get(bob, "state")["ETag"]}
     assert len(etags) == 2
     old = get(client, "state")
-    client.cookies.pop("csrftoken")  # a login in another tab rotates the secret, and the old token opens nothing
+    client.cookies.pop(
+        "csrftoken"
+    )  # a login in another tab rotates the secret, and the old token opens nothing
     response = client.get(url("state"), headers={"if-none-match": old["ETag"]})
     assert response.status_code == 200
     assert response.json()["csrf"]
@@ -369,7 +420,9 @@ def test_the_etag_of_state_is_one_users_and_one_logins(client: Client, alice: Us
 
 
 def test_items_are_what_the_wire_says_and_their_state(client: Client, alice: User) -> None:
-    row = notify(alice, "Hello", "World", level="success", url="/x/", category="c", data={"a": [1]}, key="k")
+    row = notify(
+        alice, "Hello", "World", level="success", url="/x/", category="c", data={"a": [1]}, key="k"
+    )
     number()
     inbox.mark_seen(alice, ids=[row.pk])
     row.refresh_from_db()
@@ -385,7 +438,9 @@ def test_items_are_what_the_wire_says_and_their_state(client: Client, alice: Use
 
 
 @pytest.mark.parametrize("pages", ["json", "html"])
-def test_pages_hold_every_item_once_though_others_arrive_meanwhile(client: Client, alice: User, pages: str) -> None:
+def test_pages_hold_every_item_once_though_others_arrive_meanwhile(
+    client: Client, alice: User, pages: str
+) -> None:
     rows = [notify(alice, f"n{index}").pk for index in range(45)]
     number()
     found: list[int] = []
@@ -408,9 +463,15 @@ def test_pages_hold_every_item_once_though_others_arrive_meanwhile(client: Clien
 
 
 @pytest.mark.parametrize("name", ["items", "list"])
-def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(client: Client, alice: User, name: str) -> None:
+def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(
+    client: Client, alice: User, name: str
+) -> None:
     later = timezone.now() + timedelta(hours=1)
-    rows = [notify(alice, "soon gone", expires_at=later), broadcast("soon gone", expires_at=later), notify(alice, "soon gone")]
+    rows = [
+        notify(alice, "soon gone", expires_at=later),
+        broadcast("soon gone", expires_at=later),
+        notify(alice, "soon gone"),
+    ]
     number()
     inbox.archive(alice, ids=[rows[1].pk])
     Notification.objects.update(expires_at=timezone.now() - timedelta(microseconds=1))
@@ -432,13 +493,17 @@ def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(
     assert sum(b"stays" in entry.frame for entry in entries) == 1
 
 
-def test_pages_stay_whole_while_items_on_them_are_archived_and_come_back(client: Client, alice: User) -> None:
+def test_pages_stay_whole_while_items_on_them_are_archived_and_come_back(
+    client: Client, alice: User
+) -> None:
     rows = [notify(alice, f"n{index}").pk for index in range(9)][::-1]
     number()
     first = get(client, "items", limit=3).json()
     inbox.archive(alice, ids=[first["next"], rows[4]])
     second = get(client, "items", limit=3, before=first["next"]).json()
-    assert [item["id"] for item in second["items"]] == [rows[3], rows[5], rows[6]], "its mark is gone, its place is not"
+    assert [item["id"] for item in second["items"]] == [rows[3], rows[5], rows[6]], (
+        "its mark is gone, its place is not"
+    )
     inbox.unarchive(alice, ids=[first["next"], rows[4]])
     answer = get(client, "items", limit=7).json()
     assert [item["id"] for item in answer["items"]] == rows[:7]
@@ -452,8 +517,13 @@ def test_the_last_full_page_has_no_next(client: Client, alice: User) -> None:
     assert get(client, "items", limit=3, before=answer["next"]).json()["next"] is None
 
 
-def test_the_page_and_the_json_show_the_same_items_under_every_filter(client: Client, alice: User) -> None:
-    rows = [notify(alice, f"n{index}", category="bills & more" if index % 2 else "") for index in range(6)]
+def test_the_page_and_the_json_show_the_same_items_under_every_filter(
+    client: Client, alice: User
+) -> None:
+    rows = [
+        notify(alice, f"n{index}", category="bills & more" if index % 2 else "")
+        for index in range(6)
+    ]
     broadcast("to all", category="bills & more")
     number()
     inbox.mark_read(alice, ids=[rows[0].pk, rows[1].pk])
@@ -465,9 +535,15 @@ def test_the_page_and_the_json_show_the_same_items_under_every_filter(client: Cl
     }
     for state, count in expected.items():
         for category in ("", "bills & more", "none"):
-            query = {name: value for name, value in {"state": state, "category": category}.items() if value}
+            query = {
+                name: value
+                for name, value in {"state": state, "category": category}.items()
+                if value
+            }
             listed = [item["id"] for item in get(client, "items", **query).json()["items"]]
-            shown = [int(item["data-ssen-item"]) for item in Page(get(client, "list", **query)).items]
+            shown = [
+                int(item["data-ssen-item"]) for item in Page(get(client, "list", **query)).items
+            ]
             assert listed == shown
             if not category:
                 assert len(listed) == count
@@ -500,7 +576,9 @@ def test_filters_stay_on_the_next_page(client: Client, alice: User) -> None:
         ({"category": "\0"}, "category"),
     ],
 )
-def test_a_bad_query_is_400_and_names_the_field(client: Client, query: dict[str, str], field: str) -> None:
+def test_a_bad_query_is_400_and_names_the_field(
+    client: Client, query: dict[str, str], field: str
+) -> None:
     response = get(client, "items", **query)
     assert response.status_code == 400
     assert response.json()["field"] == field
@@ -509,7 +587,9 @@ def test_a_bad_query_is_400_and_names_the_field(client: Client, query: dict[str,
 
 def test_an_empty_query_value_is_none(client: Client, alice: User) -> None:
     notify(alice, "Hello")
-    assert len(get(client, "items", before="", limit="", category="", state="").json()["items"]) == 1
+    assert (
+        len(get(client, "items", before="", limit="", category="", state="").json()["items"]) == 1
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -520,8 +600,17 @@ def test_queries_do_not_grow_with_the_items(
 
     def fill(count: int) -> None:
         for index in range(count):
-            notify(alice, f"n{index}", actor=alice, target=alice, category=f"c{index}", actions=[{"label": "Go", "url": "/"}])
-            broadcast(f"b{index}", actor=alice, exclude=[User.objects.create_user(f"u{count}-{index}")])
+            notify(
+                alice,
+                f"n{index}",
+                actor=alice,
+                target=alice,
+                category=f"c{index}",
+                actions=[{"label": "Go", "url": "/"}],
+            )
+            broadcast(
+                f"b{index}", actor=alice, exclude=[User.objects.create_user(f"u{count}-{index}")]
+            )
 
     fill(1)
     number()
@@ -541,7 +630,9 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
     assert [int(item["data-ssen-item"]) for item in page.items] == [second.pk, first.pk]
     response = page.press(client, url("read"), "ids", first.pk)
     assert (response.status_code, response["Location"]) == (302, url("list") + "?state=unread")
-    assert [int(item["data-ssen-item"]) for item in Page(client.get(response["Location"])).items] == [second.pk]
+    assert [
+        int(item["data-ssen-item"]) for item in Page(client.get(response["Location"])).items
+    ] == [second.pk]
     page = Page(get(client, "list"))
     page.press(client, url("archive"), "ids", second.pk)
     assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [first.pk]
@@ -550,8 +641,13 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
     response = page.press(client, url("unarchive"), "ids", second.pk)
     assert response["Location"] == url("list") + "?state=archived"
     assert Page(client.get(response["Location"])).items == []
-    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [second.pk, first.pk]
-    assert not any("unarchive" in button.get("formaction", "") for button in Page(get(client, "list")).buttons)
+    assert [int(item["data-ssen-item"]) for item in Page(get(client, "list")).items] == [
+        second.pk,
+        first.pk,
+    ]
+    assert not any(
+        "unarchive" in button.get("formaction", "") for button in Page(get(client, "list")).buttons
+    )
     number()
     notify(alice, "third")
     number()
@@ -560,7 +656,9 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
 
 
 @override_settings(USE_THOUSAND_SEPARATOR=True, LANGUAGE_CODE="de")
-def test_numbers_that_are_sent_back_are_never_written_for_humans(client: Client, alice: User) -> None:
+def test_numbers_that_are_sent_back_are_never_written_for_humans(
+    client: Client, alice: User
+) -> None:
     row = notify(alice, "Hello")
     Notification.objects.filter(pk=row.pk).update(id=1_234_567, seq=7_654_321)
     LogHead.objects.create(pk=1, seq=7_654_321)
@@ -574,7 +672,9 @@ def test_numbers_that_are_sent_back_are_never_written_for_humans(client: Client,
 
 
 def test_the_page_is_private_escaped_and_free_of_inline_code(client: Client, alice: User) -> None:
-    notify(alice, "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", category='"><script>')
+    notify(
+        alice, "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", category='"><script>'
+    )
     response = get(client, "list", category='"><script>')
     assert response["Cache-Control"] == "private, no-store"
     assert "Cookie" in response["Vary"]
@@ -587,7 +687,11 @@ def test_the_page_is_private_escaped_and_free_of_inline_code(client: Client, ali
 
 @pytest.mark.parametrize(
     ("query", "words"),
-    [({}, "no notifications"), ({"state": "unread"}, "read everything"), ({"state": "archived"}, "Nothing is archived")],
+    [
+        ({}, "no notifications"),
+        ({"state": "unread"}, "read everything"),
+        ({"state": "archived"}, "Nothing is archived"),
+    ],
 )
 def test_an_empty_page_says_why(client: Client, query: dict[str, str], words: str) -> None:
     assert words in get(client, "list", **query).content.decode()

@@ -21,7 +21,10 @@ from sse_notify.models import Notification
 from sse_notify.wire import RESERVED_EVENTS
 from tests.unit.test_wire import NASTY
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]  # hundreds of examples, on a machine that may be busy
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.timeout(300),
+]  # hundreds of examples, on a machine that may be busy
 
 #: What breaks out of an attribute, an element, a script, a style, an address, or a template.
 HOSTILE = [
@@ -42,7 +45,9 @@ HOSTILE = [
     "<\u0338script>",
 ]
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-pieces = st.sampled_from([text for text in NASTY + HOSTILE if "\0" not in text]) | st.text(characters, max_size=5)
+pieces = st.sampled_from([text for text in NASTY + HOSTILE if "\0" not in text]) | st.text(
+    characters, max_size=5
+)
 
 
 def texts(longest: int) -> st.SearchStrategy[str]:
@@ -50,10 +55,16 @@ def texts(longest: int) -> st.SearchStrategy[str]:
 
 
 lines = texts(255).filter(lambda text: bool(text.strip()))
-names = texts(100).filter(lambda text: text not in RESERVED_EVENTS | {""} and not {"\r", "\n"} & set(text))
-printable = texts(100).filter(lambda text: bool(text) and text.isprintable() and text not in RESERVED_EVENTS)
+names = texts(100).filter(
+    lambda text: text not in RESERVED_EVENTS | {""} and not {"\r", "\n"} & set(text)
+)
+printable = texts(100).filter(
+    lambda text: bool(text) and text.isprintable() and text not in RESERVED_EVENTS
+)
 # An address has no control characters; behind the slash everything else goes.
-addresses = texts(400).map(lambda text: "/" + "".join(c for c in text if ord(c) >= 0x20 and ord(c) != 0x7F))
+addresses = texts(400).map(
+    lambda text: "/" + "".join(c for c in text if ord(c) >= 0x20 and ord(c) != 0x7F)
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts(100),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(20), inner, max_size=3),
@@ -66,7 +77,10 @@ contents = st.fixed_dictionaries(
         "url": addresses,
         "category": texts(100),
         "icon": addresses,
-        "actions": st.lists(st.fixed_dictionaries({"label": lines, "url": addresses, "more": json_values}), max_size=2),
+        "actions": st.lists(
+            st.fixed_dictionaries({"label": lines, "url": addresses, "more": json_values}),
+            max_size=2,
+        ),
         "data": json_values,
         "key": texts(200),
         "event": names,
@@ -81,7 +95,10 @@ slow = settings(quick, max_examples=settings().max_examples // 2)
 def parse(stream: bytes) -> list[tuple[str, str, str]]:
     """Return name, data and last event id of each event, as httpx-sse reads them."""
     decoder, split = SSEDecoder(), SSELineDecoder()
-    decoded = [decoder.decode(line.rstrip("\n")) for line in [*split.decode(stream.decode()), *split.flush()]]
+    decoded = [
+        decoder.decode(line.rstrip("\n"))
+        for line in [*split.decode(stream.decode()), *split.flush()]
+    ]
     return [(event.event, event.data, event.id) for event in decoded if event is not None]
 
 
@@ -90,7 +107,9 @@ def parse(stream: bytes) -> list[tuple[str, str, str]]:
 
 @quick
 @given(content=contents)
-def test_an_event_of_the_log_holds_exactly_the_fields_that_were_sent(alice: User, content: dict[str, Any]) -> None:
+def test_an_event_of_the_log_holds_exactly_the_fields_that_were_sent(
+    alice: User, content: dict[str, Any]
+) -> None:
     before = log.head()
     row = notify(alice, **content)
     fanout.announce()
@@ -103,7 +122,10 @@ def test_an_event_of_the_log_holds_exactly_the_fields_that_were_sent(alice: User
     name, data, id = first
     assert (name, int(id)) == (content["event"], before + 1)
     payload = json.loads(data)
-    assert {**{field: payload[field] for field in content if field != "event"}, "event": name} == content
+    assert {
+        **{field: payload[field] for field in content if field != "event"},
+        "event": name,
+    } == content
     assert payload["id"] == row.pk
     assert (second[0], json.loads(second[1])["title"]) == ("notification", "after")
 
@@ -162,7 +184,9 @@ class Skeleton(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, tuple(sorted(name for name, _ in attrs))))
-        self.addresses += [value or "" for name, value in attrs if name in ("href", "src", "action", "formaction")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("href", "src", "action", "formaction")
+        ]
 
     def handle_endtag(self, tag: str) -> None:
         self.elements.append(("/" + tag, ()))
@@ -184,7 +208,13 @@ def page(user: User, **fields: Any) -> Skeleton:
 
 
 @slow
-@given(title=lines, body=lines, category=texts(100).filter(lambda text: bool(text.strip())), label=lines, percent=lines)
+@given(
+    title=lines,
+    body=lines,
+    category=texts(100).filter(lambda text: bool(text.strip())),
+    label=lines,
+    percent=lines,
+)
 @example(*(['"><script>alert(1)</script>'] * 5))
 def test_the_page_has_the_same_elements_whatever_the_text(
     alice: User, title: str, body: str, category: str, label: str, percent: str
@@ -192,9 +222,14 @@ def test_the_page_has_the_same_elements_whatever_the_text(
     def show(title: str, body: str, category: str, label: str, percent: str) -> Skeleton:
         actions = [{"label": label, "url": "/a/"}, {"label": label, "url": "/b/", "method": "POST"}]
         data = {"progress": {"percent": percent}}
-        return page(alice, title=title, body=body, category=category, actions=actions, data=data, url="/x/")
+        return page(
+            alice, title=title, body=body, category=category, actions=actions, data=data, url="/x/"
+        )
 
-    plain, found = show("title", "body", "category", "label", "5"), show(title, body, category, label, percent)
+    plain, found = (
+        show("title", "body", "category", "label", "5"),
+        show(title, body, category, label, percent),
+    )
     assert found.elements == plain.elements
     if not {"\r", "\0"} & set(title + label):  # a parser makes LF of CR
         assert title in found.text
@@ -214,18 +249,24 @@ DISGUISES = ["{}", " {}", "\u00a0{}", "\ufeff{}", "\u3000{}"]
 
 @pytest.mark.parametrize("disguise", DISGUISES, ids=ascii)
 @pytest.mark.parametrize("address", SCHEMES)
-def test_an_address_that_runs_or_reads_is_refused_or_leads_nowhere(alice: User, address: str, disguise: str) -> None:
+def test_an_address_that_runs_or_reads_is_refused_or_leads_nowhere(
+    alice: User, address: str, disguise: str
+) -> None:
     address = disguise.format(address)
     for field in ("url", "icon"):
         try:
             found = page(alice, title="Hi", **{field: address})
         except ValueError:
             continue
-        assert all(urlsplit(where).scheme in ("", "http", "https") for where in found.addresses), found.addresses
+        assert all(urlsplit(where).scheme in ("", "http", "https") for where in found.addresses), (
+            found.addresses
+        )
         assert address not in found.addresses
     # A row that was written past the verbs, by an older version or by hand.
     row = notify(alice, "Hi")
-    Notification.objects.filter(pk=row.pk).update(url=address, icon=address, actions=[{"label": "x", "url": address}])
+    Notification.objects.filter(pk=row.pk).update(
+        url=address, icon=address, actions=[{"label": "x", "url": address}]
+    )
     browser = Client()
     browser.force_login(alice)
     found = Skeleton(browser.get(reverse("sse_notify:list")).content.decode())

@@ -62,7 +62,13 @@ def test_numbers_of_a_process_with_two_hubs_are_counted_once() -> None:
     twin = replace(hub(1), id="web:1:2", streams=5)
     found = Presence(hubs=[hub(1), twin, hub(2, draining=True)], users=Counter(), head=9)
     totals = live.report(found, live.Rates(), 6)["totals"]
-    assert (totals["processes"], totals["streams"], totals["anonymous"], totals["head"], totals["pending"]) == (2, 11, 3, 9, 6)
+    assert (
+        totals["processes"],
+        totals["streams"],
+        totals["anonymous"],
+        totals["head"],
+        totals["pending"],
+    ) == (2, 11, 3, 9, 6)
     assert (totals["repaired"], totals["reset"], totals["slow"], totals["refused"]) == (4, 6, 8, 0)
 
 
@@ -70,7 +76,10 @@ def test_a_rate_is_what_was_delivered_since_the_process_was_asked_before() -> No
     rates = live.Rates()
     assert rates.take([hub(1, delivered=100), hub(2)]) == {"web:1": None, "web:2": None}
     later = NOON + timedelta(seconds=2)
-    assert rates.take([hub(1, delivered=150, at=later), hub(3, at=later)]) == {"web:1": 25.0, "web:3": None}
+    assert rates.take([hub(1, delivered=150, at=later), hub(3, at=later)]) == {
+        "web:1": 25.0,
+        "web:3": None,
+    }
     much_later = later + timedelta(seconds=live.RATE_SECONDS)
     assert rates.take([hub(1, delivered=160, at=much_later)]) == {"web:1": None}
     restarted = much_later + timedelta(seconds=1)
@@ -78,11 +87,15 @@ def test_a_rate_is_what_was_delivered_since_the_process_was_asked_before() -> No
 
 
 @pytest.mark.django_db
-def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     people = [User.objects.create_user(f"user{number}") for number in range(6)]
     monkeypatch.setattr(live, "USERS", 2)
     monkeypatch.setattr(live, "CHUNK", 2)
-    users = Counter({str(user.pk): 1 + (user.username == "user4") for user in people}) | Counter({"987654": 1})
+    users = Counter({str(user.pk): 1 + (user.username == "user4") for user in people}) | Counter(
+        {"987654": 1}
+    )
     found = live.report(Presence(hubs=[], users=users, head=0), live.Rates(), 0)
     assert [user["name"] for user in found["users"]] == ["user4", "user0"]
     assert (found["users"][0]["streams"], found["more"], found["totals"]["users"]) == (2, 5, 7)
@@ -95,11 +108,19 @@ def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(monkey
 def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) -> None:
     notify(User.objects.create_user("<i>dave"), "Not numbered yet")
     page = signed_in(watcher).get(reverse(LIVE))
-    assert page.context["report"]["totals"] | {"streams": 0, "pending": 1} == page.context["report"]["totals"]
+    assert (
+        page.context["report"]["totals"] | {"streams": 0, "pending": 1}
+        == page.context["report"]["totals"]
+    )
     text = page.content.decode()
     assert 'data-topic="sse_notify.live"' in text
     assert f'data-stream="{reverse("sse_notify:stream")}"' in text
-    assert reverse(LIVE) in signed_in(watcher).get(reverse("admin:sse_notify_notification_changelist")).content.decode()
+    assert (
+        reverse(LIVE)
+        in signed_in(watcher)
+        .get(reverse("admin:sse_notify_notification_changelist"))
+        .content.decode()
+    )
     # What needs a permission that this user has not.
     assert 'name="user"' not in text
 
@@ -110,14 +131,28 @@ def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) ->
 @pytest.mark.django_db
 def test_only_staff_who_may_view_notifications_may_watch(watcher: User, alice: User) -> None:
     staff = User.objects.create_user("staff", is_staff=True)
-    alice.user_permissions.add(Permission.objects.get(codename="view_notification"))  # and is no staff
+    alice.user_permissions.add(
+        Permission.objects.get(codename="view_notification")
+    )  # and is no staff
     gone = User.objects.create_superuser("gone", is_active=False)
     changer = User.objects.create_user("changer", is_staff=True)
     changer.user_permissions.add(Permission.objects.get(codename="change_notification"))
     nobody = AnonymousUser()
     asked = (watcher, changer, User.objects.create_superuser("root"), staff, alice, gone, nobody)
-    assert [is_allowed(user, live.TOPIC) for user in asked] == [True, True, True, False, False, False, False]
-    assert [signed_in(user).get(reverse(LIVE)).status_code for user in (watcher, staff, alice)] == [200, 403, 302]
+    assert [is_allowed(user, live.TOPIC) for user in asked] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    assert [signed_in(user).get(reverse(LIVE)).status_code for user in (watcher, staff, alice)] == [
+        200,
+        403,
+        302,
+    ]
 
 
 @pytest.mark.django_db
@@ -155,10 +190,19 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
                 assert first["totals"]["rate"] is None
                 while (report := (await stream.next(live.TOPIC)).data)["totals"]["streams"] < 3:
                     pass
-                assert (report["totals"]["users"], [row["streams"] for row in report["hubs"]]) == (3, [3])
-                assert {user["name"]: user["streams"] for user in report["users"]} == {"alice": 1, "bob": 1, "root": 1}
+                assert (report["totals"]["users"], [row["streams"] for row in report["hubs"]]) == (
+                    3,
+                    [3],
+                )
+                assert {user["name"]: user["streams"] for user in report["users"]} == {
+                    "alice": 1,
+                    "bob": 1,
+                    "root": 1,
+                }
                 # The button.
-                response = await sync_to_async(lambda: signed_in(root).post(reverse(DISCONNECT), {"user": alice.pk}))()
+                response = await sync_to_async(
+                    lambda: signed_in(root).post(reverse(DISCONNECT), {"user": alice.pk})
+                )()
                 assert response["Location"] == reverse(LIVE)
                 assert (await other.next("bye")).data["reason"] == "revoked"
             while (await stream.next(live.TOPIC)).data["totals"]["users"] == 3:
@@ -169,4 +213,8 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
         async with open_stream(root, topics=[live.TOPIC]) as stream:
             await stream.next(live.TOPIC)
     entry = await LogEntry.objects.aget()
-    assert (entry.object_id, entry.user_id, entry.change_message) == (str(alice.pk), root.pk, "Ended the open streams.")
+    assert (entry.object_id, entry.user_id, entry.change_message) == (
+        str(alice.pk),
+        root.pk,
+        "Ended the open streams.",
+    )

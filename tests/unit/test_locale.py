@@ -30,7 +30,9 @@ PACKAGE = Path(sse_notify.__file__).parent
 LANGUAGES = [("de", "de", 2, "ltr"), ("zh-hans", "zh_Hans", 1, "ltr"), ("ar", "ar", 6, "rtl")]
 
 each_folder = pytest.mark.parametrize("folder", [folder for _, folder, *_ in LANGUAGES])
-each_language = pytest.mark.parametrize(("code", "folder"), [(code, folder) for code, folder, *_ in LANGUAGES])
+each_language = pytest.mark.parametrize(
+    ("code", "folder"), [(code, folder) for code, folder, *_ in LANGUAGES]
+)
 
 
 @dataclass(kw_only=True)
@@ -59,7 +61,12 @@ class Entry:
 def po(folder: str) -> list[Entry]:
     """Read a catalogue's source; the first entry is the header."""
     entries = []
-    for block in (PACKAGE / "locale" / folder / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8").strip().split("\n\n"):
+    for block in (
+        (PACKAGE / "locale" / folder / "LC_MESSAGES" / "django.po")
+        .read_text(encoding="utf-8")
+        .strip()
+        .split("\n\n")
+    ):
         entry, keyword = Entry(), ""
         for line in block.splitlines():
             if line.startswith("#:"):
@@ -99,11 +106,18 @@ def strings_of(path: Path) -> set[str]:
     if path.suffix == ".html":
         # Calls of gettext, among letters that stand for the rest.
         source = "\n".join(
-            re.findall(r"\bn?p?gettext\(u?'[^']*'.*?\)|\bn?p?gettext\(u?\"[^\"]*\".*?\)|_\(.*?\)", templatize(source))
+            re.findall(
+                r"\bn?p?gettext\(u?'[^']*'.*?\)|\bn?p?gettext\(u?\"[^\"]*\".*?\)|_\(.*?\)",
+                templatize(source),
+            )
         )
     found = set()
     for call in ast.walk(ast.parse(source)):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and re.fullmatch(r"_|n?p?gettext(_\w+)?", call.func.id):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and re.fullmatch(r"_|n?p?gettext(_\w+)?", call.func.id)
+        ):
             # A plural or a context would have to be read here too.
             assert not call.func.id.startswith(("n", "p")), ast.unparse(call)
             found.add(ast.literal_eval(call.args[0]))
@@ -125,8 +139,12 @@ def test_a_catalogue_has_every_string_of_the_sources_and_no_other(folder: str) -
     assert {entry.key: entry.files for entry in po(folder)[1:]} == sources()
 
 
-@pytest.mark.parametrize(("folder", "plurals"), [(folder, plurals) for _, folder, plurals, _ in LANGUAGES])
-def test_every_entry_is_translated_in_every_plural_form_and_not_fuzzy(folder: str, plurals: int) -> None:
+@pytest.mark.parametrize(
+    ("folder", "plurals"), [(folder, plurals) for _, folder, plurals, _ in LANGUAGES]
+)
+def test_every_entry_is_translated_in_every_plural_form_and_not_fuzzy(
+    folder: str, plurals: int
+) -> None:
     header, *entries = po(folder)
     assert f"nplurals={plurals};" in header.texts["msgstr"]
     assert "charset=UTF-8" in header.texts["msgstr"]
@@ -199,7 +217,13 @@ class Page(HTMLParser):
         if tag == "html":
             self.html = attributes
         for name, value in attributes.items():
-            if name in ("title", "alt", "placeholder", "aria-label", "aria-description") or name.startswith("data-"):
+            if name in (
+                "title",
+                "alt",
+                "placeholder",
+                "aria-label",
+                "aria-description",
+            ) or name.startswith("data-"):
                 self.handle_data(value or "")
             if name.startswith("data-"):
                 self.data[attributes.get("data-ssen"), name] = value or ""
@@ -212,7 +236,11 @@ class Page(HTMLParser):
 def assert_translated(english: str, other: str, folder: str) -> None:
     """Every sentence of a page is another one in the other language, unless the catalogue says the same for both."""
     same = {entry.key for entry in po(folder)[1:] if entry.forms == [entry.key]}
-    sentences = [(old, new) for old, new in zip(Page(english).words, Page(other).words, strict=True) if is_sentence(old)]
+    sentences = [
+        (old, new)
+        for old, new in zip(Page(english).words, Page(other).words, strict=True)
+        if is_sentence(old)
+    ]
     assert sentences
     assert [old for old, new in sentences if old == new and old not in same] == []
 
@@ -252,15 +280,29 @@ def test_what_the_script_says_is_translated(alice: User, code: str, folder: str)
     """It takes its sentences from data attributes of the widget, and fills their places itself."""
     english, other = Page(widget(alice, "en")).data, Page(widget(alice, code)).data
     spoken = {place: text for place, text in english.items() if is_sentence(text)}
-    assert {place or "" for place, _ in spoken} == {"bell", "new", "status", "live", "older", "undone", "stage"}
-    assert {place: other[place] for place in spoken} == {place: compiled(folder)[text] for place, text in spoken.items()}
+    assert {place or "" for place, _ in spoken} == {
+        "bell",
+        "new",
+        "status",
+        "live",
+        "older",
+        "undone",
+        "stage",
+    }
+    assert {place: other[place] for place in spoken} == {
+        place: compiled(folder)[text] for place, text in spoken.items()
+    }
 
 
 @pytest.mark.django_db
 @each_language
-@pytest.mark.parametrize("query", ["", "?state=unread", "?state=archived", "?limit=1", "?before=999999"])
+@pytest.mark.parametrize(
+    "query", ["", "?state=unread", "?state=archived", "?limit=1", "?before=999999"]
+)
 @pytest.mark.parametrize("items", [0, 3])
-def test_the_list_page_is_translated(alice: User, client: Client, code: str, folder: str, query: str, items: int) -> None:
+def test_the_list_page_is_translated(
+    alice: User, client: Client, code: str, folder: str, query: str, items: int
+) -> None:
     sent = [notify(alice, f"order {number}", "sent", category="orders") for number in range(items)]
     if sent:
         inbox.mark_read(alice, ids=[sent[0].pk])
@@ -272,8 +314,13 @@ def test_the_list_page_is_translated(alice: User, client: Client, code: str, fol
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("code", "direction"), [("en", "ltr"), *((code, direction) for code, _, _, direction in LANGUAGES)])
-def test_the_page_names_its_language_and_direction(client: Client, code: str, direction: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "direction"),
+    [("en", "ltr"), *((code, direction) for code, _, _, direction in LANGUAGES)],
+)
+def test_the_page_names_its_language_and_direction(
+    client: Client, code: str, direction: str
+) -> None:
     html = Page(page_in(client, code, reverse("sse_notify:list"))).html
     assert (html["lang"], html["dir"]) == (code, direction)
 
@@ -284,7 +331,12 @@ def test_the_admins_form_is_translated(client: Client, alice: User, code: str, f
     User.objects.filter(pk=alice.pk).update(is_staff=True, is_superuser=True)
     words = Page(page_in(client, code, reverse("admin:sse_notify_notification_add"))).words
     texts = compiled(folder)
-    for text in ("For one user only.", "Listed and counted, but not announced.", "Everyone", "Warning"):
+    for text in (
+        "For one user only.",
+        "Listed and counted, but not announced.",
+        "Everyone",
+        "Warning",
+    ):
         assert texts[text] in words
 
 
@@ -292,7 +344,13 @@ def test_the_admins_form_is_translated(client: Client, alice: User, code: str, f
 @each_language
 def test_a_refusal_is_translated(client: Client, code: str, folder: str) -> None:
     response = client.post(
-        reverse("sse_notify:read"), data="{}", content_type="application/json", headers={"Accept-Language": code}
+        reverse("sse_notify:read"),
+        data="{}",
+        content_type="application/json",
+        headers={"Accept-Language": code},
     )
     assert response.status_code == 400
-    assert response.json()["message"] == compiled(folder)["Either ids or up_to is needed, and not both."]
+    assert (
+        response.json()["message"]
+        == compiled(folder)["Either ids or up_to is needed, and not both."]
+    )

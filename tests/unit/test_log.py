@@ -25,7 +25,11 @@ def reader_of(user: User) -> Reader:
 
 def titles(user: User, after: int = 0) -> list[str]:
     entries, _ = log.read(after, log.head(), reader=reader_of(user), limit=1000)
-    return list(Notification.objects.filter(seq__in=[e.seq for e in entries]).order_by("seq").values_list("title", flat=True))
+    return list(
+        Notification.objects.filter(seq__in=[e.seq for e in entries])
+        .order_by("seq")
+        .values_list("title", flat=True)
+    )
 
 
 def test_a_notification_is_numbered_when_its_transaction_commits(alice: User) -> None:
@@ -57,10 +61,15 @@ def test_a_rollback_leaves_nothing_and_no_gap(alice: User) -> None:
     with pytest.raises(Oops):
         work()
     notify(alice, "Three")
-    assert list(Notification.objects.order_by("seq").values_list("title", "seq")) == [("One", 1), ("Three", 2)]
+    assert list(Notification.objects.order_by("seq").values_list("title", "seq")) == [
+        ("One", 1),
+        ("Three", 2),
+    ]
 
 
-def test_numbers_are_dense_over_several_batches_and_runs_of_ids(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_are_dense_over_several_batches_and_runs_of_ids(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log, "SEQUENCE_BATCH", 7)
     with transaction.atomic():
         rows = [notify(user, f"{i}") for i in range(20) for user in (alice, bob)]
@@ -148,7 +157,11 @@ def test_sending_one_notification_takes_few_queries(alice: User) -> None:
     notify(alice, "Warm up")
     with CaptureQueriesContext(connection) as queries:
         notify(alice, "Counted")
-    statements = [q["sql"] for q in queries if not q["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))]
+    statements = [
+        q["sql"]
+        for q in queries
+        if not q["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
+    ]
     assert len(statements) <= 8, statements
 
 

@@ -77,7 +77,10 @@ def test_a_lower_id_that_commits_later_is_not_skipped(alice: User, other: OpenTr
     other.commit()
     entries, _ = log.read(cursor, log.head(), reader=reader_of(alice), limit=10)
     assert [b"last committed" in entry.frame for entry in entries] == [True]
-    assert list(Notification.objects.order_by("seq").values_list("pk", flat=True)) == [second.pk, first.pk]
+    assert list(Notification.objects.order_by("seq").values_list("pk", flat=True)) == [
+        second.pk,
+        first.pk,
+    ]
 
 
 def test_an_open_transaction_delays_nobody(alice: User, other: OpenTransaction) -> None:
@@ -88,7 +91,9 @@ def test_an_open_transaction_delays_nobody(alice: User, other: OpenTransaction) 
     assert log.head() == 1
 
 
-def test_a_row_that_is_being_updated_does_not_hold_the_log(alice: User, other: OpenTransaction) -> None:
+def test_a_row_that_is_being_updated_does_not_hold_the_log(
+    alice: User, other: OpenTransaction
+) -> None:
     """A pending row under a key, held by an open transaction: the others are numbered, it is numbered after that one's commit."""
     Notification.objects.create(recipient=alice, topic=f"user:{alice.pk}", title="Pending", key="k")
     other.do(lambda: notify(alice, "Updated", key="k"))
@@ -98,10 +103,15 @@ def test_a_row_that_is_being_updated_does_not_hold_the_log(alice: User, other: O
     free.refresh_from_db()
     assert free.seq == 1
     other.commit()
-    assert list(Notification.objects.order_by("seq").values_list("title", "seq", "count")) == [("Free", 1, 1), ("Updated", 2, 2)]
+    assert list(Notification.objects.order_by("seq").values_list("title", "seq", "count")) == [
+        ("Free", 1, 1),
+        ("Updated", 2, 2),
+    ]
 
 
-def test_two_publishers_that_race_for_a_key_make_one_row(alice: User, other: OpenTransaction) -> None:
+def test_two_publishers_that_race_for_a_key_make_one_row(
+    alice: User, other: OpenTransaction
+) -> None:
     other.do(lambda: notify(alice, "One", key="k"))
     rows: list[Notification] = []
 
@@ -128,21 +138,35 @@ def test_reading_uses_the_index(alice: User) -> None:
         notify(User.objects.filter(username__startswith="u"), f"Noise {i}")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sse_notify_notification")
-    rows = log._readable(reader_of(alice), "default").filter(seq__gt=10_100, seq__lte=log.head()).order_by("seq")[:200]
+    rows = (
+        log._readable(reader_of(alice), "default")
+        .filter(seq__gt=10_100, seq__lte=log.head())
+        .order_by("seq")[:200]
+    )
     plan = rows.explain()
     assert "Index" in plan
     assert "Seq Scan on sse_notify_notification" not in plan, plan
 
 
 @pytest.mark.parametrize("topics", [1, 2, 3])
-def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(alice: User, topics: int) -> None:
+def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(
+    alice: User, topics: int
+) -> None:
     """Each page costs what it returns: no page sorts what follows it."""
     staff = User.objects.create_user("staff", is_staff=True)
     Notification.objects.bulk_create(
-        Notification(seq=seq, topic=["everyone", f"user:{alice.pk}", "staff", f"user:{staff.pk}"][seq % 4], title=str(seq))
+        Notification(
+            seq=seq,
+            topic=["everyone", f"user:{alice.pk}", "staff", f"user:{staff.pk}"][seq % 4],
+            title=str(seq),
+        )
         for seq in range(1, 401)
     )
-    reader = Reader(topics=("everyone", f"user:{alice.pk}", "staff")[:topics], user_id=alice.pk, since=alice.date_joined)
+    reader = Reader(
+        topics=("everyone", f"user:{alice.pk}", "staff")[:topics],
+        user_id=alice.pk,
+        since=alice.date_joined,
+    )
     wanted = [seq for seq in range(1, 401) if seq % 4 < topics]
     got: list[int] = []
     cursor = 0

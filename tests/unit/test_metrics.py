@@ -71,14 +71,20 @@ def test_a_process_without_streams_keeps_its_counters_and_one_without_a_database
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = scrape()
-    assert (found["sse_notify_streams", ""], found["sse_notify_streams_opened_total", ""]) == (0, counters.get("opened"))
+    assert (found["sse_notify_streams", ""], found["sse_notify_streams_opened_total", ""]) == (
+        0,
+        counters.get("opened"),
+    )
     assert ("sse_notify_cursor", "") not in found
 
     def away() -> live.LogState:
         raise OperationalError("away")
 
     monkeypatch.setattr(live, "log_state", away)
-    assert set(found) - set(scrape()) == {("sse_notify_log_head", ""), ("sse_notify_log_pending", "")}
+    assert set(found) - set(scrape()) == {
+        ("sse_notify_log_head", ""),
+        ("sse_notify_log_pending", ""),
+    }
 
 
 @pytest.mark.django_db

@@ -53,27 +53,51 @@ def at_the_first_migration(transactional_db: None) -> Iterator[Any]:
 
 def fill(apps: Any, user: User, team: Group) -> None:
     """Write what the first version would have left: rows in every state, a user's inbox, a log whose numbering was cut short."""
-    old = {name: apps.get_model(APP, name).objects for name in ("Notification", "Receipt", "Exclusion", "Inbox", "LogHead")}
-    topics = {"user": f"user:{user.pk}", "group": f"group:{team.pk}", "staff": "staff", "everyone": "everyone"}
+    old = {
+        name: apps.get_model(APP, name).objects
+        for name in ("Notification", "Receipt", "Exclusion", "Inbox", "LogHead")
+    }
+    topics = {
+        "user": f"user:{user.pk}",
+        "group": f"group:{team.pk}",
+        "staff": "staff",
+        "everyone": "everyone",
+    }
     for title, seq, audience, more in ROWS:
-        whom = {"recipient_id": user.pk} if audience == "user" else {"group_id": team.pk} if audience == "group" else {}
-        old["Notification"].create(title=title, seq=seq, audience=audience, topic=topics[audience], **whom, **more)
+        whom = (
+            {"recipient_id": user.pk}
+            if audience == "user"
+            else {"group_id": team.pk}
+            if audience == "group"
+            else {}
+        )
+        old["Notification"].create(
+            title=title, seq=seq, audience=audience, topic=topics[audience], **whom, **more
+        )
 
     def row(title: str) -> int:
         pk: int = old["Notification"].get(title=title).pk
         return pk
 
     old["Exclusion"].create(notification_id=row("without her"), user_id=user.pk)
-    old["Receipt"].create(notification_id=row("unread again"), user_id=user.pk, seen_at=NOW, unread_at=NOW)
+    old["Receipt"].create(
+        notification_id=row("unread again"), user_id=user.pk, seen_at=NOW, unread_at=NOW
+    )
     old["Receipt"].create(notification_id=row("archived by hand"), user_id=user.pk, archived_at=NOW)
-    old["Receipt"].create(notification_id=row("read by hand"), user_id=user.pk, seen_at=NOW, read_at=NOW)
-    told = [{"set": "read", "ids": [row("read by hand")], "client": "a tab"}]  # changes had no number of their own
+    old["Receipt"].create(
+        notification_id=row("read by hand"), user_id=user.pk, seen_at=NOW, read_at=NOW
+    )
+    told = [
+        {"set": "read", "ids": [row("read by hand")], "client": "a tab"}
+    ]  # changes had no number of their own
     marks = {"read_up_to": 2, "seen_up_to": 3, "archived_up_to": 1}
     old["Inbox"].create(user_id=user.pk, state_seq=10, changes=told, **marks)
     old["LogHead"].create(pk=1, seq=10, floor=1)
 
 
-def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(at_the_first_migration: Any) -> None:
+def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
+    at_the_first_migration: Any,
+) -> None:
     user = User.objects.create_user("alice", date_joined=NOW - timedelta(days=30))
     team = Group.objects.create(name="team")
     user.groups.add(team)
@@ -83,7 +107,9 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(at_the_
 
     newest = MigrationLoader(connection).graph.leaf_nodes(APP)
     assert newest[0] in MigrationExecutor(connection).loader.applied_migrations
-    assert Permission.objects.filter(content_type__app_label=APP, codename="broadcast_notification").exists()
+    assert Permission.objects.filter(
+        content_type__app_label=APP, codename="broadcast_notification"
+    ).exists()
     assert Notification.objects.count() == len(ROWS)
     inbox = Notification.objects.visible_to(user)
     assert {row.title: (row.is_unread, row.is_unseen) for row in inbox} == {
@@ -92,7 +118,10 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(at_the_
         "keyed": (True, True),
         "pending": (True, True),
     }
-    assert {row.title for row in inbox.archived()} == {"archived by the watermark", "archived by hand"}
+    assert {row.title for row in inbox.archived()} == {
+        "archived by the watermark",
+        "archived by hand",
+    }
     assert (unread_count(user), unseen_count(user)) == (3, 2)
     kept = Notification.objects.get(title="unread again")
     assert (kept.data, kept.level, kept.recalled_at) == ({"order": 7}, "warning", None)

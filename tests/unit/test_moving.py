@@ -63,7 +63,10 @@ Act = Callable[..., Any]
 def _reference(name: str, thing: Any) -> dict[str, Any]:
     if thing is None:
         return {}
-    return {f"{name}_content_type_id": ContentType.objects.get_for_model(thing).pk, f"{name}_object_id": str(thing.pk)}
+    return {
+        f"{name}_content_type_id": ContentType.objects.get_for_model(thing).pk,
+        f"{name}_object_id": str(thing.pk),
+    }
 
 
 @pytest.fixture
@@ -73,11 +76,21 @@ def act() -> Iterator[Act]:
         editor.create_model(Activity)
 
     def add(actor: Any, verb: str, recipient: Any, *, age: float = 1, **columns: Any) -> Any:
-        things = {"actor": actor, "target": columns.pop("target", None), "action_object": columns.pop("action_object", None)}
-        references = {key: value for name, thing in things.items() for key, value in _reference(name, thing).items()}
+        things = {
+            "actor": actor,
+            "target": columns.pop("target", None),
+            "action_object": columns.pop("action_object", None),
+        }
+        references = {
+            key: value
+            for name, thing in things.items()
+            for key, value in _reference(name, thing).items()
+        }
         pk = getattr(recipient, "pk", recipient)
         moment = columns.pop("timestamp", timezone.now() - age * DAY)
-        return Activity._base_manager.create(recipient_id=pk, verb=verb, timestamp=moment, **{**references, **columns})
+        return Activity._base_manager.create(
+            recipient_id=pk, verb=verb, timestamp=moment, **{**references, **columns}
+        )
 
     yield add
     with connection.schema_editor() as editor:
@@ -103,11 +116,21 @@ def missed(user: User) -> list[bytes]:
 # --- the rows -------------------------------------------------------------------------------------------------------------------
 
 
-def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(act: Act, alice: User, bob: User) -> None:
+def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(
+    act: Act, alice: User, bob: User
+) -> None:
     team = Group.objects.create(name="Team")
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     act(
-        bob, "joined", alice, target=team, level="success", description="At last", timestamp=moment, data='{"a": 1}', public=False
+        bob,
+        "joined",
+        alice,
+        target=team,
+        level="success",
+        description="At last",
+        timestamp=moment,
+        data='{"a": 1}',
+        public=False,
     )
     act(bob, "left", alice, unread=False)
     act(bob, "wrote", alice, action_object=alice, target=team, deleted=True, emailed=True)
@@ -119,11 +142,25 @@ def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(act: Act, a
     rows: dict[str, Any] = {row.title: row for row in Notification.objects.with_states(alice)}
     assert list(rows) == ["bob wrote alice on Team", "bob left", "bob joined Team"], "newest first"
     joined = rows["bob joined Team"]
-    assert (joined.level, joined.body, joined.created_at, joined.silent) == ("success", "At last", moment, True)
-    assert (joined.actor, joined.actor_name, joined.target, joined.target_name) == (bob, "bob", team, "Team")
+    assert (joined.level, joined.body, joined.created_at, joined.silent) == (
+        "success",
+        "At last",
+        moment,
+        True,
+    )
+    assert (joined.actor, joined.actor_name, joined.target, joined.target_name) == (
+        bob,
+        "bob",
+        team,
+        "Team",
+    )
     assert joined.data == {"a": 1, "activity": {"verb": "joined", "public": False}}
     wrote = rows["bob wrote alice on Team"]
-    assert wrote.data["activity"]["action_object"] == {"type": "auth.user", "pk": str(alice.pk), "name": "alice"}
+    assert wrote.data["activity"]["action_object"] == {
+        "type": "auth.user",
+        "pk": str(alice.pk),
+        "name": "alice",
+    }
     states = {title: (row.is_unread, row.is_unseen, row.is_archived) for title, row in rows.items()}
     assert states == {
         "bob joined Team": (True, True, False),
@@ -134,8 +171,13 @@ def test_rows_come_over_as_they_were_and_a_second_run_brings_nothing(act: Act, a
 
     act(bob, "came back", alice)
     mark_read(alice, ids=[joined.pk])
-    assert run("--all", "--batch", "2") == ["Imported 1 notifications.", "Left out: 4, there already"]
-    assert (unread_count(alice), Notification.objects.count()) == (1, 5), "and what the user did meanwhile stays"
+    assert run("--all", "--batch", "2") == [
+        "Imported 1 notifications.",
+        "Left out: 4, there already",
+    ]
+    assert (unread_count(alice), Notification.objects.count()) == (1, 5), (
+        "and what the user did meanwhile stays"
+    )
 
 
 def test_no_stream_tells_of_history_and_each_user_starts_over_once(
@@ -155,7 +197,9 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
         run("--batch", "10")
     own = [record for record in caplog.records if record.name.startswith("sse_notify")]
     assert not own, "what fails after a commit is logged"
-    live = [entry.frame for message in rung if isinstance(message, Batch) for entry in message.entries]
+    live = [
+        entry.frame for message in rung if isinstance(message, Batch) for entry in message.entries
+    ]
     (told,) = missed(alice)
     assert live == [told]
     assert b"event: reset" in told
@@ -168,7 +212,9 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
     assert b"News" in missed(alice)[-1]
 
 
-def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(act: Act, alice: User) -> None:
+def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(
+    act: Act, alice: User
+) -> None:
     act(alice, "slept", alice, age=91)
     act(alice, "woke", alice, age=89)
     assert run("--dry-run") == [
@@ -183,18 +229,41 @@ def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(act: A
         assert run() == ["Imported 1 notifications.", "Left out: 1, there already"]
     head = log.head()
     assert retention.prune() == 1
-    assert log.position() == log.Position(head=head, floor=0), "no place in the log is lost, as no stream has told of it"
+    assert log.position() == log.Position(head=head, floor=0), (
+        "no place in the log is lost, as no stream has told of it"
+    )
 
 
-def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_gone_or_odd_does_not_stop_it(
+    act: Act, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ghost = User.objects.create_user("ghost")
     team = Group.objects.create(name="x" * 150)
     act(ghost, "haunted", alice, target=team)
     act(alice, "y" * 255, alice, target=team)
-    act(alice, "said", alice, description="nul\0nul" if connection.vendor == "sqlite" else "nulnul", data='"text"')
+    act(
+        alice,
+        "said",
+        alice,
+        description="nul\0nul" if connection.vendor == "sqlite" else "nulnul",
+        data='"text"',
+    )
     act(alice, "typed", alice, data="{no json")
-    act(alice, "moved", alice, actor_content_type_id=99_999, target_content_type_id=99_998, target_object_id="5")
-    act(alice, "pointed", alice, target_content_type_id=ContentType.objects.get_for_model(User).pk, target_object_id="not a key")
+    act(
+        alice,
+        "moved",
+        alice,
+        actor_content_type_id=99_999,
+        target_content_type_id=99_998,
+        target_object_id="5",
+    )
+    act(
+        alice,
+        "pointed",
+        alice,
+        target_content_type_id=ContentType.objects.get_for_model(User).pk,
+        target_object_id="not a key",
+    )
     act(alice, "sent", alice, data=f'"{"z" * 70_000}"')
     act(alice, "shouted", alice, level="fatal")
     act(bob, "vanished", 123_456)
@@ -214,11 +283,21 @@ def test_what_is_gone_or_odd_does_not_stop_it(act: Act, alice: User, bob: User, 
         "alice pointed user not a key",
     ]  # fmt: skip
     assert (len(rows[1].title), rows[1].title[-1]) == (255, "…")
-    assert (rows[2].body, rows[2].data["data"], rows[3].data["data"]) == ("nulnul", "text", "{no json")
-    assert (rows[0].actor, rows[0].actor_name, rows[4].target_type) == (None, f"user {ghost_key}", None)
+    assert (rows[2].body, rows[2].data["data"], rows[3].data["data"]) == (
+        "nulnul",
+        "text",
+        "{no json",
+    )
+    assert (rows[0].actor, rows[0].actor_name, rows[4].target_type) == (
+        None,
+        f"user {ghost_key}",
+        None,
+    )
 
 
-def test_a_click_leads_where_the_target_is_if_that_is_allowed(act: Act, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_click_leads_where_the_target_is_if_that_is_allowed(
+    act: Act, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     team = Group.objects.create(name="Team")
     addresses = iter(["/teams/1/", "javascript:alert(1)"])
     monkeypatch.setattr(Group, "get_absolute_url", lambda group: next(addresses), raising=False)
@@ -227,10 +306,16 @@ def test_a_click_leads_where_the_target_is_if_that_is_allowed(act: Act, alice: U
     act(alice, "left", alice, target=team)
     act(alice, "met", alice, target=alice)
     run()
-    assert list(Notification.objects.order_by("pk").values_list("url", flat=True)) == ["/teams/1/", "", ""]
+    assert list(Notification.objects.order_by("pk").values_list("url", flat=True)) == [
+        "/teams/1/",
+        "",
+        "",
+    ]
 
 
-def test_two_runs_at_once_bring_each_row_once(act: Act, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_at_once_bring_each_row_once(
+    act: Act, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other one commits between this one's look and its insert."""
     act(alice, "waved", alice)
     write = hq_import._write
@@ -245,7 +330,9 @@ def test_two_runs_at_once_bring_each_row_once(act: Act, alice: User, monkeypatch
     assert Notification.objects.count() == 1
 
 
-def test_it_takes_few_queries_whatever_the_rows(act: Act, alice: User, django_assert_max_num_queries: Any) -> None:
+def test_it_takes_few_queries_whatever_the_rows(
+    act: Act, alice: User, django_assert_max_num_queries: Any
+) -> None:
     for number in range(200):
         act(alice, f"{number}", alice, target=alice, action_object=alice, unread=bool(number % 2))
     with django_assert_max_num_queries(70):
@@ -257,7 +344,10 @@ def test_it_takes_few_queries_whatever_the_rows(act: Act, alice: User, django_as
     ("args", "names"),
     [
         (["--table", "nowhere"], "has no table 'nowhere'"),
-        (["--table", "auth_user"], "'auth_user' has no recipient_id, .*: it is not of django-notifications"),
+        (
+            ["--table", "auth_user"],
+            "'auth_user' has no recipient_id, .*: it is not of django-notifications",
+        ),
         (["--database", "other"], "other"),
         (["--batch", "0"], "--batch"),
         (["--days", "-1"], "--days"),
@@ -287,7 +377,12 @@ def test_send_takes_what_it_took_there(alice: User, bob: User) -> None:
     assert receiver is notifications_hq.notify_handler
     (row,) = rows
     row.refresh_from_db()
-    assert (row.title, row.body, row.level, row.created_at) == ("alice added bob on Team", "Text", "warning", moment)
+    assert (row.title, row.body, row.level, row.created_at) == (
+        "alice added bob on Team",
+        "Text",
+        "warning",
+        moment,
+    )
     assert (row.actor, row.target, row.recipient_id) == (alice, team, bob.pk)
     assert row.data.pop("activity") == {
         "verb": "added", "public": False, "action_object": {"type": "auth.user", "pk": str(bob.pk), "name": "bob"},
@@ -305,13 +400,21 @@ def test_send_takes_every_kind_of_recipient(alice: User, bob: User, kind: str) -
     recipient = {
         "user": alice, "lazy user": lazy, "list": [alice, bob], "queryset": User.objects.order_by("pk"), "group": team,
     }[kind]  # fmt: skip
-    ((_, rows),) = send(bob, recipient=recipient, verb="waved", timestamp=timezone.now(), model=User)
-    assert sorted(row.recipient_id for row in rows) == sorted([alice.pk] if "user" in kind else [alice.pk, bob.pk])
+    ((_, rows),) = send(
+        bob, recipient=recipient, verb="waved", timestamp=timezone.now(), model=User
+    )
+    assert sorted(row.recipient_id for row in rows) == sorted(
+        [alice.pk] if "user" in kind else [alice.pk, bob.pk]
+    )
     assert {row.title for row in rows} == {"bob waved"}
-    assert all(row.data["model"].startswith("<class") for row in rows), "what JSON cannot hold is text"
+    assert all(row.data["model"].startswith("<class") for row in rows), (
+        "what JSON cannot hold is text"
+    )
 
 
-def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active(alice: User) -> None:
+def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active(
+    alice: User,
+) -> None:
     team = Group.objects.create(name="Team")
     with translation.override("de"):
         notifications_hq.notify.send(
@@ -319,7 +422,12 @@ def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active
             sse_notify={"category": "links", "key": "k", "url": "/x/"},
         )  # fmt: skip
     row: Any = Notification.objects.get()
-    assert (row.title, row.category, row.key, row.url) == ("alice verlinkte alice zu Team", "links", "k", "/x/")
+    assert (row.title, row.category, row.key, row.url) == (
+        "alice verlinkte alice zu Team",
+        "links",
+        "k",
+        "/x/",
+    )
     assert row.data["key"] == "mine"
 
 
@@ -334,7 +442,9 @@ def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active
         ({"sse_notify": {"colour": "red"}}, "colour: no such argument"),
     ],
 )
-def test_send_names_a_wrong_argument_and_writes_nothing(alice: User, arguments: dict[str, Any], names: str) -> None:
+def test_send_names_a_wrong_argument_and_writes_nothing(
+    alice: User, arguments: dict[str, Any], names: str
+) -> None:
     given = {"sender": alice, "recipient": alice, "verb": "did", **arguments}
     with pytest.raises((TypeError, ValueError), match=f"^{names}"):
         notifications_hq.notify.send(**given)

@@ -25,7 +25,11 @@ pytestmark = pytest.mark.django_db
 
 REQUIRED = {
     "CATEGORIES": {
-        "security": {"label": "Your account", "description": "Sign-ins & passwords", "required": True},
+        "security": {
+            "label": "Your account",
+            "description": "Sign-ins & passwords",
+            "required": True,
+        },
         "news": {"label": "What is <new>"},
         "plain": {},
     }
@@ -36,7 +40,11 @@ def payloads(user: User) -> list[dict[str, Any]]:
     """Return what a stream of ``user`` replays."""
     fanout.announce()
     entries, _ = log.read(0, log.head(), reader=snapshot.reader_of(user), limit=100)
-    return [data for name, data, _ in events(b"".join(entry.frame for entry in entries)) if name == "notification"]
+    return [
+        data
+        for name, data, _ in events(b"".join(entry.frame for entry in entries))
+        if name == "notification"
+    ]
 
 
 def offered(client: Client) -> list[tuple[str, str | bool, bool, bool]]:
@@ -91,7 +99,9 @@ def test_what_is_required_is_heard_whatever_was_muted_before(alice: User) -> Non
 
 
 def test_a_verb_writes_what_changes_and_tells_open_streams_after_the_commit(
-    alice: User, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     rung: list[Message] = []
     monkeypatch.setattr(fanout, "ring", rung.append)
@@ -106,8 +116,15 @@ def test_a_verb_writes_what_changes_and_tells_open_streams_after_the_commit(
 def test_a_look_at_an_open_stream_finds_what_its_user_has_muted(alice: User, bob: User) -> None:
     mute(alice, "news", "plain")
     with override_settings(SSE_NOTIFY={"CATEGORIES": {"plain": {"required": True}}}):
-        looked = permits.check([permits.Permit(user_id=user.pk, auth_hash=user.get_session_auth_hash()) for user in (alice, bob)])
-        assert looked == [permits.Standing(reader=snapshot.reader_of(user), asked=()) for user in (alice, bob)]
+        looked = permits.check(
+            [
+                permits.Permit(user_id=user.pk, auth_hash=user.get_session_auth_hash())
+                for user in (alice, bob)
+            ]
+        )
+        assert looked == [
+            permits.Standing(reader=snapshot.reader_of(user), asked=()) for user in (alice, bob)
+        ]
         assert [snapshot.reader_of(user).muted for user in (alice, bob)] == [{"news"}, set()]
 
 
@@ -117,11 +134,15 @@ def test_the_muted_form_of_a_block_differs_in_two_fields_alone(alice: User, text
     fanout.announce()
     (entry,), _ = log.read(0, log.head(), limit=1)
     ((name, data, id),) = events(entry.frame)
-    assert events(frames.muted(entry.frame)) == [(name, {**data, "silent": True, "muted": True}, id)]
+    assert events(frames.muted(entry.frame)) == [
+        (name, {**data, "silent": True, "muted": True}, id)
+    ]
 
 
 def test_another_process_hears_of_which_category_it_is() -> None:
-    batch = Batch(1, 2, (Entry(1, "everyone", b"a", frozenset({"5"}), "news"), Entry(2, "everyone", b"b")))
+    batch = Batch(
+        1, 2, (Entry(1, "everyone", b"a", frozenset({"5"}), "news"), Entry(2, "everyone", b"b"))
+    )
     assert [unpack(part) for part in pack(batch)] == [batch]
 
 
@@ -155,7 +176,9 @@ def test_each_verb_has_an_async_twin(alice: User) -> None:
 # --- the page ----------------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_offers_what_the_settings_name_and_what_the_user_has_got(client: Client, alice: User) -> None:
+def test_the_page_offers_what_the_settings_name_and_what_the_user_has_got(
+    client: Client, alice: User
+) -> None:
     client.force_login(alice)
     assert offered(client) == []
     notify(alice, "n", category="<orders>")
@@ -174,7 +197,9 @@ def test_the_page_offers_what_the_settings_name_and_what_the_user_has_got(client
         assert text not in page
 
 
-def test_the_form_mutes_what_is_not_ticked_and_nothing_that_it_did_not_offer(client: Client, alice: User, bob: User) -> None:
+def test_the_form_mutes_what_is_not_ticked_and_nothing_that_it_did_not_offer(
+    client: Client, alice: User, bob: User
+) -> None:
     client.force_login(alice)
     url = reverse("sse_notify:preferences")
     notify(alice, "n", category="orders")
@@ -183,7 +208,9 @@ def test_the_form_mutes_what_is_not_ticked_and_nothing_that_it_did_not_offer(cli
     with override_settings(SSE_NOTIFY=REQUIRED):
         # A disabled box is not submitted; and a page of yesterday offers less than today's.
         shown = ["security", "news", "plain", "long ago", "made up"]
-        response = client.post(url, {"category": shown, "heard": ["plain", "long ago"]}, follow=True)
+        response = client.post(
+            url, {"category": shown, "heard": ["plain", "long ago"]}, follow=True
+        )
         assert response.redirect_chain == [(f"{url}?saved", 302)]
         assert "Saved." in response.content.decode()
         assert muted_categories(alice) == ["news"]

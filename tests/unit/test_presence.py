@@ -36,7 +36,10 @@ async def test_every_stream_and_every_user_is_counted_once(alice: User, bob: Use
         assert (both.hubs[0].lag, both.users[str(alice.pk)], both.users[str(bob.pk)]) == (4, 2, 1)
         # The same from sync code, in a thread of its own as a view has it.
         assert [found.id for found in await asyncio.to_thread(closing, presence.hubs)] == [hub.id]
-        assert await asyncio.to_thread(closing, presence.connected_users) == {str(alice.pk), str(bob.pk)}
+        assert await asyncio.to_thread(closing, presence.connected_users) == {
+            str(alice.pk),
+            str(bob.pk),
+        }
         assert (await asyncio.to_thread(closing, presence.look)).users == both.users
 
 
@@ -55,7 +58,11 @@ async def test_a_publisher_hears_who_listens_to_its_topic_and_when_nobody_does_a
     stream_closed.connect(hear)
     try:
         async with open_stream(alice, topics=["wall"]), open_stream(bob):
-            assert (presence.listeners("wall"), presence.listeners("everyone"), presence.listeners("nobody's")) == (1, 2, 0)
+            assert (
+                presence.listeners("wall"),
+                presence.listeners("everyone"),
+                presence.listeners("nobody's"),
+            ) == (1, 2, 0)
             assert await asyncio.to_thread(presence.listeners, "wall") == 1
     finally:
         stream_closed.disconnect(hear)
@@ -89,7 +96,11 @@ def test_an_answer_that_names_many_users_comes_in_parts_that_add_up() -> None:
     users = {str(number): number % 3 + 1 for number in range(2 * messages.ANSWER_USERS + 1)}
     parts: list[dict[str, Any]] = []
     fanout.reply(RollCall("x", here=parts.append), {"id": "a", "users": users})
-    assert [len(part["users"]) for part in parts] == [messages.ANSWER_USERS, messages.ANSWER_USERS, 1]
+    assert [len(part["users"]) for part in parts] == [
+        messages.ANSWER_USERS,
+        messages.ANSWER_USERS,
+        1,
+    ]
     carried = [messages.unpack_answer(messages.pack_answer(part)) for part in parts]
     assert presence._users(carried) == users
     assert {part["id"] for part in carried} == {"a"}

@@ -125,10 +125,17 @@ def writes(queries: CaptureQueriesContext) -> list[str]:
 # --- one notification, from start to end -----------------------------------------------------------------------------------------
 
 
-def test_work_is_one_notification_that_ends_unread_however_it_was_read(alice: User, clock: Clock) -> None:
+def test_work_is_one_notification_that_ends_unread_however_it_was_read(
+    alice: User, clock: Clock
+) -> None:
     with Progress(alice, "Export", 4, key="export", data={"order": 7}, clock=clock) as progress:
         begun = row()
-        assert (begun.pk, begun.level, begun.silent, begun.key) == (progress.id, "info", True, "export")
+        assert (begun.pk, begun.level, begun.silent, begun.key) == (
+            progress.id,
+            "info",
+            True,
+            "export",
+        )
         assert begun.payload()["data"].keys() == {"order", "progress"}
         numbers = {"done": 0, "total": 4, "percent": 0.0, "stage": "", "message": "", "eta": None}
         told = said()
@@ -141,9 +148,21 @@ def test_work_is_one_notification_that_ends_unread_however_it_was_read(alice: Us
         progress.update(3, stage="Writing", message="row 3")
         progress.finish("4 rows", url="/exports/7/")
     ended = row()
-    numbers = {"done": 3, "total": 4, "percent": 100.0, "stage": "Writing", "message": "4 rows", "eta": None}
+    numbers = {
+        "done": 3,
+        "total": 4,
+        "percent": 100.0,
+        "stage": "Writing",
+        "message": "4 rows",
+        "eta": None,
+    }
     assert said() == {"state": "done", **numbers}
-    assert (ended.pk, ended.level, ended.silent, ended.url) == (begun.pk, "success", False, "/exports/7/")
+    assert (ended.pk, ended.level, ended.silent, ended.url) == (
+        begun.pk,
+        "success",
+        False,
+        "/exports/7/",
+    )
     assert (ended.seq or 0) > (begun.seq or 0)
     assert (ended.title, unread_count(alice)) == ("Export", 1)
     assert ended.payload()["data"]["order"] == 7
@@ -157,7 +176,12 @@ def test_the_end_comes_once_whoever_says_so(alice: User) -> None:
         progress.update(5, message="still there")
         progress.advance()
         assert not progress.cancelled
-    assert (row().seq, said()["state"], said()["message"], row().level) == (first.seq, "failed", "No space", "error")
+    assert (row().seq, said()["state"], said()["message"], row().level) == (
+        first.seq,
+        "failed",
+        "No space",
+        "error",
+    )
 
 
 def test_who_was_away_gets_the_end_by_replay_and_who_loads_the_page_how_far_it_is(
@@ -172,7 +196,9 @@ def test_who_was_away_gets_the_end_by_replay_and_who_loads_the_page_how_far_it_i
         page = client.get(reverse("sse_notify:list")).content.decode()
         assert 'value="40.0" max="100"' in page
     row()
-    entries, _complete = log.read(cursor, log.head(), reader=Reader(topics=topics_of(alice), user_id=alice.pk), limit=10)
+    entries, _complete = log.read(
+        cursor, log.head(), reader=Reader(topics=topics_of(alice), user_id=alice.pk), limit=10
+    )
     (event,) = parse(entries[0].frame)
     assert (len(entries), event.data["data"]["progress"]["state"]) == (1, "done")
 
@@ -264,11 +290,17 @@ def test_an_exception_ends_it_without_telling_internals_and_goes_on(
     with pytest.raises(type(error)) as raised:
         work()
     assert raised.value is error
-    assert (said()["state"], said()["message"], row().level) == (state, message, "error" if state == "failed" else "warning")
-    assert "hunter2" not in json.dumps(row().payload())
-    assert [record.exc_info[1] for record in caplog.records if record.name == "sse_notify" and record.exc_info] == (
-        [error] if type(error) is ValueError else []
+    assert (said()["state"], said()["message"], row().level) == (
+        state,
+        message,
+        "error" if state == "failed" else "warning",
     )
+    assert "hunter2" not in json.dumps(row().payload())
+    assert [
+        record.exc_info[1]
+        for record in caplog.records
+        if record.name == "sse_notify" and record.exc_info
+    ] == ([error] if type(error) is ValueError else [])
 
 
 def test_the_text_of_a_failure_is_in_the_language_that_is_active(alice: User) -> None:
@@ -296,14 +328,19 @@ def test_a_database_that_refuses_reports_does_not_end_the_work_and_heals(
         progress.check()
         assert said()["done"] == 3
         incidents = [vars(record) for record in caplog.records if hasattr(record, "incident")]
-        assert [(found["incident"], found["state"]) for found in incidents] == [("progress", "failed"), ("progress", "healed")]
+        assert [(found["incident"], found["state"]) for found in incidents] == [
+            ("progress", "failed"),
+            ("progress", "healed"),
+        ]
         with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
             progress.finish()
         assert said()["state"] == "running"
     assert said()["state"] == "done"
 
 
-def test_an_error_of_the_work_is_not_hidden_by_one_of_the_database(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_the_work_is_not_hidden_by_one_of_the_database(
+    alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
     def work() -> None:
         with transaction.atomic(), Progress(alice, "Import"):
             transaction.set_rollback(True)  # what a statement that failed leaves
@@ -372,7 +409,9 @@ on_postgres = pytest.mark.skipif(
 
 @on_postgres
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_is_cut_is_opened_again_by_work_that_makes_no_queries_of_its_own(alice: User, clock: Clock) -> None:
+def test_a_connection_that_is_cut_is_opened_again_by_work_that_makes_no_queries_of_its_own(
+    alice: User, clock: Clock
+) -> None:
     with Progress(alice, "Import", 10, clock=clock) as progress:
         cut()
         clock.now += 0.5
@@ -422,13 +461,17 @@ def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -
 def waiting_for_a_lock() -> bool:
     other = connection.copy()
     with other.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         (waiting,) = cursor.fetchone()
     other.close()
     return bool(waiting)
 
 
-def test_cancel_on_the_page_ends_work_that_checks(alice: User, client: Client, clock: Clock) -> None:
+def test_cancel_on_the_page_ends_work_that_checks(
+    alice: User, client: Client, clock: Clock
+) -> None:
     after = []
     with Progress(alice, "Import", 10, clock=clock) as progress:
         row()
@@ -441,12 +484,20 @@ def test_cancel_on_the_page_ends_work_that_checks(alice: User, client: Client, c
             progress.check()
         progress.check()
         after.append("not reached")
-    assert (after, progress.cancelled, said()["state"], said()["percent"], row().level) == ([], True, "cancelled", 40, "warning")
+    assert (after, progress.cancelled, said()["state"], said()["percent"], row().level) == (
+        [],
+        True,
+        "cancelled",
+        40,
+        "warning",
+    )
     assert "stalls_in" not in said()
     assert "cancellable" not in said()
 
 
-def test_work_that_looks_by_itself_may_end_as_it_likes(alice: User, client: Client, clock: Clock) -> None:
+def test_work_that_looks_by_itself_may_end_as_it_likes(
+    alice: User, client: Client, clock: Clock
+) -> None:
     with Progress(alice, "Import", clock=clock) as progress:
         press_cancel(client, progress.id)
         clock.now += 0.5
@@ -457,7 +508,9 @@ def test_work_that_looks_by_itself_may_end_as_it_likes(alice: User, client: Clie
     assert said()["state"] == "done"
 
 
-def test_begun_again_under_its_key_it_is_not_cancelled_any_more(alice: User, client: Client, clock: Clock) -> None:
+def test_begun_again_under_its_key_it_is_not_cancelled_any_more(
+    alice: User, client: Client, clock: Clock
+) -> None:
     for state, percent in (("cancelled", 50.0), ("done", 100.0)):
         with Progress(alice, "Import", 2, key="import", clock=clock) as progress:
             assert (said()["state"], said()["done"]) == ("running", 0)
@@ -470,7 +523,9 @@ def test_begun_again_under_its_key_it_is_not_cancelled_any_more(alice: User, cli
         assert (said()["state"], said()["percent"]) == (state, percent)
 
 
-def test_only_the_owner_cancels_with_a_token_and_by_post(alice: User, bob: User, client: Client, clock: Clock) -> None:
+def test_only_the_owner_cancels_with_a_token_and_by_post(
+    alice: User, bob: User, client: Client, clock: Clock
+) -> None:
     strict, bobs = Client(enforce_csrf_checks=True), Client()
     strict.force_login(alice)
     bobs.force_login(bob)
@@ -493,16 +548,22 @@ def test_the_button_is_on_the_page_while_it_can_be_pressed_and_a_browser_without
 ) -> None:
     def is_shown() -> bool:
         page = client.get(reverse("sse_notify:list")).content.decode()
-        (form,) = [part.split(">")[0] for part in page.split("<form ") if 'data-ssen="cancel"' in part]
+        (form,) = [
+            part.split(">")[0] for part in page.split("<form ") if 'data-ssen="cancel"' in part
+        ]
         return "hidden" not in form
 
     here = reverse("sse_notify:list")
     with Progress(alice, "Import", clock=clock) as progress:
         assert is_shown()
         browsers = {"accept": "text/html,*/*;q=0.8"}
-        answer = client.post(reverse("sse_notify:cancel"), {"ids": progress.id, "next": here}, headers=browsers)
+        answer = client.post(
+            reverse("sse_notify:cancel"), {"ids": progress.id, "next": here}, headers=browsers
+        )
         assert (answer.status_code, answer["Location"]) == (302, here)
-        scripts = client.post(reverse("sse_notify:cancel"), {"ids": progress.id}, headers={"accept": "*/*"})
+        scripts = client.post(
+            reverse("sse_notify:cancel"), {"ids": progress.id}, headers={"accept": "*/*"}
+        )
         assert scripts.json()["unread"] == 1
         age(60)
         assert is_shown()
@@ -511,8 +572,12 @@ def test_the_button_is_on_the_page_while_it_can_be_pressed_and_a_browser_without
     assert not is_shown()
 
 
-def test_what_cannot_be_cancelled_or_is_no_work_is_left_alone(alice: User, client: Client, clock: Clock) -> None:
-    other = notify(alice, "Not ours", data={"progress": {"state": "running", "percent": 40, "run": "mine"}})
+def test_what_cannot_be_cancelled_or_is_no_work_is_left_alone(
+    alice: User, client: Client, clock: Clock
+) -> None:
+    other = notify(
+        alice, "Not ours", data={"progress": {"state": "running", "percent": 40, "run": "mine"}}
+    )
     before = everything()
     with Progress(alice, "Import", clock=clock, cancellable=False) as progress:
         for pk in (other.pk, progress.id):
@@ -522,10 +587,16 @@ def test_what_cannot_be_cancelled_or_is_no_work_is_left_alone(alice: User, clien
         assert not Receipt.objects.exists()
     assert everything()[0] == before[0]
     page = client.get(reverse("sse_notify:list")).content.decode()
-    assert all("hidden" in part.split(">")[0] for part in page.split("<form ") if 'data-ssen="cancel"' in part)
+    assert all(
+        "hidden" in part.split(">")[0]
+        for part in page.split("<form ")
+        if 'data-ssen="cancel"' in part
+    )
 
 
-def test_a_check_of_outer_work_ends_inner_work_and_leaves_both_blocks(alice: User, client: Client, clock: Clock) -> None:
+def test_a_check_of_outer_work_ends_inner_work_and_leaves_both_blocks(
+    alice: User, client: Client, clock: Clock
+) -> None:
     reached = []
     with Progress(alice, "Outer", key="outer", clock=clock) as outer:
         with Progress(alice, "Inner", key="inner", clock=clock):
@@ -540,7 +611,9 @@ def test_a_check_of_outer_work_ends_inner_work_and_leaves_both_blocks(alice: Use
 # --- stalled, taken over, gone ---------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_says_nothing_is_stalled_until_it_speaks_again(alice: User, client: Client, clock: Clock) -> None:
+def test_a_worker_that_says_nothing_is_stalled_until_it_speaks_again(
+    alice: User, client: Client, clock: Clock
+) -> None:
     with Progress(alice, "Import", 10, clock=clock, stalls_after=600) as progress:
         clock.now += 0.5
         progress.update(5)
@@ -564,7 +637,11 @@ def test_stalled_work_is_cancelled_at_once_and_a_worker_that_wakes_up_is_told(
         age(60)
         press_cancel(client, progress.id)
         ended = row()
-        assert (said()["state"], ended.level, (ended.seq or 0) > before) == ("cancelled", "warning", True)
+        assert (said()["state"], ended.level, (ended.seq or 0) > before) == (
+            "cancelled",
+            "warning",
+            True,
+        )
         clock.now += 0.5
         progress.update(5)
         assert progress.cancelled
@@ -574,7 +651,9 @@ def test_stalled_work_is_cancelled_at_once_and_a_worker_that_wakes_up_is_told(
     assert (row().seq, said()["state"], said()["done"], live) == (ended.seq, "cancelled", 0, [])
 
 
-def test_a_later_run_under_the_key_takes_over_and_the_former_is_asked_to_end(alice: User, clock: Clock) -> None:
+def test_a_later_run_under_the_key_takes_over_and_the_former_is_asked_to_end(
+    alice: User, clock: Clock
+) -> None:
     with (
         Progress(alice, "First", key="import", clock=clock) as first,
         Progress(alice, "Second", key="import", clock=clock) as second,
@@ -584,12 +663,18 @@ def test_a_later_run_under_the_key_takes_over_and_the_former_is_asked_to_end(ali
         assert (first.cancelled, second.cancelled) == (True, False)
         first.fail("of the first")
         second.update(message="from the second")
-        assert (row().title, said()["state"], said()["message"]) == ("Second", "running", "from the second")
+        assert (row().title, said()["state"], said()["message"]) == (
+            "Second",
+            "running",
+            "from the second",
+        )
     assert (row().title, said()["state"], row().count) == ("Second", "done", 3)
 
 
 @pytest.mark.parametrize("gone", ["recalled", "deleted", "notified"])
-def test_work_goes_on_without_its_row(alice: User, clock: Clock, gone: str, live: list[tuple[str, dict[str, Any]]]) -> None:
+def test_work_goes_on_without_its_row(
+    alice: User, clock: Clock, gone: str, live: list[tuple[str, dict[str, Any]]]
+) -> None:
     with Progress(alice, "Import", key="import", clock=clock) as progress:
         if gone == "notified":
             notify(alice, "Something else", key="import")
@@ -653,7 +738,9 @@ def test_the_eta_follows_a_rate_that_changes_and_grows_while_nothing_moves() -> 
     total=st.none() | st.floats(0, 1e6),
     steps=st.lists(st.tuples(st.floats(0, 1e3), st.floats(0, 1e6)), max_size=20),
 )
-def test_whatever_is_reported_the_numbers_make_sense(total: float | None, steps: list[tuple[float, float]]) -> None:
+def test_whatever_is_reported_the_numbers_make_sense(
+    total: float | None, steps: list[tuple[float, float]]
+) -> None:
     now = 0.0
     measured = Gauge(total, now)
     for seconds, done in steps:
@@ -671,7 +758,10 @@ def test_whatever_is_reported_the_numbers_make_sense(total: float | None, steps:
 @given(
     progress=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: st.dictionaries(st.sampled_from(["run", "id", "heard_at", "stalls_after", "cancellable", "state"]), inner),
+        lambda inner: st.dictionaries(
+            st.sampled_from(["run", "id", "heard_at", "stalls_after", "cancellable", "state"]),
+            inner,
+        ),
     )
 )
 def test_whatever_a_project_keeps_as_progress_is_told_as_it_is_or_as_work(progress: Any) -> None:
@@ -715,7 +805,11 @@ def count_rows(user_id: int, rows: int) -> int:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_task_of_djangos_own_framework_reports(alice: User) -> None:
-    assert (count_rows.enqueue(alice.pk, 3).return_value, said()["state"], said()["done"]) == (3, "done", 3)
+    assert (count_rows.enqueue(alice.pk, 3).return_value, said()["state"], said()["done"]) == (
+        3,
+        "done",
+        3,
+    )
 
 
 @pytest.mark.asyncio
@@ -729,7 +823,12 @@ async def test_async_work_has_twins_for_everything(clock: Clock) -> None:
         return found
 
     async with Progress(alice, "Import", 10, key="import", clock=clock) as progress:
-        calls: list[Callable[[], None]] = [progress.update, progress.advance, progress.check, partial(progress.fail, "x")]
+        calls: list[Callable[[], None]] = [
+            progress.update,
+            progress.advance,
+            progress.check,
+            partial(progress.fail, "x"),
+        ]
         for call in calls:
             with pytest.raises(SynchronousOnlyOperation, match="await progress"):
                 call()
@@ -745,7 +844,9 @@ async def test_async_work_has_twins_for_everything(clock: Clock) -> None:
         clock.now += 0.5
         await progress.acheck()
     assert ((await told())["state"], progress.cancelled) == ("cancelled", True)
-    assert not await Notification.objects.filter(seq=None).aexists()  # numbered after the commit, and so on its way
+    assert not await Notification.objects.filter(
+        seq=None
+    ).aexists()  # numbered after the commit, and so on its way
     for verb, state in (("afinish", "done"), ("afail", "failed")):
         async with Progress(alice, "Import", key="import", clock=clock) as progress:
             await getattr(progress, verb)("so")
@@ -818,7 +919,12 @@ def test_a_wrong_report_is_named_and_nothing_of_it_is_said(alice: User, clock: C
 def test_outside_of_the_block_and_in_a_second_one_it_says_so(alice: User) -> None:
     progress = Progress(alice, "Import")
     assert progress.id is None
-    calls: list[Callable[[], None]] = [progress.advance, progress.update, progress.finish, lambda: progress.fail("x")]
+    calls: list[Callable[[], None]] = [
+        progress.advance,
+        progress.update,
+        progress.finish,
+        lambda: progress.fail("x"),
+    ]
     for call in calls:
         with pytest.raises(RuntimeError, match="with progress"):
             call()
@@ -830,15 +936,22 @@ def test_outside_of_the_block_and_in_a_second_one_it_says_so(alice: User) -> Non
         pass
 
 
-def test_the_longest_texts_fit_an_event_that_was_small_enough_at_the_start(alice: User, clock: Clock) -> None:
-    with override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": 9000}), Progress(alice, "Import", clock=clock) as progress:
+def test_the_longest_texts_fit_an_event_that_was_small_enough_at_the_start(
+    alice: User, clock: Clock
+) -> None:
+    with (
+        override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": 9000}),
+        Progress(alice, "Import", clock=clock) as progress,
+    ):
         clock.now += 0.5
         progress.update(0.1, stage="\x02" * 255, message="\x02" * 1000)
         progress.total = 2**53
         assert len(json.dumps(row().payload())) < 9000
 
 
-def test_a_total_that_is_nothing_is_done_and_one_that_is_found_later_is_told(alice: User, clock: Clock) -> None:
+def test_a_total_that_is_nothing_is_done_and_one_that_is_found_later_is_told(
+    alice: User, clock: Clock
+) -> None:
     with Progress(alice, gettext_lazy("Import"), clock=clock) as progress:
         assert said()["percent"] is None
         progress.total = 0
@@ -849,4 +962,7 @@ def test_a_total_that_is_nothing_is_done_and_one_that_is_found_later_is_told(ali
         clock.now += 0.5
         progress.advance(2)
         assert said()["percent"] == 66.6
-    assert (said()["percent"], row().created_at > timezone.now() - timedelta(minutes=1)) == (100, True)
+    assert (said()["percent"], row().created_at > timezone.now() - timedelta(minutes=1)) == (
+        100,
+        True,
+    )

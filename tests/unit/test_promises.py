@@ -81,7 +81,9 @@ def test_rows_that_are_gone_do_not_end_a_replay_early(after: int, how: str) -> N
     """Of 300 the first 150 expired, were deleted, or have moved to a later number."""
     user = User.objects.create_user("alice")
     notify([user], "x")
-    Notification.objects.bulk_create(Notification(recipient=user, topic=f"user:{user.pk}", title="x") for _ in range(299))
+    Notification.objects.bulk_create(
+        Notification(recipient=user, topic=f"user:{user.pk}", title="x") for _ in range(299)
+    )
     assert sum(batch.last - batch.first + 1 for batch in log.sequence()) == 299
     gone = Notification.objects.filter(seq__lte=150)
     if how == "deleted":

@@ -70,7 +70,18 @@ def everywhere(user: User) -> set[int]:
 
 
 def test_what_is_recalled_is_nowhere_whatever_was_done_with_it(alice: User) -> None:
-    rows = [notify(alice, title) for title in ("untouched", "read", "archived", "unread again", "back again", "pending", "kept")]
+    rows = [
+        notify(alice, title)
+        for title in (
+            "untouched",
+            "read",
+            "archived",
+            "unread again",
+            "back again",
+            "pending",
+            "kept",
+        )
+    ]
     head = number()
     inbox.mark_read(alice, ids=[rows[1].pk])
     inbox.archive(alice, ids=[rows[2].pk])
@@ -89,7 +100,15 @@ def test_what_is_recalled_is_nowhere_whatever_was_done_with_it(alice: User) -> N
 
 
 def test_the_stream_is_told_the_id_alone_and_the_old_number_is_gone(alice: User) -> None:
-    row = notify(alice, "Secret", "Secret too", category="secret", data={"secret": 1}, event="order", key="secret")
+    row = notify(
+        alice,
+        "Secret",
+        "Secret too",
+        category="secret",
+        data={"secret": 1},
+        event="order",
+        key="secret",
+    )
     before = number()
     recall(row)
     (batch,) = log.sequence()
@@ -97,28 +116,44 @@ def test_the_stream_is_told_the_id_alone_and_the_old_number_is_gone(alice: User)
     (event,) = parse(entry.frame)
     assert (event.type, event.json(), event.id) == ("remove", {"ids": [row.pk]}, str(before + 1))
     assert b"secret" not in entry.frame.lower()
-    assert replay(alice) == [event], "who was away all the time hears that alone, and nothing of what it said"
+    assert replay(alice) == [event], (
+        "who was away all the time hears that alone, and nothing of what it said"
+    )
     assert replay(alice, after=before) == [event]
 
 
-def test_a_broadcast_is_taken_back_from_those_who_got_it_and_nobody_else_is_told(alice: User, bob: User) -> None:
+def test_a_broadcast_is_taken_back_from_those_who_got_it_and_nobody_else_is_told(
+    alice: User, bob: User
+) -> None:
     carol = User.objects.create_user("carol", is_staff=True)
     row = broadcast("For the staff, but carol", audience=STAFF, exclude=[carol])
     everyone = broadcast("For all, but bob", exclude=[bob])
     head = number()
-    dave = User.objects.create_user("dave", is_staff=True, date_joined=timezone.now() + timedelta(hours=1))
-    erin = User.objects.create_user("erin", is_staff=True, date_joined=timezone.now() - timedelta(hours=1))
+    dave = User.objects.create_user(
+        "dave", is_staff=True, date_joined=timezone.now() + timedelta(hours=1)
+    )
+    erin = User.objects.create_user(
+        "erin", is_staff=True, date_joined=timezone.now() - timedelta(hours=1)
+    )
     inbox.mark_read(erin, ids=[row.pk])
     assert everywhere(erin) == {row.pk, everyone.pk}
     assert recall([row, everyone]) == 2
     number()
-    told = {user.username: [event.json()["ids"] for event in replay(user, head)] for user in (alice, bob, carol, dave)}
+    told = {
+        user.username: [event.json()["ids"] for event in replay(user, head)]
+        for user in (alice, bob, carol, dave)
+    }
     assert told == {"alice": [[everyone.pk]], "bob": [], "carol": [[everyone.pk]], "dave": []}
-    assert [event.json()["ids"] for event in replay(erin) if event.type == "remove"] == [[row.pk], [everyone.pk]]
+    assert [event.json()["ids"] for event in replay(erin) if event.type == "remove"] == [
+        [row.pk],
+        [everyone.pk],
+    ]
     for user in (alice, bob, carol, dave, erin):
         assert everywhere(user) == set()
         assert inbox.counts(user) == (0, 0)
-    assert set(batch_exclusions()) == {str(carol.pk), str(bob.pk)}, "the live frames name who does not get them"
+    assert set(batch_exclusions()) == {str(carol.pk), str(bob.pk)}, (
+        "the live frames name who does not get them"
+    )
 
 
 def batch_exclusions() -> list[str]:
@@ -141,7 +176,9 @@ def test_a_repeat_does_nothing_and_says_nothing(alice: User) -> None:
     assert recall(row) == 1
     head = number()
     before = list(Notification.objects.values("pk", "seq", "recalled_at"))
-    assert recall(row) == recall([row, row]) == recall(Notification.objects.all()) == recall([]) == 0
+    assert (
+        recall(row) == recall([row, row]) == recall(Notification.objects.all()) == recall([]) == 0
+    )
     assert number() == head
     assert list(Notification.objects.values("pk", "seq", "recalled_at")) == before
 
@@ -180,7 +217,11 @@ def test_a_repeat_under_the_key_is_a_new_notification(alice: User, *, numbered: 
     number()
     assert again.pk == row.pk
     (event,) = [event for event in replay(alice, head) if event.type != "update"]
-    assert (event.type, event.json()["title"], event.json()["count"]) == ("notification", "1 order", 1)
+    assert (event.type, event.json()["title"], event.json()["count"]) == (
+        "notification",
+        "1 order",
+        1,
+    )
     assert everywhere(alice) == {row.pk}
     assert inbox.counts(alice) == (1, 1)
     assert recall(row) == 1, "and can be recalled again"

@@ -13,7 +13,16 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import broadcast, log, mark_read, notify, recall, retention, unread_count, unseen_count
+from sse_notify import (
+    broadcast,
+    log,
+    mark_read,
+    notify,
+    recall,
+    retention,
+    unread_count,
+    unseen_count,
+)
 from sse_notify.inbox import archive, mark_unread
 from sse_notify.models import Exclusion, LogHead, Notification, Receipt
 
@@ -55,7 +64,10 @@ def test_what_is_older_goes_and_takes_receipts_and_exclusions_along(alice: User,
 def test_a_recall_is_kept_as_long_as_a_notification(alice: User) -> None:
     """Whoever was away since then has to be told that it is gone."""
     now = timezone.now()
-    lately, long_ago = send(alice, "Recalled lately", age=200), send(alice, "Recalled long ago", age=200)
+    lately, long_ago = (
+        send(alice, "Recalled lately", age=200),
+        send(alice, "Recalled long ago", age=200),
+    )
     expired = send(alice, "Recalled lately, and expired", age=1, expires_at=now)
     recall([lately, long_ago, expired])
     Notification.objects.filter(pk=long_ago.pk).update(recalled_at=now - timedelta(days=91))
@@ -78,7 +90,9 @@ def test_what_is_pending_stays(alice: User) -> None:
     assert retention.prune() == 1
 
 
-def test_a_row_that_is_sent_again_while_its_batch_begins_stays(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_sent_again_while_its_batch_begins_stays(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send(alice, "Old", age=100, key="k")
     send(alice, "Other", age=100)
     find = retention._candidates
@@ -102,7 +116,9 @@ def test_the_floor_is_the_newest_number_that_went_and_never_falls(alice: User) -
     Notification.objects.filter(title="History").update(event="")
     assert retention.prune() == 3
     assert two.seq == 2
-    assert log.position() == log.Position(head=4, floor=2), "no stream told of history, so nobody misses it"
+    assert log.position() == log.Position(head=4, floor=2), (
+        "no stream told of history, so nobody misses it"
+    )
     LogHead.objects.update(floor=3)
     send(alice, "5", age=100)
     Notification.objects.filter(title="5").update(seq=1)
@@ -124,7 +140,11 @@ def test_counts_and_lists_are_exact_afterwards(alice: User) -> None:
     visible = Notification.objects.visible_to(alice)
     assert sorted(visible.values_list("title", flat=True)) == ["1 days", "3 days"]
     assert list(visible.archived().values_list("title", flat=True)) == ["2 days"]
-    assert (unread_count(alice), unseen_count(alice)) == (visible.unread().count(), visible.unseen().count()) == (2, 1)
+    assert (
+        (unread_count(alice), unseen_count(alice))
+        == (visible.unread().count(), visible.unseen().count())
+        == (2, 1)
+    )
 
 
 def test_it_takes_batches_and_few_statements_whatever_their_size(alice: User) -> None:
@@ -138,7 +158,10 @@ def test_it_takes_batches_and_few_statements_whatever_their_size(alice: User) ->
     with CaptureQueriesContext(connection) as queries:
         assert retention.prune(batch=100, on_batch=sizes.append) == 250
     assert sizes == [100, 100, 50]
-    assert sum(query["sql"].startswith("COMMIT") for query in queries) in (3, 0)  # PostgreSQL's are not captured
+    assert sum(query["sql"].startswith("COMMIT") for query in queries) in (
+        3,
+        0,
+    )  # PostgreSQL's are not captured
     assert len(queries) <= 3 * 14 + 1, [query["sql"][:80] for query in queries]
 
 
@@ -164,7 +187,9 @@ def test_without_a_retention_everything_is_kept_unless_days_are_given(alice: Use
         ({"batch": 1.5}, "batch"),
     ],
 )
-def test_a_wrong_argument_is_named_and_nothing_is_deleted(alice: User, arguments: dict[str, Any], names: str) -> None:
+def test_a_wrong_argument_is_named_and_nothing_is_deleted(
+    alice: User, arguments: dict[str, Any], names: str
+) -> None:
     send(alice, "Old", age=1000)
     with pytest.raises((TypeError, ValueError), match=f"^{names}: "):
         retention.prune(**arguments)

@@ -51,7 +51,9 @@ def once_before(patch: pytest.MonkeyPatch, module: Any, name: str, work: Callabl
     patch.setattr(module, name, first)
 
 
-def test_a_repeat_under_a_key_whose_row_is_pruned_in_this_moment_is_sent(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeat_under_a_key_whose_row_is_pruned_in_this_moment_is_sent(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = send_old(alice, "Old", key="k")
     once_before(monkeypatch, delivery, "_repeat", retention.prune)
     new = notify(alice, "New", key="k")
@@ -59,9 +61,13 @@ def test_a_repeat_under_a_key_whose_row_is_pruned_in_this_moment_is_sent(alice: 
     assert list(Notification.objects.values_list("title", flat=True)) == ["New"]
 
 
-def test_a_mark_of_what_is_pruned_in_this_moment_leaves_it_alone(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_of_what_is_pruned_in_this_moment_leaves_it_alone(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, young = send_old(alice, "Old"), notify(alice, "Young")
-    once_before(monkeypatch, changes, "note", retention.prune)  # after the receipts are written, before their commit
+    once_before(
+        monkeypatch, changes, "note", retention.prune
+    )  # after the receipts are written, before their commit
     mark_read(alice, ids=[old.pk, young.pk])
     assert list(Receipt.objects.values_list("notification_id", flat=True)) == [young.pk]
     (change,) = Inbox.objects.get().changes
@@ -69,7 +75,9 @@ def test_a_mark_of_what_is_pruned_in_this_moment_leaves_it_alone(alice: User, mo
     assert unread_count(alice) == 0
 
 
-def test_a_row_that_is_sent_again_in_an_open_transaction_is_not_waited_for(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_sent_again_in_an_open_transaction_is_not_waited_for(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send_old(alice, "Old", key="k")
     send_old(alice, "Other")
     pruned: list[int] = []

@@ -11,7 +11,19 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from sse_notify import STAFF, archive, broadcast, log, mark_read, mark_seen, mark_unread, notify, recall, snapshot, unarchive
+from sse_notify import (
+    STAFF,
+    archive,
+    broadcast,
+    log,
+    mark_read,
+    mark_seen,
+    mark_unread,
+    notify,
+    recall,
+    snapshot,
+    unarchive,
+)
 from sse_notify.log import Position, Reader
 from sse_notify.models import Inbox, Notification
 from sse_notify.topics import topics_of
@@ -25,7 +37,9 @@ def act_at_random(rng: random.Random, user: User, other: User, group: Group) -> 
     old, soon = timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(days=1)
     audience: Any = rng.choice([STAFF, group])
     acts: list[Callable[[], object]] = [
-        lambda: notify(rng.choice([user, other]), "x", expires_at=rng.choice([None, None, old, soon])),
+        lambda: notify(
+            rng.choice([user, other]), "x", expires_at=rng.choice([None, None, old, soon])
+        ),
         lambda: notify(user, "x", key=rng.choice("ab")),
         lambda: broadcast("x", audience=audience, exclude=rng.choice([[], [user]])),
         lambda: broadcast("x", exclude=rng.choice([[], [user], [other]])),
@@ -62,8 +76,14 @@ def test_counts_and_topics_agree_with_the_querysets(seed: int) -> None:
         taken = snapshot.take(reader, user)
         assert taken.position == log.position()
         numbered = Notification.objects.visible_to(user).filter(seq__lte=log.head())
-        assert (taken.unread, taken.unseen) == (numbered.unread().count(), numbered.unseen().count())
-        assert taken.state_seq == Inbox.objects.filter(pk=user.pk).values_list("state_seq", flat=True).first()
+        assert (taken.unread, taken.unseen) == (
+            numbered.unread().count(),
+            numbered.unseen().count(),
+        )
+        assert (
+            taken.state_seq
+            == Inbox.objects.filter(pk=user.pk).values_list("state_seq", flat=True).first()
+        )
 
 
 def test_a_handshake_costs_three_statements(django_assert_num_queries: Any) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from sse_notify import sockets
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT")
+pytestmark = pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT"
+)
 
 
 @pytest.fixture
@@ -44,7 +46,9 @@ async def handle_reply(protocol: Any, message: Any) -> None:
 
 
 def test_the_connection_is_changed_and_changed_back(accepted: socket.socket) -> None:
-    request = SimpleNamespace(channel=SimpleNamespace(transport=SimpleNamespace(getHandle=lambda: accepted)))
+    request = SimpleNamespace(
+        channel=SimpleNamespace(transport=SimpleNamespace(getHandle=lambda: accepted))
+    )
     for send in (Cycle(accepted).send, partial(handle_reply, request)):
         assert sockets.give_up_after(30.0, send)
         assert timeout_of(accepted) == 30_000
@@ -58,7 +62,13 @@ def test_what_is_not_understood_is_left_alone(accepted: socket.socket) -> None:
 
     near, far = socket.socketpair()
     with near, far:
-        for send in (wrapped, partial(handle_reply, object()), Cycle(None).send, Cycle(near).send, None):
+        for send in (
+            wrapped,
+            partial(handle_reply, object()),
+            Cycle(None).send,
+            Cycle(near).send,
+            None,
+        ):
             assert not sockets.give_up_after(30.0, send)
     accepted.close()
     assert not sockets.give_up_after(0, Cycle(accepted).send), "it was closed meanwhile"

@@ -32,11 +32,15 @@ class Client:
         self.heard: list[bytes] = []
         self.lost = 0
         page, buffer_bytes = rng.randint(1, 6), rng.choice((60, 200, 10_000))
-        self.stream = stream_on(feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes)
+        self.stream = stream_on(
+            feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes
+        )
         self.reading: asyncio.Task[bytes | None] | None = None
         self.rng = rng
         self.blocked: asyncio.Future[None] | None = None
-        if rng.random() < 0.5:  # the hub writes to it, as it does to a socket that takes what it gets
+        if (
+            rng.random() < 0.5
+        ):  # the hub writes to it, as it does to a socket that takes what it gets
             self.stream.driven_by(lambda: None, self.write)
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
@@ -50,7 +54,9 @@ class Client:
 
     def take(self, chunk: bytes) -> None:
         for block in chunk.split(b"\n\n"):
-            self.ids.extend(int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: "))
+            self.ids.extend(
+                int(line[4:]) for line in block.split(b"\n") if line.startswith(b"id: ")
+            )
             if block.startswith(b"event: lost\n"):
                 self.lost += json.loads(block.partition(b"data: ")[2])["count"]
             elif block.startswith(b"event: now\n"):
@@ -58,7 +64,9 @@ class Client:
 
     def has_everything(self) -> bool:
         stream = self.stream
-        return stream._hub is not None and not (stream._waiting or stream._behind or stream._target is not None)
+        return stream._hub is not None and not (
+            stream._waiting or stream._behind or stream._target is not None
+        )
 
     def step(self) -> None:
         if self.blocked is not None and not self.blocked.done():
@@ -81,7 +89,9 @@ class Schedule:
         for _ in range(self.rng.randint(0, 4)):
             self.memory.commit(self.rng)
         self.hub = Hub(run=self.memory.run)
-        self.clients = [Client(self.hub, self.memory, self.rng.randint(0, self.memory.head), self.rng)]
+        self.clients = [
+            Client(self.hub, self.memory, self.rng.randint(0, self.memory.head), self.rng)
+        ]
         self.bells: list[Batch] = []
         self.published = 0
 
@@ -144,14 +154,18 @@ class Schedule:
                 self.memory.answer_one(self.rng)
             await asyncio.sleep(0)
             if look is None or look.done():
-                if self.hub.cursor >= self.memory.head and all(client.has_everything() for client in self.clients):
+                if self.hub.cursor >= self.memory.head and all(
+                    client.has_everything() for client in self.clients
+                ):
                     return
                 look = asyncio.get_running_loop().create_task(self.hub.look())
         raise AssertionError("it does not come to rest")
 
 
 @pytest.mark.timeout(240)
-def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Every row's newest number arrives, ids only grow, and nothing of another topic or from before the cursor comes.
 
     An ephemeral event comes in its publisher's order and once, or is counted in what the client is told that it lost.
@@ -164,14 +178,24 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(monkeypatch:
             schedule = Schedule(seed)
             await schedule.play()
             for client in schedule.clients:
-                expected = {e.seq for e in schedule.memory.rows.values() if e.topic == MINE and e.seq > client.start}
+                expected = {
+                    e.seq
+                    for e in schedule.memory.rows.values()
+                    if e.topic == MINE and e.seq > client.start
+                }
                 got = client.ids
                 assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
-                assert not got or got[0] > client.start, f"seed {seed}: the client had {got[0]} already"
+                assert not got or got[0] > client.start, (
+                    f"seed {seed}: the client had {got[0]} already"
+                )
                 assert expected <= set(got), f"seed {seed}: lost {sorted(expected - set(got))}"
                 rest = iter(client.published)
-                assert all(event in rest for event in client.heard), f"seed {seed}: not as published: {client.heard}"
-                assert len(client.heard) + client.lost == len(client.published), f"seed {seed}: {client.lost} told as lost"
+                assert all(event in rest for event in client.heard), (
+                    f"seed {seed}: not as published: {client.heard}"
+                )
+                assert len(client.heard) + client.lost == len(client.published), (
+                    f"seed {seed}: {client.lost} told as lost"
+                )
                 lost += client.lost
                 overflows += client.stream._waiting.limit == 60
         assert lost > SCHEDULES / 10

@@ -33,7 +33,9 @@ from tests.unit.admin.test_compose import BROADCAST, MESSAGE, Visit, select
 def plain(file: Path) -> Iterator[None]:
     """Have ``file`` as the project's database, with no options."""
     usual = connections.settings["default"], connections["default"]
-    configured = connections.configure_settings({"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}})
+    configured = connections.configure_settings(
+        {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}}
+    )
     connections.settings["default"] = configured["default"]
     del connections["default"]
     try:
@@ -110,16 +112,24 @@ VERBS: dict[str, Callable[[User], Any]] = {
     "notify, many": lambda user: notify(User.objects.all(), "One"),
     "broadcast": lambda user: broadcast("One", audience=STAFF, exclude=[user], key="new"),
     "several users": lambda user: several.send("One", users=User.objects.all()),
-    "several groups": lambda user: several.send("One", groups=list(Group.objects.all()), users=[user], staff=True),
+    "several groups": lambda user: several.send(
+        "One", groups=list(Group.objects.all()), users=[user], staff=True
+    ),
     "recall": lambda user: recall(Notification.objects.all()),
     "mute": lambda user: mute(user, "orders"),
     "unmute": lambda user: unmute(user, "news"),
     "choose": lambda user: choose(user, ["news"], ["orders", "news"]),
-    "read by ids": lambda user: inbox.mark_read(user, ids=[row.pk for row in Notification.objects.all()]),
+    "read by ids": lambda user: inbox.mark_read(
+        user, ids=[row.pk for row in Notification.objects.all()]
+    ),
     "read up to": lambda user: inbox.mark_read(user, up_to=100),
-    "unread": lambda user: inbox.mark_unread(user, ids=[row.pk for row in Notification.objects.all()]),
+    "unread": lambda user: inbox.mark_unread(
+        user, ids=[row.pk for row in Notification.objects.all()]
+    ),
     "archive": lambda user: inbox.archive(user, up_to=100),
-    "unarchive": lambda user: inbox.unarchive(user, ids=[row.pk for row in Notification.objects.all()]),
+    "unarchive": lambda user: inbox.unarchive(
+        user, ids=[row.pk for row in Notification.objects.all()]
+    ),
     "progress": run_and_cancel,
     "prune": lambda user: prune(0),
 }
@@ -141,9 +151,14 @@ def test_the_admin_waits_as_well(file: Path) -> None:
     client = Client()
     client.force_login(admin)
     recalling = select(client, "recall_selected", row)
-    composing = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, "audience": "user", "names": "admin"})
+    composing = Visit(client, reverse(BROADCAST)).go(
+        "_confirm", **{**MESSAGE, "audience": "user", "names": "admin"}
+    )
     with Writer(file):
         recalling.go("_recall")
     with Writer(file):
         composing.go("_send")
-    assert [found.recalled_at is None for found in Notification.objects.order_by("pk")] == [False, True]
+    assert [found.recalled_at is None for found in Notification.objects.order_by("pk")] == [
+        False,
+        True,
+    ]

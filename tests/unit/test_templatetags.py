@@ -35,7 +35,10 @@ class Profile(DetailView):  # type: ignore[type-arg]
         return HttpResponse(as_a_view(self.request, context))
 
 
-urlpatterns = [path("users/<int:pk>/", Profile.as_view()), path("notifications/", include("sse_notify.urls"))]
+urlpatterns = [
+    path("users/<int:pk>/", Profile.as_view()),
+    path("notifications/", include("sse_notify.urls")),
+]
 
 
 def request_of(user: Any) -> HttpRequest:
@@ -46,7 +49,9 @@ def request_of(user: Any) -> HttpRequest:
 
 def render(tag: str, user: Any, **more: Any) -> str:
     """Render one tag without any context processor's help."""
-    return Template("{% load sse_notify %}" + tag).render(RequestContext(request_of(user), {"request": request_of(user), **more}))
+    return Template("{% load sse_notify %}" + tag).render(
+        RequestContext(request_of(user), {"request": request_of(user), **more})
+    )
 
 
 def test_the_assets_carry_the_page_s_nonce_and_nothing_is_inline() -> None:
@@ -78,7 +83,9 @@ def test_a_notification_links_to_this_site_alone(alice: User) -> None:
 
 
 def test_the_csrf_token_goes_to_no_other_site(alice: User) -> None:
-    notify(alice, "One", actions=[{"label": "Go", "url": "https://other.test/go", "method": "POST"}])
+    notify(
+        alice, "One", actions=[{"label": "Go", "url": "https://other.test/go", "method": "POST"}]
+    )
     page = render("{% sse_notify_widget external=True %}", alice)
     start = page.index('action="https://other.test/go"')
     assert "csrfmiddlewaretoken" not in page[start : page.index("</form>", start)]
@@ -88,7 +95,10 @@ def test_the_csrf_token_goes_to_no_other_site(alice: User) -> None:
     assert "csrfmiddlewaretoken" in page[start : page.index("</form>", start)]
 
 
-@pytest.mark.parametrize("address", ["https://user@other.test/", "http://testserver@other.test/", "https://[half", "http:///x"])
+@pytest.mark.parametrize(
+    "address",
+    ["https://user@other.test/", "http://testserver@other.test/", "https://[half", "http:///x"],
+)
 def test_an_address_that_dresses_up_is_never_a_link(alice: User, address: str) -> None:
     notify(alice, "One", url=address)
     assert address not in render("{% sse_notify_widget external=True %}", alice)
@@ -97,8 +107,15 @@ def test_an_address_that_dresses_up_is_never_a_link(alice: User, address: str) -
 def test_a_secure_page_links_to_no_insecure_one_of_its_own_site(alice: User) -> None:
     request = RequestFactory().get("/", secure=True)
     request.user = alice
-    notify(alice, "One", url="http://testserver/orders/", actions=[{"label": "Go", "url": "https://testserver/go/"}])
-    page = Template("{% load sse_notify %}{% sse_notify_widget %}").render(RequestContext(request, {"request": request}))
+    notify(
+        alice,
+        "One",
+        url="http://testserver/orders/",
+        actions=[{"label": "Go", "url": "https://testserver/go/"}],
+    )
+    page = Template("{% load sse_notify %}{% sse_notify_widget %}").render(
+        RequestContext(request, {"request": request})
+    )
     assert "http://testserver/orders/" not in page
     assert 'href="https://testserver/go/"' in page
 
@@ -115,11 +132,18 @@ def test_a_page_without_a_request_has_no_user() -> None:
 
 def test_a_page_without_a_request_has_the_user_that_it_is_given(alice: User) -> None:
     notify(alice, "One")
-    assert Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(Context({"user": alice})) == "1"
+    assert (
+        Template("{% load sse_notify %}{% sse_notify_unread_count %}").render(
+            Context({"user": alice})
+        )
+        == "1"
+    )
 
 
 @pytest.mark.urls(__name__)
-def test_the_page_of_another_user_shows_the_notifications_of_who_looks_at_it(alice: User, client: Client) -> None:
+def test_the_page_of_another_user_shows_the_notifications_of_who_looks_at_it(
+    alice: User, client: Client
+) -> None:
     bob = User.objects.create_user("bob")
     notify(bob, "The secret of bob", url="/secret/", icon="/secret.png")
     page = client.get(f"/users/{bob.pk}/").content.decode()
@@ -140,7 +164,9 @@ def test_the_page_of_a_user_shows_an_anonymous_visitor_no_notifications(alice: U
 
 
 @pytest.mark.parametrize("viewer", ["anonymous", "unknown"])
-def test_the_user_of_the_context_never_stands_in_for_that_of_the_request(alice: User, viewer: str) -> None:
+def test_the_user_of_the_context_never_stands_in_for_that_of_the_request(
+    alice: User, viewer: str
+) -> None:
     """Without AuthenticationMiddleware a request has no user, and nobody is signed in."""
     notify(alice, "The secret of alice")
     request = RequestFactory().get("/")
@@ -214,8 +240,15 @@ def test_what_is_optional_is_off_until_the_tag_asks(alice: User) -> None:
     page = render("{% sse_notify_widget %}", alice)
     for attribute in ("data-desktop", "data-sound", "data-title-badge", 'data-ssen="desktop"'):
         assert attribute not in page
-    page = render("{% sse_notify_widget desktop=True sound='/static/ping.mp3' title_badge=True %}", alice)
-    for attribute in ("data-desktop", 'data-sound="/static/ping.mp3"', "data-title-badge", 'data-ssen="desktop"'):
+    page = render(
+        "{% sse_notify_widget desktop=True sound='/static/ping.mp3' title_badge=True %}", alice
+    )
+    for attribute in (
+        "data-desktop",
+        'data-sound="/static/ping.mp3"',
+        "data-title-badge",
+        'data-ssen="desktop"',
+    ):
         assert attribute in page
 
 
@@ -237,7 +270,10 @@ def test_the_panel_has_a_tab_for_each_category_of_its_items(alice: User) -> None
 @pytest.mark.parametrize(
     ("progress", "text"),
     [
-        ({"state": "running", "percent": 41.7, "stage": "Reading", "message": "<row 7>"}, "41% · Reading · &lt;row 7&gt;"),
+        (
+            {"state": "running", "percent": 41.7, "stage": "Reading", "message": "<row 7>"},
+            "41% · Reading · &lt;row 7&gt;",
+        ),
         ({"state": "done", "percent": 100}, "Done · 100%"),
         ({"state": "failed", "percent": None, "message": "No space"}, "Failed · No space"),
         ({"percent": float("nan"), "state": ["x"]}, ""),
@@ -246,14 +282,20 @@ def test_the_panel_has_a_tab_for_each_category_of_its_items(alice: User) -> None
     ],
 )
 def test_progress_is_told_in_words(progress: Any, text: str) -> None:
-    page = Template("{% load sse_notify %}{{ progress|sse_notify_progress }}").render(Context({"progress": progress}))
+    page = Template("{% load sse_notify %}{{ progress|sse_notify_progress }}").render(
+        Context({"progress": progress})
+    )
     assert page == text
 
 
 def test_the_bar_of_work_that_has_ended_is_gone(alice: User) -> None:
     notify(alice, "Import", key="import", data={"progress": {"state": "running", "percent": 40}})
-    assert '<progress aria-label="Import" value="40" max="100">' in render("{% sse_notify_widget %}", alice)
-    notify(alice, "Import", key="import", data={"progress": {"state": "failed", "message": "No space"}})
+    assert '<progress aria-label="Import" value="40" max="100">' in render(
+        "{% sse_notify_widget %}", alice
+    )
+    notify(
+        alice, "Import", key="import", data={"progress": {"state": "failed", "message": "No space"}}
+    )
     page = render("{% sse_notify_widget %}", alice)
     assert '<progress aria-label="Import" max="100" hidden>' in page
     assert "Failed · No space" in page
@@ -262,4 +304,7 @@ def test_the_bar_of_work_that_has_ended_is_gone(alice: User) -> None:
 def test_the_script_of_what_is_optional_comes_with_it_and_has_the_nonce(alice: User) -> None:
     assert "sse-notify-alerts.js" not in render("{% sse_notify_widget %}", alice, csp_nonce="n")
     page = render("{% sse_notify_widget title_badge=True %}", alice, csp_nonce="n")
-    assert '<script type="module" src="/static/sse_notify/sse-notify-alerts.js" nonce="n"></script>' in page
+    assert (
+        '<script type="module" src="/static/sse_notify/sse-notify-alerts.js" nonce="n"></script>'
+        in page
+    )

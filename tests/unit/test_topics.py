@@ -41,7 +41,9 @@ def test_a_pattern_captures_what_its_converters_say() -> None:
     assert find("order.7.lines")[0].authorise is can_watch
 
 
-@pytest.mark.parametrize("name", ["order.x", "order.7.more", "prefix.order.7", "", "x" * 200, "order.7\n"])
+@pytest.mark.parametrize(
+    "name", ["order.x", "order.7.more", "prefix.order.7", "", "x" * 200, "order.7\n"]
+)
 def test_what_matches_no_pattern_is_nobodys(name: str) -> None:
     topic("order.<int:pk>")(lambda user, pk: True)
     assert not is_allowed(User(pk=1), name)
@@ -59,8 +61,16 @@ def test_anonymous_visitors_ask_for_public_topics_only() -> None:
     topic("wall", public=True)(lambda user: True)
     topic("closed", public=True)(lambda user: user.is_authenticated)
     topic("private")(lambda user: True)
-    assert [is_allowed(AnonymousUser(), name) for name in ("wall", "closed", "private")] == [True, False, False]
-    assert [is_allowed(User(pk=1), name) for name in ("wall", "closed", "private")] == [True, True, True]
+    assert [is_allowed(AnonymousUser(), name) for name in ("wall", "closed", "private")] == [
+        True,
+        False,
+        False,
+    ]
+    assert [is_allowed(User(pk=1), name) for name in ("wall", "closed", "private")] == [
+        True,
+        True,
+        True,
+    ]
 
 
 def test_an_authoriser_may_be_async() -> None:

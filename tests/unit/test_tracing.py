@@ -61,35 +61,57 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True)
-async def test_the_way_of_a_notification_is_told_in_spans(alice: User, bob: User, exporter: InMemorySpanExporter) -> None:
+async def test_the_way_of_a_notification_is_told_in_spans(
+    alice: User, bob: User, exporter: InMemorySpanExporter
+) -> None:
     await sync_to_async(lambda: notify([alice, bob], "One"))()
     await sync_to_async(broadcast)("Two", audience=EVERYONE)
     async with open_stream(alice, cursor=0) as stream:
         await stream.next("notification")
         await stream.next("notification")
     spans = {span.name: span for span in exporter.get_finished_spans()}
-    assert list(spans) == ["sse_notify.sequence", "sse_notify.notify", "sse_notify.broadcast", "sse_notify.replay"]
-    told = {name.removeprefix("sse_notify."): dict(span.attributes or {}) for name, span in spans.items()}
+    assert list(spans) == [
+        "sse_notify.sequence",
+        "sse_notify.notify",
+        "sse_notify.broadcast",
+        "sse_notify.replay",
+    ]
+    told = {
+        name.removeprefix("sse_notify."): dict(span.attributes or {})
+        for name, span in spans.items()
+    }
     assert told["notify"] == {"sse_notify.notifications": 2}
     assert told["broadcast"] == {"sse_notify.topic": "everyone"}
     assert told["sequence"] == {"sse_notify.events": 1}
     assert told["replay"] == {"sse_notify.after": 0, "sse_notify.up_to": 3, "sse_notify.events": 2}
     numbered = spans["sse_notify.sequence"]
-    assert numbered.parent == spans["sse_notify.broadcast"].context, "it was numbered on the commit, inside the call"
+    assert numbered.parent == spans["sse_notify.broadcast"].context, (
+        "it was numbered on the commit, inside the call"
+    )
     assert numbered.status.is_unset
 
 
 @pytest.mark.django_db
-def test_a_call_that_fails_is_marked_and_raises(alice: User, exporter: InMemorySpanExporter) -> None:
+def test_a_call_that_fails_is_marked_and_raises(
+    alice: User, exporter: InMemorySpanExporter
+) -> None:
     with pytest.raises(ValueError, match="title"):
         notify(alice, "")
     (span,) = exporter.get_finished_spans()
-    assert (span.name, span.status.is_ok, [event.name for event in span.events]) == ("sse_notify.notify", False, ["exception"])
+    assert (span.name, span.status.is_ok, [event.name for event in span.events]) == (
+        "sse_notify.notify",
+        False,
+        ["exception"],
+    )
 
 
 def test_without_the_packages_nothing_is_recorded_and_metrics_say_what_to_install() -> None:
-    done = subprocess.run([sys.executable, "-c", NEITHER], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", NEITHER], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     refused, missing = done.stdout.splitlines()
     assert refused.startswith("title")
-    assert missing == "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
+    assert (
+        missing == "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
+    )

@@ -24,8 +24,12 @@ from sse_notify.models import Exclusion, Notification, Receipt
 pytestmark = pytest.mark.django_db
 
 # Each verb and its async twin run through the same tests.
-NOTIFY = pytest.mark.parametrize("send", [notify, async_to_sync(anotify)], ids=["notify", "anotify"])
-BROADCAST = pytest.mark.parametrize("send", [broadcast, async_to_sync(sse_notify.abroadcast)], ids=["broadcast", "abroadcast"])
+NOTIFY = pytest.mark.parametrize(
+    "send", [notify, async_to_sync(anotify)], ids=["notify", "anotify"]
+)
+BROADCAST = pytest.mark.parametrize(
+    "send", [broadcast, async_to_sync(sse_notify.abroadcast)], ids=["broadcast", "abroadcast"]
+)
 
 
 @pytest.fixture
@@ -34,7 +38,9 @@ def users() -> list[User]:
 
 
 @NOTIFY
-def test_one_user_gets_one_row_with_all_that_was_said(send: Callable[..., Any], alice: User, users: list[User]) -> None:
+def test_one_user_gets_one_row_with_all_that_was_said(
+    send: Callable[..., Any], alice: User, users: list[User]
+) -> None:
     moment = datetime(2030, 1, 1, tzinfo=UTC)
     row = send(
         alice,
@@ -53,15 +59,34 @@ def test_one_user_gets_one_row_with_all_that_was_said(send: Callable[..., Any], 
         silent=True,
     )
     row.refresh_from_db()
-    assert (row.title, row.body, row.level, row.url, row.category) == ("Title", "Body", "warning", "/orders/1/", "orders")
-    assert (row.event, row.data, row.icon, row.expires_at, row.silent) == ("order", {"a": [1, 2]}, "/i.png", moment, True)
+    assert (row.title, row.body, row.level, row.url, row.category) == (
+        "Title",
+        "Body",
+        "warning",
+        "/orders/1/",
+        "orders",
+    )
+    assert (row.event, row.data, row.icon, row.expires_at, row.silent) == (
+        "order",
+        {"a": [1, 2]},
+        "/i.png",
+        moment,
+        True,
+    )
     assert row.actions == [{"label": "Open", "url": "/o/"}]
-    assert (row.recipient_id, row.topic, row.audience, row.count) == (alice.pk, f"user:{alice.pk}", "user", 1)
+    assert (row.recipient_id, row.topic, row.audience, row.count) == (
+        alice.pk,
+        f"user:{alice.pk}",
+        "user",
+        1,
+    )
     assert (row.actor, row.target, row.actor_name) == (users[0], users[1], "user0")
 
 
 @NOTIFY
-def test_many_users_get_a_row_each_in_their_order(send: Callable[..., Any], users: list[User]) -> None:
+def test_many_users_get_a_row_each_in_their_order(
+    send: Callable[..., Any], users: list[User]
+) -> None:
     for to in (users, (u for u in users), User.objects.order_by("pk"), [*users, users[0]]):
         rows = send(to, "Hi")
         assert [row.recipient_id for row in rows] == [u.pk for u in users]
@@ -111,10 +136,14 @@ def test_a_key_in_bulk_updates_some_and_inserts_others(users: list[User]) -> Non
 def test_a_repeated_broadcast_under_its_key_takes_the_new_exclusions(users: list[User]) -> None:
     broadcast("Maintenance", key="m", exclude=[users[0]])
     row = broadcast("Maintenance over", key="m", exclude=[users[1]])
-    assert list(Exclusion.objects.values_list("user_id", "notification_id")) == [(users[1].pk, row.pk)]
+    assert list(Exclusion.objects.values_list("user_id", "notification_id")) == [
+        (users[1].pk, row.pk)
+    ]
 
 
-def test_an_idempotency_key_returns_the_first_row_and_sends_nothing(alice: User, django_capture_on_commit_callbacks: Any) -> None:
+def test_an_idempotency_key_returns_the_first_row_and_sends_nothing(
+    alice: User, django_capture_on_commit_callbacks: Any
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         first = notify(alice, "Paid", idempotency_key="payment-1")
     first.refresh_from_db()
@@ -125,7 +154,9 @@ def test_an_idempotency_key_returns_the_first_row_and_sends_nothing(alice: User,
     assert Notification.objects.count() == 1
 
 
-def test_a_row_with_a_key_remembers_the_idempotency_key_of_its_last_update_alone(alice: User) -> None:
+def test_a_row_with_a_key_remembers_the_idempotency_key_of_its_last_update_alone(
+    alice: User,
+) -> None:
     """As docs/reference/python.md says of both together."""
 
     def call(number: int) -> tuple[str, int]:
@@ -194,7 +225,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"data": "\ud800"}, ValueError, "data"),
     ({"data": nested(101)}, ValueError, "data: nested deeper"),
     ({"data": nested(100_000)}, ValueError, "data: nested deeper"),
-    ({"actions": [{"label": "x", "url": "/", "more": nested(101)}]}, ValueError, "actions: nested deeper"),
+    (
+        {"actions": [{"label": "x", "url": "/", "more": nested(101)}]},
+        ValueError,
+        "actions: nested deeper",
+    ),
     ({"data": "x" * 70_000}, ValueError, "data.*EVENT_MAX_BYTES"),
     ({"body": "x" * 70_000}, ValueError, "body.*EVENT_MAX_BYTES"),
     ({"actor": "bob"}, TypeError, "actor"),
@@ -211,7 +246,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("bad", "error", "names"), BAD, ids=[f"{n}-{i}" for i, (_, _, n) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("bad", "error", "names"), BAD, ids=[f"{n}-{i}" for i, (_, _, n) in enumerate(BAD)]
+)
 @pytest.mark.parametrize("verb", ["notify", "broadcast"])
 def test_bad_content_is_refused_by_name_and_nothing_is_written(
     verb: str, bad: dict[str, Any], error: type[Exception], names: str, alice: User
@@ -245,13 +282,17 @@ def test_rows_that_are_not_users_are_refused() -> None:
         notify(Group.objects.all(), "Hi")
 
 
-@pytest.mark.parametrize("audience", ["nobody", None, 7, User()], ids=["text", "none", "number", "user"])
+@pytest.mark.parametrize(
+    "audience", ["nobody", None, 7, User()], ids=["text", "none", "number", "user"]
+)
 def test_an_unknown_audience_is_refused(audience: Any) -> None:
     with pytest.raises(TypeError, match=r"^audience:"):
         broadcast("Hi", audience=audience)
 
 
-@pytest.mark.parametrize("exclude", ["alice", 7, [AnonymousUser()]], ids=["text", "number", "anonymous in a list"])
+@pytest.mark.parametrize(
+    "exclude", ["alice", 7, [AnonymousUser()]], ids=["text", "number", "anonymous in a list"]
+)
 def test_who_cannot_be_excluded_is_refused(exclude: Any) -> None:
     with pytest.raises(TypeError, match=r"^exclude:"):
         broadcast("Hi", exclude=exclude)
@@ -290,7 +331,9 @@ def test_publish_rings_at_once_and_writes_nothing(rung: list[Message]) -> None:
         (("wall", nested(100_000)), ValueError, "data"),
     ],
 )
-def test_publish_refuses_by_name(arguments: Any, error: type[Exception], names: str, rung: list[Message]) -> None:
+def test_publish_refuses_by_name(
+    arguments: Any, error: type[Exception], names: str, rung: list[Message]
+) -> None:
     with pytest.raises(error, match=names):
         publish(*arguments)
     assert rung == []

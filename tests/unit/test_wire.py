@@ -44,11 +44,17 @@ NASTY = [
 
 characters = st.characters(exclude_categories=["Cs"])
 text = st.lists(st.sampled_from(NASTY) | st.text(characters, max_size=5), max_size=8).map("".join)
-names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1, max_size=10)
+names = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1, max_size=10
+)
 cursors = st.integers(0, wire.MAX_CURSOR)
 surrogates = st.characters(categories=["Cs"])
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
@@ -73,10 +79,15 @@ Parse = Callable[[list[bytes]], Parsed]
 
 
 def parse_with_httpx(chunks: list[bytes]) -> Parsed:
-    response = httpx.Response(200, headers={"Content-Type": wire.CONTENT_TYPE}, content=iter(chunks))
+    response = httpx.Response(
+        200, headers={"Content-Type": wire.CONTENT_TYPE}, content=iter(chunks)
+    )
     events = list(EventSource(response).iter_sse())
     # Its id is the last one of the stream so far, "" before there is one.
-    return Parsed([Arrived(e.event, e.data, e.id or None) for e in events], [e.retry for e in events if e.retry is not None])
+    return Parsed(
+        [Arrived(e.event, e.data, e.id or None) for e in events],
+        [e.retry for e in events if e.retry is not None],
+    )
 
 
 @pytest.fixture(scope="module", params=["httpx-sse", "eventsource-parser"])
@@ -118,13 +129,20 @@ def cut(draw: Callable[..., Any], stream: bytes) -> list[bytes]:
 @example(draw=None, data=" two spaces in front", event=" padded ", id=None)
 @example(draw=None, data="\ufefffirst", event="\ufeff", id=wire.MAX_CURSOR)
 @example(draw=None, data="a\r\n\r\n\n\rb", event="message", id=None)
-def test_an_event_arrives_as_it_was_sent(parse: Parse, draw: st.DataObject | None, data: str, event: str, id: int | None) -> None:
+def test_an_event_arrives_as_it_was_sent(
+    parse: Parse, draw: st.DataObject | None, data: str, event: str, id: int | None
+) -> None:
     block = wire.encode(data, event=event, id=id)
     chunks = cut(draw.draw, block) if draw is not None else [block]
-    assert parse(chunks).events == [Arrived(event, normalised(data), None if id is None else str(id))]
+    assert parse(chunks).events == [
+        Arrived(event, normalised(data), None if id is None else str(id))
+    ]
 
 
-@given(draw=st.data(), sent=st.lists(st.tuples(text, names, st.none() | cursors, st.integers(0, 5), text), max_size=6))
+@given(
+    draw=st.data(),
+    sent=st.lists(st.tuples(text, names, st.none() | cursors, st.integers(0, 5), text), max_size=6),
+)
 def test_a_whole_stream_arrives_in_order_with_comments_and_retries_between(
     parse: Parse, draw: st.DataObject, sent: list[tuple[str, str, int | None, int, str]]
 ) -> None:
@@ -157,7 +175,9 @@ def test_a_block_that_is_cut_short_is_no_event_and_moves_no_cursor(data: str, id
 
 
 @given(data=text, event=names, id=cursors, retry=st.integers(0, 10**6))
-def test_fields_come_in_order_and_lines_end_with_lf_alone(data: str, event: str, id: int, retry: int) -> None:
+def test_fields_come_in_order_and_lines_end_with_lf_alone(
+    data: str, event: str, id: int, retry: int
+) -> None:
     block = wire.encode(data, event=event, id=id, retry=retry)
     assert b"\r" not in block
     assert block.endswith(b"\n\n")
@@ -169,7 +189,9 @@ def test_fields_come_in_order_and_lines_end_with_lf_alone(data: str, event: str,
 
 
 @given(data=text, event=names, id=cursors, retry=st.integers(0, 10**6))
-def test_a_retry_arrives_with_the_event_whose_block_it_is_in(parse: Parse, data: str, event: str, id: int, retry: int) -> None:
+def test_a_retry_arrives_with_the_event_whose_block_it_is_in(
+    parse: Parse, data: str, event: str, id: int, retry: int
+) -> None:
     parsed = parse([wire.encode(data, event=event, id=id, retry=retry)])
     assert parsed == ([Arrived(event, normalised(data), str(id))], [retry])
 
@@ -180,7 +202,10 @@ def test_the_bytes_of_a_block() -> None:
     )
     assert wire.encode("") == b"data: \n\n"
     assert wire.encode("ü\u2028\u0085\0😀") == "data: ü\u2028\u0085\0😀\n\n".encode()
-    assert wire.encode_json({"a": [1, "ü"]}, event="x", id=1) == 'event: x\ndata: {"a":[1,"ü"]}\nid: 1\n\n'.encode()
+    assert (
+        wire.encode_json({"a": [1, "ü"]}, event="x", id=1)
+        == 'event: x\ndata: {"a":[1,"ü"]}\nid: 1\n\n'.encode()
+    )
     assert wire.encode_retry(2500) == b"retry: 2500\n\n"
     assert wire.encode_comment() == b":\n\n"
 
@@ -193,14 +218,18 @@ def test_json_arrives_as_one_line_of_the_same_value(value: Any, event: str, id: 
     assert json.loads(arrived.data) == value
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"deep": [float("-inf")]}, {1, 2}, b"bytes", object()])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), {"deep": [float("-inf")]}, {1, 2}, b"bytes", object()]
+)
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         wire.encode_json(value)
 
 
 @given(before=text, surrogate=surrogates, after=text)
-def test_a_lone_surrogate_is_refused_wherever_it_is(before: str, surrogate: str, after: str) -> None:
+def test_a_lone_surrogate_is_refused_wherever_it_is(
+    before: str, surrogate: str, after: str
+) -> None:
     broken = before + surrogate + after
     with pytest.raises(ValueError, match="surrogate"):
         wire.encode(broken)
@@ -211,7 +240,9 @@ def test_a_lone_surrogate_is_refused_wherever_it_is(before: str, surrogate: str,
 
 
 @given(before=text, forbidden=st.sampled_from("\r\n\0"), after=text)
-def test_an_event_name_that_would_break_the_block_is_refused(before: str, forbidden: str, after: str) -> None:
+def test_an_event_name_that_would_break_the_block_is_refused(
+    before: str, forbidden: str, after: str
+) -> None:
     with pytest.raises(ValueError, match="event"):
         wire.encode("data", event=before + forbidden + after)
 
@@ -256,7 +287,9 @@ def test_an_id_or_retry_that_is_no_natural_number_is_refused(wrong: Any) -> None
 
 @given(comment=text)
 def test_a_comment_is_nothing_to_a_parser(parse: Parse, comment: str) -> None:
-    assert parse([wire.encode_comment(comment), wire.encode("after")]).events == [Arrived("message", "after", None)]
+    assert parse([wire.encode_comment(comment), wire.encode("after")]).events == [
+        Arrived("message", "after", None)
+    ]
 
 
 @given(first=cursors, second=st.none() | st.just("") | cursors.map(str))
@@ -272,7 +305,24 @@ def test_no_cursor_is_none(values: tuple[str | None, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "one", "1_000", "²", "\u0661", "1\n", str(2**63), "9" * 20, "9" * 5000]
+    "wrong",
+    [
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "1.0",
+        "1e3",
+        "0x1",
+        "one",
+        "1_000",
+        "²",
+        "\u0661",
+        "1\n",
+        str(2**63),
+        "9" * 20,
+        "9" * 5000,
+    ],
 )
 def test_a_malformed_cursor_is_told_from_none(wrong: str) -> None:
     with pytest.raises(wire.MalformedCursor):

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.django_db
 
 #: Long ago, and far from a change of the clocks: five hours behind UTC in New York.
 CREATED, EXPIRES = datetime(2026, 1, 5, 12, 0), datetime(2099, 1, 5, 18, 30)
-TOLD = {"created_at": datetime(2026, 1, 5, 17, 0, tzinfo=UTC), "expires_at": datetime(2099, 1, 5, 23, 30, tzinfo=UTC)}
+TOLD = {
+    "created_at": datetime(2026, 1, 5, 17, 0, tzinfo=UTC),
+    "expires_at": datetime(2099, 1, 5, 23, 30, tzinfo=UTC),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +43,13 @@ def moments(item: dict[str, Any]) -> dict[str, datetime]:
     return {name: datetime.fromisoformat(item[name]) for name in TOLD}
 
 
-def test_the_stream_and_the_list_say_when_it_was(row: Notification, client: Client, alice: User) -> None:
+def test_the_stream_and_the_list_say_when_it_was(
+    row: Notification, client: Client, alice: User
+) -> None:
     list(log.sequence())
-    ((entry,), _) = log.read(0, log.head(), reader=Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk), limit=10)
+    ((entry,), _) = log.read(
+        0, log.head(), reader=Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk), limit=10
+    )
     fields = dict(line.split(": ", 1) for line in entry.frame.decode().strip().split("\n"))
     assert moments(json.loads(fields["data"])) == TOLD
     (item,) = client.get("/notifications/items/").json()["items"]
@@ -56,9 +63,17 @@ def test_an_item_of_the_page_and_of_the_panel_says_when_it_was(
     if where == "page":
         html = client.get("/notifications/").content.decode()
     else:
-        html = engines["django"].from_string("{% load sse_notify %}{% sse_notify_widget %}").render({"user": alice})
-    assert [datetime.fromisoformat(moment) for moment in re.findall(r'datetime="([^"]+)"', html)] == [TOLD["created_at"]]
-    assert [datetime.fromisoformat(moment) for moment in re.findall(r'data-expires="([^"]+)"', html)] == [TOLD["expires_at"]]
+        html = (
+            engines["django"]
+            .from_string("{% load sse_notify %}{% sse_notify_widget %}")
+            .render({"user": alice})
+        )
+    assert [
+        datetime.fromisoformat(moment) for moment in re.findall(r'datetime="([^"]+)"', html)
+    ] == [TOLD["created_at"]]
+    assert [
+        datetime.fromisoformat(moment) for moment in re.findall(r'data-expires="([^"]+)"', html)
+    ] == [TOLD["expires_at"]]
 
 
 def test_hello_says_what_time_it_is(client: Client) -> None:

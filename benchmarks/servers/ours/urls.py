@@ -24,7 +24,11 @@ def publish_events(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 async def tick(request: HttpRequest) -> HttpResponse:
     asked = json.loads(request.body)
-    ticking.begin(lambda number: publish("bench", events.data(number), event=events.NAME), asked["rate"], asked["count"])
+    ticking.begin(
+        lambda number: publish("bench", events.data(number), event=events.NAME),
+        asked["rate"],
+        asked["count"],
+    )
     return JsonResponse({})
 
 

@@ -38,7 +38,9 @@ def guide(context: dict[str, Any]) -> dict[str, Any]:
 def icon(name: str) -> SafeString:
     """Render one symbol of ``icons.svg``; it says nothing that the text beside it does not."""
     return format_html(
-        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>', static("demo/icons.svg"), name
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("demo/icons.svg"),
+        name,
     )
 
 
@@ -46,7 +48,9 @@ def icon(name: str) -> SafeString:
 def avatar(user: User) -> SafeString:
     """Render the initials of ``user`` on a tint that is always the same for this user."""
     initials = f"{user.first_name[:1]}{user.last_name[:1]}".strip() or user.username[:2].upper()
-    return format_html('<span class="avatar avatar--{}" aria-hidden="true">{}</span>', user.pk % _TINTS, initials)
+    return format_html(
+        '<span class="avatar avatar--{}" aria-hidden="true">{}</span>', user.pk % _TINTS, initials
+    )
 
 
 @register.inclusion_tag("demo/_source.html")

@@ -36,21 +36,49 @@ class Command(BaseCommand):
             help="leave out what is older; RETENTION_DAYS if it is left out, as that would be pruned at once",
         )
         age.add_argument("--all", action="store_true", help="import everything, however old")
-        parser.add_argument("--batch", type=int, default=hq_import.BATCH, help="rows of one transaction (%(default)s)")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be imported, and write nothing")
-        parser.add_argument("--table", default="", help=f"the table; the installed package's own, or {hq_table.TABLE}")
-        parser.add_argument("--database", default="", metavar="ALIAS", help="the database that holds it; the package's own")
+        parser.add_argument(
+            "--batch",
+            type=int,
+            default=hq_import.BATCH,
+            help="rows of one transaction (%(default)s)",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would be imported, and write nothing"
+        )
+        parser.add_argument(
+            "--table",
+            default="",
+            help=f"the table; the installed package's own, or {hq_table.TABLE}",
+        )
+        parser.add_argument(
+            "--database",
+            default="",
+            metavar="ALIAS",
+            help="the database that holds it; the package's own",
+        )
 
-    def handle(self, *args: Any, days: float | None, batch: int, dry_run: bool, verbosity: int, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        days: float | None,
+        batch: int,
+        dry_run: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         """Import, and say what was done."""
         if not 1 <= batch <= retention.MAX_BATCH:
-            raise CommandError(f"--batch: a number from 1 to {retention.MAX_BATCH} is needed, not {batch}")
+            raise CommandError(
+                f"--batch: a number from 1 to {retention.MAX_BATCH} is needed, not {batch}"
+            )
         try:
             since = None if options["all"] else retention.oldest_kept(days)
             source = hq_table.find(options["table"], options["database"])
             found = hq_table.rows(source)
             with Bar(self.stderr, found.count(), wanted=verbosity > 0) as bar:
-                report = hq_import.bring_over(found, since=since, batch=batch, dry=dry_run, on_batch=bar.advance)
+                report = hq_import.bring_over(
+                    found, since=since, batch=batch, dry=dry_run, on_batch=bar.advance
+                )
         except ValueError as error:
             raise CommandError(f"--{error}") from error
         except (hq_table.NoSuchTable, LookupError) as error:
@@ -66,5 +94,7 @@ def _as_text(report: Report, *, dry: bool) -> str:
     lines = [f"{'Would import' if dry else 'Imported'} {report.imported:,} notifications."]
     lines += [f"Left out: {number:,}, {reason}" for reason, number in report.left.most_common()]
     if report.left["older"]:
-        lines.append("--all imports the older ones too; prune_notifications deletes them with its next run.")
+        lines.append(
+            "--all imports the older ones too; prune_notifications deletes them with its next run."
+        )
     return "\n".join(lines)

@@ -39,29 +39,60 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whom it is for and what it says."""
         parser.add_argument("title", help="one line of text")
-        parser.add_argument("body", nargs="?", default="", help="more text; '-' reads it from the standard input")
+        parser.add_argument(
+            "body", nargs="?", default="", help="more text; '-' reads it from the standard input"
+        )
         whom = parser.add_argument_group("whom it is for")
-        whom.add_argument("--user", metavar="NAME", action="append", default=[], help="a user; may be repeated")
         whom.add_argument(
-            "--group", metavar="NAME", action="append", default=[], help="whoever is in this group; may be repeated"
+            "--user", metavar="NAME", action="append", default=[], help="a user; may be repeated"
+        )
+        whom.add_argument(
+            "--group",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="whoever is in this group; may be repeated",
         )
         whom.add_argument("--staff", action="store_true", help="whoever is staff")
         whom.add_argument("--everyone", action="store_true", help="everybody")
         what = parser.add_argument_group("what else it says")
-        what.add_argument("--level", choices=Level.values, default=Level.INFO.value, help="how serious it is (%(default)s)")
-        what.add_argument("--url", default="", help="where a click leads: a path of the site, or a full address")
+        what.add_argument(
+            "--level",
+            choices=Level.values,
+            default=Level.INFO.value,
+            help="how serious it is (%(default)s)",
+        )
+        what.add_argument(
+            "--url", default="", help="where a click leads: a path of the site, or a full address"
+        )
         what.add_argument("--category", default="", help="what users filter by")
         what.add_argument("--icon", default="", help="the address of an image")
         what.add_argument(
-            "--action", nargs=2, metavar=("LABEL", "URL"), action="append", default=[], help="a button; may be repeated"
+            "--action",
+            nargs=2,
+            metavar=("LABEL", "URL"),
+            action="append",
+            default=[],
+            help="a button; may be repeated",
         )
-        what.add_argument("--data", metavar="JSON", default="null", help="for the site's own scripts")
-        what.add_argument("--key", default="", help="a repeat with this key updates the same item")
-        what.add_argument("--idempotency-key", metavar="KEY", default="", help="a repeat with this key sends nothing")
         what.add_argument(
-            "--expires", metavar="TIME", help="from then on it is not shown: 2030-12-31T18:00, in the site's time zone"
+            "--data", metavar="JSON", default="null", help="for the site's own scripts"
         )
-        what.add_argument("--silent", action="store_true", help="listed and counted, but not announced")
+        what.add_argument("--key", default="", help="a repeat with this key updates the same item")
+        what.add_argument(
+            "--idempotency-key",
+            metavar="KEY",
+            default="",
+            help="a repeat with this key sends nothing",
+        )
+        what.add_argument(
+            "--expires",
+            metavar="TIME",
+            help="from then on it is not shown: 2030-12-31T18:00, in the site's time zone",
+        )
+        what.add_argument(
+            "--silent", action="store_true", help="listed and counted, but not announced"
+        )
         parser.add_argument("--json", action="store_true", help="print what was sent as JSON")
 
     def handle(self, *args: Any, title: str, body: str, **options: Any) -> None:
@@ -109,4 +140,7 @@ def _names(rows: list[Notification]) -> str:
 
 
 def _as_json(rows: list[Notification]) -> str:
-    return json.dumps({"sent": [{"id": row.pk, "audience": row.audience, "topic": row.topic} for row in rows]}, indent=2)
+    return json.dumps(
+        {"sent": [{"id": row.pk, "audience": row.audience, "topic": row.topic} for row in rows]},
+        indent=2,
+    )

@@ -26,17 +26,41 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the age, the batch and the dry run."""
-        parser.add_argument("--days", type=float, help="the age in days to delete from; RETENTION_DAYS if it is left out")
-        parser.add_argument("--batch", type=int, default=retention.BATCH, help="rows of one transaction (%(default)s)")
-        parser.add_argument("--dry-run", action="store_true", help="say how many would be deleted, and delete nothing")
+        parser.add_argument(
+            "--days",
+            type=float,
+            help="the age in days to delete from; RETENTION_DAYS if it is left out",
+        )
+        parser.add_argument(
+            "--batch",
+            type=int,
+            default=retention.BATCH,
+            help="rows of one transaction (%(default)s)",
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="say how many would be deleted, and delete nothing",
+        )
 
-    def handle(self, *args: Any, days: float | None, batch: int, dry_run: bool, verbosity: int, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        days: float | None,
+        batch: int,
+        dry_run: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         """Count, delete, and say what was done."""
         try:
             before = retention.oldest_kept(days)
             total = retention.count(days)
             if before is None:
-                self._say(verbosity, "RETENTION_DAYS is None: everything is kept. Give --days to delete all the same.")
+                self._say(
+                    verbosity,
+                    "RETENTION_DAYS is None: everything is kept. Give --days to delete all the same.",
+                )
                 return
             what = f"sent before {before:%Y-%m-%d %H:%M %Z}".rstrip() + ", or expired"
             if dry_run:
@@ -58,7 +82,9 @@ class Command(BaseCommand):
             with Bar(self.stderr, total, wanted=verbosity > 0) as bar:
                 retention.prune(days, batch=batch, on_batch=count)
         except KeyboardInterrupt:
-            self.stderr.write(f"Stopped. {deleted:,} notifications are deleted; the next run goes on.")
+            self.stderr.write(
+                f"Stopped. {deleted:,} notifications are deleted; the next run goes on."
+            )
             sys.exit(130)
         self._say(verbosity, f"Deleted {deleted:,} notifications: {what}.")
 

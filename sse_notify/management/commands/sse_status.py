@@ -32,7 +32,11 @@ class Command(BaseCommand):
         """Take the form and the patience."""
         parser.add_argument("--json", action="store_true", help="print JSON, for monitoring")
         parser.add_argument(
-            "--timeout", type=float, default=1.0, metavar="SECONDS", help="how long processes may take to answer (%(default)s)"
+            "--timeout",
+            type=float,
+            default=1.0,
+            metavar="SECONDS",
+            help="how long processes may take to answer (%(default)s)",
         )
 
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
@@ -61,13 +65,24 @@ def _as_text(found: Status) -> str:
         f"layer     {found.layer or 'none that connects processes: their streams are not known here'}",
     ]
     if found.layer:
-        lines.append(f"streams   {found.streams:,} of {found.users:,} users, in {len(found.hubs)} hubs")
+        lines.append(
+            f"streams   {found.streams:,} of {found.users:,} users, in {len(found.hubs)} hubs"
+        )
     if found.hubs:
-        lines += ["", f"{'process':<30} {'streams':>8} {'users':>8} {'lag':>8} {'repaired':>8} {'slow':>8}"]
+        lines += [
+            "",
+            f"{'process':<30} {'streams':>8} {'users':>8} {'lag':>8} {'repaired':>8} {'slow':>8}",
+        ]
         lines += [_row(hub) for hub in found.hubs]
     return "\n".join([*lines, "", *(found.problems or ["All is in order."])])
 
 
 def _row(hub: HubStatus) -> str:
     figures = (hub.streams, hub.users, hub.lag, hub.counters["repaired"], hub.counters["slow"])
-    return " ".join([f"{hub.process:<30}", *(f"{figure:>8,}" for figure in figures), *(["draining"] if hub.draining else [])])
+    return " ".join(
+        [
+            f"{hub.process:<30}",
+            *(f"{figure:>8,}" for figure in figures),
+            *(["draining"] if hub.draining else []),
+        ]
+    )

@@ -46,16 +46,27 @@ class Command(BaseCommand):
             help="a topic of the project's own; without --user also everyone, staff, group:ID, user:ID; may be repeated",
         )
         parser.add_argument(
-            "--cursor", type=int, metavar="NUMBER", help="replay what came after this number of the log; 0: all of it"
+            "--cursor",
+            type=int,
+            metavar="NUMBER",
+            help="replay what came after this number of the log; 0: all of it",
         )
         parser.add_argument("--count", type=int, metavar="NUMBER", help="end after so many events")
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="one JSON object for each event")
-        form.add_argument("--raw", action="store_true", help="the bytes of the stream, heartbeats included")
+        form.add_argument(
+            "--raw", action="store_true", help="the bytes of the stream, heartbeats included"
+        )
 
-    def handle(self, *args: Any, user: str | None, topic: list[str], cursor: int | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, user: str | None, topic: list[str], cursor: int | None, **options: Any
+    ) -> None:
         """Follow it until something ends it."""
-        tail = Tail(user=people.users([user])[0] if user is not None else None, topics=tuple(topic), cursor=cursor)
+        tail = Tail(
+            user=people.users([user])[0] if user is not None else None,
+            topics=tuple(topic),
+            cursor=cursor,
+        )
         try:
             tail.check()
         except (UnknownTopic, ValueError) as error:
@@ -156,7 +167,9 @@ def _as_line(event: Received) -> str:
     name = event.event if event.topic is None else f"{event.topic} {event.event}"
     data = event.data
     if isinstance(data, dict) and isinstance(data.get("title"), str) and "level" in data:
-        text = f"[{data['level']}] {data['title']}" + (f" — {data['body']}" if data.get("body") else "")
+        text = f"[{data['level']}] {data['title']}" + (
+            f" — {data['body']}" if data.get("body") else ""
+        )
     else:
         text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     return f"{time.strftime('%H:%M:%S')}  {_printable(name):<14} {place:<8} {_printable(text)}"
@@ -164,4 +177,6 @@ def _as_line(event: Received) -> str:
 
 def _printable(text: str) -> str:
     """Return ``text`` on one line, and without what a terminal would obey."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

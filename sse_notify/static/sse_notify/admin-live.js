@@ -64,7 +64,9 @@ function take(report) {
 }
 
 function open() {
-  const source = new EventSource(`${root.dataset.stream}?topic=${encodeURIComponent(root.dataset.topic)}`);
+  const source = new EventSource(
+    `${root.dataset.stream}?topic=${encodeURIComponent(root.dataset.topic)}`,
+  );
   source.addEventListener(root.dataset.topic, (event) => take(JSON.parse(event.data)));
   source.addEventListener("error", () => {
     // The browser comes back by itself unless the answer was no stream: the process is full, or the session is over.

@@ -1,5 +1,5 @@
-// Reaches somebody who looks elsewhere: a sound, a notification of the desktop, a number in the page's title. The widget loads this file if
-// its tag asks for one of them. It stands beside sse-notify.js and lives of that one's events, as a script of yours could.
+// Sounds, desktop notifications, and a count in the page's title. The widget loads this file when its tag asks for one of them.
+// It uses only the public events of sse-notify.js.
 
 const QUIET = 3000; // ms between two sounds
 const COLLECT = 200; // ms in which what arrives is told together
@@ -68,7 +68,14 @@ function popUp(title, options, onClick) {
 function follow(widget, { id, url }) {
   widget.client?.markRead([id]).catch(() => {});
   const address = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI) : null;
-  if (!url || !address || !/^https?:$/.test(address.protocol) || address.username || address.password) return;
+  if (
+    !url ||
+    !address ||
+    !/^https?:$/.test(address.protocol) ||
+    address.username ||
+    address.password
+  )
+    return;
   if (address.origin !== location.origin && !("external" in widget.dataset)) return;
   location.assign(address);
 }
@@ -94,9 +101,16 @@ async function raise(widget) {
   if (held?.some(({ name }) => name === SEEN)) return;
   const live = /** @type {HTMLElement | null} */ (widget.querySelector("[data-ssen=live]"));
   if (told.length <= BURST) {
-    for (const item of told) popUp(item.title, { body: item.body, tag: item.key || `${item.id}` }, () => follow(widget, item));
+    for (const item of told)
+      popUp(item.title, { body: item.body, tag: item.key || `${item.id}` }, () =>
+        follow(widget, item),
+      );
   } else {
-    popUp((live?.dataset.many ?? "{count}").replace("{count}", `${told.length}`), { tag: "sse-notify" }, () => widget.open());
+    popUp(
+      (live?.dataset.many ?? "{count}").replace("{count}", `${told.length}`),
+      { tag: "sse-notify" },
+      () => widget.open(),
+    );
   }
 }
 
@@ -107,7 +121,8 @@ function show(widget) {
   }
   if (!("titleBadge" in widget.dataset) || !widget.client) return;
   const { state, counts } = widget.client;
-  const count = state === "unauthorized" ? 0 : counts[widget.dataset.badge === "unseen" ? "unseen" : "unread"];
+  const count =
+    state === "unauthorized" ? 0 : counts[widget.dataset.badge === "unseen" ? "unseen" : "unread"];
   const { title } = document;
   const own = title.startsWith(prefix) ? title.slice(prefix.length) : title; // the page may have changed it
   prefix = count ? `(${count > MOST_SHOWN ? `${MOST_SHOWN}+` : count}) ` : "";
@@ -116,7 +131,8 @@ function show(widget) {
 
 const widgets = () => /** @type {NodeListOf<Widget>} */ (document.querySelectorAll("sse-notify"));
 
-for (const type of ["counts", "state"]) addEventListener(`sse-notify:${type}`, () => widgets().forEach(show));
+for (const type of ["counts", "state"])
+  addEventListener(`sse-notify:${type}`, () => widgets().forEach(show));
 
 // At the window, where an event arrives last: whoever did not want it told has said so.
 addEventListener("sse-notify:notification", (event) => {

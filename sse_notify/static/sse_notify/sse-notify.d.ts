@@ -101,7 +101,9 @@ export interface ClientEvents {
 }
 
 export interface ClientOptions {
-  urls: Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string> & { unarchive?: string };
+  urls: Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string> & {
+    unarchive?: string;
+  };
   /** Tells this user from others in the same browser, and says nothing else. Without it no tabs share. */
   key?: string;
   /** The number up to which everything is known; without one the stream starts now. */
@@ -118,7 +120,11 @@ export interface ClientOptions {
   /** Whether the tabs of a browser share one stream. Default: true. */
   share?: boolean;
   fetch?: typeof globalThis.fetch;
-  clock?: { now(): number; setTimeout(fn: () => void, ms: number): unknown; clearTimeout(timer: unknown): void };
+  clock?: {
+    now(): number;
+    setTimeout(fn: () => void, ms: number): unknown;
+    clearTimeout(timer: unknown): void;
+  };
   random?: () => number;
   env?: unknown;
 }
@@ -137,9 +143,17 @@ export declare class SseNotifyClient {
   /** `start()` goes on from where it was. */
   stop(): void;
   /** Returns what stops it. */
-  on<Type extends keyof ClientEvents>(type: Type, listener: (value: ClientEvents[Type]) => void): () => void;
+  on<Type extends keyof ClientEvents>(
+    type: Type,
+    listener: (value: ClientEvents[Type]) => void,
+  ): () => void;
   /** Marks and lists reject with an SseNotifyError. */
-  list(query?: { before?: number; category?: string; state?: "unread" | "archived"; limit?: number }): Promise<Page>;
+  list(query?: {
+    before?: number;
+    category?: string;
+    state?: "unread" | "archived";
+    limit?: number;
+  }): Promise<Page>;
   markRead(ids: number[]): Promise<Counts>;
   markUnread(ids: number[]): Promise<Counts>;
   /** Up to a `seq`; all that were heard so far, if none is given. */
@@ -221,10 +235,17 @@ export interface FetchEventStreamOptions extends Omit<RequestInit, "body" | "win
  * Read an event stream of your own, event by event. Resolves to the last event id when it has ended; rejects with an SseNotifyError if the
  * answer is none, with what `fetch` rejects with if the network fails or the signal ends it.
  */
-export declare function fetchEventStream(url: string | URL, options?: FetchEventStreamOptions): Promise<string>;
+export declare function fetchEventStream(
+  url: string | URL,
+  options?: FetchEventStreamOptions,
+): Promise<string>;
 
 /** Where a notification may link to; "" if it must not be a link. */
-export declare function safeUrl(text: string | null | undefined, base?: string, external?: boolean): string;
+export declare function safeUrl(
+  text: string | null | undefined,
+  base?: string,
+  external?: boolean,
+): string;
 
 /** `<sse-notify>`, which brings the server's markup to life. */
 export declare class SseNotifyElement extends HTMLElement {

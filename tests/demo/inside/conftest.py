@@ -10,7 +10,9 @@ from django.test import Client
 from pytest_django import Settings
 
 # A test process has one settings module, and in the main run it is another.
-collect_ignore_glob = [] if os.environ.get("DJANGO_SETTINGS_MODULE") == "demo_project.settings" else ["test_*.py"]
+collect_ignore_glob = (
+    [] if os.environ.get("DJANGO_SETTINGS_MODULE") == "demo_project.settings" else ["test_*.py"]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,10 @@ class StandIn:
         """Serve one request."""
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
-        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
+        self.headers = {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in lines[1:] if line)
+        }
         self.asked = json.loads(await reader.readexactly(int(self.headers["content-length"])))
         writer.write(HEAD)
         try:
@@ -48,7 +51,13 @@ class StandIn:
 
 def _token(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "stand-in", "choices": [choice]}
+    chunk = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "stand-in",
+        "choices": [choice],
+    }
     return f"data: {json.dumps(chunk)}\n\n".encode()
 
 

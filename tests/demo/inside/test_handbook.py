@@ -27,7 +27,9 @@ class _Links(HTMLParser):
         self.targets += [given["href"] or ""] if "href" in given else []
 
 
-def test_every_page_shows_itself_and_every_link_in_it_leads_to_a_page_or_a_heading(client: Client) -> None:
+def test_every_page_shows_itself_and_every_link_in_it_leads_to_a_page_or_a_heading(
+    client: Client,
+) -> None:
     shown = {page.get_absolute_url(): _Links(to_html(page)) for page in pages().values()}
     assert len(shown) > 20
     for address, links in shown.items():
@@ -43,18 +45,31 @@ def test_every_page_shows_itself_and_every_link_in_it_leads_to_a_page_or_a_headi
     assert "<!--" not in to_html(pages()["how-to/clients-without-a-session"])
 
 
-@pytest.mark.parametrize("name", ["nothing", "../README", "how-to/../../pyproject", "_build/html/index"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "../README", "how-to/../../pyproject", "_build/html/index"]
+)
 def test_only_pages_of_the_documentation_are_found(name: str, client: Client) -> None:
     assert client.get(f"/docs/{name}/").status_code == 404
 
 
 def test_raw_markup_and_scripts_in_links_stay_text() -> None:
-    page = Page(name="x", title="X", text="# X\n\n<script>alert(1)</script>\n\n[a](javascript:alert(1)) [b](/etc/passwd)")
+    page = Page(
+        name="x",
+        title="X",
+        text="# X\n\n<script>alert(1)</script>\n\n[a](javascript:alert(1)) [b](/etc/passwd)",
+    )
     html = to_html(page)
     assert "<script" not in html
     assert "href" not in html
 
 
 def test_a_heading_in_a_block_of_code_begins_no_section() -> None:
-    page = Page(name="x", title="X", text="# X\n\nOne.\n\n```sh\n# no heading\n```\n\n## Two words\n\nThree.\n")
-    assert [(section.heading, section.anchor) for section in page.sections()] == [("X", ""), ("Two words", slug("Two words"))]
+    page = Page(
+        name="x",
+        title="X",
+        text="# X\n\nOne.\n\n```sh\n# no heading\n```\n\n## Two words\n\nThree.\n",
+    )
+    assert [(section.heading, section.anchor) for section in page.sections()] == [
+        ("X", ""),
+        ("Two words", slug("Two words")),
+    ]

@@ -22,7 +22,9 @@ def ring(monkeypatch: pytest.MonkeyPatch) -> Ring[tuple[str, str]]:
     return ring
 
 
-def test_a_visitor_without_an_account_sends_to_everybody(ring: Ring[tuple[str, str]], client: Client) -> None:
+def test_a_visitor_without_an_account_sends_to_everybody(
+    ring: Ring[tuple[str, str]], client: Client
+) -> None:
     response = client.post(reverse("lab:send"), {"text": "One\r\nTwo", "event": "alarm"})
     assert (response.status_code, response.json()) == (201, {"id": 8})
     assert ring.after(0) == [(8, ("alarm", "Visitor: One\r\nTwo"))]
@@ -38,7 +40,9 @@ def test_a_visitor_without_an_account_sends_to_everybody(ring: Ring[tuple[str, s
         ({"text": "x", "event": views.CUT}, "event"),
     ],
 )
-def test_what_no_form_offers_is_refused(values: dict[str, str], wrong: str, ring: Ring[tuple[str, str]], client: Client) -> None:
+def test_what_no_form_offers_is_refused(
+    values: dict[str, str], wrong: str, ring: Ring[tuple[str, str]], client: Client
+) -> None:
     response = client.post(reverse("lab:send"), values)
     assert (response.status_code, set(response.json()["errors"])) == (400, {wrong})
     assert ring.last == 7
@@ -68,14 +72,18 @@ async def test_a_cut_ends_one_connection_and_is_told_to_all(ring: Ring[tuple[str
     await back.aclose()
 
 
-def test_nobody_cuts_a_connection_that_they_cannot_name(ring: Ring[tuple[str, str]], client: Client) -> None:
+def test_nobody_cuts_a_connection_that_they_cannot_name(
+    ring: Ring[tuple[str, str]], client: Client
+) -> None:
     assert client.post(reverse("lab:cut"), {"connection": "x" * 100_000}).status_code == 404
     assert client.post(reverse("lab:cut")).status_code == 404
     assert ring.last == 7
 
 
 @pytest.mark.parametrize("header", ["", "x", "-1", "9" * 5000, "²"])
-def test_an_id_that_is_none_begins_with_what_comes(header: str, ring: Ring[tuple[str, str]], client: Client) -> None:
+def test_an_id_that_is_none_begins_with_what_comes(
+    header: str, ring: Ring[tuple[str, str]], client: Client
+) -> None:
     response = client.get(reverse("lab:stream"), headers={"Last-Event-ID": header})
     assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
     response.close()

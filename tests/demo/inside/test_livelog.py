@@ -35,7 +35,11 @@ def test_a_line_is_one_line_whatever_was_logged(ring: Ring[Line]) -> None:
     log(logging.WARNING, "GET %s", "/x\r\n2026 ERROR forged\x1b[31m")
     log(logging.INFO, "x" * 9000)
     (_, first), (_, second) = ring.after(0)
-    assert (first.name, first.logger, first.text) == ("WARNING", "some.logger", r"GET /x\r\n2026 ERROR forged\x1b[31m")
+    assert (first.name, first.logger, first.text) == (
+        "WARNING",
+        "some.logger",
+        r"GET /x\r\n2026 ERROR forged\x1b[31m",
+    )
     assert len(second.text) == handler.MAX_LENGTH
 
 
@@ -47,14 +51,18 @@ def test_of_an_exception_the_class_is_kept_and_no_traceback(ring: Ring[Line]) ->
     assert [line.text for _, line in ring.after(0)] == ["It failed. (ValueError)"]
 
 
-def test_a_record_that_cannot_be_written_harms_nobody(ring: Ring[Line], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_cannot_be_written_harms_nobody(
+    ring: Ring[Line], capsys: pytest.CaptureFixture[str]
+) -> None:
     log(logging.INFO, "%d", "no number")
     assert ring.after(0) == []
     assert "no number" in capsys.readouterr().err
 
 
 @pytest.mark.asyncio
-async def test_a_reader_gets_what_passes_the_filter_and_hears_what_was_left_out(ring: Ring[Line]) -> None:
+async def test_a_reader_gets_what_passes_the_filter_and_hears_what_was_left_out(
+    ring: Ring[Line],
+) -> None:
     for number in range(1, 2 * SIZE + 1):
         log(logging.WARNING if number % 100 == 0 else logging.INFO, "Line %d", number)
     reader: Any = views._lines(10, level=logging.WARNING, rate=0)
@@ -72,7 +80,9 @@ async def test_a_reader_gets_what_passes_the_filter_and_hears_what_was_left_out(
 
 
 @pytest.mark.asyncio
-async def test_a_new_reader_begins_near_the_end_and_one_of_another_life_of_the_server_anew(ring: Ring[Line]) -> None:
+async def test_a_new_reader_begins_near_the_end_and_one_of_another_life_of_the_server_anew(
+    ring: Ring[Line],
+) -> None:
     for number in range(1, 101):
         log(logging.INFO, "Line %d", number)
     for after, begins in ((None, 101 - views.TAIL), (99, 100), (10**9, 1)):
@@ -82,7 +92,9 @@ async def test_a_new_reader_begins_near_the_end_and_one_of_another_life_of_the_s
 
 
 @pytest.mark.asyncio
-async def test_a_reader_has_to_ask_again_after_a_while(ring: Ring[Line], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_has_to_ask_again_after_a_while(
+    ring: Ring[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(views, "LIFETIME", -1)
     log(logging.INFO, "Line")
     assert [event async for event in views._lines(0, level=logging.INFO, rate=0)] == []
@@ -98,10 +110,18 @@ def test_the_log_is_for_staff(name: str, page: Client, client: Client) -> None:
 
 def test_what_staff_ask_for_wrongly_is_named(people: dict[str, User], client: Client) -> None:
     client.force_login(people["carol"])
-    assert set(client.get(reverse("livelog:stream"), {"level": "1", "rate": "-1"}).json()["errors"]) == {"level", "rate"}
-    assert set(client.post(reverse("livelog:write"), {"severity": "20"}).json()["errors"]) == {"text"}
+    assert set(
+        client.get(reverse("livelog:stream"), {"level": "1", "rate": "-1"}).json()["errors"]
+    ) == {"level", "rate"}
+    assert set(client.post(reverse("livelog:write"), {"severity": "20"}).json()["errors"]) == {
+        "text"
+    }
 
 
-def test_every_request_is_a_line_without_its_query(ring: Ring[Line], client: Client, db: None) -> None:
+def test_every_request_is_a_line_without_its_query(
+    ring: Ring[Line], client: Client, db: None
+) -> None:
     client.get("/", {"token": "secret"})
-    assert [line.text for _, line in ring.after(0) if line.logger == "demo.request"] == ["GET / 200"]
+    assert [line.text for _, line in ring.after(0) if line.logger == "demo.request"] == [
+        "GET / 200"
+    ]

@@ -26,7 +26,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """What was published, as topic and data."""
     found: list[tuple[str, Any]] = []
     monkeypatch.setattr(
-        "demo_project.orders.receivers.publish", lambda topic, data, event: found.append((topic, json.loads(json.dumps(data))))
+        "demo_project.orders.receivers.publish",
+        lambda topic, data, event: found.append((topic, json.loads(json.dumps(data)))),
     )
     return found
 
@@ -39,7 +40,9 @@ def test_the_owner_and_staff_may_watch_an_order_and_nobody_else(
     assert not is_allowed(people[name], "order.999999")
 
 
-def test_the_stream_of_anothers_order_is_refused(lamp: Order, people: dict[str, User], client: Client) -> None:
+def test_the_stream_of_anothers_order_is_refused(
+    lamp: Order, people: dict[str, User], client: Client
+) -> None:
     address = f"{reverse('sse_notify:stream')}?topic=order.{lamp.pk}"
     assert client.head(address).status_code == 401
     client.force_login(people["bob"])
@@ -49,7 +52,10 @@ def test_the_stream_of_anothers_order_is_refused(lamp: Order, people: dict[str, 
 
 
 def test_moving_on_tells_who_watches_after_the_commit(
-    lamp: Order, page: Client, published: list[tuple[str, Any]], django_capture_on_commit_callbacks: Any
+    lamp: Order,
+    page: Client,
+    published: list[tuple[str, Any]],
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         page.post(reverse("orders:advance", args=[lamp.pk]))
@@ -61,7 +67,9 @@ def test_moving_on_tells_who_watches_after_the_commit(
     assert data["is_over"] is False
 
 
-def test_an_order_reaches_every_state_once_and_the_bell_tells_of_the_last(lamp: Order, page: Client, alice: User) -> None:
+def test_an_order_reaches_every_state_once_and_the_bell_tells_of_the_last(
+    lamp: Order, page: Client, alice: User
+) -> None:
     for _ in range(7):
         assert page.post(reverse("orders:advance", args=[lamp.pk])).status_code == 302
     lamp.refresh_from_db()
@@ -70,7 +78,9 @@ def test_an_order_reaches_every_state_once_and_the_bell_tells_of_the_last(lamp: 
     assert Notification.objects.filter(recipient=alice, title="Delivered: A lamp").count() == 1
 
 
-def test_nobody_moves_anothers_order_and_no_link_does(lamp: Order, people: dict[str, User], client: Client) -> None:
+def test_nobody_moves_anothers_order_and_no_link_does(
+    lamp: Order, people: dict[str, User], client: Client
+) -> None:
     address = reverse("orders:advance", args=[lamp.pk])
     client.force_login(people["bob"])
     assert client.post(address).status_code == 404
@@ -83,11 +93,18 @@ def test_nobody_moves_anothers_order_and_no_link_does(lamp: Order, people: dict[
     assert lamp.state == State.PLACED
 
 
-def test_the_page_shows_ones_own_orders_and_staff_all(lamp: Order, people: dict[str, User], client: Client) -> None:
+def test_the_page_shows_ones_own_orders_and_staff_all(
+    lamp: Order, people: dict[str, User], client: Client
+) -> None:
     client.force_login(people["alice"])
     states = client.get(reverse("orders:states")).json()["orders"]
-    assert [order["pk"] for order in states] == [*Order.objects.filter(owner=people["alice"]).values_list("pk", flat=True)]
-    assert f'data-foreign="{Order.objects.exclude(owner=people["alice"])[0].pk}"' in client.get("/orders/").content.decode()
+    assert [order["pk"] for order in states] == [
+        *Order.objects.filter(owner=people["alice"]).values_list("pk", flat=True)
+    ]
+    assert (
+        f'data-foreign="{Order.objects.exclude(owner=people["alice"])[0].pk}"'
+        in client.get("/orders/").content.decode()
+    )
     client.force_login(people["carol"])
     assert len(client.get(reverse("orders:states")).json()["orders"]) == Order.objects.count()
 

@@ -28,9 +28,13 @@ class _Markup(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if tag == "style" or (tag == "script" and "src" not in given and given.get("type") != "application/json"):
+        if tag == "style" or (
+            tag == "script" and "src" not in given and given.get("type") != "application/json"
+        ):
             self.blocked.append(f"<{tag}>")
-        self.blocked.extend(f"{tag} {name}" for name in given if name == "style" or name.startswith("on"))
+        self.blocked.extend(
+            f"{tag} {name}" for name in given if name == "style" or name.startswith("on")
+        )
 
 
 def test_every_scenario_of_an_installed_app_is_in_the_gallery() -> None:
@@ -47,8 +51,13 @@ def test_the_front_page_is_for_everybody(people: dict[str, User], client: Client
     assert "<sse-notify" not in text
 
 
-@pytest.mark.parametrize("name", [*(scenario.url_name for scenario in scenarios() if not scenario.public), "sse_notify:list"])
-def test_a_page_needs_a_sign_in_and_then_has_the_bell(name: str, page: Client, client: Client, people: dict[str, User]) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [*(scenario.url_name for scenario in scenarios() if not scenario.public), "sse_notify:list"],
+)
+def test_a_page_needs_a_sign_in_and_then_has_the_bell(
+    name: str, page: Client, client: Client, people: dict[str, User]
+) -> None:
     response = client.get(reverse(name))
     assert response.status_code == 302
     assert response["Location"].startswith(reverse("accounts:sign_in"))
@@ -60,15 +69,23 @@ def test_a_page_needs_a_sign_in_and_then_has_the_bell(name: str, page: Client, c
     assert "<sse-notify" in response.content.decode()
 
 
-@pytest.mark.parametrize("scenario", [scenario for scenario in scenarios() if scenario.public], ids=lambda it: it.namespace)
-def test_what_is_public_needs_no_sign_in(scenario: Scenario, people: dict[str, User], client: Client) -> None:
+@pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in scenarios() if scenario.public],
+    ids=lambda it: it.namespace,
+)
+def test_what_is_public_needs_no_sign_in(
+    scenario: Scenario, people: dict[str, User], client: Client
+) -> None:
     response = client.get(reverse(scenario.url_name))
     assert response.status_code == 200
     assert "<sse-notify" not in response.content.decode()
 
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda it: it.namespace)
-def test_a_page_shows_its_code_and_leads_to_its_how_to(scenario: Scenario, people: dict[str, User], client: Client) -> None:
+def test_a_page_shows_its_code_and_leads_to_its_how_to(
+    scenario: Scenario, people: dict[str, User], client: Client
+) -> None:
     client.force_login(people["carol"])
     text = client.get(reverse(scenario.url_name)).content.decode()
     assert 'class="code__text"' in text
@@ -78,9 +95,17 @@ def test_a_page_shows_its_code_and_leads_to_its_how_to(scenario: Scenario, peopl
 
 @pytest.mark.parametrize(
     "name",
-    ["gallery:home", "accounts:sign_in", "handbook:index", *(scenario.url_name for scenario in scenarios()), "sse_notify:list"],
+    [
+        "gallery:home",
+        "accounts:sign_in",
+        "handbook:index",
+        *(scenario.url_name for scenario in scenarios()),
+        "sse_notify:list",
+    ],
 )
-def test_nothing_inline_is_left_for_the_policy_to_block(name: str, page: Client, people: dict[str, User]) -> None:
+def test_nothing_inline_is_left_for_the_policy_to_block(
+    name: str, page: Client, people: dict[str, User]
+) -> None:
     page.force_login(people["carol"])  # who sees the pages of the staff, too
     response = page.get(reverse(name))
     assert _Markup(response.content.decode()).blocked == []
@@ -99,7 +124,9 @@ def test_the_admin_has_a_policy_that_its_own_scripts_can_live_with(people: dict[
     assert "require-trusted-types-for" not in response["Content-Security-Policy"]
 
 
-def test_who_may_broadcast_is_led_to_the_page_for_it_which_has_nothing_inline(people: dict[str, User], page: Client) -> None:
+def test_who_may_broadcast_is_led_to_the_page_for_it_which_has_nothing_inline(
+    people: dict[str, User], page: Client
+) -> None:
     address = reverse("admin:sse_notify_notification_broadcast")
     link = f'href="{address}"'
     assert link not in page.get(reverse("announcements:list")).content.decode()
@@ -110,7 +137,9 @@ def test_who_may_broadcast_is_led_to_the_page_for_it_which_has_nothing_inline(pe
 
 @pytest.mark.parametrize("code", ["en", "de", "zh-hans", "ar"])
 def test_the_site_speaks_the_visitors_language(code: str, page: Client) -> None:
-    chosen = page.post(reverse("set_language"), {"language": code, "next": "/compose/"}, follow=True)
+    chosen = page.post(
+        reverse("set_language"), {"language": code, "next": "/compose/"}, follow=True
+    )
     text = chosen.content.decode()
     assert f'<html lang="{code}" dir="{"rtl" if code == "ar" else "ltr"}">' in text
 
@@ -126,7 +155,9 @@ def test_code_is_shown_as_it_is_in_the_file_and_escaped(page: Client) -> None:
 
 
 def test_text_of_users_is_shown_as_text(page: Client, alice: User) -> None:
-    post = Post.objects.create(author=alice, title="<script>alert(1)</script>", body="<img src=x onerror=alert(1)>")
+    post = Post.objects.create(
+        author=alice, title="<script>alert(1)</script>", body="<img src=x onerror=alert(1)>"
+    )
     for address in (reverse("board:list"), post.get_absolute_url()):
         text = page.get(address).content.decode()
         assert "<script>alert" not in text
@@ -135,7 +166,9 @@ def test_text_of_users_is_shown_as_text(page: Client, alice: User) -> None:
 
 
 def test_a_long_board_has_pages(page: Client, alice: User) -> None:
-    Post.objects.bulk_create(Post(author=alice, title=f"Post {number}", body="...") for number in range(30))
+    Post.objects.bulk_create(
+        Post(author=alice, title=f"Post {number}", body="...") for number in range(30)
+    )
     first = page.get(reverse("board:list")).content.decode()
     second = page.get(reverse("board:list"), {"page": 2}).content.decode()
     assert 'href="?page=2"' in first

@@ -29,11 +29,15 @@ def titles(user: User) -> list[str]:
 # --- signing in ----------------------------------------------------------------------------------------------------------------
 
 
-def test_one_click_signs_in_as_the_person_on_the_button(people: dict[str, User], settings: Settings) -> None:
+def test_one_click_signs_in_as_the_person_on_the_button(
+    people: dict[str, User], settings: Settings
+) -> None:
     settings.DEBUG = True  # tests run without
     client = Client(enforce_csrf_checks=True)
     text = client.get(reverse("accounts:sign_in")).content.decode()
-    form = next(form for form in re.findall(r"<form.*?</form>", text, re.DOTALL) if 'value="bob"' in form)
+    form = next(
+        form for form in re.findall(r"<form.*?</form>", text, re.DOTALL) if 'value="bob"' in form
+    )
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
     assert client.post(reverse("accounts:sign_in"), fields).status_code == 302
     assert client.session["_auth_user_id"] == str(people["bob"].pk)
@@ -41,13 +45,17 @@ def test_one_click_signs_in_as_the_person_on_the_button(people: dict[str, User],
 
 def test_signing_in_needs_the_token_and_the_password(people: dict[str, User]) -> None:
     wrong = {"username": "carol", "password": "guess"}
-    assert Client(enforce_csrf_checks=True).post(reverse("accounts:sign_in"), wrong).status_code == 403
+    assert (
+        Client(enforce_csrf_checks=True).post(reverse("accounts:sign_in"), wrong).status_code == 403
+    )
     client = Client()
     assert client.post(reverse("accounts:sign_in"), wrong).status_code == 200
     assert "_auth_user_id" not in client.session
 
 
-def test_a_site_that_is_not_for_development_shows_no_password(people: dict[str, User], client: Client) -> None:
+def test_a_site_that_is_not_for_development_shows_no_password(
+    people: dict[str, User], client: Client
+) -> None:
     # Tests run without DEBUG.
     text = client.get(reverse("accounts:sign_in")).content.decode()
     assert "notify-me" not in text
@@ -64,7 +72,15 @@ def test_signing_out_takes_a_post(page: Client) -> None:
 
 
 def _form(to: str, **more: str) -> dict[str, str]:
-    return {"to": to, "title": "Hello", "body": "", "level": "info", "category": "", "url": "", **more}
+    return {
+        "to": to,
+        "title": "Hello",
+        "body": "",
+        "level": "info",
+        "category": "",
+        "url": "",
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,7 +99,9 @@ def test_the_form_reaches_those_that_it_names_and_nobody_else(
     to: str, hear: set[str], page: Client, people: dict[str, User]
 ) -> None:
     kind, _, name = to.partition(":")
-    pk = {"user": lambda: people[name].pk, "group": lambda: Group.objects.get(name=name).pk}.get(kind, str)()
+    pk = {"user": lambda: people[name].pk, "group": lambda: Group.objects.get(name=name).pk}.get(
+        kind, str
+    )()
     response = page.post(reverse("compose:form"), _form(f"{kind}:{pk}" if name else to))
     assert response.status_code == 302
     assert {username for username, user in people.items() if titles(user)} == hear
@@ -98,12 +116,20 @@ def test_the_form_sends_every_field(page: Client, alice: User) -> None:
         _form(f"user:{alice.pk}", body="Text", level="warning", category="Orders", url="/board/"),
     )
     row = Notification.objects.get()
-    assert (row.title, row.body, row.level, row.category, row.url) == ("Hello", "Text", "warning", "Orders", "/board/")
+    assert (row.title, row.body, row.level, row.category, row.url) == (
+        "Hello",
+        "Text",
+        "warning",
+        "Orders",
+        "/board/",
+    )
 
 
 @pytest.mark.usefixtures("fresh")
 def test_what_the_verbs_refuse_is_an_error_beside_the_field(page: Client, alice: User) -> None:
-    response = page.post(reverse("compose:form"), _form(f"user:{alice.pk}", url="javascript:alert(1)"))
+    response = page.post(
+        reverse("compose:form"), _form(f"user:{alice.pk}", url="javascript:alert(1)")
+    )
     assert response.status_code == 200
     assert "url" in response.context["form"].errors
     assert not Notification.objects.exists()
@@ -117,7 +143,9 @@ def test_the_form_refuses_whom_it_does_not_offer(page: Client) -> None:
 
 
 def test_an_idea_fills_in_the_form(page: Client) -> None:
-    text = page.get(reverse("compose:form"), {"title": "Lunch <is> here", "to": "everyone"}).content.decode()
+    text = page.get(
+        reverse("compose:form"), {"title": "Lunch <is> here", "to": "everyone"}
+    ).content.decode()
     assert 'value="Lunch &lt;is&gt; here"' in text
     assert '<option value="everyone" selected>' in text
 
@@ -128,7 +156,10 @@ def test_an_idea_fills_in_the_form(page: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_waving_twice_is_one_notification_that_counts_two() -> None:
-    ann, ben = [await User.objects.acreate(username=name, first_name=name.title()) for name in ("ann", "ben")]
+    ann, ben = [
+        await User.objects.acreate(username=name, first_name=name.title())
+        for name in ("ann", "ben")
+    ]
     client = AsyncClient()
     await client.aforce_login(ann)
     for _ in range(2):
@@ -151,7 +182,9 @@ def test_a_comment_tells_the_author_of_the_post(page: Client, people: dict[str, 
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_comment_on_ones_own_post_and_a_corrected_comment_tell_nobody(page: Client, people: dict[str, User]) -> None:
+def test_a_comment_on_ones_own_post_and_a_corrected_comment_tell_nobody(
+    page: Client, people: dict[str, User]
+) -> None:
     own = Post.objects.filter(author=people["alice"]).earliest("pk")
     page.post(own.get_absolute_url(), {"body": "To myself"})
     comment = Comment.objects.filter(author=people["bob"]).earliest("pk")
@@ -161,7 +194,9 @@ def test_a_comment_on_ones_own_post_and_a_corrected_comment_tell_nobody(page: Cl
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_new_post_is_told_to_everyone_but_its_author(page: Client, people: dict[str, User]) -> None:
+def test_a_new_post_is_told_to_everyone_but_its_author(
+    page: Client, people: dict[str, User]
+) -> None:
     page.post(reverse("board:list"), {"title": "News", "body": "Good ones."})
     assert titles(people["alice"]) == []
     assert titles(people["dave"]) == ["Alice posted “News”"]
@@ -174,14 +209,24 @@ def test_saving_an_announcement_in_the_admin_broadcasts_it_once(people: dict[str
     values = {"title": "Party", "body": "At six.", "level": "success", "audience": "everyone"}
     assert client.post(reverse("admin:announcements_announcement_add"), values).status_code == 302
     announcement = Announcement.objects.get(title="Party")
-    client.post(reverse("admin:announcements_announcement_change", args=[announcement.pk]), {**values, "body": "At seven."})
+    client.post(
+        reverse("admin:announcements_announcement_change", args=[announcement.pk]),
+        {**values, "body": "At seven."},
+    )
     row = Notification.objects.get()
-    assert (row.title, row.level, row.audience, row.target) == ("Party", "success", "everyone", announcement)
+    assert (row.title, row.level, row.audience, row.target) == (
+        "Party",
+        "success",
+        "everyone",
+        announcement,
+    )
     assert announcement.author == people["carol"]
 
 
 @pytest.mark.usefixtures("fresh")
-def test_what_is_announced_to_staff_is_not_for_others(people: dict[str, User], page: Client) -> None:
+def test_what_is_announced_to_staff_is_not_for_others(
+    people: dict[str, User], page: Client
+) -> None:
     client = Client()
     client.force_login(people["carol"])
     values = {"title": "Hush", "body": "Staff only.", "level": "info", "audience": "staff"}
@@ -219,10 +264,14 @@ def test_setting_up_twice_creates_everything_once(people: dict[str, User]) -> No
     counts = [model.objects.count() for model in (User, Post, Comment, Announcement, Notification)]
     assert all(counts)
     assert seed() is False
-    assert [model.objects.count() for model in (User, Post, Comment, Announcement, Notification)] == counts
+    assert [
+        model.objects.count() for model in (User, Post, Comment, Announcement, Notification)
+    ] == counts
 
 
-def test_setting_up_again_makes_the_password_on_the_page_true_again(people: dict[str, User], settings: Settings) -> None:
+def test_setting_up_again_makes_the_password_on_the_page_true_again(
+    people: dict[str, User], settings: Settings
+) -> None:
     from demo_project.gallery.seed import seed
 
     settings.DEMO_PASSWORD = "another"

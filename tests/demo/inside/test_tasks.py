@@ -60,7 +60,10 @@ def test_a_survey_has_a_row_for_each_file(files: list[Path]) -> None:
     seen: list[Path] = []
     rows = list(csv.DictReader(io.StringIO(work.survey(files, seen.append).decode())))
     assert seen == files
-    assert [(row["lines"], row["functions"], row["classes"]) for row in rows] == [("4", "1", "1"), ("1", "0", "0")]
+    assert [(row["lines"], row["functions"], row["classes"]) for row in rows] == [
+        ("4", "1", "1"),
+        ("1", "0", "0"),
+    ]
     assert rows[0]["file"].endswith("good.py")
     assert len(rows[0]["sha256"]) == 64
 
@@ -72,7 +75,9 @@ def test_a_picture_has_a_row_of_pixels_for_each_line(files: list[Path]) -> None:
     while at < len(png):
         (length,) = struct.unpack(">I", png[at : at + 4])
         kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length]) == (zlib.crc32(kind + content),)
+        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length]) == (
+            zlib.crc32(kind + content),
+        )
         chunks[kind] = content
         at += 12 + length
     width, height, *rest = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
@@ -80,7 +85,14 @@ def test_a_picture_has_a_row_of_pixels_for_each_line(files: list[Path]) -> None:
     pixels = zlib.decompress(chunks[b"IDAT"])
     assert len(pixels) == (width + 1) * height
     lines = [pixels[n * (width + 1) + 1 : (n + 1) * (width + 1)] for n in range(6)]
-    assert [len(set(line)) for line in lines] == [2, 2, 2, 2, 2, 1]  # five lines of ink on paper, and none below
+    assert [len(set(line)) for line in lines] == [
+        2,
+        2,
+        2,
+        2,
+        2,
+        1,
+    ]  # five lines of ink on paper, and none below
     assert min(lines[0]) > min(lines[1])  # a comment is paler
 
 
@@ -124,7 +136,9 @@ def test_the_job_of_a_dead_worker_is_begun_again_and_is_lost_to_it(alice: User) 
 
 
 @pytest.mark.parametrize("kind", Kind.values)
-def test_a_job_that_is_done_has_a_result_and_the_bell_leads_to_it(kind: str, alice: User, page: Client) -> None:
+def test_a_job_that_is_done_has_a_result_and_the_bell_leads_to_it(
+    kind: str, alice: User, page: Client
+) -> None:
     job = _job(alice, kind=kind)
     _run(_claimed())
     job.refresh_from_db()
@@ -198,7 +212,9 @@ def test_a_job_that_fails_says_so_and_one_that_kills_its_workers_is_given_up(
 def test_jobs_are_started_by_the_form_and_only_so_many(page: Client, alice: User) -> None:
     form = {"kind": "survey", "package": "django", "number": "6"}
     assert page.post(reverse("tasks:start"), form).status_code == 302
-    assert "enough going on" in page.post(reverse("tasks:start"), form, follow=True).content.decode()
+    assert (
+        "enough going on" in page.post(reverse("tasks:start"), form, follow=True).content.decode()
+    )
     assert alice.jobs.count() == views.AT_ONCE
     text = page.post(reverse("tasks:start"), {**form, "package": "../../etc"}).content.decode()
     assert 'class="errorlist"' in text
@@ -216,7 +232,9 @@ def test_the_oldest_jobs_are_dropped(page: Client, alice: User) -> None:
     assert alice.jobs.filter(state=State.WAITING).exists()
 
 
-def test_nobody_sees_ends_or_reads_anothers_job(page: Client, alice: User, people: dict[str, User], client: Client) -> None:
+def test_nobody_sees_ends_or_reads_anothers_job(
+    page: Client, alice: User, people: dict[str, User], client: Client
+) -> None:
     waiting, done = _job(alice), _job(alice, state=State.DONE, result=b"file\n")
     client.force_login(people["bob"])
     assert client.get(reverse("tasks:result", args=[done.pk])).status_code == 404
@@ -229,12 +247,26 @@ def test_nobody_sees_ends_or_reads_anothers_job(page: Client, alice: User, peopl
     assert not is_allowed(people["bob"], topic_of(alice.pk))
 
 
-def test_one_that_waits_is_cancelled_by_its_row_and_one_that_runs_by_its_notification(page: Client, alice: User) -> None:
+def test_one_that_waits_is_cancelled_by_its_row_and_one_that_runs_by_its_notification(
+    page: Client, alice: User
+) -> None:
     waiting, running = _job(alice), _job(alice, state=State.RUNNING, worker="a worker")
-    told = {"state": "running", "percent": 40, "eta": 7, "message": "x.py", "id": 5, "cancellable": True}
+    told = {
+        "state": "running",
+        "percent": 40,
+        "eta": 7,
+        "message": "x.py",
+        "id": 5,
+        "cancellable": True,
+    }
     assert waiting.as_dict({})["cancel"] == reverse("tasks:cancel", args=[waiting.pk])
     shown = running.as_dict(told)
-    assert (shown["cancel"], shown["notification"], shown["percent"], shown["eta"]) == (reverse("sse_notify:cancel"), 5, 40, 7)
+    assert (shown["cancel"], shown["notification"], shown["percent"], shown["eta"]) == (
+        reverse("sse_notify:cancel"),
+        5,
+        40,
+        7,
+    )
     stalled = running.as_dict({**told, "state": "stalled"})
     assert (stalled["state"], stalled["label"], stalled["eta"]) == ("stalled", "Stalled", None)
     assert stalled["cancel"] == shown["cancel"]
@@ -281,7 +313,13 @@ def test_what_the_relay_tells_is_what_the_rows_say(alice: User) -> None:
 
 
 @pytest.mark.asyncio
-async def test_with_redis_nothing_is_relayed(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "CHANNEL_LAYERS", {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}})
+async def test_with_redis_nothing_is_relayed(
+    settings: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        settings,
+        "CHANNEL_LAYERS",
+        {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
+    )
     await sync_to_async(relay.somebody_came)(user_id=1, topics=(topic_of(1),))
     assert relay.watched == set()

@@ -20,9 +20,18 @@ def calls(path: Path) -> Iterator[ast.Call]:
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".html":
         code = templatize(source)
-        source = "\n".join(re.findall(r"(?:\bn?gettext|\b_)\((?:u?'(?:[^'\\]|\\.)*'|u?\"(?:[^\"\\]|\\.)*\"|[\w, ])*\)", code))
+        source = "\n".join(
+            re.findall(
+                r"(?:\bn?gettext|\b_)\((?:u?'(?:[^'\\]|\\.)*'|u?\"(?:[^\"\\]|\\.)*\"|[\w, ])*\)",
+                code,
+            )
+        )
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and re.fullmatch(r"_|n?gettext(_\w+)?", node.func.id):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and re.fullmatch(r"_|n?gettext(_\w+)?", node.func.id)
+        ):
             yield node
 
 
@@ -41,8 +50,13 @@ def texts() -> set[str]:
 
 
 @pytest.mark.parametrize("code", ["de", "zh_Hans", "ar"])
-def test_no_text_is_missing_from_a_catalogue_and_none_is_left_over(code: str, texts: set[str]) -> None:
+def test_no_text_is_missing_from_a_catalogue_and_none_is_left_over(
+    code: str, texts: set[str]
+) -> None:
     written = (DEMO / "locale" / code / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
-    known = {ast.literal_eval(f"({text})") for text in re.findall(r'^msgid ((?:".*"\n)+)', written, re.MULTILINE)} - {""}
+    known = {
+        ast.literal_eval(f"({text})")
+        for text in re.findall(r'^msgid ((?:".*"\n)+)', written, re.MULTILINE)
+    } - {""}
     assert known - texts == set()
     assert texts - known == set()

@@ -102,11 +102,15 @@ async def test_who_gets_too_much_at_once_is_told_how_much_was_lost() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.django_db
-async def test_a_flood_is_asked_for_by_a_form_and_not_twice_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_is_asked_for_by_a_form_and_not_twice_in_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     floods: list[tuple[int, int]] = []
     monkeypatch.setattr(publisher, "flood", lambda rate, events: floods.append((rate, events)))
     client = AsyncClient()
-    answers = [await client.post("/ticker/flood/", {"rate": rate}) for rate in ("", "x", "3", "20", "100")]
+    answers = [
+        await client.post("/ticker/flood/", {"rate": rate}) for rate in ("", "x", "3", "20", "100")
+    ]
     assert [answer.status_code for answer in answers] == [400, 400, 400, 202, 429]
     assert answers[-1]["Retry-After"]
     assert floods == [(20, views.FLOOD)]
@@ -115,4 +119,6 @@ async def test_a_flood_is_asked_for_by_a_form_and_not_twice_in_a_row(monkeypatch
 
 @pytest.mark.django_db
 def test_a_form_from_elsewhere_floods_nobody() -> None:
-    assert Client(enforce_csrf_checks=True).post("/ticker/flood/", {"rate": "20"}).status_code == 403
+    assert (
+        Client(enforce_csrf_checks=True).post("/ticker/flood/", {"rate": "20"}).status_code == 403
+    )

@@ -31,11 +31,16 @@ def test_a_visitor_watches_and_writes_without_an_account(
     client: Client, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(models, "publish", lambda topic, data, event: told.append((topic, event, data)))
+    monkeypatch.setattr(
+        models, "publish", lambda topic, data, event: told.append((topic, event, data))
+    )
     assert is_allowed(AnonymousUser(), "wall")
     assert client.head(f"{reverse('sse_notify:stream')}?topic=wall").status_code == 200
     with django_capture_on_commit_callbacks(execute=True):
-        assert client.post("/wall/", {"name": "Mia", "text": "Hello"}, headers=AS_SCRIPT).status_code == 201
+        assert (
+            client.post("/wall/", {"name": "Mia", "text": "Hello"}, headers=AS_SCRIPT).status_code
+            == 201
+        )
         assert told == []
     message = Message.objects.get()
     assert told == [("wall", "wall", message.as_event())]
@@ -59,9 +64,15 @@ def test_what_is_empty_or_too_long_is_refused_and_says_why(text: str, client: Cl
 
 
 def test_one_address_writes_only_so_often(client: Client) -> None:
-    answers = [client.post("/wall/", {"text": str(n)}, headers=AS_SCRIPT).status_code for n in range(views.TIMES + 2)]
+    answers = [
+        client.post("/wall/", {"text": str(n)}, headers=AS_SCRIPT).status_code
+        for n in range(views.TIMES + 2)
+    ]
     assert answers == [201] * views.TIMES + [429] * 2
-    assert client.post("/wall/", {"text": "x"}, headers=AS_SCRIPT, REMOTE_ADDR="192.0.2.7").status_code == 201
+    assert (
+        client.post("/wall/", {"text": "x"}, headers=AS_SCRIPT, REMOTE_ADDR="192.0.2.7").status_code
+        == 201
+    )
     assert Message.objects.count() == views.TIMES + 1
 
 
@@ -77,7 +88,9 @@ def test_who_comes_late_sees_the_last_messages_and_asks_for_what_is_newer(client
     assert text.count('data-message="') == views.SHOWN + 1  # and the blank
     third = Message.objects.all()[2]
     newer = client.get("/wall/newer/", {"after": third.pk}).json()["messages"]
-    assert [message["text"] for message in newer] == [message.text for message in Message.objects.all()[:2]]
+    assert [message["text"] for message in newer] == [
+        message.text for message in Message.objects.all()[:2]
+    ]
     for nonsense in ("", "x", "-1", "9" * 30, "٣"):
         assert client.get("/wall/newer/", {"after": nonsense}).status_code == 200
 

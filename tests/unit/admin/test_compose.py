@@ -30,7 +30,12 @@ SHOW = "admin:sse_notify_notification_change"
 RECALL = "admin:sse_notify_notification_recall"
 USERS = "admin:auth_user_changelist"
 
-MESSAGE: dict[str, Any] = {"audience": "everyone", "title": "Hello", "body": "World", "level": "info"}
+MESSAGE: dict[str, Any] = {
+    "audience": "everyone",
+    "title": "Hello",
+    "body": "World",
+    "level": "info",
+}
 
 
 class Visit:
@@ -77,29 +82,50 @@ class Visit:
 
 def select(client: Client, action: str, *objects: Any, address: str = LIST, **more: Any) -> Visit:
     """Choose rows of a list and an action."""
-    form = {"action": action, "index": "0", "select_across": "0", "_selected_action": [row.pk for row in objects], **more}
+    form = {
+        "action": action,
+        "index": "0",
+        "select_across": "0",
+        "_selected_action": [row.pk for row in objects],
+        **more,
+    }
     return Visit(client, reverse(address), form)
 
 
 def history() -> list[tuple[str, str]]:
-    return [(entry.object_repr, entry.get_change_message()) for entry in LogEntry.objects.order_by("pk")]
+    return [
+        (entry.object_repr, entry.get_change_message()) for entry in LogEntry.objects.order_by("pk")
+    ]
 
 
-def test_a_broadcast_is_composed_looked_at_and_confirmed(client: Client, carol: User, alice: User) -> None:
+def test_a_broadcast_is_composed_looked_at_and_confirmed(
+    client: Client, carol: User, alice: User
+) -> None:
     User.objects.create_user("gone", is_active=False)
     visit = Visit(client, reverse(BROADCAST))
     more = {"url": "/x/", "category": "c", "silent": "on", "label_2": "Look", "address_2": "/y/"}
     visit.go("_confirm", **MESSAGE, **more)
     assert not Notification.objects.exists(), "nothing is sent before it is confirmed"
     assert visit.number("reach") == "2"
-    assert 'data-ssen="title" dir="auto" href="/x/"' in visit.text, "the item's own template shows it"
+    assert 'data-ssen="title" dir="auto" href="/x/"' in visit.text, (
+        "the item's own template shows it"
+    )
     assert 'href="/y/"' in visit.text
     visit.go("_edit")
-    assert re.search(r'<input type="text" name="title" value="Hello"', visit.text), "back in the form, nothing is lost"
+    assert re.search(r'<input type="text" name="title" value="Hello"', visit.text), (
+        "back in the form, nothing is lost"
+    )
     assert "errornote" not in visit.text
     visit.go("_confirm", **MESSAGE, **more).go("_send")
     row = Notification.objects.get()
-    assert (row.topic, row.title, row.body, row.url, row.category, row.silent) == ("everyone", "Hello", "World", "/x/", "c", True)
+    assert (row.topic, row.title, row.body, row.url, row.category, row.silent) == (
+        "everyone",
+        "Hello",
+        "World",
+        "/x/",
+        "c",
+        True,
+    )
     assert row.actions == [{"label": "Look", "url": "/y/"}]
     assert visit.page["Location"] == reverse(SHOW, args=[row.pk])
     assert history() == [("Hello", "Sent. Audience: Everyone. Reach: 2.")]
@@ -109,10 +135,17 @@ def test_a_broadcast_is_composed_looked_at_and_confirmed(client: Client, carol: 
 
 def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> None:
     groups = [Group.objects.create(name=name) for name in "ab"]
-    for whom in ({}, {"audience": "group", "groups": [group.pk for group in groups]}, {"audience": "user", "names": "carol"}):
+    for whom in (
+        {},
+        {"audience": "group", "groups": [group.pk for group in groups]},
+        {"audience": "user", "names": "carol"},
+    ):
         visit = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, **whom})
         carried = visit.hidden
-        answers = [client.post(visit.address, {**carried, "_send": "1"}, follow=True).content.decode() for _ in range(2)]
+        answers = [
+            client.post(visit.address, {**carried, "_send": "1"}, follow=True).content.decode()
+            for _ in range(2)
+        ]
         assert ["This was sent already" in answer for answer in answers] == [False, True]
     assert Notification.objects.count() == 1 + 2 + 1
     assert LogEntry.objects.count() == 1 + 2 + 1
@@ -122,7 +155,9 @@ def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_form_that_is_sent_twice_at_the_same_time_sends_and_is_noted_once(carol: User, client: Client) -> None:
+def test_a_form_that_is_sent_twice_at_the_same_time_sends_and_is_noted_once(
+    carol: User, client: Client
+) -> None:
     visit = Visit(client, reverse(BROADCAST)).go("_confirm", **MESSAGE)
     form = {**visit.hidden, "_send": "1"}
     clients = [Client() for _ in range(4)]
@@ -149,23 +184,41 @@ def test_a_member_of_several_groups_gets_it_once(client: Client, alice: User, bo
     second.user_set.add(alice, bob)
     third.user_set.add(alice, bob, User.objects.create_user("dan"))
     visit = Visit(client, reverse(BROADCAST))
-    visit.go("_confirm", **{**MESSAGE, "audience": "group", "groups": [group.pk for group in (first, second, third)]})
+    visit.go(
+        "_confirm",
+        **{
+            **MESSAGE,
+            "audience": "group",
+            "groups": [group.pk for group in (first, second, third)],
+        },
+    )
     assert visit.number("reach") == "3"
     visit.go("_send")
     assert Notification.objects.count() == 3
-    assert [Notification.objects.visible_to(user).count() for user in User.objects.filter(groups=third)] == [1, 1, 1]
+    assert [
+        Notification.objects.visible_to(user).count() for user in User.objects.filter(groups=third)
+    ] == [1, 1, 1]
     assert {message for _, message in history()} == {"Sent. Audience: Groups: a, b, c. Reach: 3."}
 
 
-def test_chosen_users_are_found_by_name_or_by_typing_and_never_listed(client: Client, alice: User, bob: User) -> None:
-    strangers = User.objects.bulk_create([User(username=f"stranger-{number}") for number in range(50)])
+def test_chosen_users_are_found_by_name_or_by_typing_and_never_listed(
+    client: Client, alice: User, bob: User
+) -> None:
+    strangers = User.objects.bulk_create(
+        [User(username=f"stranger-{number}") for number in range(50)]
+    )
     visit = Visit(client, reverse(BROADCAST))
     assert "admin-autocomplete" in visit.text
     assert "stranger-" not in visit.text
     # Django's own view answers what is typed.
     found = client.get(
         reverse("admin:autocomplete"),
-        {"term": "ali", "app_label": "sse_notify", "model_name": "notification", "field_name": "excluded"},
+        {
+            "term": "ali",
+            "app_label": "sse_notify",
+            "model_name": "notification",
+            "field_name": "excluded",
+        },
     )
     assert found.json()["results"] == [{"id": str(alice.pk), "text": "alice"}]
     chosen = {"audience": "user", "names": "bob\n\n stranger-3 \nbob", "users": [alice.pk, bob.pk]}
@@ -200,7 +253,9 @@ def test_chosen_users_are_found_by_name_or_by_typing_and_never_listed(client: Cl
         ({"audience": "user", "users": [12345]}, "users"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field_at_every_step(client: Client, fields: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_is_said_at_its_field_at_every_step(
+    client: Client, fields: dict[str, Any], field: str
+) -> None:
     visit = Visit(client, reverse(BROADCAST))
     for button in ("_confirm", "_send"):
         visit.go(button, **{**MESSAGE, **fields})
@@ -211,9 +266,13 @@ def test_what_is_wrong_is_said_at_its_field_at_every_step(client: Client, fields
     assert not LogEntry.objects.exists()
 
 
-def test_names_are_taken_up_to_a_number(client: Client, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_taken_up_to_a_number(
+    client: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audience, "MAX_NAMES", 1)
-    visit = Visit(client, reverse(BROADCAST)).go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice\ncarol"})
+    visit = Visit(client, reverse(BROADCAST)).go(
+        "_confirm", **{**MESSAGE, "audience": "user", "names": "alice\ncarol"}
+    )
     assert visit.errors() == {"names": ["At most 1 names at once."]}
     visit.go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice\nalice"})
     assert visit.number("reach") == "1"
@@ -223,21 +282,29 @@ def test_what_belongs_to_another_audience_does_not_count(client: Client, alice: 
     """The page hides those fields; what was chosen in them before must not get in the way, nor widen who is reached."""
     group = Group.objects.create(name="editors")
     visit = Visit(client, reverse(BROADCAST))
-    visit.go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice", "groups": [group.pk]}).go("_send")
+    visit.go(
+        "_confirm", **{**MESSAGE, "audience": "user", "names": "alice", "groups": [group.pk]}
+    ).go("_send")
     assert [row.topic for row in Notification.objects.all()] == [f"user:{alice.pk}"]
 
 
 def test_the_numbers_follow_the_audience_in_few_queries(
-    client: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: DjangoAssertNumQueries
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    people = User.objects.bulk_create([User(username=f"u{number}", is_staff=number < 40) for number in range(200)])
+    people = User.objects.bulk_create(
+        [User(username=f"u{number}", is_staff=number < 40) for number in range(200)]
+    )
     group = Group.objects.create(name="editors")
     group.user_set.set(people[30:90])
     connected = {str(user.pk) for user in people[20:60]} | {"999999"}
     monkeypatch.setattr(presence, "connected_users", lambda timeout: connected)
 
     def numbers(**audience: Any) -> tuple[str, ...]:
-        with django_assert_max_num_queries(8):  # session, user, permissions, the form and two counts
+        with django_assert_max_num_queries(
+            8
+        ):  # session, user, permissions, the form and two counts
             page = client.post(reverse("admin:sse_notify_notification_reach"), audience)
         return tuple(re.findall(r'data-ssen-number="\w+">([^<]*)<', page.content.decode()))
 
@@ -251,7 +318,8 @@ def test_the_numbers_follow_the_audience_in_few_queries(
 def test_the_preview_is_the_items_own_template_with_text_as_text(client: Client) -> None:
     hostile = '<img src=x onerror="alert(1)"></ul><script>'
     page = client.post(
-        reverse("admin:sse_notify_notification_preview"), {**MESSAGE, "title": hostile, "url": "javascript:alert(1)"}
+        reverse("admin:sse_notify_notification_preview"),
+        {**MESSAGE, "title": hostile, "url": "javascript:alert(1)"},
     )
     text = page.content.decode()
     assert 'data-ssen-item=""' in text
@@ -268,32 +336,57 @@ def test_without_the_permission_there_is_no_link_no_action_and_no_page(alice: Us
     dave = User.objects.create_user("dave", is_staff=True)
     dave.user_permissions.set(
         Permission.objects.filter(
-            codename__in=["add_notification", "view_notification", "delete_notification", "view_user", "change_user"]
+            codename__in=[
+                "add_notification",
+                "view_notification",
+                "delete_notification",
+                "view_user",
+                "change_user",
+            ]
         )
     )
     client = Client()
     client.force_login(dave)
     pages = [reverse(BROADCAST), reverse(RECALL, args=[row.pk])]
-    parts = [*pages, *(reverse(f"admin:sse_notify_notification_{name}") for name in ("preview", "reach"))]
+    parts = [
+        *pages,
+        *(reverse(f"admin:sse_notify_notification_{name}") for name in ("preview", "reach")),
+    ]
 
     def offered() -> list[bool]:
         texts = [
-            client.get(address).content.decode() for address in (reverse(LIST), reverse(SHOW, args=[row.pk]), reverse(USERS))
+            client.get(address).content.decode()
+            for address in (reverse(LIST), reverse(SHOW, args=[row.pk]), reverse(USERS))
         ]
         return [
             word in text
             for text, words in zip(
-                texts, ([pages[0], "broadcast_selected", "recall_selected"], [pages[1]], ["notify_selected_users"]), strict=True
+                texts,
+                (
+                    [pages[0], "broadcast_selected", "recall_selected"],
+                    [pages[1]],
+                    ["notify_selected_users"],
+                ),
+                strict=True,
             )
             for word in words
         ]
 
     assert not any(offered())
     for address in parts:
-        assert client.post(address, {**MESSAGE, "token": "x" * 22, "_send": "1", "_recall": "1"}).status_code == 403
+        assert (
+            client.post(
+                address, {**MESSAGE, "token": "x" * 22, "_send": "1", "_recall": "1"}
+            ).status_code
+            == 403
+        )
     for address in pages:
         assert client.get(address).status_code == 403
-    for address, action in ((LIST, "broadcast_selected"), (LIST, "recall_selected"), (USERS, "notify_selected_users")):
+    for address, action in (
+        (LIST, "broadcast_selected"),
+        (LIST, "recall_selected"),
+        (USERS, "notify_selected_users"),
+    ):
         form = {
             **MESSAGE,
             "action": action,
@@ -317,17 +410,22 @@ def test_a_broadcast_needs_a_csrf_token(carol: User) -> None:
     for name in ("broadcast", "preview", "reach"):
         assert (
             client.post(
-                reverse(f"admin:sse_notify_notification_{name}"), {**MESSAGE, "token": "x" * 22, "_send": "1"}
+                reverse(f"admin:sse_notify_notification_{name}"),
+                {**MESSAGE, "token": "x" * 22, "_send": "1"},
             ).status_code
             == 403
         )
     assert not Notification.objects.exists()
 
 
-def test_selected_notifications_are_broadcast_to_another_audience(client: Client, alice: User) -> None:
+def test_selected_notifications_are_broadcast_to_another_audience(
+    client: Client, alice: User
+) -> None:
     yesterday = timezone.now() - timedelta(days=1)
     actions = [{"label": "Go", "url": "/x/", "method": "POST"}]
-    first = notify(alice, "First", level="error", actions=actions, data={"a": 1}, key="k", expires_at=yesterday)
+    first = notify(
+        alice, "First", level="error", actions=actions, data={"a": 1}, key="k", expires_at=yesterday
+    )
     second = notify(alice, "Second")
     visit = select(client, "broadcast_selected", second, first)
     assert "Second" in visit.text
@@ -337,7 +435,13 @@ def test_selected_notifications_are_broadcast_to_another_audience(client: Client
     sent = list(Notification.objects.filter(topic="staff").order_by("pk"))
     assert [row.title for row in sent] == ["First", "Second"]
     again = sent[0]
-    assert (again.level, again.actions, again.data, again.key, again.expires_at) == ("error", actions, {"a": 1}, None, None)
+    assert (again.level, again.actions, again.data, again.key, again.expires_at) == (
+        "error",
+        actions,
+        {"a": 1},
+        None,
+        None,
+    )
     assert [name for name, _ in history()] == ["First", "Second"]
     first.refresh_from_db()
     assert first.count == 1
@@ -349,14 +453,19 @@ def test_what_was_recalled_or_is_too_much_is_not_broadcast_again(
     gone, there = notify(alice, "Gone"), notify(alice, "There")
     recall(gone)
     form = {"action": "broadcast_selected", "index": "0", "_selected_action": [gone.pk, there.pk]}
-    assert "not broadcast again: Gone" in client.post(reverse(LIST), form, follow=True).content.decode()
+    assert (
+        "not broadcast again: Gone"
+        in client.post(reverse(LIST), form, follow=True).content.decode()
+    )
     monkeypatch.setattr(rows, "MAX_DRAFTS", 1)
     text = client.post(reverse(LIST), form, follow=True).content.decode()
     assert "At most 1 can be selected" in text
     assert 'name="_confirm"' not in text
 
 
-def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(client: Client, carol: User) -> None:
+def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
+    client: Client, carol: User
+) -> None:
     User.objects.bulk_create([User(username=f"u{number:03}") for number in range(150)])
     # The filter of the list finds them, not the boxes: all of them are selected, across pages.
     shown = User.objects.filter(username__startswith="u1")[:2]
@@ -378,7 +487,9 @@ def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(clien
     visit.go("_send")
     assert Notification.objects.count() == 51
     assert visit.page["Location"] == address
-    assert [message for _, message in history()] == ["Sent. Audience: Chosen users: u1-new, u100, u101, u102, u103 …. Reach: 51."]
+    assert [message for _, message in history()] == [
+        "Sent. Audience: Chosen users: u1-new, u100, u101, u102, u103 …. Reach: 51."
+    ]
 
 
 def test_more_users_than_can_be_notified_one_by_one_are_refused(
@@ -386,7 +497,12 @@ def test_more_users_than_can_be_notified_one_by_one_are_refused(
 ) -> None:
     monkeypatch.setattr(compose.too_many, "__defaults__", (1,))
     User.objects.create_user("other")
-    form = {"action": "notify_selected_users", "index": "0", "select_across": "1", "_selected_action": [carol.pk]}
+    form = {
+        "action": "notify_selected_users",
+        "index": "0",
+        "select_across": "1",
+        "_selected_action": [carol.pk],
+    }
     text = client.post(reverse(USERS), form, follow=True).content.decode()
     assert "At most 1 can be selected here, and these are 2." in text
     assert 'name="_confirm"' not in text
@@ -397,10 +513,16 @@ def test_categories_that_are_known_are_offered(client: Client, alice: User, sett
     notify(alice, "one", category="Bills")
     notify(alice, "two", category="<b>")
     text = Visit(client, reverse(BROADCAST)).text
-    assert re.findall(r'<option value="([^"]*)"></option>', text) == ["&lt;b&gt;", "Bills", "Security"]
+    assert re.findall(r'<option value="([^"]*)"></option>', text) == [
+        "&lt;b&gt;",
+        "Bills",
+        "Security",
+    ]
 
 
-def test_a_recalled_broadcast_leaves_every_inbox_and_the_history_tells(client: Client, alice: User) -> None:
+def test_a_recalled_broadcast_leaves_every_inbox_and_the_history_tells(
+    client: Client, alice: User
+) -> None:
     mine, yours, third = notify(alice, "One"), notify(alice, "Two"), notify(alice, "Three")
     visit = Visit(client, reverse(RECALL, args=[mine.pk]))
     assert "One" in visit.text

@@ -63,7 +63,9 @@ def test_the_figures_are_what_the_inboxes_of_all_users_say(seed: int) -> None:
         else:
             excluded = chance.sample(users, chance.choice([0, 0, 0, 3]))
             sent.append(broadcast(f"n{number}", audience=kind, exclude=excluded))
-        Notification.objects.filter(pk=sent[-1].pk).update(created_at=start + timedelta(minutes=number))
+        Notification.objects.filter(pk=sent[-1].pk).update(
+            created_at=start + timedelta(minutes=number)
+        )
         if chance.random() < 0.8:
             number_all()
         user = chance.choice(users)
@@ -81,7 +83,9 @@ def test_the_figures_are_what_the_inboxes_of_all_users_say(seed: int) -> None:
     assert figures_of(page) == {row.pk: expected[row.pk] for row in page if row.recalled_at is None}
 
 
-def test_what_is_recalled_has_no_figures_and_what_nobody_may_see_reaches_nobody(alice: User) -> None:
+def test_what_is_recalled_has_no_figures_and_what_nobody_may_see_reaches_nobody(
+    alice: User,
+) -> None:
     row = notify(alice, "one")
     recall(notify(alice, "two"))
     alice.is_active = False
@@ -109,7 +113,10 @@ def test_the_number_of_queries_does_not_depend_on_that_of_rows(
     assert counts == [8, 8, 8]
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a short table as a whole, whatever its indexes")
+@pytest.mark.skipif(
+    connection.vendor != "sqlite",
+    reason="PostgreSQL reads a short table as a whole, whatever its indexes",
+)
 def test_what_a_page_asks_of_long_tables_is_found_by_their_indexes(alice: User) -> None:
     group = Group.objects.create(name="editors")
     for audience in (Audience.EVERYONE, Audience.STAFF, group):
@@ -123,7 +130,10 @@ def test_what_a_page_asks_of_long_tables_is_found_by_their_indexes(alice: User) 
         for query in made.captured_queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plans += [step[-1] for step in cursor.fetchall()]
-    found = {table: [plan for plan in plans if table in plan] for table in ("sse_notify_receipt", "sse_notify_exclusion")}
+    found = {
+        table: [plan for plan in plans if table in plan]
+        for table in ("sse_notify_receipt", "sse_notify_exclusion")
+    }
     for table, steps in found.items():
         assert steps
         assert all(step.startswith(f"SEARCH {table} USING INDEX") for step in steps), steps

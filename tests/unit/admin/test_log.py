@@ -25,7 +25,9 @@ SHOW = "admin:sse_notify_notification_change"
 
 
 def send(client: Client, **fields: Any) -> Any:
-    return client.post(reverse(ADD), {"audience": "everyone", "level": "info", "title": "Hello", **fields})
+    return client.post(
+        reverse(ADD), {"audience": "everyone", "level": "info", "title": "Hello", **fields}
+    )
 
 
 def errors(response: Any) -> dict[str, Any]:
@@ -38,14 +40,28 @@ def errors(response: Any) -> dict[str, Any]:
 def test_the_form_sends_to_one_user_through_the_verb(client: Client, carol: User) -> None:
     alice = User.objects.create_user("alice")
     response = send(
-        client, audience="user", recipient=alice.pk, body="World", level="success", url="/x/", category="c", silent="on"
+        client,
+        audience="user",
+        recipient=alice.pk,
+        body="World",
+        level="success",
+        url="/x/",
+        category="c",
+        silent="on",
     )
     assert response.status_code == 302
     row = Notification.objects.get()
-    assert (row.topic, row.recipient, row.title, row.body) == (f"user:{alice.pk}", alice, "Hello", "World")
+    assert (row.topic, row.recipient, row.title, row.body) == (
+        f"user:{alice.pk}",
+        alice,
+        "Hello",
+        "World",
+    )
     assert (row.level, row.url, row.category, row.silent) == ("success", "/x/", "c", True)
     assert (inbox.unread_count(alice), inbox.unread_count(carol)) == (1, 0)
-    assert "Hello" in client.get(response["Location"]).content.decode(), "the message that says so names it"
+    assert "Hello" in client.get(response["Location"]).content.decode(), (
+        "the message that says so names it"
+    )
 
 
 def test_the_form_broadcasts_one_row_for_an_audience(client: Client) -> None:
@@ -53,7 +69,11 @@ def test_the_form_broadcasts_one_row_for_an_audience(client: Client) -> None:
     send(client)
     send(client, audience="staff")
     send(client, audience="group", group=group.pk)
-    assert [row.topic for row in Notification.objects.order_by("pk")] == ["everyone", "staff", f"group:{group.pk}"]
+    assert [row.topic for row in Notification.objects.order_by("pk")] == [
+        "everyone",
+        "staff",
+        f"group:{group.pk}",
+    ]
     assert [row.group for row in Notification.objects.order_by("pk")] == [None, None, group]
 
 
@@ -78,16 +98,22 @@ def test_what_is_sent_is_numbered_after_the_admins_transaction(client: Client) -
         ({"body": "x" * 70_000}, "body"),
     ],
 )
-def test_what_a_verb_refuses_is_said_at_the_field_and_nothing_is_sent(client: Client, fields: dict[str, Any], field: str) -> None:
+def test_what_a_verb_refuses_is_said_at_the_field_and_nothing_is_sent(
+    client: Client, fields: dict[str, Any], field: str
+) -> None:
     found = errors(send(client, **fields))
     assert list(found) == [field]
     assert len(found[field]) == 1
 
 
-def test_a_recipient_beside_an_audience_is_refused_lest_it_reach_more_than_was_meant(client: Client, carol: User) -> None:
+def test_a_recipient_beside_an_audience_is_refused_lest_it_reach_more_than_was_meant(
+    client: Client, carol: User
+) -> None:
     group = Group.objects.create(name="editors")
     assert list(errors(send(client, recipient=carol.pk))) == ["recipient"]
-    assert list(errors(send(client, audience="user", recipient=carol.pk, group=group.pk))) == ["group"]
+    assert list(errors(send(client, audience="user", recipient=carol.pk, group=group.pk))) == [
+        "group"
+    ]
 
 
 def test_expiry_is_taken(client: Client, carol: User) -> None:
@@ -163,14 +189,19 @@ def test_only_staff_with_the_permission_may_send() -> None:
     assert send(client, audience="user", recipient=dave.pk).status_code == 302
     dave.user_permissions.add(Permission.objects.get(codename="broadcast_notification"))
     assert send(client).status_code == 302
-    assert [row.topic for row in Notification.objects.order_by("pk")] == [f"user:{dave.pk}", "everyone"]
+    assert [row.topic for row in Notification.objects.order_by("pk")] == [
+        f"user:{dave.pk}",
+        "everyone",
+    ]
     assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
         "Sent. Audience: Chosen users: dave. Reach: 1.",
         "Sent. Audience: Everyone. Reach: 1.",
     ]
 
 
-def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(client: Client, carol: User) -> None:
+def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(
+    client: Client, carol: User
+) -> None:
     rows = [notify(carol, title, category=title[0]) for title in ("apple", "avocado", "bean")]
     recall(rows[0])
 
@@ -186,11 +217,15 @@ def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(c
     assert "Recalled" in text
 
 
-def test_the_list_tells_how_many_it_reaches_and_how_many_have_read_it(client: Client, carol: User) -> None:
+def test_the_list_tells_how_many_it_reaches_and_how_many_have_read_it(
+    client: Client, carol: User
+) -> None:
     alice = User.objects.create_user("alice")
     row = broadcast("Hello")
     inbox.mark_read(alice, [row.pk])
     for address in (reverse(LIST), reverse(SHOW, args=[row.pk])):
         text = client.get(address).content.decode()
-        numbers = re.findall(r'field-(reach|read)">(?:\s*<div>|.*?class="readonly">)?\s*(\d+)', text, re.DOTALL)
+        numbers = re.findall(
+            r'field-(reach|read)">(?:\s*<div>|.*?class="readonly">)?\s*(\d+)', text, re.DOTALL
+        )
         assert numbers == [("reach", "2"), ("read", "1")], text

@@ -156,7 +156,9 @@ def go_through(folder: Path, **apps: list[str]) -> dict[str, object]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
     env.pop("DJANGO_SETTINGS_MODULE", None)
     command = [sys.executable, str(script), json.dumps(apps)]
-    ran = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=GUARD * 2, check=False)
+    ran = subprocess.run(
+        command, env=env, cwd=folder, capture_output=True, text=True, timeout=GUARD * 2, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     found: dict[str, object] = json.loads(ran.stdout.splitlines()[-1])
     return found
@@ -169,7 +171,9 @@ def go_through(folder: Path, **apps: list[str]) -> dict[str, object]:
         pytest.param({"first": ["shop", "unfold"], "last": ["sse_notify"]}, id="with unfold"),
     ],
 )
-def test_every_page_works_with_another_user_model_look_and_order_of_apps(tmp_path: Path, apps: dict[str, list[str]]) -> None:
+def test_every_page_works_with_another_user_model_look_and_order_of_apps(
+    tmp_path: Path, apps: dict[str, list[str]]
+) -> None:
     """A user model with UUIDs for keys, e-mail addresses for names, no groups, and no column that says who is staff."""
     assert go_through(tmp_path, **apps) == {
         # On each site that has the notifications, and on no other; not where the users have no actions at all.
@@ -178,5 +182,12 @@ def test_every_page_works_with_another_user_model_look_and_order_of_apps(tmp_pat
         "completes": [True, False],
         "everyone": "2",
         "staff": "-",
-        "sent": [["user:ann", True], ["everyone", False], ["staff", False], ["user:ann", False], ["user:ann", False]] * 2,
+        "sent": [
+            ["user:ann", True],
+            ["everyone", False],
+            ["staff", False],
+            ["user:ann", False],
+            ["user:ann", False],
+        ]
+        * 2,
     }

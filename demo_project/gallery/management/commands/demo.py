@@ -41,7 +41,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the port."""
-        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000), help="8000, or $PORT")
+        parser.add_argument(
+            "--port", type=int, default=int(os.environ.get("PORT") or 8000), help="8000, or $PORT"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Take the port first, so that nothing is announced that cannot be kept."""
@@ -71,7 +73,13 @@ def _worker() -> Iterator[None]:
     """Have the jobs of the page "Background tasks" done meanwhile, by a process of its own."""
     # In a session of its own, so that Ctrl-C reaches it through here: the pages are told of the end first.
     worker = subprocess.Popen(  # noqa: S603  (this very site)
-        [sys.executable, settings.BASE_DIR / "manage.py", "demo_worker", "--follow", str(os.getpid())],
+        [
+            sys.executable,
+            settings.BASE_DIR / "manage.py",
+            "demo_worker",
+            "--follow",
+            str(os.getpid()),
+        ],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -86,4 +94,6 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((_HOST, port), backlog=2048)
     except OSError as error:
-        raise CommandError(f"Port {port} cannot be used ({error.strerror}). Try another: PORT={port + 1} make demo") from error
+        raise CommandError(
+            f"Port {port} cannot be used ({error.strerror}). Try another: PORT={port + 1} make demo"
+        ) from error

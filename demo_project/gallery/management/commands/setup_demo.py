@@ -21,7 +21,13 @@ class Command(BaseCommand):
         """Do it, and say who can log in."""
         call_command("migrate", verbosity=0, interactive=False)
         is_new = seed()
-        self.stdout.write("Created the demo's users and content." if is_new else "The demo's users and content are there.")
+        self.stdout.write(
+            "Created the demo's users and content."
+            if is_new
+            else "The demo's users and content are there."
+        )
         password = settings.DEMO_PASSWORD if settings.DEBUG else "the one in DEMO_PASSWORD"
-        names = ", ".join(f"{person.username}{' (admin)' if person.is_admin else ''}" for person in PEOPLE)
+        names = ", ".join(
+            f"{person.username}{' (admin)' if person.is_admin else ''}" for person in PEOPLE
+        )
         self.stdout.write(f"Logins:    {names}\nPassword:  {password}")

@@ -34,9 +34,17 @@ class Command(BaseCommand):
         """Take how many, and how long a silence is a death."""
         parser.add_argument("--threads", type=int, default=2, help="jobs at once; 2 by default")
         parser.add_argument(
-            "--patience", type=float, default=10.0, help="seconds of silence after which another worker's job is begun again"
+            "--patience",
+            type=float,
+            default=10.0,
+            help="seconds of silence after which another worker's job is begun again",
         )
-        parser.add_argument("--follow", type=int, metavar="PID", help="end with this process, which has started the worker")
+        parser.add_argument(
+            "--follow",
+            type=int,
+            metavar="PID",
+            help="end with this process, which has started the worker",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start the threads, and wait for a signal."""
@@ -46,7 +54,9 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         for worker in workers:
             # They end with the process, wherever they are: a result is written whole or not at all.
-            threading.Thread(target=self._work, args=(worker, options["patience"], stop), daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(worker, options["patience"], stop), daemon=True
+            ).start()
         self.stdout.write("The worker is ready.")
         self.stdout.flush()
         while not stop.wait(LOOK_SECONDS):
