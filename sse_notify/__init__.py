@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         muted_categories,
         unmute,
     )
-    from sse_notify.progress import Progress
+    from sse_notify.progress.context import Progress
     from sse_notify.responses import EventStreamResponse
     from sse_notify.revocation import arecheck, recheck
     from sse_notify.topics import topic
@@ -69,7 +69,7 @@ _HOMES = {
     "EVERYONE": "audience",
     "Event": "events",
     "EventStreamResponse": "responses",
-    "Progress": "progress",
+    "Progress": "progress.context",
     "ProgressFailed": "exceptions",
     "STAFF": "audience",
     "aarchive": "inbox",

@@ -26,10 +26,11 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
-from sse_notify import hub, inbox, log, work
+from sse_notify import hub, inbox, log
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
 from sse_notify.handshake import user_key
 from sse_notify.models import Notification
+from sse_notify.progress import store
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -192,7 +193,10 @@ def cancel(request: HttpRequest) -> HttpResponse:
     A script that fetches whatever is answered gets them too: a redirect would have it load a page.
     """
     return _mark(
-        request, work.cancel, by_number=False, page="text/html" in request.headers.get("Accept", "")
+        request,
+        store.cancel,
+        by_number=False,
+        page="text/html" in request.headers.get("Accept", ""),
     )
 
 

@@ -39,13 +39,13 @@ from sse_notify import (
     notify,
     recall,
     unread_count,
-    work,
 )
 from sse_notify.gauge import Gauge
 from sse_notify.log import Reader
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Notification, Receipt
 from sse_notify.parsing import parse
+from sse_notify.progress import store
 from sse_notify.topics import topics_of, user_topic
 
 try:
@@ -451,7 +451,7 @@ def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -
         return execute(sql, *args)
 
     with connection.execute_wrapper(meanwhile):
-        work.cancel(alice, [row().pk])
+        store.cancel(alice, [row().pk])
     following.join()
     clock.now += 1
     assert not second.cancelled

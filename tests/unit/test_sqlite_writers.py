@@ -23,8 +23,8 @@ from django.urls import reverse
 from sse_notify import STAFF, Progress, broadcast, inbox, notify, recall, several
 from sse_notify.models import Notification
 from sse_notify.preferences import choose, mute, unmute
+from sse_notify.progress.store import cancel
 from sse_notify.retention import prune
-from sse_notify.work import cancel
 from tests.support import GUARD
 from tests.unit.admin.test_compose import BROADCAST, MESSAGE, Visit, select
 

@@ -22,9 +22,9 @@ from demo_project.tasks.models import Job, Kind, Package, State, progress_of
 from demo_project.tasks.topics import topic_of
 from sse_notify import ProgressFailed
 from sse_notify.models import Notification
+from sse_notify.progress.store import cancel as cancel_work
 from sse_notify.testing import open_stream
 from sse_notify.topics import is_allowed
-from sse_notify.work import cancel as cancel_work
 from tests.support import GUARD
 
 PATIENCE = 10.0

@@ -27,7 +27,7 @@ from sse_notify.content import check
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.gauge import MESSAGE_LENGTH, check_number, check_text
 from sse_notify.inbox import check_user
-from sse_notify.reporter import Reporter
+from sse_notify.progress.throttle import Reporter
 
 if TYPE_CHECKING:
     from types import TracebackType

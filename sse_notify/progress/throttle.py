@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error
 
-from sse_notify import gauge, work
+from sse_notify import gauge
 from sse_notify.gauge import DONE, MESSAGE_LENGTH, STAGE_LENGTH, Gauge, check_number, check_text
 from sse_notify.incidents import Incident
-from sse_notify.work import Heard
+from sse_notify.progress import store
+from sse_notify.progress.store import Heard
 
 if TYPE_CHECKING:
     from sse_notify.content import Checked
@@ -123,7 +124,7 @@ class Reporter:
             self._gauge.start(now)
             self._sent_at = self._wrote_at = self._listened_at = now
             columns = {**self._content.columns, "data": self._data(self._kept(now))}
-        self.pk = work.begin(self._user, dataclasses.replace(self._content, columns=columns)).pk
+        self.pk = store.begin(self._user, dataclasses.replace(self._content, columns=columns)).pk
 
     def send(self) -> None:
         """Tell the user's open pages, if that is due. It never waits."""
@@ -134,7 +135,7 @@ class Reporter:
                 return
             self._sent_at, self._is_news_live = now, False
             # Under the lock, so that the events of several threads are in the order of their numbers; ringing waits for nobody.
-            work.tell(self._user.pk, self.pk, self._content.columns["key"], self._kept(now))
+            store.tell(self._user.pk, self.pk, self._content.columns["key"], self._kept(now))
 
     def is_due(self, *, listen: bool) -> bool:
         """Return whether :meth:`write` has something to do; ``listen``: whether it is also to look for the user's wish."""
@@ -156,13 +157,13 @@ class Reporter:
                     self._wrote_at, self._is_news = now, False
             if due:
                 self._hear(
-                    work.report(self._pk, self._run, data)
+                    store.report(self._pk, self._run, data)
                     if due == "write"
-                    else work.listen(self._pk)
+                    else store.listen(self._pk)
                 )
         except Error as error:  # oddity 2
             self._incident.failed(error)
-            work.let_go_if_cut()
+            store.let_go_if_cut()
             with self._lock:
                 self._is_news = True
         finally:
@@ -187,11 +188,11 @@ class Reporter:
                 data = self._data(self._gauge.close(state))
                 self._ended = True
             try:
-                work.end(self._pk, self._run, data, **columns)
+                store.end(self._pk, self._run, data, **columns)
             except BaseException:
                 self._ended = False
                 raise
-            self._unsure = (state, message, columns) if work.is_inside_transaction() else None
+            self._unsure = (state, message, columns) if store.is_inside_transaction() else None
 
     def close(self, state: str, message: str = "") -> None:
         """Write the end if there is none. One that may have been rolled back is written again, which changes nothing if it was not.

@@ -1,0 +1,1 @@
+"""Long work that tells its user how far it is, in any process."""
