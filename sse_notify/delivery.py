@@ -127,6 +127,7 @@ def _repeat(
     """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
     columns = {
         **_NO_RELATIONS,
+        "progress_state": None,
         **checked.columns,
         "created_at": timezone.now(),
         "recalled_at": None,

@@ -11,7 +11,6 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify import gauge
 from sse_notify.querysets import NotificationQuerySet
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ class Notification(models.Model):
     icon = models.CharField(_("icon"), max_length=500, blank=True)
     actions = models.JSONField(_("actions"), default=list, blank=True)
     data = models.JSONField(_("data"), null=True, blank=True)
+    #: The state of the long work that this is about, see `sse_notify.progress.store`, or NULL.
+    progress_state = models.JSONField(null=True, editable=False)
 
     # The names are kept as text, so that history still reads well when what they name is gone.
     actor_type = models.ForeignKey(
@@ -145,9 +146,22 @@ class Notification(models.Model):
 
     @property
     def progress(self) -> dict[str, Any] | None:
-        """How far the long work is that this tells of, as clients get it now: see :class:`sse_notify.Progress`."""
-        kept = gauge.of(self.data)
-        return None if kept is None else gauge.present(kept, time())
+        """The state of long work as clients get it now; ``None`` if this is not about long work.
+
+        A worker that has been silent for too long, as it may have died, is shown as stalled.
+        """
+        if self.progress_state is None:
+            return None
+        progress = dict(self.progress_state)
+        run = progress.pop("run", None)
+        if run is None:  # the work has ended
+            return progress
+        progress["cancellable"] = run["cancellable"]
+        left = run["stalls_after"] - (time() - run["heard_at"])
+        if left <= 0:
+            return {**progress, "state": "stalled", "eta": None, "stalls_in": None}
+        # At most all of it, as the worker's clock may be ahead. Never 0: a page asks again then.
+        return {**progress, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""

@@ -22,11 +22,11 @@ from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.translation import gettext as _
 
-from sse_notify import gauge
 from sse_notify.content import check
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.gauge import MESSAGE_LENGTH, check_number, check_text
 from sse_notify.inbox import check_user
+from sse_notify.progress import estimate
+from sse_notify.progress.estimate import MESSAGE_LENGTH, check_number, check_text
 from sse_notify.progress.throttle import Reporter
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Progress:
         check_user(user)
         #: The notification's collapse key.
         self.key = key or f"progress:{uuid.uuid4().hex}"
+        data = _check_data(data)
         content = check(
             title,
             body,
@@ -96,10 +97,11 @@ class Progress:
                 "category": category,
                 "icon": icon,
                 "actions": actions,
-                "data": {**_check_data(data), "progress": gauge.WIDEST},
+                "data": {**data, "progress": estimate.WIDEST},  # by which its size is checked
                 "silent": True,  # the user has just begun it; its end is news
             },
         )
+        del content.columns["data"]["progress"]
         self._title = title
         self._reporter = Reporter(
             user,
@@ -165,12 +167,12 @@ class Progress:
         """
         message = check_text("message", message, MESSAGE_LENGTH)
         columns = {"url": check(self._title, "", {"url": url}).columns["url"]} if url else {}
-        self._inside.end(gauge.DONE, message, **columns)
+        self._inside.end(estimate.DONE, message, **columns)
 
     @async_unsafe("Use 'await progress.afail()' in async code.")
     def fail(self, message: str) -> None:
         """End the work as failed, with a text for the user; the block goes on. Errors as for :meth:`finish`."""
-        self._inside.end(gauge.FAILED, check_text("message", message, MESSAGE_LENGTH))
+        self._inside.end(estimate.FAILED, check_text("message", message, MESSAGE_LENGTH))
 
     # --- what the work hears ---
 
@@ -238,7 +240,7 @@ class Progress:
         trace: TracebackType | None,
     ) -> bool:
         if error is None:
-            self._reporter.close(gauge.DONE)
+            self._reporter.close(estimate.DONE)
             return False
         if isinstance(error, Exception) and not isinstance(error, (Cancelled, ProgressFailed)):
             logger.error("progress=%s state=failed error=%r", self.key, error, exc_info=error)
@@ -284,9 +286,9 @@ class Progress:
 def _ending(error: BaseException) -> tuple[str, str]:
     """Return how the work ends with this exception, and what its user reads."""
     if isinstance(error, (Cancelled, asyncio.CancelledError)):
-        return gauge.CANCELLED, ""
-    told = gauge.clean(str(error), MESSAGE_LENGTH) if isinstance(error, ProgressFailed) else ""
-    return gauge.FAILED, told or _("Something went wrong.")
+        return estimate.CANCELLED, ""
+    told = estimate.clean(str(error), MESSAGE_LENGTH) if isinstance(error, ProgressFailed) else ""
+    return estimate.FAILED, told or _("Something went wrong.")
 
 
 def _check_total(total: Any) -> float | None:

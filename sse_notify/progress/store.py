@@ -1,7 +1,7 @@
 """The rows of long work: how :class:`sse_notify.Progress` begins, reports and ends, and how a user asks for the end.
 
     begin()    the row, as ``notify(key=...)`` writes it: numbered, replayed, live
-    report()   the row's ``data`` alone: no number, not unread; whoever loads the page sees it
+    report()   the row's state alone: no number, not unread; whoever loads the page sees it
     tell()     an event for the owner's open pages: no row at all
     end()      the row once more: numbered anew and unread again, exactly once
     cancel()   a mark in the user's receipt, which the work finds when it reports
@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import fanout, gauge, locks
+from sse_notify import fanout, locks
 from sse_notify.delivery import CHUNK, Recipient, write
 from sse_notify.log import database
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Level, Notification, Receipt
+from sse_notify.progress import estimate
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
 
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 #: The name of the event that tells how far a user's work is.
 EVENT = "progress"
 
-_LEVELS = {gauge.DONE: Level.SUCCESS, gauge.FAILED: Level.ERROR, gauge.CANCELLED: Level.WARNING}
+_LEVELS = {
+    estimate.DONE: Level.SUCCESS,
+    estimate.FAILED: Level.ERROR,
+    estimate.CANCELLED: Level.WARNING,
+}
 
 
 class Heard(Enum):
@@ -70,11 +74,11 @@ def tell(user_pk: Any, pk: int, key: str, progress: dict[str, Any]) -> None:
         key: the row's.
         progress: what is kept of it.
     """
-    payload = {"id": pk, "key": key, **gauge.present(progress, time())}
+    payload = {"id": pk, "key": key, **estimate.running(progress)}
     fanout.ring(Ephemeral(user_topic(user_pk), encode_json(payload, event=EVENT)))
 
 
-def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
+def report(pk: int, run: str, state: dict[str, Any]) -> Heard:
     """Write how far the run is, and listen; two queries.
 
     Raises:
@@ -83,9 +87,9 @@ def report(pk: int, run: str, data: dict[str, Any]) -> Heard:
     using = database()
     if connections[using].in_atomic_block:
         with transaction.atomic(using=using):  # a failure must not break what the caller has open
-            found = _rows(pk, run, using).update(data=data)
+            found = _rows(pk, run, using).update(progress_state=state)
     else:
-        found = _rows(pk, run, using).update(data=data)
+        found = _rows(pk, run, using).update(progress_state=state)
     return listen(pk) if found else _fate(pk, using)
 
 
@@ -97,7 +101,7 @@ def listen(pk: int) -> Heard:
     return Heard.CANCEL if asked.exists() else Heard.WELL
 
 
-def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
+def end(pk: int, run: str, state: dict[str, Any], **columns: Any) -> bool:
     """Write how the run has ended, and have it sent after the commit; return whether the row was still this run's.
 
     Outside of a transaction a connection that was cut while the work went on is opened again. Repeated, it changes nothing.
@@ -105,21 +109,25 @@ def end(pk: int, run: str, data: dict[str, Any], **columns: Any) -> bool:
     Args:
         pk: the row's.
         run: whose end it is.
-        data: the row's from now on, of a run no more.
+        state: the row's from now on, of a run no more.
         columns: others of the row's.
     """
     using = database()
     try:
-        return _end(using, pk, run, data, columns)
+        return _end(using, pk, run, state, columns)
     except Error:
         if not let_go_if_cut():
             raise
-    return _end(using, pk, run, data, columns)
+    return _end(using, pk, run, state, columns)
 
 
-def _end(using: str, pk: int, run: str, data: dict[str, Any], columns: dict[str, Any]) -> bool:
+def _end(using: str, pk: int, run: str, state: dict[str, Any], columns: dict[str, Any]) -> bool:
     with transaction.atomic(using=using):
-        columns |= {"data": data, "level": _LEVELS[data["progress"]["state"]], "silent": False}
+        columns |= {
+            "progress_state": state,
+            "level": _LEVELS[state["state"]],
+            "silent": False,
+        }
         changed = _rows(pk, run, using).update(
             **columns, seq=None, count=F("count") + 1, created_at=timezone.now()
         )
@@ -147,25 +155,20 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             theirs = Notification.objects.using(using).filter(
-                pk__in=chunk, topic=user_topic(user.pk), recalled_at=None
+                pk__in=chunk,
+                topic=user_topic(user.pk),
+                recalled_at=None,
+                progress_state__isnull=False,
             )
             # Locked, or a run could end meanwhile, and the next one under its key be asked to end in its place.
             for row in theirs.select_for_update().order_by("pk"):
-                run, progress = gauge.run_of(row.data), row.progress
-                if (
-                    run is None
-                    or row.data is None
-                    or progress is None
-                    or not progress.get("cancellable")
-                ):
+                progress = row.progress
+                if progress is None or not progress.get("cancellable"):
                     continue
-                if progress["state"] == gauge.STALLED:
-                    told = {
-                        name: value
-                        for name, value in progress.items()
-                        if name not in ("cancellable", "stalls_in")
-                    }
-                    end(row.pk, run, {**row.data, "progress": {**told, "state": gauge.CANCELLED}})
+                if progress["state"] == estimate.STALLED:
+                    kept = dict(row.progress_state or {})
+                    run = kept.pop("run")["id"]
+                    end(row.pk, run, {**kept, "state": estimate.CANCELLED, "eta": None})
                 else:
                     receipts.append(
                         Receipt(
@@ -197,7 +200,7 @@ def let_go_if_cut() -> bool:
 
 def _rows(pk: int, run: str, using: str) -> NotificationQuerySet:
     return Notification.objects.using(using).filter(
-        pk=pk, recalled_at=None, data__progress__run__id=run
+        pk=pk, recalled_at=None, progress_state__run__id=run
     )
 
 

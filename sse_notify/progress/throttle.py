@@ -22,10 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error
 
-from sse_notify import gauge
-from sse_notify.gauge import DONE, MESSAGE_LENGTH, STAGE_LENGTH, Gauge, check_number, check_text
 from sse_notify.incidents import Incident
-from sse_notify.progress import store
+from sse_notify.progress import estimate, store
+from sse_notify.progress.estimate import (
+    DONE,
+    MESSAGE_LENGTH,
+    STAGE_LENGTH,
+    Gauge,
+    check_number,
+    check_text,
+)
 from sse_notify.progress.store import Heard
 
 if TYPE_CHECKING:
@@ -42,7 +48,7 @@ class Reporter:
 
     Args:
         user: who is told.
-        content: of the notification; its ``data`` is a dict, which gets ``progress``.
+        content: of the notification.
         total: how much there is to do.
         cancellable: whether the user may ask for the end.
         stalls_after: seconds of silence after which the work counts as stalled.
@@ -123,7 +129,7 @@ class Reporter:
             now = self._clock()
             self._gauge.start(now)
             self._sent_at = self._wrote_at = self._listened_at = now
-            columns = {**self._content.columns, "data": self._data(self._kept(now))}
+            columns = {**self._content.columns, "progress_state": self._kept(now)}
         self.pk = store.begin(self._user, dataclasses.replace(self._content, columns=columns)).pk
 
     def send(self) -> None:
@@ -150,14 +156,14 @@ class Reporter:
             with self._lock:
                 now = self._clock()
                 due = self._due(now, listen=listen)
-                data = self._data(self._kept(now))
+                state = self._kept(now)
                 if due:
                     self._listened_at = now
                 if due == "write":
                     self._wrote_at, self._is_news = now, False
             if due:
                 self._hear(
-                    store.report(self._pk, self._run, data)
+                    store.report(self._pk, self._run, state)
                     if due == "write"
                     else store.listen(self._pk)
                 )
@@ -185,10 +191,10 @@ class Reporter:
                 if self._is_over:
                     return
                 self._gauge.message = message or self._gauge.message
-                data = self._data(self._gauge.close(state))
+                ended = self._gauge.close(state)
                 self._ended = True
             try:
-                store.end(self._pk, self._run, data, **columns)
+                store.end(self._pk, self._run, ended, **columns)
             except BaseException:
                 self._ended = False
                 raise
@@ -234,16 +240,13 @@ class Reporter:
 
     def _kept(self, now: float) -> dict[str, Any]:
         told = self._gauge.read(now)
-        return gauge.keep(
+        return estimate.keep(
             told,
             run=self._run,
             at=time(),
             stalls_after=self._stalls_after,
             cancellable=self._cancellable,
         )
-
-    def _data(self, progress: dict[str, Any]) -> dict[str, Any]:
-        return {**self._content.columns["data"], "progress": progress}
 
     def _hear(self, heard: Heard) -> None:
         self._incident.worked()

@@ -16,7 +16,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from sse_notify import archive, log, mark_read, notify, unread_count, unseen_count
-from sse_notify.models import Inbox, Notification
+from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.progress.store import cancel
 from sse_notify.snapshot import reader_of
 
 APP = "sse_notify"
@@ -154,3 +155,62 @@ def said(entry: log.Entry) -> tuple[int, str]:
     """Return the number of an entry, and what it says: a title, or what was set."""
     data = json.loads(entry.frame.split(b"data: ", 1)[1].split(b"\n", 1)[0])
     return entry.seq, data.get("title") or data["set"]
+
+
+# Heard of later than now, so that it has not stalled when a test comes to it.
+HEARD_AT = (NOW + timedelta(days=1)).timestamp()
+WORK_RUN = {"id": "0" * 32, "heard_at": HEARD_AT, "stalls_after": 30.0, "cancellable": True}
+NUMBERS = {"done": 4, "total": 10, "percent": 40.0, "stage": "Reading", "message": "", "eta": None}
+RUNNING = {"state": "running", **NUMBERS, "run": WORK_RUN}
+# Up to 0006 the state of long work was in the row's data. Key, data, and whether it is long work.
+DATA: list[tuple[str | None, Any, bool]] = [
+    ("runs", {"order": 7, "progress": RUNNING}, True),
+    ("done", {"progress": {"state": "done", **NUMBERS}}, True),
+    ("cancelled", {"progress": {"state": "cancelled", **NUMBERS, "total": None}}, True),
+    ("a project's, of another kind", {"progress": {"run": "first"}}, False),
+    ("a project's, like ours", {"progress": {"state": "done", "percent": 40}}, False),
+    ("a project's, with more", {"progress": {"state": "done", **NUMBERS, "more": 1}}, False),
+    ("a project's, in a state of its own", {"progress": {"state": "paused", **NUMBERS}}, False),
+    ("no object", {"progress": 40}, False),
+    ("a list", ["progress"], False),
+    ("nothing", None, False),
+    (None, {"progress": RUNNING}, False),  # long work always has a key
+]
+
+
+@pytest.fixture
+def before_long_work_had_a_column(transactional_db: None) -> Iterator[Any]:
+    """The apps as they were at 0006; afterwards the database is the newest again."""
+    before = (APP, "0006_recipient_index")
+    call_command("migrate", *before, verbosity=0)
+    yield MigrationExecutor(connection).loader.project_state(before).apps
+    call_command("migrate", verbosity=0)
+
+
+def test_long_work_moves_out_of_the_projects_data_and_back(
+    before_long_work_had_a_column: Any,
+) -> None:
+    user = User.objects.create_user("alice")
+    old = before_long_work_had_a_column.get_model(APP, "Notification").objects
+    columns = {"title": "Work", "topic": f"user:{user.pk}", "recipient_id": user.pk}
+    for key, data, _ in DATA:
+        old.create(key=key, data=data, **columns)
+
+    call_command("migrate", APP, verbosity=0)
+
+    for (key, data, is_work), row in zip(DATA, Notification.objects.order_by("pk"), strict=True):
+        assert row.key == key
+        if not is_work:
+            assert (row.data, row.progress, row.payload()["data"]) == (data, None, data)
+            continue
+        own = {name: value for name, value in data.items() if name != "progress"}
+        assert (row.data, row.progress_state) == (own, data["progress"])
+        told = row.payload()["data"]
+        assert told.keys() == data.keys()
+        assert told["progress"].items() >= {**NUMBERS, "total": told["progress"]["total"]}.items()
+    cancel(user, [Notification.objects.get(key="runs").pk])
+    assert [receipt.notification.key for receipt in Receipt.objects.all()] == ["runs"]
+
+    call_command("migrate", APP, "0006", verbosity=0)
+
+    assert list(old.order_by("pk").values_list("key", "data")) == [row[:2] for row in DATA]

@@ -24,7 +24,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_notify import (
@@ -33,19 +33,18 @@ from sse_notify import (
     ProgressFailed,
     archive,
     fanout,
-    gauge,
     log,
     mark_read,
     notify,
     recall,
     unread_count,
 )
-from sse_notify.gauge import Gauge
 from sse_notify.log import Reader
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Notification, Receipt
 from sse_notify.parsing import parse
 from sse_notify.progress import store
+from sse_notify.progress.estimate import Gauge
 from sse_notify.topics import topics_of, user_topic
 
 try:
@@ -104,9 +103,9 @@ def said() -> dict[str, Any]:
 def age(seconds: float) -> None:
     """Have the worker been silent for so long."""
     found = Notification.objects.get()
-    assert found.data is not None
-    found.data["progress"]["run"]["heard_at"] -= seconds
-    found.save(update_fields=["data"])
+    assert found.progress_state is not None
+    found.progress_state["run"]["heard_at"] -= seconds
+    found.save(update_fields=["progress_state"])
 
 
 def everything() -> list[Any]:
@@ -604,7 +603,7 @@ def test_a_check_of_outer_work_ends_inner_work_and_leaves_both_blocks(
             clock.now += 0.5
             outer.check()
         reached.append("between")
-    states = dict(Notification.objects.values_list("key", "data__progress__state"))
+    states = dict(Notification.objects.values_list("key", "progress_state__state"))
     assert (reached, states) == ([], {"outer": "cancelled", "inner": "cancelled"})
 
 
@@ -752,22 +751,6 @@ def test_whatever_is_reported_the_numbers_make_sense(
         assert told["percent"] != 100 or done >= (total or 0)
         assert told["eta"] is None or (isinstance(told["eta"], int) and told["eta"] >= 0)
         json.dumps(told, allow_nan=False)
-
-
-@settings(max_examples=50)
-@given(
-    progress=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: st.dictionaries(
-            st.sampled_from(["run", "id", "heard_at", "stalls_after", "cancellable", "state"]),
-            inner,
-        ),
-    )
-)
-def test_whatever_a_project_keeps_as_progress_is_told_as_it_is_or_as_work(progress: Any) -> None:
-    told = Notification(title="Own", data={"progress": progress}).payload()["data"]["progress"]
-    assert told == progress or (isinstance(told, dict) and "stalls_in" in told)
-    gauge.run_of({"progress": progress})
 
 
 # --- threads, async code, bad input -----------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def test_what_its_owner_has_cancelled_while_its_worker_was_dead_is_not_begun_aga
     monkeypatch.setitem(worker._WORK, Kind.SURVEY, die)
     with pytest.raises(KeyboardInterrupt):
         _run(_claimed())
-    Notification.objects.filter(key=job.key).update(data={"progress": {"state": "cancelled"}})
+    Notification.objects.filter(key=job.key).update(progress_state={"state": "cancelled"})
     Job.objects.update(state=State.WAITING)
     _run(_claimed())
     job.refresh_from_db()

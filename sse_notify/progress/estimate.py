@@ -1,6 +1,6 @@
 """How far long work is: the numbers that a worker reports, the time that is left, and what clients are told of it.
 
-What is kept in a row's ``data`` is what clients get, and besides, while the work runs, ``run``: whose run it is and when it was heard of
+What a row keeps is what clients get, and besides, while the work runs, ``run``: whose run it is and when it was heard of
 last. By that, whoever renders the row finds a worker that died: it says nothing any more, and its work is *stalled*.
 """
 
@@ -136,61 +136,20 @@ def keep(
 
 
 #: What takes the most room, by which it is known at the start that all fits into an event: JSON has six characters for a control one.
-WIDEST = keep(
-    {
-        **dict.fromkeys(("done", "total", "percent", "eta", "stalls_in"), 1e-300),
-        "state": CANCELLED,
-        "stage": "\x01" * STAGE_LENGTH,
-        "message": "\x01" * MESSAGE_LENGTH,
-    },
-    run="0" * 32,
-    at=1e-300,
-    stalls_after=1e-300,
-    cancellable=False,
-)
+WIDEST = {
+    **dict.fromkeys(("done", "total", "percent", "eta", "stalls_in"), 1e-300),
+    "state": CANCELLED,
+    "stage": "\x01" * STAGE_LENGTH,
+    "message": "\x01" * MESSAGE_LENGTH,
+    "cancellable": False,
+}
 
 
-def present(progress: dict[str, Any], now: float) -> dict[str, Any]:
-    """Return what clients get of what a row keeps; what no :class:`sse_notify.Progress` wrote, as it is.
-
-    Args:
-        progress: ``data["progress"]`` of the row.
-        now: the time of day, in seconds since 1970.
-    """
-    run: Any = progress.get("run")
-    try:
-        left = run["stalls_after"] - (now - run["heard_at"])
-        cancellable = bool(run["cancellable"])
-    except (KeyError, TypeError):
-        return progress
-    told = {key: value for key, value in progress.items() if key != "run"}
-    if left <= 0:
-        return {
-            **told,
-            "state": STALLED,
-            "eta": None,
-            "cancellable": cancellable,
-            "stalls_in": None,
-        }
-    # No longer than from now on: the worker's clock may be ahead of this one's. Never nothing: a page asks again after that.
-    return {
-        **told,
-        "cancellable": cancellable,
-        "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1)),
-    }
-
-
-def of(data: Any) -> dict[str, Any] | None:
-    """Return the ``progress`` of a row's ``data``, ``None`` if there is none."""
-    progress = data.get("progress") if isinstance(data, dict) else None
-    return progress if isinstance(progress, dict) else None
-
-
-def run_of(data: Any) -> str | None:
-    """Return whose run a row's ``data`` tells of; ``None`` if it is no running work."""
-    run = (of(data) or {}).get("run")
-    name = run.get("id") if isinstance(run, dict) else None
-    return name if isinstance(name, str) else None
+def running(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return what clients get of work that was heard of just now, of what the row keeps."""
+    run = kept["run"]
+    told = {name: value for name, value in kept.items() if name != "run"}
+    return {**told, "cancellable": run["cancellable"], "stalls_in": round(run["stalls_after"], 1)}
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------------------
