@@ -1,31 +1,35 @@
-"""The rows of long work: how :class:`sse_notify.Progress` begins, reports and ends, and how a user asks for the end.
+"""The rows of long work. Its state is the notification's ``progress_state``.
 
-    begin()    the row, as ``notify(key=...)`` writes it: numbered, replayed, live
-    report()   the row's state alone: no number, not unread; whoever loads the page sees it
-    tell()     an event for the owner's open pages: no row at all
-    end()      the row once more: numbered anew and unread again, exactly once
-    cancel()   a mark in the user's receipt, which the work finds when it reports
+Clients get the state as ``data.progress``, see :attr:`sse_notify.models.Notification.progress`.
 
-Which run a row tells of is kept in the row. Whoever begins under the same key takes the row over: the statements of the run before
-find it no more, and that run is told so.
+    Row.begin()    write the notification as ``notify(key=...)`` does: numbered, replayed, live
+    Row.report()   write the state alone: no number, still read; whoever loads the page sees it
+    Row.publish()  send an event to the user's open pages: nothing is written
+    Row.end()      write the notification again: a new number, unread, sent exactly once
+    cancel()       write a mark in the user's receipt, which the run finds at its next report
+
+While the work runs, the state also names the run. A later run under the same key overwrites that:
+the statements of the earlier run then match no row, and ``report()`` says so.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from enum import Enum
+from time import time
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, connections, transaction
-from django.db.models import F
+from django.db import connections, transaction
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from sse_notify import fanout, locks
-from sse_notify.delivery import CHUNK, Recipient, write
+from sse_notify.delivery import Recipient, write
 from sse_notify.log import database
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Level, Notification, Receipt
-from sse_notify.progress import estimate
+from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
 
@@ -33,177 +37,177 @@ if TYPE_CHECKING:
     from sse_notify.content import Checked
     from sse_notify.querysets import NotificationQuerySet
 
-#: The name of the event that tells how far a user's work is.
+#: The name of the event that ``Row.publish()`` sends.
 EVENT = "progress"
 
-_LEVELS = {
-    estimate.DONE: Level.SUCCESS,
-    estimate.FAILED: Level.ERROR,
-    estimate.CANCELLED: Level.WARNING,
-}
+_LEVELS = {DONE: Level.SUCCESS, FAILED: Level.ERROR, CANCELLED: Level.WARNING}
 
 
-class Heard(Enum):
-    """What a report found."""
+class Answer(Enum):
+    """What a report finds."""
 
-    WELL = "well"
-    """The work goes on."""
+    GO_ON = "go on"
+    """Nobody minds."""
     CANCEL = "cancel"
-    """The user asks for its end."""
-    TAKEN = "taken"
-    """Another run has the row, or the user has ended a run that had stalled."""
+    """The user asks for the end."""
+    REPLACED = "replaced"
+    """The row belongs to a later run, or to no run any more."""
     GONE = "gone"
     """The row was recalled or deleted."""
 
 
-def begin(user: Any, checked: Checked) -> Notification:
-    """Write the row of work that begins, and have it sent after the commit; a row with the same key is taken over."""
-    topic = user_topic(user.pk)
-    recipient = Recipient(
-        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": user.pk}
-    )
-    return write(checked, [recipient])[0]
+class Row:
+    """The row of one run of long work.
 
-
-def tell(user_pk: Any, pk: int, key: str, progress: dict[str, Any]) -> None:
-    """Tell the user's open pages, at once and whatever the transaction. It never waits and never fails.
+    A connection that was cut is opened again, unless a transaction is open: a worker serves no
+    requests, at whose start Django would do it.
 
     Args:
-        user_pk: whose pages.
-        pk: the row's.
-        key: the row's.
-        progress: what is kept of it.
+        user: whose work it is.
+        content: of the notification.
+        cancellable: whether the user may ask for the end.
+        stalls_after: seconds of silence after which the work is shown as stalled.
     """
-    payload = {"id": pk, "key": key, **estimate.running(progress)}
-    fanout.ring(Ephemeral(user_topic(user_pk), encode_json(payload, event=EVENT)))
 
+    def __init__(
+        self, user: Any, content: Checked, *, cancellable: bool, stalls_after: float
+    ) -> None:
+        #: The notification's id, once the work has begun.
+        self.pk: int | None = None
+        self._user, self._content = user, content
+        self._cancellable, self.stalls_after = cancellable, stalls_after
+        self._id = uuid.uuid4().hex
 
-def report(pk: int, run: str, state: dict[str, Any]) -> Heard:
-    """Write how far the run is, and listen; two queries.
+    def begin(self, progress: dict[str, Any]) -> None:
+        """Write the notification, and have it sent after the commit.
 
-    Raises:
-        django.db.Error: the database refuses. A transaction that is open goes on.
-    """
-    using = database()
-    if connections[using].in_atomic_block:
-        with transaction.atomic(using=using):  # a failure must not break what the caller has open
-            found = _rows(pk, run, using).update(progress_state=state)
-    else:
-        found = _rows(pk, run, using).update(progress_state=state)
-    return listen(pk) if found else _fate(pk, using)
+        A row under the same key is taken over.
 
+        Raises:
+            django.db.Error: the database refuses.
+        """
+        topic = user_topic(self._user.pk)
+        columns = {"audience": Audience.USER, "topic": topic, "recipient_id": self._user.pk}
+        self._content.columns["progress_state"] = self._running(progress)
+        self.pk = write(self._content, [Recipient(topic=topic, columns=columns)])[0].pk
 
-def listen(pk: int) -> Heard:
-    """Return whether the user asks for the end of the work; one query. Errors as for :func:`report`."""
-    asked = Receipt.objects.using(database()).filter(
-        notification_id=pk, cancel_asked_at__isnull=False
-    )
-    return Heard.CANCEL if asked.exists() else Heard.WELL
+    def publish(self, progress: dict[str, Any]) -> None:
+        """Send ``progress`` to the user's open pages, at once and whatever the transaction.
 
-
-def end(pk: int, run: str, state: dict[str, Any], **columns: Any) -> bool:
-    """Write how the run has ended, and have it sent after the commit; return whether the row was still this run's.
-
-    Outside of a transaction a connection that was cut while the work went on is opened again. Repeated, it changes nothing.
-
-    Args:
-        pk: the row's.
-        run: whose end it is.
-        state: the row's from now on, of a run no more.
-        columns: others of the row's.
-    """
-    using = database()
-    try:
-        return _end(using, pk, run, state, columns)
-    except Error:
-        if not let_go_if_cut():
-            raise
-    return _end(using, pk, run, state, columns)
-
-
-def _end(using: str, pk: int, run: str, state: dict[str, Any], columns: dict[str, Any]) -> bool:
-    with transaction.atomic(using=using):
-        columns |= {
-            "progress_state": state,
-            "level": _LEVELS[state["state"]],
-            "silent": False,
+        This never waits and never fails.
+        """
+        payload = {
+            "id": self.pk,
+            "key": self._content.key,
+            **progress,
+            "cancellable": self._cancellable,
+            "stalls_in": round(self.stalls_after, 1),
         }
-        changed = _rows(pk, run, using).update(
-            **columns, seq=None, count=F("count") + 1, created_at=timezone.now()
+        fanout.ring(Ephemeral(user_topic(self._user.pk), encode_json(payload, event=EVENT)))
+
+    def report(self, progress: dict[str, Any] | None = None) -> Answer:
+        """Write ``progress``, if any, and return whether the work is to go on.
+
+        Raises:
+            django.db.Error: the database refuses. A transaction that is open goes on.
+        """
+        using = _connect()
+        if progress is not None:
+            state = self._running(progress)
+            with transaction.atomic(using=using):  # a failure must not break one of the caller's
+                _rows(self.pk, using, progress_state__run__id=self._id).update(progress_state=state)
+        asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
+        row = (
+            _rows(self.pk, using)
+            .annotate(is_asked=Exists(asked))
+            .values_list("progress_state__run__id", "is_asked")
+            .first()
         )
-        if changed:
-            Receipt.objects.using(using).filter(notification_id=pk).delete()
-            fanout.announce_on_commit()
-    return bool(changed)
+        if row is None:
+            return Answer.GONE
+        if row[0] != self._id:
+            return Answer.REPLACED
+        return Answer.CANCEL if row[1] else Answer.GO_ON
+
+    def end(self, progress: dict[str, Any], **columns: Any) -> bool:
+        """Write how the work has ended, and have that sent after the commit.
+
+        Nothing happens if the row belongs to this run no more.
+
+        Args:
+            progress: the row's state from now on.
+            columns: other columns of the row.
+
+        Returns:
+            Whether that is final: ``False`` inside a transaction, which may be rolled back.
+
+        Raises:
+            django.db.Error: the database refuses.
+        """
+        using = _connect()
+        _end(self.pk, self._id, using, progress, **columns)
+        return not connections[using].in_atomic_block
+
+    def _running(self, progress: dict[str, Any]) -> dict[str, Any]:
+        run = {
+            "id": self._id,
+            "heard_at": time(),
+            "stalls_after": self.stalls_after,
+            "cancellable": self._cancellable,
+        }
+        return {**progress, "run": run}
 
 
 def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
-    """Ask for the end of the user's work. What is not the user's, does not run or cannot be cancelled is left alone.
+    """Ask for the end of the user's work.
 
-    Work that has stalled is nobody's to end, so it is shown as cancelled at once.
+    What is not the user's, does not run or cannot be cancelled is left alone. Stalled work has
+    nobody who could end it, so it is shown as cancelled at once.
 
     Args:
         user: whose work.
         ids: of the notifications.
-        client: the page that asks; nothing is done with it.
+        client: the page that asks; not used.
     """
     using = database()
-    ids = list(dict.fromkeys(ids))
     with transaction.atomic(using=using):
         locks.begin_write(using)
-        receipts = []
-        for start in range(0, len(ids), CHUNK):
-            chunk = ids[start : start + CHUNK]
-            theirs = Notification.objects.using(using).filter(
-                pk__in=chunk,
-                topic=user_topic(user.pk),
-                recalled_at=None,
-                progress_state__isnull=False,
-            )
-            # Locked, or a run could end meanwhile, and the next one under its key be asked to end in its place.
-            for row in theirs.select_for_update().order_by("pk"):
-                progress = row.progress
-                if progress is None or not progress.get("cancellable"):
-                    continue
-                if progress["state"] == estimate.STALLED:
-                    kept = dict(row.progress_state or {})
-                    run = kept.pop("run")["id"]
-                    end(row.pk, run, {**kept, "state": estimate.CANCELLED, "eta": None})
-                else:
-                    receipts.append(
-                        Receipt(
-                            user_id=user.pk, notification_id=row.pk, cancel_asked_at=timezone.now()
-                        )
-                    )
-        with_target = connections[using].features.supports_update_conflicts_with_target
-        Receipt.objects.using(using).bulk_create(
-            receipts,
-            update_conflicts=True,
-            update_fields=["cancel_asked_at"],
-            unique_fields=["user", "notification"] if with_target else None,
+        rows = Notification.objects.using(using).filter(
+            pk__in=ids, topic=user_topic(user.pk), recalled_at=None, progress_state__isnull=False
         )
+        # Lock the rows: a run could end meanwhile, and the next one under its key would be asked.
+        for row in rows.select_for_update().order_by("pk"):
+            state = dict(row.progress_state or {})
+            run = state.pop("run", None)
+            if run is None or not run["cancellable"]:
+                continue
+            if row.progress and row.progress["state"] == STALLED:
+                _end(row.pk, run["id"], using, {**state, "state": CANCELLED, "eta": None})
+            else:
+                asked = {"cancel_asked_at": timezone.now()}
+                Receipt.objects.using(using).update_or_create(
+                    asked, user_id=user.pk, notification=row
+                )
 
 
-def is_inside_transaction() -> bool:
-    """Return whether what is written now may be rolled back later."""
-    return connections[database()].in_atomic_block
+def _connect() -> str:
+    """Return the alias of the database. Its connection is closed if it was cut, to open another."""
+    using = database()
+    connection = connections[using]
+    is_open = connection.connection is not None and not connection.in_atomic_block
+    if is_open and not connection.is_usable():
+        connection.close()
+    return using
 
 
-def let_go_if_cut() -> bool:
-    """Close the connection if it was cut, so that the next query opens another; return whether it was. A worker has no requests to do it."""
-    connection = connections[database()]
-    if connection.in_atomic_block:
-        return False
-    connection.close_if_unusable_or_obsolete()
-    return connection.connection is None
+def _rows(pk: Any, using: str, **filters: Any) -> NotificationQuerySet:
+    return Notification.objects.using(using).filter(pk=pk, recalled_at=None, **filters)
 
 
-def _rows(pk: int, run: str, using: str) -> NotificationQuerySet:
-    return Notification.objects.using(using).filter(
-        pk=pk, recalled_at=None, progress_state__run__id=run
-    )
-
-
-def _fate(pk: int, using: str) -> Heard:
-    is_there = Notification.objects.using(using).filter(pk=pk, recalled_at=None).exists()
-    return Heard.TAKEN if is_there else Heard.GONE
+def _end(pk: Any, run: str, using: str, progress: dict[str, Any], **columns: Any) -> None:
+    columns |= {"progress_state": progress, "level": _LEVELS[progress["state"]], "silent": False}
+    columns |= {"seq": None, "count": F("count") + 1, "created_at": timezone.now()}
+    with transaction.atomic(using=using):
+        if _rows(pk, using, progress_state__run__id=run).update(**columns):
+            Receipt.objects.using(using).filter(notification_id=pk).delete()
+            fanout.announce_on_commit()
