@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sse_notify.models import Audience
-from sse_notify.topics import EVERYONE_TOPIC, STAFF_TOPIC, group_topic
+from sse_notify.topics import EVERYONE_TOPIC, STAFF_TOPIC, Audience, group_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import Group

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.querysets import NotificationQuerySet
+from sse_notify.topics import Audience as Audience
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,15 +26,6 @@ class Level(models.TextChoices):
     SUCCESS = "success", _("Success")
     WARNING = "warning", _("Warning")
     ERROR = "error", _("Error")
-
-
-class Audience(models.TextChoices):
-    """Whom a notification is for. The value is also the first word of its topic."""
-
-    USER = "user", _("One user")
-    GROUP = "group", _("A group")
-    STAFF = "staff", _("Staff")
-    EVERYONE = "everyone", _("Everyone")
 
 
 class Notification(models.Model):

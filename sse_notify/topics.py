@@ -14,9 +14,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import async_to_sync
+from django.db.models import TextChoices
 from django.urls import Resolver404
 from django.urls.resolvers import RoutePattern
 from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
 
 from sse_notify.exceptions import UnknownTopic
 
@@ -34,6 +36,15 @@ STAFF_TOPIC = "staff"
 MAX_LENGTH = 100
 #: Topics that one stream may ask for; each costs a check when it opens.
 MAX_TOPICS = 50
+
+
+class Audience(TextChoices):
+    """Whom a notification is for. The value is also the first word of its topic."""
+
+    USER = "user", _("One user")
+    GROUP = "group", _("A group")
+    STAFF = "staff", _("Staff")
+    EVERYONE = "everyone", _("Everyone")
 
 
 def user_topic(pk: Any) -> str:
