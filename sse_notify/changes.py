@@ -101,7 +101,8 @@ def tell(inbox: Inbox, after: int, up_to: int) -> tuple[int, bytes] | None:
     seq, last = numbered[-1]
     if any(change["set"] == LOST for _, change in numbered):
         return seq, frames.reset("state", seq)
-    unread, unseen = Notification.objects.counts(inbox.user, up_to=seq)
+    notifications = Notification.objects.using(inbox._state.db)  # not a replica
+    unread, unseen = notifications.counts(inbox.user, up_to=seq)
     blocks = []
     for _, change in numbered:
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}

@@ -1,9 +1,9 @@
-"""``SSE_NOTIFY``: the defaults, their validation, and the one place that reads it."""
+"""``SSE_NOTIFY``: its keys and defaults, their validation, and the only module that reads it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -18,43 +18,43 @@ from django.utils.functional import Promise
 class Settings:
     """Every key of ``SSE_NOTIFY`` with its default. All are optional."""
 
-    HEARTBEAT: float = 15.0
-    """Seconds of silence after which a stream sends a ``ping``."""
-    RETRY_MS: tuple[int, int] = (2000, 5000)
-    """Milliseconds, from and to, out of which each stream's ``retry:`` is drawn."""
-    MAX_LIFETIME: float = 600.0
-    """Seconds after which a stream ends with ``bye`` and the client comes back; each stream's own is up to a fifth shorter."""
-    POLL_INTERVAL: float | None = None
-    """Seconds between two looks at the log. ``None``: 5, or 1 while no layer connects processes."""
-    RECHECK_INTERVAL: float | None = None
-    """Seconds in which the permission of every open stream is looked at again unasked. ``None``: 60, or ``POLL_INTERVAL`` without a layer."""
-    MAX_STREAMS: int = 10_000
-    """Open streams in one process, and as many handshakes may wait; one more is answered by 503."""
-    MAX_STREAMS_PER_USER: int = 10
-    """Open streams of one user in one process; one more is answered by 429."""
-    BUFFER_BYTES: int = 262_144
-    """Bytes that may wait for one client; beyond them the buffer is dropped and the client reads the log."""
-    SEND_TIMEOUT: float = 30.0
-    """Seconds that a client may block a write before its stream is closed."""
-    HANDSHAKE_THREADS: int = 8
-    """Threads, and so database connections, for handshakes and replays in one process."""
-    REPLAY_PAGE: int = 200
-    """Events that one query of a replay reads."""
-    REPLAY_LIMIT: int = 10_000
-    """Missed events that are replayed; a client that missed more is told to fetch its list anew."""
-    EVENT_MAX_BYTES: int = 65_536
-    """Bytes that one encoded event may have."""
-    RETENTION_DAYS: float | None = 90.0
-    """Days after which ``prune_notifications`` deletes a notification. ``None``: never."""
-    DRAIN_SECONDS: float = 10.0
-    """Seconds over which clients are told to come back when the process is asked to end."""
+    HEARTBEAT: float = 15.0  # seconds
+    """Silence after which a stream sends a ``ping``."""
+    RETRY_MS: tuple[int, int] = (2000, 5000)  # milliseconds
+    """The least and the most of ``retry:``. Each stream draws its own."""
+    MAX_LIFETIME: float = 600.0  # seconds
+    """Age at which a stream ends with ``bye`` and its client reconnects. Each stream draws its own, up to a fifth shorter."""
+    POLL_INTERVAL: float | None = None  # seconds
+    """Time between two reads of the log. ``None``: 5, or 1 while no layer connects processes."""
+    RECHECK_INTERVAL: float | None = None  # seconds
+    """Time in which the permissions of every open stream are checked again. ``None``: 60, or ``POLL_INTERVAL`` without a layer."""
+    MAX_STREAMS: int = 10_000  # per process
+    """Open streams, and waiting handshakes. One more is answered by 503."""
+    MAX_STREAMS_PER_USER: int = 10  # per process
+    """Open streams of one user. One more is answered by 429."""
+    BUFFER_BYTES: int = 262_144  # bytes
+    """What may wait for one client. Beyond it the buffer is dropped and the stream reads the log."""
+    SEND_TIMEOUT: float = 30.0  # seconds
+    """Time that a client may block a write before its stream is closed."""
+    HANDSHAKE_THREADS: int = 8  # per process
+    """Threads, and so database connections, for handshakes and replays."""
+    REPLAY_PAGE: int = 200  # events
+    """What one query of a replay reads."""
+    REPLAY_LIMIT: int = 10_000  # events
+    """The longest replay. A client that missed more is told to fetch its list again."""
+    EVENT_MAX_BYTES: int = 65_536  # bytes
+    """The largest encoded event."""
+    RETENTION_DAYS: float | None = 90.0  # days
+    """Age at which ``prune_notifications`` deletes a notification. ``None``: never."""
+    DRAIN_SECONDS: float = 10.0  # seconds
+    """Time over which clients are told to reconnect when the process is asked to end."""
     CATEGORIES: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What users find in ``preferences/`` to mute, besides what they got: the category's name, and of each, all optional,
-    its ``label`` and ``description``, and ``required``, ``True`` for one that nobody can mute."""
+    """The categories that users can mute, besides those they received: name to ``label``, ``description`` and ``required``
+    (nobody can mute it), all optional."""
     LAYER: str = "default"
     """The alias in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
-    """The layer's group that the hubs are in; sites that share a layer need different ones."""
+    """The group of the layer that the hubs join. Sites that share a layer need different ones."""
 
     @property
     def required(self) -> frozenset[str]:
@@ -62,88 +62,75 @@ class Settings:
         return frozenset(name for name, about in self.CATEGORIES.items() if about.get("required"))
 
 
-_LONGEST_RETENTION = 36_500
-_MAY_BE_NONE = frozenset({"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"})
-#: Keys that may be zero; every other number has to be more than that.
-_MAY_BE_ZERO = frozenset({"DRAIN_SECONDS"})
-_LARGEST_THREADS = 256
-#: The longest name of a category, in characters: what the column of the log holds.
+#: The longest name of a category, in characters: what the column holds.
 CATEGORY_LENGTH = 100
+_TEXT = (str, Promise)
+_CATEGORY: dict[Any, Any] = {"label": _TEXT, "description": _TEXT, "required": bool}
+_MAY_BE_NONE = {"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
+_MOST = {"HANDSHAKE_THREADS": 256, "RETENTION_DAYS": 36_500}
 
 
-def validate(given: Any) -> tuple[Settings, list[str]]:
-    """Return the settings that ``given``, the value of ``SSE_NOTIFY``, asks for, and what is wrong with it.
+def validate() -> tuple[Settings, list[str]]:
+    """Return the settings that the project's ``SSE_NOTIFY`` asks for, and what is wrong with it.
 
     A key that is wrong keeps its default in the settings that are returned.
     """
+    given = getattr(settings, "SSE_NOTIFY", {})
     if not isinstance(given, dict):
-        return Settings(), [f"SSE_NOTIFY is a dict of settings, not {type(given).__name__}."]
-    known = {field.name: field for field in fields(Settings)}
+        return Settings(), [f"SSE_NOTIFY must be a dict, not {type(given).__name__}."]
+    defaults = asdict(Settings())
     problems: list[str] = []
     good: dict[str, Any] = {}
     for key, value in given.items():
-        if key not in known:
-            problems.append(
-                f"SSE_NOTIFY has no key {key!r}. Its keys are: {', '.join(sorted(known))}."
-            )
-        elif problem := _problem(key, value, known[key].default):
-            problems.append(f"SSE_NOTIFY[{key!r}] {problem}, not {value!r}.")
+        if key not in defaults:
+            problems.append(f"SSE_NOTIFY has no key {key!r}. Its keys are {', '.join(defaults)}.")
+        elif requirement := _unmet_requirement(key, value, defaults[key]):
+            problems.append(f"SSE_NOTIFY[{key!r}] must be {requirement}, not {value!r}.")
         else:
             good[key] = tuple(value) if isinstance(value, list) else value
     return Settings(**good), problems
 
 
-def _problem(key: str, value: Any, default: Any) -> str:
+def _unmet_requirement(key: str, value: Any, default: Any) -> str:
+    """Return what the value must be, "" if it is that already."""
     if key == "RETRY_MS":
-        pair = (
-            isinstance(value, (tuple, list))
-            and len(value) == 2
-            and all(_is_number(v, int) for v in value)
+        pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_whole, value))
+        good = pair and 0 < value[0] <= value[1]
+        requirement = "two whole numbers of milliseconds, the smaller first"
+    elif key == "GROUP":  # what Channels allows as a group's name
+        good = isinstance(value, str) and bool(re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value))
+        requirement = "1 to 99 ASCII letters, digits, hyphens, underscores or periods"
+    elif key == "CATEGORIES":
+        good = isinstance(value, dict) and all(map(_is_category, value.items()))
+        requirement = (
+            "like {'orders': {'label': 'Orders', 'description': 'Yours', 'required': True}}"
         )
-        return (
-            ""
-            if pair and 0 < value[0] <= value[1]
-            else "is a pair of milliseconds, the smaller first"
-        )
-    if key == "GROUP":  # what Channels allows as a group's name
-        fine = isinstance(value, str) and re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value)
-        return "" if fine else "is 1 to 99 ASCII letters, digits, hyphens, underscores or periods"
-    if key == "CATEGORIES":
-        return _problem_of_categories(value)
-    if isinstance(default, str):
-        return "" if isinstance(value, str) and value else "is a text that is not empty"
-    if key in _MAY_BE_NONE and value is None:
-        return ""
-    whole = isinstance(default, int)
-    if not _is_number(value, int if whole else (int, float)):
-        return "is a whole number" if whole else "is a number of seconds or days"
-    if key == "RETENTION_DAYS" and not value <= _LONGEST_RETENTION:  # so put, it refuses NaN
-        return f"is at most {_LONGEST_RETENTION}"
-    if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
-        return "is more than zero"
-    if key == "HANDSHAKE_THREADS" and value > _LARGEST_THREADS:
-        return f"is at most {_LARGEST_THREADS}"
-    return ""
+    elif isinstance(default, str):
+        good, requirement = isinstance(value, str) and value != "", "a string that is not empty"
+    else:
+        whole, zero = isinstance(default, int), key == "DRAIN_SECONDS"
+        if _is_whole(value) or (isinstance(value, float) and not whole):
+            # Put this way, the comparison refuses NaN.
+            good = 0 < value <= _MOST.get(key, value) or (zero and value == 0)
+        else:
+            good = value is None and key in _MAY_BE_NONE
+        requirement = f"a {'whole ' * whole}number {'of at least' if zero else 'greater than'} 0"
+        requirement += f" and at most {_MOST[key]}" if key in _MOST else ""
+    return "" if good else requirement
 
 
-def _problem_of_categories(value: Any) -> str:
-    texts = {"label", "description"}
-    if not isinstance(value, dict) or not all(isinstance(about, dict) for about in value.values()):
-        return "is a dict of dicts"
-    for name, about in value.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= CATEGORY_LENGTH:
-            return f"has names of 1 to {CATEGORY_LENGTH} characters"
-        if not about.keys() <= {*texts, "required"}:
-            return f"has no key but label, description and required in {name!r}"
-        if not all(
-            isinstance(about.get(key, ""), (str, Promise)) for key in texts
-        ) or not isinstance(about.get("required", False), bool):
-            return f"has texts and a required that is True or False in {name!r}"
-    return ""
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _is_category(item: tuple[Any, Any]) -> bool:
+    name, about = item
+    return (
+        isinstance(name, str)
+        and 1 <= len(name) <= CATEGORY_LENGTH
+        and isinstance(about, dict)
+        and all(isinstance(about[key], _CATEGORY.get(key, ())) for key in about)
+    )
 
 
 @cache
@@ -151,9 +138,9 @@ def get_settings() -> Settings:
     """Return the settings in force.
 
     Raises:
-        ImproperlyConfigured: a key is unknown or its value wrong; the message names the key. ``manage.py check`` says the same.
+        ImproperlyConfigured: a key is unknown or its value wrong. ``manage.py check`` reports the same.
     """
-    found, problems = validate(getattr(settings, "SSE_NOTIFY", {}))
+    found, problems = validate()
     if problems:
         raise ImproperlyConfigured(" ".join(problems))
     return found
