@@ -1,4 +1,4 @@
-"""One event of a view's own stream, and what else a view may yield in its place."""
+"""One event of a view's own stream."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sse_notify import wire
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as the WHATWG's standard has it: what :class:`sse_notify.EventStreamResponse` sends.
+    """An event that :class:`sse_notify.EventStreamResponse` sends, with the fields of the WHATWG standard.
 
     Args:
         data: text as it is, of any number of lines; anything else as JSON.
-        event: the event's name; a browser's ``EventSource`` calls the listeners of that name.
-        id: the last event id that a client holds after this event: a whole number, or text of one line.
-        retry: milliseconds after which an ``EventSource`` comes back when the stream ends.
+        event: the name of the event. A browser's ``EventSource`` calls the listeners of that name.
+        id: the last event id that a client has after this event: a whole number, or text on one line.
+        retry: milliseconds after which an ``EventSource`` reconnects when the stream has ended.
     """
 
     data: Any = ""
@@ -25,29 +25,19 @@ class Event:
     retry: int | None = None
 
     def encode(self) -> bytes:
-        """Return the block of bytes that a stream carries.
+        """Return the bytes that a stream carries.
 
         Raises:
             TypeError, ValueError: a field cannot be sent; the message names it.
         """
-        return wire.encode(_text(self.data), event=self.event, id=self.id, retry=self.retry)
+        text = wire.as_text(self.data)
+        return wire.encode(text, event=self.event, id=self.id, retry=self.retry)
 
 
 def encode(item: Any) -> bytes:
-    """Return the block for what a view yielded: an :class:`Event`, text, or anything else that JSON can hold.
+    """Return the bytes for what a view yielded: an :class:`Event`, text, or anything else that JSON can represent.
 
     Raises:
         TypeError, ValueError: it cannot be sent.
     """
-    return item.encode() if isinstance(item, Event) else wire.encode(_text(item))
-
-
-def _text(data: Any) -> str:
-    if isinstance(data, str):
-        return data
-    try:
-        return wire.dumps(data)
-    except RecursionError as error:
-        raise ValueError("data: nested too deeply for JSON") from error
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"data: JSON cannot hold it ({error})") from error
+    return item.encode() if isinstance(item, Event) else wire.encode(wire.as_text(item))

@@ -1,48 +1,49 @@
 """The exceptions that sse_notify raises.
 
 Exception
-├── ValueError / TypeError          a bad argument, at the call (Python's own)
-├── ImproperlyConfigured            a bad setting (Django's own)
+├── ValueError, TypeError           a wrong argument, at the call (Python's own)
+│   └── MalformedCursor             a client sent a cursor that is no number (in `sse_notify.wire`)
+├── ImproperlyConfigured            a wrong setting (Django's own)
 └── SseNotifyError
-    ├── UnknownTopic                nobody registered a pattern that matches the topic
-    ├── Cancelled                   the user has asked for the end of long work
-    ├── ProgressFailed              long work failed, for a reason that its user may read
-    └── HandshakeRefused            a stream that is not opened; carries the HTTP answer
+    ├── UnknownTopic                no ``@topic`` pattern matches
+    ├── Cancelled                   the user asks for the end of long work
+    ├── ProgressFailed              long work failed, and its user may read why
+    └── HandshakeRefused            a stream is not opened; carries the HTTP answer
 """
 
 from __future__ import annotations
 
 
 class SseNotifyError(Exception):
-    """The base of the exceptions that belong to this package."""
+    """The base class of this package's own exceptions. Never raised itself."""
 
 
 class UnknownTopic(SseNotifyError):
-    """Raised when no ``@topic`` pattern matches a topic's name."""
+    """Raised when no ``@topic`` pattern matches the name of a topic."""
 
 
 class Cancelled(SseNotifyError):
-    """Raised by :meth:`sse_notify.Progress.check` when the user has asked for the end; the ``with`` block ends quietly.
+    """Raised when long work learns that its user asks for the end: by :meth:`sse_notify.Progress.check`. The ``with`` block ends quietly.
 
-    ``progress`` is the work that was asked, ``None`` if a project raised it itself.
+    ``progress`` is the work that was asked, ``None`` if a project raised the exception itself.
     """
 
     def __init__(
-        self, message: str = "the user has asked for the end", *, progress: object = None
+        self, message: str = "The user asks for the end.", *, progress: object = None
     ) -> None:
         super().__init__(message)
         self.progress = progress
 
 
 class ProgressFailed(SseNotifyError):
-    """To be raised inside a ``with`` block of :class:`sse_notify.Progress`: its text is what the user reads."""
+    """Raised when long work fails for a reason that its user may read: by a project, inside :class:`sse_notify.Progress`."""
 
 
 class HandshakeRefused(SseNotifyError):
     """Raised when a stream is not opened.
 
-    ``status`` is the HTTP status, ``code`` a stable word for scripts, ``retry_after`` the seconds after which a retry makes
-    sense (``None``: a retry makes no sense until something changes), ``topic`` the one of several that is refused, if it is one.
+    ``status`` is the HTTP status and ``code`` a stable word for scripts. ``retry_after`` is the number of seconds after which a
+    retry makes sense, ``None`` if it makes none until something changes. ``topic`` is the topic that is refused, "" if it is none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Bytes to events: what the chunks of this package's own streams hold, for the test tools and for who looks on in a terminal."""
+"""Decode bytes to events: the chunks that the streams of this package produce, for tests and for terminals."""
 
 from __future__ import annotations
 
@@ -14,30 +14,26 @@ class Received:
     event: str
     """Its name."""
     data: Any
-    """What its JSON says; the text itself if it is no JSON."""
+    """Its data: what the JSON says, or the text if it is not JSON."""
     id: int | None
     """The cursor that it sets, if any."""
     topic: str | None = None
-    """What it was published under, if that is not its name."""
+    """The topic that it was published under, if that is not its name."""
 
 
 def parse(chunk: bytes) -> list[Received]:
-    """Return the events of a chunk, which a stream always makes of complete blocks."""
+    """Return the events of a chunk. A stream makes every chunk of complete blocks."""
     received = []
     for block in chunk.decode().split("\n\n"):
-        fields: dict[str, list[str]] = {}
-        for line in block.split("\n"):
-            name, _, value = line.partition(":")
-            fields.setdefault(name, []).append(value.removeprefix(" "))
-        if "data" in fields:
-            text = "\n".join(fields["data"])
-            try:
-                data = json.loads(text)
-            except ValueError:
-                data = text
-            id = fields.get("id", [""])[0]
-            topic = fields.get("topic", [None])[0]
-            received.append(
-                Received(fields.get("event", ["message"])[0], data, int(id) if id else None, topic)
-            )
+        lines = [line.partition(":") for line in block.split("\n")]
+        fields = {name: value.removeprefix(" ") for name, _, value in lines}
+        if "data" not in fields:
+            continue
+        text = "\n".join(value.removeprefix(" ") for name, _, value in lines if name == "data")
+        try:
+            data = json.loads(text)
+        except ValueError:
+            data = text
+        id = int(fields["id"]) if fields.get("id") else None
+        received.append(Received(fields.get("event", "message"), data, id, fields.get("topic")))
     return received

@@ -1,13 +1,13 @@
-"""Events to bytes, and cursors from text: the event stream format of the WHATWG HTML standard, section 9.2.
+"""Encode events to bytes and parse cursors: the event stream format of the WHATWG HTML standard, section 9.2.
 
-Nothing but the standard library, and nothing that waits. Four deliberate choices, each for a client's sake:
+This module uses the standard library alone, and nothing in it waits. Four deliberate choices, each for the sake of clients:
 
-1. Lines end with LF only. Parsers exist that split a CRLF which falls between two chunks wrongly.
-2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. A block that is cut short can then never
-   move a client's last event id past an event that it did not get.
+1. Lines end with LF only. Some parsers split a CRLF wrongly when it falls between two chunks.
+2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. So a block that is cut short never
+   moves a client's last event id past an event that the client did not get.
 3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours it.
-4. ``topic`` is a field of our own, which the standard has every client ignore that does not know it. So the topic of an event can be told
-   without a word in the name or in the data, which are the publisher's.
+4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know. So an event can name its topic
+   without a word in its name or its data, which belong to the publisher.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
 
-#: Names that the stream itself uses; a notification cannot take them.
+#: Event names that the stream itself uses. A notification cannot have them.
 RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "lost", "reset", "update", "remove"})
 
-#: The largest cursor: what a signed 64-bit column holds.
+#: The largest cursor: what a signed 64-bit column can hold.
 MAX_CURSOR = 2**63 - 1
 
-# The standard ends a line at CRLF, CR or LF and at nothing else; str.splitlines() would also split at U+2028, U+0085 and others.
+# Section 9.2.5: a line ends at CRLF, CR or LF and at nothing else. str.splitlines() also splits at U+2028, U+0085 and others.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FORBIDDEN_IN_FIELD = re.compile(r"[\r\n\0]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NO_SURROGATE = "{name} must not contain a lone surrogate, which UTF-8 cannot encode."
 _CURSOR = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -46,15 +47,16 @@ def encode(
     """Return one complete block of the stream.
 
     Args:
-        data: the event's text, of any number of lines. CRLF, CR and LF all arrive as LF, as the standard has it.
-        event: the event's name; ``"message"``, the standard's default, is left out.
-        id: the last event id that a client holds after this event: a whole number, or text.
+        data: the text of the event, of any number of lines. CRLF, CR and LF all arrive as LF.
+        event: the name of the event. ``"message"``, the default of the standard, is left out.
+        id: the last event id that a client has after this event: a whole number, or text.
         retry: the reconnection time in milliseconds.
-        topic: what the event was published under.
+        topic: the topic that the event was published under.
 
     Raises:
-        ValueError: ``event`` is empty or holds CR, LF or NUL, as may no ``id`` and no ``topic``; ``id`` or ``retry`` is negative; ``data``
-            holds a lone surrogate, which UTF-8 cannot carry.
+        TypeError: ``event``, ``topic`` or ``data`` is not a string.
+        ValueError: ``event`` is empty; ``event``, ``id`` or ``topic`` contains CR, LF or NUL; ``id`` or ``retry`` is negative;
+            or a text contains a lone surrogate, which UTF-8 cannot encode.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":
@@ -71,23 +73,37 @@ def encode(
     try:
         return "\n".join(lines).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"data: UTF-8 cannot carry the lone surrogate {error.object[error.start]!r}"
-        ) from error
+        raise ValueError(_NO_SURROGATE.format(name="data")) from error
 
 
 def encode_json(obj: Any, *, event: str = "message", id: int | None = None) -> bytes:
-    """Return one block whose data is ``obj`` as compact JSON: one line, whatever its strings hold.
+    """Return one block whose data is ``obj`` as compact JSON on one line.
 
     Raises:
-        TypeError, ValueError: JSON cannot hold ``obj`` (NaN and infinities included), or see :func:`encode`.
+        TypeError, ValueError: JSON cannot represent ``obj`` (NaN and infinities included), or see :func:`encode`.
     """
     return encode(dumps(obj), event=event, id=id)
 
 
 def dumps(obj: Any) -> str:
-    """Return ``obj`` as the compact JSON that every event uses, its text readable rather than escaped."""
+    """Return ``obj`` as compact JSON that escapes no readable text: the form that every event uses."""
     return json.dumps(obj, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def as_text(data: Any) -> str:
+    """Return the data of an event as text: a string as it is, anything else as compact JSON.
+
+    Raises:
+        TypeError, ValueError: JSON cannot represent ``data``.
+    """
+    if isinstance(data, str):
+        return data
+    try:
+        return dumps(data)
+    except RecursionError as error:
+        raise ValueError("data is nested too deeply for JSON.") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"data must be a string or JSON serializable. {error}.") from error
 
 
 def encode_retry(milliseconds: int) -> bytes:
@@ -96,42 +112,37 @@ def encode_retry(milliseconds: int) -> bytes:
 
 
 def encode_comment(text: str = "") -> bytes:
-    """Return a comment, which every parser skips. Its line ends are replaced by spaces."""
+    """Return a comment, which every parser skips. Spaces replace its line ends."""
     return f":{_LINE_END.sub(' ', text)}\n\n".encode()
 
 
 def check_event_name(event: str) -> str:
-    """Return ``event`` if a stream can carry it as an event's name.
+    """Return ``event`` if a stream can carry it as the name of an event.
 
     Raises:
-        ValueError: it is empty or holds CR, LF, NUL or a lone surrogate.
+        TypeError: it is not a string.
+        ValueError: it is empty, or contains CR, LF, NUL or a lone surrogate.
     """
     if not event:
-        raise ValueError("event: a name is needed")
-    if _FORBIDDEN_IN_FIELD.search(event):
-        raise ValueError("event: a name holds no CR, LF or NUL")
-    if not event.isascii() and _SURROGATE.search(event):
-        raise ValueError("event: UTF-8 cannot carry a lone surrogate")
-    return event
+        raise ValueError("event must not be empty.")
+    return _field("event", event)
 
 
 def parse_cursor(*values: str | None) -> int | None:
-    """Return the cursor that a client came with: the larger of the well-formed values, ``None`` if it came with none.
+    """Return the cursor that a client sent: the largest of the well-formed values, ``None`` if it sent none.
 
-    A browser's own retry repeats the address, with its old cursor, and adds the ``Last-Event-ID`` header with the new one; so
-    the larger is the one that holds. Empty values count as absent.
+    A browser that retries repeats the address, with the old cursor, and adds the ``Last-Event-ID`` header with the new one.
+    Empty values count as absent.
 
     Raises:
-        MalformedCursor: values were given and none of them is well formed.
+        MalformedCursor: there are values, and none of them is well formed.
     """
     given = [value for value in values if value]
-    if not given:
-        return None
     numbers = [int(value) for value in given if _CURSOR.fullmatch(value)]
     numbers = [number for number in numbers if number <= MAX_CURSOR]
-    if not numbers:
-        raise MalformedCursor("a cursor is a decimal number from 0 to 9223372036854775807")
-    return max(numbers)
+    if given and not numbers:
+        raise MalformedCursor(f"A cursor must be a decimal number from 0 to {MAX_CURSOR}.")
+    return max(numbers, default=None)
 
 
 def _id(id: int | str) -> int | str:
@@ -139,14 +150,16 @@ def _id(id: int | str) -> int | str:
 
 
 def _field(name: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a string, not {type(text).__name__}.")
     if _FORBIDDEN_IN_FIELD.search(text):
-        raise ValueError(f"{name}: its text holds no CR, LF or NUL")
+        raise ValueError(f"{name} must not contain CR, LF or NUL.")
     if not text.isascii() and _SURROGATE.search(text):
-        raise ValueError(f"{name}: UTF-8 cannot carry a lone surrogate")
+        raise ValueError(_NO_SURROGATE.format(name=name))
     return text
 
 
 def _natural(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name}: a whole number from 0 is needed, not {value!r}")
+        raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}.")
     return value

@@ -1,0 +1,66 @@
+"""One event of a view's own stream: what it encodes to, and what it refuses by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sse_notify import Event
+from sse_notify.events import encode
+from sse_notify.parsing import Received, parse
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (Event("a\nb", event="word", id=7, retry=100), Received("word", "a\nb", 7)),
+        (Event({"a": [1, None]}), Received("message", {"a": [1, None]}, None)),
+        (Event(), Received("message", "", None)),
+        ("text: of a view", Received("message", "text: of a view", None)),
+        (5, Received("message", 5, None)),
+    ],
+    ids=str,
+)
+def test_what_a_view_yields_arrives(item: Any, expected: Received) -> None:
+    assert parse(encode(item)) == [expected]
+
+
+def test_a_chunk_holds_several_events_and_what_is_no_event_is_skipped() -> None:
+    chunk = b"retry: 5\n\n" + encode("1") + b":\n\n" + encode(Event("2", event="x"))
+    assert parse(chunk) == [Received("message", 1, None), Received("x", 2, None)]
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "message"),
+    [
+        (
+            Event(b"bytes"),
+            TypeError,
+            "data must be a string or JSON serializable. Object of type bytes",
+        ),
+        (Event({1, 2}), TypeError, "data must be"),
+        (Event(float("nan")), ValueError, "data must be"),
+        (Event(nested(100_000)), ValueError, "data is nested too deeply"),
+        (Event("\ud800"), ValueError, "data must not contain a lone surrogate"),
+        (Event(event=""), ValueError, "event must not be empty"),
+        (Event(event="a\nb"), ValueError, "event must not contain CR"),
+        (Event(event=5), TypeError, "event must be a string, not int"),  # type: ignore[arg-type]
+        (Event(id=-1), ValueError, "id must be a whole number of at least 0, not -1"),
+        (Event(id="a\rb"), ValueError, "id must not contain CR"),
+        (Event(retry=1.5), ValueError, "retry must be a whole number"),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_field_that_cannot_be_sent_is_named(
+    event: Event, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{message}"):
+        event.encode()
