@@ -1,8 +1,8 @@
-"""For a project's own tests: see what was notified, and read a stream, without a server.
+"""Tools for the tests of a project: capture what was notified, and read a stream without a server.
 
 ::
 
-    def test_the_author_hears_of_a_comment(self):
+    def test_the_author_is_notified_of_a_comment(self):
         with capture_notifications() as sent:
             comment(post)
         self.assertEqual([n.title for n in sent.to(post.author)], ["New comment"])
@@ -13,9 +13,8 @@
             event = await stream.next("notification")
         self.assertEqual(event.data["title"], "Hello")
 
-Both work in a ``TestCase``, where nothing ever commits: what is captured is read from the database, and a stream's poll, which in
-production finds what a publisher that died has left, finds there what no commit announces. ``captureOnCommitCallbacks(execute=True)``
-announces at once.
+Both work in a ``TestCase``, where nothing ever commits. ``capture_notifications`` reads from the database. A stream finds at its
+poll what no commit announces, within a second; ``captureOnCommitCallbacks(execute=True)`` announces at once.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
-from django.db.models import Max
 from django.test import RequestFactory
 
 from sse_notify import log
@@ -35,9 +33,6 @@ from sse_notify.parsing import Received, parse
 from sse_notify.signals import stream_opened
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from types import TracebackType
-
     from sse_notify.querysets import NotificationQuerySet, User
 
 
@@ -49,76 +44,56 @@ class Captured(list[Notification]):
     """What was notified, oldest first: new rows, and rows that were sent again under their ``key``."""
 
     def to(self, user: User) -> list[Notification]:
-        """Return what ``user`` got of it, broadcasts included."""
-        visible = (
-            _rows()
-            .with_states(user)
-            .filter(pk__in=[row.pk for row in self])
-            .values_list("pk", flat=True)
-        )
-        theirs = set(visible)
-        return [row for row in self if row.pk in theirs]
+        """Return what ``user`` received of it, broadcasts included."""
+        rows = _rows().with_states(user).filter(pk__in=[row.pk for row in self])
+        received = set(rows.values_list("pk", flat=True))
+        return [row for row in self if row.pk in received]
 
 
 class capture_notifications:  # noqa: N801  (a context manager, named as it is used)
-    """Capture what is notified inside the block, by whatever code, in whatever thread: ``with``, or ``async with`` in async tests.
+    """Capture what any code in any thread notifies inside the block: ``with``, or ``async with`` in async tests.
 
-    The list is filled when the block ends. What was rolled back is not in it, as it was never sent; nor is a repeat of an
-    ``idempotency_key``, nor anything that ``publish()`` sends, which leaves no row.
+    The list is filled when the block ends. It has nothing that was rolled back, no repeat of an ``idempotency_key``, and nothing
+    that ``publish()`` sent, which leaves no row. If the block raises, the list stays empty.
     """
 
     def __init__(self) -> None:
         self._sent = Captured()
-        self._last = 0
-        self._before: dict[int, tuple[int, datetime]] = {}
+        self._before: dict[int, tuple[Any, ...]] = {}
 
     def __enter__(self) -> Captured:
-        self._last = _rows().aggregate(last=Max("pk"))["last"] or 0
-        self._before = {
-            row.pk: (row.count, row.created_at)
-            for row in _rows().exclude(key=None).only("count", "created_at")
-        }
+        self._before = {row.pk: _version(row) for row in _rows().only("count", "created_at")}
         return self._sent
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:  # the transaction may be broken, and the test has failed anyway
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:  # the transaction may be broken
             return
-        new = list(_rows().filter(pk__gt=self._last))
-        keyed = _rows().exclude(key=None).filter(pk__lte=self._last, recalled_at=None)
-        # A recall begins the count anew.
-        again = [row for row in keyed if (row.count, row.created_at) != self._before.get(row.pk)]
-        self._sent[:] = sorted([*new, *again], key=lambda row: (row.created_at, row.pk))
+        for row in _rows().order_by("created_at", "pk"):
+            before = self._before.get(row.pk)
+            # A recall changes the version too, and sends no notification.
+            if before is None or (row.recalled_at is None and before != _version(row)):
+                self._sent.append(row)
 
     async def __aenter__(self) -> Captured:
         return await sync_to_async(self.__enter__)()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await sync_to_async(self.__exit__)(kind, error, trace)
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        await sync_to_async(self.__exit__)(kind)
 
 
 class open_stream:  # noqa: N801  (a context manager, named as it is used)
-    """Open the stream of ``user`` in this process: the real handshake, replay, hub and wire, without a server.
+    """Open a stream of ``user`` in this process: the real handshake, replay, hub and wire, without a server.
 
-    Inside the block the stream is joined: what is sent from its first line on arrives.
+    The block begins when the stream has joined, so whatever it sends arrives.
 
     Args:
         user: whose stream.
         topics: further topics to ask for.
-        cursor: the last id that the client has; what was sent since is replayed. ``None``: only what is sent from now on.
-        timeout: seconds that :meth:`next` waits at most: a guard against a hang, which no event that arrives uses up.
+        cursor: the last id that the client has. What was sent since is replayed. ``None``: only what is sent from now on.
+        timeout: seconds that :meth:`next` waits at most. It guards against a hang; an event that arrives is returned at once.
 
     Raises:
-        HandshakeRefused: on entering, as a client would be refused.
+        HandshakeRefused: on entering, as over HTTP.
     """
 
     def __init__(
@@ -137,7 +112,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         self._joined = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        # In Django's thread for queries: there the handshake sees whether the test runs inside a transaction.
+        # Run it in Django's thread for queries, where the handshake sees the transaction of the test.
         self._stream = await sync_to_async(lambda: make_stream(open_up(self._request)))()
         stream_opened.connect(self._on_opened)
         self._pump = asyncio.create_task(self._read())
@@ -145,26 +120,21 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
             async with asyncio.timeout(JOIN_SECONDS):
                 await self._joined.wait()
         except BaseException:
-            await self.__aexit__(None, None, None)
+            await self.__aexit__()
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         stream_opened.disconnect(self._on_opened)
         self._stream.close()
         self._pump.cancel()
         await asyncio.wait([self._pump])
 
     async def next(self, event: str = "") -> Received:
-        """Return the next event, or the next of the name ``event``; those before it are dropped.
+        """Return the next event, or the next one named ``event``. The events before it are dropped.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: no such event arrived in time.
             EOFError: the stream has ended.
         """
         async with asyncio.timeout(self._timeout):
@@ -172,7 +142,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
                 received = await self._received.get()
                 if received is None:
                     self._received.put_nowait(None)
-                    raise EOFError("the stream has ended")
+                    raise EOFError("The stream has ended.")
                 if event in ("", received.event):
                     return received
 
@@ -186,10 +156,14 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
             self._joined.set()
 
     def _on_opened(self, *, topics: tuple[str, ...], **kwargs: Any) -> None:
-        # The very tuple of this stream: another one of the same user has its own.
+        # Compare by identity: each stream of a user has a tuple of its own.
         if topics is self._stream.topics:
             self._joined.set()
 
 
 def _rows() -> NotificationQuerySet:
     return Notification.objects.using(log.database())
+
+
+def _version(row: Notification) -> tuple[Any, ...]:
+    return row.count, row.created_at

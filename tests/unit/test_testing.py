@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 
 from sse_notify import abroadcast, anotify, apublish, broadcast, inbox, notify, recall, topic
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.revocation import disconnect
 from sse_notify.testing import capture_notifications, open_stream
 
 
@@ -127,14 +129,6 @@ class StreamTests(TestCase):
             with pytest.raises(TimeoutError):
                 await stream.next("notification")
 
-    async def test_the_end_of_a_stream_is_said(self) -> None:
-        async with open_stream(self.alice) as stream:
-            stream._stream.end("logout", None)
-            assert (await stream.next("bye")).data == {"reason": "logout", "retry_after": None}
-            for _ in range(2):
-                with pytest.raises(EOFError):
-                    await stream.next()
-
 
 class CommittingTests(TransactionTestCase):
     async def test_it_works_where_transactions_commit(self) -> None:
@@ -143,3 +137,12 @@ class CommittingTests(TransactionTestCase):
             await abroadcast("to all")
             assert (await one.next("notification")).data["title"] == "to all"
             assert (await other.next("notification")).data["title"] == "to all"
+
+    async def test_the_end_of_a_stream_is_an_error_of_every_read_after_it(self) -> None:
+        alice = await User.objects.acreate(username="alice")
+        async with open_stream(alice) as stream:
+            await sync_to_async(disconnect)(alice, reason="logout")
+            assert (await stream.next("bye")).data == {"reason": "logout", "retry_after": None}
+            for _ in range(2):
+                with pytest.raises(EOFError):
+                    await stream.next()
