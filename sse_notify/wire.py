@@ -68,7 +68,7 @@ def encode(
     else:
         lines.append(f"data: {data}")
     if id is not None:
-        lines.append(f"id: {_id(id)}")
+        lines.append(f"id: {_field('id', id) if isinstance(id, str) else _natural('id', id)}")
     lines.append("\n")
     try:
         return "\n".join(lines).encode()
@@ -106,11 +106,6 @@ def as_text(data: Any) -> str:
         raise type(error)(f"data must be a string or JSON serializable. {error}.") from error
 
 
-def encode_retry(milliseconds: int) -> bytes:
-    """Return the block that sets a client's reconnection time."""
-    return f"retry: {_natural('retry', milliseconds)}\n\n".encode()
-
-
 def encode_comment(text: str = "") -> bytes:
     """Return a comment, which every parser skips. Spaces replace its line ends."""
     return f":{_LINE_END.sub(' ', text)}\n\n".encode()
@@ -143,10 +138,6 @@ def parse_cursor(*values: str | None) -> int | None:
     if given and not numbers:
         raise MalformedCursor(f"A cursor must be a decimal number from 0 to {MAX_CURSOR}.")
     return max(numbers, default=None)
-
-
-def _id(id: int | str) -> int | str:
-    return _field("id", id) if isinstance(id, str) else _natural("id", id)
 
 
 def _field(name: str, text: str) -> str:

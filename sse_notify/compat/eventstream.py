@@ -26,28 +26,28 @@ def send_event(
 ) -> None:
     """Send an event to whoever listens to the topic ``channel`` now.
 
-    It is sent at once, as there, and not stored: what must not be missed is for :func:`sse_notify.notify`.
+    It is sent at once, as there, and not stored. Use :func:`sse_notify.notify` for what nobody must miss.
 
     Args:
         channel: the topic.
-        event_type: the event's name, "message" for a browser's ``onmessage``.
-        data: what JSON, with Django's dates, decimals and UUIDs, can hold.
-        skip_user_ids: not supported, and there without effect unless a GRIP proxy is used.
-        async_publish: without a meaning here: the call never waits.
-        json_encode: ``False``: ``data`` is text and goes out as it is.
+        event_type: the name of the event, "message" for a browser's ``onmessage``.
+        data: what JSON can hold, with Django's dates, decimals and UUIDs.
+        skip_user_ids: not supported; there it had an effect only behind a GRIP proxy.
+        async_publish: ignored, as the call never waits.
+        json_encode: ``False``: ``data`` is text and is sent as it is.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it.
     """
     if skip_user_ids:
-        raise TypeError(
-            "skip_user_ids: an event of a topic goes to all of its listeners; broadcast() has exclude"
-        )
+        raise TypeError("skip_user_ids is not supported. Use broadcast() with exclude.")
     if json_encode:
         try:
             data = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"data: JSON cannot hold it ({error})") from error
+            raise type(error)(f"data must be JSON serializable. {error}.") from error
     elif not isinstance(data, str):
-        raise TypeError(f"data: text is needed with json_encode=False, not {type(data).__name__}")
+        raise TypeError(
+            f"data must be a string, not {type(data).__name__}, with json_encode=False."
+        )
     publish(channel, data, event=event_type)

@@ -191,7 +191,9 @@ def test_pruning_says_what_it_did_and_a_dry_run_does_nothing(alice: User) -> Non
     assert run("prune_notifications", "--days", "9.5", "--verbosity", "0") == ""
     assert rows() == []
     with override_settings(SSE_NOTIFY={"RETENTION_DAYS": None}):
-        assert run("prune_notifications").startswith("RETENTION_DAYS is None: everything is kept.")
+        assert run("prune_notifications").startswith(
+            "RETENTION_DAYS is None, so everything is kept."
+        )
     for wrong in (["--days", "-1"], ["--days", "nan"], ["--batch", "0"], ["--batch", "many"]):
         with pytest.raises(CommandError, match=wrong[0]):
             run("prune_notifications", *wrong)

@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 
 from sse_notify import fanout, log, mark_read, notify, retention, unread_count, unseen_count
-from sse_notify.compat import hq_import, notifications_hq
+from sse_notify.compat import notifications_hq
 from sse_notify.compat.eventstream import send_event
 from sse_notify.log import Batch, Reader
 from sse_notify.messages import Ephemeral, Message
@@ -220,7 +220,7 @@ def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(
     assert run("--dry-run") == [
         "Would import 1 notifications.",
         "Left out: 1, older",
-        "--all imports the older ones too; prune_notifications deletes them with its next run.",
+        "--all imports the older ones too; prune_notifications deletes them at its next run.",
     ]
     assert not Notification.objects.exists()
     assert run("--days", "1")[:2] == ["Imported 0 notifications.", "Left out: 2, older"]
@@ -272,11 +272,11 @@ def test_what_is_gone_or_odd_does_not_stop_it(
     monkeypatch.setattr(Group, "__str__", lambda group: 1 / 0)
     said = run()
     assert said[0] == "Imported 6 notifications."
-    assert sorted(said[1:])[0].startswith("Left out: 1, data: the event has ")
-    assert sorted(said[1:])[1:] == [
-        "Left out: 1, level: one of debug, info, success, warning, error is needed, not 'fatal'",
-        "Left out: 1, no such user",
-    ]
+    too_large, level, no_user = sorted(said[1:])
+    assert too_large.startswith("Left out: 1, data")
+    assert level.startswith("Left out: 1, level")
+    assert "debug, info, success, warning" in level
+    assert no_user == "Left out: 1, no such user"
     rows: list[Any] = list(Notification.objects.order_by("pk"))
     assert [row.title[:30] for row in rows] == [
         f"user {ghost_key} haunted group {team.pk}"[:30], "alice " + "y" * 24, "alice said", "alice typed", f"? {alice.pk} moved ? 5",
@@ -317,15 +317,14 @@ def test_two_runs_at_once_bring_each_row_once(
     act: Act, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one commits between this one's look and its insert."""
-    act(alice, "waved", alice)
-    write = hq_import._write
+    act(alice, "waved", alice, target=alice)
 
-    def write_after_another(new: Any) -> Any:
-        monkeypatch.setattr(hq_import, "_write", write)
+    def import_meanwhile(user: User) -> str:
+        monkeypatch.delattr(User, "get_absolute_url")
         assert run() == ["Imported 1 notifications."]
-        return write(new)
+        return "/"
 
-    monkeypatch.setattr(hq_import, "_write", write_after_another)
+    monkeypatch.setattr(User, "get_absolute_url", import_meanwhile, raising=False)
     assert run() == ["Imported 0 notifications.", "Left out: 1, there already"]
     assert Notification.objects.count() == 1
 
@@ -346,7 +345,7 @@ def test_it_takes_few_queries_whatever_the_rows(
         (["--table", "nowhere"], "has no table 'nowhere'"),
         (
             ["--table", "auth_user"],
-            "'auth_user' has no recipient_id, .*: it is not of django-notifications",
+            "'auth_user' has no .*recipient_id.*, so it is not of django-notifications",
         ),
         (["--database", "other"], "other"),
         (["--batch", "0"], "--batch"),
@@ -434,19 +433,21 @@ def test_send_takes_our_own_arguments_too_and_speaks_the_language_that_is_active
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        ({"sender": User}, "sender: a model instance"),
-        ({"recipient": "alice"}, "to: a user is needed, not str"),
-        ({"level": "fatal"}, "level: "),
-        ({"timestamp": datetime(2026, 1, 1)}, "timestamp: an aware datetime"),
-        ({"target": "text"}, "target: a model instance"),
-        ({"sse_notify": {"colour": "red"}}, "colour: no such argument"),
+        ({"sender": User}, "sender"),
+        ({"recipient": "alice"}, "to"),
+        ({"recipient": None}, "to"),
+        ({"level": "fatal"}, "level"),
+        ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),
+        ({"target": "text"}, "target"),
+        ({"action_object": "text"}, "action_object"),
+        ({"sse_notify": {"colour": "red"}}, "colour"),
     ],
 )
 def test_send_names_a_wrong_argument_and_writes_nothing(
     alice: User, arguments: dict[str, Any], names: str
 ) -> None:
     given = {"sender": alice, "recipient": alice, "verb": "did", **arguments}
-    with pytest.raises((TypeError, ValueError), match=f"^{names}"):
+    with pytest.raises((TypeError, ValueError), match=rf"\b{names}\b"):
         notifications_hq.notify.send(**given)
     assert not Notification.objects.exists()
 
@@ -479,5 +480,5 @@ def test_send_event_publishes_json_as_it_did_there(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_send_event_names_a_wrong_argument(arguments: dict[str, Any], names: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{names}: "):
+    with pytest.raises((TypeError, ValueError), match=rf"^{names}\b"):
         send_event(**{"channel": "room-1", "event_type": "tick", "data": 1, **arguments})

@@ -151,9 +151,8 @@ def test_a_whole_stream_arrives_in_order_with_comments_and_retries_between(
         if kind == 0:
             stream += wire.encode_comment(comment)
         if kind == 1:
-            stream += wire.encode_retry(len(data))
             retries.append(len(data))
-        stream += wire.encode(data, event=event, id=id)
+        stream += wire.encode(data, event=event, id=id, retry=len(data) if kind == 1 else None)
         last = str(id) if id is not None else last
         expected.append(Arrived(event, normalised(data), last))
     parsed = parse(cut(draw.draw, stream))
@@ -206,7 +205,6 @@ def test_the_bytes_of_a_block() -> None:
         wire.encode_json({"a": [1, "ü"]}, event="x", id=1)
         == 'event: x\ndata: {"a":[1,"ü"]}\nid: 1\n\n'.encode()
     )
-    assert wire.encode_retry(2500) == b"retry: 2500\n\n"
     assert wire.encode_comment() == b":\n\n"
 
 
@@ -281,8 +279,6 @@ def test_an_id_or_retry_that_is_no_natural_number_is_refused(wrong: Any) -> None
             wire.encode("data", id=wrong)
     with pytest.raises(ValueError, match="retry"):
         wire.encode("data", retry=wrong)
-    with pytest.raises(ValueError, match="retry"):
-        wire.encode_retry(wrong)
 
 
 @given(comment=text)

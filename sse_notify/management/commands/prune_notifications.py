@@ -15,33 +15,22 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Deletes in batches, each a short transaction; a run that is stopped is gone on with by the next."""
+    """Deletes in batches, each a short transaction. If it is stopped, the next run goes on."""
 
     help = (
         "Delete the notifications that are older than RETENTION_DAYS, read or not, and those that have expired. "
         "Run it daily. It may run beside everything else, and twice at once. "
-        "Clients whose place in the log is gone are told to fetch their list anew. "
+        "Clients whose place in the log is gone are told to fetch their list again. "
         "Exit codes: 0 done, or nothing to do; 1 wrong argument, or the database refuses; 130 stopped by Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the age, the batch and the dry run."""
-        parser.add_argument(
-            "--days",
-            type=float,
-            help="the age in days to delete from; RETENTION_DAYS if it is left out",
-        )
-        parser.add_argument(
-            "--batch",
-            type=int,
-            default=retention.BATCH,
-            help="rows of one transaction (%(default)s)",
-        )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="say how many would be deleted, and delete nothing",
-        )
+        days = "the age in days to delete from (RETENTION_DAYS)"
+        parser.add_argument("--days", type=float, help=days)
+        batch = "rows of one transaction (%(default)s)"
+        parser.add_argument("--batch", type=int, default=retention.BATCH, help=batch)
+        dry_run = "say how many would be deleted, and delete nothing"
+        parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
     def handle(
         self,
@@ -50,27 +39,8 @@ class Command(BaseCommand):
         batch: int,
         dry_run: bool,
         verbosity: int,
-        **options: Any,
+        **given: Any,
     ) -> None:
-        """Count, delete, and say what was done."""
-        try:
-            before = retention.oldest_kept(days)
-            total = retention.count(days)
-            if before is None:
-                self._say(
-                    verbosity,
-                    "RETENTION_DAYS is None: everything is kept. Give --days to delete all the same.",
-                )
-                return
-            what = f"sent before {before:%Y-%m-%d %H:%M %Z}".rstrip() + ", or expired"
-            if dry_run:
-                self._say(verbosity, f"Would delete {total:,} notifications: {what}.")
-                return
-            self._prune(days, batch, total, verbosity, what)
-        except (TypeError, ValueError) as error:
-            raise CommandError(f"--{error}") from error
-
-    def _prune(self, days: float | None, batch: int, total: int, verbosity: int, what: str) -> None:
         deleted = 0
 
         def count(number: int) -> None:
@@ -79,15 +49,21 @@ class Command(BaseCommand):
             bar.advance(number)
 
         try:
-            with Bar(self.stderr, total, wanted=verbosity > 0) as bar:
-                retention.prune(days, batch=batch, on_batch=count)
+            before, total = retention.oldest_kept(days), retention.count(days)
+            with Bar(self.stderr, total, wanted=verbosity > 0 and not dry_run) as bar:
+                if before is not None and not dry_run:
+                    retention.prune(days, batch=batch, on_batch=count)
+        except (TypeError, ValueError) as error:
+            raise CommandError(f"--{error}") from error
         except KeyboardInterrupt:
             self.stderr.write(
                 f"Stopped. {deleted:,} notifications are deleted; the next run goes on."
             )
             sys.exit(130)
-        self._say(verbosity, f"Deleted {deleted:,} notifications: {what}.")
-
-    def _say(self, verbosity: int, text: str) -> None:
+        said = f"Would delete {total:,}" if dry_run else f"Deleted {deleted:,}"
+        text = "RETENTION_DAYS is None, so everything is kept. Give --days to delete all the same."
+        if before is not None:
+            when = f"{before:%Y-%m-%d %H:%M %Z}".rstrip()
+            text = f"{said} notifications: sent before {when}, or expired."
         if verbosity > 0:
             self.stdout.write(text)
