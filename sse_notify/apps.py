@@ -7,14 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SseNotifyConfig(AppConfig):
-    """Wires the system checks, the doorbells of permissions and the live page; everything else starts when it is first used."""
+    """Connects the signal receivers and registers the system checks. Everything else starts when it is first used."""
 
     name = "sse_notify"
     verbose_name = _("Notifications")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and receive what may end a permission."""
+        """Register the system checks, and connect the receivers."""
         from sse_notify import checks, live, revocation  # noqa: F401, PLC0415
 
         revocation.connect()

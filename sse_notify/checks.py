@@ -51,12 +51,9 @@ def check_processes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     """W004: no layer connects processes, so events of other processes arrive at the next poll."""
     if _layer()[1] not in (None, _IN_MEMORY):
         return []
-    message = (
-        "No channel layer connects the processes. "
-        "Events that another process sends arrive at the next poll instead of at once."
-    )
+    message = "No channel layer connects the processes, so events of other processes arrive at the next poll."
     hint = (
-        "Run: pip install 'sse-notify[redis]'. Then set CHANNEL_LAYERS = {'default': {'BACKEND': "
+        "Run pip install 'sse-notify[redis]', and set CHANNEL_LAYERS = {'default': {'BACKEND': "
         "'channels_redis.pubsub.RedisPubSubChannelLayer', 'CONFIG': {'hosts': ['redis://localhost:6379']}}}. "
         "If the site has one process, add 'sse_notify.W004' to SILENCED_SYSTEM_CHECKS."
     )
@@ -70,66 +67,34 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
         return []
     message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
     hint = (
-        "Set ASGI_APPLICATION = 'yourproject.asgi.application', and in that module: "
-        "application = EventStreams(get_asgi_application()), with EventStreams from sse_notify.asgi."
+        "Set ASGI_APPLICATION = 'yourproject.asgi.application'. In that module, write: "
+        "from sse_notify.asgi import EventStreams; application = EventStreams(get_asgi_application())"
     )
     return [Warning(message, hint=hint, id="sse_notify.W005")]
 
 
 @register("sse_notify")
-def check_databases(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E006: the tables are in several databases. E007: users, groups or content types are elsewhere. E008: no autocommit.
+def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E006: a database router separates tables that foreign keys and joins connect.
 
-    Only the databases for writing matter. Replicas for reading are fine, as the package reads what it has to
-    from where it writes.
+    Only ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where it writes whenever it must not
+    be late.
     """
-    own = list(apps.get_app_config("sse_notify").get_models())
-    aliases = {model: router.db_for_write(model) for model in [*own, *_related(own)]}
-    found: list[CheckMessage] = []
-    if len({aliases[model] for model in own}) > 1:
-        message = "The database routers send the tables of sse_notify to several databases"
-        found.append(Error(_where(message, aliases), hint=_router(aliases), id="sse_notify.E006"))
-    elif len(set(aliases.values())) > 1:
-        message = (
-            "The database routers separate the tables of sse_notify from tables that they refer to"
-        )
-        found.append(Error(_where(message, aliases), hint=_router(aliases), id="sse_notify.E007"))
-    for alias in sorted({aliases[model] for model in own} & {*connections}):
-        if not connections[alias].settings_dict["AUTOCOMMIT"]:
-            message = f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so what sse_notify writes is never committed."
-            hint = f"Remove 'AUTOCOMMIT' from DATABASES[{alias!r}]. For one transaction per request, use 'ATOMIC_REQUESTS': True."
-            found.append(Error(message, hint=hint, id="sse_notify.E008"))
-    return found
-
-
-def _layer() -> tuple[str, str | None]:
-    """Return the alias of the channel layer, and its backend if there is such a layer."""
-    alias = conf.validate()[0].LAYER
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
-    return alias, layers[alias].get("BACKEND", "") if alias in layers else None
-
-
-def _related(own: list[type[Model]]) -> list[Any]:
-    """Return the models whose tables the app's tables refer to, and the table of group members, which is joined."""
-    groups: Any = getattr(
-        get_user_model(), "groups", None
-    )  # a custom user model need not have groups
-    related = [
-        field.related_model for model in own for field in model._meta.fields if field.related_model
-    ]
-    return [model for model in related if model not in own] + ([groups.through] if groups else [])
-
-
-def _where(message: str, aliases: dict[Any, str]) -> str:
-    places = sorted({f"{model._meta.label} in {alias!r}" for model, alias in aliases.items()})
-    return f"{message}: {', '.join(places)}."
-
-
-def _router(aliases: dict[Any, str]) -> str:
-    """Return a router to paste. It keeps everything where the users are."""
+    own = _own_models()
+    related: set[Any] = {field.related_model for model in own for field in model._meta.fields}
+    # The table of group members is joined. A custom user model need not have groups.
+    members = {getattr(getattr(get_user_model(), "groups", None), "through", None)}
+    models = {*own, *related, *members} - {None}
+    aliases = {model: router.db_for_write(model) for model in models}
+    if len(set(aliases.values())) == 1:
+        return []
+    places = sorted(f"{model._meta.label} in {alias!r}" for model, alias in aliases.items())
+    message = (
+        f"The database routers separate tables that sse_notify needs together: {', '.join(places)}."
+    )
     alias = aliases[get_user_model()]
-    labels = tuple(sorted({model._meta.app_label for model in aliases if aliases[model] != alias}))
-    return f"""Put this router first in DATABASE_ROUTERS, and migrate:
+    labels = tuple(sorted({model._meta.app_label for model in models if aliases[model] != alias}))
+    hint = f"""Put this router first in DATABASE_ROUTERS, and migrate:
 
 class SseNotifyRouter:
     def db_for_write(self, model, **hints):
@@ -140,3 +105,30 @@ class SseNotifyRouter:
     def allow_migrate(self, db, app_label, **hints):
         return db == {alias!r} if app_label in {labels} else None
 """
+    return [Error(message, hint=hint, id="sse_notify.E006")]
+
+
+@register("sse_notify")
+def check_autocommit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E007: the connection does not commit by itself."""
+    aliases = {router.db_for_write(model) for model in _own_models()}
+    return [
+        Error(
+            f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so what sse_notify writes is never committed.",
+            hint=f"Remove 'AUTOCOMMIT' from DATABASES[{alias!r}]. For one transaction per request, add 'ATOMIC_REQUESTS': True.",
+            id="sse_notify.E007",
+        )
+        for alias in sorted(aliases & {*connections})
+        if not connections[alias].settings_dict["AUTOCOMMIT"]
+    ]
+
+
+def _own_models() -> list[type[Model]]:
+    return list(apps.get_app_config("sse_notify").get_models())
+
+
+def _layer() -> tuple[str, str | None]:
+    """Return the alias of the channel layer, and its backend if there is such a layer."""
+    alias = conf.validate()[0].LAYER
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    return alias, layers[alias].get("BACKEND", "") if alias in layers else None
