@@ -50,7 +50,7 @@ def _load(name: str) -> Any:
 def _stand_in(name: str) -> Any:
     """Return what stands for a public name while the apps are not ready."""
     if name[0].isupper():
-        return _Class(name)
+        return _LazyClass(name)
     if name[0] == "a" and name[1:] in _HOMES:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -64,7 +64,7 @@ def _stand_in(name: str) -> Any:
     return call
 
 
-class _Class:
+class _LazyClass:
     """Stand in for a class: it can be called, subclassed, named in annotations and given to ``isinstance()``."""
 
     def __init__(self, name: str) -> None:

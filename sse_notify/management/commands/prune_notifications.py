@@ -50,8 +50,9 @@ class Command(BaseCommand):
 
         try:
             before, total = retention.oldest_kept(days), retention.count(days)
-            with Bar(self.stderr, total, wanted=verbosity > 0 and not dry_run) as bar:
-                if before is not None and not dry_run:
+            deletes = before is not None and not dry_run
+            with Bar(self.stderr, total, wanted=deletes and verbosity > 0) as bar:
+                if deletes:
                     retention.prune(days, batch=batch, on_batch=count)
         except (TypeError, ValueError) as error:
             raise CommandError(f"--{error}") from error
