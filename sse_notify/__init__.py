@@ -1,10 +1,11 @@
 """Live notifications for Django that arrive at once and are never lost.
 
-Import everything from here, also in a module that is loaded before ``django.setup()``. Importing this package loads nothing
-else, not even Django; a name is loaded when it is imported. The names that need Django's models are stand-ins until the apps
-are ready: a stand-in loads what it stands for when it is called.
+Import everything from here, also in a module that is loaded before ``django.setup()``. Importing
+this package loads nothing else, not even Django; a name is loaded when it is imported. The names
+that need Django's models are stand-ins until the apps are ready: a stand-in loads what it stands
+for when it is called.
 
-``__init__.pyi`` lists the public names. ``docs/explanation/architecture.md`` says which module does what.
+``__init__.pyi`` lists the public names, ``docs/explanation/architecture.md`` the modules.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _stand_in(name: str) -> Any:
 
 
 class _LazyClass:
-    """Stand in for a class: it can be called, subclassed, named in annotations and given to ``isinstance()``."""
+    """Stand in for a class: in calls, as a base class, in annotations and in ``isinstance()``."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name

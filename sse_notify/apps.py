@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SseNotifyConfig(AppConfig):
-    """Connects the signal receivers and registers the system checks. Everything else starts when it is first used."""
+    """Connects the receivers and registers the checks. The rest starts when it is first used."""
 
     name = "sse_notify"
     verbose_name = _("Notifications")

@@ -1,4 +1,4 @@
-"""System checks: every misconfiguration has a number and a hint to type. ``docs/reference/checks.md`` lists them."""
+"""System checks. ``docs/reference/checks.md`` lists them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 _CORE = "channels_redis.core.RedisChannelLayer"
+_PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 
 
 @register("sse_notify")
@@ -30,7 +31,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 @register("sse_notify")
 def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E002: ``LAYER`` names no layer. W003: the Redis core layer holds 100 messages and drops more."""
+    """E002: ``LAYER`` names no layer. W003: the Redis core layer drops messages."""
     alias, backend = _layer()
     if backend is None and alias != "default":
         message = f"SSE_NOTIFY['LAYER'] is {alias!r}, but CHANNEL_LAYERS has no such alias."
@@ -41,7 +42,7 @@ def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
             "RedisChannelLayer holds 100 messages for each process and drops the others, "
             "whose events then arrive at the next poll."
         )
-        hint = f"Set 'BACKEND': 'channels_redis.pubsub.RedisPubSubChannelLayer' in CHANNEL_LAYERS[{alias!r}]."
+        hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
         return [Warning(message, hint=hint, id="sse_notify.W003")]
     return []
 
@@ -51,10 +52,10 @@ def check_processes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     """W004: no layer connects processes, so events of other processes arrive at the next poll."""
     if _layer()[1] not in (None, _IN_MEMORY):
         return []
-    message = "No channel layer connects the processes, so events of other processes arrive at the next poll."
+    message = "No channel layer connects the processes. Events arrive late from other processes."
+    layer = {"BACKEND": _PUBSUB, "CONFIG": {"hosts": ["redis://localhost:6379"]}}
     hint = (
-        "Run pip install 'sse-notify[redis]', and set CHANNEL_LAYERS = {'default': {'BACKEND': "
-        "'channels_redis.pubsub.RedisPubSubChannelLayer', 'CONFIG': {'hosts': ['redis://localhost:6379']}}}. "
+        f"Run pip install 'sse-notify[redis]', and set CHANNEL_LAYERS = {{'default': {layer}}}. "
         "If the site has one process, add 'sse_notify.W004' to SILENCED_SYSTEM_CHECKS."
     )
     return [Warning(message, hint=hint, id="sse_notify.W004")]
@@ -67,8 +68,8 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
         return []
     message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
     hint = (
-        "Set ASGI_APPLICATION = 'yourproject.asgi.application'. In that module, write: "
-        "from sse_notify.asgi import EventStreams; application = EventStreams(get_asgi_application())"
+        "Set ASGI_APPLICATION = 'yourproject.asgi.application'. In that module, write "
+        "application = EventStreams(get_asgi_application()), EventStreams from sse_notify.asgi."
     )
     return [Warning(message, hint=hint, id="sse_notify.W005")]
 
@@ -77,8 +78,8 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """E006: a database router separates tables that foreign keys and joins connect.
 
-    Only ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where it writes whenever it must not
-    be late.
+    Only ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where
+    it writes whenever it must not be late.
     """
     own = _own_models()
     related: set[Any] = {field.related_model for model in own for field in model._meta.fields}
@@ -114,8 +115,8 @@ def check_autocommit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     aliases = {router.db_for_write(model) for model in _own_models()}
     return [
         Error(
-            f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so what sse_notify writes is never committed.",
-            hint=f"Remove 'AUTOCOMMIT' from DATABASES[{alias!r}]. For one transaction per request, add 'ATOMIC_REQUESTS': True.",
+            f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so notifications are never committed.",
+            hint="Remove it. For one transaction per request, set 'ATOMIC_REQUESTS': True instead.",
             id="sse_notify.E007",
         )
         for alias in sorted(aliases & {*connections})

@@ -23,17 +23,21 @@ class Settings:
     RETRY_MS: tuple[int, int] = (2000, 5000)  # milliseconds
     """The least and the most of ``retry:``. Each stream draws its own."""
     MAX_LIFETIME: float = 600.0  # seconds
-    """Age at which a stream ends with ``bye`` and its client reconnects. Each stream draws its own, up to a fifth shorter."""
+    """Age at which a stream ends with ``bye`` and its client reconnects. Each stream draws its own,
+    up to a fifth shorter.
+    """
     POLL_INTERVAL: float | None = None  # seconds
     """Time between two reads of the log. ``None``: 5, or 1 while no layer connects processes."""
     RECHECK_INTERVAL: float | None = None  # seconds
-    """Time in which the permissions of every open stream are checked again. ``None``: 60, or ``POLL_INTERVAL`` without a layer."""
+    """Time in which the permissions of every open stream are checked again. ``None``: 60, or
+    ``POLL_INTERVAL`` without a layer.
+    """
     MAX_STREAMS: int = 10_000  # per process
     """Open streams, and waiting handshakes. One more is answered by 503."""
     MAX_STREAMS_PER_USER: int = 10  # per process
     """Open streams of one user. One more is answered by 429."""
     BUFFER_BYTES: int = 262_144  # bytes
-    """What may wait for one client. Beyond it the buffer is dropped and the stream reads the log."""
+    """What may wait for one client. Beyond it, the stream drops its buffer and reads the log."""
     SEND_TIMEOUT: float = 30.0  # seconds
     """Time that a client may block a write before its stream is closed."""
     HANDSHAKE_THREADS: int = 8  # per process
@@ -49,8 +53,9 @@ class Settings:
     DRAIN_SECONDS: float = 10.0  # seconds
     """Time over which clients are told to reconnect when the process is asked to end."""
     CATEGORIES: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The categories that users can mute, besides those they received: name to ``label``, ``description`` and ``required``
-    (nobody can mute it), all optional."""
+    """The categories that users can mute, besides those they received: name to ``label``,
+    ``description`` and ``required`` (nobody can mute it), all optional.
+    """
     LAYER: str = "default"
     """The alias in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
@@ -138,7 +143,8 @@ def get_settings() -> Settings:
     """Return the settings in force.
 
     Raises:
-        ImproperlyConfigured: a key is unknown or its value wrong. ``manage.py check`` reports the same.
+        ImproperlyConfigured: a key is unknown or its value wrong. ``manage.py check`` reports the
+            same.
     """
     found, problems = validate()
     if problems:

@@ -10,12 +10,13 @@ from sse_notify import wire
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that :class:`sse_notify.EventStreamResponse` sends, with the fields of the WHATWG standard.
+    """An event that :class:`sse_notify.EventStreamResponse` sends.
 
     Args:
         data: text as it is, of any number of lines; anything else as JSON.
         event: the name of the event. A browser's ``EventSource`` calls the listeners of that name.
-        id: the last event id that a client has after this event: a whole number, or text on one line.
+        id: the last event id that a client has after this event: a whole number, or text on one
+            line.
         retry: milliseconds after which an ``EventSource`` reconnects when the stream has ended.
     """
 
@@ -35,7 +36,7 @@ class Event:
 
 
 def encode(item: Any) -> bytes:
-    """Return the bytes for what a view yielded: an :class:`Event`, text, or anything else that JSON can represent.
+    """Return the bytes for what a view yielded: an :class:`Event`, text, or a JSON value.
 
     Raises:
         TypeError, ValueError: it cannot be sent.

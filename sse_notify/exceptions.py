@@ -2,7 +2,7 @@
 
 Exception
 ├── ValueError, TypeError           a wrong argument, at the call (Python's own)
-│   └── MalformedCursor             a client sent a cursor that is no number (in `sse_notify.wire`)
+│   └── MalformedCursor             a client sent no number as its cursor (`sse_notify.wire`)
 ├── ImproperlyConfigured            a wrong setting (Django's own)
 └── SseNotifyError
     ├── UnknownTopic                no ``@topic`` pattern matches
@@ -23,7 +23,9 @@ class UnknownTopic(SseNotifyError):
 
 
 class Cancelled(SseNotifyError):
-    """Raised when long work learns that its user asks for the end: by :meth:`sse_notify.Progress.check`. The ``with`` block ends quietly.
+    """Raised when the user asks for the end of long work, by :meth:`sse_notify.Progress.check`.
+
+    The ``with`` block ends quietly.
 
     ``progress`` is the work that was asked, ``None`` if a project raised the exception itself.
     """
@@ -36,14 +38,18 @@ class Cancelled(SseNotifyError):
 
 
 class ProgressFailed(SseNotifyError):
-    """Raised when long work fails for a reason that its user may read: by a project, inside :class:`sse_notify.Progress`."""
+    """Raised when long work fails for a reason that its user may read.
+
+    A project raises it, inside the ``with`` block of :class:`sse_notify.Progress`.
+    """
 
 
 class HandshakeRefused(SseNotifyError):
     """Raised when a stream is not opened.
 
-    ``status`` is the HTTP status and ``code`` a stable word for scripts. ``retry_after`` is the number of seconds after which a
-    retry makes sense, ``None`` if it makes none until something changes. ``topic`` is the topic that is refused, "" if it is none.
+    ``status`` is the HTTP status and ``code`` a stable word for scripts. ``retry_after`` is the
+    number of seconds after which a retry makes sense, ``None`` if it makes none until something
+    changes. ``topic`` is the topic that is refused, "" if it is none.
     """
 
     def __init__(

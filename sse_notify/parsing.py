@@ -1,4 +1,4 @@
-"""Decode bytes to events: the chunks that the streams of this package produce, for tests and for terminals."""
+"""Decode the chunks of this package's streams to events, for tests and for terminals."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@
             event = await stream.next("notification")
         self.assertEqual(event.data["title"], "Hello")
 
-Both work in a ``TestCase``, where nothing ever commits. ``capture_notifications`` reads from the database. A stream finds at its
-poll what no commit announces, within a second; ``captureOnCommitCallbacks(execute=True)`` announces at once.
+Both work in a ``TestCase``, where nothing ever commits. ``capture_notifications`` reads from the
+database. A stream finds at its poll what no commit announces, within a second;
+``captureOnCommitCallbacks(execute=True)`` announces at once.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ JOIN_SECONDS = 10.0
 
 
 class Captured(list[Notification]):
-    """What was notified, oldest first: new rows, and rows that were sent again under their ``key``."""
+    """What was notified, oldest first: new rows, and repeats under a ``key``."""
 
     def to(self, user: User) -> list[Notification]:
         """Return what ``user`` received of it, broadcasts included."""
@@ -51,10 +52,11 @@ class Captured(list[Notification]):
 
 
 class capture_notifications:  # noqa: N801  (a context manager, named as it is used)
-    """Capture what any code in any thread notifies inside the block: ``with``, or ``async with`` in async tests.
+    """Capture what any code notifies inside the block: ``with``, or ``async with`` in async tests.
 
-    The list is filled when the block ends. It has nothing that was rolled back, no repeat of an ``idempotency_key``, and nothing
-    that ``publish()`` sent, which leaves no row. If the block raises, the list stays empty.
+    The list is filled when the block ends. It has nothing that was rolled back, no repeat of an
+    ``idempotency_key``, and nothing that ``publish()`` sent, which leaves no row. If the block
+    raises, the list stays empty.
     """
 
     def __init__(self) -> None:
@@ -82,15 +84,17 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
 
 
 class open_stream:  # noqa: N801  (a context manager, named as it is used)
-    """Open a stream of ``user`` in this process: the real handshake, replay, hub and wire, without a server.
+    """Open a stream of ``user``: the real handshake, replay, hub and wire, without a server.
 
     The block begins when the stream has joined, so whatever it sends arrives.
 
     Args:
         user: whose stream.
         topics: further topics to ask for.
-        cursor: the last id that the client has. What was sent since is replayed. ``None``: only what is sent from now on.
-        timeout: seconds that :meth:`next` waits at most. It guards against a hang; an event that arrives is returned at once.
+        cursor: the last id that the client has. What was sent since is replayed. ``None``: only
+            what is sent from now on.
+        timeout: seconds that :meth:`next` waits at most. It guards against a hang; an event that
+            arrives is returned at once.
 
     Raises:
         HandshakeRefused: on entering, as over HTTP.
@@ -112,7 +116,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         self._joined = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        # Run it in Django's thread for queries, where the handshake sees the transaction of the test.
+        # In Django's thread for queries the handshake sees the transaction of the test.
         self._stream = await sync_to_async(lambda: make_stream(open_up(self._request)))()
         stream_opened.connect(self._on_opened)
         self._pump = asyncio.create_task(self._read())

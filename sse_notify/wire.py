@@ -1,13 +1,17 @@
-"""Encode events to bytes and parse cursors: the event stream format of the WHATWG HTML standard, section 9.2.
+"""Encode events to bytes and parse cursors, as section 9.2 of the WHATWG HTML standard says.
 
-This module uses the standard library alone, and nothing in it waits. Four deliberate choices, each for the sake of clients:
+This module uses the standard library alone, and nothing in it waits. Four deliberate choices, each
+for the sake of clients:
 
 1. Lines end with LF only. Some parsers split a CRLF wrongly when it falls between two chunks.
-2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. So a block that is cut short never
-   moves a client's last event id past an event that the client did not get.
-3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours it.
-4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know. So an event can name its topic
-   without a word in its name or its data, which belong to the publisher.
+2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. So a
+   block that is cut short never moves a client's last event id past an event that the client did
+   not get.
+3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours
+   it.
+4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know.
+   So an event can name its topic without a word in its name or its data, which belong to the
+   publisher.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "lost", "reset", "update", 
 #: The largest cursor: what a signed 64-bit column can hold.
 MAX_CURSOR = 2**63 - 1
 
-# Section 9.2.5: a line ends at CRLF, CR or LF and at nothing else. str.splitlines() also splits at U+2028, U+0085 and others.
+# Section 9.2.5: a line ends at CRLF, CR or LF and at nothing else. str.splitlines() also splits at
+# U+2028, U+0085 and others.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FORBIDDEN_IN_FIELD = re.compile(r"[\r\n\0]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -55,8 +60,9 @@ def encode(
 
     Raises:
         TypeError: ``event``, ``topic`` or ``data`` is not a string.
-        ValueError: ``event`` is empty; ``event``, ``id`` or ``topic`` contains CR, LF or NUL; ``id`` or ``retry`` is negative;
-            or a text contains a lone surrogate, which UTF-8 cannot encode.
+        ValueError: ``event`` is empty; ``event``, ``id`` or ``topic`` contains CR, LF or NUL;
+            ``id`` or ``retry`` is negative; or a text contains a lone surrogate, which UTF-8 cannot
+            encode.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":
@@ -80,13 +86,14 @@ def encode_json(obj: Any, *, event: str = "message", id: int | None = None) -> b
     """Return one block whose data is ``obj`` as compact JSON on one line.
 
     Raises:
-        TypeError, ValueError: JSON cannot represent ``obj`` (NaN and infinities included), or see :func:`encode`.
+        TypeError, ValueError: JSON cannot represent ``obj`` (NaN and infinities included), or see
+            :func:`encode`.
     """
     return encode(dumps(obj), event=event, id=id)
 
 
 def dumps(obj: Any) -> str:
-    """Return ``obj`` as compact JSON that escapes no readable text: the form that every event uses."""
+    """Return ``obj`` as compact JSON, its text readable rather than escaped."""
     return json.dumps(obj, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -124,10 +131,10 @@ def check_event_name(event: str) -> str:
 
 
 def parse_cursor(*values: str | None) -> int | None:
-    """Return the cursor that a client sent: the largest of the well-formed values, ``None`` if it sent none.
+    """Return the largest of the well-formed cursors that a client sent, ``None`` if it sent none.
 
-    A browser that retries repeats the address, with the old cursor, and adds the ``Last-Event-ID`` header with the new one.
-    Empty values count as absent.
+    A browser that retries repeats the address, with the old cursor, and adds the ``Last-Event-ID``
+    header with the new one. Empty values count as absent.
 
     Raises:
         MalformedCursor: there are values, and none of them is well formed.

@@ -1,4 +1,4 @@
-"""Activities of django-notifications-hq, *actor verb action_object on target*, in the terms of this package."""
+"""Activities of django-notifications-hq: *actor verb action_object on target*."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ class Thing(NamedTuple):
 
 
 def phrase(actor: Thing, verb: str, action_object: Thing, target: Thing) -> str:
-    """Return the title, in the words of django-notifications-hq and in the active language, cut to the length of a title."""
+    """Return the title in the active language, in the words of django-notifications-hq."""
     names = {"actor": actor.name, "action_object": action_object.name, "target": target.name}
     if action_object.name and target.name:
         text = _("%(actor)s %(verb)s %(action_object)s on %(target)s") % {**names, "verb": verb}
     else:
         text = " ".join(filter(None, [actor.name, verb, action_object.name or target.name]))
-    length: int = getattr(Notification._meta.get_field("title"), "max_length")  # noqa: B009  (the stubs' union lacks it)
+    field: Any = Notification._meta.get_field("title")
+    length: int = field.max_length
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def data_of(
     data: Any, verb: str, action_object: Thing, *, public: bool, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return ``data``: the caller's own, as JSON can hold it, and the parts that have no column here.
+    """Return ``data``: the caller's own, as JSON can hold it, and what has no column here.
 
     Args:
         data: the caller's. What is not a mapping gets the key "data".

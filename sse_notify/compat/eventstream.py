@@ -1,8 +1,9 @@
-"""``send_event(channel, event_type, data)`` of django-eventstream, sent by :func:`sse_notify.publish`.
+"""``send_event(channel, event_type, data)`` of django-eventstream, by :func:`sse_notify.publish`.
 
 Change the import, and register the channels with ``@topic``; see the guide about moving over::
 
-    from sse_notify.compat.eventstream import send_event  # was: from django_eventstream import send_event
+    # was: from django_eventstream import send_event
+    from sse_notify.compat.eventstream import send_event
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def send_event(
 ) -> None:
     """Send an event to whoever listens to the topic ``channel`` now.
 
-    It is sent at once, as there, and not stored. Use :func:`sse_notify.notify` for what nobody must miss.
+    It is sent at once, as there, and not stored. What nobody must miss is for
+    :func:`sse_notify.notify`.
 
     Args:
         channel: the topic.

@@ -1,8 +1,9 @@
-"""Import the rows of django-notifications-hq, or of a fork of it, in batches. Their table is only read.
+"""Import the rows of django-notifications-hq, or of a fork of it. Their table is only read.
 
-The other package may be installed or gone. An imported notification is history: it is in its user's list, read or unread as it
-was, and no stream sends it, as it has no event (see `sse_notify.log`). At the end each user's open pages are told once to fetch
-their list again. Each row has an ``idempotency_key`` that names the row it came from, so a second run imports only what is new.
+The other package may be installed or gone. An imported notification is history: it is in its user's
+list, read or unread as it was, and no stream sends it, as it has no event (see `sse_notify.log`).
+At the end each user's open pages are told once to fetch their list again. Each row has an
+``idempotency_key`` that names the row it came from, so a second run imports only what is new.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ NAME_LENGTH = 255
 
 _THINGS = ("actor", "target", "action_object")
 _TEXT = models.TextField(null=True)
-#: The columns that are read. Users' keys and those of things are read as text, as they are of any type.
+#: The columns that are read. Users' keys and those of things are read as text, as they are of any
+#: type.
 _COLUMNS: dict[str, models.Field[Any, Any]] = {
     "id": models.BigAutoField(primary_key=True),
     "timestamp": models.DateTimeField(),
@@ -56,14 +58,15 @@ _OPTIONAL = {"public": True, "deleted": False, "data": None}
 
 
 def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
-    """Return the rows of the table that is given, else of the installed package's own table, else of :data:`TABLE`.
+    """Return the rows of ``table``, else of the installed package's own table, else of :data:`TABLE`.
 
     Args:
         table: the name of the table.
         using: the alias of the database.
 
     Raises:
-        LookupError: there is no such table, or it is another package's. The message says what is missing.
+        LookupError: there is no such table, or it is another package's. The message says what is
+            missing.
         django.db.Error: the database refuses.
     """
     with suppress(LookupError, ValueError):  # it is not in INSTALLED_APPS
@@ -81,7 +84,7 @@ def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
         found = {column.name for column in introspection.get_table_description(cursor, table)}
     if missing := [name for name in _COLUMNS if name not in {*found, *_OPTIONAL}]:
         raise LookupError(
-            f"The table {table!r} has no {', '.join(missing)}, so it is not of django-notifications."
+            f"The table {table!r} is not of django-notifications: it has no {', '.join(missing)}."
         )
     # A registry of its own: to the project this model does not exist.
     options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
@@ -110,7 +113,8 @@ def import_rows(
         on_batch: called after each batch with the number of its rows.
 
     Returns:
-        The number of rows that were "imported" (in a dry run, that would be), and of those that were left out, by reason.
+        The number of rows that were "imported" (in a dry run, that would be), and of those that
+        were left out, by reason.
 
     Raises:
         django.db.Error: the database refuses; nothing of the current batch is written.
@@ -216,7 +220,7 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-# --- actors, targets and action objects --------------------------------------------------------------
+# --- actors, targets and action objects -------------------------------------------------------
 
 
 def _reference(row: Any, which: str) -> tuple[Any, str]:
@@ -256,7 +260,7 @@ def _instances(model: Any, pks: Iterable[str]) -> dict[str, Any]:
     return {keys[thing.pk]: thing for thing in model._base_manager.filter(pk__in=keys)}
 
 
-# --- writing -----------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------
 
 
 def _write(new: list[tuple[Notification, Receipt | None]]) -> None:

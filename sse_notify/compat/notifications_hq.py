@@ -2,9 +2,10 @@
 
 Change the import and nothing else::
 
-    from sse_notify.compat.notifications_hq import notify  # was: from notifications.signals import notify
+    # was: from notifications.signals import notify
+    from sse_notify.compat.notifications_hq import notify
 
-    notify.send(request.user, recipient=post.author, verb="commented", action_object=comment, target=post)
+    notify.send(request.user, recipient=post.author, verb="commented", target=post)
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from sse_notify.content import Content
 
-#: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``. Projects can connect more receivers.
+#: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
+#: Projects can connect more receivers.
 notify = Signal()
 
 
@@ -53,15 +55,19 @@ def notify_handler(
     Args:
         sender: the actor, a saved model instance.
         recipient: a user, a ``Group``, or a list or QuerySet of users.
-        verb: what the actor did. The title is "actor verb action_object on target", of what is given.
-        action_object, target: saved model instances. ``target`` is the notification's target; ``data`` keeps the action object.
+        verb: what the actor did. The title is "actor verb action_object on target", of what is
+            given.
+        action_object, target: saved model instances. ``target`` is the notification's target;
+            ``data`` keeps the action object.
         level: "success", "info", "warning" or "error".
         description: the body.
         timestamp: when it happened; now by default.
         public: kept in ``data``.
-        data, extra: kept in ``data``, with or without ``USE_JSONFIELD``. What JSON cannot hold is kept as text.
-        sse_notify: more arguments of :func:`sse_notify.notify`: ``{"category": "comments", "key": ...}``. Without a ``url``, a
-            click leads to the ``get_absolute_url()`` of the target, or of the action object.
+        data, extra: kept in ``data``, with or without ``USE_JSONFIELD``. What JSON cannot hold is
+            kept as text.
+        sse_notify: more arguments of :func:`sse_notify.notify`, such as ``{"category": "comments"}``.
+            Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
+            action object.
         signal: this signal.
 
     Returns:

@@ -60,7 +60,7 @@ def test_every_misconfiguration_has_a_number_and_a_hint(
 
 
 class Router:
-    """Send models to databases, by label or by app label; reads go to ``replica`` if there is one."""
+    """Send models to databases, by name or app label. Our reads go to ``replica``, if given."""
 
     def __init__(self, replica: str | None = None, **places: str) -> None:
         self._replica = replica
@@ -91,7 +91,7 @@ class Router:
 def test_tables_that_a_router_separates_are_an_error_whose_hint_mends_it(
     places: dict[str, str],
 ) -> None:
-    """The check was silent where users, groups or content types were elsewhere, and ``notify()`` failed."""
+    """The check was silent where users, groups or content types were elsewhere."""
     separating = Router(**places)
     (error,) = check(DATABASE_ROUTERS=[separating])
     assert (error.id, error.level) == ("sse_notify.E006", 40)

@@ -43,6 +43,13 @@ application = EventStreams(get_asgi_application())
 """
 TOPICS = "from sse_notify import topic\ntopic('order.<int:pk>')(lambda user, pk: True)"
 APP = "import sse_notify\nassert sse_notify.__version__\nassert 'notify' in dir(sse_notify)"
+EARLY_CALL = """
+from sse_notify import unread_count
+try:
+    unread_count(None)
+except Exception as error:
+    print(type(error).__name__)
+"""
 EACH_NAME = """
 import sys
 import sse_notify
@@ -124,7 +131,7 @@ def test_it_is_imported_before_djangos_apps_are_ready(code: str) -> None:
 
 
 def test_every_public_name_is_imported_by_itself_before_djangos_apps_are_ready() -> None:
-    """``from sse_notify import notify`` raised AppRegistryNotReady in a module that is loaded before ``django.setup()``."""
+    """It raised AppRegistryNotReady, as in a module that is loaded before ``django.setup()``."""
     assert run(EACH_NAME).split() == PUBLIC_NAMES
 
 
@@ -133,8 +140,8 @@ def test_what_was_imported_before_djangos_apps_are_ready_works_when_they_are() -
 
 
 def test_a_call_before_djangos_apps_are_ready_says_so() -> None:
-    code = "from sse_notify import unread_count\ntry: unread_count(None)\nexcept Exception as error: print(type(error).__name__)"
-    assert run(code).strip() in ("AppRegistryNotReady", "ImproperlyConfigured")
+    printed = run(EARLY_CALL).strip()
+    assert printed in ("AppRegistryNotReady", "ImproperlyConfigured")
 
 
 def test_every_public_name_is_there_and_no_other() -> None:
