@@ -24,6 +24,7 @@ from tests.support import GUARD, ROOT
 # What is not Python and has to be there at run time.
 NEEDED = [
     "sse_notify/py.typed",
+    "sse_notify/__init__.pyi",
     "sse_notify/migrations/0001_initial.py",
     "sse_notify/migrations/0002_unarchive_and_recall.py",
     "sse_notify/templates/sse_notify/_item.html",
