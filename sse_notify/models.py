@@ -84,13 +84,14 @@ class Notification(models.Model):
     )
     actor_pk = models.CharField(max_length=255, blank=True)
     actor_name = models.CharField(_("actor"), max_length=255, blank=True)
-    actor = GenericForeignKey("actor_type", "actor_pk")
+    # As the type is written: where the two differ, Django queries a proxy model anew at each read.
+    actor = GenericForeignKey("actor_type", "actor_pk", for_concrete_model=False)
     target_type = models.ForeignKey(
         "contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+"
     )
     target_pk = models.CharField(max_length=255, blank=True)
     target_name = models.CharField(_("target"), max_length=255, blank=True)
-    target = GenericForeignKey("target_type", "target_pk")
+    target = GenericForeignKey("target_type", "target_pk", for_concrete_model=False)
 
     # NULL, not "", stands for "none": a unique constraint lets NULLs repeat on every database, without a condition.
     key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)  # noqa: DJ001

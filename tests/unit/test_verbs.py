@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -364,3 +366,54 @@ def test_a_thread_may_notify(alice: User) -> None:
         pytest.skip("the in-memory database belongs to one thread")
     assert failures == []
     assert Notification.objects.get().seq == 1
+
+
+@pytest.fixture
+def instances(alice: User) -> Iterator[dict[str, Any]]:
+    """Return instances of every kind that a notification may name."""
+    known = set(apps.all_models["auth"])
+
+    class Editor(User):
+        class Meta:
+            proxy = True
+            app_label = "auth"
+
+    class Manager(User):
+        class Meta:
+            app_label = "auth"
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE auth_manager (user_ptr_id integer PRIMARY KEY REFERENCES auth_user (id))"
+        )
+        cursor.execute("INSERT INTO auth_manager VALUES (%s)", [alice.pk])
+    elsewhere = User.objects.get(pk=alice.pk)
+    elsewhere._state.db = "elsewhere"
+    yield {
+        "a model": alice,
+        "another model": Group.objects.create(name="editors"),
+        "a proxy model": Editor.objects.get(pk=alice.pk),
+        "a deferred model": User.objects.only("username").get(pk=alice.pk),
+        "a deferred proxy model": Editor.objects.defer("email").get(pk=alice.pk),
+        "a child with a table of its own": Manager.objects.get(pk=alice.pk),
+        "from another database": elsewhere,
+    }
+    for name in set(apps.all_models["auth"]) - known:
+        del apps.all_models["auth"][name]
+    apps.clear_cache()
+    ContentType.objects.clear_cache()
+
+
+@pytest.mark.parametrize("name", ["actor", "target"])
+def test_an_instance_of_whatever_kind_comes_back_as_its_own_class_and_is_read_once(
+    name: Literal["actor", "target"], instances: dict[str, Any], alice: User
+) -> None:
+    for kind, instance in instances.items():
+        content: Any = {name: instance}
+        row = Notification.objects.get(pk=notify(alice, "Hi", **content).pk)
+        found = getattr(row, name)
+        assert (type(found), found.pk) == (type(instance), instance.pk), kind
+        with CaptureQueriesContext(connection) as queries:
+            assert getattr(row, name) is found, kind
+            assert getattr(row, name) is found, kind
+        assert len(queries) == 0, kind
