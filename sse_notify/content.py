@@ -1,16 +1,16 @@
-"""What a notification says: the arguments of ``notify()`` and ``broadcast()``, checked before anything is written.
+"""Validation of what ``notify()`` and ``broadcast()`` are given, before anything is written.
 
-Every error names the argument. What passes here can be stored by every database and carried by every stream.
+Every error begins with the argument's name. What passes here can be stored by every database and carried by every stream.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.contenttypes.models import ContentType
@@ -20,41 +20,21 @@ from django.utils.functional import Promise
 
 from sse_notify import wire
 from sse_notify.conf import get_settings
-from sse_notify.models import Level, Notification
+from sse_notify.fields import FIELDS, Content, HasAddress, Kind
+from sse_notify.log import database
+from sse_notify.models import Notification
+
+__all__ = ["MAX_DEPTH", "Checked", "Content", "HasAddress", "check", "check_event", "check_frame"]
 
 #: The schemes that a link may have. Everything else, ``javascript:`` first of all, is refused when it is sent.
-_SAFE_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
-
+SCHEMES = ("http", "https", "mailto", "tel")
 #: Levels that ``data`` and ``actions`` may be nested.
 MAX_DEPTH = 100
 
 # A NUL as JSON writes it; with one more backslash before it, it is those six characters.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-class HasAddress(Protocol):
-    """An object with an address of its own, as Django's models often have."""
-
-    def get_absolute_url(self) -> str:
-        """Return the address."""
-
-
-class Content(TypedDict, total=False):
-    """The keyword arguments that ``notify()`` and ``broadcast()`` share."""
-
-    level: str
-    url: str | Promise | HasAddress
-    category: str | Promise
-    event: str
-    data: Any
-    actor: Model | None
-    target: Model | None
-    icon: str
-    actions: Sequence[Mapping[str, Any]]
-    key: str
-    idempotency_key: str
-    expires_at: datetime | None
-    silent: bool
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME = re.compile(r"\s*((?:[^\W_]|[+.-])+):")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +42,7 @@ class Checked:
     """The columns of a `Notification` that its arguments fill."""
 
     columns: dict[str, Any]
-    """Column name to value, without the recipient's."""
+    """Every column of `FIELDS` to its value: what was not given has its default."""
 
     @property
     def key(self) -> str | None:
@@ -88,27 +68,21 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
         TypeError: an argument is of the wrong type or not known, or JSON cannot hold ``data``.
         ValueError: an argument's value is wrong, too long, or the event as a whole exceeds ``EVENT_MAX_BYTES``.
     """
-    unknown = set(content) - set(Content.__annotations__)
-    if unknown:
-        raise TypeError(f"{', '.join(sorted(unknown))}: no such argument")
-    columns: dict[str, Any] = {
-        "title": _text("title", title, required=True),
-        "body": _text("body", body),
-        "level": _level(content.get("level", Level.INFO)),
-        "url": _url("url", content.get("url", "")),
-        "category": _text("category", content.get("category", "")),
-        "event": _event(content.get("event", "notification")),
-        "icon": _url("icon", content.get("icon", "")),
-        "actions": _actions(content.get("actions", ())),
-        "data": _json("data", content.get("data")),
-        "key": _text("key", content.get("key", "")) or None,
-        "idempotency_key": _text("idempotency_key", content.get("idempotency_key", "")) or None,
-        "expires_at": _moment(content.get("expires_at")),
-        "silent": bool(content.get("silent", False)),
-        **_instance("actor", content.get("actor")),
-        **_instance("target", content.get("target")),
-    }
-    _check_size(columns)
+    given: dict[str, Any] = {"title": title, "body": body, **content}
+    for name in given:
+        if name not in FIELDS:
+            raise TypeError(f"{name} is not an argument.")
+    columns: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        if field.kind is Kind.INSTANCE:
+            columns |= _instance(name, given.get(name))
+        elif name in given:
+            columns[name] = _CHECKS[field.kind](name, given[name])
+        else:
+            columns[name] = _column(name).get_default()
+    probe = Notification(**columns, seq=wire.MAX_CURSOR, pk=wire.MAX_CURSOR)
+    payload = probe.payload()
+    check_frame(wire.encode_json(payload, event=probe.event, id=probe.seq), payload)
     return Checked(columns=columns)
 
 
@@ -122,79 +96,97 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
     if len(frame) > limit:
         largest = max(fields, key=lambda name: len(wire.dumps(fields[name])))
         raise ValueError(
-            f"{largest}: the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}; this is its largest field"
+            f"{largest} must be smaller: the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}."
         )
     return frame
 
 
-def _text(name: str, value: Any, *, required: bool = False) -> str:
+def check_event(event: Any) -> str:
+    """Return ``event`` if it may be the name of an event of the project's own.
+
+    Raises:
+        TypeError, ValueError: it is not text, a stream cannot carry it, or the stream itself uses the name.
+    """
+    if not isinstance(event, str):
+        raise TypeError(f"event must be a string, not {type(event).__name__}.")
+    if event in wire.RESERVED_EVENTS:
+        raise ValueError(f"event must not be {event!r}, which the stream itself uses.")
+    return wire.check_event_name(event)
+
+
+def _column(name: str) -> Any:
+    return Notification._meta.get_field(name)
+
+
+def _text(name: str, value: Any) -> str:
+    text = _string(name, value, name)
+    if not text.strip() and not _column(name).blank:
+        raise ValueError(f"{name} must not be empty.")
+    return text
+
+
+def _string(name: str, value: Any, column: str) -> str:
     if isinstance(value, Promise):  # a lazy translation, fixed in the language that is active now
         value = str(value)
     if not isinstance(value, str):
-        raise TypeError(f"{name}: text is needed, not {type(value).__name__}")
-    if required and not value.strip():
-        raise ValueError(f"{name}: must not be empty")
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
     if "\0" in value:
-        raise ValueError(f"{name}: NUL is not allowed")
+        raise ValueError(f"{name} must not contain NUL.")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry") from error
-    longest = getattr(Notification._meta.get_field(name), "max_length", None)
+        raise ValueError(f"{name} must not contain a lone surrogate.") from error
+    longest = _column(column).max_length
     if longest is not None and len(value) > longest:
-        raise ValueError(f"{name}: {len(value)} characters, at most {longest} are allowed")
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}.")
     return value
 
 
-def _level(value: Any) -> str:
-    if value not in Level.values:
-        raise ValueError(f"level: one of {', '.join(Level.values)} is needed, not {value!r}")
+def _key(name: str, value: Any) -> str | None:
+    return _string(name, value, name) or None
+
+
+def _event(name: str, value: Any) -> str:
+    return check_event(_string(name, value, name))
+
+
+def _choice(name: str, value: Any) -> str:
+    values = [known for known, _label in _column(name).flatchoices]
+    if value not in values:
+        raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}.")
     return str(value)
 
 
-def _event(value: Any) -> str:
-    name = _text("event", value)
-    wire.check_event_name(name)
-    if name in wire.RESERVED_EVENTS:
-        raise ValueError(f"event: {name!r} is a name that the stream itself uses")
-    return name
-
-
-def _url(name: str, value: Any) -> str:
+def _address(name: str, value: Any, column: str = "") -> str:
     if value is not None and hasattr(value, "get_absolute_url"):
         value = value.get_absolute_url()
-    address = _text(name, value)
+    address = _string(name, value, column or name)
     # Browsers drop tabs and line ends inside a scheme, and control characters before it: none has a place in an address.
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in address):
-        raise ValueError(f"{name}: control characters are not allowed")
-    scheme, colon, _ = address.strip().partition(":")
-    if (
-        colon
-        and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
-        and scheme.lower() not in _SAFE_SCHEMES
-    ):
+    if _CONTROL.search(address):
+        raise ValueError(f"{name} must not contain control characters.")
+    scheme = _SCHEME.match(address)
+    if scheme and scheme[1].lower() not in SCHEMES:
         raise ValueError(
-            f"{name}: a path or an address of {', '.join(sorted(_SAFE_SCHEMES))} is needed, not {scheme}:"
+            f"{name} must be a path or an address of {', '.join(SCHEMES)}, not of {scheme[1]}."
         )
     return address
 
 
-def _actions(value: Any) -> list[dict[str, Any]]:
+def _buttons(name: str, value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
-        raise TypeError("actions: a list of {'label': ..., 'url': ...} is needed")
-    actions = []
-    for action in value:
-        if not isinstance(action, Mapping) or not {"label", "url"} <= set(action):
-            raise ValueError("actions: each needs a 'label' and a 'url'")
-        label = action["label"]
+        raise TypeError(
+            f"{name} must be a list of {{'label': ..., 'url': ...}}, not {type(value).__name__}."
+        )
+    buttons = []
+    for number, button in enumerate(value):
+        if not isinstance(button, Mapping) or not {"label", "url"} <= set(button):
+            raise ValueError(f"{name}[{number}] must have a 'label' and a 'url'.")
+        label = button["label"]
         if not isinstance(label, (str, Promise)) or not str(label).strip():
-            raise ValueError("actions: a 'label' must not be empty")
-        try:
-            actions.append({**action, "label": str(label), "url": _url("url", action["url"])})
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"actions: {error}") from error
-    checked: list[dict[str, Any]] = _json("actions", actions)
-    return checked
+            raise ValueError(f"{name}[{number}]['label'] must be a string that is not empty.")
+        url = _address(f"{name}[{number}]['url']", button["url"], "url")
+        buttons.append({**button, "label": str(label), "url": url})
+    return _json(name, buttons)
 
 
 def _json(name: str, value: Any) -> Any:
@@ -204,14 +196,14 @@ def _json(name: str, value: Any) -> Any:
         # What was checked is what is stored: tuples are lists and keys are text from here on, live as in replay.
         stored = json.loads(text)
     except UnicodeError as error:
-        raise ValueError(f"{name}: holds a lone surrogate, which UTF-8 cannot carry") from error
+        raise ValueError(f"{name} must not contain a lone surrogate.") from error
     except RecursionError as error:
-        raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels") from error
+        raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.") from error
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: JSON cannot hold it ({error})") from error
+        raise type(error)(f"{name} must be JSON serializable: {error}.") from error
     _check_depth(name, stored)
     if _ESCAPED_NUL.search(text):
-        raise ValueError(f"{name}: NUL is not allowed")
+        raise ValueError(f"{name} must not contain NUL.")
     return stored
 
 
@@ -223,41 +215,53 @@ def _check_depth(name: str, value: Any) -> None:
     ]:
         depth += 1
         if depth > MAX_DEPTH:
-            raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels")
+            raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.")
 
 
 def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return parent.values() if isinstance(parent, dict) else parent
 
 
-def _moment(value: Any) -> datetime | None:
+def _moment(name: str, value: Any) -> datetime | None:
     if value is None:
         return None
     if not isinstance(value, datetime):
-        raise TypeError(f"expires_at: a datetime is needed, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a datetime, not {type(value).__name__}.")
     if settings.USE_TZ and timezone.is_naive(value):
-        raise ValueError("expires_at: an aware datetime is needed, as USE_TZ is on")
+        raise ValueError(f"{name} must be an aware datetime, because USE_TZ is True.")
     if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it, and later
         return timezone.make_naive(value)
     return value
 
 
+def _flag(name: str, value: Any) -> bool:
+    return bool(value)
+
+
 def _instance(name: str, value: Any) -> dict[str, Any]:
+    """Return the three columns: the type, of a proxy its own; the key; and the name, which history shows when it is gone."""
     if value is None:
-        return {}
+        return {f"{name}_type": None, f"{name}_pk": "", f"{name}_name": ""}
     if not isinstance(value, Model):
-        raise TypeError(f"{name}: a model instance is needed, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a model instance, not {type(value).__name__}.")
     if value.pk is None:
-        raise ValueError(f"{name}: the instance is not saved")
-    longest: int = getattr(Notification._meta.get_field(f"{name}_name"), "max_length")  # noqa: B009  (the stubs' union lacks it)
+        raise ValueError(f"{name} must be saved.")
+    types = ContentType.objects.db_manager(database())
     return {
-        f"{name}_type": ContentType.objects.get_for_model(value, for_concrete_model=False),
+        f"{name}_type": types.get_for_model(value, for_concrete_model=False),
         f"{name}_pk": str(value.pk),
-        f"{name}_name": str(value).replace("\0", "")[:longest],
+        f"{name}_name": str(value).replace("\0", "")[: _column(f"{name}_name").max_length],
     }
 
 
-def _check_size(columns: Mapping[str, Any]) -> None:
-    probe = Notification(**columns, seq=wire.MAX_CURSOR, pk=wire.MAX_CURSOR)
-    payload = probe.payload()
-    check_frame(wire.encode_json(payload, event=probe.event, id=probe.seq), payload)
+_CHECKS: Mapping[Kind, Callable[[str, Any], Any]] = {
+    Kind.TEXT: _text,
+    Kind.KEY: _key,
+    Kind.ADDRESS: _address,
+    Kind.EVENT: _event,
+    Kind.CHOICE: _choice,
+    Kind.BUTTONS: _buttons,
+    Kind.JSON: _json,
+    Kind.MOMENT: _moment,
+    Kind.FLAG: _flag,
+}

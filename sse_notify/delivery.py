@@ -126,7 +126,6 @@ def _repeat(
 ) -> dict[str, Notification]:
     """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
     columns = {
-        **_NO_RELATIONS,
         "progress_state": None,
         **checked.columns,
         "created_at": timezone.now(),
@@ -145,16 +144,6 @@ def _repeat(
     rows = Notification.objects.using(using).in_bulk(pks)
     _exclude([rows[pk] for pk in pks], recipients, using)
     return {row.topic: row for row in rows.values()}
-
-
-_NO_RELATIONS = {
-    "actor_type": None,
-    "actor_pk": "",
-    "actor_name": "",
-    "target_type": None,
-    "target_pk": "",
-    "target_name": "",
-}
 
 
 def _insert(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:

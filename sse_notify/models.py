@@ -11,11 +11,14 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify.fields import FIELDS, Kind
 from sse_notify.querysets import NotificationQuerySet
 from sse_notify.topics import Audience as Audience
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_SENT = {name: field for name, field in FIELDS.items() if field.is_sent}
 
 
 class Level(models.TextChoices):
@@ -158,29 +161,25 @@ class Notification(models.Model):
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
+        content = {name: self._sent(name, field.kind) for name, field in _SENT.items()}
+        if (progress := self.progress) is not None:
+            content["data"] = {**(self.data or {}), "progress": progress}
         return {
             "id": self.pk,
             "seq": self.seq,
-            "title": self.title,
-            "body": self.body,
-            "level": self.level,
-            "url": self.url,
-            "category": self.category,
-            "icon": self.icon,
-            "actions": self.actions,
-            "actor": self.actor_name,
-            "target": self.target_name,
-            "key": self.key or "",
             "count": self.count,
             "created_at": iso(self.created_at),
-            "expires_at": iso(self.expires_at),
-            "data": {**(self.data or {}), "progress": progress}
-            if (progress := self.progress) is not None
-            else self.data,
+            **content,
             # Last, where a stream whose user has muted the category puts its own: see `sse_notify.frames.muted`.
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
+
+    def _sent(self, name: str, kind: Kind) -> Any:
+        value = getattr(self, f"{name}_name" if kind is Kind.INSTANCE else name)
+        if kind is Kind.MOMENT:
+            return iso(value)
+        return value or "" if kind is Kind.KEY else value
 
 
 class Exclusion(models.Model):

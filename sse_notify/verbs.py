@@ -6,27 +6,29 @@ same arguments that runs the same body through Django's ``sync_to_async``, as it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
-from sse_notify import fanout, tracing, wire
-from sse_notify.audience import EVERYONE, route
-from sse_notify.content import Content, check, check_frame
+from sse_notify import fanout, locks, tracing, wire
+from sse_notify.audience import EVERYONE, STAFF, check_user, has_user_field, route, user_keys
+from sse_notify.content import Content, check, check_event, check_frame
 from sse_notify.delivery import Recipient, take_back, write
+from sse_notify.inbox import twin
+from sse_notify.log import database
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Notification
 from sse_notify.topics import check_name, user_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import Group
     from django.utils.functional import Promise
 
-    Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
+    from sse_notify.audience import Users
 
 
 @overload
@@ -75,7 +77,8 @@ def notify(
     with tracing.span("notify") as span:
         checked = check(title, body, content)
         one = isinstance(to, get_user_model())
-        rows = write(checked, [_recipient(to)] if one else _recipients(to))
+        keys = [check_user("to", to).pk] if one else user_keys("to", to)
+        rows = write(checked, [_recipient(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
 
@@ -107,7 +110,7 @@ def broadcast(
     with tracing.span("broadcast") as span:
         checked = check(title, body, content)
         kind, topic, group_id = route(audience)
-        excluded = tuple(_keys("exclude", exclude))
+        excluded = tuple(user_keys("exclude", exclude))
         recipient = Recipient(
             topic=topic,
             columns={"audience": kind, "topic": topic, "group_id": group_id},
@@ -151,131 +154,114 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
         TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the message names it.
     """
     check_name(topic)
-    name = topic if event is None else event
-    if name in wire.RESERVED_EVENTS:
-        raise ValueError(f"event: {name!r} is a name that the stream itself uses")
+    name = check_event(topic if event is None else event)
     try:
         text = data if isinstance(data, str) else wire.dumps(data)
     except RecursionError as error:
-        raise ValueError("data: nested too deeply for JSON") from error
+        raise ValueError("data must be nested less deeply.") from error
     except (TypeError, ValueError) as error:
-        raise type(error)(f"data: JSON cannot hold it ({error})") from error
+        raise type(error)(f"data must be JSON serializable: {error}.") from error
     frame = check_frame(
         wire.encode(text, event=name, topic=None if name == topic else topic), {"data": data}
     )
     fanout.ring(Ephemeral(topic, frame))
 
 
-@overload
-async def anotify(
-    to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
-) -> Notification: ...
-@overload
-async def anotify(
-    to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
-) -> list[Notification]: ...
-async def anotify(
-    to: AbstractBaseUser | Users,
-    title: str | Promise,
-    body: str | Promise = "",
-    **content: Unpack[Content],
-) -> Notification | list[Notification]:
-    """Do what :func:`notify` does, from async code."""
-    return await sync_to_async(notify)(to, title, body, **content)  # type: ignore[arg-type]  # overloads are not combined
-
-
-async def abroadcast(
-    title: str | Promise,
-    body: str | Promise = "",
-    *,
-    audience: Audience | Group = EVERYONE,
-    exclude: Iterable[AbstractBaseUser] = (),
-    **content: Unpack[Content],
-) -> Notification:
-    """Do what :func:`broadcast` does, from async code."""
-    return await sync_to_async(broadcast)(
-        title, body, audience=audience, exclude=exclude, **content
-    )
-
-
-async def arecall(
-    notifications: Notification | Iterable[Notification] | QuerySet[Notification],
-) -> int:
-    """Do what :func:`recall` does, from async code."""
-    return await sync_to_async(recall)(notifications)
-
-
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
-    """Do what :func:`publish` does; it never blocks, so the twin is for symmetry."""
+    """Do what :func:`publish` does, which never blocks: it is run in place."""
     publish(topic, data, event=event)
+
+
+anotify = twin(notify)
+abroadcast = twin(broadcast)
+arecall = twin(recall)
+
+
+def send(
+    title: str,
+    body: str = "",
+    *,
+    users: Iterable[AbstractBaseUser] = (),
+    groups: Sequence[Group] = (),
+    staff: bool = False,
+    everyone: bool = False,
+    **content: Unpack[Content],
+) -> list[Notification]:
+    """Send one message to several audiences in one transaction, notifying each user once.
+
+    Each group's broadcast excludes whom the staff's and the groups before it reach, and so do the users. Everyone includes all
+    others, and is one row.
+
+    Args:
+        title, body, and all further: as for :func:`notify`.
+        users: who get a row of their own.
+        groups: their members, present and future.
+        staff: whether all staff is to get it.
+        everyone: whether everybody is to get it.
+
+    Returns:
+        The rows: the staff's, the groups', the users'.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+    """
+    if everyone:
+        return [broadcast(title, body, audience=EVERYONE, **content)]
+    rows: list[Notification] = []
+    reached: list[Q] = []
+    with transaction.atomic(using=database()):
+        locks.begin_write(database())
+        if staff:
+            rows.append(broadcast(title, body, audience=STAFF, **content))
+            if has_user_field("is_staff"):
+                reached.append(Q(is_staff=True))
+        for group in groups:
+            members = _reached_of(Q(groups=group), reached)
+            rows.append(broadcast(title, body, audience=group, exclude=members, **content))
+            reached.append(Q(groups=group))
+        if reached:
+            chosen = list(users)
+            twice = _reached_of(Q(pk__in=[user.pk for user in chosen]), reached)
+            keys = set(twice.values_list("pk", flat=True))
+            users = [user for user in chosen if user.pk not in keys]
+        rows.extend(notify(users, title, body, **content))
+    return rows
+
+
+def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
+    """Return the users of ``some`` whom one of the conditions ``reached``."""
+    users = get_user_model()._default_manager
+    again = Q(pk__in=())
+    for condition in reached:  # each by itself: one join would look for all groups in one row
+        again |= Q(pk__in=users.filter(condition).values("pk"))
+    return users.filter(some & again).distinct()
+
+
+def _recipient(key: Any) -> Recipient:
+    topic = user_topic(key)
+    return Recipient(
+        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": key}
+    )
 
 
 def _notification_keys(notifications: Any) -> list[int]:
     """Return the notifications' keys in ascending order, each once."""
     if isinstance(notifications, QuerySet):
         if not issubclass(notifications.model, Notification):
-            raise TypeError(
-                f"notifications: notifications are needed, not {notifications.model.__name__} objects"
-            )
+            kind = notifications.model.__name__
+            raise TypeError(f"notifications must be notifications, not {kind} objects.")
         return sorted(set(notifications.values_list("pk", flat=True)))
     if isinstance(notifications, Notification):
         notifications = [notifications]
     if isinstance(notifications, (str, bytes)) or not isinstance(notifications, Iterable):
-        raise TypeError(
-            f"notifications: notifications are needed, not {type(notifications).__name__}"
-        )
-    pks = set()
+        kind = type(notifications).__name__
+        raise TypeError(f"notifications must be notifications, not {kind}.")
+    keys = set()
     for notification in notifications:
         if not isinstance(notification, Notification):
-            raise TypeError(
-                f"notifications: a notification is needed, not {type(notification).__name__}"
-            )
+            kind = type(notification).__name__
+            raise TypeError(f"notifications must be notifications, not {kind}.")
         if notification.pk is None:
-            raise ValueError("notifications: the notification is not saved")
-        pks.add(notification.pk)
-    return sorted(pks)
-
-
-def _recipients(to: Any) -> list[Recipient]:
-    """Return the recipients in order, each once."""
-    model = get_user_model()
-    if isinstance(to, Group):
-        if to.pk is None:
-            raise ValueError("to: the group is not saved")
-        to = model._default_manager.filter(groups=to)
-    if isinstance(to, QuerySet):
-        if not issubclass(to.model, model):
-            raise TypeError(f"to: users are needed, not {to.model.__name__} objects")
-        return [_recipient_by_key(pk) for pk in dict.fromkeys(to.values_list("pk", flat=True))]
-    return [_recipient_by_key(pk) for pk in dict.fromkeys(_keys("to", to))]
-
-
-def _keys(name: str, users: Any) -> list[Any]:
-    is_anonymous = (
-        getattr(users, "is_anonymous", False) is True
-    )  # a lazy one looks as if it could be iterated over
-    if is_anonymous or isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
-        kind = "an anonymous user" if is_anonymous else type(users).__name__
-        raise TypeError(f"{name}: users are needed, not {kind}")
-    return [_check_user(name, user).pk for user in users]
-
-
-def _recipient(user: Any) -> Recipient:
-    return _recipient_by_key(_check_user("to", user).pk)
-
-
-def _recipient_by_key(pk: Any) -> Recipient:
-    topic = user_topic(pk)
-    return Recipient(
-        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": pk}
-    )
-
-
-def _check_user(name: str, user: Any) -> AbstractBaseUser:
-    model = get_user_model()
-    if not isinstance(user, model):
-        kind = "an anonymous user" if getattr(user, "is_anonymous", False) else type(user).__name__
-        raise TypeError(f"{name}: a user is needed, not {kind}")
-    if user.pk is None:
-        raise ValueError(f"{name}: the user is not saved")
-    return user
+            raise ValueError("notifications must be saved.")
+        keys.add(notification.pk)
+    return sorted(keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib.admin import widgets
 from django.contrib.auth import get_user_model
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.addressees import Addressees
@@ -74,8 +75,8 @@ class ContentForm(NotificationForm):
                 check(data["title"], data["body"], self.content)
             except (TypeError, ValueError) as error:
                 # The message begins with the argument's name.
-                name, _colon, message = str(error).partition(": ")
-                self.add_error(name if name in self.fields else None, message or str(error))
+                name, _space, message = str(error).partition(" ")
+                self.add_error(name if name in self.fields else None, capfirst(message))
         return data
 
     @property
@@ -120,9 +121,8 @@ class ComposeForm(ContentForm):
             try:
                 check("-", "", {"actions": [{"label": label, "url": url}]})
             except (TypeError, ValueError) as error:
-                self.add_error(
-                    _button(number)[1], str(error).removeprefix("actions: ").removeprefix("url: ")
-                )
+                _name, _space, message = str(error).partition(" ")
+                self.add_error(_button(number)[1], capfirst(message))
         return super().clean()
 
     @property

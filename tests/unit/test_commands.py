@@ -18,7 +18,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from sse_notify import broadcast, log, mark_read, notify, several, status, topic
+from sse_notify import broadcast, log, mark_read, notify, status, topic, verbs
 from sse_notify.management import commands
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
@@ -150,11 +150,11 @@ def test_notify_takes_the_arguments_of_the_verb(
         (["T"], "--user, --group"),
         (["T", "--user", "alice", "--user", "nobody", "--user", "x"], "no user 'nobody', 'x'"),
         (["T", "--everyone", "--group", "no such"], "no group 'no such'"),
-        ([" ", "--user", "alice"], "^title: "),
-        (["T", "--user", "alice", "--url", "javascript:alert(1)"], "^url: "),
-        (["T", "--user", "alice", "--data", "{"], "^data: not JSON"),
-        (["T", "--user", "alice", "--expires", "tomorrow"], "^expires: .*'tomorrow'"),
-        (["T", "--user", "alice", "--expires", "2030-02-30T10:00"], "^expires: "),
+        ([" ", "--user", "alice"], "^title must not be empty. Nothing is sent.$"),
+        (["T", "--user", "alice", "--url", "javascript:alert(1)"], "^url must be "),
+        (["T", "--user", "alice", "--data", "{"], "^data must be JSON: "),
+        (["T", "--user", "alice", "--expires", "tomorrow"], "^expires must be .*'tomorrow'"),
+        (["T", "--user", "alice", "--expires", "2030-02-30T10:00"], "^expires must be "),
         (["T", "--everyone", "--level", "fatal"], "--level"),
     ],
 )
@@ -170,7 +170,7 @@ def test_what_fails_on_the_way_leaves_nothing(alice: User, monkeypatch: pytest.M
     def fail(*args: Any, **content: Any) -> None:
         raise ValueError("to: no")
 
-    monkeypatch.setattr(several, "notify", fail)
+    monkeypatch.setattr(verbs, "notify", fail)
     with pytest.raises(CommandError, match="to: no"):
         run("notify", "T", "--staff", "--user", "alice")
     assert rows() == []

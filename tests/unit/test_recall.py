@@ -279,6 +279,6 @@ def test_a_wrong_argument_is_named_and_nothing_is_written(
     alice: User, argument: Callable[[], Any], error: type[Exception]
 ) -> None:
     notify(alice, "Hello")
-    with pytest.raises(error, match=r"^notifications: "):
+    with pytest.raises(error, match=r"^notifications must be .*\.$"):
         recall(argument())
     assert Notification.objects.get().recalled_at is None

@@ -20,7 +20,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
-from sse_notify import STAFF, Progress, broadcast, inbox, notify, recall, several
+from sse_notify import STAFF, Progress, broadcast, inbox, notify, recall, verbs
 from sse_notify.models import Notification
 from sse_notify.preferences import choose, mute, unmute
 from sse_notify.progress.store import cancel
@@ -111,8 +111,8 @@ VERBS: dict[str, Callable[[User], Any]] = {
     "notify, with an idempotency key": lambda user: notify(user, "One", idempotency_key="new"),
     "notify, many": lambda user: notify(User.objects.all(), "One"),
     "broadcast": lambda user: broadcast("One", audience=STAFF, exclude=[user], key="new"),
-    "several users": lambda user: several.send("One", users=User.objects.all()),
-    "several groups": lambda user: several.send(
+    "several users": lambda user: verbs.send("One", users=User.objects.all()),
+    "several groups": lambda user: verbs.send(
         "One", groups=list(Group.objects.all()), users=[user], staff=True
     ),
     "recall": lambda user: recall(Notification.objects.all()),

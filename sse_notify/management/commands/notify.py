@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import SUPPRESS
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
@@ -11,19 +13,31 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from sse_notify.fields import FIELDS, Kind
 from sse_notify.management import people
-from sse_notify.models import Level
-from sse_notify.several import send
+from sse_notify.models import Notification
+from sse_notify.verbs import send
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from datetime import datetime
 
-    from sse_notify.content import Content
-    from sse_notify.models import Notification
+#: The fields that have an option, by its name: ``--idempotency-key``, or where another reads better, that.
+_SHORT = {"actions": "action", "expires_at": "expires"}
+_OPTIONS = {
+    name: f"--{_SHORT.get(name, name).replace('_', '-')}"
+    for name, field in FIELDS.items()
+    if field.help
+}
 
-#: Options that are arguments of the verbs by the same name.
-_SAME = ("level", "url", "category", "icon", "key", "idempotency_key", "silent")
+#: How an option asks for a field, where it is not for a text.
+_ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
+    Kind.BUTTONS: {"nargs": 2, "metavar": ("LABEL", "URL"), "action": "append"},
+    Kind.FLAG: {"action": "store_true"},
+    Kind.JSON: {"metavar": "JSON"},
+    Kind.KEY: {"metavar": "KEY"},
+    Kind.MOMENT: {"metavar": "TIME"},
+}
 
 
 class Command(BaseCommand):
@@ -56,43 +70,13 @@ class Command(BaseCommand):
         whom.add_argument("--staff", action="store_true", help="whoever is staff")
         whom.add_argument("--everyone", action="store_true", help="everybody")
         what = parser.add_argument_group("what else it says")
-        what.add_argument(
-            "--level",
-            choices=Level.values,
-            default=Level.INFO.value,
-            help="how serious it is (%(default)s)",
-        )
-        what.add_argument(
-            "--url", default="", help="where a click leads: a path of the site, or a full address"
-        )
-        what.add_argument("--category", default="", help="what users filter by")
-        what.add_argument("--icon", default="", help="the address of an image")
-        what.add_argument(
-            "--action",
-            nargs=2,
-            metavar=("LABEL", "URL"),
-            action="append",
-            default=[],
-            help="a button; may be repeated",
-        )
-        what.add_argument(
-            "--data", metavar="JSON", default="null", help="for the site's own scripts"
-        )
-        what.add_argument("--key", default="", help="a repeat with this key updates the same item")
-        what.add_argument(
-            "--idempotency-key",
-            metavar="KEY",
-            default="",
-            help="a repeat with this key sends nothing",
-        )
-        what.add_argument(
-            "--expires",
-            metavar="TIME",
-            help="from then on it is not shown: 2030-12-31T18:00, in the site's time zone",
-        )
-        what.add_argument(
-            "--silent", action="store_true", help="listed and counted, but not announced"
-        )
+        for name, option in _OPTIONS.items():
+            # What is not given is left to the verb.
+            asked = {"dest": name, "default": SUPPRESS, **_ARGUMENTS.get(FIELDS[name].kind, {})}
+            column: Any = Notification._meta.get_field(name)
+            if column.choices:
+                asked["choices"] = [value for value, _label in column.flatchoices]
+            what.add_argument(option, help=str(FIELDS[name].help), **asked)
         parser.add_argument("--json", action="store_true", help="print what was sent as JSON")
 
     def handle(self, *args: Any, title: str, body: str, **options: Any) -> None:
@@ -104,33 +88,37 @@ class Command(BaseCommand):
         if body == "-":
             body = sys.stdin.read()
         try:
-            content = _content(options)
+            content: Any = {
+                name: _read(name, options[name]) for name in _OPTIONS if name in options
+            }
             rows = send(title, body, users=users, groups=groups, **whom, **content)
         except (TypeError, ValueError) as error:
-            raise CommandError(f"{error}. Nothing is sent.") from error
+            raise CommandError(f"{error} Nothing is sent.") from error
         self.stdout.write(_as_json(rows) if options["json"] else f"Sent {_names(rows)}.")
 
 
-def _content(options: dict[str, Any]) -> Content:
-    content: Content = {name: options[name] for name in _SAME}  # type: ignore[assignment]  # mypy wants the names spelled out
-    content["actions"] = [{"label": label, "url": url} for label, url in options["action"]]
-    content["expires_at"] = _moment(options["expires"])
+def _read(name: str, given: Any) -> Any:
+    """Return the verb's argument for what was given as an option."""
+    kind = FIELDS[name].kind
+    if kind is Kind.BUTTONS:
+        return [{"label": label, "url": url} for label, url in given]
+    if kind is Kind.MOMENT:
+        return _moment(given)
+    if kind is not Kind.JSON:
+        return given
     try:
-        content["data"] = json.loads(options["data"])
+        return json.loads(given)
     except ValueError as error:
-        raise ValueError(f"data: not JSON ({error})") from error
-    return content
+        raise ValueError(f"{name} must be JSON: {error}.") from error
 
 
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def _moment(text: str) -> datetime:
     try:
         moment = parse_datetime(text)
     except ValueError:  # well formed, and no date, such as February 30
         moment = None
     if moment is None:
-        raise ValueError(f"expires: a time such as 2030-12-31T18:00 is needed, not {text!r}")
+        raise ValueError(f"expires must be a time such as 2030-12-31T18:00, not {text!r}.")
     return timezone.make_aware(moment) if settings.USE_TZ and timezone.is_naive(moment) else moment
 
 
