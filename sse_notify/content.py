@@ -14,17 +14,15 @@ from typing import Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 
 from sse_notify import wire
 from sse_notify.conf import get_settings
-from sse_notify.fields import FIELDS, Content, HasAddress, Kind
+from sse_notify.fields import FIELDS, Content, Kind
 from sse_notify.log import database
 from sse_notify.models import Notification
-
-__all__ = ["MAX_DEPTH", "Checked", "Content", "HasAddress", "check", "check_event", "check_frame"]
 
 #: The schemes that a link may have. Everything else, ``javascript:`` first of all, is refused when it is sent.
 SCHEMES = ("http", "https", "mailto", "tel")
@@ -112,6 +110,40 @@ def check_event(event: Any) -> str:
     if event in wire.RESERVED_EVENTS:
         raise ValueError(f"event must not be {event!r}, which the stream itself uses.")
     return wire.check_event_name(event)
+
+
+def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
+    """Return the argument ``name`` if it is a saved instance of ``model``.
+
+    Raises:
+        TypeError, ValueError: it is not; the message begins with ``name``.
+    """
+    if not isinstance(value, model):
+        kind = "a model instance" if model is Model else f"a {model.__name__}"
+        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
+    if value.pk is None:
+        raise ValueError(f"{name} must be saved.")
+    return value
+
+
+def instance_keys(name: str, values: Any, model: type[Model]) -> list[Any]:
+    """Return the keys of the saved instances of ``model`` in the argument ``name``, in order, each once.
+
+    Raises:
+        TypeError, ValueError: it is no iterable or QuerySet of them; the message begins with ``name``.
+    """
+    is_queryset = isinstance(values, QuerySet)
+    # A lazy user who is anonymous looks as if it could be iterated over.
+    is_iterable = isinstance(values, Iterable) and not hasattr(values, "is_anonymous")
+    if not is_iterable or isinstance(values, (str, bytes)):
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be an iterable of {model.__name__} objects, not {kind}.")
+    if is_queryset and not issubclass(values.model, model):
+        kind = values.model.__name__
+        raise TypeError(f"{name} must be a QuerySet of {model.__name__} objects, not of {kind}.")
+    if is_queryset:
+        return list(dict.fromkeys(values.values_list("pk", flat=True)))
+    return list(dict.fromkeys(check_instance(name, value, model).pk for value in values))
 
 
 def _column(name: str) -> Any:
@@ -210,16 +242,16 @@ def _json(name: str, value: Any) -> Any:
 def _check_depth(name: str, value: Any) -> None:
     """Refuse what could be written here, and not be read where the stack is deeper already: it would block its readers' logs."""
     level, depth = [value], 0
-    while level := [
-        child for parent in level if isinstance(parent, (dict, list)) for child in _children(parent)
-    ]:
+    while level := [child for parent in level for child in _children(parent)]:
         depth += 1
         if depth > MAX_DEPTH:
             raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.")
 
 
-def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return parent.values() if isinstance(parent, dict) else parent
+def _children(parent: Any) -> Iterable[Any]:
+    if isinstance(parent, dict):
+        return parent.values()
+    return parent if isinstance(parent, list) else ()
 
 
 def _moment(name: str, value: Any) -> datetime | None:
@@ -242,10 +274,7 @@ def _instance(name: str, value: Any) -> dict[str, Any]:
     """Return the three columns: the type, of a proxy its own; the key; and the name, which history shows when it is gone."""
     if value is None:
         return {f"{name}_type": None, f"{name}_pk": "", f"{name}_name": ""}
-    if not isinstance(value, Model):
-        raise TypeError(f"{name} must be a model instance, not {type(value).__name__}.")
-    if value.pk is None:
-        raise ValueError(f"{name} must be saved.")
+    check_instance(name, value)
     types = ContentType.objects.db_manager(database())
     return {
         f"{name}_type": types.get_for_model(value, for_concrete_model=False),

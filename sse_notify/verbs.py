@@ -10,12 +10,19 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from sse_notify import fanout, locks, tracing, wire
-from sse_notify.audience import EVERYONE, STAFF, check_user, has_user_field, route, user_keys
-from sse_notify.content import Content, check, check_event, check_frame
+from sse_notify.audience import EVERYONE, STAFF, has_user_field, route
+from sse_notify.content import (
+    check,
+    check_event,
+    check_frame,
+    check_instance,
+    instance_keys,
+)
 from sse_notify.delivery import Recipient, take_back, write
 from sse_notify.inbox import twin
 from sse_notify.log import database
@@ -25,10 +32,11 @@ from sse_notify.topics import check_name, user_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import Group
     from django.utils.functional import Promise
 
-    from sse_notify.audience import Users
+    from sse_notify.fields import Content
+
+    Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
 
 @overload
@@ -76,8 +84,11 @@ def notify(
     """
     with tracing.span("notify") as span:
         checked = check(title, body, content)
-        one = isinstance(to, get_user_model())
-        keys = [check_user("to", to).pk] if one else user_keys("to", to)
+        model = get_user_model()
+        one = isinstance(to, model)
+        if isinstance(to, Group):
+            to = model._default_manager.filter(groups=check_instance("to", to))
+        keys = [check_instance("to", to).pk] if one else instance_keys("to", to, model)
         rows = write(checked, [_recipient(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
@@ -110,7 +121,7 @@ def broadcast(
     with tracing.span("broadcast") as span:
         checked = check(title, body, content)
         kind, topic, group_id = route(audience)
-        excluded = tuple(user_keys("exclude", exclude))
+        excluded = tuple(instance_keys("exclude", exclude, get_user_model()))
         recipient = Recipient(
             topic=topic,
             columns={"audience": kind, "topic": topic, "group_id": group_id},
@@ -136,7 +147,8 @@ def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notif
     Raises:
         TypeError, ValueError: the argument is wrong; the message names it, and nothing is written.
     """
-    return take_back(_notification_keys(notifications))
+    rows = [notifications] if isinstance(notifications, Notification) else notifications
+    return take_back(sorted(instance_keys("notifications", rows, Notification)))
 
 
 def publish(topic: str, data: Any, *, event: str | None = None) -> None:
@@ -242,26 +254,3 @@ def _recipient(key: Any) -> Recipient:
     return Recipient(
         topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": key}
     )
-
-
-def _notification_keys(notifications: Any) -> list[int]:
-    """Return the notifications' keys in ascending order, each once."""
-    if isinstance(notifications, QuerySet):
-        if not issubclass(notifications.model, Notification):
-            kind = notifications.model.__name__
-            raise TypeError(f"notifications must be notifications, not {kind} objects.")
-        return sorted(set(notifications.values_list("pk", flat=True)))
-    if isinstance(notifications, Notification):
-        notifications = [notifications]
-    if isinstance(notifications, (str, bytes)) or not isinstance(notifications, Iterable):
-        kind = type(notifications).__name__
-        raise TypeError(f"notifications must be notifications, not {kind}.")
-    keys = set()
-    for notification in notifications:
-        if not isinstance(notification, Notification):
-            kind = type(notification).__name__
-            raise TypeError(f"notifications must be notifications, not {kind}.")
-        if notification.pk is None:
-            raise ValueError("notifications must be saved.")
-        keys.add(notification.pk)
-    return sorted(keys)

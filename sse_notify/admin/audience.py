@@ -1,7 +1,9 @@
-"""The form that asks whom a broadcast is for."""
+"""Whom a broadcast from the admin is for, and the form that asks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -9,17 +11,86 @@ from django.contrib.admin import widgets
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.admin.addressees import Addressees, has_field
+from sse_notify.audience import has_user_field
+from sse_notify.delivery import CHUNK
 from sse_notify.models import Audience, Notification
+from sse_notify.verbs import send
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
+#: Users who are notified one by one at most; a row is written for each, in the admin's request. For more there are groups.
+MAX_USERS = 10_000
 #: Names that may be typed or pasted at once.
 MAX_NAMES = 1000
+#: Names that a description spells out.
+NAMES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addressees:
+    """An audience of the verbs, several groups, or chosen users."""
+
+    audience: Audience
+    """Which kind."""
+    groups: Sequence[Group] = ()
+    """The groups, for ``Audience.GROUP``."""
+    users: QuerySet[Any] | None = None
+    """The users, for ``Audience.USER``."""
+
+    def __str__(self) -> str:
+        """Return who they are, in the language of the page."""
+        if self.audience == Audience.GROUP:
+            names = ", ".join(group.name for group in self.groups)
+            return gettext("Groups: %(names)s") % {"names": names}
+        if self.users is not None:
+            users = [str(user) for user in self.users[: NAMES + 1]]
+            names = ", ".join(users[:NAMES]) + (" …" if len(users) > NAMES else "")
+            return gettext("Chosen users: %(names)s") % {"names": names}
+        return str(self.audience.label)
+
+    def members(self) -> QuerySet[Any] | None:
+        """Return the users whom it reaches now: those who can sign in. ``None`` if a query cannot tell who is staff."""
+        users = active_users()
+        if self.audience == Audience.STAFF:
+            return users.filter(is_staff=True) if has_user_field("is_staff") else None
+        if self.audience == Audience.GROUP:
+            return users.filter(groups__in=self.groups).distinct()
+        if self.users is not None:
+            return users.filter(pk__in=self.users.order_by().values("pk"))
+        return users
+
+    def count(self) -> int | None:
+        """Return how many it reaches now: one query. ``None`` if a query cannot tell."""
+        members = self.members()
+        return None if members is None else members.count()
+
+    def count_connected(self, connected: Iterable[str]) -> int | None:
+        """Return how many of them are among ``connected``, the keys of users as text: a query for each 1,000 of these."""
+        members, keys = self.members(), sorted(connected)
+        if members is None:
+            return None
+        chunks = [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
+        return sum(members.filter(pk__in=chunk).count() for chunk in chunks)
+
+    def send(self, **arguments: Any) -> list[Notification]:
+        """Send to them, each user once: one row for each audience or group, or for each of the chosen users.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong, as for :func:`sse_notify.broadcast`; nothing is written.
+        """
+        return send(
+            users=() if self.users is None else self.users,
+            groups=self.groups,
+            staff=self.audience == Audience.STAFF,
+            everyone=self.audience == Audience.EVERYONE,
+            **arguments,
+        )
 
 
 class AudienceForm(forms.Form):
@@ -56,24 +127,22 @@ class AudienceForm(forms.Form):
         self, *args: Any, admin_site: AdminSite, request: HttpRequest, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        fields: dict[str, Any] = self.fields
         kinds = [(Audience.EVERYONE, Audience.EVERYONE.label)]
         if hasattr(get_user_model(), "is_staff"):
             kinds.append((Audience.STAFF, Audience.STAFF.label))
-        if has_field("groups"):
+        if has_user_field("groups"):
             kinds.append((Audience.GROUP, _("Groups")))
         else:
-            del self.fields["groups"]
-        self.fields["audience"].choices = [*kinds, (Audience.USER, _("Chosen users"))]  # type: ignore[attr-defined]
+            del fields["groups"]
+        fields["audience"].choices = [*kinds, (Audience.USER, _("Chosen users"))]
         if _can_search(admin_site, request):
             # The field only names the relation that Django's view for completion follows.
-            widget = widgets.AutocompleteSelectMultiple(
-                Notification._meta.get_field("excluded"), admin_site
-            )
-            users: Any = self.fields["users"]
-            users.widget = widget
-            users.queryset = get_user_model()._default_manager.all()
+            relation = Notification._meta.get_field("excluded")
+            fields["users"].widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
+            fields["users"].queryset = get_user_model()._default_manager.all()
         else:
-            del self.fields["users"]
+            del fields["users"]
 
     def clean(self) -> dict[str, Any]:
         """Have what the chosen audience needs."""
@@ -86,46 +155,41 @@ class AudienceForm(forms.Form):
 
     def _keys(self, data: dict[str, Any]) -> set[Any]:
         """Return the keys of the chosen users; complain about names that nobody has."""
-        model = get_user_model()
         keys = {user.pk for user in data.get("users") or ()}
-        names = list(
-            dict.fromkeys(filter(None, map(str.strip, data.get("names", "").splitlines())))
-        )
+        names = set(filter(None, map(str.strip, data.get("names", "").splitlines())))
         if not names and not keys:
             self.add_error("names", _("Choose one at least."))
         if len(names) > MAX_NAMES:
             self.add_error("names", _("At most %(most)s names at once.") % {"most": MAX_NAMES})
             return keys
-        found = dict(
-            model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names}).values_list(
-                model.USERNAME_FIELD, "pk"
-            )
-        )
-        unknown = [name for name in names if name not in found]
-        if unknown:
-            self.add_error(
-                "names", _("Nobody has this name: %(names)s") % {"names": ", ".join(unknown)}
-            )
+        field = get_user_model().USERNAME_FIELD
+        named = get_user_model()._default_manager.filter(**{f"{field}__in": names})
+        found = dict(named.values_list(field, "pk"))
+        if unknown := ", ".join(sorted(names - found.keys())):
+            self.add_error("names", _("Nobody has this name: %(names)s") % {"names": unknown})
         return keys | set(found.values())
 
     @property
     def addressees(self) -> Addressees:
         """Whom a valid form names."""
-        data = self.cleaned_data
-        audience = Audience(data["audience"])
-        if audience == Audience.GROUP:
-            return Addressees(audience=audience, groups=tuple(data["groups"]))
-        if audience == Audience.USER:
-            return Addressees(
-                audience=audience,
-                users=get_user_model()._default_manager.filter(pk__in=data["keys"]),
-            )
-        return Addressees(audience=audience)
+        audience, data = Audience(self.cleaned_data["audience"]), self.cleaned_data
+        users = get_user_model()._default_manager
+        return Addressees(
+            audience=audience,
+            groups=tuple(data["groups"]) if audience == Audience.GROUP else (),
+            users=users.filter(pk__in=data["keys"]) if audience == Audience.USER else None,
+        )
 
     @property
     def fieldsets(self) -> Any:
         """The fields in the order of the page, as Django's admin describes them."""
         return [(_("Audience"), {"fields": list(self.fields)})]
+
+
+def active_users() -> QuerySet[Any]:
+    """Return the users who can sign in."""
+    users: QuerySet[Any] = get_user_model()._default_manager.all()
+    return users.filter(is_active=True) if has_user_field("is_active") else users
 
 
 def _can_search(admin_site: AdminSite, request: HttpRequest) -> bool:

@@ -1,45 +1,30 @@
-"""The forms of the admin: what a notification says, and for "Add" also whom it is for."""
+"""The forms of the admin that ask what a notification says, and for "Add" also whom it is for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib.admin import widgets
 from django.contrib.auth import get_user_model
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.admin.addressees import Addressees
+from sse_notify.admin.audience import Addressees
 from sse_notify.content import check
+from sse_notify.fields import FIELDS, Kind
 from sse_notify.models import Audience, Notification
 
 if TYPE_CHECKING:
-    from sse_notify.content import Content
-
     NotificationForm = forms.ModelForm[Notification]
 else:
     NotificationForm = forms.ModelForm
 
-#: What the forms take besides title and body: the verbs' own arguments.
-_CONTENT = ("level", "url", "category", "icon", "expires_at", "silent")
-#: Buttons that the form has rows for. Fixed, so that they can be filled in without JavaScript.
-BUTTONS = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """What is to be said: the verbs' arguments."""
-
-    title: str
-    body: str
-    content: Content
-
-    @property
-    def notification(self) -> Notification:
-        """An unsaved row, to be looked at as it will be when it arrives."""
-        return _arriving(check(self.title, self.body, self.content).row())
+#: The fields that forms ask for by a widget of their own.
+ASKED = tuple(
+    name for name, field in FIELDS.items() if field.section and field.kind is not Kind.BUTTONS
+)
+#: The names of the widgets for each button. Fixed, so that they can be filled in without JavaScript.
+BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
 
 class ContentForm(NotificationForm):
@@ -47,49 +32,29 @@ class ContentForm(NotificationForm):
 
     class Meta:
         model = Notification
-        fields: tuple[str, ...] = ("title", "body", *_CONTENT)
-        field_classes: ClassVar[dict[str, type[forms.Field]]] = {
-            "expires_at": forms.SplitDateTimeField
-        }
-        widgets: ClassVar[dict[str, Any]] = {
-            "title": forms.TextInput(attrs={"class": "vTextField"}),
-            "body": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 4}),
-            "url": forms.TextInput(attrs={"class": "vTextField"}),
-            "category": forms.TextInput(attrs={"class": "vTextField", "list": "ssen-categories"}),
-            "icon": forms.TextInput(attrs={"class": "vTextField"}),
-            "expires_at": widgets.AdminSplitDateTime,
-        }
-        help_texts: ClassVar[dict[str, Any]] = {
-            "url": _("Where a click leads: a path of this site, or a full address."),
-            "icon": _("The address of a small image."),
-            "expires_at": _("From then on it is neither shown nor counted."),
-            "silent": _("Listed and counted, but not announced."),
-        }
+        fields: tuple[str, ...] = ASKED
+        help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
 
     def clean(self) -> dict[str, Any]:
         """Hold the content to the verbs' rules."""
         super().clean()
-        data = self.cleaned_data
-        if "title" in data and "body" in data:
-            try:
-                check(data["title"], data["body"], self.content)
-            except (TypeError, ValueError) as error:
-                # The message begins with the argument's name.
-                name, _space, message = str(error).partition(" ")
-                self.add_error(name if name in self.fields else None, capfirst(message))
-        return data
+        if {"title", "body"} <= self.cleaned_data.keys():
+            self._check(self.arguments)
+        return self.cleaned_data
+
+    def _check(self, arguments: dict[str, Any], field: str = "") -> None:
+        """Say what a verb would refuse at ``field``, or at that of the argument by whose name the message begins."""
+        try:
+            checked(arguments)
+        except (TypeError, ValueError) as error:
+            name, _space, message = str(error).partition(" ")
+            at = field or name
+            self.add_error(at if at in self.fields else None, capfirst(message))
 
     @property
-    def content(self) -> Any:
-        """The keyword arguments for the verbs, as far as they are valid."""
-        return {name: self.cleaned_data[name] for name in _CONTENT if name in self.cleaned_data}
-
-    @property
-    def draft(self) -> Draft:
-        """What a valid form says."""
-        return Draft(
-            title=self.cleaned_data["title"], body=self.cleaned_data["body"], content=self.content
-        )
+    def arguments(self) -> dict[str, Any]:
+        """The arguments for the verbs, as far as they are valid."""
+        return {name: self.cleaned_data[name] for name in ASKED if name in self.cleaned_data}
 
 
 class ComposeForm(ContentForm):
@@ -97,11 +62,13 @@ class ComposeForm(ContentForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["body"].widget.attrs["rows"] = 4
+        self.fields["category"].widget.attrs["list"] = "ssen-categories"
         moment: Any = self.fields["expires_at"].widget
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
             widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
-        for number in range(1, BUTTONS + 1):
-            for name, label in zip(_button(number), (_("Label"), _("Address")), strict=True):
+        for names in BUTTONS:
+            for name, label in zip(names, (_("Label"), _("Address")), strict=True):
                 widget = forms.TextInput(attrs={"class": "vTextField"})
                 self.fields[name] = forms.CharField(
                     label=label, required=False, max_length=2000, widget=widget
@@ -109,63 +76,44 @@ class ComposeForm(ContentForm):
 
     def clean(self) -> dict[str, Any]:
         """Hold each button to the verbs' rules, and then the whole."""
-        for number in range(1, BUTTONS + 1):
-            label, url = (self.cleaned_data.get(name, "") for name in _button(number))
-            if not label and not url:
-                continue
-            if not label or not url:
-                self.add_error(
-                    _button(number)[bool(label)], _("A button needs a label and an address.")
-                )
-                continue
-            try:
-                check("-", "", {"actions": [{"label": label, "url": url}]})
-            except (TypeError, ValueError) as error:
-                _name, _space, message = str(error).partition(" ")
-                self.add_error(_button(number)[1], capfirst(message))
+        for names in BUTTONS:
+            label, url = (self.cleaned_data.get(name, "") for name in names)
+            if label and url:
+                button = {"label": label, "url": url}
+                self._check({"title": "-", "body": "", "actions": [button]}, names[1])
+            elif label or url:
+                missing = names[bool(label)]
+                self.add_error(missing, _("A button needs a label and an address."))
         return super().clean()
 
     @property
-    def content(self) -> Any:
-        """The keyword arguments for the verbs, with ``actions``."""
-        rows = [
-            [self.cleaned_data.get(name, "") for name in _button(number)]
-            for number in range(1, BUTTONS + 1)
-        ]
-        return {
-            **super().content,
-            "actions": [{"label": label, "url": url} for label, url in rows if label and url],
-        }
+    def arguments(self) -> dict[str, Any]:
+        """The arguments for the verbs, with ``actions``."""
+        rows = [[self.cleaned_data.get(name, "") for name in names] for names in BUTTONS]
+        actions = [{"label": label, "url": url} for label, url in rows if label and url]
+        return {**super().arguments, "actions": actions}
 
     @property
     def fieldsets(self) -> Any:
         """The fields in the order of the page, as Django's admin describes them."""
-        buttons = [_button(number) for number in range(1, BUTTONS + 1)]
-        return [
-            (_("Message"), {"fields": ["title", "body", "level", "url", "category"]}),
-            (_("Buttons"), {"fields": buttons}),
-            (_("More"), {"fields": ["icon", "expires_at", "silent"]}),
-        ]
+        sections: dict[Any, list[Any]] = {}
+        for name, field in FIELDS.items():
+            if field.section:
+                asked = BUTTONS if field.kind is Kind.BUTTONS else (name,)
+                sections.setdefault(field.section, []).extend(asked)
+        return [(section, {"fields": names}) for section, names in sections.items()]
 
     @property
     def sample(self) -> Notification:
         """What is valid so far, to be looked at."""
-        fields = {
-            name: self.cleaned_data[name] for name in ("title", "body") if name in self.cleaned_data
-        }
-        return _arriving(Notification(**fields, **self.content))
+        return arriving(Notification(**self.arguments))
 
 
 class SendForm(ContentForm):
-    """What a notification says and whom it is for, on Django's own page for adding.
-
-    Without ``may_broadcast``, which the admin sets on a subclass, it is for one user.
-    """
-
-    may_broadcast = True
+    """What a notification says and whom it is for, on Django's own page for adding."""
 
     class Meta(ContentForm.Meta):
-        fields = ("audience", "recipient", "group", *ContentForm.Meta.fields)
+        fields = ("audience", "recipient", "group", *ASKED)
         help_texts: ClassVar[dict[str, Any]] = {
             **ContentForm.Meta.help_texts,
             "audience": _(
@@ -174,11 +122,6 @@ class SendForm(ContentForm):
             "recipient": _("For one user only."),
             "group": _("For a group only."),
         }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.may_broadcast and "audience" in self.fields:
-            self.fields["audience"].choices = [(Audience.USER.value, Audience.USER.label)]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Name the recipient that the audience needs, and no other."""
@@ -194,27 +137,26 @@ class SendForm(ContentForm):
     @property
     def addressees(self) -> Addressees:
         """Whom a valid form names."""
-        data = self.cleaned_data
-        audience = Audience(data["audience"])
-        if audience == Audience.USER:
-            users = get_user_model()._default_manager.filter(pk=data["recipient"].pk)
-            return Addressees(audience=audience, users=users)
+        recipient, group = self.cleaned_data["recipient"], self.cleaned_data.get("group")
+        users = get_user_model()._default_manager.filter(pk=recipient.pk) if recipient else None
         return Addressees(
-            audience=audience, groups=(data["group"],) if audience == Audience.GROUP else ()
+            audience=Audience(self.cleaned_data["audience"]),
+            groups=(group,) if group else (),
+            users=users,
         )
 
-    def send(self) -> Notification:
-        """Send what the form says."""
-        draft = self.draft
-        (sent,) = self.addressees.send(draft.title, draft.body, draft.content)
-        return sent
+
+def checked(arguments: dict[str, Any]) -> Notification:
+    """Return an unsaved row with these arguments of the verbs, to be looked at as it will be when it arrives.
+
+    Raises:
+        TypeError, ValueError: a verb would refuse them.
+    """
+    content: Any = dict(arguments)
+    return arriving(check(content.pop("title"), content.pop("body"), content).row())
 
 
-def _arriving(row: Notification) -> Notification:
+def arriving(row: Notification) -> Notification:
+    """Return the row as pages show it first: unread."""
     row.is_unread = True
     return row
-
-
-def _button(number: int) -> tuple[str, str]:
-    """Return the names of a button's fields."""
-    return f"label_{number}", f"address_{number}"

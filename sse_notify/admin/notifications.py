@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename, get_user_model
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.urls import path, reverse
 from django.utils import timezone
@@ -20,12 +22,10 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sse_notify.admin import compose, rows
+from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import Figures, figures_of
-from sse_notify.admin.filters import CategoryFilter, RecalledFilter
 from sse_notify.admin.forms import SendForm
-from sse_notify.admin.users import offer_notify
-from sse_notify.models import Notification
+from sse_notify.models import Audience, Notification
 from sse_notify.views.live import admin_urls
 
 if TYPE_CHECKING:
@@ -39,19 +39,54 @@ else:
 
 
 class NotificationList(ChangeList):
-    """A page of the list, with the figures of all its rows."""
+    """A page of the list, with the figures of all its rows, counted at once."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Find the page's rows, and count for them all at once."""
+        """Find the page's rows and their figures."""
         super().get_results(request)
-        with_figures(cast("Sequence[Notification]", self.result_list))
+        rows = cast("Sequence[Notification]", self.result_list)
+        figures = figures_of(rows)
+        for row in rows:
+            row.figures = figures.get(row.pk)  # type: ignore[attr-defined]  # for the columns
 
 
-def with_figures(found: Sequence[Notification]) -> None:
-    """Give each row its ``figures``, ``None`` where there are none."""
-    figures = figures_of(found)
-    for row in found:
-        row.figures = figures.get(row.pk)  # type: ignore[attr-defined]  # for the columns below
+class CategoryFilter(admin.SimpleListFilter):
+    """By category: those of the newest rows."""
+
+    title = gettext_lazy("category")
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the categories, and the one that is chosen."""
+        return [
+            (name, name)
+            for name in sorted({*compose.newest_categories(), self.value() or ""} - {""})
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Notification]
+    ) -> QuerySet[Notification]:
+        """Return the rows of the chosen one."""
+        return queryset.filter(category=self.value()) if self.value() else queryset
+
+
+class RecalledFilter(admin.SimpleListFilter):
+    """By whether it was taken back."""
+
+    title = gettext_lazy("recalled")
+    parameter_name = "recalled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices."""
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Notification]
+    ) -> QuerySet[Notification]:
+        """Return the rows of the chosen one."""
+        if self.value() in ("yes", "no"):
+            return queryset.filter(recalled_at__isnull=self.value() == "no")
+        return queryset
 
 
 @admin.register(Notification)
@@ -65,7 +100,7 @@ class NotificationAdmin(NotificationModelAdmin):
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
     show_full_result_count = False  # counting a long log costs more than showing a page of it
-    actions = ("broadcast_selected", "recall_selected")
+    actions = (actions.broadcast_selected, actions.recall_selected)
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["sse_notify/admin.css"]}
@@ -82,23 +117,20 @@ class NotificationAdmin(NotificationModelAdmin):
     @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
         """Return when, in few letters."""
-        moment = notification.created_at
-        return date_format(
-            timezone.localtime(moment) if timezone.is_aware(moment) else moment,
-            "SHORT_DATETIME_FORMAT",
-        )
+        moment = timezone.template_localtime(notification.created_at)  # type: ignore[attr-defined]
+        return date_format(moment, "SHORT_DATETIME_FORMAT")
 
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:
         """Return how many users it reaches now."""
         figures = _figures(notification)
-        return figures.reach if figures is not None else None
+        return None if figures is None else figures.reach
 
     @admin.display(description=gettext_lazy("read by"))
     def read(self, notification: Notification) -> int | None:
         """Return how many of them have read it."""
         figures = _figures(notification)
-        return figures.read if figures is not None else None
+        return None if figures is None else figures.read
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, notification: Notification) -> str:
@@ -120,65 +152,21 @@ class NotificationAdmin(NotificationModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
         """Show what can be sent, and of what was sent, everything."""
         if obj is None:
-            group = () if self.has_broadcast_permission(request) else ("group",)
-            return [name for name in SendForm.Meta.fields if name not in group]
-        names = [
-            field.name
-            for field in Notification._meta.get_fields()
-            if field.concrete and not field.is_relation
-        ]
-        return [
-            "state",
-            "reach",
-            "read",
-            "audience",
-            "recipient",
-            "group",
-            "excluded",
-            *(name for name in names if name not in ("audience", "actor_pk", "target_pk")),
-        ]
+            hidden = () if self.has_broadcast_permission(request) else ("group",)
+            return [name for name in SendForm.Meta.fields if name not in hidden]
+        first = ["state", "reach", "read", "audience", "recipient", "group", "excluded"]
+        columns = [field.name for field in self.opts.fields if not field.is_relation]
+        return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
         """Show the columns of the list on the page of one as well."""
         return ("state", "reach", "read") if obj is not None else ()
 
-    def get_form(  # Django's own arguments
-        self,
-        request: HttpRequest,
-        obj: Any = None,
-        change: bool = False,  # noqa: FBT001, FBT002
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form for what this user may send."""
-        form = super().get_form(request, obj, change=change, **kwargs)
-        return type(
-            form.__name__, (form,), {"may_broadcast": self.has_broadcast_permission(request)}
-        )
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> Any:
-        """Lead to the page that composes, and to how the hubs are."""
-        tools = (
-            [(_("Compose broadcast"), self.address("broadcast"))]
-            if self.has_broadcast_permission(request)
-            else []
-        )
-        tools.append((_("Live"), self.address("live")))
-        return super().changelist_view(request, {"own_tools": tools, **(extra_context or {})})
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> Any:
-        """Lead to its recall."""
-        tools = (
-            [(_("Recall…"), self.address("recall", object_id))]
-            if self.has_broadcast_permission(request)
-            else []
-        )
-        return super().change_view(
-            request, object_id, form_url, {"own_tools": tools, **(extra_context or {})}
-        )
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer an audience to whom may broadcast; the others send to one user."""
+        if db_field.name == "audience" and not self.has_broadcast_permission(request):
+            kwargs["choices"] = [(Audience.USER.value, Audience.USER.label)]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     # --- who may --------------------------------------------------------------------------------------------------------------
 
@@ -194,36 +182,18 @@ class NotificationAdmin(NotificationModelAdmin):
 
     # --- what is done ---------------------------------------------------------------------------------------------------------
 
-    @admin.action(
-        description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
-    )
-    def broadcast_selected(
-        self, request: HttpRequest, selected: QuerySet[Notification]
-    ) -> HttpResponse | None:
-        """Ask for an audience, and broadcast them to it."""
-        return rows.broadcast_again(self, request, selected)
-
-    @admin.action(
-        description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"]
-    )
-    def recall_selected(
-        self, request: HttpRequest, selected: QuerySet[Notification]
-    ) -> HttpResponse | None:
-        """Ask once, and take them back from everybody."""
-        return rows.take_back(self, request, selected, compose.carry(request, "recall_selected"))
-
-    def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Answer the button "Recall…" of one notification."""
-        found = self.get_queryset(request).filter(pk=_key(object_id))
+        key = unquote(object_id)
+        found = self.get_queryset(request).filter(pk=int(key) if key.isdecimal() else 0)
         if not found.exists():
             raise Http404
-        response = rows.take_back(self, request, found)
-        assert response is not None, "one is never too many"
-        return response
+        return actions.recall_selected(self, request, found)
 
     def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's)
         """Send it, inside the admin's transaction; the row is written by the verbs, not by the form."""
-        obj.pk = form.send().pk
+        (sent,) = form.addressees.send(**form.arguments)
+        obj.pk = sent.pk
         obj.refresh_from_db()
 
     def construct_change_message(
@@ -234,13 +204,13 @@ class NotificationAdmin(NotificationModelAdmin):
         add: bool = False,  # noqa: FBT001, FBT002
     ) -> Any:
         """Name the audience and its reach in the history."""
-        return compose.note(form.addressees)
+        return compose.describe(form.addressees)
 
     # --- where ----------------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and offer the action on users: every model is registered by now."""
-        offer_notify(self)
+        actions.offer_notify(self)
         pages: dict[str, tuple[str, Any]] = {
             "broadcast": ("broadcast/", partial(compose.begin, self)),
             "preview": ("broadcast/preview/", partial(compose.preview, self)),
@@ -248,27 +218,27 @@ class NotificationAdmin(NotificationModelAdmin):
             "recall": ("<path:object_id>/recall/", self.recall_one),
         }
         own = [
-            path(route, self.admin_site.admin_view(view), name=self._name(name))
+            path(
+                route,
+                self.admin_site.admin_view(partial(self._if_permitted, view)),
+                name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
+            )
             for name, (route, view) in pages.items()
         ]
         return own + admin_urls(self) + super().get_urls()
 
+    def _if_permitted(self, view: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if not self.has_broadcast_permission(request):
+            raise PermissionDenied
+        return view(request, **kwargs)
+
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""
-        return reverse(f"admin:{self._name(page)}", args=args, current_app=self.admin_site.name)
-
-    def _name(self, page: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+        name = admin_urlname(self.opts, page)  # type: ignore[arg-type]  # any name, not Django's own alone
+        return reverse(name, args=args, current_app=self.admin_site.name)
 
 
 def _figures(notification: Notification) -> Figures | None:
-    if not hasattr(notification, "figures"):  # the page of one
-        with_figures([notification])
-    return cast("Any", notification).figures  # type: ignore[no-any-return]
-
-
-def _key(object_id: str) -> int:
-    try:
-        return int(unquote(object_id))
-    except ValueError:
-        raise Http404 from None
+    if hasattr(notification, "figures"):
+        return notification.figures  # type: ignore[no-any-return]
+    return figures_of([notification]).get(notification.pk)  # the page of one

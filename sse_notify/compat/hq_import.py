@@ -21,7 +21,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connections, models, router, transaction
 
-from sse_notify import changes, content, fanout
+from sse_notify import changes, content, fanout, fields
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
 from sse_notify.delivery import ATTEMPTS, insert
 from sse_notify.log import database
@@ -183,7 +183,7 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     title = _clean(phrase(actor, row.verb, acted_on, target))
     body = _clean(row.description or "")
     data = data_of(_data_of(row), row.verb, acted_on, public=row.public, extra={})
-    said: content.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
+    said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
     try:
         address = _clean(address_of(target, acted_on))
         checked = content.check(title, body, {**said, "url": address})

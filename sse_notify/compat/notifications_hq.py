@@ -27,7 +27,7 @@ from sse_notify.models import Notification
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sse_notify.content import Content
+    from sse_notify.fields import Content
 
 #: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
 #: Projects can connect more receivers.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.content import HasAddress
+    from sse_notify.fields import HasAddress
 
 logger = logging.getLogger("sse_notify")
 

@@ -79,15 +79,12 @@ def sse_notify_widget(
     Raises:
         ValueError: an argument is none of these.
     """
-    if badge not in ("unread", "unseen"):
-        raise ValueError(f"badge: 'unread' or 'unseen' is needed, not {badge!r}")
-    if toasts not in ("on", "off", "urgent"):
-        raise ValueError(f"toasts: 'on', 'off' or 'urgent' is needed, not {toasts!r}")
+    _check("badge", badge, "unread", "unseen")
+    _check("toasts", toasts, "on", "off", "urgent")
     for name, value in (("external", external), ("desktop", desktop), ("title_badge", title_badge)):
-        if not isinstance(value, bool):
-            raise ValueError(f"{name}: True or False is needed, not {value!r}")
+        _check(name, value, True, False)  # noqa: FBT003
     if sound not in ("", "on") and not str(sound).startswith(("/", "https://", "http://")):
-        raise ValueError(f"sound: 'on' or the address of a sound file is needed, not {sound!r}")
+        raise ValueError(f"sound must be 'on' or the address of a sound file, not {sound!r}.")
     user = _user(context)
     if user is None:
         return {"shown": False}
@@ -141,10 +138,9 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
     if not address:
         return ""
     request = _request(context)
-    hosts = {request.get_host()} if request is not None else set()
-    if url_has_allowed_host_and_scheme(
-        address, hosts, require_https=request is not None and request.is_secure()
-    ):
+    host = request.get_host() if request is not None else None
+    is_secure = request is not None and request.is_secure()
+    if url_has_allowed_host_and_scheme(address, host, require_https=is_secure):
         return address
     if own or not context.get("external"):
         return ""
@@ -152,11 +148,8 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
         parts = urlsplit(address)
     except ValueError:  # half an IPv6 address
         return ""
-    return (
-        address
-        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        else ""
-    )
+    is_plain = parts.hostname and "@" not in parts.netloc
+    return address if is_plain and parts.scheme in ("http", "https") else ""
 
 
 @register.filter
@@ -182,15 +175,20 @@ def sse_notify_progress(progress: Any) -> str:
         "stalled": _("Stalled"),
     }
     state, percent = progress.get("state"), progress.get("percent")
+    if not isinstance(percent, (int, float)) or not math.isfinite(percent):
+        percent = None
     parts = [
-        ends.get(state, "") if isinstance(state, str) else "",
-        f"{math.floor(percent)}%"
-        if isinstance(percent, (int, float)) and math.isfinite(percent)
-        else "",
+        ends.get(state) if isinstance(state, str) else "",
+        None if percent is None else f"{math.floor(percent)}%",
         progress.get("stage"),
         progress.get("message"),
     ]
     return " · ".join(str(part) for part in parts if part)
+
+
+def _check(name: str, value: Any, *choices: Any) -> None:
+    if value not in choices or not isinstance(value, type(choices[0])):  # 1 is no True
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}.")
 
 
 def _request(context: Context) -> Any:

@@ -20,7 +20,7 @@ from django.urls import reverse
 
 import sse_notify
 from sse_notify import checks, conf, exceptions, signals, wire
-from sse_notify.content import Content
+from sse_notify.fields import Content
 from sse_notify.models import Notification
 from sse_notify.templatetags import sse_notify as tags
 from sse_notify.testing import open_stream

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from sse_notify import inbox, notify, presence, recall
-from sse_notify.admin import audience, compose, rows
+from sse_notify.admin import actions, audience
 from sse_notify.models import Notification
 from tests.support import GUARD
 
@@ -457,7 +457,7 @@ def test_what_was_recalled_or_is_too_much_is_not_broadcast_again(
         "not broadcast again: Gone"
         in client.post(reverse(LIST), form, follow=True).content.decode()
     )
-    monkeypatch.setattr(rows, "MAX_DRAFTS", 1)
+    monkeypatch.setattr(actions, "MAX_AGAIN", 1)
     text = client.post(reverse(LIST), form, follow=True).content.decode()
     assert "At most 1 can be selected" in text
     assert 'name="_confirm"' not in text
@@ -495,7 +495,7 @@ def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
 def test_more_users_than_can_be_notified_one_by_one_are_refused(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compose.too_many, "__defaults__", (1,))
+    monkeypatch.setattr(actions, "MAX_USERS", 1)
     User.objects.create_user("other")
     form = {
         "action": "notify_selected_users",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -107,10 +108,10 @@ def test_the_number_of_queries_does_not_depend_on_that_of_rows(
         number_all()
         inbox.mark_read(alice, up_to=log.head())
         page = rows()
-        with django_assert_max_num_queries(8) as made:
+        with django_assert_max_num_queries(7) as made:
             figures_of(page)
         counts.append(len(made))
-    assert counts == [8, 8, 8]
+    assert counts == [7, 7, 7]
 
 
 @pytest.mark.skipif(
@@ -136,4 +137,4 @@ def test_what_a_page_asks_of_long_tables_is_found_by_their_indexes(alice: User) 
     }
     for table, steps in found.items():
         assert steps
-        assert all(step.startswith(f"SEARCH {table} USING INDEX") for step in steps), steps
+        assert all(re.match(rf"SEARCH ({table}|U\d) USING INDEX", step) for step in steps), steps

@@ -1,0 +1,167 @@
+"""The actions on selected notifications and users: broadcast again, recall, notify.
+
+The action on users is offered when the site's addresses are made, and so by then every app has registered its models, in
+whatever order; on each site that has the notifications, and there alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import NotRegistered
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sse_notify import locks
+from sse_notify.admin.audience import MAX_USERS, Addressees
+from sse_notify.admin.compose import Composition, audience_form, content_form, render
+from sse_notify.admin.forms import checked
+from sse_notify.fields import FIELDS, Kind
+from sse_notify.log import database
+from sse_notify.models import Audience, Notification
+from sse_notify.verbs import recall
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from sse_notify.admin.notifications import NotificationAdmin
+
+#: Notifications that are broadcast again at once.
+MAX_AGAIN = 100
+
+#: What is said again. Not the keys, which would change the rows that are there; not what has its own columns.
+_AGAIN = tuple(
+    name
+    for name, field in FIELDS.items()
+    if field.kind not in (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
+)
+
+
+@admin.action(
+    description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
+)
+def broadcast_selected(
+    model_admin: NotificationAdmin, request: HttpRequest, selected: QuerySet[Notification]
+) -> HttpResponse | None:
+    """Ask for an audience, and broadcast the selected notifications to it, oldest first."""
+    if _too_many(request, selected.count(), MAX_AGAIN):
+        return None
+    rows = list(selected.order_by("pk"))
+    if recalled := [row.title for row in rows if row.recalled_at is not None]:
+        text = _("What was recalled is not broadcast again: %(titles)s")
+        messages.error(request, text % {"titles": ", ".join(recalled)})
+        return None
+    again = [_arguments(row) for row in rows]
+    for arguments in again:
+        try:
+            checked(arguments)
+        except (TypeError, ValueError) as error:  # it was written by other means than the verbs
+            messages.error(request, f"{arguments['title']}: {error}")
+            return None
+    return Composition(
+        model_admin=model_admin,
+        request=request,
+        title=_("Broadcast again"),
+        audience=audience_form(model_admin, request),
+        content=again,
+        carried=_selection(request, "broadcast_selected"),
+        back=model_admin.address("changelist"),
+    ).respond()
+
+
+@admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
+def recall_selected(
+    model_admin: NotificationAdmin, request: HttpRequest, selected: QuerySet[Notification]
+) -> HttpResponse | None:
+    """Ask once, and recall the selected notifications."""
+    there = selected.filter(recalled_at=None)
+    if _too_many(request, there.count(), MAX_USERS):
+        return None
+    back = model_admin.address("changelist")
+    if "_recall" not in request.POST:
+        shown = list(there[: MAX_AGAIN + 1])
+        context = {
+            "title": _("Recall"),
+            "items": shown[:MAX_AGAIN],
+            "more": len(shown) > MAX_AGAIN,
+            "carried": _selection(request, "recall_selected"),
+            "back": back,
+        }
+        return render(model_admin, request, "recall.html", context)
+    with transaction.atomic(using=database()):
+        locks.begin_write(database())
+        rows = list(there.order_by("pk"))
+        count = recall(rows)
+        for row in rows:
+            model_admin.log_change(request, row, _("Recalled."))
+    messages.success(request, _("Recalled from everybody: %(count)s") % {"count": count})
+    return HttpResponseRedirect(back)
+
+
+@admin.action(description=gettext_lazy("Notify selected users…"), permissions=["notify_users"])
+def notify_selected_users(
+    user_admin: Any, request: HttpRequest, selected: QuerySet[Any]
+) -> HttpResponse | None:
+    """Ask what to say, and notify the selected users."""
+    if _too_many(request, selected.count(), MAX_USERS):
+        return None
+    model_admin = user_admin.admin_site.get_model_admin(Notification)
+    return Composition(
+        model_admin=model_admin,
+        request=request,
+        title=_("Notify users"),
+        audience=Addressees(audience=Audience.USER, users=selected),
+        content=content_form(model_admin, request),
+        carried=_selection(request, "notify_selected_users"),
+        back=request.get_full_path(),
+    ).respond()
+
+
+def offer_notify(model_admin: NotificationAdmin) -> None:
+    """Give the user model's admin on this site the action, unless it has one of this name or none at all.
+
+    Only this instance is changed, not its class. Who may not broadcast is not offered it.
+    """
+    try:
+        users: Any = model_admin.admin_site.get_model_admin(get_user_model())
+    except NotRegistered:
+        return
+    names = [getattr(action, "__name__", action) for action in users.actions or ()]
+    if users.actions is not None and notify_selected_users.__name__ not in names:
+        users.has_notify_users_permission = model_admin.has_broadcast_permission
+        users.actions = [*users.actions, notify_selected_users]
+
+
+def _too_many(request: HttpRequest, count: int, most: int) -> bool:
+    """Return whether ``count`` is more than ``most``, and say so."""
+    if count > most:
+        text = _("At most %(most)s can be selected here, and these are %(count)s.")
+        messages.error(request, text % {"most": most, "count": count})
+    return count > most
+
+
+def _selection(request: HttpRequest, action: str) -> list[tuple[str, str]]:
+    """Return what keeps an action's selection through further steps, however many are selected."""
+    keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    across = request.POST.get("select_across", "0")
+    return [
+        ("action", action),
+        ("select_across", across),
+        *((ACTION_CHECKBOX_NAME, key) for key in keys),
+    ]
+
+
+def _arguments(row: Notification) -> dict[str, Any]:
+    """Return the verbs' arguments that say again what the row says."""
+    arguments = {name: getattr(row, name) for name in _AGAIN}
+    # An expiry that has passed would hide it at once.
+    if row.expires_at is not None and row.expires_at > timezone.now():
+        arguments["expires_at"] = row.expires_at
+    return arguments
