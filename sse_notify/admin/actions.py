@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -37,11 +36,8 @@ if TYPE_CHECKING:
 MAX_AGAIN = 100
 
 #: What is said again. Not the keys, which would change the rows that are there; not what has its own columns.
-_AGAIN = tuple(
-    name
-    for name, field in FIELDS.items()
-    if field.kind not in (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
-)
+_NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
+_AGAIN = tuple(name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN)
 
 
 @admin.action(
@@ -82,15 +78,15 @@ def recall_selected(
 ) -> HttpResponse | None:
     """Ask once, and recall the selected notifications."""
     there = selected.filter(recalled_at=None)
-    if _too_many(request, there.count(), MAX_USERS):
+    count = there.count()
+    if _too_many(request, count, MAX_USERS):
         return None
     back = model_admin.address("changelist")
     if "_recall" not in request.POST:
-        shown = list(there[: MAX_AGAIN + 1])
         context = {
             "title": _("Recall"),
-            "items": shown[:MAX_AGAIN],
-            "more": len(shown) > MAX_AGAIN,
+            "items": there[:MAX_AGAIN],
+            "more": count > MAX_AGAIN,
             "carried": _selection(request, "recall_selected"),
             "back": back,
         }
@@ -129,10 +125,9 @@ def offer_notify(model_admin: NotificationAdmin) -> None:
 
     Only this instance is changed, not its class. Who may not broadcast is not offered it.
     """
-    try:
-        users: Any = model_admin.admin_site.get_model_admin(get_user_model())
-    except NotRegistered:
+    if not model_admin.admin_site.is_registered(get_user_model()):
         return
+    users: Any = model_admin.admin_site.get_model_admin(get_user_model())
     names = [getattr(action, "__name__", action) for action in users.actions or ()]
     if users.actions is not None and notify_selected_users.__name__ not in names:
         users.has_notify_users_permission = model_admin.has_broadcast_permission
@@ -149,13 +144,9 @@ def _too_many(request: HttpRequest, count: int, most: int) -> bool:
 
 def _selection(request: HttpRequest, action: str) -> list[tuple[str, str]]:
     """Return what keeps an action's selection through further steps, however many are selected."""
-    keys = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    keys = [(ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
     across = request.POST.get("select_across", "0")
-    return [
-        ("action", action),
-        ("select_across", across),
-        *((ACTION_CHECKBOX_NAME, key) for key in keys),
-    ]
+    return [("action", action), ("select_across", across), *keys]
 
 
 def _arguments(row: Notification) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.admin import widgets
-from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext
@@ -97,6 +96,7 @@ class AudienceForm(forms.Form):
     """Whom a notification is for. Only what belongs to the chosen audience counts; the page hides the rest.
 
     Args:
+        answers: what was posted; ``None`` for an empty form.
         admin_site: where the user model may be registered: if it can be searched there, users are found by typing.
         request: who asks.
     """
@@ -123,10 +123,8 @@ class AudienceForm(forms.Form):
         help_text=_("The names that users sign in with, one in each line."),
     )
 
-    def __init__(
-        self, *args: Any, admin_site: AdminSite, request: HttpRequest, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
+        super().__init__(answers)
         fields: dict[str, Any] = self.fields
         kinds = [(Audience.EVERYONE, Audience.EVERYONE.label)]
         if hasattr(get_user_model(), "is_staff"):
@@ -194,8 +192,7 @@ def active_users() -> QuerySet[Any]:
 
 def _can_search(admin_site: AdminSite, request: HttpRequest) -> bool:
     """Return whether users can be found by typing: their admin is on this site, has search fields, and is open to who asks."""
-    try:
-        users = admin_site.get_model_admin(get_user_model())
-    except NotRegistered:
+    if not admin_site.is_registered(get_user_model()):
         return False
+    users = admin_site.get_model_admin(get_user_model())
     return bool(users.get_search_fields(request)) and users.has_view_permission(request)

@@ -16,18 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    F,
-    IntegerField,
-    OuterRef,
-    Q,
-    Subquery,
-    Value,
-    When,
-)
+from django.db import models
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from sse_notify.admin.audience import active_users
@@ -88,8 +78,10 @@ def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
     readers: Buckets = Counter()
     if numbers:
         inboxes = Inbox.objects.filter(read_up_to__gte=numbers[0], **_active("user__"))
-        places = [When(read_up_to__gte=seq, then=place) for place, seq in enumerate(numbers, 1)]
-        covered = Case(*reversed(places), output_field=IntegerField())
+        places = [
+            models.When(read_up_to__gte=seq, then=place) for place, seq in enumerate(numbers, 1)
+        ]
+        covered = models.Case(*reversed(places), output_field=models.IntegerField())
         readers = _count(rows, sent, inboxes, "user__", covered)
     reach: Counter[int] = Counter()
     read: Counter[int] = Counter()
@@ -126,8 +118,8 @@ def _count(
     joined_in: Any = Value(0)
     if has_user_field("date_joined"):
         field = f"{prefix}date_joined__lte"
-        places = [When(**{field: moment}, then=place) for place, moment in enumerate(sent)]
-        joined_in = Case(*places, default=len(sent), output_field=IntegerField())
+        places = [models.When(**{field: moment}, then=place) for place, moment in enumerate(sent)]
+        joined_in = models.Case(*places, default=len(sent), output_field=models.IntegerField())
     audiences = {row.audience for row in rows}
     groups = {row.group_id for row in rows if row.audience == Audience.GROUP}
     counted: list[tuple[str, QuerySet[Any], Any]] = []

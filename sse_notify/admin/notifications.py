@@ -5,15 +5,14 @@ What is sent cannot be edited: pages and streams have it already.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.urls import path, reverse
@@ -44,10 +43,10 @@ class NotificationList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Find the page's rows and their figures."""
         super().get_results(request)
-        rows = cast("Sequence[Notification]", self.result_list)
+        rows: Any = self.result_list
         figures = figures_of(rows)
         for row in rows:
-            row.figures = figures.get(row.pk)  # type: ignore[attr-defined]  # for the columns
+            row.figures = figures.get(row.pk)  # for the columns
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -63,9 +62,7 @@ class CategoryFilter(admin.SimpleListFilter):
             for name in sorted({*compose.newest_categories(), self.value() or ""} - {""})
         ]
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Notification]
-    ) -> QuerySet[Notification]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
         return queryset.filter(category=self.value()) if self.value() else queryset
 
@@ -80,9 +77,7 @@ class RecalledFilter(admin.SimpleListFilter):
         """Return the choices."""
         return [("yes", _("Yes")), ("no", _("No"))]
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Notification]
-    ) -> QuerySet[Notification]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
         if self.value() in ("yes", "no"):
             return queryset.filter(recalled_at__isnull=self.value() == "no")
@@ -110,9 +105,8 @@ class NotificationAdmin(NotificationModelAdmin):
     @admin.display(description=gettext_lazy("for"))
     def addressee(self, notification: Notification) -> str:
         """Return the user, the group, or the audience."""
-        return str(
-            notification.recipient or notification.group or notification.get_audience_display()
-        )
+        named = notification.recipient or notification.group
+        return str(named or notification.get_audience_display())
 
     @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
@@ -172,9 +166,7 @@ class NotificationAdmin(NotificationModelAdmin):
 
     def has_broadcast_permission(self, request: HttpRequest) -> bool:
         """Return whether this user may broadcast, and recall."""
-        return request.user.has_perm(
-            f"{self.opts.app_label}.{get_permission_codename('broadcast', self.opts)}"
-        )
+        return request.user.has_perm("sse_notify.broadcast_notification")
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
         """Never: it is sent."""
@@ -196,13 +188,7 @@ class NotificationAdmin(NotificationModelAdmin):
         obj.pk = sent.pk
         obj.refresh_from_db()
 
-    def construct_change_message(
-        self,
-        request: HttpRequest,
-        form: Any,
-        formsets: Any,
-        add: bool = False,  # noqa: FBT001, FBT002
-    ) -> Any:
+    def construct_change_message(self, request: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
         """Name the audience and its reach in the history."""
         return compose.describe(form.addressees)
 

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, assert_type
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -421,3 +421,16 @@ def test_an_instance_of_whatever_kind_comes_back_as_its_own_class_and_is_read_on
             assert getattr(row, name) is found, kind
             assert getattr(row, name) is found, kind
         assert len(queries) == 0, kind
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_an_async_twin_has_the_types_of_its_verb() -> None:
+    """Held by mypy: one user's notification or a list, and arguments that are known by name."""
+    user = await User.objects.acreate(username="alice")
+    assert_type(await anotify(user, "Hi", level="info"), Notification)
+    assert_type(await anotify([user], "Hi", silent=True), list[Notification])
+    row = assert_type(await sse_notify.abroadcast("Hi", audience=STAFF), Notification)
+    assert assert_type(await sse_notify.arecall([row]), int) == 1
+    with pytest.raises(TypeError, match=r"^colour is not an argument\.$"):
+        await anotify(user, "Hi", colour="red")  # type: ignore[call-overload]
