@@ -120,7 +120,8 @@ def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
     """
     if not isinstance(value, model):
         kind = "a model instance" if model is Model else f"a {model.__name__}"
-        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
+        # The class that a lazy object stands for, as `request.user` is one.
+        raise TypeError(f"{name} must be {kind}, not {value.__class__.__name__}.")
     if value.pk is None:
         raise ValueError(f"{name} must be saved.")
     return value
@@ -136,7 +137,7 @@ def instance_keys(name: str, values: Any, model: type[Model]) -> list[Any]:
     # A lazy user who is anonymous looks as if it could be iterated over.
     is_iterable = isinstance(values, Iterable) and not hasattr(values, "is_anonymous")
     if not is_iterable or isinstance(values, (str, bytes)):
-        kind = type(values).__name__
+        kind = values.__class__.__name__
         raise TypeError(f"{name} must be an iterable of {model.__name__} objects, not {kind}.")
     if is_queryset and not issubclass(values.model, model):
         kind = values.model.__name__

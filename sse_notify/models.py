@@ -18,7 +18,14 @@ from sse_notify.topics import Audience as Audience
 if TYPE_CHECKING:
     from datetime import datetime
 
-_SENT = {name: field for name, field in FIELDS.items() if field.is_sent}
+#: What clients are sent of the content, and the attribute that holds it.
+_SENT = {
+    name: f"{name}_name" if field.kind is Kind.INSTANCE else name
+    for name, field in FIELDS.items()
+    if field.is_sent
+}
+_MOMENTS = [name for name in _SENT if FIELDS[name].kind is Kind.MOMENT]
+_KEYS = [name for name in _SENT if FIELDS[name].kind is Kind.KEY]
 
 
 class Level(models.TextChoices):
@@ -161,7 +168,9 @@ class Notification(models.Model):
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
-        content = {name: self._sent(name, field.kind) for name, field in _SENT.items()}
+        content = {name: getattr(self, attribute) for name, attribute in _SENT.items()}
+        content |= {name: iso(content[name]) for name in _MOMENTS}
+        content |= {name: content[name] or "" for name in _KEYS}
         if (progress := self.progress) is not None:
             content["data"] = {**(self.data or {}), "progress": progress}
         return {
@@ -174,12 +183,6 @@ class Notification(models.Model):
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
-
-    def _sent(self, name: str, kind: Kind) -> Any:
-        value = getattr(self, f"{name}_name" if kind is Kind.INSTANCE else name)
-        if kind is Kind.MOMENT:
-            return iso(value)
-        return value or "" if kind is Kind.KEY else value
 
 
 class Exclusion(models.Model):

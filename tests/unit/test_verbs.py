@@ -17,6 +17,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import sse_notify
@@ -281,6 +282,14 @@ def test_bad_content_is_refused_by_name_and_nothing_is_written(
 def test_who_cannot_be_notified_is_refused(to: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^to must be .*\.$"):
         notify(to, "Hi")
+
+
+def test_the_error_for_a_lazy_anonymous_user_names_its_class(alice: User) -> None:
+    """As ``request.user`` is one before somebody has signed in."""
+    visitor: Any = SimpleLazyObject(AnonymousUser)
+    for call in (lambda: notify(visitor, "Hi"), lambda: broadcast("Hi", exclude=[alice, visitor])):
+        with pytest.raises(TypeError, match=r"^(to|exclude) must be .*, not AnonymousUser\.$"):
+            call()
 
 
 def test_rows_that_are_not_users_are_refused() -> None:
