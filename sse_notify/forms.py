@@ -30,7 +30,7 @@ class IdsField(forms.Field):
         if value is None:
             return []
         if not isinstance(value, list):
-            raise forms.ValidationError(_("A list of ids is needed."), code="invalid")
+            raise forms.ValidationError(_("Enter a list of ids."), code="invalid")
         if len(value) > MAX_IDS:
             raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
         number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
@@ -66,9 +66,9 @@ class MarkForm(forms.Form):
         """Have exactly one of ``ids`` and ``up_to``."""
         given = [name for name in ("ids", "up_to") if name in self.data]
         if len(given) != 1:
-            self.add_error("ids", _("Either ids or up_to is needed, and not both."))
+            self.add_error("ids", _("Enter either ids or up_to, not both."))
         elif "up_to" in given and self.cleaned_data.get("up_to", 0) is None:
-            self.add_error("up_to", _("A whole number is needed."))
+            self.add_error("up_to", forms.IntegerField.default_error_messages["invalid"])
         return self.cleaned_data
 
     @property

@@ -352,5 +352,5 @@ def test_a_refusal_is_translated(client: Client, code: str, folder: str) -> None
     assert response.status_code == 400
     assert (
         response.json()["message"]
-        == compiled(folder)["Either ids or up_to is needed, and not both."]
+        == compiled(folder)["Enter either ids or up_to, not both."]
     )
