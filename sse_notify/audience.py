@@ -20,7 +20,7 @@ def route(audience: Audience | Group) -> tuple[Audience, str, int | None]:
     """Return the audience's kind, its topic, and the group's key if it is a group.
 
     Raises:
-        TypeError, ValueError: it is neither :data:`EVERYONE` nor :data:`STAFF` nor a saved ``Group``.
+        TypeError, ValueError: it is not :data:`EVERYONE`, :data:`STAFF` or a saved ``Group``.
     """
     if isinstance(audience, Group):
         if audience.pk is None:
@@ -34,7 +34,7 @@ def route(audience: Audience | Group) -> tuple[Audience, str, int | None]:
 
 
 def has_user_field(name: str) -> bool:
-    """Return whether the project's user model has a column or a relation of this name, not only an attribute."""
+    """Return whether the user model has a field of this name, not only an attribute."""
     try:
         get_user_model()._meta.get_field(name)
     except FieldDoesNotExist:

@@ -1,6 +1,7 @@
-"""Validation of what ``notify()`` and ``broadcast()`` are given, before anything is written.
+"""Validate the arguments of ``notify()`` and ``broadcast()`` before anything is written.
 
-Every error begins with the argument's name. What passes here can be stored by every database and carried by every stream.
+Every error begins with the argument's name. Every database can store, and every stream can carry,
+what passes here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sse_notify.fields import FIELDS, Content, Kind
 from sse_notify.log import database
 from sse_notify.models import Notification
 
-#: The schemes that a link may have. Everything else, ``javascript:`` first of all, is refused when it is sent.
+#: The schemes that a link may have. All others are refused, ``javascript:`` above all.
 SCHEMES = ("http", "https", "mailto", "tel")
 #: Levels that ``data`` and ``actions`` may be nested.
 MAX_DEPTH = 100
@@ -45,14 +46,12 @@ class Checked:
     @property
     def key(self) -> str | None:
         """The collapse key, if any."""
-        key: str | None = self.columns["key"]
-        return key
+        return self.columns["key"]  # type: ignore[no-any-return]
 
     @property
     def idempotency_key(self) -> str | None:
         """The idempotency key, if any."""
-        key: str | None = self.columns["idempotency_key"]
-        return key
+        return self.columns["idempotency_key"]  # type: ignore[no-any-return]
 
     def row(self, **recipient: Any) -> Notification:
         """Return an unsaved row for the recipient."""
@@ -64,7 +63,8 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
 
     Raises:
         TypeError: an argument is of the wrong type or not known, or JSON cannot hold ``data``.
-        ValueError: an argument's value is wrong, too long, or the event as a whole exceeds ``EVENT_MAX_BYTES``.
+        ValueError: an argument's value is wrong or too long, or the whole event exceeds
+            ``EVENT_MAX_BYTES``.
     """
     given: dict[str, Any] = {"title": title, "body": body, **content}
     for name in given:
@@ -88,22 +88,23 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
     """Return ``frame`` if it is small enough.
 
     Raises:
-        ValueError: it has more than ``EVENT_MAX_BYTES`` bytes; the message names the setting and the largest field.
+        ValueError: it has more than ``EVENT_MAX_BYTES`` bytes; the message names the setting and
+            the largest field.
     """
     limit = get_settings().EVENT_MAX_BYTES
     if len(frame) > limit:
         largest = max(fields, key=lambda name: len(wire.dumps(fields[name])))
-        raise ValueError(
-            f"{largest} must be smaller: the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}."
-        )
+        size = f"the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}"
+        raise ValueError(f"{largest} must be smaller: {size}.")
     return frame
 
 
 def check_event(event: Any) -> str:
-    """Return ``event`` if it may be the name of an event of the project's own.
+    """Return ``event`` if the project may name an event so.
 
     Raises:
-        TypeError, ValueError: it is not text, a stream cannot carry it, or the stream itself uses the name.
+        TypeError, ValueError: it is no string, a stream cannot carry it, or the stream itself uses
+            the name.
     """
     if not isinstance(event, str):
         raise TypeError(f"event must be a string, not {type(event).__name__}.")
@@ -128,10 +129,11 @@ def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
 
 
 def instance_keys(name: str, values: Any, model: type[Model]) -> list[Any]:
-    """Return the keys of the saved instances of ``model`` in the argument ``name``, in order, each once.
+    """Return the keys of the instances of ``model`` in the argument ``name``, in order, each once.
 
     Raises:
-        TypeError, ValueError: it is no iterable or QuerySet of them; the message begins with ``name``.
+        TypeError, ValueError: it is no iterable or QuerySet of saved instances; the message begins
+            with ``name``.
     """
     is_queryset = isinstance(values, QuerySet)
     # A lazy user who is anonymous looks as if it could be iterated over.
@@ -194,7 +196,7 @@ def _address(name: str, value: Any, column: str = "") -> str:
     if value is not None and hasattr(value, "get_absolute_url"):
         value = value.get_absolute_url()
     address = _string(name, value, column or name)
-    # Browsers drop tabs and line ends inside a scheme, and control characters before it: none has a place in an address.
+    # Browsers drop tabs and line ends inside a scheme, and control characters before it.
     if _CONTROL.search(address):
         raise ValueError(f"{name} must not contain control characters.")
     scheme = _SCHEME.match(address)
@@ -226,7 +228,7 @@ def _json(name: str, value: Any) -> Any:
     try:
         text = json.dumps(value, allow_nan=False)
         wire.dumps(value).encode()
-        # What was checked is what is stored: tuples are lists and keys are text from here on, live as in replay.
+        # Store what was checked: from here on tuples are lists and keys are text.
         stored = json.loads(text)
     except UnicodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
@@ -241,7 +243,7 @@ def _json(name: str, value: Any) -> Any:
 
 
 def _check_depth(name: str, value: Any) -> None:
-    """Refuse what could be written here, and not be read where the stack is deeper already: it would block its readers' logs."""
+    """Refuse what a reader with a deeper stack could not read: it would block the reader's log."""
     level, depth = [value], 0
     while level := [child for parent in level for child in _children(parent)]:
         depth += 1
@@ -272,7 +274,7 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _instance(name: str, value: Any) -> dict[str, Any]:
-    """Return the three columns: the type, of a proxy its own; the key; and the name, which history shows when it is gone."""
+    """Return the type (a proxy has its own), the key, and the name that outlives the instance."""
     if value is None:
         return {f"{name}_type": None, f"{name}_pk": "", f"{name}_name": ""}
     check_instance(name, value)

@@ -1,8 +1,9 @@
 """The fields of a notification, declared once.
 
-Each is an argument of ``notify()`` and ``broadcast()`` and a column of ``Notification``. From here come the arguments' types,
-their validation, what clients are sent, the admin's form, the options of ``manage.py notify``, and what a repeat under a
-``key`` resets. Labels, lengths, choices and defaults are those of the model's columns.
+Each field is an argument of ``notify()`` and ``broadcast()`` and a column of ``Notification``. This
+declaration decides the arguments' types and validation, the data that clients get, the admin's
+form, the options of ``manage.py notify``, and the columns that a repeat under a ``key`` resets.
+Labels, lengths, choices and defaults come from the model's columns.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the inbox's addresses take, checked: from a form, from JSON, from a query."""
+"""Forms that validate what the inbox's views get: a form, JSON or a query string."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class IdsField(forms.Field):
 
 
 class MarkForm(forms.Form):
-    """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks. The form of a page also says where to go ``next``."""
+    """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks.
+
+    The form of a page also says which page comes ``next``.
+    """
 
     ids = IdsField(required=False)
     up_to = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)

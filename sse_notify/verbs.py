@@ -1,7 +1,8 @@
-"""The verbs: ``notify``, ``broadcast`` and ``recall`` write to the log, ``publish`` rings whoever listens now.
+"""Send notifications: ``notify``, ``broadcast``, ``recall``, ``publish`` and their async twins.
 
-They write inside the caller's transaction and ring after its commit; a rollback leaves nothing. Each has an async twin with the
-same arguments that runs the same body through Django's ``sync_to_async``, as its own async ORM does.
+The first three write inside the caller's transaction, and subscribers get the event after its
+commit; a rollback leaves nothing. ``publish`` writes nothing. An async twin runs the same function
+through ``sync_to_async``, as Django's own async ORM does.
 """
 
 from __future__ import annotations
@@ -53,26 +54,33 @@ def notify(
     body: str | Promise = "",
     **content: Unpack[Content],
 ) -> Notification | list[Notification]:
-    """Notify a user, or each of many: a row for each, in a constant number of queries per 1,000 users.
+    """Notify one user or many.
 
-    The rows are written inside the current transaction and sent after its commit; a rollback leaves nothing. The call waits for
-    no client, and a channel layer that is down is logged, not raised.
+    Each user gets a row, written in a constant number of queries per 1,000 users. The rows are
+    written inside the current transaction and sent after its commit; a rollback leaves nothing. The
+    call waits for no client. It logs a channel layer that is down and does not raise.
 
     Args:
-        to: a user; or an iterable or QuerySet of users; or a ``Group``, for its members now. A user who comes twice is notified once.
+        to: a user, an iterable or QuerySet of users, or a ``Group`` for its members now. A user who
+            is named twice is notified once.
         title: one line of text, at most 255 characters.
         body: more text.
-        level: "debug", "info" (the default), "success", "warning" or "error": Django's message levels.
-        url: where a click leads: a path or an http(s) address, or an object with ``get_absolute_url()``.
+        level: "debug", "info" (the default), "success", "warning" or "error", as Django's message
+            levels.
+        url: where a click leads: a path, an address of http, https, mailto or tel, or an object
+            with ``get_absolute_url()``.
         category: what users filter by, at most 100 characters.
         event: the SSE event name, "notification" by default. The stream's own names are refused.
-        data: anything that JSON can hold, nested at most 100 levels, for scripts; never rendered.
+        data: anything that JSON can hold, nested at most 100 levels. It is for scripts and never
+            rendered.
         actor, target: model instances: who did it, and to what. Their names are kept as text.
         icon: the address of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.
-        key: a repeat for the same recipient updates the same row: unread again, ``count`` one more, sent anew.
-        idempotency_key: a repeat for the same recipient returns the first row and sends nothing. A row that has a ``key`` as well remembers
-            that of its last update alone: what is retried after a later call counts as a new one.
+        key: a repeat for the same recipient updates the same row, which becomes unread, counts one
+            more and is sent again.
+        idempotency_key: a repeat for the same recipient returns the first row and sends nothing. A
+            row with a ``key`` remembers only the idempotency key of its last update, so a retry
+            after a later call counts as a new call.
         expires_at: from then on it is neither listed, counted nor replayed.
         silent: listed and counted, but not announced or toasted.
 
@@ -104,8 +112,8 @@ def broadcast(
 ) -> Notification:
     """Notify a whole audience with one row, whatever its size.
 
-    Who belongs to the audience is decided when reading: who is staff, or in the group, *now*. Users see what was broadcast after
-    they joined.
+    Membership is decided when users read: who is staff, or in the group, *now*. Users see what was
+    broadcast after they joined.
 
     Args:
         title, body, and all further: as for :func:`notify`.
@@ -132,17 +140,19 @@ def broadcast(
 
 
 def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
-    """Take back what was sent, from everybody it was sent to.
+    """Recall notifications from everybody they were sent to.
 
-    It is neither listed nor counted from then on, and open pages drop it at once: after the commit they are told ``remove``, which
-    carries the ids alone. Who is away is told on coming back. The row stays in the log, for the admin's eyes. A repeat under its
-    ``key`` is a new notification; one under its ``idempotency_key`` still sends nothing.
+    They are neither listed nor counted from then on. Open pages drop them at once: after the commit
+    they get ``remove``, which carries only the ids; pages that are closed get it when they come
+    back. The rows stay in the log for the admin. A repeat under a ``key`` is a new notification; a
+    repeat under an ``idempotency_key`` still sends nothing.
 
     Args:
-        notifications: one, an iterable, or a QuerySet of them. What was recalled before is left alone.
+        notifications: a notification, or an iterable or QuerySet of them. Those that were recalled
+            before are left alone.
 
     Returns:
-        How many were taken back now.
+        How many were recalled now.
 
     Raises:
         TypeError, ValueError: the argument is wrong; the message names it, and nothing is written.
@@ -152,18 +162,19 @@ def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notif
 
 
 def publish(topic: str, data: Any, *, event: str | None = None) -> None:
-    """Send an event to whoever listens to ``topic`` now: no row, no id, no replay.
+    """Send an event to those who subscribe to ``topic`` now, without a row, an id or replay.
 
-    It is sent at once, not after the commit: it is for what the next event makes obsolete anyway.
+    It is sent at once, not after the commit: use it for what the next event makes obsolete anyway.
 
     Args:
         topic: a topic that some ``@topic`` pattern matches.
-        data: text as it is, anything else as JSON.
-        event: the SSE event name; the topic's name by default. With another, the block has a ``topic`` field, so that several topics on one
-            connection tell themselves apart.
+        data: text is sent as it is, anything else as JSON.
+        event: the SSE event name; the topic's name by default. With another name the event has a
+            ``topic`` field, which tells several topics on one connection apart.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the message names it.
+        TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the
+            message names it.
     """
     check_name(topic)
     name = check_event(topic if event is None else event)
@@ -180,7 +191,7 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
-    """Do what :func:`publish` does, which never blocks: it is run in place."""
+    """Do what :func:`publish` does, from async code. It never blocks, so it runs in place."""
     publish(topic, data, event=event)
 
 
@@ -201,8 +212,8 @@ def send(
 ) -> list[Notification]:
     """Send one message to several audiences in one transaction, notifying each user once.
 
-    Each group's broadcast excludes whom the staff's and the groups before it reach, and so do the users. Everyone includes all
-    others, and is one row.
+    Each group's broadcast excludes the users whom the rows before it reach, and so do the rows of
+    users. Everyone includes all others and is one row.
 
     Args:
         title, body, and all further: as for :func:`notify`.
@@ -241,7 +252,7 @@ def send(
 
 
 def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
-    """Return the users of ``some`` whom one of the conditions ``reached``."""
+    """Return the users of ``some`` who also meet one of the conditions ``reached``."""
     users = get_user_model()._default_manager
     again = Q(pk__in=())
     for condition in reached:  # each by itself: one join would look for all groups in one row

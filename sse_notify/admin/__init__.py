@@ -1,10 +1,11 @@
-"""Django's admin: the log, a page that composes a broadcast, and what is done with selected notifications and users.
+"""Django's admin: read the log, compose a broadcast, act on selected notifications and users.
 
-``notifications``   the list and its filters, the page of one; who may what; the addresses
+``notifications``   the model admin: list, filters, permissions, addresses
 ``compose``         the steps of a broadcast: form, confirmation, sent
-``actions``         what is done with selected notifications and users
-``audience``        whom it is for; ``forms``: what it says
-``figures``         how many each reaches and how many have read it
+``actions``         actions on selected notifications and users
+``audience``        who gets a broadcast
+``forms``           what a notification says
+``figures``         how many users each notification reaches, and how many have read it
 """
 
 from __future__ import annotations

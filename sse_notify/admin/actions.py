@@ -1,7 +1,7 @@
 """The actions on selected notifications and users: broadcast again, recall, notify.
 
-The action on users is offered when the site's addresses are made, and so by then every app has registered its models, in
-whatever order; on each site that has the notifications, and there alone.
+The user model's admin gets its action when the site builds its URLs: by then every app has
+registered its models, in whatever order. Only sites with the notifications get it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Notifications that are broadcast again at once.
 MAX_AGAIN = 100
 
-#: What is said again. Not the keys, which would change the rows that are there; not what has its own columns.
+#: The fields of a broadcast that is sent again. Keys would change the rows that are there.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
 _AGAIN = tuple(name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN)
 
@@ -121,9 +121,10 @@ def notify_selected_users(
 
 
 def offer_notify(model_admin: NotificationAdmin) -> None:
-    """Give the user model's admin on this site the action, unless it has one of this name or none at all.
+    """Add the action to the user model's admin on this site.
 
-    Only this instance is changed, not its class. Who may not broadcast is not offered it.
+    An admin without actions, or with an action of this name, is left alone. Only this instance is
+    changed, not its class. Users without the permission to broadcast do not see the action.
     """
     if not model_admin.admin_site.is_registered(get_user_model()):
         return

@@ -1,4 +1,4 @@
-"""Whom a broadcast from the admin is for, and the form that asks."""
+"""Who gets a broadcast from the admin, and the form that asks for it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-#: Users who are notified one by one at most; a row is written for each, in the admin's request. For more there are groups.
+#: The most users who are notified one by one: the admin's request writes a row for each.
 MAX_USERS = 10_000
-#: Names that may be typed or pasted at once.
+#: The most names that may be typed or pasted at once.
 MAX_NAMES = 1000
 #: Names that a description spells out.
 NAMES = 5
@@ -54,7 +54,10 @@ class Addressees:
         return str(self.audience.label)
 
     def members(self) -> QuerySet[Any] | None:
-        """Return the users whom it reaches now: those who can sign in. ``None`` if a query cannot tell who is staff."""
+        """Return the users whom it reaches now and who can sign in.
+
+        Return ``None`` if a query cannot tell who is staff.
+        """
         users = active_users()
         if self.audience == Audience.STAFF:
             return users.filter(is_staff=True) if has_user_field("is_staff") else None
@@ -70,7 +73,11 @@ class Addressees:
         return None if members is None else members.count()
 
     def count_connected(self, connected: Iterable[str]) -> int | None:
-        """Return how many of them are among ``connected``, the keys of users as text: a query for each 1,000 of these."""
+        """Return how many of them are among ``connected``, in one query per 1,000 of these.
+
+        Args:
+            connected: the keys of users, as text.
+        """
         members, keys = self.members(), sorted(connected)
         if members is None:
             return None
@@ -78,10 +85,10 @@ class Addressees:
         return sum(members.filter(pk__in=chunk).count() for chunk in chunks)
 
     def send(self, **arguments: Any) -> list[Notification]:
-        """Send to them, each user once: one row for each audience or group, or for each of the chosen users.
+        """Send to them, notifying each user once, and return the rows.
 
         Raises:
-            TypeError, ValueError: an argument is wrong, as for :func:`sse_notify.broadcast`; nothing is written.
+            TypeError, ValueError: an argument is wrong; nothing is written.
         """
         return send(
             users=() if self.users is None else self.users,
@@ -93,11 +100,11 @@ class Addressees:
 
 
 class AudienceForm(forms.Form):
-    """Whom a notification is for. Only what belongs to the chosen audience counts; the page hides the rest.
+    """Ask who gets a broadcast. Fields of another audience than the chosen one are ignored.
 
     Args:
         answers: what was posted; ``None`` for an empty form.
-        admin_site: where the user model may be registered: if it can be searched there, users are found by typing.
+        admin_site: if its admin of the user model can be searched, users are found by typing.
         request: who asks.
     """
 
@@ -143,7 +150,7 @@ class AudienceForm(forms.Form):
             del fields["users"]
 
     def clean(self) -> dict[str, Any]:
-        """Have what the chosen audience needs."""
+        """Require what the chosen audience needs."""
         data = self.cleaned_data
         if data.get("audience") == Audience.GROUP and "groups" in data and not data["groups"]:
             self.add_error("groups", _("Choose one at least."))
@@ -152,7 +159,7 @@ class AudienceForm(forms.Form):
         return data
 
     def _keys(self, data: dict[str, Any]) -> set[Any]:
-        """Return the keys of the chosen users; complain about names that nobody has."""
+        """Return the keys of the chosen users; add an error for names that nobody has."""
         keys = {user.pk for user in data.get("users") or ()}
         names = set(filter(None, map(str.strip, data.get("names", "").splitlines())))
         if not names and not keys:
@@ -191,7 +198,7 @@ def active_users() -> QuerySet[Any]:
 
 
 def _can_search(admin_site: AdminSite, request: HttpRequest) -> bool:
-    """Return whether users can be found by typing: their admin is on this site, has search fields, and is open to who asks."""
+    """Return whether this site has an admin of users that can be searched, and open to who asks."""
     if not admin_site.is_registered(get_user_model()):
         return False
     users = admin_site.get_model_admin(get_user_model())

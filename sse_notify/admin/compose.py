@@ -1,7 +1,8 @@
-"""The way of a broadcast through the admin: the form, the numbers and a look at it, confirmed, sent and noted in the history.
+"""Compose a broadcast in the admin: fill in the form, look at preview and reach, confirm, send.
 
-Nothing is kept between the steps: each carries what the one before was told, and checks it again. A token of the first becomes the
-``idempotency_key``, so that a form that is sent twice sends once.
+The server keeps nothing between the steps: each form carries what was posted before, and each step
+validates it again. A token of the first step becomes the ``idempotency_key``, so a form that is
+posted twice sends once.
 """
 
 from __future__ import annotations
@@ -38,30 +39,30 @@ if TYPE_CHECKING:
 
 #: The newest rows in which categories are looked for.
 CATEGORIES_OF = 1000
-#: Seconds within which processes may tell who is connected to them.
+#: Seconds to wait for the processes to answer who is connected.
 PRESENCE_SECONDS = 0.5
 
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
-#: What belongs to one step, and is not carried to the next.
+#: Fields of one step that the next does not carry.
 _OF_A_STEP = ("csrfmiddlewaretoken", "_confirm", "_edit", "_send", "reach")
 
 
 @dataclass(kw_only=True)
 class Composition:
-    """One broadcast on its way."""
+    """A broadcast that goes through the steps."""
 
     model_admin: NotificationAdmin
     request: HttpRequest
     title: str
     """The pages' heading."""
     audience: AudienceForm | Addressees
-    """The form that asks whom it is for, or who they are."""
+    """The form that asks who gets it, or those who get it."""
     content: ComposeForm | Sequence[dict[str, Any]]
-    """The form that asks what it says, or the verbs' arguments of each that is sent."""
+    """The form that asks what it says, or the arguments of each notification."""
     carried: Sequence[tuple[str, str]] = ()
-    """What else the steps post: an action's name and its selection."""
+    """What the steps also post: an action's name and its selection."""
     back: str
-    """Where one leaves to, and where it ends."""
+    """The address of "Cancel", and of the page that follows."""
 
     def respond(self) -> HttpResponse:
         """Answer the step that is asked for."""
@@ -82,16 +83,16 @@ class Composition:
 
     @property
     def _addressees(self) -> Addressees:
-        """Whom it is for, once the form is valid."""
+        """Those who get it, once the form is valid."""
         return self.audience if isinstance(self.audience, Addressees) else self.audience.addressees
 
     @property
     def _messages(self) -> Sequence[dict[str, Any]]:
-        """The arguments of each that is to be sent, once the form is valid."""
+        """The arguments of each notification, once the form is valid."""
         return [self.content.arguments] if isinstance(self.content, ComposeForm) else self.content
 
     def _has_changed(self) -> bool:
-        """Return whether other users are selected than when the number was shown: a filter may find more by now."""
+        """Return whether a selection of users has changed since its number was shown."""
         chosen = self._addressees.audience == Audience.USER
         return chosen and self.request.POST.get("reach") != str(self._addressees.count())
 
@@ -149,9 +150,9 @@ class Composition:
         return HttpResponseRedirect(self.back)
 
     def _note(self, rows: Sequence[Notification], note: str) -> int:
-        """Write what is new into the admin's history, and return how many that were.
+        """Add an entry to the admin's history for each row that has none, and return how many.
 
-        A repeat finds the entry of the first: its rows and its history were committed together.
+        A repeat finds the entries of the first: they were committed together with its rows.
         """
         entries = LogEntry.objects.filter(
             user=cast("Any", self.request.user),
@@ -184,7 +185,7 @@ def begin(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def preview(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
-    """Answer with the item as pages will show it, for what is filled in so far. It changes nothing."""
+    """Return a preview of the item for what is filled in so far. Nothing is written."""
     _refuse_get(request)
     form = content_form(model_admin, request)
     form.full_clean()
@@ -192,7 +193,7 @@ def preview(model_admin: NotificationAdmin, request: HttpRequest) -> HttpRespons
 
 
 def reach(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
-    """Answer with the numbers for the audience that is chosen so far. It changes nothing."""
+    """Return the numbers for the audience that is chosen so far. Nothing is written."""
     _refuse_get(request)
     form = audience_form(model_admin, request)
     found = numbers(form.addressees) if form.is_valid() else {"reach": None, "connected": None}
@@ -200,12 +201,12 @@ def reach(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def audience_form(model_admin: NotificationAdmin, request: HttpRequest) -> AudienceForm:
-    """Return the form that asks whom it is for, with the answers if there are any."""
+    """Return the form that asks who gets it, bound to what was posted."""
     return AudienceForm(_answers(request), admin_site=model_admin.admin_site, request=request)
 
 
 def content_form(model_admin: NotificationAdmin, request: HttpRequest) -> ComposeForm:
-    """Return the form that asks what it says, with the admin's own widgets, and the answers if there are any."""
+    """Return the form that asks what it says, with admin widgets, bound to what was posted."""
     widgets = partial(model_admin.formfield_for_dbfield, request=request)
     form: Any = forms.modelform_factory(Notification, ComposeForm, formfield_callback=widgets)
     return form(_answers(request))  # type: ignore[no-any-return]
@@ -218,13 +219,16 @@ def newest_categories() -> set[str]:
 
 
 def numbers(addressees: Addressees) -> dict[str, Any]:
-    """Return how many it reaches, and how many of them are connected, in any process; ``None`` for what no query can tell."""
+    """Return how many users it reaches, and how many of them are connected to any process.
+
+    ``None`` stands for what no query can tell.
+    """
     connected = presence.connected_users(timeout=PRESENCE_SECONDS)
     return {"reach": addressees.count(), "connected": addressees.count_connected(connected)}
 
 
 def describe(addressees: Addressees) -> str:
-    """Return what the admin's history says of a broadcast, and the page that comes after it."""
+    """Return the message for the admin's history, and for the page that follows."""
     reach = addressees.count()
     numbers = {"audience": addressees, "reach": "?" if reach is None else reach}
     return _("Sent. Audience: %(audience)s. Reach: %(reach)s.") % numbers
@@ -252,6 +256,6 @@ def _refuse_get(request: HttpRequest) -> None:
 
 
 def _answers(request: HttpRequest) -> Any:
-    """Return what was posted to the form; ``None`` where nothing was, or only an action and its selection."""
+    """Return what was posted to the form; ``None`` for a GET, or for an action's first POST."""
     is_selection = "action" in request.POST and "token" not in request.POST
     return request.POST if request.method == "POST" and not is_selection else None

@@ -1,10 +1,13 @@
-"""How many a notification reaches, and how many of them have read it: for a page of rows, in seven queries at most.
+"""Count how many users each notification of a page reaches, and how many of them have read it.
 
-A broadcast is one row, and who has read it is told by each reader's watermark and the receipts that differ from it. So the users are
-counted once for all rows of a page, in buckets: by which of the rows they joined before, and which of them their watermarks cover.
+A broadcast is one row. A user has read it if the user's watermark covers it, unless a receipt says
+otherwise. So all users are counted once for all rows of a page, in buckets: by which of the rows
+they joined before, and by which of the rows their watermarks cover. At most seven queries.
 
-    reach   who can sign in, is in the audience now, joined before it was sent and is not excluded
-    read    who of these has a watermark that covers it, less the receipts "unread", plus the receipts "read" above the watermark
+    reach   users who can sign in, are in the audience now, joined before it was sent and are not
+            excluded
+    read    users of these whose watermark covers it, less those with a receipt "unread", plus those
+            with a receipt "read" above their watermark
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ Buckets = Counter[tuple[Part, int, int]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What is known of one notification's way."""
+    """The figures of one notification."""
 
     reach: int
     """Users whom it reaches now."""
@@ -47,7 +50,8 @@ def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
     """Return the figures by key.
 
     Args:
-        rows: with ``recipient`` selected. What is recalled is left out, and so is what is for staff where no query can tell who is.
+        rows: with ``recipient`` selected. Recalled rows are left out, and rows for staff where no
+            query can tell who is staff.
     """
     unknown = () if has_user_field("is_staff") else (Audience.STAFF,)
     sent = [row for row in rows if row.recalled_at is None and row.audience not in unknown]
@@ -106,13 +110,13 @@ def _count(
     prefix: str,
     marked_in: Any,
 ) -> Buckets:
-    """Count the users of the rows' audiences. Two queries at most: everyone and staff in one, the groups in one.
+    """Count the users of the rows' audiences, in one query for everyone and staff, one for groups.
 
     Args:
         rows: the broadcasts.
         sent: when they were sent, ascending.
-        users: the users, or rows that name them.
-        prefix: of the users' fields in ``users``.
+        users: users, or rows that refer to them.
+        prefix: what stands before the fields of users in ``users``.
         marked_in: the bucket of the watermark.
     """
     joined_in: Any = Value(0)
@@ -149,7 +153,7 @@ def _parts(row: Notification) -> tuple[Part, ...]:
 def _count_exceptions(
     rows: Sequence[Notification], reach: Counter[int], read: Counter[int]
 ) -> None:
-    """Take off who is excluded, and correct the readers by the receipts that differ from watermarks. Two queries."""
+    """Subtract excluded users, and correct readers by receipts that differ from watermarks."""
     seq = F("notification__seq")
     covered = Q(notification__seq__isnull=False, mark__gte=seq)
     excluded = _of_members(rows, Exclusion.objects.all())
@@ -168,7 +172,10 @@ def _count_exceptions(
 
 
 def _of_members(rows: Sequence[Notification], exceptions: QuerySet[Any]) -> Any:
-    """Return the exclusions or receipts of users whom the notification would reach, with the users' watermarks as ``mark``."""
+    """Return those of the exclusions or receipts whose users the notification would reach.
+
+    ``mark`` is the user's watermark.
+    """
     kinds = Q(notification__audience=Audience.EVERYONE)
     if has_user_field("is_staff"):
         kinds |= Q(notification__audience=Audience.STAFF, user__is_staff=True)

@@ -1,4 +1,4 @@
-"""The forms of the admin that ask what a notification says, and for "Add" also whom it is for."""
+"""Forms of the admin that ask what a notification says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else:
 ASKED = tuple(
     name for name, field in FIELDS.items() if field.section and field.kind is not Kind.BUTTONS
 )
-#: The names of the widgets for each button. Fixed, so that they can be filled in without JavaScript.
+#: The names of the fields of each button. Their number is fixed, as no script need add more.
 BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
 
@@ -36,14 +36,14 @@ class ContentForm(NotificationForm):
         help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
 
     def clean(self) -> dict[str, Any]:
-        """Hold the content to the verbs' rules."""
+        """Validate the content as the verbs do."""
         super().clean()
         if {"title", "body"} <= self.cleaned_data.keys():
             self._check(self.arguments)
         return self.cleaned_data
 
     def _check(self, arguments: dict[str, Any], field: str = "") -> None:
-        """Say what a verb would refuse at ``field``, or at that of the argument by whose name the message begins."""
+        """Add the verbs' error to ``field``, or to that of the argument that the error names."""
         try:
             checked(arguments)
         except (TypeError, ValueError) as error:
@@ -75,7 +75,7 @@ class ComposeForm(ContentForm):
                 )
 
     def clean(self) -> dict[str, Any]:
-        """Hold each button to the verbs' rules, and then the whole."""
+        """Validate each button as the verbs do, and then the whole."""
         for names in BUTTONS:
             label, url = (self.cleaned_data.get(name, "") for name in names)
             if label and url:
@@ -105,12 +105,12 @@ class ComposeForm(ContentForm):
 
     @property
     def sample(self) -> Notification:
-        """What is valid so far, to be looked at."""
+        """An unsaved row with what is valid so far."""
         return arriving(Notification(**self.arguments))
 
 
 class SendForm(ContentForm):
-    """What a notification says and whom it is for, on Django's own page for adding."""
+    """What a notification says and who gets it, for Django's own page "Add"."""
 
     class Meta(ContentForm.Meta):
         fields = ("audience", "recipient", "group", *ASKED)
@@ -124,7 +124,7 @@ class SendForm(ContentForm):
         }
 
     def clean(self) -> dict[str, Any]:
-        """Name the recipient that the audience needs, and no other."""
+        """Require the recipient or group that the audience needs, and no other."""
         data = super().clean()
         for audience, field in ((Audience.USER, "recipient"), (Audience.GROUP, "group")):
             chosen = data.get("audience") == audience
@@ -136,7 +136,7 @@ class SendForm(ContentForm):
 
     @property
     def addressees(self) -> Addressees:
-        """Whom a valid form names."""
+        """Those who get it, if the form is valid."""
         recipient, group = self.cleaned_data["recipient"], self.cleaned_data.get("group")
         users = get_user_model()._default_manager.filter(pk=recipient.pk) if recipient else None
         return Addressees(
@@ -147,16 +147,16 @@ class SendForm(ContentForm):
 
 
 def checked(arguments: dict[str, Any]) -> Notification:
-    """Return an unsaved row with these arguments of the verbs, to be looked at as it will be when it arrives.
+    """Return an unsaved row with these arguments, as pages will show it when it arrives.
 
     Raises:
-        TypeError, ValueError: a verb would refuse them.
+        TypeError, ValueError: an argument is wrong, as for :func:`sse_notify.notify`.
     """
     content: Any = dict(arguments)
     return arriving(check(content.pop("title"), content.pop("body"), content).row())
 
 
 def arriving(row: Notification) -> Notification:
-    """Return the row as pages show it first: unread."""
+    """Return the row as pages first show it: unread."""
     row.is_unread = True
     return row

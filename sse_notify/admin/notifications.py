@@ -1,6 +1,6 @@
-"""The log in Django's admin: read what was sent and how far it came, send, and take back.
+"""The log in Django's admin: read what was sent and who has read it, send and recall.
 
-What is sent cannot be edited: pages and streams have it already.
+Notifications cannot be edited: pages and streams have them already.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class NotificationList(ChangeList):
 
 
 class CategoryFilter(admin.SimpleListFilter):
-    """By category: those of the newest rows."""
+    """Filter by category. It offers the categories of the newest rows."""
 
     title = gettext_lazy("category")
     parameter_name = "category"
@@ -68,7 +68,7 @@ class CategoryFilter(admin.SimpleListFilter):
 
 
 class RecalledFilter(admin.SimpleListFilter):
-    """By whether it was taken back."""
+    """Filter by whether a notification was recalled."""
 
     title = gettext_lazy("recalled")
     parameter_name = "recalled"
@@ -86,7 +86,7 @@ class RecalledFilter(admin.SimpleListFilter):
 
 @admin.register(Notification)
 class NotificationAdmin(NotificationModelAdmin):
-    """The log, newest first. "Add" sends; "Compose broadcast" shows whom it reaches before it does."""
+    """The log, newest first. "Add" sends at once, "Compose broadcast" after a confirmation."""
 
     form = SendForm
     date_hierarchy = "created_at"
@@ -100,7 +100,7 @@ class NotificationAdmin(NotificationModelAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["sse_notify/admin.css"]}
 
-    # --- what is shown --------------------------------------------------------------------------------------------------------
+    # --- what is shown ---
 
     @admin.display(description=gettext_lazy("for"))
     def addressee(self, notification: Notification) -> str:
@@ -110,7 +110,7 @@ class NotificationAdmin(NotificationModelAdmin):
 
     @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
-        """Return when, in few letters."""
+        """Return when it was created, in the short format."""
         moment = timezone.template_localtime(notification.created_at)  # type: ignore[attr-defined]
         return date_format(moment, "SHORT_DATETIME_FORMAT")
 
@@ -136,7 +136,7 @@ class NotificationAdmin(NotificationModelAdmin):
         return _("Sent") if notification.seq is not None else _("Pending")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search in what it says, and by the recipient's name, whatever field the project's user model has for it."""
+        """Search in the text, and by the recipient's ``USERNAME_FIELD``."""
         return ("title", "body", "category", "key", f"recipient__{get_user_model().USERNAME_FIELD}")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -144,7 +144,7 @@ class NotificationAdmin(NotificationModelAdmin):
         return NotificationList
 
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
-        """Show what can be sent, and of what was sent, everything."""
+        """Ask for what can be sent, and show everything of what was sent."""
         if obj is None:
             hidden = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in hidden]
@@ -153,26 +153,26 @@ class NotificationAdmin(NotificationModelAdmin):
         return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
-        """Show the columns of the list on the page of one as well."""
+        """Show columns of the list on the page of one notification, too."""
         return ("state", "reach", "read") if obj is not None else ()
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer an audience to whom may broadcast; the others send to one user."""
+        """Offer all audiences to users who may broadcast, and one user to the others."""
         if db_field.name == "audience" and not self.has_broadcast_permission(request):
             kwargs["choices"] = [(Audience.USER.value, Audience.USER.label)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
-    # --- who may --------------------------------------------------------------------------------------------------------------
+    # --- permissions ---
 
     def has_broadcast_permission(self, request: HttpRequest) -> bool:
         """Return whether this user may broadcast, and recall."""
         return request.user.has_perm("sse_notify.broadcast_notification")
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
-        """Never: it is sent."""
+        """Return ``False``: what is sent cannot be changed."""
         return False
 
-    # --- what is done ---------------------------------------------------------------------------------------------------------
+    # --- what is done ---
 
     def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Answer the button "Recall…" of one notification."""
@@ -183,7 +183,7 @@ class NotificationAdmin(NotificationModelAdmin):
         return actions.recall_selected(self, request, found)
 
     def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's)
-        """Send it, inside the admin's transaction; the row is written by the verbs, not by the form."""
+        """Send it by the verbs, inside the admin's transaction; the form saves nothing."""
         (sent,) = form.addressees.send(**form.arguments)
         obj.pk = sent.pk
         obj.refresh_from_db()
@@ -192,10 +192,10 @@ class NotificationAdmin(NotificationModelAdmin):
         """Name the audience and its reach in the history."""
         return compose.describe(form.addressees)
 
-    # --- where ----------------------------------------------------------------------------------------------------------------
+    # --- addresses ---
 
     def get_urls(self) -> list[URLPattern]:
-        """Add this app's pages before Django's own, and offer the action on users: every model is registered by now."""
+        """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
         pages: dict[str, tuple[str, Any]] = {
             "broadcast": ("broadcast/", partial(compose.begin, self)),

@@ -1,4 +1,4 @@
-"""Users and groups as operators name them."""
+"""Find users and groups by the names that operators type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page needs of the app: its files, the bell, the number of unread notifications.
+"""Template tags for the script and stylesheet, the bell, and the number of unread notifications.
 
 {% load sse_notify %}
 {% sse_notify_assets %}          in the head, once
@@ -37,9 +37,9 @@ PANEL_ITEMS = 20
 
 @register.simple_tag(takes_context=True)
 def sse_notify_assets(context: Context) -> SafeString:
-    """Return the stylesheet's link and the script's tag, with ``csp_nonce`` of the context if there is one.
+    """Return the tags of the stylesheet and the script, with the context's ``csp_nonce`` if any.
 
-    Nothing is inline, so ``style-src 'self'; script-src 'self'`` is enough, with or without a nonce.
+    Nothing is inline: ``style-src 'self'; script-src 'self'`` is enough, with or without a nonce.
     """
     nonce = context.get("csp_nonce") or ""
     attribute = format_html(' nonce="{}"', str(nonce)) if nonce else ""
@@ -67,7 +67,7 @@ def sse_notify_widget(
     """Render the bell and its panel for the user of the page; nothing for an anonymous visitor.
 
     Args:
-        context: of a page that is rendered with its request, whose user it is; ``user`` counts only where there is no request.
+        context: the page's. Its request says who the user is; ``user`` counts only without one.
         limit: items in the panel.
         badge: what the badge counts, "unread" or "unseen".
         toasts: "on", "off", or "urgent": for warnings and errors alone.
@@ -88,7 +88,7 @@ def sse_notify_widget(
     user = _user(context)
     if user is None:
         return {"shown": False}
-    # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
+    # Before the items: the stream starts at this cursor, and repeats what arrives meanwhile.
     state = inbox.state(user)
     # One more, to know whether there are older ones.
     found = list(Notification.objects.using(log.database()).visible_to(user).newest(limit + 1))
@@ -111,7 +111,7 @@ def sse_notify_widget(
         "desktop": desktop,
         "sound": sound,
         "title_badge": title_badge,
-        # From the name in the WSGI environment to the header's own; case does not matter in a header.
+        # From the name in the WSGI environment to that of the header, in which case is ignored.
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
 
@@ -125,10 +125,11 @@ def sse_notify_unread_count(context: Context) -> int:
 
 @register.simple_tag(takes_context=True)
 def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str:
-    """Return ``address`` if a notification may link there, "" otherwise: the script's rules for live items are the same.
+    """Return ``address`` if a notification may link there, "" otherwise.
 
-    That is http and https, on this site unless the widget was made with ``external=True``, and never with a user name in it, which
-    dresses up another site's address.
+    It may link to http and https, on this site unless the widget was made with ``external=True``.
+    An address with a user name is refused, as that can look like another site. The script has the
+    same rules for live items.
 
     Args:
         context: of the widget or the list page.
@@ -154,17 +155,17 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
 
 @register.filter
 def sse_notify_iso(moment: datetime | None) -> str:
-    """Return a moment as live items have it, for the script to read: ISO text, with its distance from UTC. What is none is ""."""
+    """Return a moment as ISO text with its offset from UTC, as live items have it; "" for none."""
     return (iso(moment) if moment else None) or ""
 
 
 @register.filter
 def sse_notify_progress(progress: Any) -> str:
-    """Return what is known of long work in words: how it ended, how far it is, its stage, its message.
+    """Return the progress of long work in words: its end, its percentage, its stage, its message.
 
     Args:
-        progress: the ``progress`` of an item's ``data``: ``{state, percent, stage, message}``, each of them optional. What is not
-            of this shape is "".
+        progress: the ``progress`` of an item's ``data``: ``{state, percent, stage, message}``, each
+            optional. For anything else the result is "".
     """
     if not isinstance(progress, dict):
         return ""
@@ -192,9 +193,10 @@ def _check(name: str, value: Any, *choices: Any) -> None:
 
 
 def _request(context: Context) -> Any:
-    """Return the request that the page answers, ``None`` if it answers none.
+    """Return the request that the page answers, or ``None``.
 
-    A variable counts where the context knows no request, and only if it is one: a page about leave requests has its own ``request``.
+    The variable ``request`` counts only if it is a request: a page about leave requests may have
+    another.
     """
     request = getattr(context, "request", None) or context.get("request")
     return request if hasattr(request, "get_host") else None
@@ -203,8 +205,8 @@ def _request(context: Context) -> Any:
 def _user(context: Context) -> Any:
     """Return the user who is signed in, or ``None``.
 
-    Where there is a request, its user and no other: the context's ``user`` is also what Django's ``DetailView`` calls the user that a
-    page is about, and whoever looks at that page must not see that user's notifications.
+    If there is a request, only its user counts. Django's ``DetailView`` calls the user that a page
+    is about ``user``, too, and other users who look at that page must not see the notifications.
     """
     request = _request(context)
     user = getattr(request, "user", None) if request is not None else context.get("user")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from datetime import datetime
 
-#: The fields that have an option, by its name: ``--idempotency-key``, or where another reads better, that.
+#: Options that are named otherwise than their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}
 _OPTIONS = {
     name: f"--{_SHORT.get(name, name).replace('_', '-')}"
@@ -41,12 +41,12 @@ _ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
 
 
 class Command(BaseCommand):
-    """Sends to all audiences that are named, in one transaction: either everything is sent or nothing."""
+    """Send to all audiences that are named, in one transaction."""
 
     help = (
-        "Send a notification. Name whom it is for by --user, --group, --staff or --everyone; each may be combined with the others, "
-        "and who is in several gets it once. "
-        "Exit codes: 0 sent; 1 an unknown user or group, a wrong value, or the database refuses: nothing is sent; "
+        "Send a notification to --user, --group, --staff or --everyone. They may be combined; who "
+        "is in several gets it once. Either everything is sent or nothing. "
+        "Exit codes: 0 sent; 1 an unknown user or group, a wrong value, or the database refuses; "
         "2 a wrong option."
     )
 
