@@ -350,7 +350,4 @@ def test_a_refusal_is_translated(client: Client, code: str, folder: str) -> None
         headers={"Accept-Language": code},
     )
     assert response.status_code == 400
-    assert (
-        response.json()["message"]
-        == compiled(folder)["Enter either ids or up_to, not both."]
-    )
+    assert response.json()["message"] == compiled(folder)["Enter either ids or up_to, not both."]

@@ -463,6 +463,17 @@ def test_what_was_recalled_or_is_too_much_is_not_broadcast_again(
     assert 'name="_confirm"' not in text
 
 
+def test_what_a_verb_would_refuse_is_not_broadcast_again_and_says_why(
+    client: Client, alice: User
+) -> None:
+    row = notify(alice, "Odd")
+    Notification.objects.filter(pk=row.pk).update(url="javascript:alert(1)")
+    form = {"action": "broadcast_selected", "index": "0", "_selected_action": [row.pk]}
+    text = client.post(reverse(LIST), form, follow=True).content.decode()
+    assert "Odd: url must be a path or an address of http, https, mailto, tel, not of" in text
+    assert 'name="_confirm"' not in text
+
+
 def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
     client: Client, carol: User
 ) -> None:
