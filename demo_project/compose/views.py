@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group, User
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 import sse_notify
@@ -29,8 +30,8 @@ def compose(request: HttpRequest) -> HttpResponse:
         try:
             send(user, **form.cleaned_data)
         except ValueError as error:  # it names the argument: the form's fields have the same names
-            field, _colon, problem = str(error).partition(": ")
-            form.add_error(field if field in form.fields else None, problem)
+            field, _space, problem = str(error).partition(" ")
+            form.add_error(field if field in form.fields else None, capfirst(problem))
         else:
             messages.success(request, _("Sent. Whoever it is for has it by now."))
             return redirect(reverse("compose:form", query={"to": form.cleaned_data["to"]}))

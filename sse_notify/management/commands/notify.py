@@ -36,7 +36,7 @@ _ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
     Kind.FLAG: {"action": "store_true"},
     Kind.JSON: {"metavar": "JSON"},
     Kind.KEY: {"metavar": "KEY"},
-    Kind.MOMENT: {"metavar": "TIME"},
+    Kind.MOMENT: {"metavar": "YYYY-MM-DDTHH:MM"},
 }
 
 
