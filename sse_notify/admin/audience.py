@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.audience import has_user_field
+from sse_notify.audience import has_user_field, users_by_name
 from sse_notify.delivery import CHUNK
 from sse_notify.models import Audience, Notification
 from sse_notify.verbs import send
@@ -167,12 +167,10 @@ class AudienceForm(forms.Form):
         if len(names) > MAX_NAMES:
             self.add_error("names", _("At most %(most)s names at once.") % {"most": MAX_NAMES})
             return keys
-        field = get_user_model().USERNAME_FIELD
-        named = get_user_model()._default_manager.filter(**{f"{field}__in": names})
-        found = dict(named.values_list(field, "pk"))
+        found = users_by_name(names)
         if unknown := ", ".join(sorted(names - found.keys())):
             self.add_error("names", _("Nobody has this name: %(names)s") % {"names": unknown})
-        return keys | set(found.values())
+        return keys | {user.pk for user in found.values()}
 
     @property
     def addressees(self) -> Addressees:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
+
+from sse_notify.audience import users_by_name
 
 
 def users(names: Sequence[str]) -> list[Any]:
@@ -16,21 +17,13 @@ def users(names: Sequence[str]) -> list[Any]:
     Raises:
         CommandError: some are not there; the message names them.
     """
-    model = get_user_model()
-    found = {
-        user.get_username(): user
-        for user in model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
-    }
-    return _all_of("--user: no user", names, {str(name): user for name, user in found.items()})
+    return _all_of("--user: no user", names, users_by_name(names))
 
 
 def groups(names: Sequence[str]) -> list[Group]:
     """Return the groups of these names, each once. Errors as for :func:`users`."""
-    return _all_of(
-        "--group: no group",
-        names,
-        {group.name: group for group in Group.objects.filter(name__in=names)},
-    )
+    found = {group.name: group for group in Group.objects.filter(name__in=names)}
+    return _all_of("--group: no group", names, found)
 
 
 def _all_of(error: str, names: Sequence[str], found: dict[str, Any]) -> list[Any]:
