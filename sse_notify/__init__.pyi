@@ -1,7 +1,5 @@
 # Every public name, each once: type checkers read this file, and `__init__.py` reads it to know where a name lives.
 
-from sse_notify.audience import EVERYONE as EVERYONE
-from sse_notify.audience import STAFF as STAFF
 from sse_notify.events import Event as Event
 from sse_notify.exceptions import Cancelled as Cancelled
 from sse_notify.exceptions import ProgressFailed as ProgressFailed
@@ -30,6 +28,8 @@ from sse_notify.progress.context import Progress as Progress
 from sse_notify.responses import EventStreamResponse as EventStreamResponse
 from sse_notify.revocation import arecheck as arecheck
 from sse_notify.revocation import recheck as recheck
+from sse_notify.topics import EVERYONE as EVERYONE
+from sse_notify.topics import STAFF as STAFF
 from sse_notify.topics import topic as topic
 from sse_notify.verbs import abroadcast as abroadcast
 from sse_notify.verbs import anotify as anotify

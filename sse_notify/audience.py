@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist
 
-from sse_notify.topics import EVERYONE_TOPIC, STAFF_TOPIC, Audience, group_topic
-
-#: Every user who has an account when reading, and had one when the broadcast was sent.
-EVERYONE: Final = Audience.EVERYONE
-#: Every user who is staff when reading.
-STAFF: Final = Audience.STAFF
+from sse_notify.topics import EVERYONE, EVERYONE_TOPIC, STAFF, STAFF_TOPIC, Audience, group_topic
 
 
 def route(audience: Audience | Group) -> tuple[Audience, str, int | None]:

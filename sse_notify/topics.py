@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.db.models import TextChoices
@@ -45,6 +45,12 @@ class Audience(TextChoices):
     GROUP = "group", _("A group")
     STAFF = "staff", _("Staff")
     EVERYONE = "everyone", _("Everyone")
+
+
+#: Every user who has an account when reading, and had one when the broadcast was sent.
+EVERYONE: Final = Audience.EVERYONE
+#: Every user who is staff when reading.
+STAFF: Final = Audience.STAFF
 
 
 def user_topic(pk: Any) -> str:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from sse_notify import fanout, locks, tracing, wire
-from sse_notify.audience import EVERYONE, STAFF, has_user_field, route
+from sse_notify.audience import has_user_field, route
 from sse_notify.content import (
     check,
     check_event,
@@ -29,7 +29,7 @@ from sse_notify.inbox import twin
 from sse_notify.log import database
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Notification
-from sse_notify.topics import check_name, user_topic
+from sse_notify.topics import EVERYONE, STAFF, check_name, user_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -273,9 +273,9 @@ def _check_data(data: Any) -> Mapping[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        raise TypeError(f"data: must be a dict, not {type(data).__name__}")
+        raise TypeError(f"data must be a dict, not {type(data).__name__}.")
     if "progress" in data:
-        raise ValueError("data: must not have 'progress', which the work itself fills")
+        raise ValueError("data must not have 'progress', which the work itself fills.")
     return data
 
 

@@ -142,9 +142,9 @@ def check_number(name: str, value: Any, *, least: float = 0) -> float:
         TypeError, ValueError: it is not; the message begins with ``name``.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: must be a number, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}.")
     if not least <= value <= LARGEST:  # refuses NaN, too
-        raise ValueError(f"{name}: must be a number from {least:g} to {LARGEST}, not {value!r}")
+        raise ValueError(f"{name} must be a number from {least:g} to {LARGEST}, not {value!r}.")
     return value
 
 
@@ -163,11 +163,11 @@ def check_text(name: str, value: Any) -> str:
     if isinstance(value, Promise):  # a lazy translation
         value = str(value)
     if not isinstance(value, str):
-        raise TypeError(f"{name}: must be a string, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
     if len(value) > LENGTHS[name]:
-        raise ValueError(f"{name}: must have at most {LENGTHS[name]} characters, not {len(value)}")
+        raise ValueError(f"{name} must have at most {LENGTHS[name]} characters, not {len(value)}.")
     if value != clean(value):
-        raise ValueError(f"{name}: must not contain NUL or lone surrogates")
+        raise ValueError(f"{name} must not contain NUL or lone surrogates.")
     return value
 
 
