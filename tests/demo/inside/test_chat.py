@@ -105,7 +105,7 @@ async def _data(content: AsyncIterator[bytes]) -> list[str]:
     ("question", "heading"),
     [
         ("How do I notify a whole group?", "Notify from views, jobs, scripts and signals: To many"),
-        ("How can I stream the words of an AI?", "Stream events of a view's own"),
+        ("How can I stream the words of an AI?", "Stream events from a view"),
         ("what does max_streams_per_user mean", "Troubleshooting: 429"),
         ("nginx config", "Deploy: 5. nginx"),
         ("How do I test my own code?", "Test your own code"),
