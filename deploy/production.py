@@ -1,4 +1,7 @@
-"""mysite/production.py: what differs from mysite/settings.py on a server. What differs between servers comes from /etc/mysite.env."""
+"""mysite/production.py: the production settings. They override mysite/settings.py.
+
+Values that differ between servers come from /etc/mysite.env.
+"""
 
 import os
 
@@ -8,16 +11,14 @@ DEBUG = False
 SECRET_KEY = os.environ["SECRET_KEY"]
 ALLOWED_HOSTS = os.environ["ALLOWED_HOSTS"].split(",")
 
-# TLS ends at nginx, which says so in this header and lets no client say it.
+# nginx terminates TLS. It always sets this header itself, so clients cannot forge it.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
-SECURE_HSTS_SECONDS = 3600  # an hour; a year when all is well
-SILENCED_SYSTEM_CHECKS = [
-    "security.W005",
-    "security.W021",
-]  # subdomains and browsers' lists: only you know whether they may
+SECURE_HSTS_SECONDS = 3600  # one hour; raise it to a year once everything works
+# HSTS for subdomains and preload lists: enable them only if all your subdomains use HTTPS.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 DATABASES = {
     "default": {
@@ -28,7 +29,8 @@ DATABASES = {
         "HOST": os.environ["DB_HOST"],
         "PORT": os.environ["DB_PORT"],
         "CONN_HEALTH_CHECKS": True,
-        # Of each process: 8 threads for handshakes and one for the hub, beside your own requests. Idle streams hold none.
+        # For each process: 8 threads for handshakes and one for the hub, plus your own requests.
+        # Idle streams hold no connection.
         "OPTIONS": {"pool": {"min_size": 1, "max_size": 16}},
     }
 }
@@ -39,7 +41,7 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Static files: collected, compressed, named by their contents, and kept by browsers for ever.
+# collectstatic compresses the files and hashes their names, so browsers may cache them forever.
 STATIC_ROOT = BASE_DIR / "static_root"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -50,7 +52,8 @@ MIDDLEWARE.insert(
     "whitenoise.middleware.WhiteNoiseMiddleware",
 )
 
-# Mail is yours: EMAIL_..., and from Django 6.1 on MAILERS, whose default is for development and fails `check --deploy`.
+# Configure e-mail yourself: EMAIL_... or, from Django 6.1 on, MAILERS. The default of MAILERS is
+# for development and fails `check --deploy`.
 
 LOGGING = {
     "version": 1,
