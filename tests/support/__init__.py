@@ -11,6 +11,7 @@
 ``node``       a long-lived Node process that answers lines of JSON
 ``holding``    a proxy that holds back, or breaks off, what servers stream
 ``browser``    a Chromium: the system's, or one out of an npm package
+``webkit``     a WebKit: the system's, or Debian's packages unpacked, driven over WebDriver
 
 The fixtures that hand these out are in ``tests/conftest.py``, each with a docstring that shows its use (``pytest --fixtures``).
 """

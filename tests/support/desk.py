@@ -42,11 +42,13 @@ class Desk:
 
     def sign_in(self, context: BrowserContext) -> None:
         """Sign the user in, in one browser."""
-        form: dict[str, str | float | bool] = {"username": self.user}
-        if self._new:
-            form["new"] = "1"
+        assert context.request.post(self.url + "/login/", form={**self.form()}).ok
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of the form that signs the user in."""
+        fields = {"username": self.user, **({"new": "1"} if self._new else {})}
         self._new = False
-        assert context.request.post(self.url + "/login/", form=form).ok
+        return fields
 
     def open(
         self, page: Page, path: str = "/", *, connection: str = "open", sign_in: bool = True

@@ -1,0 +1,167 @@
+"""The bell and the inbox in WebKit: laid out and coloured as in Chromium, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.browser.test_look import send_all_kinds
+from tests.support.desk import Desk, badge
+from tests.support.webkit import Window
+
+#: Gives the page its colours, and puts the bell into a bar of a site. A filter makes an element
+#: what `position: fixed` is fixed to.
+DRESS = """(scheme) => {
+  const style = document.head.appendChild(document.createElement("style"));
+  style.textContent = `:root { color-scheme: ${scheme} }
+    body { block-size: 60px; margin: 0; text-align: end; backdrop-filter: blur(2px) }`;
+}"""
+
+#: Animations have ended.
+STILL = "document.getAnimations().every(({ playState }) => playState !== 'running')"
+
+#: The rectangle of the first element that a selector finds: left, top, right, bottom.
+RECTANGLE = """(selector) => {
+  const { left, top, right, bottom } = document.querySelector(selector).getBoundingClientRect();
+  return [left, top, right, bottom];
+}"""
+
+#: The computed styles of every element, as text. Not those in which browsers differ by right:
+#: controls have a look of their own, and clamped text is displayed under private names.
+STYLES = """() => {
+  const sides = ["top", "right", "bottom", "left"].flatMap((s) => [`padding-${s}`, `border-${s}`]);
+  const elements = document.querySelectorAll("body *:not(script, template, progress, input)");
+  return Array.from(elements, (element) => {
+    const names = ["color", "background-color", ...sides];
+    if (!element.matches(".ssen-body")) names.push("display");
+    const style = getComputedStyle(element);
+    const text = names.map((name) => `${name}: ${style.getPropertyValue(name)}`).join("; ");
+    const rounded = text.replace(/[0-9.]+/g, (number) => +Number(number).toFixed(2));
+    return `${element.localName}.${element.getAttribute("class")}: ${rounded}`;
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A window of WebKit that the tests of this module share."""
+    opened = Window(tmp_path_factory.mktemp("webkit"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    """The colours of the page."""
+    return str(request.param)
+
+
+def call(window: Window, function: str, *arguments: Any) -> Any:
+    """Return what a function returns in WebKit."""
+    return window.run(f"return ({function})(...arguments)", *arguments)
+
+
+def open_page(window: Window, desk: Desk, path: str = "/") -> None:
+    """Sign the desk's user in, in WebKit, and load a page."""
+    window.open(desk.server.url + "/stats/")
+    sign_in = "(form) => fetch('/login/', { method: 'POST', body: new URLSearchParams(form) })"
+    assert call(window, f"async (form) => (await ({sign_in})(form)).ok", desk.form())
+    window.open(desk.server.url + path)
+
+
+def open_bell(window: Window, desk: Desk, scheme: str) -> None:
+    """Load the page with the bell, in the bar of a site, and wait for its stream."""
+    open_page(window, desk)
+    call(window, DRESS, scheme)
+    window.wait("document.querySelector('sse-notify[data-connection=open]')")
+
+
+def different(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the lines that two lists of styles do not have in common."""
+    yield from (pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1])
+
+
+def size(window: Window) -> ViewportSize:
+    """Return how large the page is, in CSS pixels."""
+    width, height = window.run("return [innerWidth, innerHeight]")
+    return {"width": width, "height": height}
+
+
+def open_panel(window: Window) -> None:
+    """Open the bell's panel."""
+    window.run("document.querySelector('[data-ssen=bell]').click()")
+    window.wait(f"document.querySelector('.ssen-panel:popover-open') && {STILL}")
+
+
+def test_toasts_are_as_high_as_their_text_and_in_the_corner_of_the_window(
+    window: Window, desk: Desk, scheme: str
+) -> None:
+    open_bell(window, desk, scheme)
+    wide, high = window.run("return [innerWidth, innerHeight]")
+    for number in (1, 2, 3):
+        desk.send("One", body="Some text")
+        window.wait(f"document.querySelectorAll('.ssen-toast').length === {number} && {STILL}")
+        toasts = [
+            call(window, RECTANGLE, f".ssen-toast:nth-child({nth + 1})") for nth in range(number)
+        ]
+        for left, top, right, bottom in toasts:
+            assert wide - 410 < left < right < wide - 10
+            assert 0 < top < bottom < high - 10
+            assert 60 < bottom - top < 120
+        assert toasts[-1][3] > high - 30
+
+
+def test_the_list_of_the_panel_is_as_high_as_its_items_until_it_scrolls(
+    window: Window, desk: Desk, scheme: str
+) -> None:
+    open_page(window, desk)
+    heights: list[float] = []
+    for more in (1, 1, 18):
+        for _ in range(more):
+            desk.send("One")
+        open_bell(window, desk, scheme)
+        open_panel(window)
+        _, panel_top, _, panel_bottom = call(window, RECTANGLE, "[data-ssen=panel]")
+        _, top, _, bottom = call(window, RECTANGLE, "[data-ssen=list]")
+        assert 0 < panel_top < top < bottom < panel_bottom < size(window)["height"]
+        heights.append(bottom - top)
+    one, two, many = heights
+    assert one > 50
+    assert two > 1.8 * one
+    assert 4 * one < many < 10 * one
+
+
+def test_borders_and_colours_are_those_that_chromium_shows(
+    window: Window, desk: Desk, page: Page, scheme: str
+) -> None:
+    open_bell(window, desk, scheme)
+    page.set_viewport_size(size(window))
+    desk.open(page)
+    page.evaluate(DRESS, scheme)
+    send_all_kinds(desk)
+    badge(page, "6")
+    open_panel(window)
+    page.locator("[data-ssen=bell]").press("Enter")
+    window.wait("document.querySelectorAll('.ssen-list > li').length === 6")
+    expect(page.locator(".ssen-list > li")).to_have_count(6)
+    found = call(window, STYLES)
+    assert len(found) > 200
+    assert "; ".join(found).count("border-bottom: 1px solid") > 10
+    assert [*different(found, page.evaluate(STYLES))] == []
+
+
+@pytest.mark.parametrize("path", ["/notifications/", "/notifications/preferences/"])
+def test_the_pages_of_the_inbox_have_the_borders_and_colours_that_chromium_shows(
+    window: Window, desk: Desk, page: Page, path: str
+) -> None:
+    open_page(window, desk, path)
+    send_all_kinds(desk)
+    window.open(desk.server.url + path)
+    page.set_viewport_size(size(window))
+    desk.open(page, path, connection="")
+    found = call(window, STYLES)
+    assert len(found) > 10
+    assert [*different(found, page.evaluate(STYLES))] == []
