@@ -1,11 +1,9 @@
+/** @import { Item } from "../static/sse_notify/sse-notify.js" */
+import { ANNOUNCE_AFTER, ANNOUNCE_EVERY } from "./limits.js";
 import { isHidden, part, words } from "./parts.js";
 
-/** Milliseconds: how long titles are collected, and between two messages, as a screen reader is not to be talked over. */
-const COLLECT = 1_000;
-const EVERY = 5_000;
-
 /**
- * Speaks through the one live region: at most every five seconds, several titles as one.
+ * Speak to screen readers through the widget's one live region: at most every five seconds, and of several titles only their number.
  *
  * @param {HTMLElement} root The widget.
  */
@@ -14,9 +12,9 @@ export function makeAnnouncer(root) {
   let waiting = [];
   /** @type {any} */
   let timer;
-  let spoke = 0;
+  let spoke = 0; // when it spoke last, in milliseconds since 1970
 
-  /** Tell the outcome of what the user did, at once. @param {string} text */
+  /** Say something at once, such as what came of the user's own action. @param {string} text */
   const say = (text) => {
     spoke = Date.now();
     part(root, "live")?.replaceChildren(text);
@@ -31,12 +29,11 @@ export function makeAnnouncer(root) {
   return {
     say,
 
-    /** @param {string} title */
-    announce(title) {
-      // Only the page in front speaks.
-      if (isHidden()) return;
-      waiting.push(title);
-      timer ??= setTimeout(speak, Math.max(COLLECT, spoke + EVERY - Date.now()));
+    /** Announce the titles of items soon. A hidden page says nothing. @param {Item[]} items */
+    announce(items) {
+      if (isHidden() || !items.length) return;
+      waiting.push(...items.map(({ title }) => title));
+      timer ??= setTimeout(speak, Math.max(ANNOUNCE_AFTER, spoke + ANNOUNCE_EVERY - Date.now()));
     },
 
     stop() {

@@ -1,18 +1,28 @@
+import { COUNT_MAX } from "./limits.js";
 import { part, words, write } from "./parts.js";
 
-const MOST_SHOWN = 99;
+/** Return a count as short text. @param {number} count */
+export const shortCount = (count) => (count > COUNT_MAX ? `${COUNT_MAX}+` : `${count}`);
 
 /**
- * Show a number wherever the page has a place for it.
+ * Return the number that a widget's badge counts.
+ *
+ * @param {HTMLElement} root The widget.
+ * @param {{unread: number, unseen: number}} counts
+ */
+export const badgeCount = ({ dataset }, counts) =>
+  dataset.badge === "unseen" ? counts.unseen : counts.unread;
+
+/**
+ * Show the counts wherever the page has a place for them.
  *
  * @param {HTMLElement} root The widget.
  * @param {{unread: number, unseen: number}} counts
  */
 export function showCounts(root, counts) {
-  const { unread, unseen } = counts;
-  const count = root.dataset.badge === "unseen" ? unseen : unread;
-  const shown = count > MOST_SHOWN ? `${MOST_SHOWN}+` : count;
-  write(root, "badge", shown);
+  const { unread } = counts;
+  const count = badgeCount(root, counts);
+  write(root, "badge", count && shortCount(count));
   part(root, "bell")?.setAttribute("aria-label", words(root, "bell", "label", { count }));
   part(root, "all")?.toggleAttribute("hidden", !unread);
   for (const place of document.querySelectorAll("[data-ssen-unread-count]"))

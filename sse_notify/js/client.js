@@ -15,7 +15,7 @@ import { withQuery } from "./urls.js";
 
 export class SseNotifyClient {
   /** Names this page in the `update` events that its own marks cause. */
-  id = globalThis.crypto?.randomUUID?.() ?? Math.random().toString(36).slice(2); // plain HTTP has no randomUUID
+  id = Math.random().toString(36).slice(2);
   /**
    * Call `fn` for each event of a type; what is thrown there harms nobody else. Returns what stops it.
    *
@@ -36,8 +36,7 @@ export class SseNotifyClient {
       csrfHeader: "X-CSRFToken",
       topics: /** @type {string[]} */ ([]),
       share: true,
-      // Bound, as a browser's fetch refuses to be called as a method of anything else.
-      fetch: globalThis.fetch?.bind(globalThis),
+      fetch: /** @type {typeof fetch} */ ((...request) => fetch(...request)),
       clock: systemClock,
       random: Math.random,
       env: pageEnvironment(),
@@ -48,11 +47,9 @@ export class SseNotifyClient {
     };
     this.on = on;
     this.#urls = all.urls;
-    const requests = createRequests(all);
-    const feed = createFeed({ ...all, items: all.urls.items, requests });
-    this.#requests = requests;
-    this.#feed = feed;
-    this.#sharing = createSharing({ ...all, requests, newsFeed: feed });
+    this.#requests = createRequests(all);
+    this.#feed = createFeed({ ...all, requests: this.#requests });
+    this.#sharing = createSharing({ ...all, requests: this.#requests, feed: this.#feed });
   }
 
   get state() {
@@ -128,7 +125,7 @@ export class SseNotifyClient {
    * @param {string[]} topics
    */
   eventSource(...topics) {
-    const release = this.#sharing.listenTo(topics);
+    const release = this.#sharing.listen(topics);
     this.start();
     return new SseNotifyEventSource(
       this,

@@ -9,22 +9,26 @@
  */
 
 import { createBackoff } from "./backoff.js";
+import {
+  GIVE_UP_HIDDEN,
+  HELLO_WITHIN,
+  ONLINE_SPREAD,
+  RETRY,
+  RETRY_BUFFERED,
+  RETRY_HIDDEN,
+  SILENCE,
+  STABLE_AFTER,
+  STREAMS_AFTER,
+  WATCH_EVERY,
+} from "./limits.js";
 import { EventStreamParser } from "./parser.js";
 import { checkStream, SseNotifyError } from "./requests.js";
-
-const TICK = 5_000; // ms between two looks at the clock
-const SILENCE = 45_000; // ms without a byte, at least, before a connection counts as dead
-const HELLO_WITHIN = 10_000; // ms after the headers; later means that something on the way holds the bytes back
-const STABLE = 30_000; // ms that a connection must have lasted for the backoff to start over
-const GIVE_UP_HIDDEN = 600_000; // ms of failing in a hidden page; it tries again when it is seen
-const RETRY = 3_000; // ms, if the server names none
-const TRY_AGAIN = 60_000; // ms after which a stream that was held back is replaced by one that maybe is not
 
 /** @typedef {"idle" | "connecting" | "open" | "waiting" | "polling" | "offline" | "unauthorized" | "stopped"} ConnectionState */
 
 /**
  * @param {object} options
- * @param {() => string} options.streamAddress The stream's address, with the cursor to start from.
+ * @param {() => string} options.address The stream's address, with the cursor to start from.
  * @param {(message: import("./parser.js").Message) => void} options.onMessage May throw: the stream is then opened again.
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error) => void} options.onError
@@ -35,7 +39,7 @@ const TRY_AGAIN = 60_000; // ms after which a stream that was held back is repla
  * @param {Pick<import("./surroundings.js").Environment, "visible" | "online" | "on">} options.env
  */
 export function createConnection({
-  streamAddress,
+  address,
   onMessage,
   onState,
   onError,
@@ -62,21 +66,19 @@ export function createConnection({
   let notBefore = 0; // no earlier try than this: the server said so
   let due = 0; // when the next try is; 0: there is none
   let failing = 0; // since when
-  let isFinished = false; // the server ends its streams: WSGI
+  let finite = false; // the server ends its streams: WSGI
 
   const self = {
     /** @type {ConnectionState} */
     state: "idle",
     /** Whether something on the way holds the stream back, so that its events come late or never. */
-    isHeldBack: false,
+    buffered: false,
 
     start() {
       if (undo.length) return;
-      const wakeNow = () => env.visible() && wake(0);
       undo = [
-        env.on("visibilitychange", wakeNow),
-        env.on("resume", wakeNow),
-        env.on("online", () => wake(random() * 2_000)), // everybody on this network comes back at once
+        env.on("visibilitychange", () => env.visible() && wake(0)),
+        env.on("online", () => wake(random() * ONLINE_SPREAD)), // everybody on this network comes back at once
         env.on("offline", () => self.state === "waiting" && set("offline")),
         () => clock.clearTimeout(tickTimer),
       ];
@@ -87,7 +89,7 @@ export function createConnection({
     /** @param {ConnectionState} [state] */
     stop(state = "stopped") {
       close();
-      self.isHeldBack = isFinished = false;
+      self.buffered = finite = false;
       for (const off of undo.splice(0)) off();
       set(state);
     },
@@ -107,7 +109,7 @@ export function createConnection({
   }
 
   function tick() {
-    tickTimer = clock.setTimeout(tick, TICK);
+    tickTimer = clock.setTimeout(tick, WATCH_EVERY);
     watch();
   }
 
@@ -117,18 +119,17 @@ export function createConnection({
     attempt = mine;
     heard = clock.now();
     // navigator.onLine is no reason not to try: without a network it is false, and a server on this machine answers all the same.
-    if (!self.isHeldBack && !isFinished) set("connecting");
+    if (!self.buffered && !finite) set("connecting");
     try {
-      const response = await fetch(streamAddress(), {
+      const response = await fetch(address(), {
         headers: { Accept: "text/event-stream" },
         cache: "no-store",
         signal: mine.signal,
       });
-      if (attempt !== mine) return;
       await checkStream(response, clock.now());
-      if (attempt !== mine || !response.body) return;
+      if (attempt !== mine) return;
       heard = answered = clock.now();
-      const reader = response.body.getReader();
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
       const parser = new EventStreamParser(
         (message) => attempt === mine && take(message), // nothing after a close, even if it was read already
         (ms) => {
@@ -158,9 +159,9 @@ export function createConnection({
       failing = 0;
       silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0));
       // What held it back may hold back what comes next.
-      self.isHeldBack = opened - answered > HELLO_WITHIN;
-      if (self.isHeldBack) set("polling");
-      else if (!isFinished) set("open");
+      self.buffered = opened - answered > HELLO_WITHIN;
+      if (self.buffered) set("polling");
+      else if (!finite) set("open");
     } else if (event === "bye") {
       const { retry_after: wait } = JSON.parse(data);
       if (wait === null) self.stop("unauthorized");
@@ -172,10 +173,10 @@ export function createConnection({
   function ended() {
     if (!opened) return failed(new SseNotifyError("The stream ended."));
     // One that lasted was cut by something in between, which ends it cleanly for us.
-    isFinished = clock.now() - opened < STABLE;
+    finite = clock.now() - opened < STABLE_AFTER;
     close();
-    set(isFinished ? "polling" : "waiting");
-    schedule(env.visible() ? retry : Math.max(retry, 30_000));
+    set(finite ? "polling" : "waiting");
+    schedule(env.visible() ? retry : Math.max(retry, RETRY_HIDDEN));
   }
 
   /** @param {Error & {status?: number, retryAfter?: number | null, topic?: string | undefined}} error */
@@ -192,12 +193,12 @@ export function createConnection({
   /** @param {number | null} hint */
   function again(hint) {
     const now = clock.now();
-    if (opened && now - opened >= STABLE) backoff.reset();
+    if (opened && now - opened >= STABLE_AFTER) backoff.reset();
     close();
-    isFinished = false;
+    finite = false;
     const wait = backoff.next(hint);
     notBefore = hint === null ? 0 : now + wait;
-    if (!self.isHeldBack) set(env.online() ? "waiting" : "offline");
+    if (!self.buffered) set(env.online() ? "waiting" : "offline");
     schedule(wait);
     if (failing && now - failing > GIVE_UP_HIDDEN && !env.visible()) clock.clearTimeout(retryTimer);
   }
@@ -222,11 +223,11 @@ export function createConnection({
     if (now - heard > silence) return failed(new SseNotifyError("The stream is silent."));
     if (!opened) {
       if (!answered || now - answered <= HELLO_WITHIN) return;
-      self.isHeldBack = true;
+      self.buffered = true;
       set("polling");
-    } else if (self.isHeldBack && now - opened > TRY_AGAIN) again(0);
-    else if (isFinished && now - opened > 2_000) {
-      isFinished = false; // it did not end this time: the server changed
+    } else if (self.buffered && now - opened > RETRY_BUFFERED) again(0);
+    else if (finite && now - opened > STREAMS_AFTER) {
+      finite = false; // it did not end this time: the server changed
       set("open");
     }
   }

@@ -1,8 +1,10 @@
 /** How many notifications are unread and unseen: the server's absolute numbers, and what arrived since they were taken. */
 
+import { FRESH_MAX } from "./limits.js";
+
 /** @param {unknown[]} numbers */
 export function whole(...numbers) {
-  if (!numbers.every((n) => Number.isSafeInteger(n))) throw new TypeError("no whole number");
+  if (!numbers.every(Number.isSafeInteger)) throw new TypeError("not an integer");
 }
 
 /**
@@ -12,7 +14,7 @@ export function whole(...numbers) {
  */
 export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell, refresh) {
   let upTo = cursor ?? 0; // the numbers include everything up to here
-  let isLoose = false; // they may include more than was heard, as they are those of a mark's answer
+  let loose = false; // they may include more than was heard, as they are those of a mark's answer
   let echoes = 0; // the steps that marks of this page caused
   const fresh = new Set(); // ids that are unread and unseen for certain
 
@@ -35,9 +37,9 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
         const { unread, unseen } = self.value;
         if (count === 1) set({ unread: unread + 1, unseen: unseen + 1 });
         // A repeat: whether it was read before, only the server knows.
-        if (count === 1 ? isLoose : !fresh.has(id)) refresh();
+        if (count === 1 ? loose : !fresh.has(id)) refresh();
       }
-      if (fresh.size >= 1_000) fresh.clear();
+      if (fresh.size >= FRESH_MAX) fresh.clear();
       fresh.add(id);
     },
 
@@ -58,7 +60,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
       stateSeq = Math.max(stateSeq ?? 0, seq ?? 0);
       if (seq && seq <= upTo) return; // what is known is newer
       upTo = seq ?? upTo;
-      isLoose = false;
+      loose = false;
       set(change);
     },
 
@@ -69,7 +71,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
       fresh.clear();
       if (others !== self.steps - echoes) refresh();
       else {
-        isLoose = true;
+        loose = true;
         set(answer);
       }
       return answer;
@@ -82,7 +84,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
      * @param {number} head
      * @returns {boolean} Whether changes were missed: only the last is replayed.
      */
-    adoptState(state, head) {
+    adopt(state, head) {
       whole(state.unread, state.unseen);
       self.reset(head, false);
       set(state);
@@ -97,7 +99,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
     reset(head, forget = true) {
       self.steps++;
       upTo = head;
-      isLoose = false;
+      loose = false;
       if (forget) fresh.clear();
     },
   };

@@ -1,12 +1,10 @@
 import { SseNotifyClient } from "./client.js";
+import { OUTLIVES } from "./limits.js";
 import { readyStateOf } from "./states.js";
 import { makeWidget } from "./widget.js";
 
 /** Several bells of a page have one client. @type {Map<string, {client: SseNotifyClient, users: number, timer?: any}>} */
 const clients = new Map();
-
-/** Milliseconds that a client outlives its last bell, as one that is moved, or replaced when a page changes in place, is gone for a moment. */
-const OUTLIVES = 1_000;
 
 // Node has no elements; what has no DOM can be imported there all the same.
 const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
@@ -51,10 +49,9 @@ export class SseNotifyElement extends Base {
     shared.users++;
     const { client } = shared;
     this.client = client;
-    const widget = makeWidget(this, client, token);
-    this.#widget = widget;
+    this.#widget = makeWidget(this, client, token);
     this.#end = () => {
-      widget.stop();
+      this.#widget?.stop();
       if (--shared.users) return;
       shared.timer = setTimeout(() => {
         clients.delete(name);

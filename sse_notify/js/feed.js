@@ -3,19 +3,16 @@
  * What no stream brought is fetched, and messages wait until it is there.
  */
 
-/** @import { Message } from "./parser.js" */
 import { createCounts, whole } from "./counts.js";
+/** @import { Message } from "./parser.js" */
+import { PAGE, REFRESH_AFTER, REFRESH_FAILED } from "./limits.js";
 import { SseNotifyError, signedOut } from "./requests.js";
 import { withQuery } from "./urls.js";
-
-const PAGE = 100; // items, the most that a page has
-const AGAIN = 5_000; // ms, at least, after which counts that could not be fetched are asked for again
 
 /**
  * @param {object} options
  * @param {string} options.id This page's, in the updates that its marks cause.
- * @param {string} options.key
- * @param {string | undefined} options.items
+ * @param {{items: string}} options.urls
  * @param {number | null} [options.cursor]
  * @param {number | null} [options.stateSeq]
  * @param {number} [options.unread]
@@ -27,11 +24,11 @@ const AGAIN = 5_000; // ms, at least, after which counts that could not be fetch
  * @param {() => void} options.onSignedOut
  */
 export function createFeed(options) {
-  const { id: own, key, items, requests, clock, random, emit, onSignedOut } = options;
+  const { id: own, urls, requests, clock, random, emit, onSignedOut } = options;
   /** @type {Message[] | null} */
   let held = null; // messages that wait until it is known what was missed
   let replayedTo = 0; // where the replay ends
-  let isCatching = false;
+  let catching = false;
   let bad = ""; // the last message that made no sense
   /** @type {any} */
   let timer;
@@ -54,7 +51,7 @@ export function createFeed(options) {
 
   /** @param {any} state @param {number} upTo */
   const adopt = (state, upTo) => {
-    if (counts.adoptState(state, upTo)) emit("reset", { reason: "state" });
+    if (counts.adopt(state, upTo)) emit("reset", { reason: "state" });
   };
 
   /** @param {string} event */
@@ -68,8 +65,7 @@ export function createFeed(options) {
     __proto__: /** @type {any} */ (null), // an event may be named like a property of objects
     hello(hello) {
       whole(hello.cursor, hello.head);
-      // Somebody else has signed in meanwhile: this page is not theirs.
-      if (hello.key && key && hello.key !== key) {
+      if (requests.isOther(hello)) {
         onSignedOut();
         return emit("error", signedOut());
       }
@@ -101,7 +97,7 @@ export function createFeed(options) {
   const notification = (item, message) => {
     whole(item.id, item.seq);
     if (typeof item.title !== "string" || item.seq !== Number(message.id))
-      throw new TypeError("no notification");
+      throw new TypeError("not a notification");
     if (item.seq <= (self.cursor ?? -1)) return; // heard before, from another connection
     advance(item.seq); // before the listeners: one that stops the client must find it heard
     deliver(item);
@@ -120,7 +116,14 @@ export function createFeed(options) {
     if (id !== null && event !== "hello" && event !== "reset") advance(Number(id));
   };
 
+  const counts = createCounts(
+    options,
+    (value) => emit("counts", value),
+    () => self.refresh(),
+  );
+
   const self = {
+    counts,
     /** Everything up to here was heard. */
     cursor: options.cursor ?? null,
 
@@ -138,7 +141,7 @@ export function createFeed(options) {
         const name = `${message.event} ${message.id}`;
         if (name !== bad) {
           bad = name;
-          throw new SseNotifyError(`The event "${name}" makes no sense: ${error}`);
+          throw new SseNotifyError(`Invalid event "${name}": ${error}`);
         }
         emit("error", error);
         return false;
@@ -160,17 +163,13 @@ export function createFeed(options) {
       held = [];
     },
 
-    /** Forget what waits: a stream of ours brings it again. */
-    dropHeld() {
-      held = null;
-    },
-
-    releaseHeld() {
+    release() {
       const waiting = held ?? [];
       held = null;
       for (const message of waiting) self.hear(message);
     },
 
+    /** Forget what waits and fetch nothing: another stream brings it again. */
     stop() {
       held = null;
       clock.clearTimeout(timer);
@@ -179,8 +178,8 @@ export function createFeed(options) {
 
     /** Fetch what was missed while no stream of ours brought it. */
     async catchUp() {
-      if (isCatching) return;
-      isCatching = true;
+      if (catching) return;
+      catching = true;
       const from = self.cursor;
       held ??= [];
       const ours = held;
@@ -189,7 +188,7 @@ export function createFeed(options) {
         const state = await requests.state();
         const page =
           from !== null && state.cursor > from
-            ? await requests.ask(withQuery(items ?? "", { limit: PAGE }))
+            ? await requests.ask(withQuery(urls.items, { limit: PAGE }))
             : { items: [] };
         if (held !== ours) return; // stopped, or leading now
         // A stream that is held back may have brought some of it meanwhile.
@@ -204,12 +203,12 @@ export function createFeed(options) {
         self.cursor = replayedTo;
         if (page.next && missed.length === page.items.length) emit("reset", { reason: "too_many" });
         else for (const item of missed.sort((a, b) => a.seq - b.seq)) deliver(item);
-        if (held === ours) self.releaseHeld();
+        if (held === ours) self.release();
       } catch (error) {
         // What is held waits on, or the gap would be passed over; the leader's next answer, or the next poll, leads here again.
         emit("error", error);
       } finally {
-        isCatching = false;
+        catching = false;
       }
     },
 
@@ -218,7 +217,7 @@ export function createFeed(options) {
      *
      * @param {number} [soon] In milliseconds, at least.
      */
-    refresh(soon = 250) {
+    refresh(soon = REFRESH_AFTER) {
       clock.clearTimeout(timer);
       const mine = clock.setTimeout(
         async () => {
@@ -226,11 +225,11 @@ export function createFeed(options) {
           let again = 0;
           try {
             const state = await requests.state();
-            if (isOld(state, steps)) again = 250;
+            if (isOld(state, steps)) again = REFRESH_AFTER;
             else adopt(state, Math.max(state.cursor, self.cursor ?? 0));
           } catch (error) {
             emit("error", error);
-            again = AGAIN;
+            again = REFRESH_FAILED;
           }
           if (again && timer === mine) self.refresh(again); // not if it was stopped, or asked again meanwhile
         },
@@ -239,11 +238,5 @@ export function createFeed(options) {
       timer = mine;
     },
   };
-
-  const counts = createCounts(
-    options,
-    (value) => emit("counts", value),
-    () => self.refresh(),
-  );
-  return Object.assign(self, { counts });
+  return self;
 }

@@ -59,26 +59,6 @@ function request(
 }
 
 /**
- * @param {number} ms
- * @param {import("./surroundings.js").Clock} clock
- * @param {AbortSignal | null} [signal] Ends the wait with its reason.
- * @returns {Promise<void>}
- */
-const pause = (ms, clock, signal) =>
-  new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const stop = () => {
-      clock.clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = clock.setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", stop);
-  });
-
-/**
  * Read an event stream, event by event, to its end.
  *
  * @param {string | URL} url
@@ -95,17 +75,29 @@ export async function fetchEventStream(url, options = {}) {
     lastEventId,
     fetch = globalThis.fetch,
     clock = systemClock,
-    random,
+    random = Math.random,
     ...init
   } = options;
   const { headers, ...asked } = request(url, init);
   if (resume) new Request(url, { ...asked, headers, body: null }); // what is no request will be none in a minute either
   const { signal } = asked;
-  const backoff = createBackoff(random ?? Math.random);
+  const backoff = createBackoff(random);
   /** @type {number | null} */
   let retry = null; // ms, which the stream asked for
   let id = lastEventId ?? "";
-  let isOurs = false; // whether what fails is no matter of the network
+  let isOurs = false; // whether a failure is not the network's
+
+  /** Wait, but no longer than until the caller gives up. @param {number} ms @returns {Promise<void>} */
+  const pause = (ms) =>
+    new Promise((resolve) => {
+      const end = () => {
+        clock.clearTimeout(timer);
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = clock.setTimeout(end, ms);
+      signal?.addEventListener("abort", end);
+    });
 
   /** Send the request, and read the answer; return whether that was all. */
   const attempt = async () => {
@@ -160,6 +152,8 @@ export async function fetchEventStream(url, options = {}) {
       onError?.(/** @type {Error} */ (error));
     }
     if (id !== before) backoff.reset();
-    await pause(backoff.next(hint ?? retry), clock, signal);
+    signal?.throwIfAborted();
+    await pause(backoff.next(hint ?? retry));
+    signal?.throwIfAborted();
   }
 }

@@ -1,10 +1,8 @@
 /** @import { SseNotifyClient } from "./client.js" */
 /** @import { makeList } from "./list.js" */
+import { UNDO_FOR } from "./limits.js";
 import { focusHeading, part, words } from "./parts.js";
 import { safeUrl } from "./urls.js";
-
-/** Milliseconds. */
-const UNDO_FOR = 8_000;
 
 /**
  * What the user does in a widget: buttons, links, forms. It is shown at once, and told to the server.
@@ -96,7 +94,7 @@ export function makeGestures(
     const button = target.closest("button");
     switch (button?.dataset.ssen) {
       case "new":
-        list.showHeld(true);
+        list.show(true);
         break;
       case "older":
         load(list.failed !== "first");
@@ -104,7 +102,10 @@ export function makeGestures(
       case "tab":
         for (const tab of root.querySelectorAll("[data-ssen=tab]"))
           tab.ariaPressed = `${tab === button}`;
-        list.filter = /** @type {any} */ ({ ...button.dataset });
+        list.filter = /** @type {any} */ ({
+          state: button.dataset.state,
+          category: button.dataset.category,
+        });
         list.clear();
         load();
         break;
@@ -134,7 +135,7 @@ export function makeGestures(
     const id = Number(/** @type {HTMLButtonElement} */ (button).value);
     const ids = [id];
     if (ssen === "all") {
-      list.showHeld(true);
+      list.show(true);
       list.mark({ up_to: client.cursor ?? 0, set: "read" });
       attempt(client.markAllRead());
       focusHeading(root);
@@ -146,12 +147,13 @@ export function makeGestures(
       offer();
       drawSoon();
     } else if (mark === "read" || mark === "unread") {
-      const isRead = mark === "read";
       list.mark({ ids, set: mark });
-      // The button that was pressed is gone; its opposite is in its place.
-      const opposite = list.find(id)?.querySelector(`[data-ssen-mark=${isRead ? "un" : ""}read]`);
-      /** @type {HTMLElement | null | undefined} */ (opposite)?.focus();
-      attempt(client[isRead ? "markRead" : "markUnread"](ids));
+      // The stylesheet hides the button that was pressed, and shows its opposite in its place.
+      const opposite = mark === "read" ? "unread" : "read";
+      /** @type {HTMLElement | null | undefined} */
+      const shown = list.find(id)?.querySelector(`[data-ssen-mark=${opposite}]`);
+      shown?.focus();
+      attempt(mark === "read" ? client.markRead(ids) : client.markUnread(ids));
     } else return act(event, button);
     event.preventDefault();
   };

@@ -1,40 +1,39 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 import { part, write } from "./parts.js";
 import { fillProgress } from "./progress.js";
-import { language, refreshTimes } from "./times.js";
-import { safeUrl } from "./urls.js";
+import { language } from "./times.js";
+
+/**
+ * @typedef {object} ItemOptions What an item needs to know of its widget.
+ * @property {(url: string) => string} link Where it may link to, "" if nowhere.
+ * @property {string} token The CSRF token of forms.
+ */
 
 /**
  * Fill a clone of the server's own template for an item, or fill an item again. What came is text and is set as text.
  *
  * @param {HTMLElement} element
  * @param {Item} item
- * @param {{external: boolean, token: string}} options
+ * @param {ItemOptions} options
  */
-export function fillItem(element, item, { external, token }) {
-  const { id: ssenItem, seq, level, category, expires_at: at } = item;
-  Object.assign(element.dataset, {
-    ssenItem,
-    level,
-    category,
-    expires: at ?? "",
-    ...(seq != null && { seq }),
-  });
+export function fillItem(element, item, { link, token }) {
+  const { title, body, category } = item;
+  fillHead(element, item, link);
+  element.dataset.category = category;
   element.toggleAttribute("data-unread", Boolean(item.unread));
   element.toggleAttribute("data-unseen", Boolean(item.unseen));
-  fillTitle(element, item.title, safeUrl(item.url, document.baseURI, external));
-  write(element, "body", item.body);
-  write(element, "category", item.category);
+  write(element, "body", body);
+  write(element, "category", category);
   const progress = /** @type {any} */ (item.data)?.progress;
   write(element, "count", item.count > 1 && !progress && `×${item.count}`);
-  for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = item.title;
+  for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = title;
   for (const button of element.querySelectorAll("[data-ssen-mark]")) {
     /** @type {any} */ (button).value = item.id;
   }
   fillTime(element, item.created_at);
-  fillImage(element, safeUrl(item.icon, document.baseURI, external));
-  fillProgress(element, item.title, progress);
-  fillActions(element, item.actions, external, token);
+  fillImage(element, link(item.icon));
+  fillProgress(element, title, progress);
+  fillActions(element, item.actions, link, token);
 }
 
 /**
@@ -49,19 +48,25 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 const linkTo = (href) => href && { href, rel: "noopener noreferrer" };
 
 /**
- * @param {ParentNode} element
- * @param {string} title
- * @param {string} href
+ * Fill what an item and its toast have in common: the title, and what the script and the stylesheet find in data attributes.
+ *
+ * @param {HTMLElement} element
+ * @param {Item} item
+ * @param {ItemOptions["link"]} link
  */
-export function fillTitle(element, title, href) {
+export function fillHead(element, item, link) {
+  const { id: ssenItem, seq, level, title, url, expires_at: at } = item;
+  const numbered = seq != null && { seq };
+  Object.assign(element.dataset, { ssenItem, level, expires: at ?? "", ...numbered });
+  const href = link(url);
   const old = part(element, "title");
   if (!old) return;
   const { className, dir } = old;
-  const link = make(href ? "a" : "span", { className, dir, textContent: title, ...linkTo(href) });
-  link.dataset.ssen = "title";
+  const text = make(href ? "a" : "span", { className, dir, textContent: title, ...linkTo(href) });
+  text.dataset.ssen = "title";
   const focused = document.activeElement === old;
-  old.replaceWith(link);
-  if (focused) link.focus();
+  old.replaceWith(text);
+  if (focused) text.focus();
 }
 
 /**
@@ -77,7 +82,6 @@ function fillTime(element, created) {
     dateStyle: "long",
     timeStyle: "short",
   });
-  refreshTimes(element);
 }
 
 /**
@@ -94,19 +98,19 @@ function fillImage(element, src) {
 /**
  * @param {HTMLElement} element
  * @param {Item["actions"]} actions
- * @param {boolean} external
- * @param {string} token The CSRF token of a form.
+ * @param {ItemOptions["link"]} link
+ * @param {string} token
  */
-function fillActions(element, actions, external, token) {
+function fillActions(element, actions, link, token) {
   const made = [];
   for (const { label, url, method } of Array.isArray(actions) ? actions : []) {
-    const href = safeUrl(url, document.baseURI, external);
+    const href = link(url);
     const look = { className: "ssen-action", textContent: label };
     if (!href) continue;
     if (/^post$/i.test(method ?? "")) {
       const form = make("form", { method: "post", action: href });
-      // The token is this site's secret.
-      if (safeUrl(href))
+      // Another site must not learn the token.
+      if (new URL(href).origin === location.origin)
         form.append(make("input", { type: "hidden", name: "csrfmiddlewaretoken", value: token }));
       form.append(make("button", look));
       made.push(form);

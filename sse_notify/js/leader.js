@@ -11,9 +11,7 @@
  * Only a visible tab goes on asking and steals, as timers of hidden ones are late; a hidden leader answers, as messages are not.
  */
 
-const ASK_EVERY = 10_000; // ms
-const ANSWER_WITHIN = 750; // ms; twice that, and what a new stream takes, is to be less than 2 s
-const MISSES = 2;
+import { ANSWER_WITHIN, ASK_EVERY, MISSES } from "./limits.js";
 
 /**
  * @param {object} options
@@ -30,16 +28,13 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
   let channel = null;
   /** @type {AbortController | null} */
   let request = null;
-  /** @type {(() => void) | null} */
-  let release = null;
   let misses = 0;
   /** @type {any} */
   let timer;
-  /** @type {(() => void)[]} */
-  let undo = [];
+  let stopWatching = () => {};
 
   const self = {
-    isLeader: false,
+    leading: false,
 
     start() {
       try {
@@ -48,37 +43,34 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
         return rule(); // a sandboxed frame has no channels
       }
       channel.onmessage = ({ data }) => hear(data);
-      const look = () => {
+      stopWatching = env.on("visibilitychange", () => {
         misses = 0;
         ask();
-      };
-      undo = [env.on("visibilitychange", look), env.on("resume", look)];
+      });
       follow();
       queue(false);
       ask();
     },
 
     stop() {
-      for (const off of undo.splice(0)) off();
+      stopWatching();
       clock.clearTimeout(timer);
       const old = request;
       request = null; // before the abort: it is ours, not a theft
-      self.isLeader = false;
+      self.leading = false;
       old?.abort();
-      release?.();
-      release = null;
       channel?.close();
       channel = null;
     },
 
     /** Tell all other tabs. @param {object} message */
     post(message) {
-      if (self.isLeader) channel?.postMessage(message);
+      if (self.leading) channel?.postMessage(message);
     },
   };
 
   function rule() {
-    self.isLeader = true;
+    self.leading = true;
     clock.clearTimeout(timer);
     lead();
   }
@@ -92,18 +84,13 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     const hold = () => {
       if (request !== mine) return;
       rule();
-      return /** @type {Promise<void>} */ (
-        new Promise((resolve) => {
-          release = resolve;
-        })
-      );
+      return new Promise((resolve) => mine.signal.addEventListener("abort", resolve));
     };
     // The standard allows no signal for a request that steals; it is granted at once anyway.
     env.locks?.request(name, steal ? { steal } : { signal: mine.signal }, hold).catch((error) => {
       if (request !== mine) return;
-      if (self.isLeader) {
-        self.isLeader = false; // stolen: this tab was frozen for a while
-        release = null;
+      if (self.leading) {
+        self.leading = false; // stolen: this tab was frozen for a while
         follow();
         queue(false);
         ask();
@@ -115,7 +102,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   function ask() {
     clock.clearTimeout(timer);
-    if (!channel || self.isLeader) return;
+    if (!channel || self.leading) return;
     const seen = env.visible();
     channel.postMessage({ t: "who", seen });
     if (!seen) return;
@@ -128,8 +115,8 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   /** @param {any} message */
   function hear(message) {
-    if (message.t === "who") return self.isLeader && self.post(answer(message.seen));
-    if (self.isLeader) return; // said by a leader that does not know yet that it was deposed
+    if (message.t === "who") return self.leading && self.post(answer(message.seen));
+    if (self.leading) return; // said by a leader that does not know yet that it was deposed
     misses = 0;
     clock.clearTimeout(timer);
     timer = clock.setTimeout(() => env.visible() && ask(), ASK_EVERY);

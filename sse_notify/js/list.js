@@ -1,10 +1,8 @@
 /** @import { Item, Update } from "../static/sse_notify/sse-notify.js" */
+import { ITEMS_MAX } from "./limits.js";
 import { focusHeading, part, words, write } from "./parts.js";
 
 /** @typedef {ReturnType<typeof makeList>} List */
-
-/** Items that a list keeps; older ones are on the list page. */
-const AT_MOST = 200;
 
 /** What a mark does to an item. @type {Record<string, {unread?: boolean, unseen?: boolean}>} */
 const EFFECTS = {
@@ -14,19 +12,19 @@ const EFFECTS = {
 };
 
 /**
- * The items of a panel: the newest on top, each once. What changes shows with the next `showHeld()`, one for a whole frame.
+ * The items of a panel: the newest on top, each once. What changes shows with the next `show()`, one for a whole frame.
  *
  * @param {HTMLElement} root The widget.
- * @param {{external: boolean, token: string}} options
+ * @param {import("./item.js").ItemOptions} options
  * @param {() => void} onEnd Called when the last item comes into sight.
  */
 export function makeList(root, options, onEnd) {
-  const list = part(root, "list");
+  const list = part(root, "list") ?? document.createElement("ul"); // a project's template may have none
   const end = new IntersectionObserver(([last]) => last?.isIntersecting && onEnd(), { root: list });
-  const items = () => /** @type {HTMLElement[]} */ ([...(list?.children ?? [])]);
+  const items = () => /** @type {HTMLElement[]} */ ([...list.children]);
 
-  /** @param {number} id @returns {HTMLElement | null | undefined} */
-  const find = (id) => list?.querySelector(`[data-ssen-item="${id}"]`);
+  /** @param {number} id @returns {HTMLElement | null} */
+  const find = (id) => list.querySelector(`[data-ssen-item="${id}"]`);
 
   /** @param {Element | null | undefined} element */
   const idOf = (element) =>
@@ -60,15 +58,15 @@ export function makeList(root, options, onEnd) {
 
   const self = {
     root,
-    element: /** @type {HTMLElement} */ (list), // whoever places items in it has some
+    element: list,
     end,
     options,
     items,
     find,
     idOf,
     remove,
-    /** What makes items and places them, once it is loaded. @type {import("./lazy.js").Arrivals | undefined} */
-    placer: undefined,
+    /** Puts items into the list, once it is loaded; returns those that wait. @type {((list: any, items: Item[], force: boolean) => Item[]) | undefined} */
+    placeItems: undefined,
     /** What has arrived and is not shown, the newest last. @type {Item[]} */
     held: [],
     /** Only these are shown. @type {{state?: "unread", category?: string}} */
@@ -76,13 +74,13 @@ export function makeList(root, options, onEnd) {
     /** What an older page begins before; `null`: there is none. @type {number | null} */
     next: Number(root.dataset.next) || null,
     /** Whether a page is on its way. */
-    isLoading: false,
+    loading: false,
     /** Which page did not come, so that only the user tries again, or a new connection: "first", "more" or "". */
     failed: "",
 
     /** @param {Item} item */
     add(item) {
-      self.held = [...self.held.filter(({ id }) => id !== item.id), item].slice(-AT_MOST);
+      self.held = [...self.held.filter(({ id }) => id !== item.id), item].slice(-ITEMS_MAX);
     },
 
     /**
@@ -91,23 +89,22 @@ export function makeList(root, options, onEnd) {
      *
      * @param {boolean} [force] Whether all is to be shown, at the top.
      */
-    showHeld(force = false) {
-      if (!list) return;
-      const { placer, isLoading } = self;
-      if (placer) self.held = placer.place(self, self.held, force);
+    show(force = false) {
+      const { loading } = self;
+      self.held = self.placeItems?.(self, self.held, force) ?? self.held;
       if (force) list.scrollTop = 0;
 
       const shown = items();
-      for (const item of shown.splice(AT_MOST)) {
+      for (const item of shown.splice(ITEMS_MAX)) {
         item.remove();
         self.next = idOf(shown.at(-1));
       }
       const count = self.held.length;
       label("new", count && "label", { count });
-      part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || isLoading);
-      list.ariaBusy = `${isLoading}`;
-      const hasMore = self.next !== null && shown.length < AT_MOST;
-      const key = isLoading ? "loading" : self.failed ? "retry" : hasMore && "label";
+      part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
+      list.ariaBusy = `${loading}`;
+      const hasMore = self.next !== null && shown.length < ITEMS_MAX;
+      const key = loading ? "loading" : self.failed ? "retry" : hasMore && "label";
       label("older", key);
       end.disconnect();
       const last = shown.at(-1);
@@ -135,7 +132,7 @@ export function makeList(root, options, onEnd) {
     clear() {
       self.held = [];
       self.next = null;
-      list?.replaceChildren();
+      list.replaceChildren();
     },
   };
   return self;

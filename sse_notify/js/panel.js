@@ -1,6 +1,5 @@
+import { EDGE, ROOM } from "./limits.js";
 import { part } from "./parts.js";
-
-const EDGE = 8; // pixels
 
 /**
  * The panel that the bell opens: a popover, which brings the way out by Escape and by a click elsewhere. The bell, a link to the list
@@ -26,37 +25,37 @@ export function makePanel(root, onToggle, signal) {
   const button = /** @type {HTMLButtonElement} */ (bell);
   const isOpen = () => panel.matches(":popover-open");
 
-  /** Below the bell, at its end; the stylesheet moves it where that is too narrow. */
+  /** Tell the stylesheet a size. @param {string} name @param {number} size In pixels; 0 takes it back. */
+  const set = (name, size) => panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
+
+  /** Place the panel below the bell, at its end. Where that is too narrow, the stylesheet moves it. */
   const place = () => {
     const { left, right, top, bottom } = button.getBoundingClientRect();
     const below = innerHeight - bottom;
     // Above the bell if the page has it at the bottom.
-    const up = below < 240 && top > below;
-    const places = {
-      end:
-        getComputedStyle(button).direction === "rtl"
-          ? left
-          : document.documentElement.clientWidth - right,
-      top: up ? 0 : bottom + EDGE,
-      bottom: up ? innerHeight - top + EDGE : 0,
-      room: (up ? top : below) - 2 * EDGE,
-    };
-    for (const [name, size] of Object.entries(places))
-      panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
+    const up = below < ROOM && top > below;
+    const isRtl = getComputedStyle(button).direction === "rtl";
+    set("end", isRtl ? left : document.documentElement.clientWidth - right);
+    set("top", up ? 0 : bottom + EDGE);
+    set("bottom", up ? innerHeight - top + EDGE : 0);
+    set("room", (up ? top : below) - 2 * EDGE);
   };
 
   // Not `popovertarget` alone: it sets no aria-expanded attribute, and the place is to be known before the panel shows.
   button.ariaExpanded = "false";
   button.popoverTargetElement = panel;
   panel.addEventListener("beforetoggle", place, { signal });
-  const toggled = () => {
-    button.ariaExpanded = `${isOpen()}`;
-    onToggle(isOpen());
-  };
-  panel.addEventListener("toggle", toggled, { signal });
+  panel.addEventListener(
+    "toggle",
+    () => {
+      const open = isOpen();
+      button.ariaExpanded = `${open}`;
+      onToggle(open);
+    },
+    { signal },
+  );
   const moved = () => isOpen() && place();
-  addEventListener("resize", moved, { signal });
-  addEventListener("scroll", moved, { signal, capture: true });
+  for (const type of ["resize", "scroll"]) addEventListener(type, moved, { signal, capture: true });
 
   /** @param {boolean} open */
   const toggle = (open) => panel.togglePopover(open);

@@ -3,8 +3,7 @@
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 
-/** Characters of one block; a stream that exceeds it is broken or hostile. */
-export const BLOCK_LIMIT = 1_048_576;
+import { BLOCK_MAX } from "./limits.js";
 
 const LINE_END = /\r\n|\r|\n/g;
 
@@ -44,7 +43,7 @@ export class EventStreamParser {
    * Take the next piece of the stream, cut anywhere, even within a character or a CRLF.
    *
    * @param {string | Uint8Array} chunk
-   * @throws {RangeError} A block exceeds BLOCK_LIMIT.
+   * @throws {RangeError} An event is too large.
    */
   feed(chunk) {
     const whole = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });
@@ -60,8 +59,7 @@ export class EventStreamParser {
       else this.#dispatch();
     }
     this.#rest += text.slice(start);
-    if (this.#size + this.#rest.length > BLOCK_LIMIT)
-      throw new RangeError("An event is too large.");
+    if (this.#size + this.#rest.length > BLOCK_MAX) throw new RangeError("An event is too large.");
   }
 
   /** @param {string} line */

@@ -22,7 +22,7 @@ const fill = (list, item, known) => {
  * @param {Item[]} held The newest last.
  * @param {boolean} force Whether nothing is to wait.
  */
-export function place(list, held, force) {
+export function placeItems(list, held, force) {
   const { element: parent, filter, find, remove } = list;
   const busy =
     !force &&
@@ -52,7 +52,7 @@ export function place(list, held, force) {
  * @param {number} since The cursor when it was asked for: what has a higher number, and is not in the page, came later and stays.
  * @param {boolean} isMore Whether it is an older page, for the end.
  */
-export function take(list, { items: page, next }, since, isMore) {
+export function placePage(list, { items: page, next }, since, isMore) {
   const { element: parent, items, find, idOf } = list;
   if (isMore) {
     for (const item of page) if (!find(item.id)) parent.append(fill(list, item));

@@ -1,104 +1,96 @@
 /** Long work, as an item shows it: `data.progress`, and the ephemeral `progress` events between two notifications. */
 
 /** @import { List } from "./list.js" */
+import { PROGRESS_RETRY } from "./limits.js";
 import { copy, part } from "./parts.js";
 import { relativeTime } from "./times.js";
 
-/** Seconds. */
-const ASK_AGAIN = 30;
-
-/** What asks how a work is, if nothing is heard of it. @type {WeakMap<Element, any>} */
+/** What asks how a work is, if nothing is heard of it; by the item's element. @type {WeakMap<Element, any>} */
 const timers = new WeakMap();
 
 /**
  * Show progress, `{state, percent, stage, message, eta, stalls_in, cancellable}` with times in seconds, in an item.
  *
- * @param {HTMLElement} element The item's.
+ * @param {HTMLElement} item The item's element.
  * @param {string} title The item's.
- * @param {any} progress `undefined`: it has none.
+ * @param {any} progress `undefined` if it has none.
  */
-export function fillProgress(element, title, progress) {
-  const place = part(element, "progress");
+export function fillProgress(item, title, progress) {
+  const place = part(item, "progress");
   const bar = place?.querySelector("progress");
-  const text = part(element, "stage");
+  const text = part(item, "stage");
+  clearTimeout(timers.get(item));
   place?.toggleAttribute("hidden", !progress);
-  if (!place) return;
-  clearTimeout(timers.get(place));
-  offerCancel(place, progress?.cancellable);
+  if (place) offerCancel(item, place, progress?.cancellable);
   if (!progress || !bar || !text) return;
   const { state, percent, stage, message, eta, stalls_in: stalls } = progress;
   const known = Number.isFinite(percent);
   bar.ariaLabel = title;
   if (known) bar.value = percent;
   else bar.removeAttribute("value");
-  // Its own sign: a bar that stands still says nothing.
-  bar.hidden = state in text.dataset;
-  const left = Number.isFinite(eta) && relativeTime(1_000 * eta, 0);
+  bar.hidden = state in text.dataset; // an ended work is told in words
+  const left = Number.isFinite(eta) && relativeTime(eta);
   text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left]
     .filter(Boolean)
     .join(" · ");
-  if (state === "running") expectNews(place, stalls);
+  if (state === "running") expectNews(item, stalls);
 }
 
 /**
- * Show the button that cancels, which the server's template of an item has, while there is something to cancel.
+ * Show the button that cancels, of the server's template of an item, while the work can be cancelled.
  *
+ * @param {HTMLElement} item
  * @param {HTMLElement} place
  * @param {unknown} cancellable
  */
-function offerCancel(place, cancellable) {
+function offerCancel(item, place, cancellable) {
   const old = part(place, "cancel");
   if (!cancellable) return old?.remove();
-  const root = place.closest("sse-notify");
+  const root = widgetOf(item);
   const form = old ?? (root && part(copy(root, "item") ?? root, "cancel"));
   if (!form) return;
-  const item = /** @type {HTMLElement | null} */ (place.closest("[data-ssen-item]"));
   for (const field of form.querySelectorAll("[data-ssen-mark]")) {
-    /** @type {any} */ (field).value = item?.dataset.ssenItem;
+    /** @type {any} */ (field).value = item.dataset.ssenItem;
   }
   form.hidden = false;
   if (!old) place.append(form);
 }
 
+/** @param {Element} item @returns {HTMLElement | null} */
+const widgetOf = (item) => item.closest("sse-notify");
+
 /**
- * Wait for the next news of a work. Silence alone tells nothing, as live news can be lost on its way: the server knows whether the work
- * has stalled.
+ * Ask the server about a work, if there is no news of it for a while. Live news can be lost on its way, so only the server knows whether
+ * the work has stalled.
  *
- * @param {HTMLElement} place
+ * @param {HTMLElement} item
  * @param {unknown} seconds What is no number waits for nothing.
  */
-function expectNews(place, seconds) {
+function expectNews(item, seconds) {
   if (!Number.isFinite(seconds)) return;
   const timer = setTimeout(async () => {
-    const item = /** @type {HTMLElement | null} */ (place.closest("[data-ssen-item]"));
-    const root = /** @type {HTMLElement | null} */ (place.closest("sse-notify"));
-    const id = Number(item?.dataset.ssenItem);
-    if (!item || !root) return;
+    const address = widgetOf(item)?.dataset.items;
+    const id = Number(item.dataset.ssenItem);
+    if (!address) return; // the item is gone
     try {
-      const { items } = await (
-        await fetch(`${root.dataset.items}?limit=1&before=${id + 1}`)
-      ).json();
-      if (timers.get(place) !== timer || items[0].id !== id) return; // there is news, or the item is gone
+      const { items } = await (await fetch(`${address}?limit=1&before=${id + 1}`)).json();
+      if (timers.get(item) !== timer || items[0].id !== id) return; // there is news, or the item is deleted
       fillProgress(item, items[0].title, items[0].data?.progress);
     } catch {
-      expectNews(place, ASK_AGAIN);
+      expectNews(item, PROGRESS_RETRY / 1_000);
     }
   }, 1_000 * Number(seconds));
-  timers.set(place, timer);
+  timers.set(item, timer);
 }
 
-/** Wait for news of what the server's markup shows as running. @param {ParentNode} root */
-export function watchProgress(root) {
-  for (const place of /** @type {NodeListOf<HTMLElement>} */ (
-    root.querySelectorAll("[data-stalls]")
-  )) {
-    expectNews(place, Number.parseFloat(place.dataset.stalls ?? ""));
-    delete place.dataset.stalls;
-  }
+/** Expect news of the works that the server's markup shows as running. @param {List} list */
+export function watchProgress({ items }) {
+  for (const item of items())
+    expectNews(item, Number.parseFloat(part(item, "progress")?.dataset.stalls ?? ""));
 }
 
 /**
- * Take a `progress` event; one that means no item of the list is somebody else's.
+ * Take a `progress` event. If the list has no such item, the event is for another page.
  *
  * @param {List} list
  * @param {string} data

@@ -19,24 +19,21 @@ export class SseNotifyError extends Error {
     super(message);
     Object.assign(this, more);
   }
+}
 
-  /**
-   * Return what a response that is not OK says.
-   *
-   * @param {Response} response
-   * @param {number} now
-   */
-  static async from(response, now) {
-    const said = await response.json().catch(() => null);
-    const wait = response.headers.get("Retry-After") ?? "";
-    const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
-    return new SseNotifyError(said?.message ?? `HTTP status ${response.status}`, {
-      status: response.status,
-      code: said?.error ?? "",
-      topic: said?.topic,
-      retryAfter: ms >= 0 ? ms : null, // not so for NaN
-    });
-  }
+/**
+ * Return the error that a response which is not OK stands for.
+ *
+ * @param {Response} response
+ * @param {number} now
+ */
+async function refusal(response, now) {
+  const { status, headers } = response;
+  const said = (await response.json().catch(() => null)) ?? {};
+  const { message = `HTTP status ${status}`, error: code = "", topic } = said;
+  const wait = headers.get("Retry-After") ?? "";
+  const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
+  return new SseNotifyError(message, { status, code, topic, retryAfter: ms >= 0 ? ms : null }); // NaN is not
 }
 
 /** A middleware of the project led to its login page, or somebody else has signed in. */
@@ -53,11 +50,11 @@ export async function checkStream(response, now) {
   const { ok, status, redirected, headers } = response;
   if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? ""))
     return;
-  if (!ok) throw await SseNotifyError.from(response, now);
+  if (!ok) throw await refusal(response, now);
   response.body?.cancel(); // it may never end
   throw redirected
     ? signedOut()
-    : new SseNotifyError("The answer is no stream.", { status: status === 204 ? 204 : 0 });
+    : new SseNotifyError("The answer is not a stream.", { status: status === 204 ? 204 : 0 });
 }
 
 /**
@@ -88,10 +85,9 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
       const response = await fetch(/** @type {string} */ (url), { ...options, headers });
       const error = response.ok
         ? response.redirected && signedOut()
-        : await SseNotifyError.from(response, clock.now());
+        : await refusal(response, clock.now());
       const answer = error ? {} : await response.json();
-      // Somebody else has signed in meanwhile: this page is not theirs.
-      const failed = error || (key && answer.key && answer.key !== key && signedOut());
+      const failed = error || (self.isOther(answer) && signedOut());
       if (failed) {
         if (failed.status === 401) onSignedOut();
         throw failed;
@@ -101,8 +97,11 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
       return answer;
     },
 
+    /** Whether an answer is for somebody else, who has signed in meanwhile. @param {{key?: string}} answer */
+    isOther: (answer) => key && answer.key && answer.key !== key,
+
     /** Return `{cursor, state_seq, unread, unseen}`. */
-    state: () => self.ask(urls["state"]),
+    state: () => self.ask(urls.state),
 
     /**
      * @param {string | undefined} url

@@ -1,14 +1,11 @@
 /** Whose stream a tab hears: its own, another tab's, or none while nobody looks; and what it does where streams are held back. */
 
-/** @import { ConnectionState } from "./connection.js" */
 import { createConnection } from "./connection.js";
 import { createLeadership } from "./leader.js";
+/** @import { ConnectionState } from "./connection.js" */
+import { PARK_AFTER, POLL_EVERY, WATCHED } from "./limits.js";
 import { readyStateOf } from "./states.js";
 import { withQuery } from "./urls.js";
-
-const PARK = 10_000; // ms that a hidden page keeps a stream that it cannot share
-const POLL = 5; // s, at least
-const WATCHED = 20_000; // ms after a tab that is seen asked, which each does every ten seconds
 
 /**
  * @param {object} options
@@ -22,11 +19,11 @@ const WATCHED = 20_000; // ms after a tab that is seen asked, which each does ev
  * @param {() => number} options.random
  * @param {import("./surroundings.js").Environment} options.env
  * @param {ReturnType<typeof import("./requests.js").createRequests>} options.requests
- * @param {ReturnType<typeof import("./feed.js").createFeed>} options.newsFeed
+ * @param {ReturnType<typeof import("./feed.js").createFeed>} options.feed
  * @param {(type: string, value?: unknown) => void} options.emit
  */
 export function createSharing(options) {
-  const { id, urls, key, share, clock, env, requests, newsFeed: feed, emit } = options;
+  const { id, urls, key, share, clock, env, requests, feed, emit } = options;
   /** @type {ReturnType<typeof createLeadership> | null} */
   let leadership = null;
   /** @type {(() => void)[]} */
@@ -47,8 +44,7 @@ export function createSharing(options) {
     ...options,
     // The stream of a hidden tab is that of the tabs that are seen, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
-    streamAddress: () =>
-      withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
+    address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
       if (feed.receive(message)) leadership?.post({ t: "event", message });
     },
@@ -57,7 +53,7 @@ export function createSharing(options) {
       leadership?.post(status());
       // The lock is for a tab that can do something with it: one that was opened after a new login, maybe.
       if (readyStateOf(state) === 2) self.leave(/** @type {any} */ (state));
-      else if (connection.isHeldBack) poll();
+      else poll();
     },
     onError: (error) => emit("error", error),
     onForbidden(topic) {
@@ -77,7 +73,7 @@ export function createSharing(options) {
     state: "idle",
 
     get leading() {
-      return leadership?.isLeader ?? true;
+      return leadership?.leading ?? true;
     },
 
     start() {
@@ -102,7 +98,7 @@ export function createSharing(options) {
      * @param {string[]} added
      * @returns {() => unknown} Ends it; the stream goes on as it is, and asks for less when it is opened again.
      */
-    listenTo(added) {
+    listen(added) {
       const known = topics();
       if (added.length) more.add(added);
       if (undo.length && added.some((topic) => !known.includes(topic))) {
@@ -115,9 +111,7 @@ export function createSharing(options) {
 
     /** @param {"idle" | "stopped" | "unauthorized"} state */
     leave(state) {
-      clock.clearTimeout(restartTimer);
-      clock.clearTimeout(parkTimer);
-      clock.clearTimeout(pollTimer);
+      for (const timer of [restartTimer, parkTimer, pollTimer]) clock.clearTimeout(timer);
       feed.stop();
       leadership?.stop();
       leadership = null;
@@ -153,7 +147,7 @@ export function createSharing(options) {
       env,
       clock,
       lead() {
-        feed.dropHeld(); // the stream brings it again
+        feed.stop(); // our own stream brings it again
         connection.start();
       },
       follow() {
@@ -180,7 +174,7 @@ export function createSharing(options) {
     set(state === "open" || state === "polling" ? "follower" : state);
     // Said before this tab listened: what it missed is fetched. The leader's own stream would not bring it again.
     if (cursor !== null && cursor > (feed.cursor ?? -1)) feed.catchUp();
-    else feed.releaseHeld();
+    else feed.release();
   }
 
   /** Without locks, which plain HTTP has not, there is no sharing: only pages that can be seen keep a stream. */
@@ -188,18 +182,18 @@ export function createSharing(options) {
     clock.clearTimeout(parkTimer);
     if (!share || leadership || hasEnded()) return;
     if (env.visible()) connection.start();
-    else parkTimer = clock.setTimeout(() => connection.stop("idle"), PARK);
+    else parkTimer = clock.setTimeout(() => connection.stop("idle"), PARK_AFTER);
   }
 
   /** The stream is held back on its way: ask, until it flows. */
   async function poll() {
     clock.clearTimeout(pollTimer);
-    if (!connection.isHeldBack || connection.state !== "polling") return;
+    if (!connection.buffered) return;
     await feed.catchUp();
     clock.clearTimeout(pollTimer);
-    if (connection.state !== "polling") return;
+    if (!connection.buffered) return;
     leadership?.post(status()); // the other tabs fetch it too
-    pollTimer = clock.setTimeout(poll, 1_000 * Math.max(POLL, requests.poll));
+    pollTimer = clock.setTimeout(poll, Math.max(POLL_EVERY, 1_000 * requests.poll));
   }
 
   return self;

@@ -37,14 +37,14 @@ export function pageEnvironment() {
     visible: () => page?.visibilityState !== "hidden",
     online: () => globalThis.navigator?.onLine !== false,
     on(type, fn) {
-      const target = type === "visibilitychange" || type === "resume" ? page : globalThis;
+      const target = type === "visibilitychange" ? page : globalThis;
       // Node has no page, and nothing of this happens to it.
-      if (!page || !target) return () => {};
+      if (!page) return () => {};
       target.addEventListener(type, fn);
       return () => target.removeEventListener(type, fn);
     },
     // Node has locks and channels too, but no tabs to share a stream with.
-    locks: page && globalThis.navigator?.locks,
+    locks: page && navigator.locks,
     channel: (name) => new BroadcastChannel(name),
   };
 }

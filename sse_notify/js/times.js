@@ -12,13 +12,11 @@ const UNITS = [
 export const language = () => document.documentElement.lang || undefined;
 
 /**
- * @param {number} moment Milliseconds since 1970.
- * @param {number} now Milliseconds since 1970.
+ * @param {number} seconds From now; negative in the past.
  * @returns {string} "5 minutes ago" or "in 5 minutes", in the page's language.
  */
-export function relativeTime(moment, now) {
+export function relativeTime(seconds) {
   const format = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
-  const seconds = (moment - now) / 1000;
   for (const [unit, size] of UNITS)
     if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   return format.format(Math.max(0, Math.trunc(seconds)), "second");
@@ -32,8 +30,7 @@ export function relativeTime(moment, now) {
 export function refreshTimes(root) {
   for (const time of root.querySelectorAll("time.ssen-time")) {
     const moment = Date.parse(/** @type {HTMLTimeElement} */ (time).dateTime);
-    const now = Date.now();
-    // A server whose clock is ahead sends nothing from the future.
-    if (moment) time.textContent = relativeTime(Math.min(moment, now), now);
+    // If the server's clock is ahead, nothing is from the future.
+    if (moment) time.textContent = relativeTime(Math.min(0, (moment - Date.now()) / 1_000));
   }
 }

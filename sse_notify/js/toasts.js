@@ -1,30 +1,28 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
-import { fillTitle } from "./item.js";
-import { copy, isHidden, part, write } from "./parts.js";
-import { safeUrl } from "./urls.js";
+/** @import { List } from "./list.js" */
 
-/** Milliseconds. */
-const STAYS = 8_000;
-const AT_MOST = 3;
+import { fillHead } from "./item.js";
+import { TOAST_STAYS, TOASTS } from "./limits.js";
+import { copy, isHidden, part, write } from "./parts.js";
 
 /**
- * Short notes at the page's corner. They are in the list as well, so nothing is lost when they go.
+ * Show what arrives at the corner of the window for a moment. The list has it as well, so nothing is lost when a toast goes.
  *
- * @param {HTMLElement} root The widget.
+ * @param {List} list The widget's.
  */
-export function makeToasts(root) {
+export function makeToasts({ root, options, find }) {
   const region = part(root, "toasts");
   const shown = () => /** @type {HTMLElement[]} */ ([...(region?.children ?? [])]);
   /** @type {any} */
   let timer;
 
-  /** They go together, some time after the last came: not while somebody reads them, and not from a page that nobody sees. */
+  /** Remove all toasts together after a while, but not while the user reads them or does not see the page. */
   const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (isHidden() || region?.matches(":hover, :focus-within")) wait();
       else clear();
-    }, STAYS);
+    }, TOAST_STAYS);
   };
 
   /** @param {HTMLElement} toast */
@@ -33,11 +31,11 @@ export function makeToasts(root) {
     toast.remove();
     const [next] = shown();
     if (!next && region?.popover) region.hidePopover();
-    // Whoever dismissed it by keyboard goes on from the next, or from the bell.
+    // A keyboard user who dismissed it goes on at the next one, or at the bell.
     if (focused) part(next ?? root, next ? "dismiss" : "bell")?.focus();
   };
 
-  /** @param {number} id The item's. @param {number} [upTo] A `seq`: those of all up to there as well. */
+  /** @param {number} id The item's. @param {number} [upTo] A `seq`: toasts of all items up to it go as well. */
   const dismiss = (id, upTo = 0) => {
     for (const toast of shown())
       if (Number(toast.dataset.ssenItem) === id || Number(toast.dataset.seq) <= upTo) remove(toast);
@@ -55,29 +53,26 @@ export function makeToasts(root) {
     dismiss,
     clear,
 
-    /**
-     * @param {Item} item
-     * @param {boolean} external
-     */
-    show(item, external) {
-      const toast = copy(root, "toast");
-      if (!toast || !region) return;
-      dismiss(item.id); // a repeat takes its place
-      Object.assign(toast.dataset, {
-        ssenItem: item.id,
-        seq: item.seq,
-        level: item.level,
-        expires: item.expires_at ?? "",
-      });
-      fillTitle(toast, item.title, safeUrl(item.url, document.baseURI, external));
-      // How long work ended, if nobody has put it into words.
-      const element = part(root, "list")?.querySelector(`[data-ssen-item="${item.id}"]`);
-      write(toast, "body", item.body || (element && part(element, "stage")?.textContent));
-      region.append(toast);
-      // On top of the page, and free of ancestors that would move it; a template without the attribute does without.
-      if (region.popover) region.togglePopover(true);
-      shown().slice(0, -AT_MOST).forEach(remove);
-      wait();
+    /** Show the newest of some items, if the tag asks for toasts of their level. @param {Item[]} items */
+    show(items) {
+      const { toasts } = root.dataset;
+      const wanted = items.filter(
+        ({ level }) => toasts === "on" || (toasts === "urgent" && /warning|error/.test(level)),
+      );
+      for (const item of wanted.slice(-TOASTS)) {
+        const toast = copy(root, "toast");
+        if (!toast || !region) return;
+        dismiss(item.id); // the new one takes the place of one for the same item
+        fillHead(toast, item, options.link);
+        // Long work that has ended may have no text but its outcome.
+        const element = find(item.id);
+        write(toast, "body", item.body || (element && part(element, "stage")?.textContent));
+        region.append(toast);
+        // A project's template may lack the attribute; its toasts are not above the whole page then.
+        if (region.popover) region.togglePopover(true);
+        wait();
+      }
+      shown().slice(0, -TOASTS).forEach(remove);
     },
   };
 }

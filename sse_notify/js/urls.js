@@ -23,6 +23,14 @@ export function safeUrl(text, base = globalThis.location?.href, external = false
 }
 
 /**
+ * Return the function that says where a notification may link to from a widget, "" if nowhere.
+ *
+ * @param {HTMLElement} widget
+ */
+export const linkOf = (widget) => (/** @type {string | null | undefined} */ text) =>
+  safeUrl(text, document.baseURI, "external" in widget.dataset);
+
+/**
  * Return `address` with the parameters added; empty ones (`null`, `undefined`, "") are left out, a list repeats its name.
  *
  * @param {string} address

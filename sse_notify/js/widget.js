@@ -1,24 +1,25 @@
+/** @import { Arrivals } from "./arrivals.js" */
 /** @import { SseNotifyClient } from "./client.js" */
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
+
 import { showCounts } from "./badge.js";
 import { makeGestures } from "./gestures.js";
 import { loadArrivals } from "./lazy.js";
+import {
+  EXPIRE_WITHIN,
+  FRAME_HIDDEN,
+  PAGE,
+  PAGE_SHOWN,
+  SEEN_AFTER,
+  TELL_AFTER,
+  TICK,
+} from "./limits.js";
 import { makeList } from "./list.js";
 import { makePanel } from "./panel.js";
 import { focusHeading, isHidden, part, showStatus } from "./parts.js";
 import { readyStateOf } from "./states.js";
 import { refreshTimes } from "./times.js";
-
-const ignore = () => {};
-
-/** Milliseconds. */
-const TELL_AFTER = 10_000;
-const SEEN_AFTER = 1_000;
-const TICK = 30_000;
-const HIDDEN_FRAME = 200; // a page that nobody sees draws no frames
-const HOUR = 3_600_000; // no timer runs for longer than some weeks
-
-const MOST_ASKED = 100; // items in one answer
+import { linkOf } from "./urls.js";
 
 /**
  * What the element shows while it is in a page. However much arrives in a moment, it is shown at once, in one frame.
@@ -29,15 +30,12 @@ const MOST_ASKED = 100; // items in one answer
  */
 export function makeWidget(root, client, token) {
   const { dataset } = root;
-  const external = "external" in dataset;
   const ended = new AbortController();
   const { signal } = ended;
-  const list = makeList(root, { external, token }, () => load(true));
-  /** @type {ReturnType<import("./lazy.js").Arrivals["makeToasts"]> | undefined} */
-  let toasts;
-  /** @type {ReturnType<import("./lazy.js").Arrivals["makeAnnouncer"]> | undefined} */
-  let announcer;
-  /** What toasts have still to tell of. @type {Item[]} */
+  const list = makeList(root, { link: linkOf(root), token }, () => load(true));
+  /** Shows what arrives, once it is loaded. @type {Arrivals | undefined} */
+  let arrivals;
+  /** What the user has still to be told of. @type {Item[]} */
   let fresh = [];
   /** Which request for a page is the last. */
   let turn = 0;
@@ -57,16 +55,17 @@ export function makeWidget(root, client, token) {
   const drawSoon = () => {
     if (framed) return;
     framed = true;
-    if (isHidden()) setTimeout(show, HIDDEN_FRAME);
+    if (isHidden()) setTimeout(show, FRAME_HIDDEN);
     else requestAnimationFrame(show);
   };
 
   const show = () => {
     framed = false;
     if (signal.aborted) return;
-    list.showHeld();
-    if (list.placer) tellOf(fresh.splice(0));
-    else if (list.held.length) prepare().then(drawSoon, ignore); // if it fails, what is drawn next tries again
+    list.show();
+    if (arrivals) arrivals.tell(fresh.splice(0), panel?.isOpen());
+    else if (list.held.length) whenReady(drawSoon);
+    refreshTimes(root);
     expire();
     look();
     showCounts(root, isSignedOut() ? { unread: 0, unseen: 0 } : client.counts);
@@ -74,33 +73,24 @@ export function makeWidget(root, client, token) {
 
   /** Get ready to show what arrives. */
   const prepare = async () => {
-    list.placer = await loadArrivals(dataset.arrivals);
-    toasts ??= list.placer.makeToasts(root);
-    announcer ??= list.placer.makeAnnouncer(root);
-    list.placer.watchProgress(root);
-    return list.placer;
+    const { makeArrivals } = await loadArrivals(dataset.arrivals);
+    arrivals ??= makeArrivals(list);
+    list.placeItems = arrivals.placeItems;
+    return arrivals;
   };
+
+  /** Get ready, and go on; if that fails, what needs it next tries again. @param {(arrivals: Arrivals) => void} fn */
+  const whenReady = (fn) => prepare().then(fn, () => {});
 
   /** @param {string} text What a screen reader is to say at once. */
-  const say = (text) =>
-    announcer ? announcer.say(text) : part(root, "live")?.replaceChildren(text);
+  const say = (text) => (arrivals ? arrivals.say(text) : part(root, "live")?.replaceChildren(text));
 
   /** @param {number} id The item's. @param {number} [upTo] A `seq`: all up to there as well. */
-  const dismiss = (id, upTo) => toasts?.dismiss(id, upTo);
-
-  /** @param {Item[]} items What has just arrived. */
-  const tellOf = (items) => {
-    for (const { title } of items) announcer?.announce(title);
-    const { toasts: which } = dataset;
-    const wanted = items.filter(
-      ({ level }) => which === "on" || (which === "urgent" && /warning|error/.test(level)),
-    );
-    if (!panel?.isOpen()) for (const item of wanted.slice(-3)) toasts?.show(item, external);
-  };
+  const dismiss = (id, upTo) => arrivals?.dismiss(id, upTo);
 
   /** What is past its time goes at its time: one timer, for the next. */
   const expire = () => {
-    let soonest = HOUR;
+    let soonest = EXPIRE_WITHIN;
     /** @type {(id: unknown, at: string | null | undefined) => void} */
     const check = (id, at) => {
       const left = Date.parse(/** @type {string} */ (at)) - Date.now(); // NaN if it has none
@@ -132,8 +122,7 @@ export function makeWidget(root, client, token) {
     const { state } = client;
     dataset.connection = state;
     clearTimeout(statusTimer);
-    const ready = readyStateOf(state);
-    if (ready) showStatus(root, ready === 2 ? state : "");
+    if (readyStateOf(state)) showStatus(root, state);
     else
       statusTimer = setTimeout(
         () => showStatus(root, state === "offline" ? state : "connecting"),
@@ -185,28 +174,27 @@ export function makeWidget(root, client, token) {
    * @param {boolean} [isMore]
    */
   const load = async (isMore = false) => {
-    if (isMore && list.isLoading) return;
+    if (isMore && list.loading) return;
     const mine = ++turn;
     const since = client.cursor ?? 0;
-    const size = Number(dataset.limit) || 20;
-    const limit = isMore ? size : Math.min(MOST_ASKED, Math.max(size, list.items().length + 1));
-    list.isLoading = true;
+    const size = Number(dataset.limit) || PAGE_SHOWN;
+    const limit = isMore ? size : Math.min(PAGE, Math.max(size, list.items().length + 1));
+    list.loading = true;
     list.failed = "";
     drawSoon();
     try {
-      const { state, category } = list.filter;
       const before = isMore ? list.next : null;
-      const asked = client.list(/** @type {any} */ ({ state, category, limit, before }));
-      const [page, { take }] = await Promise.all([asked, prepare()]);
+      const asked = client.list(/** @type {any} */ ({ ...list.filter, limit, before }));
+      const [page, { placePage }] = await Promise.all([asked, prepare()]);
       if (mine !== turn) return;
-      if (list.element) take(list, page, since, isMore);
+      placePage(list, page, since, isMore);
       showState();
     } catch {
       if (mine !== turn) return;
       list.failed = isMore ? "more" : "first";
       regret();
     }
-    list.isLoading = false;
+    list.loading = false;
     drawSoon();
   };
 
@@ -233,8 +221,7 @@ export function makeWidget(root, client, token) {
       if (isSignedOut()) {
         // What was somebody's stays on no screen.
         list.clear();
-        toasts?.clear();
-        announcer?.stop();
+        arrivals?.stop();
         gestures.forget();
         fresh = [];
         list.failed = "first";
@@ -246,7 +233,7 @@ export function makeWidget(root, client, token) {
   heard.counts = (counts) => tell("counts", counts);
   heard.event = (message) => {
     if (message.event === "progress")
-      prepare().then(({ takeProgress }) => takeProgress(list, message.data), ignore);
+      whenReady(({ takeProgress }) => takeProgress(list, message.data));
     tell("event", message);
   };
 
@@ -262,21 +249,16 @@ export function makeWidget(root, client, token) {
     (open) => {
       if (open) {
         focusHeading(root);
-        toasts?.clear(); // the panel shows them
+        arrivals?.clear(); // the panel shows them
       }
       drawSoon();
     },
     signal,
   );
   const off = Object.entries(heard).map(([type, fn]) => client.on(/** @type {any} */ (type), fn));
-  const tick = setInterval(() => {
-    if (isHidden()) return;
-    refreshTimes(root);
-    drawSoon();
-  }, TICK);
+  const tick = setInterval(() => isHidden() || drawSoon(), TICK);
   document.addEventListener("visibilitychange", show, { signal });
-  refreshTimes(root);
-  if (root.querySelector("[data-stalls]")) prepare().catch(ignore);
+  if (root.querySelector("[data-stalls]")) whenReady(drawSoon);
   showState();
   show();
   // A copy of an older page, or a bell that was gone for a while.
@@ -288,12 +270,11 @@ export function makeWidget(root, client, token) {
       for (const end of off) end();
       // Where it goes on if it is put back, and whether the list lacks something then.
       dataset.cursor = `${client.cursor ?? ""}`;
-      dataset.stale = list.held.length ? "held" : list.failed;
+      dataset.stale = `${list.held.length || list.failed}`;
       for (const timer of [seenTimer, statusTimer, expiryTimer, tick]) clearTimeout(timer);
       ended.abort();
       gestures.forget();
-      announcer?.stop();
-      toasts?.clear();
+      arrivals?.stop();
       list.end.disconnect();
     },
   };

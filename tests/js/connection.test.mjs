@@ -19,7 +19,7 @@ beforeEach(async () => {
   ];
   onMessage = (message) => heard.push(message.event);
   connection = createConnection({
-    streamAddress: () => "/stream/",
+    address: () => "/stream/",
     onMessage: (message) => onMessage(message),
     onState: (state) => states.push(state),
     onError: (error) => errors.push(error),
@@ -271,10 +271,10 @@ test("connection: without hello for ten seconds something holds the bytes back; 
   await start();
   await clock.advance(15_000);
   assert.equal(connection.state, "polling");
-  assert.ok(connection.isHeldBack);
+  assert.ok(connection.buffered);
   await server.stream.hello();
   assert.deepEqual(
-    [connection.state, connection.isHeldBack],
+    [connection.state, connection.buffered],
     ["polling", true],
     "the next events may be as late",
   );
@@ -289,7 +289,7 @@ test("connection: without hello for ten seconds something holds the bytes back; 
     "tried again after a minute, without a word about it",
   );
   await server.stream.hello();
-  assert.deepEqual([connection.state, connection.isHeldBack], ["open", false]);
+  assert.deepEqual([connection.state, connection.buffered], ["open", false]);
 });
 
 test("connection: one that a tab in sight asks about does what its own late timers have not", async () => {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createParser } from "eventsource-parser";
-import { BLOCK_LIMIT, EventStreamParser } from "../../sse_notify/js/parser.js";
+import { BLOCK_MAX } from "../../sse_notify/js/limits.js";
+import { EventStreamParser } from "../../sse_notify/js/parser.js";
 
 const message = (data, id = null, event = "message") => ({ event, data, id });
 
@@ -134,12 +135,12 @@ test("parser: bytes that are no UTF-8 become U+FFFD and harm nothing else", () =
 });
 
 test("parser: an event over the limit is refused, in one line or in many, before it fills the memory", () => {
-  assert.throws(() => read([`data: ${"x".repeat(BLOCK_LIMIT)}`]), RangeError);
+  assert.throws(() => read([`data: ${"x".repeat(BLOCK_MAX)}`]), RangeError);
   assert.throws(
-    () => read(Array(BLOCK_LIMIT / 1024 + 1).fill(`data: ${"x".repeat(1024)}\n`)),
+    () => read(Array(BLOCK_MAX / 1024 + 1).fill(`data: ${"x".repeat(1024)}\n`)),
     RangeError,
   );
-  assert.equal(read(Array(3).fill(`data: ${"x".repeat(BLOCK_LIMIT - 6)}\n\n`)).events.length, 3);
+  assert.equal(read(Array(3).fill(`data: ${"x".repeat(BLOCK_MAX - 6)}\n\n`)).events.length, 3);
 });
 
 test("parser: reading a megabyte in small pieces takes a time in proportion", () => {

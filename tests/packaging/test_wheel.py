@@ -33,6 +33,8 @@ NEEDED = [
     "sse_notify/templates/admin/sse_notify/notification/compose.html",
     "sse_notify/static/sse_notify/admin.css",
     "sse_notify/static/sse_notify/admin.js",
+    "sse_notify/static/sse_notify/sse-notify-alerts.js",
+    "sse_notify/static/sse_notify/sse-notify-alerts.js.map",
     "sse_notify/static/sse_notify/sse-notify-arrivals.js",
     "sse_notify/static/sse_notify/sse-notify-arrivals.js.map",
     "sse_notify/static/sse_notify/sse-notify.css",
@@ -315,9 +317,9 @@ def test_hashed_static_files_keep_the_script_and_its_source_map_together(
     assert named, script[-200:]
     source_map = json.loads((tmp_path / "sse_notify" / named[1]).read_text("utf-8"))
     package = Path(run(installed, "import sse_notify; print(sse_notify.__file__)").strip()).parent
-    assert "js/client.js" in source_map["sources"]
+    assert "../../js/client.js" in source_map["sources"]
     for name, text in zip(source_map["sources"], source_map["sourcesContent"], strict=True):
-        assert text == (package / name).read_text("utf-8"), (
+        assert text == (package / "static" / "sse_notify" / name).read_text("utf-8"), (
             f"{name} is not what a debugger would show"
         )
 
