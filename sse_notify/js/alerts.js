@@ -1,6 +1,7 @@
 /**
- * Sounds, desktop notifications, and a count in the page's title. The widget loads `sse-notify-alerts.js` when its tag asks for one of
- * them. It uses only the public events of `sse-notify.js`.
+ * Sounds, desktop notifications, and a count in the page's title. The widget loads
+ * `sse-notify-alerts.js` when its tag asks for one of them. It uses only the public events of
+ * `sse-notify.js`.
  */
 
 import { badgeCount, shortCount } from "./badge.js";
@@ -23,7 +24,8 @@ let release = () => {};
 const permission = () => globalThis.Notification?.permission ?? "denied";
 
 /**
- * Make a sound, unless there was one just now. Browsers refuse sounds to a page that the user has not touched.
+ * Make a sound, unless there was one just now. Browsers refuse sounds to a page that the user has
+ * not touched.
  *
  * @param {string} sound "on" for a short tone, or the address of a file.
  */
@@ -67,7 +69,12 @@ function popUp(title, options, onClick) {
   }
 }
 
-/** Mark a notification as read and follow it, if the widget would link to it. @param {Widget} widget @param {Item} item */
+/**
+ * Mark a notification as read, and go where it links to.
+ *
+ * @param {Widget} widget
+ * @param {Item} item
+ */
 function follow(widget, { id, url }) {
   widget.client?.markRead([id]).catch(() => {});
   const address = linkOf(widget)(url);
@@ -103,7 +110,11 @@ async function showOnDesktop(widget) {
   }
 }
 
-/** Show the count in the title, and the button that asks for permission while nobody has decided. @param {Widget} widget */
+/**
+ * Show the count in the title, and the button that asks for permission until the user decides.
+ *
+ * @param {Widget} widget
+ */
 function show(widget) {
   for (const button of widget.querySelectorAll("[data-ssen=desktop]")) {
     /** @type {HTMLElement} */ (button).hidden = permission() !== "default";
@@ -112,7 +123,8 @@ function show(widget) {
   const { state, counts } = widget.client;
   const count = state === "unauthorized" ? 0 : badgeCount(widget, counts);
   const { title } = document;
-  const own = title.startsWith(prefix) ? title.slice(prefix.length) : title; // the page may have changed it
+  // The page may have set another title meanwhile.
+  const own = title.startsWith(prefix) ? title.slice(prefix.length) : title;
   prefix = count ? `(${shortCount(count)}) ` : "";
   if (title !== prefix + own) document.title = prefix + own;
 }
@@ -128,7 +140,8 @@ for (const type of ["counts", "state"]) addEventListener(`sse-notify:${type}`, s
 addEventListener("sse-notify:notification", (event) => {
   const { detail, defaultPrevented, target } = /** @type {CustomEvent} */ (event);
   const widget = /** @type {Widget} */ (target);
-  // All tabs hear the event; only the one that has the stream makes a sound or a desktop notification.
+  // All tabs hear the event; only the one that has the stream makes a sound or a desktop
+  // notification.
   if (defaultPrevented || detail.silent || detail.replayed || !widget.client?.leading) return;
   const { sound, desktop } = widget.dataset;
   if (sound) ring(sound);

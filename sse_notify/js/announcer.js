@@ -3,7 +3,8 @@ import { ANNOUNCE_AFTER, ANNOUNCE_EVERY } from "./limits.js";
 import { isHidden, part, words } from "./parts.js";
 
 /**
- * Speak to screen readers through the widget's one live region: at most every five seconds, and of several titles only their number.
+ * Speak to screen readers through the widget's one live region: at most every five seconds, and of
+ * several titles only their number.
  *
  * @param {HTMLElement} root The widget.
  */

@@ -1,12 +1,13 @@
 /**
- * What a page needs once something arrives: it makes items and puts them into the list, announces them by toasts and to screen readers,
- * and shows how far long work is. It ships as a file of its own, `sse-notify-arrivals.js`: a page loads it with the first that arrives.
+ * What a page needs once something arrives: it makes items and puts them into the list, announces
+ * them by toasts and to screen readers, and shows how far long work is. It ships as a file of its
+ * own, `sse-notify-arrivals.js`: a page loads it with the first that arrives.
  */
 
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 /** @import { List } from "./list.js" */
 import { makeAnnouncer } from "./announcer.js";
-import { placeItems, placePage } from "./placing.js";
+import { placeItems, placePage } from "./placement.js";
 import { takeProgress, watchProgress } from "./progress.js";
 import { makeToasts } from "./toasts.js";
 

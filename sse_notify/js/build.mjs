@@ -1,6 +1,7 @@
-// Builds the scripts that ship: each is bundled into one file, as Django does not rewrite the imports of hashed static files, and
-// minified. The source map beside it holds the modules' text, so that a debugger shows these files.
-// `--check` writes nothing, and fails if a file is not what the modules make now.
+// Builds the scripts that ship: each is bundled into one file, as Django does not rewrite the
+// imports of hashed static files, and minified. The source map beside it holds the modules' text,
+// so that a debugger shows these files. `--check` writes nothing, and fails if a file is not what
+// the modules make now.
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +10,11 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = join(here, "../static/sse_notify");
 
-/** The scripts that ship, each with the module that it is built from. @type {Record<string, string>} */
+/**
+ * The scripts that ship, each with the module that it is built from.
+ *
+ * @type {Record<string, string>}
+ */
 export const SCRIPTS = {
   [join(folder, "sse-notify.js")]: "main.js",
   [join(folder, "sse-notify-arrivals.js")]: "arrivals.js",

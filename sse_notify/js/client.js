@@ -1,25 +1,27 @@
 /**
- * A user's notifications without a page: what arrives, what is unread, what the user did with it. The element is built on this; it also
- * runs alone, in other frameworks and in Node.
+ * A user's notifications without a page: what arrives, what is unread, what the user did with it.
+ * The element is built on this class, which also runs alone, in other frameworks and in Node.
  */
 
 /** @import * as Types from "../static/sse_notify/sse-notify.js" */
-/** @import { Clock, Environment } from "./surroundings.js" */
+/** @import { Clock, Environment } from "./environment.js" */
 import { createEmitter } from "./emitter.js";
+import { pageEnvironment, systemClock } from "./environment.js";
 import { createFeed } from "./feed.js";
 import { createRequests } from "./requests.js";
 import { createSharing } from "./sharing.js";
 import { SseNotifyEventSource } from "./source.js";
-import { pageEnvironment, systemClock } from "./surroundings.js";
 import { withQuery } from "./urls.js";
 
 export class SseNotifyClient {
   /** Names this page in the `update` events that its own marks cause. */
   id = Math.random().toString(36).slice(2);
   /**
-   * Call `fn` for each event of a type; what is thrown there harms nobody else. Returns what stops it.
+   * Call `fn` for each event of a type. An error that it throws harms no other listener. Returns a
+   * function that ends it.
    *
-   * @type {<Type extends keyof Types.ClientEvents>(type: Type, fn: (value: Types.ClientEvents[Type]) => void) => () => void}
+   * @type {<Type extends keyof Types.ClientEvents>(type: Type, fn: (value:
+   *   Types.ClientEvents[Type]) => void) => () => void}
    */
   on;
   #urls;
@@ -27,7 +29,10 @@ export class SseNotifyClient {
   #feed;
   #sharing;
 
-  /** @param {Omit<Types.ClientOptions, "env" | "clock"> & {env?: Environment, clock?: Clock}} options */
+  /**
+   * @param {Omit<Types.ClientOptions, "env" | "clock"> & {env?: Environment, clock?: Clock}}
+   *   options
+   */
   constructor(options) {
     const { on, emit } = createEmitter();
     const all = {
@@ -43,7 +48,7 @@ export class SseNotifyClient {
       ...options,
       id: this.id,
       emit,
-      onSignedOut: () => this.#sharing.leave("unauthorized"),
+      onSignedOut: () => this.#sharing.close("unauthorized"),
     };
     this.on = on;
     this.#urls = all.urls;
@@ -56,7 +61,7 @@ export class SseNotifyClient {
     return this.#sharing.state;
   }
 
-  /** Everything up to here was heard. @type {number | null} */
+  /** Everything up to here has arrived. @type {number | null} */
   get cursor() {
     return this.#feed.cursor;
   }
@@ -65,12 +70,15 @@ export class SseNotifyClient {
     return this.#feed.counts.value;
   }
 
-  /** Whether this tab has the stream: true in one tab of a browser, and in each where they cannot share. */
+  /**
+   * Whether this tab has the stream: true in one tab of a browser, and in each where tabs cannot
+   * share.
+   */
   get leading() {
     return this.#sharing.leading;
   }
 
-  /** Open the stream, or share that of another tab. Does nothing if it is started. */
+  /** Open the stream, or share that of another tab. Does nothing if the client is started. */
   start() {
     this.#sharing.start();
   }
@@ -83,7 +91,8 @@ export class SseNotifyClient {
   /**
    * Return a page of the inbox, newest first: `{items, next, unread, unseen}`.
    *
-   * @param {{before?: number, category?: string, state?: "unread" | "archived", limit?: number}} [query]
+   * @param {{before?: number, category?: string, state?: "unread" | "archived", limit?: number}}
+   *   [query]
    */
   list(query = {}) {
     return this.#requests.ask(withQuery(this.#urls.items, query));
@@ -99,12 +108,16 @@ export class SseNotifyClient {
     return this.#mark("unread", { ids });
   }
 
-  /** Mark as seen all up to a number; what arrives meanwhile is beyond it. @param {number | null} [upTo] */
+  /**
+   * Mark everything up to a number as seen, and not what arrives meanwhile.
+   *
+   * @param {number | null} [upTo]
+   */
   markSeen(upTo = this.cursor) {
     return this.#mark("seen", { up_to: upTo ?? 0 });
   }
 
-  /** Mark as read all that were heard so far. */
+  /** Mark everything that has arrived as read. */
   markAllRead() {
     return this.#mark("read", { up_to: this.cursor ?? 0 });
   }
@@ -120,7 +133,8 @@ export class SseNotifyClient {
   }
 
   /**
-   * Return what stands in for an EventSource: it is fed by this client's stream, which listens to the topics as well from now on.
+   * Return an EventSource that this client's stream feeds. The stream listens to its topics as well
+   * from now on.
    *
    * @param {string[]} topics
    */
@@ -135,7 +149,7 @@ export class SseNotifyClient {
     );
   }
 
-  /** Fetch the counts soon, once for all who ask. */
+  /** Fetch the counts soon, with one request for all who ask. */
   refresh() {
     this.#feed.refresh();
   }

@@ -1,13 +1,17 @@
 /**
- * One stream that stays open: fetched, read, watched, and opened again from the cursor whenever it ends.
+ * One stream that stays open: fetched, read, watched, and opened again from the cursor when it
+ * ends.
  *
- *     connecting ── hello ──> open ── end, error, silence, bye ──> waiting ── backoff, or the server's own hint ──> connecting
- *                └─ 401, 403 ──> unauthorized      └─ end right after the events (WSGI) ──> polling ── retry: ──> ...
+ *     connecting ── hello ──> open ── end, error, silence, bye ──> waiting ── backoff ──> ...
+ *                ├─ 401, 403 ──> unauthorized
+ *                └─ the server ends its stream after the events (WSGI) ──> polling ──> ...
  *
- * The browser's EventSource is not used: one 503 or one login page closes it for good, it says no status, waits without jitter, and
- * does not notice a dead peer.
+ * The browser's EventSource is not used: one 503 or one login page closes it for good, it tells no
+ * status, waits without jitter, and does not notice a dead peer.
  */
 
+/** @import { Clock, Environment } from "./environment.js" */
+/** @import { Message } from "./parser.js" */
 import { createBackoff } from "./backoff.js";
 import {
   GIVE_UP_HIDDEN,
@@ -16,6 +20,7 @@ import {
   RETRY,
   RETRY_BUFFERED,
   RETRY_HIDDEN,
+  RETRY_MIN,
   SILENCE,
   STABLE_AFTER,
   STREAMS_AFTER,
@@ -24,19 +29,23 @@ import {
 import { EventStreamParser } from "./parser.js";
 import { checkStream, SseNotifyError } from "./requests.js";
 
-/** @typedef {"idle" | "connecting" | "open" | "waiting" | "polling" | "offline" | "unauthorized" | "stopped"} ConnectionState */
+/**
+ * @typedef {"idle" | "connecting" | "open" | "waiting" | "polling" | "offline" | "unauthorized"
+ *   | "stopped"} ConnectionState
+ */
 
 /**
  * @param {object} options
  * @param {() => string} options.address The stream's address, with the cursor to start from.
- * @param {(message: import("./parser.js").Message) => void} options.onMessage May throw: the stream is then opened again.
+ * @param {(message: Message) => void} options.onMessage If it throws, the stream is opened again.
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error) => void} options.onError
- * @param {(topic?: string) => boolean} options.onForbidden Returns whether it has asked for less, in a stream of its own.
+ * @param {(topic?: string) => boolean} options.onForbidden Returns whether it opens another stream,
+ *   for fewer topics.
  * @param {typeof globalThis.fetch} options.fetch
- * @param {import("./surroundings.js").Clock} options.clock
+ * @param {Clock} options.clock
  * @param {() => number} options.random
- * @param {Pick<import("./surroundings.js").Environment, "visible" | "online" | "on">} options.env
+ * @param {Pick<Environment, "visible" | "online" | "on">} options.env
  */
 export function createConnection({
   address,
@@ -50,39 +59,41 @@ export function createConnection({
   env,
 }) {
   const backoff = createBackoff(random);
-  /** @type {AbortController | null} */
+  /** The request or stream that is open. @type {AbortController | null} */
   let attempt = null;
   /** @type {any} */
   let retryTimer;
   /** @type {any} */
-  let tickTimer;
+  let watchTimer;
   /** @type {(() => void)[]} */
   let undo = [];
+  // Times, in milliseconds since 1970; 0 if it did not happen.
   let heard = 0; // when the last byte came, or the request went out
   let answered = 0; // when the headers came
   let opened = 0; // when `hello` came
+  let due = 0; // when the next attempt begins
+  let notBefore = 0; // the server asked to wait until then
+  let failing = 0; // since when every attempt fails
+  // Durations, in milliseconds.
   let silence = SILENCE;
   let retry = RETRY;
-  let notBefore = 0; // no earlier try than this: the server said so
-  let due = 0; // when the next try is; 0: there is none
-  let failing = 0; // since when
-  let finite = false; // the server ends its streams: WSGI
+  let finite = false; // whether the server ends its streams, as under WSGI
 
   const self = {
     /** @type {ConnectionState} */
     state: "idle",
-    /** Whether something on the way holds the stream back, so that its events come late or never. */
+    /** Whether a proxy buffers the stream, so that its events come late or never. */
     buffered: false,
 
     start() {
       if (undo.length) return;
       undo = [
         env.on("visibilitychange", () => env.visible() && wake(0)),
-        env.on("online", () => wake(random() * ONLINE_SPREAD)), // everybody on this network comes back at once
-        env.on("offline", () => self.state === "waiting" && set("offline")),
-        () => clock.clearTimeout(tickTimer),
+        env.on("online", () => wake(random() * ONLINE_SPREAD)),
+        env.on("offline", () => self.state === "waiting" && setState("offline")),
+        () => clock.clearTimeout(watchTimer),
       ];
-      tick();
+      keepWatch();
       connect();
     },
 
@@ -91,25 +102,28 @@ export function createConnection({
       close();
       self.buffered = finite = false;
       for (const off of undo.splice(0)) off();
-      set(state);
+      setState(state);
     },
 
-    /** Do what is due: timers of a hidden page are late, and one that gave up has none. */
-    look() {
+    /**
+     * Do what is due. Timers of a hidden page are late, and a hidden page that gave up has none: a
+     * visible tab that uses its stream calls this.
+     */
+    check() {
       if (due && clock.now() >= due) connect();
       else watch();
     },
   };
 
   /** @param {ConnectionState} state */
-  function set(state) {
+  function setState(state) {
     if (state === self.state) return;
     self.state = state;
     onState(state);
   }
 
-  function tick() {
-    tickTimer = clock.setTimeout(tick, WATCH_EVERY);
+  function keepWatch() {
+    watchTimer = clock.setTimeout(keepWatch, WATCH_EVERY);
     watch();
   }
 
@@ -118,8 +132,8 @@ export function createConnection({
     const mine = new AbortController();
     attempt = mine;
     heard = clock.now();
-    // navigator.onLine is no reason not to try: without a network it is false, and a server on this machine answers all the same.
-    if (!self.buffered && !finite) set("connecting");
+    // Even if navigator.onLine is false: a server on this machine answers without a network.
+    if (!self.buffered && !finite) setState("connecting");
     try {
       const response = await fetch(address(), {
         headers: { Accept: "text/event-stream" },
@@ -131,7 +145,7 @@ export function createConnection({
       heard = answered = clock.now();
       const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
       const parser = new EventStreamParser(
-        (message) => attempt === mine && take(message), // nothing after a close, even if it was read already
+        (message) => attempt === mine && receive(message), // one chunk may go on after a close
         (ms) => {
           retry = ms;
         },
@@ -143,62 +157,62 @@ export function createConnection({
         heard = clock.now();
         parser.feed(value);
       }
-      ended();
+      end();
     } catch (error) {
-      if (attempt === mine) failed(/** @type {Error} */ (error));
+      if (attempt === mine) fail(/** @type {Error} */ (error));
     }
   }
 
-  /** @param {import("./parser.js").Message} message */
-  function take(message) {
+  /** @param {Message} message */
+  function receive(message) {
     onMessage(message);
-    if (!attempt) return; // stopped by a listener
+    if (!attempt) return; // a listener stopped the client
     const { event, data } = message;
     if (event === "hello") {
       opened = clock.now();
       failing = 0;
-      silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0));
-      // What held it back may hold back what comes next.
+      silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0)); // 2.5 pings
+      // What delayed `hello` may delay the rest.
       self.buffered = opened - answered > HELLO_WITHIN;
-      if (self.buffered) set("polling");
-      else if (!finite) set("open");
+      if (self.buffered) setState("polling");
+      else if (!finite) setState("open");
     } else if (event === "bye") {
       const { retry_after: wait } = JSON.parse(data);
       if (wait === null) self.stop("unauthorized");
-      else again(Number(wait) || 0);
+      else retryLater(Number(wait) || 0);
     }
   }
 
-  /** The stream ended as HTTP has it. */
-  function ended() {
-    if (!opened) return failed(new SseNotifyError("The stream ended."));
-    // One that lasted was cut by something in between, which ends it cleanly for us.
+  /** Go on after the answer ended as HTTP says. */
+  function end() {
+    if (!opened) return fail(new SseNotifyError("The stream ended."));
+    // If the stream lasted, a proxy has cut it.
     finite = clock.now() - opened < STABLE_AFTER;
     close();
-    set(finite ? "polling" : "waiting");
+    setState(finite ? "polling" : "waiting");
     schedule(env.visible() ? retry : Math.max(retry, RETRY_HIDDEN));
   }
 
-  /** @param {Error & {status?: number, retryAfter?: number | null, topic?: string | undefined}} error */
-  function failed(error) {
+  /** @param {Error & Partial<Pick<SseNotifyError, "status" | "retryAfter" | "topic">>} error */
+  function fail(error) {
     const { status = 0, retryAfter = null, topic } = error;
     failing ||= clock.now();
     if ((status === 400 || status === 403) && onForbidden(topic)) return;
     if (status === 401 || status === 403) self.stop("unauthorized");
     else if ([204, 400, 410].includes(status)) self.stop();
-    else again(retryAfter);
+    else retryLater(retryAfter);
     onError(error);
   }
 
-  /** @param {number | null} hint */
-  function again(hint) {
+  /** @param {number | null} hint What the server asked for, in milliseconds. */
+  function retryLater(hint) {
     const now = clock.now();
     if (opened && now - opened >= STABLE_AFTER) backoff.reset();
     close();
     finite = false;
     const wait = backoff.next(hint);
     notBefore = hint === null ? 0 : now + wait;
-    if (!self.buffered) set(env.online() ? "waiting" : "offline");
+    if (!self.buffered) setState(env.online() ? "waiting" : "offline");
     schedule(wait);
     if (failing && now - failing > GIVE_UP_HIDDEN && !env.visible()) clock.clearTimeout(retryTimer);
   }
@@ -210,25 +224,28 @@ export function createConnection({
     retryTimer = clock.setTimeout(connect, ms);
   }
 
-  /** Something changed: look whether the stream is alive, or try again now. @param {number} ms */
+  /** Something changed: see whether the stream is alive, or connect soon. @param {number} ms */
   function wake(ms) {
     if (attempt) watch();
-    else schedule(Math.max(250, ms, notBefore - clock.now()));
+    else schedule(Math.max(RETRY_MIN, ms, notBefore - clock.now()));
   }
 
-  /** Compare the time with what should have happened by now. Timers of hidden pages are late, and sleep is seen only so. */
+  /**
+   * Compare the clock with what should have happened by now. Only this notices that the machine
+   * slept, and timers of hidden pages are late.
+   */
   function watch() {
     if (!attempt) return;
     const now = clock.now();
-    if (now - heard > silence) return failed(new SseNotifyError("The stream is silent."));
+    if (now - heard > silence) return fail(new SseNotifyError("The stream is silent."));
     if (!opened) {
       if (!answered || now - answered <= HELLO_WITHIN) return;
       self.buffered = true;
-      set("polling");
-    } else if (self.buffered && now - opened > RETRY_BUFFERED) again(0);
+      setState("polling");
+    } else if (self.buffered && now - opened > RETRY_BUFFERED) retryLater(0);
     else if (finite && now - opened > STREAMS_AFTER) {
-      finite = false; // it did not end this time: the server changed
-      set("open");
+      finite = false; // the server changed: it did not end this stream
+      setState("open");
     }
   }
 

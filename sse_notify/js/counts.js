@@ -1,20 +1,25 @@
-/** How many notifications are unread and unseen: the server's absolute numbers, and what arrived since they were taken. */
+/**
+ * How many notifications are unread and unseen: the server's absolute numbers, and what arrived
+ * since.
+ */
 
 import { FRESH_MAX } from "./limits.js";
 
 /** @param {unknown[]} numbers */
-export function whole(...numbers) {
+export function requireIntegers(...numbers) {
   if (!numbers.every(Number.isSafeInteger)) throw new TypeError("not an integer");
 }
 
 /**
- * @param {{cursor?: number | null, stateSeq?: number | null, unread?: number, unseen?: number}} known
- * @param {(counts: {unread: number, unseen: number}) => void} tell
- * @param {() => void} refresh Only the server knows.
+ * @param {{
+ *   cursor?: number | null, stateSeq?: number | null, unread?: number, unseen?: number
+ * }} known
+ * @param {(counts: {unread: number, unseen: number}) => void} onChange
+ * @param {() => void} refresh Fetches the counts, where only the server knows them.
  */
-export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell, refresh) {
+export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, onChange, refresh) {
   let upTo = cursor ?? 0; // the numbers include everything up to here
-  let loose = false; // they may include more than was heard, as they are those of a mark's answer
+  let loose = false; // an answer to a mark may count what has not arrived yet
   let echoes = 0; // the steps that marks of this page caused
   const fresh = new Set(); // ids that are unread and unseen for certain
 
@@ -22,21 +27,25 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
   const set = ({ unread, unseen }) => {
     if (unread === self.value.unread && unseen === self.value.unseen) return;
     self.value = { unread, unseen };
-    tell(self.value);
+    onChange(self.value);
   };
 
   const self = {
     value: { unread, unseen },
-    /** Grows with all that may make an answer, which was asked for before it, out of date. */
+    /** Grows with everything that may outdate an answer which was asked for before. */
     steps: 0,
 
-    /** Count a notification, unless the numbers have it. @param {{id: number, seq: number, count: number}} item */
+    /**
+     * Count a notification, unless the numbers include it.
+     *
+     * @param {{id: number, seq: number, count: number}} item
+     */
     add({ id, seq, count }) {
       if (seq > upTo) {
         self.steps++;
         const { unread, unseen } = self.value;
         if (count === 1) set({ unread: unread + 1, unseen: unseen + 1 });
-        // A repeat: whether it was read before, only the server knows.
+        // Only the server knows whether the user had read a repeated notification before.
         if (count === 1 ? loose : !fresh.has(id)) refresh();
       }
       if (fresh.size >= FRESH_MAX) fresh.clear();
@@ -44,7 +53,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
     },
 
     /**
-     * Take what an `update` or a `remove` says.
+     * Adopt the counts of an `update` or a `remove`.
      *
      * @param {any} change
      * @param {boolean} isOurs Whether a mark of this page caused it.
@@ -54,17 +63,17 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
       fresh.clear();
       self.steps++;
       if (isOurs) echoes++;
-      // What is sent to many users at once carries nobody's counts.
+      // A message to many users carries no counts.
       if (unread === undefined) return refresh();
-      whole(unread, unseen);
+      requireIntegers(unread, unseen);
       stateSeq = Math.max(stateSeq ?? 0, seq ?? 0);
-      if (seq && seq <= upTo) return; // what is known is newer
+      if (seq && seq <= upTo) return; // the numbers are newer
       upTo = seq ?? upTo;
       loose = false;
       set(change);
     },
 
-    /** Wait for the answer to a mark, and take it. @param {Promise<any>} asked */
+    /** Adopt the counts of the answer to a mark. @param {Promise<any>} asked */
     async mark(asked) {
       const others = self.steps - echoes;
       const answer = await asked;
@@ -78,14 +87,14 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
     },
 
     /**
-     * Take over the server's view, which includes everything up to `head`.
+     * Adopt the server's state, which includes everything up to `head`.
      *
      * @param {any} state
      * @param {number} head
-     * @returns {boolean} Whether changes were missed: only the last is replayed.
+     * @returns {boolean} Whether changes were missed: only the last one is replayed.
      */
     adopt(state, head) {
-      whole(state.unread, state.unseen);
+      requireIntegers(state.unread, state.unseen);
       self.reset(head, false);
       set(state);
       const known = stateSeq;
@@ -95,7 +104,12 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, tell,
       return true;
     },
 
-    /** Start over at a number that may be smaller, as when a backup was restored. @param {number} head @param {boolean} [forget] */
+    /**
+     * Start over at a number, which is smaller than before if a backup was restored.
+     *
+     * @param {number} head
+     * @param {boolean} [forget] Whether the ids in `fresh` may be wrong.
+     */
     reset(head, forget = true) {
       self.steps++;
       upTo = head;

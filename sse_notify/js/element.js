@@ -3,19 +3,23 @@ import { OUTLIVES } from "./limits.js";
 import { readyStateOf } from "./states.js";
 import { makeWidget } from "./widget.js";
 
-/** Several bells of a page have one client. @type {Map<string, {client: SseNotifyClient, users: number, timer?: any}>} */
+/**
+ * The clients of the page: several bells of a user share one.
+ *
+ * @type {Map<string, {client: SseNotifyClient, users: number, timer?: any}>}
+ */
 const clients = new Map();
 
-// Node has no elements; what has no DOM can be imported there all the same.
+// Node has no elements, and can import the rest all the same.
 const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 /**
- * `<sse-notify>`: brings the bell that the server rendered to life. Everything it shows comes from the server's markup, so that a
- * project changes it by overriding a template.
+ * `<sse-notify>` brings the bell that the server rendered to life. Everything it shows comes from
+ * the server's markup, so a project changes it by overriding a template.
  *
- * Its events bubble: `sse-notify:notification` (cancelable: then it neither toasts nor speaks), `sse-notify:click` (cancelable: then
- * the page does not leave, and no action is submitted), `sse-notify:counts`, `sse-notify:state`, `sse-notify:update`,
- * `sse-notify:event`.
+ * Its events bubble: `sse-notify:notification` (cancel it, and there is no toast and no
+ * announcement), `sse-notify:click` (cancel it, and the link is not followed, the action not
+ * submitted), `sse-notify:counts`, `sse-notify:state`, `sse-notify:update`, `sse-notify:event`.
  */
 export class SseNotifyElement extends Base {
   /** @type {SseNotifyClient | undefined} */
@@ -34,8 +38,8 @@ export class SseNotifyElement extends Base {
     const name = `${dataset.key} ${dataset.stream}`;
     const shared = clients.get(name) ?? {
       client: new SseNotifyClient({
-        .../** @type {any} */ (dataset), // the key, and the CSRF header's name, if it is another
-        urls: dataset, // under the same names
+        .../** @type {any} */ (dataset), // `key` and `csrfHeader`
+        urls: dataset, // which has them under the same names
         cursor: whole(dataset.cursor),
         stateSeq: whole(dataset.stateSeq),
         unread: Number(dataset.countUnread),
@@ -58,7 +62,7 @@ export class SseNotifyElement extends Base {
         client.stop();
       }, OUTLIVES);
     };
-    if (readyStateOf(client.state) === 2) client.stop(); // a page anew, after a new login maybe
+    if (readyStateOf(client.state) === 2) client.stop(); // start again, perhaps after a new login
     client.start();
   }
 

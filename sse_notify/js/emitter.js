@@ -1,4 +1,4 @@
-/** Who listens to what; what one listener throws harms nobody else. */
+/** Event listeners. An error that one of them throws harms no other. */
 
 export function createEmitter() {
   /** @type {Map<string, Set<(value: any) => void>>} */
@@ -7,7 +7,7 @@ export function createEmitter() {
     /**
      * @param {string} type
      * @param {(value: any) => void} fn
-     * @returns {() => void} Stops it.
+     * @returns {() => void} Ends it.
      */
     on(type, fn) {
       const listeners = all.get(type) ?? new Set();

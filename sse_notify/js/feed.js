@@ -1,52 +1,60 @@
 /**
- * What the messages of a stream mean, whichever tab's it is: each notification is told once, in order, and the cursor says how far.
- * What no stream brought is fetched, and messages wait until it is there.
+ * What the messages of a stream mean, whichever tab has it: each notification is emitted once, in
+ * order, and the cursor says how far. What no stream brought is fetched, and messages wait for it.
  */
 
-import { createCounts, whole } from "./counts.js";
+/** @import { Clock } from "./environment.js" */
 /** @import { Message } from "./parser.js" */
+import { createCounts, requireIntegers } from "./counts.js";
 import { PAGE, REFRESH_AFTER, REFRESH_FAILED } from "./limits.js";
 import { SseNotifyError, signedOut } from "./requests.js";
 import { withQuery } from "./urls.js";
 
 /**
  * @param {object} options
- * @param {string} options.id This page's, in the updates that its marks cause.
+ * @param {string} options.id This page's, in the updates that its own marks cause.
  * @param {{items: string}} options.urls
  * @param {number | null} [options.cursor]
  * @param {number | null} [options.stateSeq]
  * @param {number} [options.unread]
  * @param {number} [options.unseen]
  * @param {ReturnType<typeof import("./requests.js").createRequests>} options.requests
- * @param {import("./surroundings.js").Clock} options.clock
+ * @param {Clock} options.clock
  * @param {() => number} options.random
  * @param {(type: string, value?: unknown) => void} options.emit
  * @param {() => void} options.onSignedOut
  */
 export function createFeed(options) {
   const { id: own, urls, requests, clock, random, emit, onSignedOut } = options;
-  /** @type {Message[] | null} */
-  let held = null; // messages that wait until it is known what was missed
-  let replayedTo = 0; // where the replay ends
+  /** Messages that wait until what was missed is fetched. @type {Message[] | null} */
+  let held = null;
+  let replayedTo = 0; // the number at which the replay ends
   let catching = false;
-  let bad = ""; // the last message that made no sense
+  let invalid = ""; // the last message that could not be handled
   /** @type {any} */
   let timer;
 
-  /** @param {number} seq */
+  /** Move the cursor; return whether it moved. @param {number} seq */
   const advance = (seq) => {
-    if (seq > (self.cursor ?? -1)) self.cursor = seq;
+    if (seq <= (self.cursor ?? -1)) return false;
+    self.cursor = seq;
+    return true;
   };
 
   /** @param {any} item */
   const deliver = (item) => {
-    // What was fetched says what the user has done with it meanwhile.
+    // A fetched item says what the user has done with it; one from the stream is new.
     const { unread = !item.muted, unseen = unread } = item;
     if (unread && unseen) counts.add(item);
     emit("notification", { ...item, unread, unseen, replayed: item.seq <= replayedTo });
   };
 
-  /** Whether an answer leaves out what was heard while it was on its way. @param {any} state @param {number} steps */
+  /**
+   * Return whether an answer lacks what arrived while it was on its way.
+   *
+   * @param {any} state
+   * @param {number} steps
+   */
   const isOld = (state, steps) => steps !== counts.steps && state.cursor < (self.cursor ?? 0);
 
   /** @param {any} state @param {number} upTo */
@@ -60,29 +68,29 @@ export function createFeed(options) {
     emit(event, change);
   };
 
-  /** @type {Record<string, (value: any) => void>} */
+  /** The events of the protocol itself. @type {Record<string, (value: any) => void>} */
   const reserved = {
-    __proto__: /** @type {any} */ (null), // an event may be named like a property of objects
+    __proto__: /** @type {any} */ (null), // an event may have the name of an object's property
     hello(hello) {
-      whole(hello.cursor, hello.head);
+      requireIntegers(hello.cursor, hello.head);
       if (requests.isOther(hello)) {
         onSignedOut();
         return emit("error", signedOut());
       }
       self.cursor ??= /** @type {number} */ (hello.cursor);
       replayedTo = hello.head;
-      // One that waited for this tab to thaw is older than what was fetched since.
+      // A frozen tab may read an old `hello`, after it fetched what is newer.
       if (hello.head >= self.cursor) adopt(hello, hello.head);
     },
     update: changed("update"),
     remove: changed("remove"),
     ping({ cursor }) {
-      whole(cursor);
-      advance(cursor); // all up to there was sent before, on this very connection
+      requireIntegers(cursor);
+      advance(cursor); // this very connection has brought everything up to there
     },
     reset({ cursor, reason }) {
-      whole(cursor);
-      self.cursor = cursor; // maybe smaller: a backup was restored
+      requireIntegers(cursor);
+      self.cursor = cursor; // smaller than before if a backup was restored
       counts.reset(cursor);
       emit("reset", { reason });
       self.refresh();
@@ -95,20 +103,20 @@ export function createFeed(options) {
    * @param {Message} message
    */
   const notification = (item, message) => {
-    whole(item.id, item.seq);
+    requireIntegers(item.id, item.seq);
     if (typeof item.title !== "string" || item.seq !== Number(message.id))
       throw new TypeError("not a notification");
-    if (item.seq <= (self.cursor ?? -1)) return; // heard before, from another connection
-    advance(item.seq); // before the listeners: one that stops the client must find it heard
+    // Before the listeners, as one of them may stop the client.
+    if (!advance(item.seq)) return; // another connection brought it
     deliver(item);
     if (message.event !== "notification") emit("event", message);
   };
 
   /** @param {Message} message */
-  const take = (message) => {
+  const handle = (message) => {
     const { event, data, id } = message;
     const special = reserved[event];
-    // A notification has a number; what has none was published to whoever listens now, and is text of any kind.
+    // Without a number it is no notification: it was published, and its data may be any text.
     if (!special && id === null) return emit("event", message);
     const value = JSON.parse(data);
     if (special) special(value);
@@ -124,23 +132,25 @@ export function createFeed(options) {
 
   const self = {
     counts,
-    /** Everything up to here was heard. */
+    /** Everything up to here has arrived. */
     cursor: options.cursor ?? null,
 
     /**
-     * Take one message; return whether it was fit to be passed on.
+     * Handle a message of this tab's stream.
      *
      * @param {Message} message
-     * @throws {SseNotifyError} It makes no sense: the stream is to be opened again before it. If it makes none then either, it is skipped.
+     * @returns {boolean} Whether the message is valid, so that other tabs may get it.
+     * @throws {SseNotifyError} The message is invalid. The stream must be opened again before it;
+     *   if the message is invalid then as well, it is skipped.
      */
     receive(message) {
       try {
-        take(message);
+        handle(message);
         return true;
       } catch (error) {
         const name = `${message.event} ${message.id}`;
-        if (name !== bad) {
-          bad = name;
+        if (name !== invalid) {
+          invalid = name;
           throw new SseNotifyError(`Invalid event "${name}": ${error}`);
         }
         emit("error", error);
@@ -148,8 +158,8 @@ export function createFeed(options) {
       }
     },
 
-    /** Take what another tab took. @param {Message} message */
-    hear(message) {
+    /** Handle a message that another tab has received. @param {Message} message */
+    relay(message) {
       if (held) return held.push(message);
       try {
         self.receive(message);
@@ -166,17 +176,17 @@ export function createFeed(options) {
     release() {
       const waiting = held ?? [];
       held = null;
-      for (const message of waiting) self.hear(message);
+      for (const message of waiting) self.relay(message);
     },
 
-    /** Forget what waits and fetch nothing: another stream brings it again. */
+    /** Forget the messages that wait, and fetch nothing: another stream brings them again. */
     stop() {
       held = null;
       clock.clearTimeout(timer);
       timer = null;
     },
 
-    /** Fetch what was missed while no stream of ours brought it. */
+    /** Fetch what was missed while this tab had no stream. */
     async catchUp() {
       if (catching) return;
       catching = true;
@@ -191,13 +201,13 @@ export function createFeed(options) {
             ? await requests.ask(withQuery(urls.items, { limit: PAGE }))
             : { items: [] };
         if (held !== ours) return; // stopped, or leading now
-        // A stream that is held back may have brought some of it meanwhile.
-        const heard = self.cursor ?? 0;
+        // A buffered stream may have brought some of it meanwhile.
+        const known = self.cursor ?? 0;
         /** @type {any[]} */
         const missed = page.items.filter(
-          (/** @type {any} */ { seq }) => seq !== null && seq > heard && seq <= state.cursor,
+          (/** @type {any} */ { seq }) => seq !== null && seq > known && seq <= state.cursor,
         );
-        replayedTo = Math.max(state.cursor, heard);
+        replayedTo = Math.max(state.cursor, known);
         if (isOld(state, steps)) self.refresh();
         else adopt(state, state.cursor);
         self.cursor = replayedTo;
@@ -205,7 +215,8 @@ export function createFeed(options) {
         else for (const item of missed.sort((a, b) => a.seq - b.seq)) deliver(item);
         if (held === ours) self.release();
       } catch (error) {
-        // What is held waits on, or the gap would be passed over; the leader's next answer, or the next poll, leads here again.
+        // Held messages wait on, or the gap would be passed over. The leader's next answer, or the
+        // next poll, tries again.
         emit("error", error);
       } finally {
         catching = false;
@@ -213,9 +224,9 @@ export function createFeed(options) {
     },
 
     /**
-     * Fetch the counts soon, once for all who ask; not all clients at the same moment.
+     * Fetch the counts soon, once for all who ask, and not in all clients at the same moment.
      *
-     * @param {number} [soon] In milliseconds, at least.
+     * @param {number} [soon] The least time, in milliseconds.
      */
     refresh(soon = REFRESH_AFTER) {
       clock.clearTimeout(timer);
@@ -231,12 +242,13 @@ export function createFeed(options) {
             emit("error", error);
             again = REFRESH_FAILED;
           }
-          if (again && timer === mine) self.refresh(again); // not if it was stopped, or asked again meanwhile
+          if (again && timer === mine) self.refresh(again); // unless it was stopped or asked again
         },
         soon * (1 + 7 * random()),
       );
       timer = mine;
     },
   };
+
   return self;
 }

@@ -1,28 +1,33 @@
 /**
- * An event stream that is read once, of any request: a POST whose answer comes piece by piece, or one with headers of its own, neither of
- * which the browser's EventSource can do.
+ * The event stream of any one request, such as a POST whose answer comes piece by piece, or a
+ * request with its own headers. The browser's EventSource can do neither.
  */
 
 /** @import * as Types from "../static/sse_notify/sse-notify.js" */
 /** @import { SseNotifyError } from "./requests.js" */
 import { createBackoff } from "./backoff.js";
+import { systemClock } from "./environment.js";
 import { EventStreamParser } from "./parser.js";
 import { checkStream } from "./requests.js";
-import { systemClock } from "./surroundings.js";
 
-/** The statuses that may pass by themselves; all other refusals are final. */
+/** The statuses after which another attempt may succeed; all others are final. */
 const PASSING = /^(408|425|429|5..)$/;
 
-/** The page's CSRF token: its cookie's, which another tab's login renews, or a form's, where a site hides the cookie from scripts. */
+/**
+ * Return the page's CSRF token: the cookie's, which a login in another tab renews, or a form's, if
+ * scripts cannot read the cookie.
+ */
 const pageToken = () =>
   /(?:^|; )csrftoken=(\w+)/.exec(document.cookie)?.[1] ??
   document.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value");
 
 /**
- * Return what `fetch` is to be called with. Django's token goes to this very site alone, not even along a redirect.
+ * Return the options of `fetch`. Django's token goes to this site alone, and is not sent along a
+ * redirect.
  *
  * @param {string | URL} url
- * @param {Omit<RequestInit, "body"> & Pick<Types.FetchEventStreamOptions, "body" | "csrf" | "csrfHeader">} options
+ * @param {Omit<RequestInit, "body"> & Pick<Types.FetchEventStreamOptions, "body" | "csrf" |
+ *   "csrfHeader">} options
  * @returns {RequestInit & {headers: Headers}}
  */
 function request(
@@ -62,7 +67,7 @@ function request(
  * Read an event stream, event by event, to its end.
  *
  * @param {string | URL} url
- * @param {Types.FetchEventStreamOptions & {clock?: import("./surroundings.js").Clock}} [options]
+ * @param {Types.FetchEventStreamOptions & {clock?: import("./environment.js").Clock}} [options]
  * @returns {Promise<string>} The last event id.
  * @throws {SseNotifyError} The server refuses, or answers with something else.
  */
@@ -79,15 +84,21 @@ export async function fetchEventStream(url, options = {}) {
     ...init
   } = options;
   const { headers, ...asked } = request(url, init);
-  if (resume) new Request(url, { ...asked, headers, body: null }); // what is no request will be none in a minute either
+  // Fail at once if this is not a valid request, instead of trying for ever.
+  if (resume) new Request(url, { ...asked, headers, body: null });
   const { signal } = asked;
   const backoff = createBackoff(random);
   /** @type {number | null} */
-  let retry = null; // ms, which the stream asked for
+  let retry = null; // what the stream asked for, in milliseconds
   let id = lastEventId ?? "";
-  let isOurs = false; // whether a failure is not the network's
+  let isOurs = false; // whether an error is not the network's
 
-  /** Wait, but no longer than until the caller gives up. @param {number} ms @returns {Promise<void>} */
+  /**
+   * Wait some milliseconds, or until the signal aborts.
+   *
+   * @param {number} ms
+   * @returns {Promise<void>}
+   */
   const pause = (ms) =>
     new Promise((resolve) => {
       const end = () => {
@@ -99,13 +110,13 @@ export async function fetchEventStream(url, options = {}) {
       signal?.addEventListener("abort", end);
     });
 
-  /** Send the request, and read the answer; return whether that was all. */
+  /** Send the request and read the answer; return whether the stream is complete. */
   const attempt = async () => {
     isOurs = false;
-    // An id is text; what a header holds is bytes.
+    // A header holds bytes, an id any text.
     if (id) headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(id)));
     const response = await fetch(url, { ...asked, headers });
-    if (resume && response.status === 204) return true; // as for an EventSource: there is no more
+    if (resume && response.status === 204) return true; // as for an EventSource
     await checkStream(response, clock.now());
     /** @type {Types.StreamMessage[]} */
     const messages = [];
@@ -123,12 +134,12 @@ export async function fetchEventStream(url, options = {}) {
       for (;;) {
         isOurs = false;
         const { done, value } = await reader.read();
-        if (done) return !resume || !id; // without an id the next answer would be the whole once more
+        if (done) return !resume || !id; // without an id the next answer would repeat everything
         isOurs = true;
         parser.feed(value);
         for (const message of messages.splice(0)) {
           signal?.throwIfAborted();
-          const more = await onEvent?.(message); // what is not read meanwhile, the server cannot send
+          const more = await onEvent?.(message); // meanwhile nothing is read, so the server waits
           id = message.id ?? id;
           if (more === false) return true;
         }

@@ -10,7 +10,8 @@ import { language } from "./times.js";
  */
 
 /**
- * Fill a clone of the server's own template for an item, or fill an item again. What came is text and is set as text.
+ * Fill a copy of the server's template for an item, or fill an item again. Text is set as text,
+ * never as markup.
  *
  * @param {HTMLElement} element
  * @param {Item} item
@@ -44,11 +45,16 @@ export function fillItem(element, item, { link, token }) {
  */
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
-/** What makes an element a link, that does not tell where it was followed from. @param {string} href */
+/**
+ * Return the properties of a link, which does not tell other sites about this page.
+ *
+ * @param {string} href
+ */
 const linkTo = (href) => href && { href, rel: "noopener noreferrer" };
 
 /**
- * Fill what an item and its toast have in common: the title, and what the script and the stylesheet find in data attributes.
+ * Fill what an item and its toast have in common: the title, and data attributes for the script and
+ * the stylesheet.
  *
  * @param {HTMLElement} element
  * @param {Item} item

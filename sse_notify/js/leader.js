@@ -1,32 +1,39 @@
 /**
- * One stream for all tabs of a browser: a Web Lock says which tab has it, a BroadcastChannel carries what it hears to the others.
+ * One stream for all tabs of a browser: a Web Lock says which tab has it, and that tab, the leader,
+ * passes the events on to the others through a BroadcastChannel.
  *
- * On HTTP/1.1 a browser opens six connections to a server, so that with a stream in each of six tabs the seventh would not even load.
+ * On HTTP/1.1 a browser opens six connections to a server. With a stream in each of six tabs the
+ * seventh would not even load.
  *
  *     lock granted            lead: open the stream, pass on what comes
- *     lock held elsewhere     follow: ask "who?" at the start, when the page is seen, and every ten seconds while it is
- *     no answer, twice        the leader is frozen or gone mad: steal the lock. The lock alone would be held for ever
+ *     lock held elsewhere     follow: ask the leader at the start, when the page becomes visible,
+ *                             and every ten seconds while it is visible
+ *     two questions without   the leader is frozen, and would keep the lock for ever: steal it
+ *     an answer
  *     our lock was stolen     close the stream, follow
  *
- * Only a visible tab goes on asking and steals, as timers of hidden ones are late; a hidden leader answers, as messages are not.
+ * Only a visible tab goes on asking and steals the lock, as timers of hidden tabs are late. A
+ * hidden leader answers, as messages are not late.
  */
 
+/** @import { Channel, Clock, Environment } from "./environment.js" */
 import { ANSWER_WITHIN, ASK_EVERY, MISSES } from "./limits.js";
 
 /**
  * @param {object} options
- * @param {string} options.name Tells users and streams apart: a tab must never hear another user's leader.
- * @param {import("./surroundings.js").Environment} options.env
- * @param {import("./surroundings.js").Clock} options.clock
- * @param {() => void} options.lead Open the stream.
- * @param {() => void} options.follow Close it; what the leader says comes through `onMessage`.
- * @param {(seen: boolean) => object} options.answer What a leader tells a tab that asks; `seen`: the user can see that tab.
- * @param {(message: any) => void} options.onMessage Called with what the leader posts, while following.
+ * @param {string} options.name Tells users and streams apart: a tab never hears another's leader.
+ * @param {Environment} options.env
+ * @param {Clock} options.clock
+ * @param {() => void} options.lead Opens the stream.
+ * @param {() => void} options.follow Closes it. The leader's messages come through `onMessage`.
+ * @param {(visible: boolean) => object} options.answer Returns the leader's answer to a tab, which
+ *   is `visible` or not.
+ * @param {(message: any) => void} options.onMessage
  */
 export function createLeadership({ name, env, clock, lead, follow, answer, onMessage }) {
-  /** @type {import("./surroundings.js").Channel | null} */
+  /** @type {Channel | null} */
   let channel = null;
-  /** @type {AbortController | null} */
+  /** Aborted when the lock is no longer wanted. @type {AbortController | null} */
   let request = null;
   let misses = 0;
   /** @type {any} */
@@ -40,62 +47,64 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
       try {
         channel = env.channel(name);
       } catch {
-        return rule(); // a sandboxed frame has no channels
+        return becomeLeader(); // a sandboxed frame has no channels
       }
-      channel.onmessage = ({ data }) => hear(data);
+      channel.onmessage = ({ data }) => receive(data);
       stopWatching = env.on("visibilitychange", () => {
         misses = 0;
         ask();
       });
-      follow();
-      queue(false);
-      ask();
+      becomeFollower();
     },
 
     stop() {
       stopWatching();
       clock.clearTimeout(timer);
       const old = request;
-      request = null; // before the abort: it is ours, not a theft
+      request = null; // before the abort, which would count as a theft otherwise
       self.leading = false;
       old?.abort();
       channel?.close();
       channel = null;
     },
 
-    /** Tell all other tabs. @param {object} message */
+    /** Send a message to all other tabs, if this one leads. @param {object} message */
     post(message) {
       if (self.leading) channel?.postMessage(message);
     },
   };
 
-  function rule() {
+  function becomeLeader() {
     self.leading = true;
     clock.clearTimeout(timer);
     lead();
   }
 
+  function becomeFollower() {
+    follow();
+    requestLock(false);
+    ask();
+  }
+
   /** @param {boolean} steal */
-  function queue(steal) {
+  function requestLock(steal) {
     const previous = request;
     const mine = new AbortController();
     request = mine;
     previous?.abort();
     const hold = () => {
       if (request !== mine) return;
-      rule();
+      becomeLeader();
       return new Promise((resolve) => mine.signal.addEventListener("abort", resolve));
     };
-    // The standard allows no signal for a request that steals; it is granted at once anyway.
+    // The standard allows no signal with `steal`, which is granted at once.
     env.locks?.request(name, steal ? { steal } : { signal: mine.signal }, hold).catch((error) => {
       if (request !== mine) return;
       if (self.leading) {
         self.leading = false; // stolen: this tab was frozen for a while
-        follow();
-        queue(false);
-        ask();
+        becomeFollower();
       } else if (error.name !== "AbortError") {
-        rule(); // locks are forbidden here
+        becomeLeader(); // locks are forbidden here
       }
     });
   }
@@ -103,20 +112,20 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
   function ask() {
     clock.clearTimeout(timer);
     if (!channel || self.leading) return;
-    const seen = env.visible();
-    channel.postMessage({ t: "who", seen });
-    if (!seen) return;
+    const visible = env.visible();
+    channel.postMessage({ t: "who", seen: visible });
+    if (!visible) return;
     timer = clock.setTimeout(() => {
       if (++misses < MISSES) return ask();
       misses = 0;
-      queue(true);
+      requestLock(true);
     }, ANSWER_WITHIN);
   }
 
   /** @param {any} message */
-  function hear(message) {
+  function receive(message) {
     if (message.t === "who") return self.leading && self.post(answer(message.seen));
-    if (self.leading) return; // said by a leader that does not know yet that it was deposed
+    if (self.leading) return; // from a leader that does not know yet that its lock was stolen
     misses = 0;
     clock.clearTimeout(timer);
     timer = clock.setTimeout(() => env.visible() && ask(), ASK_EVERY);

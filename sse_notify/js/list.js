@@ -12,14 +12,16 @@ const EFFECTS = {
 };
 
 /**
- * The items of a panel: the newest on top, each once. What changes shows with the next `show()`, one for a whole frame.
+ * The items of a panel: the newest on top, each once. `draw()` shows all changes since the last
+ * frame.
  *
  * @param {HTMLElement} root The widget.
  * @param {import("./item.js").ItemOptions} options
  * @param {() => void} onEnd Called when the last item comes into sight.
  */
 export function makeList(root, options, onEnd) {
-  const list = part(root, "list") ?? document.createElement("ul"); // a project's template may have none
+  // A project's template may have no list.
+  const list = part(root, "list") ?? document.createElement("ul");
   const end = new IntersectionObserver(([last]) => last?.isIntersecting && onEnd(), { root: list });
   const items = () => /** @type {HTMLElement[]} */ ([...list.children]);
 
@@ -31,7 +33,8 @@ export function makeList(root, options, onEnd) {
     Number(/** @type {HTMLElement | null | undefined} */ (element)?.dataset.ssenItem);
 
   /**
-   * Write on a button one of the texts that it has, or hide it: if it had the focus, the heading has it then.
+   * Write one of its texts on a button, or hide it. If a button that goes has the focus, the
+   * heading gets it.
    *
    * @param {string} name
    * @param {string | false | 0} key
@@ -65,17 +68,24 @@ export function makeList(root, options, onEnd) {
     find,
     idOf,
     remove,
-    /** Puts items into the list, once it is loaded; returns those that wait. @type {((list: any, items: Item[], force: boolean) => Item[]) | undefined} */
+    /**
+     * Puts items into the list, once it is loaded, and returns those that wait.
+     *
+     * @type {((list: any, items: Item[], force: boolean) => Item[]) | undefined}
+     */
     placeItems: undefined,
-    /** What has arrived and is not shown, the newest last. @type {Item[]} */
+    /** Items that have arrived and are not in the list yet, the newest last. @type {Item[]} */
     held: [],
-    /** Only these are shown. @type {{state?: "unread", category?: string}} */
+    /** Which items are shown. @type {{state?: "unread", category?: string}} */
     filter: {},
-    /** What an older page begins before; `null`: there is none. @type {number | null} */
+    /** The `before` of the page of older items, `null` if there are none. @type {number | null} */
     next: Number(root.dataset.next) || null,
-    /** Whether a page is on its way. */
+    /** Whether a page is being loaded. */
     loading: false,
-    /** Which page did not come, so that only the user tries again, or a new connection: "first", "more" or "". */
+    /**
+     * Which page could not be loaded: "first", "more" or "". The user or a new connection tries
+     * again.
+     */
     failed: "",
 
     /** @param {Item} item */
@@ -84,12 +94,12 @@ export function makeList(root, options, onEnd) {
     },
 
     /**
-     * Show what was added, each item in the place of its former self or on top. A list that somebody reads further down, or walks
-     * through by keyboard, does not jump: there a button says how many wait.
+     * Show the items that were added. While the user reads further down, or is in the list by
+     * keyboard, nothing moves, and a button says how many items wait.
      *
-     * @param {boolean} [force] Whether all is to be shown, at the top.
+     * @param {boolean} [force] Whether all items are shown, and the list scrolls to its top.
      */
-    show(force = false) {
+    draw(force = false) {
       const { loading } = self;
       self.held = self.placeItems?.(self, self.held, force) ?? self.held;
       if (force) list.scrollTop = 0;

@@ -1,4 +1,4 @@
-/** What the script that ships consists of, and what it offers to others. Loaded by a page, it brings `<sse-notify>` to life. */
+/** The script that ships, and its exports. In a page it defines `<sse-notify>`. */
 
 import { SseNotifyElement } from "./element.js";
 import { refreshTimes } from "./times.js";

@@ -2,11 +2,11 @@ import { EDGE, ROOM } from "./limits.js";
 import { part } from "./parts.js";
 
 /**
- * The panel that the bell opens: a popover, which brings the way out by Escape and by a click elsewhere. The bell, a link to the list
- * page, becomes its button. Where the browser has no popovers it stays a link.
+ * The panel that the bell opens: a popover, so Escape and a click elsewhere close it. The bell, a
+ * link to the list page, becomes its button. In a browser without popovers it stays a link.
  *
  * @param {HTMLElement} root The widget.
- * @param {(open: boolean) => void} onToggle Called after each change, however it came about.
+ * @param {(open: boolean) => void} onToggle Called whenever the panel has opened or closed.
  * @param {AbortSignal} signal
  */
 export function makePanel(root, onToggle, signal) {
@@ -25,14 +25,19 @@ export function makePanel(root, onToggle, signal) {
   const button = /** @type {HTMLButtonElement} */ (bell);
   const isOpen = () => panel.matches(":popover-open");
 
-  /** Tell the stylesheet a size. @param {string} name @param {number} size In pixels; 0 takes it back. */
+  /**
+   * Set a custom property of the stylesheet.
+   *
+   * @param {string} name
+   * @param {number} size In pixels; 0 removes it.
+   */
   const set = (name, size) => panel.style.setProperty(`--ssen-${name}`, size ? `${size}px` : "");
 
-  /** Place the panel below the bell, at its end. Where that is too narrow, the stylesheet moves it. */
+  /** Place the panel below the end of the bell. In a narrow window the stylesheet moves it. */
   const place = () => {
     const { left, right, top, bottom } = button.getBoundingClientRect();
     const below = innerHeight - bottom;
-    // Above the bell if the page has it at the bottom.
+    // The panel opens above a bell that is at the bottom of the page.
     const up = below < ROOM && top > below;
     const isRtl = getComputedStyle(button).direction === "rtl";
     set("end", isRtl ? left : document.documentElement.clientWidth - right);
@@ -41,7 +46,7 @@ export function makePanel(root, onToggle, signal) {
     set("room", (up ? top : below) - 2 * EDGE);
   };
 
-  // Not `popovertarget` alone: it sets no aria-expanded attribute, and the place is to be known before the panel shows.
+  // `popovertarget` alone sets no aria-expanded, and does not place the panel before it shows.
   button.ariaExpanded = "false";
   button.popoverTargetElement = panel;
   panel.addEventListener("beforetoggle", place, { signal });

@@ -1,5 +1,6 @@
 /**
- * The event stream format of the WHATWG HTML standard, read piece by piece: section 9.2.6, "Interpreting an event stream".
+ * A parser of event streams, as the WHATWG HTML standard has it: section 9.2.6, "Interpreting an
+ * event stream".
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 
@@ -9,20 +10,24 @@ const LINE_END = /\r\n|\r|\n/g;
 
 /**
  * @typedef {object} Message
- * @property {string} event The event's name, "message" if the block has none.
+ * @property {string} event The event's name, "message" if it has none.
  * @property {string} data
- * @property {string | null} id The id of this very block, `null` if it has none.
- * @property {string} [topic] What it was published under, if that is not its name: a field of sse_notify's own.
+ * @property {string | null} id The event's own id, `null` if it has none.
+ * @property {string} [topic] The topic that it was published to, if that is not its name; a field
+ *   of sse_notify.
  */
 
-/** What becomes a message: its data are lines yet. @returns {any} */
+/** Return a message whose lines of data are still to come. @returns {any} */
 const blank = () => ({ event: "", data: [], id: null });
 
 export class EventStreamParser {
-  /** The last event id: that of the last *complete* block that had one. A block that is cut short never counts. */
+  /** The id of the last complete event that had one. */
   lastEventId = "";
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  /** What does not count at the start of the next piece: a byte order mark, once; an LF after a CR that has ended the line already. */
+  /**
+   * What is skipped at the start of the next chunk: a byte order mark at first, the LF of a CRLF
+   * that was cut.
+   */
   #ignored = "\ufeff";
   #rest = "";
   #message = blank();
@@ -40,7 +45,7 @@ export class EventStreamParser {
   }
 
   /**
-   * Take the next piece of the stream, cut anywhere, even within a character or a CRLF.
+   * Parse the next chunk of the stream, which may be cut within a character or a CRLF.
    *
    * @param {string | Uint8Array} chunk
    * @throws {RangeError} An event is too large.
@@ -65,7 +70,8 @@ export class EventStreamParser {
   /** @param {string} line */
   #field(line) {
     this.#size += line.length;
-    // Without a colon the whole line is the name, and the value is empty. One space after the colon does not count. A comment has no name.
+    // A line without a colon is a name with an empty value. One space after the colon is skipped. A
+    // comment has no name.
     const [, name, value] = /** @type {[string, string, string]} */ (
       /** @type {unknown} */ (/^([^:]*):? ?(.*)/s.exec(line))
     );
@@ -80,7 +86,7 @@ export class EventStreamParser {
     this.#message = blank();
     this.#size = 0;
     if (message.id !== null) this.lastEventId = message.id;
-    if (!message.data.length) return; // no data, no event; `data:` alone is an event with empty data
+    if (!message.data.length) return; // not so for an empty `data:`
     message.event ||= "message";
     message.data = message.data.join("\n");
     this.#onEvent(message);

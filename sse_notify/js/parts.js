@@ -1,4 +1,4 @@
-/** The parts of the server's markup, which the script finds by `data-ssen` and by nothing else. */
+/** The parts of the server's markup. The script finds them by `data-ssen` alone, never by class. */
 
 /**
  * @param {ParentNode} root
@@ -10,7 +10,7 @@ export function part(root, name) {
 }
 
 /**
- * Write text into a part; one that has nothing to say is hidden.
+ * Write text into a part. A part without text is hidden.
  *
  * @param {ParentNode} root
  * @param {string} name
@@ -24,7 +24,8 @@ export function write(root, name, text) {
 }
 
 /**
- * Return a sentence that a part has in a data attribute, so that the server can translate it, with its places filled; "" if it has none.
+ * Return a text that the server put, translated, into a data attribute of a part, with its
+ * placeholders filled; "" if there is none.
  *
  * @param {ParentNode} root
  * @param {string} name The part's.
@@ -36,7 +37,7 @@ export function words(root, name, key, values) {
 }
 
 /**
- * Return a copy of what a template holds.
+ * Return a copy of a template's element.
  *
  * @param {ParentNode} root
  * @param {string} name
@@ -50,11 +51,17 @@ export function copy(root, name) {
 
 export const isHidden = () => document.visibilityState === "hidden";
 
-/** Where the focus goes when what had it is gone. @param {ParentNode} root */
+/**
+ * Focus the panel's heading, when the element that had the focus is gone.
+ *
+ * @param {ParentNode} root
+ */
 export const focusHeading = (root) => part(root, "heading")?.focus();
 
 /**
+ * Show a text in the status line, or hide the line if there is no such text.
+ *
  * @param {ParentNode} root
- * @param {string} name The data attribute that holds the text; "": nothing to say.
+ * @param {string} name The data attribute that holds the text.
  */
 export const showStatus = (root, name) => write(root, "status", words(root, "status", name));

@@ -1,15 +1,18 @@
-/** Long work, as an item shows it: `data.progress`, and the ephemeral `progress` events between two notifications. */
+/**
+ * The progress of long work in an item: `data.progress`, and `progress` events, which are not kept.
+ */
 
 /** @import { List } from "./list.js" */
 import { PROGRESS_RETRY } from "./limits.js";
 import { copy, part } from "./parts.js";
 import { relativeTime } from "./times.js";
 
-/** What asks how a work is, if nothing is heard of it; by the item's element. @type {WeakMap<Element, any>} */
+/** Timers that ask the server about a work, by the item's element. @type {WeakMap<Element, any>} */
 const timers = new WeakMap();
 
 /**
- * Show progress, `{state, percent, stage, message, eta, stalls_in, cancellable}` with times in seconds, in an item.
+ * Show progress, `{state, percent, stage, message, eta, stalls_in, cancellable}` with times in
+ * seconds, in an item.
  *
  * @param {HTMLElement} item The item's element.
  * @param {string} title The item's.
@@ -28,7 +31,7 @@ export function fillProgress(item, title, progress) {
   bar.ariaLabel = title;
   if (known) bar.value = percent;
   else bar.removeAttribute("value");
-  bar.hidden = state in text.dataset; // an ended work is told in words
+  bar.hidden = state in text.dataset; // words say that a work has ended
   const left = Number.isFinite(eta) && relativeTime(eta);
   text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left]
     .filter(Boolean)
@@ -37,7 +40,7 @@ export function fillProgress(item, title, progress) {
 }
 
 /**
- * Show the button that cancels, of the server's template of an item, while the work can be cancelled.
+ * Show the template's button that cancels, while the work can be cancelled.
  *
  * @param {HTMLElement} item
  * @param {HTMLElement} place
@@ -60,11 +63,11 @@ function offerCancel(item, place, cancellable) {
 const widgetOf = (item) => item.closest("sse-notify");
 
 /**
- * Ask the server about a work, if there is no news of it for a while. Live news can be lost on its way, so only the server knows whether
- * the work has stalled.
+ * Ask the server about a work after a while without news. Live news can be lost, so only the server
+ * knows whether the work has stalled.
  *
  * @param {HTMLElement} item
- * @param {unknown} seconds What is no number waits for nothing.
+ * @param {unknown} seconds If it is not a number, nothing happens.
  */
 function expectNews(item, seconds) {
   if (!Number.isFinite(seconds)) return;
@@ -74,7 +77,8 @@ function expectNews(item, seconds) {
     if (!address) return; // the item is gone
     try {
       const { items } = await (await fetch(`${address}?limit=1&before=${id + 1}`)).json();
-      if (timers.get(item) !== timer || items[0].id !== id) return; // there is news, or the item is deleted
+      // There is news by now, or the item is deleted.
+      if (timers.get(item) !== timer || items[0].id !== id) return;
       fillProgress(item, items[0].title, items[0].data?.progress);
     } catch {
       expectNews(item, PROGRESS_RETRY / 1_000);

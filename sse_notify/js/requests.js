@@ -1,6 +1,9 @@
-/** What is asked of the server beside the stream, and how what it refuses is told. */
+/** Requests to the server beside the stream, and the errors of refused requests. */
 
-/** Raised when the server refuses; `status` is 0 if there was no answer, or not one of ours. */
+/**
+ * Raised when the server refuses a request, or its answer is not what was asked for; `status` is 0
+ * then.
+ */
 export class SseNotifyError extends Error {
   /** @override */
   name = "SseNotifyError";
@@ -8,7 +11,7 @@ export class SseNotifyError extends Error {
   code = "";
   /** Milliseconds. @type {number | null} */
   retryAfter = null;
-  /** Which of several topics is refused. @type {string | undefined} */
+  /** The topic that was refused, if there are several. @type {string | undefined} */
   topic;
 
   /**
@@ -22,7 +25,7 @@ export class SseNotifyError extends Error {
 }
 
 /**
- * Return the error that a response which is not OK stands for.
+ * Return the error of a response that is not OK.
  *
  * @param {Response} response
  * @param {number} now
@@ -33,14 +36,15 @@ async function refusal(response, now) {
   const { message = `HTTP status ${status}`, error: code = "", topic } = said;
   const wait = headers.get("Retry-After") ?? "";
   const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
-  return new SseNotifyError(message, { status, code, topic, retryAfter: ms >= 0 ? ms : null }); // NaN is not
+  const retryAfter = ms >= 0 ? ms : null; // null for NaN, too
+  return new SseNotifyError(message, { status, code, topic, retryAfter });
 }
 
-/** A middleware of the project led to its login page, or somebody else has signed in. */
+/** Return the error after a redirect to a login page, or when somebody else has signed in. */
 export const signedOut = () => new SseNotifyError("You are signed out.", { status: 401 });
 
 /**
- * Make sure that an answer is an event stream.
+ * Check that a response is an event stream.
  *
  * @param {Response} response
  * @param {number} now
@@ -51,7 +55,7 @@ export async function checkStream(response, now) {
   if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? ""))
     return;
   if (!ok) throw await refusal(response, now);
-  response.body?.cancel(); // it may never end
+  response.body?.cancel(); // its body may never end
   throw redirected
     ? signedOut()
     : new SseNotifyError("The answer is not a stream.", { status: status === 204 ? 204 : 0 });
@@ -64,14 +68,14 @@ export async function checkStream(response, now) {
  * @param {() => string} options.csrf
  * @param {string} options.csrfHeader
  * @param {typeof globalThis.fetch} options.fetch
- * @param {import("./surroundings.js").Clock} options.clock
+ * @param {import("./environment.js").Clock} options.clock
  * @param {() => void} options.onSignedOut
  */
 export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSignedOut }) {
-  let token = ""; // a CSRF token, newer than the page's
+  let token = ""; // a newer CSRF token than the page's
 
   const self = {
-    /** The seconds after which one without a stream may ask again. */
+    /** The seconds after which a client without a stream may ask again. */
     poll: 0,
 
     /**
@@ -97,7 +101,11 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
       return answer;
     },
 
-    /** Whether an answer is for somebody else, who has signed in meanwhile. @param {{key?: string}} answer */
+    /**
+     * Return whether an answer is for another user, who has signed in meanwhile.
+     *
+     * @param {{key?: string}} answer
+     */
     isOther: (answer) => key && answer.key && answer.key !== key,
 
     /** Return `{cursor, state_seq, unread, unseen}`. */
@@ -117,7 +125,7 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
         });
       return post().catch(async (error) => {
         if (error.status !== 403) throw error;
-        await self.state(); // the token is of before a login in another tab: this brings a new one
+        await self.state(); // brings a new token, as after a login in another tab
         return post();
       });
     },

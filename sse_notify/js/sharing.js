@@ -1,8 +1,12 @@
-/** Whose stream a tab hears: its own, another tab's, or none while nobody looks; and what it does where streams are held back. */
+/**
+ * Whose stream a tab uses: its own, another tab's, or none while nobody looks. Where a proxy
+ * buffers streams, it polls.
+ */
 
+/** @import { ConnectionState } from "./connection.js" */
+/** @import { Clock, Environment } from "./environment.js" */
 import { createConnection } from "./connection.js";
 import { createLeadership } from "./leader.js";
-/** @import { ConnectionState } from "./connection.js" */
 import { PARK_AFTER, POLL_EVERY, WATCHED } from "./limits.js";
 import { readyStateOf } from "./states.js";
 import { withQuery } from "./urls.js";
@@ -15,9 +19,9 @@ import { withQuery } from "./urls.js";
  * @param {string[]} options.topics
  * @param {boolean} options.share
  * @param {typeof globalThis.fetch} options.fetch
- * @param {import("./surroundings.js").Clock} options.clock
+ * @param {Clock} options.clock
  * @param {() => number} options.random
- * @param {import("./surroundings.js").Environment} options.env
+ * @param {Environment} options.env
  * @param {ReturnType<typeof import("./requests.js").createRequests>} options.requests
  * @param {ReturnType<typeof import("./feed.js").createFeed>} options.feed
  * @param {(type: string, value?: unknown) => void} options.emit
@@ -28,36 +32,36 @@ export function createSharing(options) {
   let leadership = null;
   /** @type {(() => void)[]} */
   let undo = [];
-  let watched = 0; // when a tab that the user sees asked for news
+  let watched = 0; // when a visible tab asked this one last
   /** @type {any} */
   let parkTimer;
   /** @type {any} */
   let pollTimer;
   /** @type {any} */
   let restartTimer;
-  /** What was asked for later, by each who did. @type {Set<string[]>} */
+  /** The topics that were asked for later, by each who did. @type {Set<string[]>} */
   const more = new Set();
 
   const topics = () => [...new Set([options.topics, ...more].flat())];
 
   const connection = createConnection({
     ...options,
-    // The stream of a hidden tab is that of the tabs that are seen, too.
+    // The stream of a hidden tab serves the visible tabs, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
     address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
       if (feed.receive(message)) leadership?.post({ t: "event", message });
     },
     onState(state) {
-      set(state);
+      setState(state);
       leadership?.post(status());
-      // The lock is for a tab that can do something with it: one that was opened after a new login, maybe.
-      if (readyStateOf(state) === 2) self.leave(/** @type {any} */ (state));
+      // Give the lock to a tab that can use it, such as one that was opened after a new login.
+      if (readyStateOf(state) === 2) self.close(/** @type {any} */ (state));
       else poll();
     },
     onError: (error) => emit("error", error),
     onForbidden(topic) {
-      // If the answer names none, it is the newest: without these it went well.
+      // An answer without a topic means the newest: the server accepted the others before.
       const refused = topic
         ? [...more].filter((added) => added.includes(topic))
         : [...more].slice(-1);
@@ -79,9 +83,9 @@ export function createSharing(options) {
     start() {
       if (undo.length) return;
       undo = [
-        () => self.leave("stopped"),
+        () => self.close("stopped"),
         // A page that is kept for Back must not keep one of the browser's few connections.
-        env.on("pagehide", () => self.leave("idle")),
+        env.on("pagehide", () => self.close("idle")),
         env.on("pageshow", (event) => event.persisted && open()),
         env.on("visibilitychange", park),
       ];
@@ -96,13 +100,14 @@ export function createSharing(options) {
      * Listen to further topics.
      *
      * @param {string[]} added
-     * @returns {() => unknown} Ends it; the stream goes on as it is, and asks for less when it is opened again.
+     * @returns {() => unknown} Ends it. The stream goes on, and is opened without them the next
+     *   time.
      */
     listen(added) {
       const known = topics();
       if (added.length) more.add(added);
       if (undo.length && added.some((topic) => !known.includes(topic))) {
-        // Once for all that a page asks for.
+        // Open one new stream for all topics that a page asks for at once.
         clock.clearTimeout(restartTimer);
         restartTimer = clock.setTimeout(() => hasEnded() || restart(), 0);
       }
@@ -110,18 +115,18 @@ export function createSharing(options) {
     },
 
     /** @param {"idle" | "stopped" | "unauthorized"} state */
-    leave(state) {
+    close(state) {
       for (const timer of [restartTimer, parkTimer, pollTimer]) clock.clearTimeout(timer);
       feed.stop();
       leadership?.stop();
       leadership = null;
       connection.stop(state);
-      set(state);
+      setState(state);
     },
   };
 
   /** @param {typeof self.state} state */
-  function set(state) {
+  function setState(state) {
     if (state === self.state) return;
     self.state = state;
     emit("state", { state, since: clock.now() });
@@ -129,11 +134,11 @@ export function createSharing(options) {
 
   const status = () => ({ t: "status", state: self.state, cursor: feed.cursor });
 
-  /** Nothing but a new login, or the project, opens it again. */
+  /** Whether only a new login, or the project, opens a stream again. */
   const hasEnded = () => readyStateOf(self.state) === 2;
 
   function restart() {
-    self.leave("idle");
+    self.close("idle");
     open();
   }
 
@@ -147,37 +152,37 @@ export function createSharing(options) {
       env,
       clock,
       lead() {
-        feed.stop(); // our own stream brings it again
+        feed.stop(); // this tab's own stream brings what was missed
         connection.start();
       },
       follow() {
         feed.hold();
         connection.stop("idle");
-        set("connecting");
+        setState("connecting");
       },
-      answer(seen) {
-        if (seen) {
+      answer(visible) {
+        if (visible) {
           watched = clock.now();
-          connection.look();
+          connection.check();
         }
         return status();
       },
-      onMessage: follow,
+      onMessage: receive,
     });
     leadership.start();
   }
 
-  /** Hear what the leader says. @param {any} said */
-  function follow({ t, message, state, cursor }) {
-    if (t === "event") return feed.hear(message);
-    if (state === "unauthorized") return self.leave(state);
-    set(state === "open" || state === "polling" ? "follower" : state);
-    // Said before this tab listened: what it missed is fetched. The leader's own stream would not bring it again.
+  /** Handle a message of the leader. @param {any} message */
+  function receive({ t, message, state, cursor }) {
+    if (t === "event") return feed.relay(message);
+    if (state === "unauthorized") return self.close(state);
+    setState(state === "open" || state === "polling" ? "follower" : state);
+    // The leader's stream does not repeat what it brought before this tab listened.
     if (cursor !== null && cursor > (feed.cursor ?? -1)) feed.catchUp();
     else feed.release();
   }
 
-  /** Without locks, which plain HTTP has not, there is no sharing: only pages that can be seen keep a stream. */
+  /** Without locks, which plain HTTP lacks, tabs cannot share: only visible pages keep a stream. */
   function park() {
     clock.clearTimeout(parkTimer);
     if (!share || leadership || hasEnded()) return;
@@ -185,14 +190,14 @@ export function createSharing(options) {
     else parkTimer = clock.setTimeout(() => connection.stop("idle"), PARK_AFTER);
   }
 
-  /** The stream is held back on its way: ask, until it flows. */
+  /** Fetch at intervals what a buffered stream does not bring. */
   async function poll() {
     clock.clearTimeout(pollTimer);
     if (!connection.buffered) return;
     await feed.catchUp();
     clock.clearTimeout(pollTimer);
     if (!connection.buffered) return;
-    leadership?.post(status()); // the other tabs fetch it too
+    leadership?.post(status()); // so that the other tabs fetch it too
     pollTimer = clock.setTimeout(poll, Math.max(POLL_EVERY, 1_000 * requests.poll));
   }
 

@@ -1,4 +1,6 @@
-/** The browser's EventSource, as others know it, over the one stream of a client: for htmx 2, Turbo and all else that wants to be given one. */
+/**
+ * An EventSource that a client's one stream feeds, for htmx 2, Turbo and others that expect one.
+ */
 
 /** @import { SseNotifyClient } from "./client.js" */
 import { readyStateOf } from "./states.js";
@@ -21,7 +23,7 @@ export class SseNotifyEventSource extends EventTarget {
 
   /**
    * @param {SseNotifyClient} client
-   * @param {string} address The stream's.
+   * @param {string} address The stream's address.
    * @param {string[]} topics
    * @param {() => unknown} release Called when it is closed.
    */
@@ -32,26 +34,26 @@ export class SseNotifyEventSource extends EventTarget {
     this.#origin = origin;
     const off = [
       release,
-      client.on("state", ({ state }) => this.#turn(readyStateOf(state), state === "waiting")),
-      client.on("forbidden", (refused) => refused.topics === topics && this.#turn(2)),
+      client.on("state", ({ state }) => this.#setState(readyStateOf(state), state === "waiting")),
+      client.on("forbidden", (refused) => refused.topics === topics && this.#setState(2)),
       client.on("event", ({ event, data, id, topic }) => {
         const isOurs = topics.includes(topic ?? event);
-        // A name that several topics use is that of this source's.
-        if (isOurs || !topic || !topics.length) this.#tell(event, data, id);
-        // What listens to messages alone, as Turbo does, is to hear it.
-        if (isOurs) this.#tell("message", data, id);
+        // An event with a topic belongs to the sources of that topic, whatever its name.
+        if (isOurs || !topic || !topics.length) this.#send(event, data, id);
+        // Turbo, for one, listens to messages alone.
+        if (isOurs) this.#send("message", data, id);
       }),
       ...["notification", "update", "remove", "reset"].map((type) =>
         client.on(/** @type {any} */ (type), (/** @type {any} */ value) =>
-          this.#tell(type, JSON.stringify(value), value.seq),
+          this.#send(type, JSON.stringify(value), value.seq),
         ),
       ),
     ];
     this.#end = () => {
       for (const fn of off.splice(0)) fn();
     };
-    // Whoever made it listens a moment later.
-    queueMicrotask(() => this.#turn(readyStateOf(client.state)));
+    // After the code that makes the source has added its listeners.
+    queueMicrotask(() => this.#setState(readyStateOf(client.state)));
   }
 
   close() {
@@ -59,12 +61,18 @@ export class SseNotifyEventSource extends EventTarget {
     this.#end();
   }
 
-  /** @param {number} state @param {boolean} [hasFailed] A try has: that is told, though it was connecting before. */
-  #turn(state, hasFailed) {
+  /**
+   * Change the ready state.
+   *
+   * @param {number} state
+   * @param {boolean} [hasFailed] Whether an attempt failed, which is an error even if the state
+   *   stays.
+   */
+  #setState(state, hasFailed) {
     if (this.readyState === 2 || (this.readyState === state && !hasFailed)) return;
     this.readyState = state;
     if (state === 2) this.#end();
-    this.#fire(new Event(state === 1 ? "open" : "error"));
+    this.#dispatch(new Event(state === 1 ? "open" : "error"));
   }
 
   /**
@@ -72,16 +80,16 @@ export class SseNotifyEventSource extends EventTarget {
    * @param {string} data
    * @param {string | number | null} [id]
    */
-  #tell(type, data, id) {
+  #send(type, data, id) {
     if (this.readyState === 2) return;
     this.lastEventId = `${id ?? this.lastEventId}`;
-    this.#fire(
+    this.#dispatch(
       new MessageEvent(type, { data, lastEventId: this.lastEventId, origin: this.#origin }),
     );
   }
 
   /** @param {Event} event */
-  #fire(event) {
+  #dispatch(event) {
     /** @type {any} */ (this)[`on${event.type}`]?.(event);
     this.dispatchEvent(event);
   }

@@ -6,7 +6,8 @@ import { TOAST_STAYS, TOASTS } from "./limits.js";
 import { copy, isHidden, part, write } from "./parts.js";
 
 /**
- * Show what arrives at the corner of the window for a moment. The list has it as well, so nothing is lost when a toast goes.
+ * Show what arrives at the corner of the window for a moment. The list has it as well, so nothing
+ * is lost when a toast goes.
  *
  * @param {List} list The widget's.
  */
@@ -16,7 +17,10 @@ export function makeToasts({ root, options, find }) {
   /** @type {any} */
   let timer;
 
-  /** Remove all toasts together after a while, but not while the user reads them or does not see the page. */
+  /**
+   * Remove all toasts together after a while, but not while the user reads them or does not see the
+   * page.
+   */
   const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -35,7 +39,10 @@ export function makeToasts({ root, options, find }) {
     if (focused) part(next ?? root, next ? "dismiss" : "bell")?.focus();
   };
 
-  /** @param {number} id The item's. @param {number} [upTo] A `seq`: toasts of all items up to it go as well. */
+  /**
+   * @param {number} id The item's.
+   * @param {number} [upTo] A `seq`: toasts of all items up to it go as well.
+   */
   const dismiss = (id, upTo = 0) => {
     for (const toast of shown())
       if (Number(toast.dataset.ssenItem) === id || Number(toast.dataset.seq) <= upTo) remove(toast);
@@ -53,7 +60,11 @@ export function makeToasts({ root, options, find }) {
     dismiss,
     clear,
 
-    /** Show the newest of some items, if the tag asks for toasts of their level. @param {Item[]} items */
+    /**
+     * Show the newest of some items, if the tag asks for toasts of their level.
+     *
+     * @param {Item[]} items
+     */
     show(items) {
       const { toasts } = root.dataset;
       const wanted = items.filter(
@@ -68,7 +79,8 @@ export function makeToasts({ root, options, find }) {
         const element = find(item.id);
         write(toast, "body", item.body || (element && part(element, "stage")?.textContent));
         region.append(toast);
-        // A project's template may lack the attribute; its toasts are not above the whole page then.
+        // A project's template may lack the attribute; its toasts are not above the whole page
+        // then.
         if (region.popover) region.togglePopover(true);
         wait();
       }

@@ -1,19 +1,20 @@
-/** Addresses: which of a notification may be followed, and how queries are added to ours. */
+/** Addresses: where notifications may link to, and queries. */
 
 /**
- * Return where a notification may link to, as an absolute address; "" if it must not be a link.
+ * Return the absolute address that a notification may link to, "" if it must not be a link.
  *
- * Only http and https (never `javascript:`, `data:`, `file:` ...), on the page's own origin unless `external`, and never with a user
- * name in it, which dresses up another site's address.
+ * It must be http or https (never `javascript:`, `data:`, `file:` ...), on the page's own origin
+ * unless `external`, and without a user name, which would make another site's address look like
+ * this one's.
  *
- * @param {string | null | undefined} text What the notification says, relative or absolute.
+ * @param {string | null | undefined} text The notification's address, relative or absolute.
  * @param {string} [base] The page's address.
- * @param {boolean} [external] Whether other sites are fine.
+ * @param {boolean} [external] Whether other sites are allowed.
  */
 export function safeUrl(text, base = globalThis.location?.href, external = false) {
   if (!text) return "";
   try {
-    // Parsed as the browser will parse it, so that tabs, line ends, backslashes and case cannot hide anything.
+    // The browser parses it in the same way, so tabs, line ends, backslashes and case hide nothing.
     const url = new URL(text, base);
     if (!/^https?:$/.test(url.protocol) || url.username || url.password) return "";
     return external || url.origin === new URL(/** @type {string} */ (base)).origin ? url.href : "";
@@ -23,7 +24,7 @@ export function safeUrl(text, base = globalThis.location?.href, external = false
 }
 
 /**
- * Return the function that says where a notification may link to from a widget, "" if nowhere.
+ * Return the function that returns where a widget's notification may link to, "" if nowhere.
  *
  * @param {HTMLElement} widget
  */
@@ -31,7 +32,8 @@ export const linkOf = (widget) => (/** @type {string | null | undefined} */ text
   safeUrl(text, document.baseURI, "external" in widget.dataset);
 
 /**
- * Return `address` with the parameters added; empty ones (`null`, `undefined`, "") are left out, a list repeats its name.
+ * Return an address with parameters added. Empty ones (`null`, `undefined`, "") are left out; a
+ * list repeats its name.
  *
  * @param {string} address
  * @param {Record<string, unknown>} parameters

@@ -3,18 +3,18 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 
 import { showCounts } from "./badge.js";
-import { makeGestures } from "./gestures.js";
-import { loadArrivals } from "./lazy.js";
+import { makeInteractions } from "./interactions.js";
 import {
   EXPIRE_WITHIN,
   FRAME_HIDDEN,
   PAGE,
   PAGE_SHOWN,
   SEEN_AFTER,
-  TELL_AFTER,
+  STATUS_AFTER,
   TICK,
 } from "./limits.js";
 import { makeList } from "./list.js";
+import { loadArrivals } from "./loading.js";
 import { makePanel } from "./panel.js";
 import { focusHeading, isHidden, part, showStatus } from "./parts.js";
 import { readyStateOf } from "./states.js";
@@ -22,11 +22,12 @@ import { refreshTimes } from "./times.js";
 import { linkOf } from "./urls.js";
 
 /**
- * What the element shows while it is in a page. However much arrives in a moment, it is shown at once, in one frame.
+ * What the element shows while it is in a page. However much arrives at once, it is drawn in one
+ * frame.
  *
  * @param {HTMLElement} root The element.
  * @param {SseNotifyClient} client
- * @param {string} token For forms.
+ * @param {string} token The CSRF token of forms.
  */
 export function makeWidget(root, client, token) {
   const { dataset } = root;
@@ -35,15 +36,15 @@ export function makeWidget(root, client, token) {
   const list = makeList(root, { link: linkOf(root), token }, () => load(true));
   /** Shows what arrives, once it is loaded. @type {Arrivals | undefined} */
   let arrivals;
-  /** What the user has still to be told of. @type {Item[]} */
+  /** What the user has not been told of yet. @type {Item[]} */
   let fresh = [];
-  /** Which request for a page is the last. */
-  let turn = 0;
-  let framed = false;
+  /** The number of the last request for a page. */
+  let lastLoad = 0;
+  let isDrawing = false;
   /** @type {any} */
   let seenTimer;
-  /** The counts that were looked at. @type {unknown} */
-  let looked;
+  /** The counts for which the items were marked as seen. @type {unknown} */
+  let seenCounts;
   /** @type {any} */
   let statusTimer;
   /** @type {any} */
@@ -51,27 +52,27 @@ export function makeWidget(root, client, token) {
 
   const isSignedOut = () => client.state === "unauthorized";
 
-  /** Show what has changed, with the next frame. */
+  /** Draw what has changed in the next frame. */
   const drawSoon = () => {
-    if (framed) return;
-    framed = true;
-    if (isHidden()) setTimeout(show, FRAME_HIDDEN);
-    else requestAnimationFrame(show);
+    if (isDrawing) return;
+    isDrawing = true;
+    if (isHidden()) setTimeout(draw, FRAME_HIDDEN);
+    else requestAnimationFrame(draw);
   };
 
-  const show = () => {
-    framed = false;
+  const draw = () => {
+    isDrawing = false;
     if (signal.aborted) return;
-    list.show();
+    list.draw();
     if (arrivals) arrivals.tell(fresh.splice(0), panel?.isOpen());
     else if (list.held.length) whenReady(drawSoon);
     refreshTimes(root);
     expire();
-    look();
+    markSeenSoon();
     showCounts(root, isSignedOut() ? { unread: 0, unseen: 0 } : client.counts);
   };
 
-  /** Get ready to show what arrives. */
+  /** Load what shows arrivals. */
   const prepare = async () => {
     const { makeArrivals } = await loadArrivals(dataset.arrivals);
     arrivals ??= makeArrivals(list);
@@ -79,21 +80,31 @@ export function makeWidget(root, client, token) {
     return arrivals;
   };
 
-  /** Get ready, and go on; if that fails, what needs it next tries again. @param {(arrivals: Arrivals) => void} fn */
+  /**
+   * Call a function when arrivals can be shown. If loading fails, whoever needs it next tries
+   * again.
+   *
+   * @param {(arrivals: Arrivals) => void} fn
+   */
   const whenReady = (fn) => prepare().then(fn, () => {});
 
-  /** @param {string} text What a screen reader is to say at once. */
+  /** Make a screen reader say something at once. @param {string} text */
   const say = (text) => (arrivals ? arrivals.say(text) : part(root, "live")?.replaceChildren(text));
 
-  /** @param {number} id The item's. @param {number} [upTo] A `seq`: all up to there as well. */
+  /**
+   * Remove toasts.
+   *
+   * @param {number} id The item's.
+   * @param {number} [upTo] A `seq`: the toasts of all items up to it go as well.
+   */
   const dismiss = (id, upTo) => arrivals?.dismiss(id, upTo);
 
-  /** What is past its time goes at its time: one timer, for the next. */
+  /** Remove the items that have expired, and set a timer for the next one. */
   const expire = () => {
     let soonest = EXPIRE_WITHIN;
     /** @type {(id: unknown, at: string | null | undefined) => void} */
     const check = (id, at) => {
-      const left = Date.parse(/** @type {string} */ (at)) - Date.now(); // NaN if it has none
+      const left = Date.parse(/** @type {string} */ (at)) - Date.now(); // NaN if it never expires
       if (left <= 0) {
         drop(Number(id));
         client.refresh();
@@ -106,10 +117,10 @@ export function makeWidget(root, client, token) {
       check(of.ssenItem, of.expires);
     }
     clearTimeout(expiryTimer);
-    expiryTimer = setTimeout(show, soonest);
+    expiryTimer = setTimeout(draw, soonest);
   };
 
-  /** @param {number} id */
+  /** Remove an item and its toast. @param {number} id */
   const drop = (id) => {
     list.remove(id);
     dismiss(id);
@@ -117,7 +128,7 @@ export function makeWidget(root, client, token) {
     drawSoon();
   };
 
-  /** A short break is nobody's concern; after ten seconds the user is told, and at once when nothing more will come. */
+  /** Show the state of the connection: a short break not at all, an end at once. */
   const showState = () => {
     const { state } = client;
     dataset.connection = state;
@@ -126,7 +137,7 @@ export function makeWidget(root, client, token) {
     else
       statusTimer = setTimeout(
         () => showStatus(root, state === "offline" ? state : "connecting"),
-        TELL_AFTER,
+        STATUS_AFTER,
       );
   };
 
@@ -135,23 +146,23 @@ export function makeWidget(root, client, token) {
    *
    * @param {string} type
    * @param {unknown} detail
-   * @returns {boolean} Whether nobody objected.
+   * @returns {boolean} Whether no listener cancelled it.
    */
-  const tell = (type, detail) => {
+  const dispatch = (type, detail) => {
     drawSoon();
     return root.dispatchEvent(
       new CustomEvent(`sse-notify:${type}`, { detail, bubbles: true, cancelable: true }),
     );
   };
 
-  /** What was before the user's eyes for a second counts as seen. Once for the same counts, whatever comes of it. */
-  const look = () => {
+  /** Mark items as seen that the user sees for a second; for the same counts only once. */
+  const markSeenSoon = () => {
     const { counts, cursor } = client;
     if (!panel?.isOpen() || isHidden() || !counts.unseen || isSignedOut()) {
       clearTimeout(seenTimer);
-      seenTimer = looked = 0;
-    } else if (!seenTimer && looked !== counts) {
-      looked = counts;
+      seenTimer = seenCounts = 0;
+    } else if (!seenTimer && seenCounts !== counts) {
+      seenCounts = counts;
       seenTimer = setTimeout(() => {
         seenTimer = 0;
         attempt(client.markSeen(cursor));
@@ -159,23 +170,27 @@ export function makeWidget(root, client, token) {
     }
   };
 
-  /** To somebody who is signed out nothing else is said. */
-  const regret = () => isSignedOut() || showStatus(root, "failed");
+  /** Say that something failed. A user who is signed out is told nothing but that. */
+  const showFailure = () => isSignedOut() || showStatus(root, "failed");
 
-  /** What was shown before it is true: if it fails, the truth is fetched. @type {<T>(promise: Promise<T>) => Promise<T>} */
-  const attempt = (promise) => {
-    promise.catch(() => load().then(regret));
-    return promise;
+  /**
+   * Wait for a request whose success is shown already. If it fails, load what is true.
+   *
+   * @type {<T>(request: Promise<T>) => Promise<T>}
+   */
+  const attempt = (request) => {
+    request.catch(() => load().then(showFailure));
+    return request;
   };
 
   /**
-   * Fetch the newest items, as many as are shown, or a page of older ones.
+   * Load the newest items, as many as are shown, or a page of older ones.
    *
    * @param {boolean} [isMore]
    */
   const load = async (isMore = false) => {
     if (isMore && list.loading) return;
-    const mine = ++turn;
+    const mine = ++lastLoad;
     const since = client.cursor ?? 0;
     const size = Number(dataset.limit) || PAGE_SHOWN;
     const limit = isMore ? size : Math.min(PAGE, Math.max(size, list.items().length + 1));
@@ -186,62 +201,64 @@ export function makeWidget(root, client, token) {
       const before = isMore ? list.next : null;
       const asked = client.list(/** @type {any} */ ({ ...list.filter, limit, before }));
       const [page, { placePage }] = await Promise.all([asked, prepare()]);
-      if (mine !== turn) return;
+      if (mine !== lastLoad) return;
       placePage(list, page, since, isMore);
       showState();
     } catch {
-      if (mine !== turn) return;
+      if (mine !== lastLoad) return;
       list.failed = isMore ? "more" : "first";
-      regret();
+      showFailure();
     }
     list.loading = false;
     drawSoon();
   };
 
-  /** @type {Record<string, (value: any) => void>} */
-  const heard = {
+  /** What happens with each event of the client. @type {Record<string, (value: any) => void>} */
+  const handlers = {
     notification(item) {
       list.add(item);
-      if (tell("notification", item) && !item.silent && !item.replayed) fresh.push(item);
+      if (dispatch("notification", item) && !item.silent && !item.replayed) fresh.push(item);
     },
     reset: () => load(),
     update(update) {
       list.mark(update);
       const { set, ids = [0], up_to: upTo } = update;
       if (set === "read" || set === "archived") for (const id of ids) dismiss(id, upTo);
-      // It comes back where it was, which only the server knows.
+      // Only the server knows where the item belongs.
       if (set === "unarchived") load();
-      tell("update", update);
+      dispatch("update", update);
     },
     remove(update) {
       update.ids.forEach(drop);
-      tell("update", update);
+      dispatch("update", update);
     },
     state(state) {
       if (isSignedOut()) {
-        // What was somebody's stays on no screen.
+        // Leave nothing of the user on the screen.
         list.clear();
         arrivals?.stop();
-        gestures.forget();
+        interactions.forget();
         fresh = [];
         list.failed = "first";
       } else if (list.failed === "first" && readyStateOf(state.state) === 1) load();
       showState();
-      tell("state", state);
+      dispatch("state", state);
+    },
+    counts(counts) {
+      dispatch("counts", counts);
+    },
+    event(message) {
+      if (message.event === "progress")
+        whenReady(({ takeProgress }) => takeProgress(list, message.data));
+      dispatch("event", message);
     },
   };
-  heard.counts = (counts) => tell("counts", counts);
-  heard.event = (message) => {
-    if (message.event === "progress")
-      whenReady(({ takeProgress }) => takeProgress(list, message.data));
-    tell("event", message);
-  };
 
-  const gestures = makeGestures(
+  const interactions = makeInteractions(
     root,
     client,
     list,
-    { dismiss, say, attempt, drawSoon, load, regret, tell },
+    { dismiss, say, attempt, drawSoon, load, dispatch },
     signal,
   );
   const panel = makePanel(
@@ -249,31 +266,33 @@ export function makeWidget(root, client, token) {
     (open) => {
       if (open) {
         focusHeading(root);
-        arrivals?.clear(); // the panel shows them
+        arrivals?.clear(); // the panel shows what the toasts show
       }
       drawSoon();
     },
     signal,
   );
-  const off = Object.entries(heard).map(([type, fn]) => client.on(/** @type {any} */ (type), fn));
-  const tick = setInterval(() => isHidden() || drawSoon(), TICK);
-  document.addEventListener("visibilitychange", show, { signal });
+  const off = Object.entries(handlers).map(([type, fn]) =>
+    client.on(/** @type {any} */ (type), fn),
+  );
+  const ticking = setInterval(() => isHidden() || drawSoon(), TICK);
+  document.addEventListener("visibilitychange", draw, { signal });
   if (root.querySelector("[data-stalls]")) whenReady(drawSoon);
   showState();
-  show();
-  // A copy of an older page, or a bell that was gone for a while.
+  draw();
+  // The page may come from a cache, or the bell was out of the page for a while.
   if (dataset.stale || Number(dataset.cursor) < Number(client.cursor)) load();
 
   return {
     panel,
     stop() {
       for (const end of off) end();
-      // Where it goes on if it is put back, and whether the list lacks something then.
+      // If the element is put back, it goes on from here, and loads what the list lacks.
       dataset.cursor = `${client.cursor ?? ""}`;
       dataset.stale = `${list.held.length || list.failed}`;
-      for (const timer of [seenTimer, statusTimer, expiryTimer, tick]) clearTimeout(timer);
+      for (const timer of [seenTimer, statusTimer, expiryTimer, ticking]) clearTimeout(timer);
       ended.abort();
-      gestures.forget();
+      interactions.forget();
       arrivals?.stop();
       list.end.disconnect();
     },

@@ -297,14 +297,14 @@ test("connection: one that a tab in sight asks about does what its own late time
   await server.stream.cut();
   random = 1;
   clock.sleep(30_000); // no timer ran
-  connection.look();
+  connection.check();
   await settle();
   assert.equal(tries(), 2);
-  connection.look();
+  connection.check();
   await settle();
   assert.equal(tries(), 2, "it is under way");
   connection.stop();
-  connection.look();
+  connection.check();
   assert.equal(tries(), 2);
 });
 
@@ -331,7 +331,7 @@ test("connection: a hidden page that rests goes on when a tab in sight asks abou
   const before = tries();
   await clock.advance(600_000);
   assert.equal(tries(), before);
-  connection.look();
+  connection.check();
   await settle();
   assert.equal(tries(), before + 1);
 });

@@ -4,6 +4,8 @@ import { fillItem } from "./item.js";
 import { copy } from "./parts.js";
 
 /**
+ * Return an item's element: the one that is known, or a copy of the template.
+ *
  * @param {List} list
  * @param {Item} item
  * @param {HTMLElement | null} [known]
@@ -15,12 +17,15 @@ const fill = (list, item, known) => {
 };
 
 /**
- * Show what is held, each item in the place of its former self or on top; return what waits because somebody reads further down, or
- * walks by keyboard through the list, or to the button for what waits: then neither jumps.
+ * Put items on top of the list.
+ *
+ * While the user reads further down, or is in the list or on the button for new items by keyboard,
+ * new items wait, and known ones are filled in their place.
  *
  * @param {List} list
  * @param {Item[]} held The newest last.
- * @param {boolean} force Whether nothing is to wait.
+ * @param {boolean} force Whether no item waits.
+ * @returns {Item[]} The items that wait.
  */
 export function placeItems(list, held, force) {
   const { element: parent, filter, find, remove } = list;
@@ -45,12 +50,14 @@ export function placeItems(list, held, force) {
 }
 
 /**
- * Take over a page of items as the server has it: the truth, for as far down as it reaches.
+ * Make the list show a page of items, as the server has it. Items that are not in the page go, if
+ * the page reaches as far down.
  *
  * @param {List} list
  * @param {Page} page
- * @param {number} since The cursor when it was asked for: what has a higher number, and is not in the page, came later and stays.
- * @param {boolean} isMore Whether it is an older page, for the end.
+ * @param {number} since The cursor when the page was asked for. Items with a higher number came
+ *   later, and stay.
+ * @param {boolean} isMore Whether it is a page of older items, for the end of the list.
  */
 export function placePage(list, { items: page, next }, since, isMore) {
   const { element: parent, items, find, idOf } = list;
@@ -59,7 +66,8 @@ export function placePage(list, { items: page, next }, since, isMore) {
     list.next = next;
     return;
   }
-  const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity])); // what has no number yet is the newest
+  // An item without a number is the newest.
+  const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity]));
   const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
     Number(seq) > (seqs.get(id) ?? since);
   list.held = list.held.filter(({ id, seq }) => isLater(id, seq));
@@ -76,6 +84,6 @@ export function placePage(list, { items: page, next }, since, isMore) {
     if (element === before) before = before.nextElementSibling;
     else parent.insertBefore(element, before);
   }
-  // What is loaded below the page stays, and so does its end.
+  // Items below the page stay, and so does the end of the list.
   if (next === null || !(idOf(items().at(-1)) < next)) list.next = next;
 }

@@ -1,8 +1,11 @@
-/** What surrounds a client: the page, the network, the clock. All of it can be replaced in tests, and none is needed in Node. */
+/**
+ * What surrounds a client: the page, the network, the clock. Tests replace it, and Node has no
+ * page.
+ */
 
 /**
  * @typedef {object} Clock
- * @property {() => number} now Milliseconds of the wall clock, which also runs while the machine sleeps.
+ * @property {() => number} now Milliseconds of a clock that runs while the machine sleeps.
  * @property {(fn: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  */
@@ -18,9 +21,11 @@
  * @typedef {object} Environment
  * @property {() => boolean} visible Whether the user can see the page.
  * @property {() => boolean} online Whether the browser thinks that it is online.
- * @property {(type: string, fn: (event: any) => void) => () => void} on Listen to an event of the page; returns how to stop.
- * @property {Pick<LockManager, "request"> | undefined} locks Web Locks; only secure contexts have them.
- * @property {(name: string) => Channel} channel Open a channel to the other tabs.
+ * @property {(type: string, fn: (event: any) => void) => () => void} on Listens to an event of the
+ *   page; returns what ends it.
+ * @property {Pick<LockManager, "request"> | undefined} locks Web Locks; only secure contexts have
+ *   them.
+ * @property {(name: string) => Channel} channel Opens a channel to the other tabs.
  */
 
 /** @type {Clock} */
@@ -38,12 +43,12 @@ export function pageEnvironment() {
     online: () => globalThis.navigator?.onLine !== false,
     on(type, fn) {
       const target = type === "visibilitychange" ? page : globalThis;
-      // Node has no page, and nothing of this happens to it.
+      // In Node none of these events happens.
       if (!page) return () => {};
       target.addEventListener(type, fn);
       return () => target.removeEventListener(type, fn);
     },
-    // Node has locks and channels too, but no tabs to share a stream with.
+    // Node has locks too, but no tabs that share a stream.
     locks: page && navigator.locks,
     channel: (name) => new BroadcastChannel(name),
   };
