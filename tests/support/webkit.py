@@ -64,12 +64,17 @@ def find() -> WebKit | None:
     if not browsers:
         return None
     programs = _UNPACKED / "usr" / "bin"
+    libraries = browsers[0].parent.parent
     return WebKit(
         driver=programs / "WebKitWebDriver",
         screen=programs / "Xvfb",
         browser=browsers[0],
         env={
-            "LD_LIBRARY_PATH": str(browsers[0].parent.parent),
+            "LD_LIBRARY_PATH": f"{libraries}:{_UNPACKED / 'lib' / libraries.name}",
+            # Its own fonts, on a machine that has none.
+            **(
+                {"FONTCONFIG_SYSROOT": str(_UNPACKED)} if (_UNPACKED / "etc/fonts").exists() else {}
+            ),
             "WEBKIT_INJECTED_BUNDLE_PATH": str(browsers[0].parent / "injected-bundle"),
         },
         folder=_UNPACKED,
@@ -98,7 +103,9 @@ class Window:
         home = folder / "home"
         home.mkdir(mode=0o700)
         number = folder / "display"
-        env = {**webkit.env, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+        # A light system, whatever the desktop of this machine is.
+        env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "GTK_THEME": "Adwaita"}
+        env |= webkit.env
         # The shell opens the file into which Xvfb writes which display was free.
         screen = [
             "-screen",
