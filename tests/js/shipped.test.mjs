@@ -1,6 +1,6 @@
 // What users get: the built scripts, as they are in the package.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -59,6 +59,17 @@ test("shipped: no script imports another but the first one, when it needs it, an
   for (const script of [arrivals, alerts]) assert.doesNotMatch(script, /\bimport\(/);
   assert.equal(text.match(/\bimport\(/g).length, 1);
   assert.match(text, /new URL\("sse-notify-arrivals\.js",import\.meta\.url\)/);
+});
+
+test("shipped: no stylesheet has a logical shorthand with var(), which WebKit drops below `all: revert-layer`", async () => {
+  const shorthand =
+    /^\s*(border-(block|inline)(-start|-end)?|(margin|padding|inset)-(block|inline)): [^;]*var\(/m;
+  assert.match("  border-block-end: 1px solid var(--_line);", shorthand);
+  const folder = dirname(SHIPPED);
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".css"));
+  assert.ok(names.length > 3);
+  for (const name of names)
+    assert.doesNotMatch(await readFile(join(folder, name), "utf8"), shorthand, name);
 });
 
 test("shipped: Node imports it without a page, and its exports are those that the types declare", async () => {
