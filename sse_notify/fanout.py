@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 import uuid
@@ -44,6 +45,8 @@ BACKLOG = 1000
 SEND_SECONDS = 5.0
 #: Seconds that the end of the process waits for what is not sent yet.
 FLUSH_SECONDS = 2.0
+
+logger = logging.getLogger("sse_notify")
 
 _TYPE = "sse_notify.ring"
 _BOOT = uuid.uuid4().hex
@@ -136,7 +139,7 @@ def _ring_here(message: Message) -> int:
     told = 0
     for callback, loop in list(_hubs.items()):
         try:
-            loop.call_soon_threadsafe(callback, message)
+            loop.call_soon_threadsafe(_call, callback, message)
             told += 1
         except RuntimeError:  # the loop is closed, and with it the hub
             detach(callback)
@@ -251,6 +254,24 @@ def _split(message: Message) -> list[dict[str, Any]]:
     return [{"type": _TYPE, "origin": _origin(), **part} for part in messages.pack(message)]
 
 
-def hear(message: dict[str, Any]) -> Message | None:
-    """Return what another process said; ``None`` if this process said it, whose hubs were rung already (oddity 3)."""
-    return None if message.get("origin") == _origin() else messages.unpack(message)
+def deliver(message: dict[str, Any], callback: Callback) -> None:
+    """Call ``callback`` with what another process sent; skip what this process sent (oddity 3).
+
+    What fails is logged: it is a defect of ours, and the layer is not to blame.
+    """
+    if message.get("origin") == _origin():
+        return
+    try:
+        received = messages.unpack(message)
+    except Exception:  # Nothing from outside is believed.
+        logger.exception("A message of the channel layer cannot be read.")
+        return
+    if received is not None:
+        _call(callback, received)
+
+
+def _call(callback: Callback, message: Message) -> None:
+    try:
+        callback(message)
+    except Exception:
+        logger.exception("%s cannot be handled.", type(message).__name__)

@@ -1,14 +1,17 @@
-"""Hearing other processes: one channel of the layer in the group, for as long as a hub has streams.
+"""Receive the messages of other processes: one channel of the layer in the group, for as long as a hub has streams.
 
 Deliberate oddities:
 
 1. ``receive()`` runs without a timeout, as two of the layers lose messages when it is cancelled.
-2. One that fails after a while of silence is begun again before anything is said of it: redis-py 8 gives up on an answer after as many
-   seconds as channels-redis has Redis wait for a message, so on that layer every quiet site would report incidents.
-3. Joining is not cancelled but undone. A channel whose making was cancelled has no name to leave by, and would be sent to for a day;
-   and while it connects, the Redis client may swallow a cancellation, and listen for ever.
-4. One that has an effect must have its time: the pub/sub layer ends its subscription when ``receive()`` is cancelled, and a second
-   cancellation meanwhile would leave it there for as long as the process lives.
+2. When ``receive()`` fails after a while of silence, it is called again before anything is logged.
+   redis-py 8 gives up on an answer after as many seconds as channels-redis has Redis wait for a
+   message, so on that layer every quiet site would report incidents.
+3. Joining is not cancelled but undone. A channel whose creation was cancelled has no name to leave
+   by, and would be sent to for a day; and while it connects, the Redis client may swallow a
+   cancellation and listen for ever.
+4. A cancellation that has an effect must have its time: the pub/sub layer ends its subscription when
+   ``receive()`` is cancelled, and a second cancellation meanwhile would leave the subscription there
+   for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -26,22 +29,23 @@ from sse_notify.incidents import Incident
 if TYPE_CHECKING:
     from sse_notify.fanout import Callback
 
-#: Seconds of listening after which an error of the layer may be its own timeout.
+#: Seconds of silence after which an error of the layer may be its own timeout.
 QUIET_SECONDS = 1.0
 #: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
 REJOIN_SECONDS = 60.0
 #: Seconds that leaving the group may take.
 LEAVE_SECONDS = 10.0
-#: A cancellation that had no effect is repeated after so many looks, so many seconds apart. Looks and not one long wait: a loop that
-#: stands still for a while has not given the task its time either.
-CANCEL_LOOKS = 10
+#: A cancellation that had no effect is repeated after so many checks, so many seconds apart. Not one
+#: long wait: an event loop that was blocked for a while has not given the task its time either.
+CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
 
 
 async def listen(callback: Callback, ready: asyncio.Event) -> None:
-    """Call ``callback`` with every message of the other processes, until cancelled; see :func:`stop`.
+    """Call ``callback`` with every message of the other processes, until :func:`stop` is called.
 
-    ``ready`` is set when the group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
+    What ``callback`` raises is logged, and the next message follows. ``ready`` is set when the group
+    was joined, or could not be: whoever waits for it must not wait for a layer that is down.
     """
     layer = fanout.remote_layer()
     if layer is None:
@@ -49,21 +53,21 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
         return
     membership = Membership(layer)
     try:
-        await _hear(membership, callback, ready)
+        await _receive_all(membership, callback, ready)
     except asyncio.CancelledError:
         membership.leave_soon()
         raise
 
 
-def stop(task: asyncio.Task[Any], looks: int = 0) -> None:
-    """Cancel a task that runs :func:`listen`, until it is over (oddities 3 and 4). To be called once for a task."""
+def stop(task: asyncio.Task[Any], checks: int = 0) -> None:
+    """Cancel a task that uses a layer until it is over (oddities 3 and 4). Call it once for a task."""
     if not task.done():
-        if looks % CANCEL_LOOKS == 0:
+        if checks % CANCEL_CHECKS == 0:
             task.cancel()
-        asyncio.get_running_loop().call_later(CANCEL_SECONDS, stop, task, looks + 1)
+        asyncio.get_running_loop().call_later(CANCEL_SECONDS, stop, task, checks + 1)
 
 
-async def _hear(membership: Membership, callback: Callback, ready: asyncio.Event) -> None:
+async def _receive_all(membership: Membership, callback: Callback, ready: asyncio.Event) -> None:
     incident = Incident("layer_receive")
     pause = 0.5
     while True:
@@ -75,16 +79,15 @@ async def _hear(membership: Membership, callback: Callback, ready: asyncio.Event
             ready.set()
             rejoin = asyncio.create_task(_rejoin(membership))
             while True:
-                message = fanout.hear(await membership.receive())
+                message = await membership.receive()
                 incident.worked()
                 pause = 0.5
-                if message is not None:
-                    callback(message)
+                fanout.deliver(message, callback)
         except (
             Exception
-        ) as error:  # whatever a layer raises: it heals, or the poll carries on without it
+        ) as error:  # Whatever a layer raises. It heals, or the poll does without it.
             if time.monotonic() - joined_at > QUIET_SECONDS:
-                continue  # oddity 2: if something is out of order, joining again shows it
+                continue  # Oddity 2: if something is out of order, joining again shows it.
             incident.failed(error)
             ready.set()
             await asyncio.sleep(pause)
@@ -101,20 +104,22 @@ async def _rejoin(membership: Membership) -> None:
         try:
             await membership.join()
             incident.worked()
-        except Exception as error:  # the next round tries again
+        except Exception as error:  # The next round tries again.
             incident.failed(error)
 
 
 def rejoin_seconds(layer: Any) -> float:
-    """Return the seconds between two joins of the group: one that fails leaves time for another before the membership expires."""
-    expiry = getattr(
-        layer, "group_expiry", None
-    )  # in seconds; the pub/sub layer, where a membership is a subscription, has none
+    """Return the seconds between two joins: a failed one leaves time for another before the expiry."""
+    # In seconds. The pub/sub layer, where a membership is a subscription, has none.
+    expiry = getattr(layer, "group_expiry", None)
     return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
 
 
 class Membership:
-    """One channel of ``layer`` in the group. It is kept over failures, as one that is left behind would stay in the group."""
+    """One channel of ``layer`` in the group.
+
+    It is kept over failures, as a channel that is left behind would stay in the group.
+    """
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -123,9 +128,9 @@ class Membership:
         self._released = False
 
     async def join(self) -> None:
-        """Join the group, or join it again. Cancelled, it goes on in the background (oddity 3)."""
+        """Join the group, or join it again. When cancelled, it goes on in the background (oddity 3)."""
         self._joining = asyncio.create_task(self._join())
-        self._joining.add_done_callback(_seen)  # nobody else looks when this here is cancelled
+        self._joining.add_done_callback(_retrieve)  # Nobody else does if this here is cancelled.
         await asyncio.shield(self._joining)
 
     async def _join(self) -> None:
@@ -138,18 +143,18 @@ class Membership:
         try:
             message: dict[str, Any] = await self.layer.receive(self._channel)
         except asyncio.CancelledError:
-            self._released = True  # oddity 4
+            self._released = True  # Oddity 4.
             raise
         return message
 
     def leave_soon(self) -> None:
-        """Leave the group, without waiting for it."""
+        """Leave the group in the background."""
         task = asyncio.get_running_loop().create_task(self._leave())
         _leaving.add(task)
         task.add_done_callback(_leaving.discard)
 
     async def _leave(self) -> None:
-        with contextlib.suppress(Exception):  # a layer that is down forgets by itself
+        with contextlib.suppress(Exception):  # A layer that is down forgets by itself.
             async with asyncio.timeout(LEAVE_SECONDS):
                 if self._joining is not None:
                     await asyncio.wait({self._joining})
@@ -160,21 +165,22 @@ class Membership:
                 await self.layer.group_discard(get_settings().GROUP, self._channel)
 
     async def _unsubscribe(self) -> None:
-        # The pub/sub layer lets go of a channel when its ``receive()`` is cancelled, and in no other way.
-        receiving = asyncio.create_task(self._receive_all())
+        # Cancelling ``receive()`` is the only way to unsubscribe from the pub/sub layer.
+        receiving = asyncio.create_task(self._drop_all())
         await asyncio.sleep(0)
         stop(receiving)
         await asyncio.wait({receiving})
 
-    async def _receive_all(self) -> None:
-        while True:  # a message that waits would end one ``receive()`` before it can be cancelled
+    async def _drop_all(self) -> None:
+        while True:  # A waiting message would end one ``receive()`` before it can be cancelled.
             await self.receive()
 
 
-def _seen(task: asyncio.Task[None]) -> None:
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Retrieve the exception of a task, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
 
 
-#: Tasks that leave, so that they are not collected before they are done.
+#: Tasks that leave the group: the event loop alone would not keep them until they are done.
 _leaving: set[asyncio.Task[None]] = set()

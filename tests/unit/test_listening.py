@@ -1,0 +1,116 @@
+"""What a hub hears of the other processes, over a layer in memory; real layers are in ``tests/faults/test_listening.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+
+from sse_notify import fanout, listening
+from sse_notify.conf import get_settings
+from sse_notify.messages import Ephemeral, Message
+
+pytestmark = pytest.mark.asyncio
+
+GOOD: dict[str, Any] = {"topic": "wall", "frame": b"data: x\n\n"}
+BAD: list[dict[str, Any]] = [
+    {"topic": "wall"},
+    {"revocation": 5},
+    {"entries": [[1]], "first": 1, "last": 1},
+    {"entries": None, "first": 1, "last": 1},
+]
+
+
+@asynccontextmanager
+async def listening_to(
+    layer: InMemoryChannelLayer, callback: fanout.Callback
+) -> AsyncIterator[None]:
+    ready = asyncio.Event()
+    task = asyncio.create_task(listening.listen(callback, ready))
+    async with asyncio.timeout(20):
+        await ready.wait()
+        try:
+            yield
+        finally:
+            listening.stop(task)
+            await asyncio.wait({task})
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
+    layer = InMemoryChannelLayer()
+    monkeypatch.setattr(fanout, "remote_layer", lambda: layer)
+    return layer
+
+
+@pytest.mark.parametrize("quiet_seconds", [0, 3600], ids=["long after joining", "just joined"])
+async def test_a_callback_that_raises_is_logged_with_its_traceback_and_the_next_message_arrives(
+    layer: InMemoryChannelLayer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    quiet_seconds: float,
+) -> None:
+    monkeypatch.setattr(listening, "QUIET_SECONDS", quiet_seconds)
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+
+    def callback(message: Message) -> None:
+        heard.put_nowait(message)
+        raise RuntimeError("a defect")
+
+    async with listening_to(layer, callback):
+        for _ in range(2):
+            await layer.group_send(get_settings().GROUP, GOOD)
+        assert [await heard.get(), await heard.get()] == [Ephemeral(**GOOD)] * 2
+    assert [str(record.exc_info and record.exc_info[1]) for record in errors(caplog)] == [
+        "a defect",
+        "a defect",
+    ]
+    assert "incident=" not in caplog.text, "the layer is not to blame"
+
+
+@pytest.mark.parametrize("quiet_seconds", [0, 3600], ids=["long after joining", "just joined"])
+@pytest.mark.parametrize("bad", BAD, ids=str)
+async def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_arrives(
+    layer: InMemoryChannelLayer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    quiet_seconds: float,
+    bad: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(listening, "QUIET_SECONDS", quiet_seconds)
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    async with listening_to(layer, heard.put_nowait):
+        for message in (bad, GOOD):
+            await layer.group_send(get_settings().GROUP, message)
+        assert await heard.get() == Ephemeral(**GOOD)
+    assert len(errors(caplog)) == 1
+    assert "incident=" not in caplog.text
+
+
+async def test_a_callback_of_this_process_that_raises_is_logged_and_the_others_are_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+
+    def fail(message: Message) -> None:
+        raise RuntimeError("a defect")
+
+    fanout.attach(fail)
+    fanout.attach(heard.put_nowait)
+    try:
+        for _ in range(2):
+            fanout.ring(Ephemeral(**GOOD))
+            assert await asyncio.wait_for(heard.get(), 20) == Ephemeral(**GOOD)
+    finally:
+        fanout.detach(fail)
+        fanout.detach(heard.put_nowait)
+    assert [record.name for record in errors(caplog)] == ["sse_notify"] * 2
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.levelno == logging.ERROR]
