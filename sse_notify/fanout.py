@@ -1,21 +1,22 @@
-"""The doorbell: a batch of the log to every hub, in this process and in the others. The only importer of ``channels``.
+"""Send messages to every hub, in this process and in the others.
 
     publisher's thread                sender's thread, one a process          other processes' loops
     ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listening ─► hub
        └── call_soon_threadsafe ─► hubs of this process
 
-Hubs of this process are rung directly, the others through the layer. A layer may drop any message: the log is the truth, the
-message only makes it fast. So a publisher never waits for the layer and never sees its errors; they are logged once for each
-incident.
+Hubs of this process are called directly, the others through the layer. A layer may drop any message:
+the log is the truth, the message only makes it fast. So a publisher never waits for the layer and
+never sees its errors; they are logged once for each incident.
 
 Deliberate oddities:
 
-1. One thread with its own event loop sends for the whole process. ``async_to_sync(layer.group_send)`` makes a loop, and with it a
-   new Redis connection, for every call.
-2. What waits at the interpreter's end is flushed through ``threading._register_atexit``, not ``atexit``: the latter runs when
-   thread pools are shut already, and resolving a host name needs one. A management command that notifies as its last act would
-   otherwise be heard only at the next poll.
-3. A message carries the sender's origin, so that the hubs of the sending process, which were rung already, skip it.
+1. One thread with its own event loop sends for the whole process. ``async_to_sync(layer.group_send)``
+   makes a loop, and with it a new Redis connection, for every call.
+2. What waits at the interpreter's end is flushed through ``threading._register_atexit``, not
+   ``atexit``: the latter runs when thread pools are shut already, and resolving a host name needs
+   one. Otherwise what a management command sends last would arrive at the next poll.
+3. A message carries the sender's origin, so that the sending process, whose hubs have it already,
+   skips it.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 
 from sse_notify import log, messages
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
-from sse_notify.messages import Message, Revocation, RollCall
+from sse_notify.messages import Message, PresenceQuery, Revocation
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped: hubs repair from the log.
 BACKLOG = 1000
@@ -73,46 +74,40 @@ def announce() -> None:
         ring(batch)
 
 
-def ring(message: Message) -> int:
-    """Tell every hub. Callable from any thread and from any event loop; returns at once and never raises for the layer.
+def ring(message: Message) -> None:
+    """Send ``message`` to every hub. Callable from any thread and from any event loop.
 
-    Returns:
-        How many hubs of this process were told.
+    Returns at once and never raises for the layer.
     """
-    told = _ring_here(message)
-    if remote_layer() is not None and not (isinstance(message, RollCall) and not message.channel):
+    for callback, loop in list(_hubs.items()):
+        try:
+            loop.call_soon_threadsafe(_call, callback, message)
+        except RuntimeError:  # The loop is closed, and with it the hub.
+            detach(callback)
+    if remote_layer() is not None:
         for part in _split(message):
             _sender.put(part)
-    return told
 
 
-def reply(call: RollCall, answer: dict[str, Any]) -> None:
-    """Answer a roll call, whichever process it came from. Callable as :func:`ring` is."""
-    for part in messages.parts_of(answer):
-        if call.here is not None:
-            call.here(part)
-        else:
-            _sender.put({"type": _TYPE, "to": call.channel, "call": call.id, "answer": part})
+async def send(layer: Any, message: Message) -> None:
+    """Send ``message`` to the hubs of the other processes over ``layer``, and wait until it is sent.
+
+    Raises:
+        Exception: whatever the layer raises.
+    """
+    for part in _split(message):
+        await layer.group_send(get_settings().GROUP, part)
+
+
+def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
+    """Answer ``query`` with the number of streams by user's key. Callable as :func:`ring` is."""
+    _sender.put({"type": _TYPE, "to": query.reply_channel, "users": dict(users)})
 
 
 def remote_layer() -> Any | None:
-    """Return the channel layer if it connects processes; ``None`` if there is none or it is the in-memory one."""
+    """Return the channel layer if it connects processes; ``None`` without one or if it is in memory."""
     layer = get_channel_layer(get_settings().LAYER)
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
-
-
-def another_layer() -> Any:
-    """Return a new layer beside :func:`remote_layer`: those of Redis' core layer receive on one event loop alone."""
-    return channel_layers.make_backend(get_settings().LAYER)
-
-
-async def close_layer(layer: Any) -> None:
-    """Close the connections of one that :func:`another_layer` gave; it can be used again."""
-    # ``flush()`` is what closes the pub/sub layer's connections; the core layer's would empty the database.
-    is_pubsub = type(layer).__module__ == "channels_redis.pubsub"
-    close = layer.flush if is_pubsub else getattr(layer, "close_pools", None)
-    if close is not None:
-        await close()
 
 
 def senders_loop() -> asyncio.AbstractEventLoop:
@@ -120,13 +115,13 @@ def senders_loop() -> asyncio.AbstractEventLoop:
     return _sender.running_loop()
 
 
-# --- hubs of this process ------------------------------------------------------------------------------------------------------
+# --- hubs of this process -------------------------------------------------------------------------
 
 _hubs: dict[Callback, asyncio.AbstractEventLoop] = {}
 
 
 def attach(callback: Callback) -> None:
-    """Have ``callback`` called on the running loop with every message that this process rings."""
+    """Call ``callback`` on the running loop with every message that this process sends."""
     _hubs[callback] = asyncio.get_running_loop()
 
 
@@ -135,18 +130,7 @@ def detach(callback: Callback) -> None:
     _hubs.pop(callback, None)
 
 
-def _ring_here(message: Message) -> int:
-    told = 0
-    for callback, loop in list(_hubs.items()):
-        try:
-            loop.call_soon_threadsafe(_call, callback, message)
-            told += 1
-        except RuntimeError:  # the loop is closed, and with it the hub
-            detach(callback)
-    return told
-
-
-# --- other processes: sending --------------------------------------------------------------------------------------------------
+# --- other processes ------------------------------------------------------------------------------
 
 
 class _Sender:
@@ -216,29 +200,29 @@ class _Sender:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 if layer is not None and "to" in message:
-                    await layer.send(
-                        message["to"],
-                        {**message, "answer": messages.pack_answer(message["answer"])},
-                    )
+                    await layer.send(message["to"], message)
                 elif layer is not None:
                     await layer.group_send(get_settings().GROUP, message)
             incident.worked()
-        except (
-            Exception
-        ) as error:  # a layer that is down must not reach the publisher; the log has the event
+        except Exception as error:  # A layer that is down is not the publisher's business.
             incident.failed(error)
 
 
 _sender = _Sender()
 
 
-def _origin() -> str:
+def origin() -> str:
+    """Return what identifies this process among all that share the layer or the database."""
     # The pid tells a forked child from its parent, which share the random part.
     return f"{_BOOT}-{os.getpid()}"
 
 
 def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
-    """Put ``message`` last; a thousand users that are saved one by one are one message, as events must not be pushed out."""
+    """Append ``message``.
+
+    Revocations in a row are joined: a thousand users that are saved one by one must not push events
+    out of the queue.
+    """
     if waiting and "revocation" in message and "revocation" in waiting[-1]:
         both = Revocation(*waiting[-1]["revocation"]).joined_with(
             Revocation(*message["revocation"])
@@ -251,7 +235,7 @@ def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
 
 def _split(message: Message) -> list[dict[str, Any]]:
     """Return ``message`` as layer messages."""
-    return [{"type": _TYPE, "origin": _origin(), **part} for part in messages.pack(message)]
+    return [{"type": _TYPE, "origin": origin(), **part} for part in messages.pack(message)]
 
 
 def deliver(message: dict[str, Any], callback: Callback) -> None:
@@ -259,7 +243,7 @@ def deliver(message: dict[str, Any], callback: Callback) -> None:
 
     What fails is logged: it is a defect of ours, and the layer is not to blame.
     """
-    if message.get("origin") == _origin():
+    if message.get("origin") == origin():
         return
     try:
         received = messages.unpack(message)

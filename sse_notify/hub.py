@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sse_notify import counters, fanout, frames, listening, log, rollcall, threads
+from sse_notify import counters, fanout, frames, listening, log, threads
 from sse_notify.conf import get_settings
 from sse_notify.farewell import Farewell
 from sse_notify.floors import Floor
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
-from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
+from sse_notify.messages import Ephemeral, Message, PresenceQuery, Revocation
 from sse_notify.signals import stream_closed, stream_opened, tell
 from sse_notify.warden import Warden
 from sse_notify.wheel import Wheel
@@ -48,7 +49,7 @@ class Hub:
     """
 
     def __init__(self, *, run: Run = threads.hub) -> None:
-        self._run = run
+        self._run = self.run = run
         #: Every event up to here was pushed to the streams that get it.
         self.cursor = 0
         #: Set when the last stream left; the next one gets a new hub.
@@ -116,6 +117,11 @@ class Hub:
     def listeners(self, topic: str) -> int:
         """Return how many streams listen to ``topic``. Callable from any thread."""
         return len(self._by_topic.get(topic, ()))
+
+    def users(self) -> Counter[str]:
+        """Return how many streams each signed-in user has, by key as text. Callable from any thread."""
+        keys = (stream.reader.user_id for stream in list(self.streams))
+        return Counter(str(key) for key in keys if key is not None)
 
     def flush_soon(self, stream: Stream) -> None:
         """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""
@@ -195,8 +201,8 @@ class Hub:
             counters.add("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
             self._warden.hear(message)
-        elif isinstance(message, RollCall):
-            rollcall.answer(message, self)
+        elif isinstance(message, PresenceQuery):
+            fanout.answer(message, self.users())
         else:
             self._accept(message)
 

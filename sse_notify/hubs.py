@@ -38,6 +38,11 @@ def running() -> Hub | None:
     return None if hub is None or hub.stopped else hub
 
 
+def with_streams() -> list[Hub]:
+    """Return the hubs of this process that have streams. Callable from any thread."""
+    return [hub for hub in list(_hubs.values()) if hub.streams]
+
+
 def listeners(topic: str) -> int:
     """Return how many streams of this process listen to ``topic``. Callable from any thread."""
     return sum(hub.listeners(topic) for hub in list(_hubs.values()))

@@ -33,6 +33,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from sse_notify import changes, locks, tracing
+from sse_notify.messages import Batch as Batch
+from sse_notify.messages import Entry as Entry
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
@@ -47,28 +49,6 @@ SEQUENCE_BATCH = 1000
 
 #: Pages of a replay beyond which each topic is read by itself.
 SHORT_REPLAY = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One numbered event, encoded once for everybody who gets it."""
-
-    seq: int
-    topic: str
-    frame: bytes
-    excluded: frozenset[str] = frozenset()
-    """The users, by key as text, who do not get it."""
-    category: str = ""
-    """The notification's category; who has muted it gets the frame's muted form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The entries of one stretch of the log. ``entries`` can be fewer than the numbers: what expired has no frame, nor has history."""
-
-    first: int
-    last: int
-    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,21 +1,40 @@
-"""What is told to hubs, and the form in which a channel layer carries it."""
+"""The messages that hubs receive, and the form in which a channel layer carries them."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from sse_notify.log import Batch, Entry
-
-#: Bytes of frames in one message; a larger batch becomes several.
+#: Bytes of frames in one layer message; a larger batch is split.
 MESSAGE_BYTES = 256 * 1024
 #: Topics and sessions that one message about permissions may name.
 REVOCATION_SUBJECTS = 1000
-#: Users that one answer names; a hub with more of them gives several.
-ANSWER_USERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One numbered event, encoded once for everybody who gets it."""
+
+    seq: int
+    topic: str
+    frame: bytes
+    excluded: frozenset[str] = frozenset()
+    """The users, by key as text, who do not get it."""
+    category: str = ""
+    """The notification's category; who has muted it gets the frame's muted form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The entries of one stretch of the log.
+
+    ``entries`` can be fewer than the numbers: what expired has no frame, nor has history.
+    """
+
+    first: int
+    last: int
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +47,16 @@ class Ephemeral:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A permission may have changed: streams are to be looked at again, or to be ended. Never in the log."""
+    """A permission may have changed: check streams again, or end them. Never in the log."""
 
     topics: tuple[str, ...] = ()
     """The streams that listen to one of these: ``user:5``, ``group:3``."""
     sessions: tuple[str, ...] = ()
-    """The streams that rest on one of these sessions, which are named by :func:`sse_notify.sessions.digest`."""
+    """The streams of these sessions, which :func:`sse_notify.sessions.digest` names."""
     everybody: bool = False
     """All streams."""
     end: str = ""
-    """The reason for ``bye``, if the streams are to be ended without a look at the database."""
+    """The reason for ``bye``, if the streams are to be ended without a query."""
     again: bool = False
     """Whether the clients of streams that are ended are to come back."""
 
@@ -53,32 +72,27 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
-class RollCall:
-    """Somebody asks every hub how it is."""
+class PresenceQuery:
+    """The question which users are connected."""
 
-    id: str
-    """Names the call in its answers."""
-    channel: str = ""
-    """The layer's channel for the answers of other processes; "" if they need not be asked."""
-    users: bool = False
-    """Whether an answer is to name the users."""
-    here: Callable[[dict[str, Any]], Any] | None = field(default=None, compare=False)
-    """Takes the answers of this process, from any thread."""
+    reply_channel: str
+    """The layer's channel for the answers."""
 
 
-Message = Batch | Ephemeral | Revocation | RollCall
+Message = Batch | Ephemeral | Revocation | PresenceQuery
 
 
 def pack(message: Message) -> Iterator[dict[str, Any]]:
-    """Yield what a layer carries in place of ``message``: for a large batch several, each with its own stretch of numbers."""
-    if isinstance(message, Ephemeral):
-        yield {"topic": message.topic, "frame": message.frame}
-    elif isinstance(message, Revocation):
-        yield {"revocation": list(astuple(message))}
-    elif isinstance(message, RollCall):
-        yield {"roll_call": [message.id, message.channel, message.users]}
-    else:
-        yield from _pack_batch(message)
+    """Yield the layer messages that carry ``message``: several for a large batch."""
+    match message:
+        case Ephemeral():
+            yield {"topic": message.topic, "frame": message.frame}
+        case Revocation():
+            yield {"revocation": list(astuple(message))}
+        case PresenceQuery():
+            yield {"presence": message.reply_channel}
+        case Batch():
+            yield from _pack_batch(message)
 
 
 def _pack_batch(batch: Batch) -> Iterator[dict[str, Any]]:
@@ -94,14 +108,14 @@ def _pack_batch(batch: Batch) -> Iterator[dict[str, Any]]:
 
 
 def unpack(message: dict[str, Any]) -> Message | None:
-    """Return what :func:`pack` was given; ``None`` for what a newer version of this package may have sent."""
+    """Return what :func:`pack` was given; ``None`` for what another version may have sent."""
     if "topic" in message:
         return Ephemeral(message["topic"], message["frame"])
     if "revocation" in message:
         topics, sessions, *rest = message["revocation"]
         return Revocation(tuple(topics), tuple(sessions), *rest)
-    if "roll_call" in message:
-        return RollCall(*message["roll_call"])
+    if "presence" in message:
+        return PresenceQuery(message["presence"])
     if "entries" not in message:
         return None
     entries = tuple(
@@ -109,22 +123,3 @@ def unpack(message: dict[str, Any]) -> Message | None:
         for seq, topic, frame, excluded, *category in message["entries"]
     )
     return Batch(message["first"], message["last"], entries)
-
-
-def parts_of(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield ``answer`` to a roll call, with at most :data:`ANSWER_USERS` of its users; then the others, each part with its ``id``."""
-    users = list(answer.get("users", {}).items())
-    yield {**answer, "users": dict(users[:ANSWER_USERS])}
-    for start in range(ANSWER_USERS, len(users), ANSWER_USERS):
-        yield {"id": answer["id"], "users": dict(users[start : start + ANSWER_USERS])}
-
-
-def pack_answer(answer: dict[str, Any]) -> bytes:
-    """Return ``answer`` as a layer carries it: the keys of many users take a tenth of the room."""
-    return zlib.compress(json.dumps(answer).encode(), level=1)
-
-
-def unpack_answer(packed: bytes) -> dict[str, Any]:
-    """Return what :func:`pack_answer` was given."""
-    answer: dict[str, Any] = json.loads(zlib.decompress(packed))
-    return answer

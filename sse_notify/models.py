@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
 from django.contrib.contenttypes.fields import GenericForeignKey
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -311,6 +312,22 @@ class Mute(models.Model):
 
     def __str__(self) -> str:
         return f"user={self.user_id} category={self.category}"
+
+
+class Heartbeat(models.Model):
+    """What one process with open streams last wrote: see :mod:`sse_notify.monitoring.heartbeat`."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    #: When it was written, by the database's clock.
+    at = models.DateTimeField()
+    #: The fields of a `HubStatus`.
+    figures = models.JSONField(encoder=DjangoJSONEncoder)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.id
 
 
 def iso(moment: datetime | None) -> str | None:

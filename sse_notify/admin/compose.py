@@ -25,12 +25,13 @@ from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 
-from sse_notify import locks, presence
+from sse_notify import locks
 from sse_notify.admin.audience import Addressees, AudienceForm
 from sse_notify.admin.forms import ComposeForm, checked
 from sse_notify.conf import get_settings
 from sse_notify.log import database
 from sse_notify.models import Audience, Notification
+from sse_notify.monitoring import presence
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -10,8 +10,9 @@ from django.db import Error, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify import fanout, log, rollcall, threads
+from sse_notify import fanout, log, threads
 from sse_notify.admission import admission
+from sse_notify.bus import requests
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -44,7 +45,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    layer = rollcall.echo(SECONDS) if fanout.remote_layer() is not None else None
+    layer = requests.echo(SECONDS) if fanout.remote_layer() is not None else None
     found = {"database": _database(), "layer": _layer(layer)}
     lost = [name for name, state in found.items() if state == "unreachable"]
     if "database" in lost or ("layer" in lost and request.GET.get("require") == "layer"):

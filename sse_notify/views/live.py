@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from sse_notify import live, presence
+from sse_notify.monitoring import live, presence
 from sse_notify.revocation import disconnect
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
 
     ModelAdmin = admin.ModelAdmin[Any]
-
-#: Between two looks at the page, for those whose browser runs no script.
-_rates = live.Rates()
 
 
 def admin_urls(model_admin: ModelAdmin) -> list[URLPattern]:
@@ -51,12 +48,12 @@ def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     query = request.GET.get("q", "").strip()
     request.current_app = model_admin.admin_site.name  # as Django's admin does
-    found = presence.look(live.INTERVAL)
+    found = presence.look(live.TIMEOUT)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": _("Live"),
         "opts": model_admin.opts,
-        "report": live.report(found, _rates, live.log_state().pending, query=query),
+        "report": live.report(found, query=query),
         "query": query,
         "stream_url": _stream_url(),
         "topic": live.TOPIC,

@@ -24,7 +24,10 @@ User.objects.filter(username="carol").update(is_superuser=True)
 def test_the_live_page_follows_every_process_and_ends_a_users_streams(
     make_site: MakeSite, page: Page, browser: Browser
 ) -> None:
-    site = make_site(redis=True, env={"EXTRA_APPS": "django.contrib.admin"})
+    site = make_site(
+        redis=True,
+        env={"EXTRA_APPS": "django.contrib.admin", "EXTRA_MIDDLEWARE": "tests.project.pace.quick"},
+    )
     site.script(STAFF)
     one, two = site.serve(), site.serve()
     carol, desk = Desk(site, one), Desk(site, two)

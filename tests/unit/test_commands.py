@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import re
+import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -15,13 +15,16 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 from django.db import transaction
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
+from django.urls import reverse
 from django.utils import timezone
 
-from sse_notify import broadcast, log, mark_read, notify, status, topic, verbs
+from sse_notify import mark_read, notify, verbs
+from sse_notify.links import Link, link_of
 from sse_notify.management import commands
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
+from sse_notify.monitoring import status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -271,53 +274,34 @@ def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(
         run("sse_status", "--timeout", "0")
 
 
-# --- sse_tail ---------------------------------------------------------------------------------------------------------------------
+# --- sse_status --link ------------------------------------------------------------------------------
+
+
+def test_a_link_opens_the_stream_of_that_user_and_the_command_line_can_be_pasted(
+    alice: User,
+) -> None:
+    url, command = run(
+        "sse_status", "--link", "alice", "--topic", "room.2", "--base-url", "https://example.com/x/"
+    ).splitlines()
+    assert shlex.split(command) == ["curl", "--no-buffer", url]
+    assert url.startswith(f"https://example.com{reverse('sse_notify:stream')}?")
+    request = RequestFactory().get(url.removeprefix("https://example.com"))
+    assert link_of(request) == Link(user=alice, topics=("room.2",))
+    path, advice = run("sse_status", "--link", "alice").splitlines()
+    assert path.startswith(reverse("sse_notify:stream"))
+    assert "--base-url" in advice
 
 
 @pytest.mark.parametrize(
     ("args", "names"),
     [
-        ([], "user, topics"),
-        (["--user", "nobody"], "no user 'nobody'"),
-        (["--topic", "no.such.topic"], "no.such.topic"),
-        (["--user", "alice", "--topic", "everyone"], "everyone"),
-        (["--topic", "everyone", "--cursor", "7"], "cursor: the log goes from 0 to 0"),
-        (["--topic", "everyone", "--json", "--raw"], "--raw"),
+        (["--link", "nobody"], "no user 'nobody'"),
+        (["--link", "alice", "--topic", ""], "topic"),
+        (["--link", "alice", "--base-url", "example.com"], "--base-url must be"),
     ],
 )
-def test_tail_names_what_it_cannot_follow(alice: User, args: list[str], names: str) -> None:
+def test_a_link_that_cannot_be_made_names_the_argument(
+    alice: User, args: list[str], names: str
+) -> None:
     with pytest.raises(CommandError, match=names):
-        run("sse_tail", *args)
-
-
-@topic("commands.<slug:name>")
-def may_follow(user: User, name: str) -> bool:
-    return name == user.username
-
-
-def test_tail_shows_to_a_user_what_the_users_browser_would_be_shown(alice: User, bob: User) -> None:
-    broadcast("For all", "Come\nin", level="error")
-    notify(bob, "For bob")
-    notify(alice, "For alice \x1b[31mred", event="mine")
-    hello, first, second = run(
-        "sse_tail", "--user", "alice", "--topic", "commands.alice", "--cursor", "0", "--count", "2"
-    ).splitlines()
-    assert re.fullmatch(r"..:..:..  hello +#0 +{.*}", hello)
-    assert re.fullmatch(r"..:..:..  notification +#1 +\[error] For all — Come in", first)
-    assert re.fullmatch(
-        "..:..:..  mine +#3 +\\[info] For alice \N{REPLACEMENT CHARACTER}\\[31mred", second
-    ), "a terminal obeys nothing of it"
-    with pytest.raises(CommandError, match="You may not listen to this topic"):
-        run("sse_tail", "--user", "alice", "--topic", "commands.bob")
-
-
-def test_tail_shows_topics_to_whoever_may_run_it(alice: User) -> None:
-    broadcast("For all")
-    row = notify(alice, "For alice")
-    row.refresh_from_db()
-    asked = ["--topic", "everyone", "--topic", f"user:{alice.pk}", "--cursor", "0"]
-    assert run("sse_tail", *asked, "--count", "2", "--raw") == "".join(
-        e.frame.decode() for e in log.read(0, 2, limit=10)[0]
-    )
-    last = json.loads(run("sse_tail", *asked, "--count", "2", "--json").splitlines()[-1])
-    assert last == {"event": "notification", "id": 2, "data": row.payload()}
+        run("sse_status", *args)

@@ -12,8 +12,7 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from sse_notify import fanout, listening, messages
-from sse_notify.log import Batch, Entry
-from sse_notify.messages import Ephemeral, Message
+from sse_notify.messages import Batch, Entry, Ephemeral, Message, PresenceQuery
 
 
 def batch_of(*sizes: int) -> Batch:
@@ -26,13 +25,13 @@ def batch_of(*sizes: int) -> Batch:
 
 @pytest.mark.parametrize(
     "message",
-    [Ephemeral("wall", b"x\n\n"), batch_of(10, 20), Batch(5, 5, ())],
-    ids=["ephemeral", "batch", "empty"],
+    [Ephemeral("wall", b"x\n\n"), batch_of(10, 20), Batch(5, 5, ()), PresenceQuery("replies.1")],
+    ids=["ephemeral", "batch", "empty", "query"],
 )
 def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
     (sent,) = fanout._split(message)
     assert messages.unpack(sent) == message
-    assert sent["origin"] == fanout._origin()
+    assert sent["origin"] == fanout.origin()
 
 
 def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:

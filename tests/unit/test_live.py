@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,8 +15,9 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from sse_notify import live, notify
+from sse_notify import notify
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.monitoring import live
 from sse_notify.presence import HubStatus, Presence
 from sse_notify.testing import open_stream
 from sse_notify.topics import is_allowed
@@ -27,8 +28,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def hub(pid: int = 1, **fields: Any) -> HubStatus:
-    counters = {
-        "delivered": fields.pop("delivered", 0),
+    counters: dict[str, int | dict[str, int]] = {
         "repaired": 2,
         "reset": {"ahead": 1, "expired": 2},
         "slow": 4,
@@ -58,32 +58,16 @@ def signed_in(user: User) -> Client:
 
 
 @pytest.mark.django_db
-def test_numbers_of_a_process_with_two_hubs_are_counted_once() -> None:
-    twin = replace(hub(1), id="web:1:2", streams=5)
-    found = Presence(hubs=[hub(1), twin, hub(2, draining=True)], users=Counter(), head=9)
-    totals = live.report(found, live.Rates(), 6)["totals"]
-    assert (
-        totals["processes"],
-        totals["streams"],
-        totals["anonymous"],
-        totals["head"],
-        totals["pending"],
-    ) == (2, 11, 3, 9, 6)
-    assert (totals["repaired"], totals["reset"], totals["slow"], totals["refused"]) == (4, 6, 8, 0)
-
-
-def test_a_rate_is_what_was_delivered_since_the_process_was_asked_before() -> None:
-    rates = live.Rates()
-    assert rates.take([hub(1, delivered=100), hub(2)]) == {"web:1": None, "web:2": None}
-    later = NOON + timedelta(seconds=2)
-    assert rates.take([hub(1, delivered=150, at=later), hub(3, at=later)]) == {
-        "web:1": 25.0,
-        "web:3": None,
-    }
-    much_later = later + timedelta(seconds=live.RATE_SECONDS)
-    assert rates.take([hub(1, delivered=160, at=much_later)]) == {"web:1": None}
-    restarted = much_later + timedelta(seconds=1)
-    assert rates.take([hub(1, delivered=3, at=restarted)]) == {"web:1": 0.0}
+def test_totals_are_the_sums_of_the_processes(alice: User) -> None:
+    notify(alice, "Not numbered yet")
+    hubs = [hub(1, rate=2.5), hub(2, rate=0.25, draining=True), hub(3, streams=5)]
+    totals = live.report(Presence(hubs=hubs, users=Counter(), head=9))["totals"]
+    assert totals == {
+        "processes": 3, "streams": 11, "users": 0, "anonymous": 3, "rate": 2.8, "head": 9, "pending": 1,
+        "repaired": 6, "reset": 9, "slow": 12, "refused": 0,
+    }  # fmt: skip
+    nobody = live.report(Presence(hubs=[hub(1)], users=Counter(), head=9))["totals"]
+    assert nobody["rate"] is None, "there was no heartbeat yet"
 
 
 @pytest.mark.django_db
@@ -96,10 +80,10 @@ def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(
     users = Counter({str(user.pk): 1 + (user.username == "user4") for user in people}) | Counter(
         {"987654": 1}
     )
-    found = live.report(Presence(hubs=[], users=users, head=0), live.Rates(), 0)
+    found = live.report(Presence(hubs=[], users=users, head=0))
     assert [user["name"] for user in found["users"]] == ["user4", "user0"]
     assert (found["users"][0]["streams"], found["more"], found["totals"]["users"]) == (2, 5, 7)
-    found = live.report(Presence(hubs=[], users=users, head=0), live.Rates(), 0, query="R5")
+    found = live.report(Presence(hubs=[], users=users, head=0), query="R5")
     assert ([user["name"] for user in found["users"]], found["more"]) == (["user5"], 0)
     assert live.named({"987654": 1}) == [{"key": "987654", "name": "987654", "streams": 1}]
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import socket
+from dataclasses import asdict, replace
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.db.models.functions import Now
 from django.test import RequestFactory
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sse_notify import counters, live, metrics, notify, rollcall
+from sse_notify import counters, log, notify
+from sse_notify.models import Heartbeat
+from sse_notify.monitoring import heartbeat, metrics
 from sse_notify.testing import open_stream
 
-ME = f"{rollcall.HOST}:{os.getpid()}"
+ME = f"{socket.gethostname()}:{os.getpid()}"
 
 
 def scrape(accept: str = "") -> dict[tuple[str, str], float]:
@@ -54,7 +59,9 @@ async def test_a_scrape_has_every_gauge_and_every_counter(alice: User, bob: User
     }
     assert {name: found[f"sse_notify_{name}", ""] for name in gauges} == gauges
     assert (found["sse_notify_lag", ""], found["sse_notify_draining", ""]) == (0, 0)
-    assert found["sse_notify_process_start_time_seconds", ""] == rollcall.STARTED
+    assert (
+        found["sse_notify_process_start_time_seconds", ""] == heartbeat.here(0).started.timestamp()
+    )
     for name, (exported, label) in metrics._COUNTERS.items():
         assert label or (f"{exported}_total", "") in found, name
     assert found["sse_notify_streams_opened_total", ""] == counters.get("opened")
@@ -77,10 +84,10 @@ def test_a_process_without_streams_keeps_its_counters_and_one_without_a_database
     )
     assert ("sse_notify_cursor", "") not in found
 
-    def away() -> live.LogState:
+    def away() -> int:
         raise OperationalError("away")
 
-    monkeypatch.setattr(live, "log_state", away)
+    monkeypatch.setattr(log, "head", away)
     assert set(found) - set(scrape()) == {
         ("sse_notify_log_head", ""),
         ("sse_notify_log_pending", ""),
@@ -92,3 +99,13 @@ def test_the_collector_can_be_put_into_a_projects_own_registry() -> None:
     registry = CollectorRegistry()
     registry.register(metrics.NotifyCollector(everywhere=False))
     assert f'sse_notify_streams{{process="{ME}"}} 0.0' in generate_latest(registry).decode()
+
+
+@pytest.mark.django_db
+def test_two_processes_with_the_same_host_and_pid_are_two() -> None:
+    for name in ("first-one", "second-one"):
+        status = replace(heartbeat.here(0), id=name, host="box", pid=1, streams=3)
+        Heartbeat.objects.create(id=name, at=Now(), figures=asdict(status))
+    text = metrics.metrics(RequestFactory().get("/metrics/")).content.decode()
+    for process in ("box:1:first-on", "box:1:second-o"):
+        assert f'sse_notify_streams{{process="{process}"}} 3.0' in text

@@ -188,9 +188,9 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
     rung: list[Message] = []
     real = fanout.ring
 
-    def ring(message: Message) -> int:
+    def ring(message: Message) -> None:
         rung.append(message)
-        return real(message)
+        real(message)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fanout, "ring", ring)

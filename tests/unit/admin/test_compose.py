@@ -17,9 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import inbox, notify, presence, recall
+from sse_notify import inbox, notify, recall
 from sse_notify.admin import actions, audience
 from sse_notify.models import Notification
+from sse_notify.monitoring import presence
 from tests.support import GUARD
 
 pytestmark = pytest.mark.django_db

@@ -38,12 +38,12 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     heard: list[tuple[str, dict[str, Any]]] = []
     ring = fanout.ring
 
-    def record(message: Any) -> int:
+    def record(message: Any) -> None:
         if isinstance(message, Ephemeral):
             (event,) = parse(message.frame)
             assert (event.event, event.id) == ("progress", None)
             heard.append((message.topic, event.data))
-        return ring(message)
+        ring(message)
 
     monkeypatch.setattr(fanout, "ring", record)
     return heard

@@ -1,4 +1,4 @@
-"""How the whole system is, at one moment: the log, what is pending, the layer, every hub."""
+"""The status of the whole system: the log, what is pending, the layer, every process."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from django.db.models import Count, Min
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from sse_notify import fanout, log, presence, rollcall
+from sse_notify import fanout, log
+from sse_notify.bus import requests
 from sse_notify.models import Notification
+from sse_notify.monitoring import presence
 
 if TYPE_CHECKING:
-    from sse_notify.presence import HubStatus
+    from sse_notify.monitoring.heartbeat import HubStatus
     from sse_notify.querysets import NotificationQuerySet
 
-#: Seconds after which what is committed and has no number is out of order: a hub numbers it at its next poll.
+#: Seconds after which what is committed and has no number is a problem: hubs number it when they poll.
 PENDING_SECONDS = 60.0
-#: Seconds after which it is looked at again: its transaction may have been open for long, and been committed just now.
+#: Seconds after which it is read again: its transaction may have been long, and committed just now.
 AGAIN_SECONDS = 1.0
 
 
@@ -42,20 +44,20 @@ class Status:
     layer: str = ""
     """The class of the layer that connects processes; "" if none does."""
     hubs: list[HubStatus] = field(default_factory=list)
-    """Every hub of every process that has streams; none are known without a layer."""
+    """Every process that has streams."""
     users: int = 0
-    """Signed-in users who are connected."""
+    """Signed-in users who are connected; without a layer, counted once for each process."""
     problems: list[str] = field(default_factory=list)
     """What is out of order, in words."""
 
     @property
     def streams(self) -> int:
-        """Open streams, of all hubs."""
+        """Open streams, of all processes."""
         return sum(hub.streams for hub in self.hubs)
 
 
-def take(timeout: float = 1.0) -> Status:
-    """Look at everything. What cannot be asked is among the problems, and nothing is raised for it.
+def read(timeout: float = 1.0) -> Status:
+    """Read the status of everything. What cannot be read is among the problems, and nothing is raised.
 
     Not to be called on an event loop.
 
@@ -66,19 +68,22 @@ def take(timeout: float = 1.0) -> Status:
     layer = fanout.remote_layer()
     if layer is not None:
         found.layer = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        if not rollcall.echo(timeout).result():
+        if not requests.echo(timeout).result():
             found.problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     try:
-        _look_at_log(found)
-        seen = presence.look(timeout)
+        _read_log(found)
+        found.hubs = presence.hubs()
     except db.Error as error:
         found.problems.append(f"The database does not answer: {' '.join(str(error).split())}")
         return found
-    found.hubs, found.users = seen.hubs, len(seen.users)
+    if layer is not None:
+        found.users = len(presence.connected_users(timeout))
+    else:
+        found.users = sum(hub.users for hub in found.hubs)
     return found
 
 
-def _look_at_log(found: Status) -> None:
+def _read_log(found: Status) -> None:
     position = log.position()
     found.head, found.floor = position.head, position.floor
     rows = Notification.objects.using(log.database())

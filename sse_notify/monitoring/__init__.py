@@ -1,0 +1,1 @@
+"""What operators see: who is connected, and how every process is."""

@@ -1,0 +1,230 @@
+"""One row per process with open streams: the process writes it every 10 seconds, monitoring reads it.
+
+    stream_opened   start a task on the event loop, unless it runs: after a second, and then every
+                    10 seconds, it updates the row of this process
+    stream_closed   after the last one: delete the row
+    read()          the rows that are not older than three intervals, and this process as it is now
+
+Without streams there is neither a task nor a row. The row of a process that was killed is ignored
+after three intervals, and deleted when another process writes its first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from django.db.models.functions import Now
+
+from sse_notify import counters, fanout, hubs, log
+from sse_notify.admission import admission
+from sse_notify.incidents import Incident
+from sse_notify.models import Heartbeat
+from sse_notify.signals import stream_closed, stream_opened
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+#: Seconds between two heartbeats.
+INTERVAL = 10.0
+#: Seconds after which a process that has its first stream writes its first heartbeat.
+FIRST_SECONDS = 1.0
+#: Intervals without a heartbeat after which a process counts as dead.
+MISSED = 3
+
+_HOST = socket.gethostname()
+_STARTED = datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubStatus:
+    """One process with open streams, at one moment."""
+
+    id: str
+    """Names the process for as long as it lives, whatever its host and pid."""
+    host: str
+    """The machine's, or container's, name."""
+    pid: int
+    """The process id on that machine."""
+    started: datetime
+    """When the process started."""
+    at: datetime
+    """When these figures were taken, by the process's own clock."""
+    streams: int
+    """Open streams."""
+    users: int
+    """Signed-in users among them, each counted once."""
+    anonymous: int
+    """Streams of visitors who are not signed in."""
+    cursor: int
+    """Every event up to here was pushed to the streams."""
+    head: int
+    """How far the log was numbered just before the figures were taken."""
+    draining: bool
+    """Whether the process was asked to end."""
+    counters: dict[str, int | dict[str, int]]
+    """What happened in the process since it started; see :func:`sse_notify.counters.snapshot`."""
+    rate: float | None = None
+    """Events per second that were delivered before the last heartbeat; ``None`` before the first."""
+
+    @property
+    def process(self) -> str:
+        """The process, as ``host:pid``."""
+        return f"{self.host}:{self.pid}"
+
+    @property
+    def lag(self) -> int:
+        """Numbers of the log that the process had not pushed yet."""
+        return max(0, self.head - self.cursor)
+
+
+def here(head: int) -> HubStatus:
+    """Return the status of this process, now. Callable from any thread; it does not query.
+
+    Args:
+        head: how far the log was numbered just before.
+    """
+    found = hubs.with_streams()
+    users = sum((hub.users() for hub in found), Counter[str]())
+    streams = sum(len(hub.streams) for hub in found)
+    return HubStatus(
+        id=fanout.origin(),
+        host=_HOST,
+        pid=os.getpid(),
+        started=_STARTED,
+        at=datetime.now(UTC),
+        streams=streams,
+        users=len(users),
+        anonymous=max(0, streams - users.total()),
+        cursor=min((hub.cursor for hub in found), default=0),
+        head=head,
+        draining=admission.draining,
+        counters=counters.snapshot(),
+    )
+
+
+def read(head: int, *, everywhere: bool = True) -> list[HubStatus]:
+    """Return the status of every process that has streams: one query.
+
+    Args:
+        head: how far the log was numbered just before, for this process.
+        everywhere: ``False``: only this process, without a query.
+
+    Raises:
+        django.db.Error: the database cannot be read.
+    """
+    since = Now() - timedelta(seconds=MISSED * INTERVAL)
+    rows = _rows().filter(at__gte=since) if everywhere else ()
+    found = {row.pk: _status_of(row.figures) for row in rows}
+    own = found.pop(fanout.origin(), None)
+    now = here(head)
+    if now.streams:
+        found[now.id] = replace(now, rate=None if own is None else own.rate)
+    return sorted(found.values(), key=lambda status: (status.host, status.pid, status.id))
+
+
+def write(rate: float | None) -> None:
+    """Write the row of this process: one SELECT for the head of the log, one UPDATE.
+
+    Raises:
+        django.db.Error: the database refuses.
+    """
+    status = replace(here(log.head()), rate=rate)
+    values: dict[str, Any] = {"at": Now(), "figures": asdict(status)}
+    if not _rows().filter(pk=status.id).update(**values):
+        _rows().filter(at__lt=Now() - timedelta(seconds=MISSED * INTERVAL)).delete()
+        _rows().create(pk=status.id, **values)
+
+
+def remove() -> None:
+    """Delete the row of this process.
+
+    Raises:
+        django.db.Error: the database refuses; then the row is ignored after three intervals.
+    """
+    _rows().filter(pk=fanout.origin()).delete()
+
+
+def _rows() -> QuerySet[Heartbeat]:
+    return Heartbeat.objects.using(log.database())
+
+
+_FIELDS = {field.name for field in fields(HubStatus)}
+
+
+def _status_of(figures: dict[str, Any]) -> HubStatus:
+    # A newer version of this package may have written more.
+    known = {name: value for name, value in figures.items() if name in _FIELDS}
+    moments = {name: datetime.fromisoformat(known[name]) for name in ("started", "at")}
+    return HubStatus(**{**known, **moments})
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+class _Heart:
+    """Writes heartbeats for as long as there are streams on one event loop."""
+
+    def __init__(self) -> None:
+        self._is_empty = asyncio.Event()
+        self._incident = Incident("heartbeat")
+        self._task: asyncio.Task[None] | None = None
+
+    def on_opened(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._beat())
+
+    def on_closed(self) -> None:
+        hub = hubs.running()
+        if hub is None or not hub.streams:
+            self._is_empty.set()
+
+    async def _beat(self) -> None:
+        pause = FIRST_SECONDS
+        since, delivered = monotonic(), counters.get("delivered")
+        while (hub := hubs.running()) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._is_empty.wait()
+            self._is_empty.clear()
+            has_streams = hubs.running() is not None
+            try:
+                if has_streams:
+                    before, since = since, monotonic()
+                    number, delivered = delivered, counters.get("delivered")
+                    await hub.run(write, round((delivered - number) / (since - before), 1))
+                elif pause == INTERVAL and not hubs.with_streams():
+                    await hub.run(remove)
+                else:
+                    return
+                self._incident.worked()
+            except Exception as error:  # The next heartbeat tries again; a row that stays expires.
+                self._incident.failed(error)
+            pause = INTERVAL if has_streams else FIRST_SECONDS
+
+
+_hearts: WeakKeyDictionary[asyncio.AbstractEventLoop, _Heart] = WeakKeyDictionary()
+
+
+def connect() -> None:
+    """Write heartbeats from the first stream on. Called once the apps are ready."""
+    stream_opened.connect(_on_opened, dispatch_uid="sse_notify.heartbeat")
+    stream_closed.connect(_on_closed, dispatch_uid="sse_notify.heartbeat")
+
+
+def _on_opened(**kwargs: Any) -> None:
+    if hubs.running() is not None:
+        _hearts.setdefault(asyncio.get_running_loop(), _Heart()).on_opened()
+
+
+def _on_closed(**kwargs: Any) -> None:
+    if (heart := _hearts.get(asyncio.get_running_loop())) is not None:
+        heart.on_closed()

@@ -1,0 +1,157 @@
+"""What the admin's live page shows: every process, and who is connected.
+
+The event loop that has watchers sends them a report every few seconds; what it says of other
+processes follows their heartbeats. While nobody watches, nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from django.contrib.auth import get_user_model
+
+from sse_notify import hubs, log
+from sse_notify.bus import requests
+from sse_notify.incidents import Incident
+from sse_notify.monitoring import presence
+from sse_notify.signals import stream_opened
+from sse_notify.topics import topic
+from sse_notify.wire import dumps, encode
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+    from sse_notify.hub import Hub
+    from sse_notify.monitoring.heartbeat import HubStatus
+    from sse_notify.monitoring.presence import Presence
+    from sse_notify.stream import Stream
+
+TOPIC = "sse_notify.live"
+#: Seconds between two reports, besides the time to make one.
+INTERVAL = 1.0
+#: Seconds in which the other processes answer who is connected.
+TIMEOUT = 1.0
+#: Users that a report names.
+USERS = 100
+#: Keys that one query looks up.
+CHUNK = 1000
+
+_SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "draining")
+_SUMMED = ("repaired", "reset", "slow", "refused")
+
+
+@topic(TOPIC)
+def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return whether ``user`` may see the page: staff who may view notifications in the admin."""
+    found: Any = user
+    if not (user.is_active and getattr(user, "is_staff", False)):
+        return False
+    return bool(
+        found.has_perm("sse_notify.view_notification")
+        or found.has_perm("sse_notify.change_notification")
+    )
+
+
+def report(found: Presence, *, query: str = "") -> dict[str, Any]:
+    """Return what the page shows, as JSON can hold it: ``hubs``, ``totals`` and ``users``.
+
+    It queries what is pending, and the users' names.
+
+    Args:
+        found: the processes and users.
+        query: only users whose name contains it.
+    """
+    rows = [_row(status) for status in found.hubs]
+    rates = [row["rate"] for row in rows if row["rate"] is not None]
+    users = named(found.users, query)
+    return {
+        "totals": {
+            "processes": len(rows),
+            "users": len(found.users),
+            "rate": round(sum(rates), 1) if rates else None,
+            "head": found.head,
+            "pending": log.pending(),
+            **{name: sum(row[name] for row in rows) for name in ("streams", "anonymous", *_SUMMED)},
+        },
+        "hubs": rows,
+        "users": users[:USERS],
+        "more": max(0, len(users) - USERS),
+    }
+
+
+def _row(status: HubStatus) -> dict[str, Any]:
+    return {
+        "key": status.id,
+        "started": status.started.isoformat(timespec="seconds"),
+        **{name: getattr(status, name) for name in _SHOWN},
+        **{name: _total(status.counters.get(name, 0)) for name in _SUMMED},
+    }
+
+
+def _total(counter: int | dict[str, int]) -> int:
+    return counter if isinstance(counter, int) else sum(counter.values())
+
+
+def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
+    """Return ``key``, ``name`` and ``streams`` of the users, those with the most streams first.
+
+    Names are looked up for the first :data:`USERS`; with a ``query`` for all, in chunks.
+    """
+    model: Any = get_user_model()
+    keys = sorted(users, key=lambda key: (-users[key], len(key), key))
+    names: dict[str, str] = {}
+    for start in range(0, len(keys) if query else min(len(keys), USERS), CHUNK):
+        chunk = keys[start : start + (CHUNK if query else USERS)]
+        rows = model._default_manager.filter(pk__in=chunk)
+        if query:
+            rows = rows.filter(**{f"{model.USERNAME_FIELD}__icontains": query})
+        pairs = rows.values_list("pk", model.USERNAME_FIELD)
+        names.update({str(pk): str(name) for pk, name in pairs})
+    return [
+        {"key": key, "name": names.get(key, key), "streams": users[key]}
+        for key in keys
+        if not query or key in names
+    ]
+
+
+# --- sending reports ------------------------------------------------------------------------------
+
+_reporters: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+
+
+def connect() -> None:
+    """Send reports from the first watcher on. Called once the apps are ready."""
+    stream_opened.connect(_on_opened, dispatch_uid="sse_notify.live")
+
+
+def _on_opened(*, topics: tuple[str, ...], **kwargs: Any) -> None:
+    loop = asyncio.get_running_loop()
+    if TOPIC in topics and (loop not in _reporters or _reporters[loop].done()):
+        _reporters[loop] = loop.create_task(_send_reports())
+
+
+async def _send_reports() -> None:
+    """Send reports to the watchers on this event loop for as long as there are any."""
+    incident = Incident("live_page")
+    while (hub := hubs.running()) is not None and _watchers(hub):
+        try:
+            answers = await asyncio.wrap_future(requests.ask(TIMEOUT))
+            frame = await hub.run(_frame, answers)
+            for stream in _watchers(hub):
+                stream.push_ephemeral(frame)
+            incident.worked()
+        except Exception as error:  # The page shows what it has, and says that it is old.
+            incident.failed(error)
+        await asyncio.sleep(INTERVAL)
+
+
+def _frame(answers: list[dict[str, int]]) -> bytes:
+    return encode(dumps(report(presence.combine(answers))), event=TOPIC)
+
+
+def _watchers(hub: Hub) -> list[Stream]:
+    return [stream for stream in hub.streams if TOPIC in stream.topics]

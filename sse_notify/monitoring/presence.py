@@ -1,0 +1,145 @@
+"""Who is connected, and how every process is.
+
+Which users are connected is asked of all processes over the channel layer, as it is wanted exactly
+and now. Everything else is read from the rows that the processes write, see
+:mod:`sse_notify.monitoring.heartbeat`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+from sse_notify import hubs as hubs_here
+from sse_notify import log
+from sse_notify.bus import requests
+from sse_notify.monitoring import heartbeat
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sse_notify.monitoring.heartbeat import HubStatus
+
+#: Seconds beyond the timeout after which a call that hangs is given up.
+_GUARD_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presence:
+    """Every process that has streams, and every user who is connected to one."""
+
+    hubs: list[HubStatus]
+    """By process."""
+    users: Counter[str]
+    """How many streams each signed-in user has, by key as text."""
+    head: int
+    """How far the log was numbered just before."""
+
+
+def hubs(timeout: float = 1.0) -> list[HubStatus]:
+    """Return the status of every process that has open streams: two queries.
+
+    The figures of other processes are at most about 10 seconds old.
+
+    Args:
+        timeout: checked, and not used any more: nobody is asked.
+
+    Raises:
+        ValueError: ``timeout`` is not a positive number.
+        django.db.Error: the database cannot be read.
+    """
+    _check(timeout)
+    return heartbeat.read(log.head())
+
+
+async def ahubs(timeout: float = 1.0) -> list[HubStatus]:  # noqa: ASYNC109  (as hubs)
+    """Do what :func:`hubs` does, from async code."""
+    return await sync_to_async(hubs)(timeout)
+
+
+def connected_users(timeout: float = 1.0) -> set[str]:
+    """Return the keys, as text, of all users who have a stream in some process. No query.
+
+    Args:
+        timeout: seconds that the call takes while a layer connects processes: a process that answers
+            later is left out. Without a layer, or while it is away, the users of this process are
+            returned, at once.
+
+    Raises:
+        ValueError: ``timeout`` is not a positive number.
+    """
+    return set(_users(_ask(timeout).result(timeout + _GUARD_SECONDS)))
+
+
+async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109  (as connected_users)
+    """Do what :func:`connected_users` does, from async code."""
+    answers = await asyncio.wrap_future(_ask(timeout))
+    return set(_users(answers))
+
+
+def listeners(topic: str) -> int:
+    """Return how many streams of this process listen to ``topic`` now. Nobody is asked.
+
+    Args:
+        topic: the name of a topic.
+    """
+    return hubs_here.listeners(topic)
+
+
+def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:
+    """Return what :func:`hubs` and :func:`connected_users` do.
+
+    Args:
+        timeout: as for :func:`connected_users`.
+        head: how far the log is, if that is known already; saves a query.
+        everywhere: ``False``: about this process alone, at once and without another query.
+
+    Raises:
+        ValueError: ``timeout`` is not a positive number.
+        django.db.Error: the database cannot be read.
+    """
+    asked = _ask(timeout, everywhere=everywhere)
+    return combine(asked.result(timeout + _GUARD_SECONDS), head, everywhere=everywhere)
+
+
+async def alook(
+    timeout: float = 1.0,  # noqa: ASYNC109  (as connected_users)
+    *,
+    head: int | None = None,
+    everywhere: bool = True,
+) -> Presence:
+    """Do what :func:`look` does, from async code."""
+    answers = await asyncio.wrap_future(_ask(timeout, everywhere=everywhere))
+    return await sync_to_async(combine)(answers, head, everywhere=everywhere)
+
+
+def _check(timeout: Any) -> None:
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not is_number or not 0 < timeout < float("inf"):
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}.")
+
+
+def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, int]]]:
+    _check(timeout)
+    return requests.ask(timeout if everywhere else 0)
+
+
+def _users(answers: Iterable[dict[str, int]]) -> Counter[str]:
+    users: Counter[str] = Counter()
+    for found in (*(hub.users() for hub in hubs_here.with_streams()), *answers):
+        users.update(found)
+    return users
+
+
+def combine(
+    answers: Iterable[dict[str, int]], head: int | None = None, *, everywhere: bool = True
+) -> Presence:
+    """Return what :func:`look` does, given the answers of the other processes."""
+    head = log.head() if head is None else head
+    found = heartbeat.read(head, everywhere=everywhere)
+    return Presence(hubs=found, users=_users(answers), head=head)

@@ -1,0 +1,187 @@
+"""The row of each process with streams; several real processes are in ``tests/servers/test_presence.py``."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+
+from sse_notify import anotify, fanout, threads
+from sse_notify.models import Heartbeat
+from sse_notify.monitoring import heartbeat
+from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.testing import open_stream
+
+
+def elsewhere(name: str, *, age: float = 0, more: dict[str, Any] | None = None) -> HubStatus:
+    """Write the row of another process, as it would have ``age`` seconds ago."""
+    status = replace(heartbeat.here(7), id=name, host=name, pid=1, streams=2, users=1, cursor=5)
+    figures = {**asdict(status), **(more or {})}
+    Heartbeat.objects.create(id=name, at=Now() - timedelta(seconds=age), figures=figures)
+    return status
+
+
+async def on_the_hubs_thread(query: Any) -> Any:
+    """Return what ``query`` returns, between two heartbeats."""
+    return await threads.hub(query)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.02)
+
+
+def rows() -> list[Heartbeat]:
+    return list(Heartbeat.objects.order_by("pk"))
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("quick")
+async def test_the_row_follows_the_streams_and_goes_with_the_last_one(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "MISSED", 1e6)
+
+    def figures() -> dict[str, Any]:
+        found: dict[str, Any] = rows()[0].figures if rows() else {"streams": 0}
+        return found
+
+    async with asyncio.timeout(20):
+        async with open_stream(alice) as stream:
+            async with open_stream(alice), open_stream(bob):
+                await anotify(alice, "Hello")
+                await stream.next("notification")
+                while (found := await on_the_hubs_thread(figures))["streams"] != 3:
+                    pass
+                assert (found["users"], found["anonymous"]) == (2, 0)
+                while (found := await on_the_hubs_thread(figures))["cursor"] != 1:
+                    pass
+                assert (found["head"], found["draining"]) == (1, False)
+                while not (await on_the_hubs_thread(figures))["rate"]:
+                    await anotify(alice, "Hello")
+            while (await on_the_hubs_thread(figures))["streams"] != 1:
+                pass
+            assert [row.pk for row in await on_the_hubs_thread(rows)] == [fanout.origin()]
+        while await on_the_hubs_thread(rows):
+            pass
+        # And again, by the next stream.
+        async with open_stream(bob):
+            while not await on_the_hubs_thread(rows):
+                pass
+        while await on_the_hubs_thread(rows):
+            pass
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_that_comes_and_goes_within_a_second_costs_no_query(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("nothing is written")
+
+    monkeypatch.setattr(heartbeat, "write", refuse)
+    monkeypatch.setattr(heartbeat, "remove", refuse)
+    monkeypatch.setattr(heartbeat, "FIRST_SECONDS", 3600)
+    before = asyncio.all_tasks()
+    async with open_stream(alice):
+        pass
+    async with asyncio.timeout(20):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("quick")
+async def test_a_database_that_is_away_is_one_incident_and_the_next_heartbeat_is_written(
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = heartbeat.write
+    failed = 0
+
+    def fail(rate: float | None) -> None:
+        nonlocal failed
+        failed += 1
+        if failed <= 3:
+            raise OperationalError("away")
+        write(rate)
+
+    monkeypatch.setattr(heartbeat, "write", fail)
+    async with asyncio.timeout(20), open_stream(alice):
+        while not await on_the_hubs_thread(rows):
+            pass
+        await anotify(alice, "Hello")
+    said = [record.getMessage() for record in caplog.records if "heartbeat" in record.getMessage()]
+    assert [line.split(" error")[0].split(" seconds")[0] for line in said] == [
+        "incident=heartbeat state=failed",
+        "incident=heartbeat state=healed failures=3",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_heartbeat_is_one_update_and_the_first_one_forgets_the_dead() -> None:
+    elsewhere("killed", age=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    elsewhere("alive")
+    heartbeat.write(None)
+    assert {row.pk for row in rows()} == {"alive", fanout.origin()}
+    with CaptureQueriesContext(connection) as found:
+        heartbeat.write(1.5)
+    assert [query["sql"].split()[0] for query in found] == ["SELECT", "UPDATE"]
+    heartbeat.remove()
+    assert {row.pk for row in rows()} == {"alive"}
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_rows_of_other_processes_are_read_and_those_of_dead_ones_are_not() -> None:
+    alive = elsewhere("b-alive", age=heartbeat.MISSED * heartbeat.INTERVAL - 5)
+    newer = elsewhere("a-newer", more={"what a newer version writes": 1})
+    elsewhere("killed", age=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    with CaptureQueriesContext(connection) as found:
+        read = heartbeat.read(head=9)
+    assert [(status.id, status.lag) for status in read] == [("a-newer", 2), ("b-alive", 2)]
+    assert abs(read[0].at - newer.at) < timedelta(seconds=0.001), "JSON keeps milliseconds"
+    assert replace(read[1], at=alive.at, started=alive.started) == alive
+    assert len(found) == 1
+    assert heartbeat.read(head=9, everywhere=False) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_this_process_is_read_as_it_is_now_with_the_rate_of_its_last_heartbeat(
+    alice: User,
+) -> None:
+    async with open_stream(alice):
+        await on_the_hubs_thread(lambda: heartbeat.write(2.5))
+        async with open_stream(alice):
+            [now] = await on_the_hubs_thread(lambda: heartbeat.read(head=4))
+            assert (now.streams, now.users, now.head, now.rate) == (2, 1, 4, 2.5)
+    # Its row is of no account once it has no streams.
+    assert await on_the_hubs_thread(lambda: heartbeat.read(head=4)) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_two_event_loops_of_a_process_are_counted_together(alice: User, bob: User) -> None:
+    async def in_another_loop() -> HubStatus:
+        async with open_stream(bob), open_stream(alice):
+            return heartbeat.here(head=0)
+
+    async with open_stream(alice):
+        status = await asyncio.to_thread(asyncio.run, in_another_loop())
+    assert (status.streams, status.users, status.anonymous) == (3, 2, 0)
