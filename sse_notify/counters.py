@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-#: Every counter, and what it counts. One with a label is counted for each reason or refusal.
+#: By the counter: the metric without its prefix, the label if it has one, and what it counts.
 COUNTED = {
-    "opened": "Streams that joined the hub.",
-    "closed": "Streams that ended, by reason: client, lifetime, drain, slow, logout, revoked.",
-    "delivered": "Events handed to a stream as they happened, once for each stream.",
-    "replayed": "Events that streams read from the log.",
-    "repaired": "Gaps that a hub closed from the log: messages of the channel layer that were lost or late.",
-    "reset": "Streams whose cursor could not be honoured, by reason: malformed, ahead, expired, too_many.",
-    "slow": "Times that a client was slower than its stream, lost its buffer and went back to the log.",
-    "lost": "Ephemeral events that a client did not get, as it was slower than its stream; it was told how many.",
-    "refused": "Handshakes that were refused, by the code of the answer: unauthenticated, forbidden, full, draining, ...",
+    "opened": ("streams_opened", "", "Streams that joined the hub."),
+    "closed": ("streams_closed", "reason", "Streams that ended."),
+    "delivered": ("events_delivered", "", "Events handed to streams as they happened."),
+    "replayed": ("events_replayed", "", "Events that streams read from the log."),
+    "repaired": ("gaps_repaired", "", "Gaps that a hub closed from the log."),
+    "reset": ("resets", "reason", "Streams whose cursor could not be honoured."),
+    "slow": ("slow_clients", "", "Times that a client fell behind its stream."),
+    "lost": ("ephemeral_events_lost", "", "Ephemeral events that slow clients did not get."),
+    "refused": ("handshakes_refused", "code", "Handshakes that were refused."),
 }
-_LABELLED = ("closed", "reset", "refused")
 
 _values: Counter[tuple[str, str]] = Counter()
 # Handshakes count in their own threads, and ``+=`` alone would lose some.
@@ -45,9 +44,8 @@ def snapshot() -> dict[str, int | dict[str, int]]:
     """
     with _lock:
         values = dict(_values)
-    found: dict[str, int | dict[str, int]] = {name: values.get((name, ""), 0) for name in COUNTED}
-    for labelled in _LABELLED:
-        found[labelled] = {
-            label: number for (name, label), number in values.items() if name == labelled
-        }
+    found: dict[str, int | dict[str, int]] = {}
+    for name, (_, has_label, _) in COUNTED.items():
+        labelled = {label: number for (of, label), number in values.items() if of == name}
+        found[name] = labelled if has_label else labelled.get("", 0)
     return found

@@ -111,7 +111,7 @@ def remote_layer() -> Any | None:
 
 
 def senders_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop of the thread that sends, which is started if need be."""
+    """Return the event loop of the thread that sends; it is started if need be."""
     return _sender.running_loop()
 
 
@@ -134,7 +134,7 @@ def detach(callback: Callback) -> None:
 
 
 class _Sender:
-    """The thread that sends, made when it is first needed and anew in a forked child."""
+    """The thread that sends, started when it is first needed and anew in a forked child."""
 
     def __init__(self) -> None:
         self._reset()
@@ -144,58 +144,42 @@ class _Sender:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[dict[str, Any]] = deque(maxlen=BACKLOG)
-        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake: asyncio.Event | None = None
-        self._idle = threading.Event()
-        self._idle.set()
-        self._started = threading.Event()
+        self._incident = Incident("layer_send")
+        self._is_idle = threading.Event()
+        self._is_idle.set()
 
     def put(self, message: dict[str, Any]) -> None:
+        loop = self.running_loop()
         with self._lock:
             _append(self._waiting, message)
-            self._idle.clear()
-        loop = self.running_loop()
-        assert self._wake is not None
-        loop.call_soon_threadsafe(self._wake.set)
+            if self._is_idle.is_set():
+                self._is_idle.clear()
+                asyncio.run_coroutine_threadsafe(self._send_all(), loop)
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="sse_notify-sender", daemon=True
-                )
-                self._thread.start()
-                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
-        self._started.wait()
-        assert self._loop is not None
-        return self._loop
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                run = self._loop.run_forever
+                threading.Thread(target=run, name="sse_notify-sender", daemon=True).start()
+                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # Oddity 2.
+            return self._loop
 
     def flush(self) -> None:
         """Wait until all is sent, but not for long."""
-        if self._thread is not None and self._thread.is_alive():
-            self._idle.wait(FLUSH_SECONDS)
-
-    def _run(self) -> None:
-        asyncio.run(self._send_all())
+        self._is_idle.wait(FLUSH_SECONDS)
 
     async def _send_all(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._started.set()
-        incident = Incident("layer_send")
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                with self._lock:
-                    message = self._waiting.popleft()
-                await self._send(message, incident)
             with self._lock:
                 if not self._waiting:
-                    self._idle.set()
+                    self._is_idle.set()
+                    return
+                message = self._waiting.popleft()
+            await self._send(message)
 
-    async def _send(self, message: dict[str, Any], incident: Incident) -> None:
+    async def _send(self, message: dict[str, Any]) -> None:
         layer = remote_layer()
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -203,9 +187,9 @@ class _Sender:
                     await layer.send(message["to"], message)
                 elif layer is not None:
                     await layer.group_send(get_settings().GROUP, message)
-            incident.worked()
+            self._incident.worked()
         except Exception as error:  # A layer that is down is not the publisher's business.
-            incident.failed(error)
+            self._incident.failed(error)
 
 
 _sender = _Sender()

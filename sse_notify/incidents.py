@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
+from typing import Any
 
 logger = logging.getLogger("sse_notify")
 
 
 class Incident:
-    """One thing that can be out of order, such as the channel layer or the database.
+    """One thing that can fail, such as the channel layer or the database.
 
     Args:
-        what: its name in the log, one word: ``layer_send``. The line's fields are also attributes of the record, for a formatter
-            that writes JSON.
+        what: its name in the log, one word: ``layer_send``. The line's fields are also attributes of
+            the record, for a formatter that writes JSON.
     """
 
     def __init__(self, what: str) -> None:
@@ -22,28 +23,20 @@ class Incident:
         self._since = 0.0
 
     def failed(self, error: BaseException) -> None:
-        """Say that it failed; the first failure in a row is logged, with its cause."""
+        """Note a failure; the first one in a row is logged, with its cause."""
         self._failures += 1
         if self._failures == 1:
             self._since = monotonic()
-            fields = {"incident": self._what, "state": "failed", "error": repr(error)}
-            logger.warning("incident=%s state=failed error=%r", self._what, error, extra=fields)
+            self._log(state="failed", error=repr(error))
 
     def worked(self) -> None:
-        """Say that it works; logged if it had failed before."""
+        """Note a success; it is logged after a failure."""
         if self._failures:
-            seconds = monotonic() - self._since
-            fields = {
-                "incident": self._what,
-                "state": "healed",
-                "failures": self._failures,
-                "seconds": round(seconds, 1),
-            }
-            logger.warning(
-                "incident=%s state=healed failures=%d seconds=%.1f",
-                self._what,
-                self._failures,
-                seconds,
-                extra=fields,
-            )
+            seconds = round(monotonic() - self._since, 1)
+            self._log(state="healed", failures=self._failures, seconds=seconds)
             self._failures = 0
+
+    def _log(self, **fields: Any) -> None:
+        fields = {"incident": self._what, **fields}
+        template = " ".join(f"{name}=%s" for name in fields)
+        logger.warning(template, *fields.values(), extra=fields)

@@ -130,7 +130,8 @@ class Membership:
     async def join(self) -> None:
         """Join the group, or join it again. When cancelled, it goes on in the background (oddity 3)."""
         self._joining = asyncio.create_task(self._join())
-        self._joining.add_done_callback(_retrieve)  # Nobody else does if this here is cancelled.
+        # Nobody else retrieves its exception if this here is cancelled.
+        self._joining.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._joining)
 
     async def _join(self) -> None:
@@ -174,12 +175,6 @@ class Membership:
     async def _drop_all(self) -> None:
         while True:  # A waiting message would end one ``receive()`` before it can be cancelled.
             await self.receive()
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Retrieve the exception of a task, so that asyncio does not log it."""
-    if not task.cancelled():
-        task.exception()
 
 
 #: Tasks that leave the group: the event loop alone would not keep them until they are done.

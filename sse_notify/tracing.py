@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,25 +15,18 @@ class Span(Protocol):
         """Say something that was not known when the span began."""
 
 
-class _Nothing(AbstractContextManager["_Nothing"]):
+class _NoSpan:
     """A span that nobody records."""
 
     def set_attribute(self, key: str, value: str | int, /) -> None:
         pass
 
-    def __exit__(self, *exception: object) -> None:
-        pass
-
-
-_NOTHING = _Nothing()
-
 
 @cache
 def _tracer() -> Any:
     try:
-        trace = import_module(
-            "opentelemetry.trace"
-        )  # with the first span: who sends nothing does not pay for the import
+        # With the first span: a process that sends nothing does not pay for the import.
+        trace = import_module("opentelemetry.trace")
     except ImportError:
         return None
     return trace.get_tracer("sse_notify")
@@ -48,7 +41,7 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     """
     tracer = _tracer()
     if tracer is None:
-        return _NOTHING
+        return nullcontext(_NoSpan())
     found: AbstractContextManager[Span] = tracer.start_as_current_span(
         f"sse_notify.{name}",
         attributes={f"sse_notify.{key}": value for key, value in attributes.items()},

@@ -12,16 +12,16 @@ Deliberate oddities:
 
 1. Answers are received on a layer of their own, as Redis' core layer refuses to receive on two
    event loops.
-2. That layer is kept and only its connections are closed, as each new pub/sub layer would stay
-   referenced by the event loop.
+2. That layer is kept, as each new pub/sub layer would stay referenced by the event loop. Its
+   connections are closed after the last call, as the pub/sub layer would poll them for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -35,66 +35,76 @@ from sse_notify.messages import PresenceQuery
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+#: A group that nobody is in.
+HEALTH_GROUP = "sse_notify.health"
+
 logger = logging.getLogger("sse_notify")
 
 T = TypeVar("T")
+Answers = list[dict[str, int]]
 
 _incident = Incident("layer_answers")
+#: The layers for answers, by the layer that the hubs share: in tests it changes with the settings.
+_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+#: The tasks that use them.
+_tasks: set[asyncio.Task[Any] | None] = set()
 
 
-def ask(seconds: float) -> Future[list[dict[str, int]]]:
+def ask(seconds: float) -> Future[Answers]:
     """Ask every other process which users are connected to it. Callable from any thread.
 
     Args:
         seconds: how long to wait for answers; 0: nobody is asked.
 
     Returns:
-        The number of streams by user's key, of each hub that answered in time. Without a layer that
-        connects processes, or while it is away, there are none, at once.
+        The number of streams by user's key, of each event loop that answered in time. Without a layer
+        that connects processes, or while it is away, there are none, at once.
     """
-    return _run(_ask(seconds))
-
-
-def echo(seconds: float) -> Future[bool]:
-    """Send a message to ourselves over the layer. Callable from any thread.
-
-    Returns:
-        Whether it came back within ``seconds``.
-    """
-    return _run(_within(seconds, _send_to_ourselves()))
-
-
-def _run(work: Coroutine[Any, Any, T]) -> Future[T]:
+    answers: Answers = []
+    work = _within(seconds, _collect(answers), answers)
     return asyncio.run_coroutine_threadsafe(work, fanout.senders_loop())
 
 
-async def _ask(seconds: float) -> list[dict[str, int]]:
-    answers: list[dict[str, int]] = []
-    if seconds and fanout.remote_layer() is not None:
-        await _within(seconds, _collect(answers))
-    return answers
+def ping(seconds: float) -> Future[bool]:
+    """Return whether the layer, which connects processes, answers in time. Callable from any thread."""
+    work = _within(seconds, _ping(), default=False)
+    return asyncio.run_coroutine_threadsafe(work, fanout.senders_loop())
 
 
-async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
-    """Run ``work`` for at most ``seconds`` and return whether it succeeded.
+async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T:
+    """Return what ``work`` returns, or ``default`` if it takes longer than ``seconds``.
 
-    Nobody waits for ``work`` when it is cancelled, as a layer may take long to react.
+    It is cancelled then, and nobody waits for it, as a layer may take long to react.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     finally:
         listening.stop(task)
-    if not done:
+    return task.result() if done else default
+
+
+async def _ping() -> bool:
+    layer = fanout.remote_layer()
+    try:
+        if layer is not None:
+            await layer.group_send(HEALTH_GROUP, {"type": "sse_notify.ping"})
+    except Exception:  # Whatever the layer raises.
         return False
-    if (error := task.exception()) is not None:
-        _incident.failed(error)
-    return error is None
+    return layer is not None
 
 
-async def _collect(answers: list[dict[str, int]]) -> None:
-    loop = asyncio.get_running_loop()
-    async with _channel() as (layer, channel):
+async def _collect(answers: Answers) -> Answers:
+    """Send the question and add what is answered to ``answers``, until cancelled or in vain."""
+    shared, loop = fanout.remote_layer(), asyncio.get_running_loop()
+    if shared is None:
+        return answers
+    if shared not in _layers:
+        _layers[shared] = channel_layers.make_backend(get_settings().LAYER)
+    layer = _layers[shared]
+    _tasks.add(asyncio.current_task())
+    try:
+        channel = await layer.new_channel("sse_notify.answers")
         await fanout.send(layer, PresenceQuery(channel))
         _incident.worked()
         while True:
@@ -105,52 +115,28 @@ async def _collect(answers: list[dict[str, int]]) -> None:
                 if loop.time() - since < listening.QUIET_SECONDS:
                     raise
                 continue  # Oddity 2 of the module ``listening``.
-            try:
-                answers.append({str(key): int(n) for key, n in message["users"].items()})
-            except Exception:  # Nothing from outside is believed.
-                logger.exception("An answer of another process cannot be read.")
-
-
-async def _send_to_ourselves() -> None:
-    async with _channel() as (layer, channel):
-        await layer.send(channel, {"type": "sse_notify.echo"})
-        await layer.receive(channel)
-        _incident.worked()
-
-
-class _Layer:
-    """A layer for answers, beside ``shared``."""
-
-    def __init__(self) -> None:
-        self.layer: Any = channel_layers.make_backend(get_settings().LAYER)
-        self.lock = asyncio.Lock()
-        self.users = 0
-
-    async def close(self) -> None:
-        """Close its connections; it can be used again."""
-        # ``flush()`` closes the pub/sub layer's connections; the core layer's would empty the database.
-        is_pubsub = type(self.layer).__module__ == "channels_redis.pubsub"
-        close = self.layer.flush if is_pubsub else getattr(self.layer, "close_pools", None)
-        if close is not None:
-            with suppress(Exception):  # A layer that is away has no connections.
-                await close()
-
-
-#: By the layer that the hubs share: in tests it changes with the settings.
-_layers: WeakKeyDictionary[Any, _Layer] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def _channel() -> AsyncIterator[tuple[Any, str]]:
-    """Open a channel for answers, and close the connections when nobody uses them any more."""
-    own = _layers.setdefault(fanout.remote_layer(), _Layer())
-    own.users += 1
-    try:
-        async with own.lock:  # Wait until the connections of the user before are closed.
-            channel = await own.layer.new_channel("sse_notify.answers")
-        yield own.layer, channel
+            _add(answers, message)
+    except Exception as error:  # Whatever the layer raises.
+        _incident.failed(error)
+        return answers
     finally:
-        own.users -= 1
-        async with own.lock:
-            if not own.users:
-                await own.close()
+        _tasks.discard(asyncio.current_task())
+        if not _tasks:
+            await _close(layer)
+
+
+def _add(answers: Answers, message: dict[str, Any]) -> None:
+    try:
+        answers.append({str(key): int(number) for key, number in message["users"].items()})
+    except Exception:  # Nothing from outside is believed.
+        logger.exception("An answer of another process cannot be read.")
+
+
+async def _close(layer: Any) -> None:
+    """Close the connections of ``layer``; it can be used again."""
+    # ``flush()`` closes the pub/sub layer's connections; the core layer's would empty the database.
+    is_pubsub = type(layer).__module__ == "channels_redis.pubsub"
+    close = layer.flush if is_pubsub else getattr(layer, "close_pools", None)
+    if close is not None:
+        with suppress(Exception):  # A layer that is away has no connections.
+            await close()

@@ -2,7 +2,7 @@
 
     stream_opened   start a task on the event loop, unless it runs: after a second, and then every
                     10 seconds, it updates the row of this process
-    stream_closed   after the last one: delete the row
+    stream_closed   after the last one: end the task, which deletes the row
     read()          the rows that are not older than three intervals, and this process as it is now
 
 Without streams there is neither a task nor a row. The row of a process that was killed is ignored
@@ -32,6 +32,8 @@ from sse_notify.signals import stream_closed, stream_opened
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+
+    from sse_notify.hub import Hub
 
 #: Seconds between two heartbeats.
 INTERVAL = 10.0
@@ -169,49 +171,7 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 
 # --- writing --------------------------------------------------------------------------------------
 
-
-class _Heart:
-    """Writes heartbeats for as long as there are streams on one event loop."""
-
-    def __init__(self) -> None:
-        self._is_empty = asyncio.Event()
-        self._incident = Incident("heartbeat")
-        self._task: asyncio.Task[None] | None = None
-
-    def on_opened(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._beat())
-
-    def on_closed(self) -> None:
-        hub = hubs.running()
-        if hub is None or not hub.streams:
-            self._is_empty.set()
-
-    async def _beat(self) -> None:
-        pause = FIRST_SECONDS
-        since, delivered = monotonic(), counters.get("delivered")
-        while (hub := hubs.running()) is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._is_empty.wait()
-            self._is_empty.clear()
-            has_streams = hubs.running() is not None
-            try:
-                if has_streams:
-                    before, since = since, monotonic()
-                    number, delivered = delivered, counters.get("delivered")
-                    await hub.run(write, round((delivered - number) / (since - before), 1))
-                elif pause == INTERVAL and not hubs.with_streams():
-                    await hub.run(remove)
-                else:
-                    return
-                self._incident.worked()
-            except Exception as error:  # The next heartbeat tries again; a row that stays expires.
-                self._incident.failed(error)
-            pause = INTERVAL if has_streams else FIRST_SECONDS
-
-
-_hearts: WeakKeyDictionary[asyncio.AbstractEventLoop, _Heart] = WeakKeyDictionary()
+_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
 
 def connect() -> None:
@@ -221,10 +181,35 @@ def connect() -> None:
 
 
 def _on_opened(**kwargs: Any) -> None:
-    if hubs.running() is not None:
-        _hearts.setdefault(asyncio.get_running_loop(), _Heart()).on_opened()
+    loop, hub = asyncio.get_running_loop(), hubs.running()
+    if hub is not None and (loop not in _tasks or _tasks[loop].done()):
+        _tasks[loop] = loop.create_task(_beat(hub))
 
 
 def _on_closed(**kwargs: Any) -> None:
-    if (heart := _hearts.get(asyncio.get_running_loop())) is not None:
-        heart.on_closed()
+    hub = hubs.running()
+    if hub is None or not hub.streams:
+        task = _tasks.pop(asyncio.get_running_loop(), None)
+        if task is not None:
+            task.cancel()
+
+
+async def _beat(hub: Hub) -> None:
+    """Write heartbeats while ``hub`` has streams; then, or when cancelled, delete the row."""
+    incident = Incident("heartbeat")
+    since, delivered = monotonic(), counters.get("delivered")
+    await asyncio.sleep(FIRST_SECONDS)
+    try:
+        while not hub.stopped:
+            before, since = since, monotonic()
+            number, delivered = delivered, counters.get("delivered")
+            try:
+                await hub.run(write, round((delivered - number) / (since - before), 1))
+                incident.worked()
+            except Exception as error:  # The next heartbeat tries again.
+                incident.failed(error)
+            await asyncio.sleep(INTERVAL)
+    finally:
+        if not hubs.with_streams():
+            with suppress(Exception):  # A row that stays expires.
+                await hub.run(remove)

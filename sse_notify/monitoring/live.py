@@ -37,9 +37,9 @@ INTERVAL = 1.0
 TIMEOUT = 1.0
 #: Users that a report names.
 USERS = 100
-#: Keys that one query looks up.
-CHUNK = 1000
 
+#: Either permission shows notifications in the admin.
+_VERBS = ("view", "change")
 _SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "draining")
 _SUMMED = ("repaired", "reset", "slow", "refused")
 
@@ -48,12 +48,8 @@ _SUMMED = ("repaired", "reset", "slow", "refused")
 def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Return whether ``user`` may see the page: staff who may view notifications in the admin."""
     found: Any = user
-    if not (user.is_active and getattr(user, "is_staff", False)):
-        return False
-    return bool(
-        found.has_perm("sse_notify.view_notification")
-        or found.has_perm("sse_notify.change_notification")
-    )
+    is_staff = user.is_active and getattr(user, "is_staff", False)
+    return is_staff and any(found.has_perm(f"sse_notify.{verb}_notification") for verb in _VERBS)
 
 
 def report(found: Presence, *, query: str = "") -> dict[str, Any]:
@@ -99,18 +95,15 @@ def _total(counter: int | dict[str, int]) -> int:
 def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
     """Return ``key``, ``name`` and ``streams`` of the users, those with the most streams first.
 
-    Names are looked up for the first :data:`USERS`; with a ``query`` for all, in chunks.
+    Names are looked up for the first :data:`USERS`; with a ``query`` for all.
     """
     model: Any = get_user_model()
     keys = sorted(users, key=lambda key: (-users[key], len(key), key))
-    names: dict[str, str] = {}
-    for start in range(0, len(keys) if query else min(len(keys), USERS), CHUNK):
-        chunk = keys[start : start + (CHUNK if query else USERS)]
-        rows = model._default_manager.filter(pk__in=chunk)
-        if query:
-            rows = rows.filter(**{f"{model.USERNAME_FIELD}__icontains": query})
-        pairs = rows.values_list("pk", model.USERNAME_FIELD)
-        names.update({str(pk): str(name) for pk, name in pairs})
+    rows = model._default_manager.only(model.USERNAME_FIELD)
+    if query:
+        rows = rows.filter(**{f"{model.USERNAME_FIELD}__icontains": query})
+    found = rows.in_bulk(keys if query else keys[:USERS])  # In chunks, where the database needs it.
+    names = {str(pk): user.get_username() for pk, user in found.items()}
     return [
         {"key": key, "name": names.get(key, key), "streams": users[key]}
         for key in keys

@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django import db
 from django.contrib.auth.decorators import login_not_required
@@ -38,33 +39,14 @@ except ImportError as error:
 #: Seconds in which the other processes answer who is connected.
 TIMEOUT = 1.0
 
-_GAUGES: dict[str, tuple[str, Callable[[HubStatus], float]]] = {
-    "streams": ("Open streams.", lambda one: one.streams),
-    "anonymous_streams": ("Open streams of visitors.", lambda one: one.anonymous),
-    "users": ("Signed-in users with a stream in the process.", lambda one: one.users),
-    "draining": ("1 if the process was asked to end.", lambda one: one.draining),
-    "process_start_time_seconds": (
-        "When the process started.",
-        lambda one: one.started.timestamp(),
-    ),
-}
-#: Gauges that a process without streams does not have.
-_STREAM_GAUGES: dict[str, tuple[str, Callable[[HubStatus], float]]] = {
-    "cursor": ("The number up to which the process has pushed.", lambda one: one.cursor),
-    "lag": ("Numbers of the log that it has not pushed yet.", lambda one: one.lag),
-}
-
-#: By the counter: the metric, and its label if it has one.
-_COUNTERS = {
-    "opened": ("sse_notify_streams_opened", ""),
-    "closed": ("sse_notify_streams_closed", "reason"),
-    "delivered": ("sse_notify_events_delivered", ""),
-    "replayed": ("sse_notify_events_replayed", ""),
-    "repaired": ("sse_notify_gaps_repaired", ""),
-    "reset": ("sse_notify_resets", "reason"),
-    "slow": ("sse_notify_slow_clients", ""),
-    "lost": ("sse_notify_ephemeral_events_lost", ""),
-    "refused": ("sse_notify_handshakes_refused", "code"),
+_GAUGES = {
+    "streams": ("streams", "Open streams."),
+    "anonymous": ("anonymous_streams", "Open streams of visitors."),
+    "users": ("users", "Signed-in users with a stream in the process."),
+    "cursor": ("cursor", "The number up to which the process has pushed."),
+    "lag": ("lag", "Numbers of the log that it has not pushed yet."),
+    "draining": ("draining", "1 if the process was asked to end."),
+    "started": ("process_start_time_seconds", "When the process started."),
 }
 
 
@@ -87,28 +69,33 @@ class NotifyCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics. While the database is away, those of this process without the log's."""
-        log_gauges: dict[str, tuple[str, int]] = {}
         try:
-            head = log.head()
+            head, pending = log.head(), log.pending()
             found = presence.look(self._timeout, head=head, everywhere=self._everywhere)
-            log_gauges["log_head"] = "The newest number of the log.", head
-            text = "Events that are committed and not numbered yet."
-            log_gauges["log_pending"] = text, log.pending()
+            hidden = None
         except db.Error:
             found = presence.look(self._timeout, head=0, everywhere=False)
-        for name, (text, number) in log_gauges.items():
-            yield GaugeMetricFamily(f"sse_notify_{name}", text, number)
+            hidden = "lag"
+        else:
+            yield GaugeMetricFamily("sse_notify_log_head", "The newest number of the log.", head)
+            text = "Events that are committed and not numbered yet."
+            yield GaugeMetricFamily("sse_notify_log_pending", text, pending)
         text = "Signed-in users with a stream in some process."
         yield GaugeMetricFamily("sse_notify_users_connected", text, len(found.users))
         processes = _by_label([heartbeat.here(found.head), *found.hubs])
-        for name, (text, value) in _GAUGES.items():
-            yield _gauge(name, text, processes, value)
-        streaming = {process: one for process, one in processes.items() if one.streams}
-        for name, (text, value) in _STREAM_GAUGES.items():
-            if log_gauges or name != "lag":
-                yield _gauge(name, text, streaming, value)
-        for name, text in counters.COUNTED.items():
-            yield _counter(*_COUNTERS[name], text, processes, name)
+        for attribute, (metric, text) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"sse_notify_{metric}", text, labels=["process"])
+            for process, status in processes.items():
+                if status.streams or attribute not in ("cursor", "lag"):
+                    _add(gauge, process, getattr(status, attribute))
+            if attribute != hidden:
+                yield gauge
+        for name, (metric, label, text) in counters.COUNTED.items():
+            labels = ["process", label] if label else ["process"]
+            counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)
+            for process, status in processes.items():
+                _add(counter, process, status.counters.get(name, {} if label else 0))
+            yield counter
 
 
 def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
@@ -124,24 +111,14 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
     }
 
 
-def _gauge(
-    name: str, text: str, processes: dict[str, HubStatus], value: Callable[[HubStatus], float]
-) -> Metric:
-    family = GaugeMetricFamily(f"sse_notify_{name}", text, labels=["process"])
-    for process, status in processes.items():
-        family.add_metric([process], value(status))
-    return family
-
-
-def _counter(
-    metric: str, label: str, text: str, processes: dict[str, HubStatus], name: str
-) -> Metric:
-    family = CounterMetricFamily(metric, text, labels=["process", label] if label else ["process"])
-    for process, status in processes.items():
-        value = status.counters.get(name, 0)
-        for kind, number in value.items() if isinstance(value, dict) else [("", value)]:
-            family.add_metric([process, kind] if label else [process], number)
-    return family
+def _add(family: Any, process: str, value: float | datetime | dict[str, int]) -> None:
+    if isinstance(value, dict):
+        for label, number in value.items():
+            family.add_metric([process, label], number)
+    elif isinstance(value, datetime):
+        family.add_metric([process], value.timestamp())
+    else:
+        family.add_metric([process], value)
 
 
 # Outside ATOMIC_REQUESTS: nothing is written, and the database may be away.

@@ -19,14 +19,22 @@ from sse_notify import hubs as hubs_here
 from sse_notify import log
 from sse_notify.bus import requests
 from sse_notify.monitoring import heartbeat
+from sse_notify.monitoring.heartbeat import HubStatus
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sse_notify.monitoring.heartbeat import HubStatus
-
-#: Seconds beyond the timeout after which a call that hangs is given up.
-_GUARD_SECONDS = 5.0
+__all__ = [
+    "HubStatus",
+    "Presence",
+    "aconnected_users",
+    "ahubs",
+    "alook",
+    "connected_users",
+    "hubs",
+    "listeners",
+    "look",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +81,7 @@ def connected_users(timeout: float = 1.0) -> set[str]:
     Raises:
         ValueError: ``timeout`` is not a positive number.
     """
-    return set(_users(_ask(timeout).result(timeout + _GUARD_SECONDS)))
+    return set(_users(_ask(timeout).result()))
 
 
 async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109  (as connected_users)
@@ -104,7 +112,7 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
         django.db.Error: the database cannot be read.
     """
     asked = _ask(timeout, everywhere=everywhere)
-    return combine(asked.result(timeout + _GUARD_SECONDS), head, everywhere=everywhere)
+    return combine(asked.result(), head, everywhere=everywhere)
 
 
 async def alook(

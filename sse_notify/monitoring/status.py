@@ -68,7 +68,7 @@ def read(timeout: float = 1.0) -> Status:
     layer = fanout.remote_layer()
     if layer is not None:
         found.layer = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        if not requests.echo(timeout).result():
+        if not requests.ping(timeout).result():
             found.problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     try:
         _read_log(found)

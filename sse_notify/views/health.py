@@ -15,8 +15,6 @@ from sse_notify.admission import admission
 from sse_notify.bus import requests
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from django.http import HttpRequest
 
 #: Seconds that the database and the layer have to answer.
@@ -45,32 +43,30 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    layer = requests.echo(SECONDS) if fanout.remote_layer() is not None else None
-    found = {"database": _database(), "layer": _layer(layer)}
+    layer = requests.ping(SECONDS) if fanout.remote_layer() is not None else None
+    found = {"database": _state(_is_database_ok())}
+    found["layer"] = "none" if layer is None else _state(layer.result())
     lost = [name for name, state in found.items() if state == "unreachable"]
     if "database" in lost or ("layer" in lost and request.GET.get("require") == "layer"):
         return _answer({"status": "unavailable", **found}, 503)
     return _answer({"status": "degraded" if lost else "ready", **found})
 
 
-def _database() -> str:
-    """Return whether the log's database answers. A test's transaction is looked at in its own thread."""
+def _is_database_ok() -> bool:
+    """Return whether the log's database answers. A test's transaction is read in its own thread."""
     try:
         if threads.in_test_transaction():
             log.position()
         else:
-            asyncio.run_coroutine_threadsafe(
-                asyncio.wait_for(_pool(log.position), SECONDS), fanout.senders_loop()
-            ).result()
+            read = asyncio.wait_for(_pool(log.position), SECONDS)
+            asyncio.run_coroutine_threadsafe(read, fanout.senders_loop()).result()
     except (Error, TimeoutError):
-        return "unreachable"
-    return "ok"
+        return False
+    return True
 
 
-def _layer(echo: Future[bool] | None) -> str:
-    if echo is None:
-        return "none"
-    return "ok" if echo.result() else "unreachable"
+def _state(is_ok: bool) -> str:  # noqa: FBT001
+    return "ok" if is_ok else "unreachable"
 
 
 def _answer(found: dict[str, Any], status: int = 200) -> JsonResponse:

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, path, reverse
+from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -55,7 +55,6 @@ def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         "opts": model_admin.opts,
         "report": live.report(found, query=query),
         "query": query,
-        "stream_url": _stream_url(),
         "topic": live.TOPIC,
         "may_disconnect": _may_disconnect(request),
     }
@@ -86,10 +85,3 @@ def _may_disconnect(request: HttpRequest) -> bool:
     opts = get_user_model()._meta
     asks: Any = request.user
     return bool(asks.has_perm(f"{opts.app_label}.change_{opts.model_name}"))
-
-
-def _stream_url() -> str:
-    try:
-        return reverse("sse_notify:stream")
-    except NoReverseMatch:  # a site that shows the log in its admin, and streams elsewhere
-        return ""

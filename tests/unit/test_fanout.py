@@ -98,7 +98,7 @@ class BrokenLayer:
 def test_a_sender_that_has_nothing_to_send_keeps_nobody_waiting() -> None:
     sender = fanout._Sender()
     sender.running_loop()  # as whoever asks the hubs does
-    assert sender._idle.is_set(), "the end of the process waits for this"
+    assert sender._is_idle.is_set(), "the end of the process waits for this"
 
 
 def test_a_layer_that_is_down_is_logged_once_and_never_raised(

@@ -76,7 +76,6 @@ def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(
 ) -> None:
     people = [User.objects.create_user(f"user{number}") for number in range(6)]
     monkeypatch.setattr(live, "USERS", 2)
-    monkeypatch.setattr(live, "CHUNK", 2)
     users = Counter({str(user.pk): 1 + (user.username == "user4") for user in people}) | Counter(
         {"987654": 1}
     )

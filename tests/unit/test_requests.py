@@ -79,9 +79,9 @@ async def test_an_answer_that_cannot_be_read_is_logged_and_the_next_one_counts(
 async def test_questions_at_the_same_time_do_not_disturb_each_other() -> None:
     async with another_process([{"users": {"1": 2}}]), asyncio.timeout(30):
         asked = (ask_until([{"1": 2}]) for _ in range(5))
-        echoed = [asyncio.wrap_future(requests.echo(20)) for _ in range(5)]
+        pinged = [asyncio.wrap_future(requests.ping(20)) for _ in range(5)]
         await asyncio.gather(*asked)
-        assert await asyncio.gather(*echoed) == [True] * 5
+        assert await asyncio.gather(*pinged) == [True] * 5
 
 
 @pytest.mark.parametrize("name", LAYERS.values())
@@ -92,7 +92,7 @@ def test_a_layer_that_is_away_is_no_answer_and_one_incident(
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": name, "CONFIG": away}}):
         for _ in range(2):
             assert requests.ask(20).result(30) == []
-            assert requests.echo(20).result(30) is False
+            assert requests.ping(20).result(30) is False
     said = [record for record in caplog.records if getattr(record, "incident", "") != ""]
     assert {vars(record)["incident"] for record in said} == {"layer_answers"}
     assert [vars(record)["state"] for record in said] in ([], ["failed"], ["healed", "failed"])
