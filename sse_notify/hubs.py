@@ -40,7 +40,7 @@ def running() -> Hub | None:
 
 def with_streams() -> list[Hub]:
     """Return the hubs of this process that have streams. Callable from any thread."""
-    return [hub for hub in list(_hubs.values()) if hub.streams]
+    return [hub for loop, hub in list(_hubs.items()) if hub.streams and not loop.is_closed()]
 
 
 def listeners(topic: str) -> int:

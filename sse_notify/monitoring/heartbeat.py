@@ -211,5 +211,12 @@ async def _beat(hub: Hub) -> None:
             await asyncio.sleep(INTERVAL)
     finally:
         if not hubs.with_streams():
-            with suppress(Exception):  # A row that stays expires.
-                await hub.run(remove)
+            try:
+                await _remove(hub)
+            except asyncio.CancelledError:  # The server ends its event loop in the same moment.
+                await _remove(hub)
+
+
+async def _remove(hub: Hub) -> None:
+    with suppress(Exception):  # A row that stays expires.
+        await hub.run(remove)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from signal import SIGTERM
 from typing import Any
 
 import pytest
+
+from tests.support import GUARD
+from tests.support.servers import ASGI_KINDS, Kind
+from tests.support.site import STREAM
+from tests.support.sse import RawStream
 
 MakeSite = Any
 
@@ -80,3 +86,25 @@ async def test_every_process_answers_and_one_that_hangs_is_left_out(make_site: M
     everybody = {"hubs": first_hub | second_hub, "users": {"alice": 2, "bob": 1}}
     assert answers[:3] == [everybody, {"hubs": first_hub, "users": {"alice": 1}}, everybody]
     assert answers[3] == [["1", "2"], 1]
+
+
+@pytest.mark.parametrize("kind", ASGI_KINDS)
+def test_a_process_that_is_asked_to_end_is_listed_no_more(make_site: MakeSite, kind: Kind) -> None:
+    site = make_site(
+        env={
+            "SSE_NOTIFY": json.dumps({"DRAIN_SECONDS": 2}),
+            "EXTRA_MIDDLEWARE": "tests.project.pace.quick",
+        }
+    )
+    server = site.serve(kind)
+    cookies = site.cookies(server, "alice")
+    headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+    count = "from sse_notify import presence; print(len(presence.hubs()))"
+    with RawStream(server.url + STREAM, headers=headers) as stream:
+        assert stream.head()[0] == 200
+        while site.script(count).strip() != "1":
+            pass
+        server.process.signal(SIGTERM)
+        stream.rest()
+    assert server.process.wait(GUARD) is not None
+    assert site.script(count).strip() == "0"

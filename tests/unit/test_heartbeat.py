@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from sse_notify import anotify, fanout, threads
@@ -185,3 +187,17 @@ async def test_two_event_loops_of_a_process_are_counted_together(alice: User, bo
     async with open_stream(alice):
         status = await asyncio.to_thread(asyncio.run, in_another_loop())
     assert (status.streams, status.users, status.anonymous) == (3, 2, 0)
+
+
+@pytest.mark.usefixtures("quick")
+class InATestCase(TestCase):
+    """Inside a transaction that no other thread sees into."""
+
+    async def test_the_row_is_part_of_the_tests_transaction(self) -> None:
+        user = await sync_to_async(User.objects.create_user)("alice")
+        async with asyncio.timeout(20):
+            async with open_stream(user):
+                while not await sync_to_async(rows)():
+                    pass
+            while await sync_to_async(rows)():
+                pass
