@@ -1,4 +1,4 @@
-"""What happened in this process since it started, in numbers. Read them with :func:`snapshot`; they only grow."""
+"""What happened in this process since it started, as numbers that only grow."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def snapshot() -> dict[str, int | dict[str, int]]:
 
     ::
 
-        {"opened": 12, "closed": {"client": 3, "lifetime": 1}, "delivered": 250, "replayed": 40, "repaired": 1,
-         "reset": {}, "slow": 0, "lost": 0, "refused": {"full": 2}}
+        {"opened": 12, "closed": {"client": 3, "lifetime": 1}, "delivered": 250, "replayed": 40,
+         "repaired": 1, "reset": {}, "slow": 0, "lost": 0, "refused": {"full": 2}}
     """
     with _lock:
         values = dict(_values)

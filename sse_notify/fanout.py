@@ -4,14 +4,14 @@
     ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listening ─► hub
        └── call_soon_threadsafe ─► hubs of this process
 
-Hubs of this process are called directly, the others through the layer. A layer may drop any message:
-the log is the truth, the message only makes it fast. So a publisher never waits for the layer and
-never sees its errors; they are logged once for each incident.
+Hubs of this process are called directly, the others through the layer. A layer may drop any
+message: the log is the truth, the message only makes it fast. So a publisher never waits for the
+layer and never sees its errors; they are logged once for each incident.
 
 Deliberate oddities:
 
-1. One thread with its own event loop sends for the whole process. ``async_to_sync(layer.group_send)``
-   makes a loop, and with it a new Redis connection, for every call.
+1. One thread with its own event loop sends for the whole process.
+   ``async_to_sync(layer.group_send)`` makes a loop, and with it a Redis connection, for every call.
 2. What waits at the interpreter's end is flushed through ``threading._register_atexit``, not
    ``atexit``: the latter runs when thread pools are shut already, and resolving a host name needs
    one. Otherwise what a management command sends last would arrive at the next poll.
@@ -40,7 +40,7 @@ from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.messages import Message, PresenceQuery, Revocation
 
-#: Messages that may wait for the layer. Beyond them the oldest are dropped: hubs repair from the log.
+#: Messages that may wait for the layer. Beyond them the oldest are dropped, as hubs read the log.
 BACKLOG = 1000
 #: Seconds that one send may take before it counts as failed.
 SEND_SECONDS = 5.0
@@ -57,18 +57,18 @@ Callback = Callable[[Message], None]
 
 
 def announce_on_commit() -> None:
-    """After the current transaction's commit, number what is pending and ring every hub; at once if there is none.
+    """Call :func:`announce` after the commit of the current transaction; at once if there is none.
 
-    A failure is logged and not raised: the rows are committed, and the hubs' next poll finds them.
+    A failure is logged and not raised: the rows are committed, and hubs find them when they poll.
     """
     transaction.on_commit(announce, using=log.database(), robust=True)
 
 
 def announce() -> None:
-    """Number what is pending and ring every hub.
+    """Number what is pending and send it to every hub.
 
     Raises:
-        django.db.Error: the database refuses; the hubs' next poll tries again.
+        django.db.Error: the database refuses; the hubs try again when they poll.
     """
     for batch in log.sequence():
         ring(batch)
@@ -90,7 +90,7 @@ def ring(message: Message) -> None:
 
 
 async def send(layer: Any, message: Message) -> None:
-    """Send ``message`` to the hubs of the other processes over ``layer``, and wait until it is sent.
+    """Send ``message`` to the hubs of other processes over ``layer``, and wait until it is sent.
 
     Raises:
         Exception: whatever the layer raises.
@@ -105,7 +105,7 @@ def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
 
 
 def remote_layer() -> Any | None:
-    """Return the channel layer if it connects processes; ``None`` without one or if it is in memory."""
+    """Return the channel layer if it connects processes; ``None`` if it is in memory."""
     layer = get_channel_layer(get_settings().LAYER)
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
 
@@ -180,8 +180,8 @@ class _Sender:
             await self._send(message)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        layer = remote_layer()
         try:
+            layer = remote_layer()
             async with asyncio.timeout(SEND_SECONDS):
                 if layer is not None and "to" in message:
                     await layer.send(message["to"], message)

@@ -1,4 +1,4 @@
-"""One log line when something breaks and one when it works again, however often it failed in between."""
+"""Log one line when something breaks and one when it works again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Incident:
     """One thing that can fail, such as the channel layer or the database.
 
     Args:
-        what: its name in the log, one word: ``layer_send``. The line's fields are also attributes of
-            the record, for a formatter that writes JSON.
+        what: its name in the log, one word: ``layer_send``. The line's fields are also attributes
+            of the record, for a formatter that writes JSON.
     """
 
     def __init__(self, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Receive the messages of other processes: one channel of the layer in the group, for as long as a hub has streams.
+"""Receive the messages of other processes, for as long as a hub has streams.
 
 Deliberate oddities:
 
@@ -9,9 +9,9 @@ Deliberate oddities:
 3. Joining is not cancelled but undone. A channel whose creation was cancelled has no name to leave
    by, and would be sent to for a day; and while it connects, the Redis client may swallow a
    cancellation and listen for ever.
-4. A cancellation that has an effect must have its time: the pub/sub layer ends its subscription when
-   ``receive()`` is cancelled, and a second cancellation meanwhile would leave the subscription there
-   for as long as the process lives.
+4. A cancellation that has an effect must have its time: the pub/sub layer ends its subscription
+   when ``receive()`` is cancelled, and a second cancellation meanwhile would leave the subscription
+   there for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 #: Seconds of silence after which an error of the layer may be its own timeout.
 QUIET_SECONDS = 1.0
-#: Seconds between two joins of the group at most: membership expires, and a Redis that was emptied has forgotten it.
+#: Seconds between two joins of the group: membership expires, and an emptied Redis has forgotten it.
 REJOIN_SECONDS = 60.0
 #: Seconds that leaving the group may take.
 LEAVE_SECONDS = 10.0
-#: A cancellation that had no effect is repeated after so many checks, so many seconds apart. Not one
-#: long wait: an event loop that was blocked for a while has not given the task its time either.
+#: A cancellation that had no effect is repeated after so many checks, so many seconds apart. Not
+#: one long wait: an event loop that was blocked has not given the task its time either.
 CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
 
@@ -44,8 +44,8 @@ CANCEL_SECONDS = 1.0
 async def listen(callback: Callback, ready: asyncio.Event) -> None:
     """Call ``callback`` with every message of the other processes, until :func:`stop` is called.
 
-    What ``callback`` raises is logged, and the next message follows. ``ready`` is set when the group
-    was joined, or could not be: whoever waits for it must not wait for a layer that is down.
+    What ``callback`` raises is logged, and the next message follows. ``ready`` is set when the
+    group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
     """
     layer = fanout.remote_layer()
     if layer is None:
@@ -60,7 +60,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
 
 
 def stop(task: asyncio.Task[Any], checks: int = 0) -> None:
-    """Cancel a task that uses a layer until it is over (oddities 3 and 4). Call it once for a task."""
+    """Cancel a task that uses a layer until it is over (oddities 3, 4). Call it once for a task."""
     if not task.done():
         if checks % CANCEL_CHECKS == 0:
             task.cancel()
@@ -83,9 +83,7 @@ async def _receive_all(membership: Membership, callback: Callback, ready: asynci
                 incident.worked()
                 pause = 0.5
                 fanout.deliver(message, callback)
-        except (
-            Exception
-        ) as error:  # Whatever a layer raises. It heals, or the poll does without it.
+        except Exception as error:  # Whatever a layer raises: the poll does without it.
             if time.monotonic() - joined_at > QUIET_SECONDS:
                 continue  # Oddity 2: if something is out of order, joining again shows it.
             incident.failed(error)
@@ -109,7 +107,7 @@ async def _rejoin(membership: Membership) -> None:
 
 
 def rejoin_seconds(layer: Any) -> float:
-    """Return the seconds between two joins: a failed one leaves time for another before the expiry."""
+    """Return the seconds between two joins: after a failed one there is time before the expiry."""
     # In seconds. The pub/sub layer, where a membership is a subscription, has none.
     expiry = getattr(layer, "group_expiry", None)
     return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
@@ -128,7 +126,7 @@ class Membership:
         self._released = False
 
     async def join(self) -> None:
-        """Join the group, or join it again. When cancelled, it goes on in the background (oddity 3)."""
+        """Join the group, or join it again. If cancelled, it goes on in the background (oddity 3)."""
         self._joining = asyncio.create_task(self._join())
         # Nobody else retrieves its exception if this here is cancelled.
         self._joining.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -33,7 +33,9 @@ def _tracer() -> Any:
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
-    """Return a context manager that records a span around its block; an exception marks it as failed and is raised on.
+    """Return a context manager that records a span around its block.
+
+    An exception marks the span as failed.
 
     Args:
         name: what happens, ``"notify"``; the span is called ``sse_notify.notify``.

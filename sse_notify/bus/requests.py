@@ -57,8 +57,8 @@ def ask(seconds: float) -> Future[Answers]:
         seconds: how long to wait for answers; 0: nobody is asked.
 
     Returns:
-        The number of streams by user's key, of each event loop that answered in time. Without a layer
-        that connects processes, or while it is away, there are none, at once.
+        The number of streams by user's key, of each event loop that answered in time. Without a
+        layer that connects processes, or while it is away, there are none, at once.
     """
     answers: Answers = []
     work = _within(seconds, _collect(answers), answers)
@@ -66,7 +66,7 @@ def ask(seconds: float) -> Future[Answers]:
 
 
 def ping(seconds: float) -> Future[bool]:
-    """Return whether the layer, which connects processes, answers in time. Callable from any thread."""
+    """Return whether the layer that connects processes answers in time. Callable from any thread."""
     work = _within(seconds, _ping(), default=False)
     return asyncio.run_coroutine_threadsafe(work, fanout.senders_loop())
 

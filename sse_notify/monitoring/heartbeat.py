@@ -1,4 +1,4 @@
-"""One row per process with open streams: the process writes it every 10 seconds, monitoring reads it.
+"""One row per process with open streams: written every 10 seconds, read by monitoring.
 
     stream_opened   start a task on the event loop, unless it runs: after a second, and then every
                     10 seconds, it updates the row of this process
@@ -75,7 +75,7 @@ class HubStatus:
     counters: dict[str, int | dict[str, int]]
     """What happened in the process since it started; see :func:`sse_notify.counters.snapshot`."""
     rate: float | None = None
-    """Events per second that were delivered before the last heartbeat; ``None`` before the first."""
+    """Events delivered per second, before the last heartbeat; ``None`` before the first."""
 
     @property
     def process(self) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of every process, whichever answers. Needs ``pip install 'sse-notify[metrics]'``.
+"""Prometheus metrics of every process. Needs ``pip install 'sse-notify[metrics]'``.
 
 ::
 
@@ -68,7 +68,7 @@ class NotifyCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics. While the database is away, those of this process without the log's."""
+        """Yield the metrics. While the database is away, only this process is known."""
         try:
             head, pending = log.head(), log.pending()
             found = presence.look(self._timeout, head=head, everywhere=self._everywhere)

@@ -65,7 +65,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
     return heartbeat.read(log.head())
 
 
-async def ahubs(timeout: float = 1.0) -> list[HubStatus]:  # noqa: ASYNC109  (as hubs)
+async def ahubs(timeout: float = 1.0) -> list[HubStatus]:  # noqa: ASYNC109
     """Do what :func:`hubs` does, from async code."""
     return await sync_to_async(hubs)(timeout)
 
@@ -74,9 +74,9 @@ def connected_users(timeout: float = 1.0) -> set[str]:
     """Return the keys, as text, of all users who have a stream in some process. No query.
 
     Args:
-        timeout: seconds that the call takes while a layer connects processes: a process that answers
-            later is left out. Without a layer, or while it is away, the users of this process are
-            returned, at once.
+        timeout: seconds that the call takes while a layer connects processes. A process that
+            answers later is left out. Without a layer, or while it is away, the users of this
+            process are returned, at once.
 
     Raises:
         ValueError: ``timeout`` is not a positive number.
@@ -84,7 +84,7 @@ def connected_users(timeout: float = 1.0) -> set[str]:
     return set(_users(_ask(timeout).result()))
 
 
-async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109  (as connected_users)
+async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109
     """Do what :func:`connected_users` does, from async code."""
     answers = await asyncio.wrap_future(_ask(timeout))
     return set(_users(answers))
@@ -116,7 +116,7 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
 
 
 async def alook(
-    timeout: float = 1.0,  # noqa: ASYNC109  (as connected_users)
+    timeout: float = 1.0,  # noqa: ASYNC109
     *,
     head: int | None = None,
     everywhere: bool = True,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sse_notify.monitoring.heartbeat import HubStatus
     from sse_notify.querysets import NotificationQuerySet
 
-#: Seconds after which what is committed and has no number is a problem: hubs number it when they poll.
+#: Seconds after which a committed row without a number is a problem: hubs number it when they poll.
 PENDING_SECONDS = 60.0
 #: Seconds after which it is read again: its transaction may have been long, and committed just now.
 AGAIN_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Status:
 
 
 def read(timeout: float = 1.0) -> Status:
-    """Read the status of everything. What cannot be read is among the problems, and nothing is raised.
+    """Read the status. What cannot be read is among the problems, and nothing is raised.
 
     Not to be called on an event loop.
 
@@ -96,8 +96,9 @@ def _read_log(found: Status) -> None:
         late &= _late(rows)
     if late:
         found.problems.append(
-            f"{len(late)} notifications are committed for more than {PENDING_SECONDS:.0f} seconds and not numbered: "
-            "no process with open streams polls, or a transaction holds the head of the log."
+            f"{len(late)} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
+            "and not numbered: no process with open streams polls, or a transaction holds the head "
+            "of the log."
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it is to get requests: for load balancers and orchestrators. Cheap, and bounded in time."""
+"""Liveness and readiness, for load balancers and orchestrators: cheap, and bounded in time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Seconds that the database and the layer have to answer.
 SECONDS = 2.0
 
-# One thread: while a look at the database hangs, the next ones wait for it and cost nothing more.
+# One thread: while a query hangs, the next ones wait for it and cost nothing more.
 _pool = threads.Pool("health", lambda: 1)
 
 
@@ -28,7 +28,7 @@ _pool = threads.Pool("health", lambda: 1)
 @login_not_required
 @require_safe
 def alive(request: HttpRequest) -> JsonResponse:
-    """Answer that the process does: it looks at nothing else, as a restart mends no database."""
+    """Answer 200. Nothing else is checked, as a restart mends no database."""
     return _answer({"status": "ok"})
 
 
@@ -36,10 +36,10 @@ def alive(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if the process is to get requests: it is not about to end, and the database answers.
+    """Answer 200 if the process is to get requests: it does not end, and the database answers.
 
-    A channel layer that is away is told but does not count, as events then arrive by the poll, and as every process would be taken out
-    at once; with ``?require=layer`` it counts.
+    A channel layer that is away is named but does not count, as hubs poll, and as every process
+    would be taken out of service at once. With ``?require=layer`` it counts.
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)

@@ -1,4 +1,4 @@
-"""The admin's live page: how every hub of every process is, who is connected, and a button that ends a user's streams."""
+"""The admin's live page: every process, who is connected, and a button to end a user's streams."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def admin_urls(model_admin: ModelAdmin) -> list[URLPattern]:
 
 
 def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Show how things are now; a script keeps it up to date. Query: ``q``, a part of a user's name."""
+    """Show the page; a script keeps it up to date. Query: ``q``, a part of a user's name."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     query = request.GET.get("q", "").strip()
-    request.current_app = model_admin.admin_site.name  # as Django's admin does
+    request.current_app = model_admin.admin_site.name  # As Django's admin does.
     found = presence.look(live.TIMEOUT)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -62,7 +62,7 @@ def page(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def end_streams(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
-    """End the streams of the user whose key is posted as ``user``, in every process; it stands in that user's history."""
+    """End the streams of the user whose key is posted as ``user``, and note it in their history."""
     if not (model_admin.has_view_permission(request) and _may_disconnect(request)):
         raise PermissionDenied
     model: Any = get_user_model()
@@ -70,9 +70,8 @@ def end_streams(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
         user = model._default_manager.get(pk=request.POST.get("user", ""))
     except (model.DoesNotExist, ValueError, ValidationError) as error:
         raise Http404(_("There is no such user.")) from error
-    with transaction.atomic(
-        using=router.db_for_write(model)
-    ):  # told after the commit: not without a trace in the history
+    # The streams end after the commit, so not without a trace in the history.
+    with transaction.atomic(using=router.db_for_write(model)):
         model_admin.log_change(request, user, _("Ended the open streams."))
         disconnect(user)
     messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
@@ -81,7 +80,7 @@ def end_streams(model_admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _may_disconnect(request: HttpRequest) -> bool:
-    """Return whether the user may change users: who may deactivate somebody may as well end their streams."""
+    """Return whether the user may change users, and so deactivate them."""
     opts = get_user_model()._meta
     asks: Any = request.user
     return bool(asks.has_perm(f"{opts.app_label}.change_{opts.model_name}"))

@@ -27,11 +27,11 @@ class Command(BaseCommand):
     """Reads the database and asks the layer; or prints how to follow a stream."""
 
     help = (
-        "Show the head of the log, what is pending, and every process that has open streams; or, with "
-        "--link, how to follow a user's stream. "
-        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something is not "
-        "in order, and the last lines say what: the database or the channel layer does not answer, or "
-        "something committed was not numbered within a minute."
+        "Show the head of the log, what is pending, and every process that has open streams; or, "
+        "with --link, how to follow a user's stream. "
+        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something is "
+        "not in order, and the last lines say what: the database or the channel layer does not "
+        "answer, or something committed was not numbered within a minute."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,8 +47,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--link",
             metavar="USER",
-            help="print a signed address of this user's stream, good for five minutes, and the command "
-            "that follows it: whoever has the address reads the stream",
+            help="print a signed address of this user's stream, good for five minutes, and the "
+            "command that follows it: whoever has the address reads the stream",
         )
         parser.add_argument(
             "--topic", action="append", default=[], help="with --link: open a topic too; repeatable"
