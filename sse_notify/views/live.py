@@ -28,17 +28,11 @@ if TYPE_CHECKING:
 def admin_urls(model_admin: ModelAdmin) -> list[URLPattern]:
     """Return the addresses of the page, for ``get_urls()`` of the notifications' ``ModelAdmin``."""
     wrap = model_admin.admin_site.admin_view
+    show, end = partial(page, model_admin), partial(end_streams, model_admin)
+    prefix = "sse_notify_notification"
     return [
-        path(
-            "live/",
-            wrap(require_safe(partial(page, model_admin))),
-            name="sse_notify_notification_live",
-        ),
-        path(
-            "live/disconnect/",
-            wrap(require_POST(partial(end_streams, model_admin))),
-            name="sse_notify_notification_disconnect",
-        ),
+        path("live/", wrap(require_safe(show)), name=f"{prefix}_live"),
+        path("live/disconnect/", wrap(require_POST(end)), name=f"{prefix}_disconnect"),
     ]
 
 
