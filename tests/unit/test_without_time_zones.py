@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.template import engines
 from django.test import Client
 
-from sse_notify import log, notify
+from sse_notify import fanout, log, notify
 from sse_notify.log import Reader
-from sse_notify.models import Notification
+from sse_notify.models import Heartbeat, Notification
+from sse_notify.monitoring import heartbeat
 
 pytestmark = pytest.mark.django_db
 
@@ -87,3 +89,15 @@ def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
     row = notify(alice, "One", expires_at=TOLD["expires_at"])
     row.refresh_from_db()
     assert row.expires_at == EXPIRES
+
+
+def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
+    heartbeat.write(None)
+    Heartbeat.objects.filter(pk=fanout.origin()).update(id="alive")
+    (alive,) = heartbeat.read(head=0)
+    assert abs(alive.at - datetime.now(UTC)) < timedelta(minutes=1)
+    old = timedelta(seconds=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    Heartbeat.objects.update(at=Now() - old)
+    assert heartbeat.read(head=0) == []
+    heartbeat.write(None)
+    assert [row.pk for row in Heartbeat.objects.all()] == [fanout.origin()]
