@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sse_notify", "0006_recipient_index")]
+    dependencies = [("sse_notify", "0007_progress_state")]
 
     operations = [
         migrations.CreateModel(
