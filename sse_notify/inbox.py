@@ -16,12 +16,10 @@ Deliberate oddities:
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
@@ -29,13 +27,11 @@ from django.utils import timezone
 
 from sse_notify import changes, fanout, log
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.twins import twin
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
     from sse_notify.querysets import User
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
@@ -305,18 +301,6 @@ def _check_number(name: str, value: Any) -> int:
     if not 0 <= value <= MAX_CURSOR:
         raise ValueError(f"{name}: a number from 0 to {MAX_CURSOR} is needed")
     return value
-
-
-def twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return the async twin of a verb: the same body, run by Django's ``sync_to_async`` as its own async ORM is."""
-
-    @functools.wraps(verb)
-    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await sync_to_async(verb)(*args, **kwargs)
-
-    run.__name__ = run.__qualname__ = f"a{verb.__name__}"
-    run.__doc__ = f"Do what :func:`{verb.__name__}` does, from async code."
-    return run
 
 
 amark_read = twin(mark_read)

@@ -15,9 +15,10 @@ from django.db import transaction
 
 from sse_notify import locks, log
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
-from sse_notify.inbox import check_user, twin
+from sse_notify.inbox import check_user
 from sse_notify.models import Mute, Notification
 from sse_notify.revocation import recheck
+from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
