@@ -28,15 +28,19 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
-from django.db import transaction
+from django.db import connections, transaction
 
 from sse_notify import log, messages
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.messages import Message, Revocation, RollCall
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped: hubs repair from the log.
 BACKLOG = 1000
@@ -55,9 +59,32 @@ Callback = Callable[[Message], None]
 def announce_on_commit() -> None:
     """After the current transaction's commit, number what is pending and ring every hub; at once if there is none.
 
+    Call it for each thing that is sent: of the calls in one transaction, the first that no rollback undid announces for all.
     A failure is logged and not raised: the rows are committed, and the hubs' next poll finds them.
     """
-    transaction.on_commit(announce, using=log.database(), robust=True)
+    using = log.database()
+    connection = connections[using]
+    announcement = _announcements.get(connection)
+    # One that a rollback took with it has not run: the next transaction can have it.
+    if announcement is None or announcement.has_run:
+        announcement = _announcements[connection] = _Announcement()
+    transaction.on_commit(announcement.run, using=using, robust=True)
+
+
+class _Announcement:
+    """What one transaction runs after its commit, as often as it was registered: the first time counts."""
+
+    has_run = False
+
+    def run(self) -> None:
+        """Announce what the transaction sent."""
+        if not self.has_run:
+            self.has_run = True
+            announce()
+
+
+#: The last announcement that each connection registered.
+_announcements: WeakKeyDictionary[BaseDatabaseWrapper, _Announcement] = WeakKeyDictionary()
 
 
 def announce() -> None:
