@@ -33,6 +33,8 @@ from sse_notify.wire import MAX_CURSOR
 if TYPE_CHECKING:
     from sse_notify.querysets import User
 
+#: Ids in one statement, below the limits of every database.
+CHUNK = 500
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
 
@@ -200,17 +202,15 @@ def _write(
 ) -> None:
     with transaction.atomic(using=using):
         inbox = _lock(user, using)
-        if chosen is not None:
-            changed = _mark_ids(inbox, mark, chosen, user, using)
-            starts = range(0, len(changed), changes.IDS_PER_CHANGE)
-            marked: list[dict[str, Any]] = [
-                {"ids": changed[start : start + changes.IDS_PER_CHANGE]} for start in starts
-            ]
-        else:
+        if chosen is None:
             limit = min(limit, log.head())  # oddity 1
-            marked = [{"up_to": limit}] if _mark_up_to(inbox, mark, limit, using) else []
-        if marked:
-            changes.note(inbox, [{"set": mark.name, **part, "client": client} for part in marked])
+            marked: dict[str, Any] = {"up_to": limit}
+            changed = _mark_up_to(inbox, mark, limit, using)
+        else:
+            marked = {"ids": _mark_ids(inbox, mark, chosen, user, using)}
+            changed = bool(marked["ids"])
+        if changed:
+            changes.note(inbox, {"set": mark.name, **marked, "client": client})
             inbox.save(using=using)
             fanout.announce_on_commit()
 
@@ -230,8 +230,8 @@ def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str)
     )
     columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
     receipts = []
-    for start in range(0, len(ids), changes.IDS_PER_CHANGE):
-        chunk = theirs.filter(pk__in=ids[start : start + changes.IDS_PER_CHANGE]).order_by("pk")
+    for start in range(0, len(ids), CHUNK):
+        chunk = theirs.filter(pk__in=ids[start : start + CHUNK]).order_by("pk")
         for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
             receipt = Receipt(
                 user_id=inbox.pk,
@@ -243,7 +243,7 @@ def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str)
     with_target = connections[using].features.supports_update_conflicts_with_target
     Receipt.objects.using(using).bulk_create(
         receipts,
-        batch_size=changes.IDS_PER_CHANGE,
+        batch_size=CHUNK,
         update_conflicts=True,
         update_fields=columns,
         unique_fields=["user", "notification"]

@@ -19,6 +19,8 @@ Deliberate oddities:
    given out.
 4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream tells of it. Such is history that
    was imported; its readers are told once that their inbox has changed.
+5. Rows are numbered in the order of their ids, which is that of their inserts. A repeat under a ``key`` keeps its id, so a batch that
+   has one goes by when each was sent: a repeat is newer than what was sent before it.
 """
 
 from __future__ import annotations
@@ -117,17 +119,13 @@ def head() -> int:
 def has_pending() -> bool:
     """Return whether something committed is not numbered yet: two look-ups in an index."""
     using = database()
-    return (
-        Notification.objects.using(using).filter(seq=None).exists()
-        or Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[]).exists()
-    )
+    return _pending(using).exists() or changes.pending(using).exists()
 
 
 def pending() -> int:
     """Return how much is committed and not numbered yet: two counts, by indexes."""
     using = database()
-    changed = Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
-    return Notification.objects.using(using).filter(seq=None).count() + changed.count()
+    return _pending(using).count() + changes.pending(using).count()
 
 
 def sequence() -> Iterator[Batch]:
@@ -173,16 +171,11 @@ def read(
     rows = list(_page(after, up_to, reader, using, limit))
     complete = rows[-1].seq or up_to if len(rows) == limit else up_to
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
-    # One that has changed once more since, numbered or not, may have an earlier change within: each tells what it has in there.
-    inboxes = (
-        Inbox.objects.using(using)
-        .filter(Q(state_seq__gt=after) | Q(state_seq=None))
-        .exclude(changes=[])
-    )
+    inboxes = changes.changed_after(after, using)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
     entries.extend(_state_entries(inboxes, after, complete))
-    entries.sort(key=lambda entry: entry.seq)
+    entries.sort(key=_by_number)
     return entries, complete
 
 
@@ -247,20 +240,20 @@ def _readable(
     return rows
 
 
+def _pending(using: str) -> QuerySet[Notification]:
+    return Notification.objects.using(using).filter(seq=None)
+
+
 def _sequence_batch(using: str) -> Batch | None:
     with transaction.atomic(using=using):
         before = locks.lock_head(using)
-        rows = list(locks.locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
+        rows = list(locks.locked(_pending(using), using)[:SEQUENCE_BATCH])
         room = SEQUENCE_BATCH - len(rows)
-        inboxes = (
-            list(
-                locks.locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]
-            )
-            if room
-            else []
-        )
+        inboxes = list(locks.locked(changes.pending(using), using)[:room])
         if not rows and not inboxes:
             return None
+        if any(row.count > 1 for row in rows):  # oddity 5
+            rows.sort(key=lambda row: (row.created_at, row.pk))
         last = before
         for run in _runs([row.pk for row in rows]):
             delta = last + 1 - run[0]
@@ -268,14 +261,12 @@ def _sequence_batch(using: str) -> Batch | None:
                 seq=F("id") + delta
             )
             last += len(run)
-        for offset, row in enumerate(rows, start=1):
-            row.seq = before + offset
+        for seq, row in enumerate(rows, start=before + 1):
+            row.seq = seq
         for inbox in inboxes:
             last += 1
-            changes.number(inbox, last)
-            Inbox.objects.using(using).filter(pk=inbox.pk).update(
-                state_seq=last, changes=inbox.changes
-            )
+            inbox.state_seq = last
+        Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
     now = timezone.now()
     unexpired = [
@@ -283,6 +274,7 @@ def _sequence_batch(using: str) -> Batch | None:
     ]
     entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
     entries.extend(_state_entries(inboxes, before, last))
+    entries.sort(key=_by_number)
     return Batch(before + 1, last, tuple(entries))
 
 
@@ -330,8 +322,10 @@ def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
     return {pk: frozenset(users) for pk, users in found.items()}
 
 
+def _by_number(entry: Entry) -> int:
+    return entry.seq
+
+
 def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[Entry]:
-    for inbox in inboxes:
-        told = changes.tell(inbox, after, up_to)
-        if told is not None:
-            yield Entry(told[0], user_topic(inbox.user_id), told[1])
+    for user_id, seq, frame in changes.tell(inboxes, after, up_to):
+        yield Entry(seq, user_topic(user_id), frame)

@@ -218,7 +218,7 @@ class LogHead(models.Model):
 
 
 class Inbox(models.Model):
-    """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
+    """One user's state as a whole: the watermarks, and the newest change, which the user's other pages have to hear of."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
@@ -227,10 +227,12 @@ class Inbox(models.Model):
     read_up_to = models.BigIntegerField(default=0)
     seen_up_to = models.BigIntegerField(default=0)
     archived_up_to = models.BigIntegerField(default=0)
-    #: The log's number of the last change; NULL while the change is committed but not numbered yet.
+    #: The log's number of the newest change; NULL while it is committed and not numbered yet, or if there is none.
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
-    #: The last changes, oldest first: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "seq": its number once it has one}.
-    changes = models.JSONField(default=list)
+    #: The number of the change before the newest, 0 if there was none.
+    previous_seq = models.BigIntegerField(default=0)
+    #: The newest change, {"set": ..., "ids": [...] or "up_to": n, "client": ...}; {} stands for more than one can say.
+    change = models.JSONField(null=True)
 
     if TYPE_CHECKING:
         user_id: Any

@@ -11,8 +11,9 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
@@ -162,32 +163,34 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             )
         if not _has_inbox(user):
             return 0, 0
-        topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
-        connection = connections[self.db]
-        values: dict[str, Any] = {f"topic{index}": topic for index, topic in enumerate(topics)}
-        values |= {
-            "own": user_topic(user.pk),
-            "up_to": up_to,
-            "user": get_user_model()._meta.pk.get_db_prep_value(user.pk, connection),
-        }
-        required = sorted(get_settings().required)
-        values |= {f"required{index}": category for index, category in enumerate(required)}
-        moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
-        values |= {
-            name: DateTimeField().get_db_prep_value(moment, connection)
-            for name, moment in moments.items()
-        }
-        sql = _counts_sql(
-            self.db,
-            len(topics),
-            len(required),
-            since_joined=moments["joined"] is not None,
-            numbered=up_to is not None,
-        )
-        with connection.cursor() as cursor:
+        sql, values = _counts_query(self.db, user, up_to, topics)
+        with connections[self.db].cursor() as cursor:
             cursor.execute(sql, values)
             unread, unseen = cursor.fetchone()
         return int(unread), int(unseen)
+
+    def counts_of(self, asked: Mapping[Any, int]) -> dict[Any, tuple[int, int]]:
+        """Return the counts of many users, by their keys: a query for each 50, and none for groups that were prefetched.
+
+        Args:
+            asked: the users, and up to which number each one's notifications are counted.
+        """
+        found: dict[Any, tuple[int, int]] = {}
+        remaining = iter(asked.items())
+        while chunk := list(islice(remaining, 50)):
+            parts: list[str] = []
+            values: dict[str, Any] = {}
+            for index, (user, up_to) in enumerate(chunk):
+                sql, theirs = _counts_query(self.db, user, up_to, None)
+                names = {name: f"{name}_{index}" for name in theirs}
+                sql %= {name: f"%({own})s" for name, own in names.items()}
+                parts.append(f"SELECT {index} AS asked, counted.* FROM ({sql}) counted")  # noqa: S608
+                values |= {own: theirs[name] for name, own in names.items()}
+            with connections[self.db].cursor() as cursor:
+                cursor.execute(" UNION ALL ".join(parts), values)
+                for index, unread, unseen in cursor.fetchall():
+                    found[chunk[index][0].pk] = int(unread), int(unseen)
+        return found
 
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
@@ -251,7 +254,7 @@ WITH mark AS (
         END), 0) AS low
     FROM {{Inbox}} WHERE user_id = %(user)s
 )
-SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
+SELECT COALESCE(SUM(unread), 0) AS unread, COALESCE(SUM(unseen), 0) AS unseen FROM (
     SELECT
         SUM(CASE WHEN r.read_at IS NULL AND n.seq > (SELECT was_read FROM mark) THEN 1 ELSE 0 END) AS unread,
         SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END) AS unseen
@@ -270,6 +273,34 @@ SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
     AND n.seq <= (SELECT was_archived FROM mark)
 ) parts
 """  # noqa: S608  (table names alone are put in; all values are parameters)
+
+
+def _counts_query(
+    using: str, user: Any, up_to: int | None, topics: Sequence[str] | None
+) -> tuple[str, dict[str, Any]]:
+    topics = topics_of(user) if topics is None else topics
+    connection = connections[using]
+    values: dict[str, Any] = {f"topic{index}": topic for index, topic in enumerate(topics)}
+    values |= {
+        "own": user_topic(user.pk),
+        "up_to": up_to,
+        "user": get_user_model()._meta.pk.get_db_prep_value(user.pk, connection),
+    }
+    required = sorted(get_settings().required)
+    values |= {f"required{index}": category for index, category in enumerate(required)}
+    moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
+    values |= {
+        name: DateTimeField().get_db_prep_value(moment, connection)
+        for name, moment in moments.items()
+    }
+    sql = _counts_sql(
+        using,
+        len(topics),
+        len(required),
+        since_joined=moments["joined"] is not None,
+        numbered=up_to is not None,
+    )
+    return sql, values
 
 
 @cache

@@ -148,7 +148,7 @@ def test_a_test_that_captures_callbacks_announces_each_block(
 ) -> None:
     notify(alice, "Before: nothing commits in a test")
     for block in range(1, 4):
-        with TestCase.captureOnCommitCallbacks(execute=True) as callbacks:
+        with TestCase.captureOnCommitCallbacks(execute=True):
             notify(alice, "One")
             notify(alice, "Two")
         assert len(announced) == block
