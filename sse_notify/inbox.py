@@ -27,11 +27,12 @@ from django.utils import timezone
 
 from sse_notify import changes, fanout, log
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.paging import Place
 from sse_notify.twins import twin
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
-    from sse_notify.querysets import User
+    from sse_notify.querysets import NotificationQuerySet, User
 
 #: Ids in one statement, below the limits of every database.
 CHUNK = 500
@@ -175,6 +176,22 @@ def state(user: User) -> State:
     )
     unread, unseen = counts(user)
     return State(cursor=cursor, state_seq=state_seq, unread=unread, unseen=unseen)
+
+
+def page(
+    rows: NotificationQuerySet, limit: int, begin: Place | None = None
+) -> tuple[list[Notification], Place | None]:
+    """Return a page of an inbox, newest first, and the place where the next begins; ``None`` if this is the last.
+
+    Args:
+        rows: what :meth:`~sse_notify.querysets.NotificationQuerySet.visible_to` gave, filtered or not.
+        limit: items of a page; with 0 there is no next one.
+        begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was asked for before; the top by default.
+    """
+    begin = begin or Place.top(log.head())
+    found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
+    has_next = 0 < limit < len(found)
+    return found[:limit], begin.after(found[limit - 1]) if has_next else None
 
 
 def _mark(

@@ -129,7 +129,6 @@ class Notification(models.Model):
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
-            models.Index(fields=("topic", "-id"), name="sse_notify_topic_id"),
             # For whoever deletes users: nothing else asks by the recipient.
             models.Index(fields=("recipient",), name="sse_notify_recipient"),
         )

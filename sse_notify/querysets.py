@@ -12,8 +12,10 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, reduce
 from itertools import islice
+from operator import or_
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
@@ -23,18 +25,16 @@ from django.db.models import (
     BooleanField,
     DateTimeField,
     ExpressionWrapper,
-    F,
     FilteredRelation,
     Q,
     Subquery,
     Value,
 )
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact, In, Lookup
-from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
+from sse_notify.paging import Place
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:
@@ -47,16 +47,54 @@ if TYPE_CHECKING:
     User = AbstractBaseUser | AnonymousUser
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Inbox:
+    """What a chain that began with a user asks for, kept apart so that it can be asked for in another way."""
+
+    rows: NotificationQuerySet
+    """What it was asked of."""
+    user: Any
+    topics: tuple[str, ...]
+    """The user's; none for an anonymous visitor."""
+    heeds_mutes: bool = True
+    is_archived: bool | None = False
+    """``None``: what is archived and what is not."""
+    conditions: tuple[Q, ...] = ()
+    """What the chain has filtered by since."""
+
+    def of_any_topic(self) -> NotificationQuerySet:
+        """Return the rows, but for the condition that they are in one of the user's topics."""
+        rows = _with_states(self.rows, self.user, heeds_mutes=self.heeds_mutes)
+        shown = Q() if self.is_archived is None else Q(is_archived=self.is_archived)
+        for condition in (shown, *self.conditions):
+            rows = rows.filter(condition)
+        return rows
+
+    def queryset(self) -> NotificationQuerySet:
+        """Return the rows."""
+        rows = self.of_any_topic().filter(topic__in=self.topics)
+        rows._inbox = self
+        return rows
+
+
 class NotificationQuerySet(models.QuerySet["Notification"]):
     """What a project asks of the log. The states chain on :meth:`visible_to`."""
 
-    #: The topics of the user whose rows these are.
-    _topics: tuple[str, ...] = ()
+    #: What the chain asks for, as far as it consists of the methods below.
+    _inbox: _Inbox | None = None
 
-    def _clone(self) -> Self:
-        clone: Self = super()._clone()  # type: ignore[misc]  # Django's own way to carry something along
-        clone._topics = self._topics
-        return clone
+    def filter(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the rows that meet the conditions."""
+        return self._with_condition(super().filter(*args, **kwargs), Q(*args, **kwargs))
+
+    def exclude(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the rows that do not meet the conditions."""
+        return self._with_condition(super().exclude(*args, **kwargs), ~Q(*args, **kwargs))
+
+    def _with_condition(self, rows: Self, condition: Q) -> Self:
+        if self._inbox is not None:
+            rows._inbox = replace(self._inbox, conditions=(*self._inbox.conditions, condition))
+        return rows
 
     def visible_to(self, user: User) -> Self:
         """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
@@ -67,7 +105,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self.with_states(user).filter(_Hide(F("is_archived"), Value(value=False)))
+        return self._inbox_of(user)
+
+    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
+        """Return what :meth:`visible_to` does, and the archived rows as well.
+
+        Args:
+            user: whose states.
+            heed_mutes: ``False``: what is muted has the state that it comes back with when it is no longer muted.
+        """
+        return self._inbox_of(user, is_archived=None, heeds_mutes=heed_mutes)
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -78,70 +125,55 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(is_unseen=True)
 
     def archived(self) -> Self:
-        """Return only what is archived, which :meth:`visible_to` leaves out."""
-        rows = self.filter(is_archived=True)
-        rows.query.where = _without(rows.query.where, _Hide)
-        return rows
+        """Return only what is archived, which :meth:`visible_to` leaves out.
 
-    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
-        """Return what :meth:`visible_to` does, and the archived rows as well.
-
-        Args:
-            user: whose states.
-            heed_mutes: ``False``: what is muted has the state that it comes back with when it is no longer muted.
+        Raises:
+            TypeError: between :meth:`visible_to` and this call the chain has more than filters.
         """
-        if not _has_inbox(user):
-            nothing = Value(value=False, output_field=BooleanField())
-            return self.annotate(
-                is_unread=nothing, is_unseen=nothing, is_archived=nothing, is_muted=nothing
-            ).none()
-        mark = _watermarks(user)
-        muted = Q(
-            category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
-        )
-        muted &= ~Q(category__in=get_settings().required)
-        heard = ~muted if heed_mutes else Q()
-        states = {
-            "is_muted": muted,
-            "is_unread": heard
-            & Q(receipt__read_at=None)
-            & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
-            "is_unseen": heard & Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
-            "is_archived": Q(receipt__archived_at__isnull=False)
-            | Q(seq__isnull=False, seq__lte=mark["archived_up_to"], receipt__unarchived_at=None),
-        }
-        return self._addressed_to(user).annotate(
-            **{
-                name: ExpressionWrapper(state, output_field=BooleanField())
-                for name, state in states.items()
-            }
-        )
+        if self._inbox is None:
+            raise TypeError(
+                "archived() must come after visible_to(), with nothing but filters between."
+            )
+        return replace(self._inbox, is_archived=True).queryset()  # type: ignore[return-value]
 
-    def newest(self, limit: int) -> Self:
-        """Return the newest ``limit`` rows, newest first, at a cost that does not grow with the rows of others.
+    def newest(self, limit: int, begin: Place | None = None) -> Self:
+        """Return the newest rows, newest first, at a cost that does not grow with the rows of others.
 
         No index gives the rows of several topics in one order: a database would walk back through the whole log, or sort all that the
         user ever got. So each topic's newest are found, which its index has in order, and merged. Call it last in a chain that began
-        with :meth:`visible_to`.
+        with :meth:`visible_to` and has nothing but filters since; in any other chain it is as right, and slow.
 
         Args:
             limit: how many at most.
+            begin: where to begin; at the top by default.
         """
-        rows = self.order_by("-pk")
-        features = connections[self.db].features
-        if len(self._topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
-            return rows[:limit]
-        each = self.all()
-        each.query.where = _without(each.query.where, _Addressed)
+        begin = begin or Place.top()
+        if self._inbox is None:
+            follows = reduce(or_, begin.waiting(), begin.numbered())
+            return self.filter(follows).order_by(*begin.order())[:limit]
+        topics, rows = self._inbox.topics, self._inbox.of_any_topic()
         # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant and drop it from the order), only that
-        # index has the order; else a database walks back through the primary key, past the rows of others.
-        ordered = [
-            each.filter(topic__gte=topic, topic__lte=topic).order_by("topic", "-pk")
-            for topic in self._topics
+        # index has the order; else a database walks back through the numbers, past the rows of others.
+        parts = [
+            rows.filter(begin.numbered(), topic__gte=topic, topic__lte=topic).order_by(
+                "-topic", "-seq"
+            )
+            for topic in topics
         ]
-        parts = [part.values_list("pk", flat=True)[:limit] for part in ordered]
-        pks = parts[0].union(*parts[1:], all=True).order_by("-pk")[:limit]
-        return rows.filter(pk__in=pks if features.allow_sliced_subqueries_with_in else list(pks))
+        parts += [
+            rows.filter(waiting, topic__in=topics).order_by("-created_at", "-pk")
+            for waiting in begin.waiting()
+        ]
+        features = connections[self.db].features
+        pks = [part.values("pk")[:limit] for part in parts]
+        if not features.supports_slicing_ordering_in_compound:  # SQLite
+            pks = [
+                self.model._base_manager.filter(pk__in=part).order_by().values("pk") for part in pks
+            ]
+        found: Any = pks[0].union(*pks[1:], all=True)
+        if not features.allow_sliced_subqueries_with_in:  # MySQL
+            found = [row["pk"] for row in found]
+        return self.filter(pk__in=found).order_by(*begin.order())[:limit]
 
     def counts(
         self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None
@@ -192,33 +224,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
                     found[chunk[index][0].pk] = int(unread), int(unseen)
         return found
 
-    def _addressed_to(self, user: Any) -> Self:
-        """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
-        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        topics = tuple(topics_of(user))
-        rows = self.filter(_Addressed(F("topic"), topics), unexpired, recalled_at=None)
-        rows._topics = topics
-        rows = rows.exclude(
-            pk__in=_model("Exclusion")
-            ._default_manager.filter(user_id=user.pk)
-            .values("notification_id")
-        )
-        joined = getattr(user, "date_joined", None)
-        if joined is not None:
-            rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
-        return rows.alias(
-            receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
-        )
+    def _inbox_of(self, user: User, **how: Any) -> Self:
+        topics = topics_of(user) if _has_inbox(user) else ()  # type: ignore[arg-type]
+        return _Inbox(rows=self, user=user, topics=topics, **how).queryset()  # type: ignore[return-value]
 
 
-class _Hide(Exact):
-    """The condition by which :meth:`NotificationQuerySet.visible_to` hides what is archived, found again by its class."""
-
-
-class _Addressed(In):
-    """The condition that names the user's topics, found again by its class."""
-
-
+_STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
+_WATERMARKS = ("read_up_to", "seen_up_to", "archived_up_to")
 _TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
 
 # Counted at every handshake and every mark, so it is written by hand: the same query costs the ORM ten times as long to build as
@@ -327,25 +339,47 @@ def _model(name: str) -> Any:
     return apps.get_model("sse_notify", name)  # by name, as the models import this module
 
 
-def _watermarks(user: Any) -> dict[str, Any]:
+def _with_states(
+    rows: NotificationQuerySet, user: Any, *, heeds_mutes: bool
+) -> NotificationQuerySet:
+    """Return what ``user`` may see in whatever topic, with its states, joined with the user's own receipt as ``receipt``."""
+    if not _has_inbox(user):
+        nothing = Value(value=False, output_field=BooleanField())
+        return rows.annotate(**dict.fromkeys(_STATES, nothing)).none()
+    excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
+    rows = rows.filter(
+        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), recalled_at=None
+    ).exclude(pk__in=excluded.values("notification_id"))
+    joined = getattr(user, "date_joined", None)
+    if joined is not None:
+        rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
+    muted = Q(
+        category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
+    )
+    muted &= ~Q(category__in=get_settings().required)
+    heard = ~muted if heeds_mutes else Q()
+    read, seen, archived = (_watermark(user, name) for name in _WATERMARKS)
+    states = (
+        heard & Q(receipt__read_at=None) & (_above(read) | Q(receipt__unread_at__isnull=False)),
+        heard & Q(receipt__seen_at=None) & _above(seen),
+        Q(receipt__archived_at__isnull=False)
+        | Q(seq__isnull=False, seq__lte=archived, receipt__unarchived_at=None),
+        muted,
+    )
+    return rows.alias(
+        receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
+    ).annotate(
+        **{
+            name: ExpressionWrapper(state, output_field=BooleanField())
+            for name, state in zip(_STATES, states, strict=True)
+        }
+    )
+
+
+def _watermark(user: Any, name: str) -> Any:
     inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
-    return {
-        name: Coalesce(Subquery(inbox.values(name)), 0)
-        for name in ("read_up_to", "seen_up_to", "archived_up_to")
-    }
+    return Coalesce(Subquery(inbox.values(name)), 0)
 
 
 def _above(watermark: Any) -> Q:
     return Q(seq=None) | Q(seq__gt=watermark)
-
-
-def _without(where: WhereNode, condition: type[Lookup[Any]]) -> WhereNode:
-    """Return ``where`` without the condition of this class, wherever ``filter()`` has put it among conditions that all hold."""
-    kept = [
-        _without(child, condition)
-        if isinstance(child, WhereNode) and child.connector == AND and not child.negated
-        else child
-        for child in where.children
-        if not isinstance(child, condition)
-    ]
-    return WhereNode.create(kept, where.connector, where.negated)

@@ -73,8 +73,8 @@ export function makeList(root, options, onEnd) {
     held: [],
     /** Only these are shown. @type {{state?: "unread", category?: string}} */
     filter: {},
-    /** What an older page begins before; `null`: there is none. @type {number | null} */
-    next: Number(root.dataset.next) || null,
+    /** What an older page begins before, a `seq` with more behind it at times; `null`: there is none. @type {number | string | null} */
+    next: root.dataset.next || null,
     /** Whether a page is on its way. */
     isLoading: false,
     /** Which page did not come, so that only the user tries again, or a new connection: "first", "more" or "". */
@@ -100,7 +100,7 @@ export function makeList(root, options, onEnd) {
       const shown = items();
       for (const item of shown.splice(AT_MOST)) {
         item.remove();
-        self.next = idOf(shown.at(-1));
+        self.next = shown.at(-1)?.dataset.seq || self.next;
       }
       const count = self.held.length;
       label("new", count && "label", { count });

@@ -62,10 +62,12 @@ export function take(list, { items: page, next }, since, isMore) {
   const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity])); // what has no number yet is the newest
   const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
     Number(seq) > (seqs.get(id) ?? since);
+  const end = Number.parseFloat(/** @type {any} */ (next)); // NaN, which nothing is below, if it is the last page
+  const isBelow = (/** @type {any} */ element) => element?.dataset.seq < end;
   list.held = list.held.filter(({ id, seq }) => isLater(id, seq));
   for (const element of items()) {
     const id = idOf(element);
-    if (!seqs.has(id) && id >= (next ?? 0) && !isLater(id, element.dataset.seq)) list.remove(id);
+    if (!seqs.has(id) && !isBelow(element) && !isLater(id, element.dataset.seq)) list.remove(id);
   }
   let before = /** @type {any} */ (parent.firstElementChild);
   for (const item of page) {
@@ -77,5 +79,5 @@ export function take(list, { items: page, next }, since, isMore) {
     else parent.insertBefore(element, before);
   }
   // What is loaded below the page stays, and so does its end.
-  if (next === null || !(idOf(items().at(-1)) < next)) list.next = next;
+  if (!isBelow(parent.lastElementChild)) list.next = next;
 }

@@ -76,7 +76,7 @@ function expectNews(place, seconds) {
     if (!item || !root) return;
     try {
       const { items } = await (
-        await fetch(`${root.dataset.items}?limit=1&before=${id + 1}`)
+        await fetch(`${root.dataset.items}?limit=1&before=${Number(item.dataset.seq) + 1 || ""}`)
       ).json();
       if (timers.get(place) !== timer || items[0].id !== id) return; // there is news, or the item is gone
       fillProgress(item, items[0].title, items[0].data?.progress);

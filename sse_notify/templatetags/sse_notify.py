@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from sse_notify import inbox, log
 from sse_notify.handshake import user_key
 from sse_notify.models import Notification, iso
+from sse_notify.paging import Place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -93,9 +94,8 @@ def sse_notify_widget(
         return {"shown": False}
     # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
     state = inbox.state(user)
-    # One more, to know whether there are older ones.
-    found = list(Notification.objects.using(log.database()).visible_to(user).newest(limit + 1))
-    items = found[:limit]
+    visible = Notification.objects.using(log.database()).visible_to(user)
+    items, following = inbox.page(visible, limit, Place.top(state.cursor))
     return {
         "shown": True,
         "request": _request(context),
@@ -104,7 +104,7 @@ def sse_notify_widget(
         "user_key": user_key(user),
         "state": state,
         "items": items,
-        "next": items[-1].pk if len(found) > len(items) > 0 else None,
+        "next": following.token if following else None,
         "categories": sorted({item.category for item in items} - {""}),
         "badge": badge,
         "count": state.unread if badge == "unread" else state.unseen,

@@ -30,6 +30,7 @@ from sse_notify import hub, inbox, log, work
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
 from sse_notify.handshake import user_key
 from sse_notify.models import Notification
+from sse_notify.paging import Place
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -76,9 +77,8 @@ def list_(request: HttpRequest) -> HttpResponse:
     query = form.cleaned_data
     # Before the items: what arrives while they are read is beyond the cursor, and so stays unread when all of the page is marked.
     state = inbox.state(request.user)
-    visible = _visible(request)
-    rows, before = _page(visible, query)
-    recent = visible.newest(CATEGORIES_OF).values_list("category", flat=True)
+    rows, following = _page(request, query, Place.top(state.cursor))
+    recent = _visible(request).newest(CATEGORIES_OF).values_list("category", flat=True)
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
         "items": rows,
@@ -91,7 +91,7 @@ def list_(request: HttpRequest) -> HttpResponse:
         "here": request.get_full_path(),
         "is_first": query["before"] is None,
         "first_query": urlencode(kept),
-        "next_query": urlencode({**kept, "before": before}) if before is not None else "",
+        "next_query": urlencode({**kept, "before": following.token}) if following else "",
     }
     return render(request, "sse_notify/list.html", context)
 
@@ -102,19 +102,20 @@ def list_(request: HttpRequest) -> HttpResponse:
 def items(request: HttpRequest) -> HttpResponse:
     """Answer with a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
 
-    Query: ``before``, an item's id, what ``next`` of the page before said; ``limit``, 1 to 100, 20 by default; ``category``;
-    ``state``, "unread" or "archived".
+    Query: ``before``, what ``next`` of the page before said; ``limit``, 1 to 100, 20 by default; ``category``; ``state``, "unread" or
+    "archived".
     """
     form = PageForm(request.GET)
     if not form.is_valid():
         return _invalid(*first_error(form))
-    rows, before = _page(_visible(request), form.cleaned_data)
+    rows, following = _page(request, form.cleaned_data)
     unread, unseen = inbox.counts(request.user)
     payloads = [
         {**row.payload(muted=row.is_muted), "unread": row.is_unread, "unseen": row.is_unseen}
         for row in rows
     ]
-    return JsonResponse({"items": payloads, "next": before, "unread": unread, "unseen": unseen})
+    token = following.token if following else None
+    return JsonResponse({"items": payloads, "next": token, "unread": unread, "unseen": unseen})
 
 
 @require_safe
@@ -147,58 +148,33 @@ def state(request: HttpRequest) -> HttpResponseBase:
     return get_conditional_response(request, etag=etag, response=response) or response
 
 
-def _change(view: View) -> View:
-    """Let a view change something: by POST, with a CSRF token, for a user."""
-    return cache_control(private=True, no_store=True)(require_POST(csrf_protect(_for_users(view))))
-
-
-@_change
-def read(request: HttpRequest) -> HttpResponse:
-    """Mark as read: ``{ids: [...]}`` or ``{up_to: seq}``, as JSON or as a form.
+def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
+    """Return the view of a verb: ``{ids: [...]}`` or, ``by_number``, ``{up_to: seq}``, as JSON or as a form, by POST with a CSRF token.
 
     JSON is answered with the new counts, a form with a redirect back. Ids of others are ignored; a repeat changes nothing.
     """
-    return _mark(request, inbox.mark_read)
+
+    @cache_control(private=True, no_store=True)
+    @require_POST
+    @csrf_protect
+    @_for_users
+    @wraps(verb)
+    def view(request: HttpRequest) -> HttpResponse:
+        return _mark(request, verb, by_number=by_number)
+
+    return view
 
 
-@_change
-def unread(request: HttpRequest) -> HttpResponse:
-    """Mark as unread: ``{ids: [...]}``. Everything unread at once is nothing that a user asks for, so there is no ``up_to``."""
-    return _mark(request, inbox.mark_unread, by_number=False)
+read = _marks(inbox.mark_read)
+seen = _marks(inbox.mark_seen)
+archive = _marks(inbox.archive)
+# Everything unread at once is nothing that a user asks for, and an undo by number would bring back what was archived long ago.
+unread = _marks(inbox.mark_unread, by_number=False)
+unarchive = _marks(inbox.unarchive, by_number=False)
+cancel = _marks(work.cancel, by_number=False)
 
 
-@_change
-def seen(request: HttpRequest) -> HttpResponse:
-    """Mark as seen; as for :func:`read`."""
-    return _mark(request, inbox.mark_seen)
-
-
-@_change
-def archive(request: HttpRequest) -> HttpResponse:
-    """Put away; as for :func:`read`."""
-    return _mark(request, inbox.archive)
-
-
-@_change
-def unarchive(request: HttpRequest) -> HttpResponse:
-    """Take back from the archive: ``{ids: [...]}``; an undo has no ``up_to``, which would bring back what was archived long ago."""
-    return _mark(request, inbox.unarchive, by_number=False)
-
-
-@_change
-def cancel(request: HttpRequest) -> HttpResponse:
-    """Ask for the end of the user's long work: ``{ids: [...]}``; the counts are the answer, as for :func:`read`.
-
-    A script that fetches whatever is answered gets them too: a redirect would have it load a page.
-    """
-    return _mark(
-        request, work.cancel, by_number=False, page="text/html" in request.headers.get("Accept", "")
-    )
-
-
-def _mark(
-    request: HttpRequest, verb: Callable[..., None], *, by_number: bool = True, page: bool = True
-) -> HttpResponse:
+def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool) -> HttpResponse:
     try:
         form = MarkForm.from_request(request)
     except ValueError as error:
@@ -209,14 +185,17 @@ def _mark(
     if "up_to" in marks and not by_number:
         return _invalid("up_to", "Only ids can be marked so.")
     verb(request.user, **marks)
-    if (
-        not page
-        or is_json(request)
-        or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
-    ):
+    if _wants_json(request, or_anything=verb is work.cancel):
         unread, unseen = inbox.counts(request.user)
         return JsonResponse({"unread": unread, "unseen": unseen})
     return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))
+
+
+def _wants_json(request: HttpRequest, *, or_anything: bool) -> bool:
+    # A script that cancels takes anything, and would load a page if it were redirected.
+    names_html = "text/html" in request.headers.get("Accept", "")
+    preferred = request.get_preferred_type(["text/html", "application/json"])
+    return is_json(request) or preferred == "application/json" or (or_anything and not names_html)
 
 
 def _back(request: HttpRequest, asked: str) -> str:
@@ -234,20 +213,16 @@ def _visible(request: HttpRequest) -> NotificationQuerySet:
 
 
 def _page(
-    rows: NotificationQuerySet, query: dict[str, Any]
-) -> tuple[list[Notification], int | None]:
-    """Return the rows of one page, newest first, and the ``before`` of the next. Stable: what arrives has a higher id."""
+    request: HttpRequest, query: dict[str, Any], top: Place | None = None
+) -> tuple[list[Notification], Place | None]:
+    rows = _visible(request)
     if query["state"] == "unread":
         rows = rows.unread()
     elif query["state"] == "archived":
         rows = rows.archived()
     if query["category"]:
         rows = rows.filter(category=query["category"])
-    if query["before"] is not None:
-        rows = rows.filter(pk__lt=query["before"])
-    limit = query["limit"] or PAGE
-    found = list(rows.newest(limit + 1))  # one more, to know whether there is a next page
-    return found[:limit], found[limit - 1].pk if len(found) > limit else None
+    return inbox.page(rows, query["limit"] or PAGE, query["before"] or top)
 
 
 def _invalid(field: str, message: str) -> JsonResponse:
