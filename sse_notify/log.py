@@ -31,10 +31,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, router, transaction
-from django.db.models import F, Q
+from django.db.models import F, Func, IntegerField, Q, TextField
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from sse_notify import changes, locks, tracing
+from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
 SEQUENCE_BATCH = 1000
+
+#: Bytes that one page of the log fetches, about.
+PAGE_BYTES = 1024 * 1024
 
 #: Pages of a replay beyond which each topic is read by itself.
 SHORT_REPLAY = 10
@@ -158,6 +163,8 @@ def read(
 ) -> tuple[list[Entry], int]:
     """Return the entries with ``after < seq <= up_to`` that ``reader`` may read (``None``: all), in order.
 
+    One call fetches about 1 MiB at most, but at least one notification if there is any.
+
     Args:
         after: the cursor: the last number that the reader has.
         up_to: where to stop.
@@ -165,11 +172,10 @@ def read(
         limit: at most so many notifications are read by one call.
 
     Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` was reached.
+        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` or the size was reached.
     """
     using = database()
-    rows = list(_page(after, up_to, reader, using, limit))
-    complete = rows[-1].seq or up_to if len(rows) == limit else up_to
+    rows, complete = _rows(after, up_to, reader, using, limit)
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
     inboxes = changes.changed_after(after, using)
     if reader is not None:
@@ -197,6 +203,47 @@ def raise_floor(to: int) -> None:
     Holds the head until then, so it comes last.
     """
     LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
+
+
+class _Bytes(Func):
+    """The length of a text as UTF-8; of JSON, of its text."""
+
+    function = "OCTET_LENGTH"
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return it for SQLite, which knows the function in its newest versions alone."""
+        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+#: What a row's frame weighs: what has no short limit of its own, and 1 kB for the rest.
+_WEIGHT = 1024 + sum(
+    (Coalesce(_Bytes(Cast(name, TextField())), 0) for name in ("body", "url", "data", "actions")),
+    start=_Bytes("title"),
+)
+
+
+def _rows(
+    after: int, up_to: int, reader: Reader | None, using: str, limit: int
+) -> tuple[list[Notification], int]:
+    """Return the rows of one page, and up to which number they are all."""
+    page: Any = _page(after, up_to, reader, using, limit)
+    if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
+        rows = list(page)  # so few weigh no more
+        return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
+    # What they weigh comes first, lest all of them are fetched to find out.
+    weights = list(page.values_list("seq", "weight"))
+    total = 0
+    seqs: list[int] = []
+    for seq, weight in weights:
+        total += weight
+        if seqs and total > PAGE_BYTES:
+            break
+        seqs.append(seq)
+    rows = list(Notification.objects.using(using).filter(seq__in=seqs).order_by("seq"))
+    is_all = len(seqs) == len(weights) < limit
+    return rows, up_to if is_all else seqs[-1]
 
 
 def _page(
@@ -229,7 +276,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 def _readable(
     reader: Reader | None, using: str, topic: str | None = None
 ) -> QuerySet[Notification]:
-    rows = Notification.objects.using(using).filter(told(timezone.now()))
+    rows = Notification.objects.using(using).filter(told(timezone.now())).annotate(weight=_WEIGHT)
     if reader is None:
         return rows
     rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
