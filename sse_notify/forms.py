@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.inbox import CLIENT_LENGTH
@@ -47,8 +48,7 @@ class PlaceField(forms.CharField):
         try:
             return Place.parse(text) if text else None
         except ValueError as error:
-            message = _("This is not what “next” of a page said.")
-            raise forms.ValidationError(message, code="invalid") from error
+            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
 
 
 class MarkForm(forms.Form):
