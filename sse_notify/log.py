@@ -27,16 +27,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, router, transaction
-from django.db.models import F, Func, IntegerField, Q, TextField
-from django.db.models.functions import Cast, Coalesce
+from django.db import router, transaction
+from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import changes, locks, tracing
-from sse_notify.conf import get_settings
+from sse_notify import changes, locks, log_rows, tracing
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.topics import user_topic
 from sse_notify.wire import encode_json
@@ -48,12 +46,6 @@ if TYPE_CHECKING:
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
 SEQUENCE_BATCH = 1000
-
-#: Bytes that one page of the log fetches, about.
-PAGE_BYTES = 1024 * 1024
-
-#: Pages of a replay beyond which each topic is read by itself.
-SHORT_REPLAY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +167,19 @@ def read(
         The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` or the size was reached.
     """
     using = database()
-    rows, complete = _rows(after, up_to, reader, using, limit)
+    rows, complete = log_rows.page(after, up_to, reader, using, limit)
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
     inboxes = changes.changed_after(after, using)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
     entries.extend(_state_entries(inboxes, after, complete))
-    entries.sort(key=_by_number)
+    entries.sort(key=attrgetter("seq"))
     return entries, complete
 
 
 def count(after: int, *, reader: Reader, limit: int) -> int:
     """Return how many notifications after ``after`` the reader missed, counting no further than ``limit``."""
-    return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
-
-
-def told(now: datetime) -> Q:
-    """Return which rows the stream tells of: those that make an event and have not expired, and what was recalled, however late."""
-    # Who has on a page what was recalled must lose it.
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
-    return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
+    return log_rows.by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
 
 
 def raise_floor(to: int) -> None:
@@ -203,88 +188,6 @@ def raise_floor(to: int) -> None:
     Holds the head until then, so it comes last.
     """
     LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
-
-
-class _Bytes(Func):
-    """The length of a text as UTF-8; of JSON, of its text."""
-
-    function = "OCTET_LENGTH"
-    output_field = IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return it for SQLite, which knows the function in its newest versions alone."""
-        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-#: What a row's frame weighs: what has no short limit of its own, and 1 kB for the rest.
-_WEIGHT = 1024 + sum(
-    (Coalesce(_Bytes(Cast(name, TextField())), 0) for name in ("body", "url", "data", "actions")),
-    start=_Bytes("title"),
-)
-
-
-def _rows(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
-) -> tuple[list[Notification], int]:
-    """Return the rows of one page, and up to which number they are all."""
-    page: Any = _page(after, up_to, reader, using, limit)
-    if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
-        rows = list(page)  # so few weigh no more
-        return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
-    # What they weigh comes first, lest all of them are fetched to find out.
-    weights = list(page.values_list("seq", "weight"))
-    total = 0
-    seqs: list[int] = []
-    for seq, weight in weights:
-        total += weight
-        if seqs and total > PAGE_BYTES:
-            break
-        seqs.append(seq)
-    rows = list(Notification.objects.using(using).filter(seq__in=seqs).order_by("seq"))
-    is_all = len(seqs) == len(weights) < limit
-    return rows, up_to if is_all else seqs[-1]
-
-
-def _page(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
-) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order."""
-    if reader is not None and up_to - after > SHORT_REPLAY * limit:
-        return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    return _readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
-
-
-def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order, at a cost that does not grow with how many follow.
-
-    No index gives the rows of several topics in the order of ``seq``: one query for all would sort whatever the client missed, for
-    each page anew. So each topic's first ``limit`` are read, which its index has in order, and merged.
-    """
-    if (
-        len(reader.topics) < 2
-        or not connections[using].features.supports_slicing_ordering_in_compound
-    ):  # SQLite
-        return _readable(reader, using).filter(**stretch).order_by("seq")[:limit]
-    topics = [
-        _readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
-        for topic in reader.topics
-    ]
-    return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
-
-
-def _readable(
-    reader: Reader | None, using: str, topic: str | None = None
-) -> QuerySet[Notification]:
-    rows = Notification.objects.using(using).filter(told(timezone.now())).annotate(weight=_WEIGHT)
-    if reader is None:
-        return rows
-    rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
-        pk__in=Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
-    )
-    if reader.since is not None:
-        rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
-    return rows
 
 
 def _pending(using: str) -> QuerySet[Notification]:
@@ -321,7 +224,7 @@ def _sequence_batch(using: str) -> Batch | None:
     ]
     entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
     entries.extend(_state_entries(inboxes, before, last))
-    entries.sort(key=_by_number)
+    entries.sort(key=attrgetter("seq"))
     return Batch(before + 1, last, tuple(entries))
 
 
@@ -359,18 +262,14 @@ def _frame(row: Notification, muted: frozenset[str]) -> bytes:
 
 
 def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
-    """Return who is excluded from which broadcast, in one query for up to 500 of them."""
+    """Return who is excluded from which broadcast, in one query at most."""
+    if not pks:
+        return {}
     found: dict[int, set[str]] = {}
-    remaining = iter(pks)
-    while chunk := list(islice(remaining, 500)):
-        pairs = Exclusion.objects.using(using).filter(notification_id__in=chunk)
-        for pk, user_id in pairs.values_list("notification_id", "user_id"):
-            found.setdefault(pk, set()).add(str(user_id))
+    pairs = Exclusion.objects.using(using).filter(notification_id__in=pks)
+    for pk, user_id in pairs.values_list("notification_id", "user_id"):
+        found.setdefault(pk, set()).add(str(user_id))
     return {pk: frozenset(users) for pk, users in found.items()}
-
-
-def _by_number(entry: Entry) -> int:
-    return entry.seq
 
 
 def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[Entry]:

@@ -175,17 +175,27 @@ class Notification(models.Model):
         }
 
 
-class Exclusion(models.Model):
-    """One user who does not get one broadcast."""
+class _OfUser(models.Model):
+    """What one user has of its kind. The constraints that begin with the user are the index."""
 
-    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
     )
 
     if TYPE_CHECKING:
-        notification_id: int
         user_id: Any
+
+    class Meta:
+        abstract = True
+
+
+class Exclusion(_OfUser):
+    """One user who does not get one broadcast."""
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
+
+    if TYPE_CHECKING:
+        notification_id: int
 
     class Meta:
         verbose_name = _("exclusion")
@@ -244,16 +254,13 @@ class Inbox(models.Model):
         return f"user={self.user_id} state_seq={self.state_seq}"
 
 
-class Receipt(models.Model):
+class Receipt(_OfUser):
     """What one user did with one notification. There is no row until the user touches it.
 
     ``unread_at`` and ``unarchived_at`` override the inbox's watermarks: the user marked the item unread, or took it back from the
     archive, after the watermark had passed it.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
-    )
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="receipts")
     seen_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
@@ -265,7 +272,6 @@ class Receipt(models.Model):
 
     if TYPE_CHECKING:
         notification_id: int
-        user_id: Any
 
     class Meta:
         verbose_name = _("receipt")
@@ -283,16 +289,10 @@ class Receipt(models.Model):
         return f"user={self.user_id} notification={self.notification_id}"
 
 
-class Mute(models.Model):
+class Mute(_OfUser):
     """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
-    )
     category = models.CharField(_("category"), max_length=100)
-
-    if TYPE_CHECKING:
-        user_id: Any
 
     class Meta:
         verbose_name = _("muted category")

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from sse_notify import locks, log
+from sse_notify import locks, log, log_rows
 from sse_notify.conf import get_settings
 from sse_notify.models import Notification
 
@@ -123,7 +123,7 @@ def _delete(candidates: list[int], before: datetime) -> int:
         )
         rows = Notification.objects.using(using).filter(pk__in=pks)
         # What no stream would have told of, nobody can miss.
-        floor = rows.filter(log.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
+        floor = rows.filter(log_rows.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:
             log.raise_floor(floor)

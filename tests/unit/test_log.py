@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import STAFF, broadcast, log, notify
+from sse_notify import STAFF, broadcast, log, log_rows, notify
 from sse_notify.log import Reader
 from sse_notify.models import LogHead, Notification
 from sse_notify.topics import topics_of
@@ -218,16 +218,16 @@ def test_a_page_is_bounded_in_bytes_as_well_as_in_rows(
         entries, cursor = log.read(cursor, 60, reader=reader, limit=500)
         seqs += [entry.seq for entry in entries]
         assert entries, "at least one"
-        assert sum(len(entry.frame) for entry in entries) <= log.PAGE_BYTES
+        assert sum(len(entry.frame) for entry in entries) <= log_rows.PAGE_BYTES
     assert seqs == list(range(1, 61))
-    assert max(fetched) <= log.PAGE_BYTES * 1.1
-    assert len(fetched) <= len(large) * 60_000 // log.PAGE_BYTES * 2 + 1
+    assert max(fetched) <= log_rows.PAGE_BYTES * 1.1
+    assert len(fetched) <= len(large) * 60_000 // log_rows.PAGE_BYTES * 2 + 1
 
 
 def test_an_event_that_is_larger_than_a_page_is_a_page_of_its_own(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "PAGE_BYTES", 3_000)
+    monkeypatch.setattr(log_rows, "PAGE_BYTES", 3_000)
     for size in (10, 5_000, 10, 10, 5_000):
         notify(alice, "x", "y" * size)
     pages, cursor = [], 0
