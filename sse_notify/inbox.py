@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Ids in one statement, below the limits of every database.
 CHUNK = 500
+#: The newest notifications in which categories are looked for.
+CATEGORIES_OF = 200
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
 
@@ -150,6 +152,16 @@ def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
     _mark(user, _UNARCHIVED, ids, None, client)
 
 
+def visible(user: User) -> NotificationQuerySet:
+    """Return what ``user`` may see, without what is archived."""
+    return Notification.objects.using(log.database()).visible_to(user)
+
+
+def categories(rows: NotificationQuerySet) -> set[str]:
+    """Return the categories of the newest 200 of ``rows``: bounded, however long the inbox."""
+    return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
+
+
 def counts(user: User) -> tuple[int, int]:
     """Return how many notifications of ``user`` are unread and how many unseen: exact, in two queries at most."""
     return Notification.objects.using(log.database()).counts(user)
@@ -184,7 +196,7 @@ def page(
     """Return a page of an inbox, newest first, and the place where the next begins; ``None`` if this is the last.
 
     Args:
-        rows: what :meth:`~sse_notify.querysets.NotificationQuerySet.visible_to` gave, filtered or not.
+        rows: what :func:`visible` gave, filtered or not.
         limit: items of a page; with 0 there is no next one.
         begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was asked for before; the top by default.
     """

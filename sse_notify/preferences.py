@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from sse_notify import locks, log
+from sse_notify import inbox, locks, log
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
-from sse_notify.inbox import check_user
-from sse_notify.models import Mute, Notification
+from sse_notify.models import Mute
 from sse_notify.revocation import recheck
 from sse_notify.twins import twin
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from django.utils.functional import Promise
 
     from sse_notify.querysets import User
-
-#: The newest notifications in which categories are looked for that the settings do not name: bounded, however long the inbox.
-CATEGORIES_OF = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +99,7 @@ def preferences(user: User) -> list[Preference]:
     """Return every category that ``user`` can decide about: those of the settings in their order, then what the inbox has besides."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    newest = Notification.objects.using(log.database()).visible_to(user).newest(CATEGORIES_OF)
-    for category in sorted({*newest.values_list("category", flat=True), *muted} - {""}):
+    for category in sorted(inbox.categories(inbox.visible(user)).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(
@@ -124,7 +119,7 @@ amuted_categories = twin(muted_categories)
 
 
 def _check(user: User, categories: Iterable[str]) -> set[str]:
-    check_user(user)
+    inbox.check_user(user)
     found = set()
     for category in categories:
         if not isinstance(category, str):

@@ -19,9 +19,9 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from sse_notify import inbox, log
+from sse_notify import inbox
 from sse_notify.handshake import user_key
-from sse_notify.models import Notification, iso
+from sse_notify.models import iso
 from sse_notify.paging import Place
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def sse_notify_widget(
         return {"shown": False}
     # Before the items: what arrives while they are read comes once more with the stream, which starts at this cursor.
     state = inbox.state(user)
-    visible = Notification.objects.using(log.database()).visible_to(user)
-    items, following = inbox.page(visible, limit, Place.top(state.cursor))
+    items, following = inbox.page(inbox.visible(user), limit, Place.top(state.cursor))
     return {
         "shown": True,
         "request": _request(context),

@@ -7,6 +7,7 @@ project without Django's CSRF middleware.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -26,22 +27,18 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
-from sse_notify import hub, inbox, log, work
+from sse_notify import hub, inbox, work
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
 from sse_notify.handshake import user_key
-from sse_notify.models import Notification
 from sse_notify.paging import Place
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from sse_notify.querysets import NotificationQuerySet
+    from sse_notify.models import Notification
 
     View = Callable[[HttpRequest], HttpResponseBase]
-
-#: The newest items in which the page looks for the categories that it offers: bounded, however long the inbox.
-CATEGORIES_OF = 200
 
 
 def _for_users(view: View) -> View:
@@ -53,12 +50,7 @@ def _for_users(view: View) -> View:
     def signed_in(request: HttpRequest) -> HttpResponseBase:
         if request.user.is_authenticated:
             return view(request)
-        # Only a browser that navigates names HTML; a script that accepts anything gets the status it can act on.
-        if (
-            request.method == "POST"
-            and not is_json(request)
-            and "text/html" in request.headers.get("Accept", "")
-        ):
+        if request.method == "POST" and not is_json(request) and _names_html(request):
             return redirect_to_login(reverse("sse_notify:list"))
         return _refuse(401, "unauthenticated", "Sign in to see your notifications.")
 
@@ -78,16 +70,14 @@ def list_(request: HttpRequest) -> HttpResponse:
     # Before the items: what arrives while they are read is beyond the cursor, and so stays unread when all of the page is marked.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
-    recent = _visible(request).newest(CATEGORIES_OF).values_list("category", flat=True)
+    recent = inbox.categories(inbox.visible(request.user))
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
+        **asdict(state),
         "items": rows,
-        "unread": state.unread,
-        "unseen": state.unseen,
-        "cursor": state.cursor,
         "state": query["state"],
         "category": query["category"],
-        "categories": sorted({*recent, query["category"]} - {""}),
+        "categories": sorted(recent | {query["category"]} - {""}),
         "here": request.get_full_path(),
         "is_first": query["before"] is None,
         "first_query": urlencode(kept),
@@ -128,23 +118,17 @@ def state(request: HttpRequest) -> HttpResponseBase:
     ``hello``; ``csrf`` is a fresh token, for a page that was
     opened before a login in another tab.
     """
-    found = inbox.state(request.user)
     answer = {
-        "cursor": found.cursor,
-        "state_seq": found.state_seq,
-        "unread": found.unread,
-        "unseen": found.unseen,
+        **asdict(inbox.state(request.user)),
         "poll": hub.poll_interval(),
         "key": user_key(request.user),
     }
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is the secret behind it.
     token = get_token(request)
     covered = [str(request.user.pk), *map(str, answer.values()), request.META["CSRF_COOKIE"]]
-    digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()[
-        :32
-    ]
+    digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()
     response = JsonResponse({**answer, "csrf": token})
-    response["ETag"] = etag = f'W/"{digest}"'
+    response["ETag"] = etag = f'W/"{digest[:32]}"'
     return get_conditional_response(request, etag=etag, response=response) or response
 
 
@@ -193,9 +177,14 @@ def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool) -
 
 def _wants_json(request: HttpRequest, *, or_anything: bool) -> bool:
     # A script that cancels takes anything, and would load a page if it were redirected.
-    names_html = "text/html" in request.headers.get("Accept", "")
     preferred = request.get_preferred_type(["text/html", "application/json"])
-    return is_json(request) or preferred == "application/json" or (or_anything and not names_html)
+    is_script = preferred == "application/json" or (or_anything and not _names_html(request))
+    return is_json(request) or is_script
+
+
+def _names_html(request: HttpRequest) -> bool:
+    """Return whether a browser navigates; a script that accepts anything gets the status that it can act on."""
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def _back(request: HttpRequest, asked: str) -> str:
@@ -208,14 +197,10 @@ def _back(request: HttpRequest, asked: str) -> str:
     return reverse("sse_notify:list")
 
 
-def _visible(request: HttpRequest) -> NotificationQuerySet:
-    return Notification.objects.using(log.database()).visible_to(request.user)
-
-
 def _page(
     request: HttpRequest, query: dict[str, Any], top: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
-    rows = _visible(request)
+    rows = inbox.visible(request.user)
     if query["state"] == "unread":
         rows = rows.unread()
     elif query["state"] == "archived":
