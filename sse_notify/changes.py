@@ -21,7 +21,7 @@ from sse_notify.models import Inbox, Notification
 from sse_notify.wire import encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from django.db.models import QuerySet
 
@@ -64,12 +64,13 @@ def changed_after(after: int, using: str) -> QuerySet[Inbox]:
     return Inbox.objects.using(using).filter(Q(state_seq__gt=after) | waiting)
 
 
-def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[tuple[Any, int, bytes]]:
-    """Yield the changes numbered after ``after`` and up to ``up_to``: the user's key, the number, and the frame.
+def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, int, bytes]]:
+    """Return the changes numbered after ``after`` and up to ``up_to``: the user's key, the number, and the frame.
 
     The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up to the change. What is numbered
     later comes after it in the stream, and the client counts it then.
     """
+    told: list[tuple[Any, int, bytes]] = []
     whole: dict[Any, tuple[int, dict[str, Any]]] = {}
     for inbox in inboxes:
         number = inbox.state_seq
@@ -80,11 +81,12 @@ def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[tuple[Any
             whole[inbox.pk] = number, inbox.change
             continue
         if after < number <= up_to:
-            yield inbox.pk, number, frames.reset("state", number)
+            told.append((inbox.pk, number, frames.reset("state", number)))
     for user_id, (unread, unseen) in _counts({pk: seq for pk, (seq, _) in whole.items()}).items():
         seq, change = whole[user_id]
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
-        yield user_id, seq, encode_json(data, event="update", id=seq)
+        told.append((user_id, seq, encode_json(data, event="update", id=seq)))
+    return told
 
 
 def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

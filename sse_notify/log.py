@@ -13,8 +13,8 @@ Deliberate oddities:
 
 1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that updates a pending row under its
    ``key`` holds that row until it ends, maybe for minutes; numbering must not wait for it. The row is numbered after that.
-2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids. Portable, and for the usual bulk insert
-   one statement. The ids of a run are all taken by the rows that were just locked, so no other row can fall into it.
+2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids: for the usual bulk insert one statement. The
+   ids of a run are all taken by the rows that were just locked, so no other row can fall into it. Many runs are one slower statement.
 3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the old one. Dense describes what is
    given out.
 4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream tells of it. Such is history that
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
 SEQUENCE_BATCH = 1000
+
+
+#: Runs of consecutive ids that are numbered by a statement each.
+MAX_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ def raise_floor(to: int) -> None:
 
 
 def _pending(using: str) -> QuerySet[Notification]:
-    return Notification.objects.using(using).filter(seq=None)
+    return Notification._base_manager.using(using).filter(seq=None)
 
 
 def _sequence_batch(using: str) -> Batch | None:
@@ -204,18 +209,12 @@ def _sequence_batch(using: str) -> Batch | None:
             return None
         if any(row.count > 1 for row in rows):  # oddity 5
             rows.sort(key=lambda row: (row.created_at, row.pk))
-        last = before
-        for run in _runs([row.pk for row in rows]):
-            delta = last + 1 - run[0]
-            Notification.objects.using(using).filter(pk__range=(run[0], run[-1])).update(
-                seq=F("id") + delta
-            )
-            last += len(run)
+        last = before + len(rows) + len(inboxes)
         for seq, row in enumerate(rows, start=before + 1):
             row.seq = seq
-        for inbox in inboxes:
-            last += 1
-            inbox.state_seq = last
+        for seq, inbox in enumerate(inboxes, start=before + len(rows) + 1):
+            inbox.state_seq = seq
+        _write_numbers(rows, using)
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
     now = timezone.now()
@@ -228,13 +227,16 @@ def _sequence_batch(using: str) -> Batch | None:
     return Batch(before + 1, last, tuple(entries))
 
 
-def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield the stretches of consecutive numbers in ``ids``, which ascend."""
-    start = 0
-    for index in range(1, len(ids) + 1):
-        if index == len(ids) or ids[index] != ids[index - 1] + 1:
-            yield ids[start:index]
-            start = index
+def _write_numbers(rows: Sequence[Notification], using: str) -> None:
+    """Save the ``seq`` of each row, in few statements: oddity 2."""
+    runs = [list(run) for _, run in groupby(rows, lambda row: (row.seq or 0) - row.pk)]
+    numbered = Notification._base_manager.using(using)
+    if len(runs) > MAX_RUNS:
+        numbered.bulk_update(rows, ["seq"])
+        return
+    for run in runs:
+        delta = (run[0].seq or 0) - run[0].pk
+        numbered.filter(pk__range=(run[0].pk, run[-1].pk)).update(seq=F("id") + delta)
 
 
 def _entries(
@@ -272,6 +274,6 @@ def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
     return {pk: frozenset(users) for pk, users in found.items()}
 
 
-def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[Entry]:
-    for user_id, seq, frame in changes.tell(inboxes, after, up_to):
-        yield Entry(seq, user_topic(user_id), frame)
+def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
+    told = changes.tell(inboxes, after, up_to)
+    return [Entry(seq, user_topic(user_id), frame) for user_id, seq, frame in told]

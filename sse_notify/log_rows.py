@@ -70,7 +70,7 @@ def page(
         if seqs and total > PAGE_BYTES:
             break
         seqs.append(seq)
-    rows = list(Notification.objects.using(using).filter(seq__in=seqs).order_by("seq"))
+    rows = list(Notification._base_manager.using(using).filter(seq__in=seqs).order_by("seq"))
     is_all = len(seqs) == len(weights) < limit
     return rows, up_to if is_all else seqs[-1]
 
@@ -104,7 +104,11 @@ def by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet
 
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return what ``reader`` may read, in one topic or in all of them; ``None``: what anybody may."""
-    rows = Notification.objects.using(using).filter(told(timezone.now())).annotate(weight=_WEIGHT)
+    rows = (
+        Notification._base_manager.using(using)
+        .filter(told(timezone.now()))
+        .annotate(weight=_WEIGHT)
+    )
     if reader is None:
         return rows
     rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(

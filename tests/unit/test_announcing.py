@@ -54,6 +54,26 @@ def test_after_the_commit_the_queries_do_not_grow_with_what_the_transaction_sent
     assert None not in numbered()
 
 
+@committed
+@pytest.mark.parametrize("order", [1, -1, 7], ids=["as before", "backwards", "mixed"])
+def test_repeats_are_numbered_in_few_queries_in_the_order_of_their_calls(
+    alice: User, bob: User, order: int
+) -> None:
+    keys = [str(index) for index in range(40)]
+    for key in keys:
+        notify(alice, "Once", key=key)
+        notify(bob, "Not hers, and between")
+    again = [keys[index * order % 40] for index in range(40)]
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        for key in again:
+            notify(alice, key, key=key)
+        sent = len(queries)
+    assert len(queries) - sent <= 15
+    by_number = Notification.objects.filter(recipient=alice).order_by("seq")
+    assert list(by_number.values_list("title", flat=True)) == again
+    assert list(by_number.values_list("seq", flat=True)) == list(range(81, 121))
+
+
 def send(user: User) -> None:
     notify(user, "One")
     with transaction.atomic():
