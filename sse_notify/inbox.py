@@ -1,18 +1,4 @@
-"""What each user did with what they were notified of: seen, read, archived. The verbs, and their async twins.
-
-    caller's transaction     lock the user's inbox, write the watermark or receipts, note the change (state_seq NULL) ... COMMIT
-    after the commit         the log numbers the inbox as it numbers notifications, and every page of that user hears `update`
-
-A mark by ``up_to`` moves a watermark: one row, whatever the number of notifications, and no race, as what is numbered later is
-above it. A mark by ``ids`` writes a receipt for each notification that it changes. The lock puts the marks of one user in order;
-those of different users never wait for each other, and none waits for the log.
-
-Deliberate oddities:
-
-1. ``up_to`` is cut to the head of the log. A larger one would have everything read before it arrives.
-2. The lock begins with an insert that ignores conflicts. It makes the row on the first mark; and as it writes, SQLite waits for
-   its one lock here, where a transaction that reads first and then writes would fail at once.
-"""
+"""What each user did with what they were notified of: seen, read, archived. The verbs, their async twins, and what an inbox holds."""
 
 from __future__ import annotations
 
@@ -21,23 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connections, transaction
-from django.db.models import Q
-from django.utils import timezone
 
-from sse_notify import changes, fanout, log
-from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify import log, marks
+from sse_notify.models import Inbox, Notification
 from sse_notify.paging import Place
 from sse_notify.twins import twin
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
+    from sse_notify.marks import Mark
     from sse_notify.querysets import NotificationQuerySet, User
 
-#: Ids in one statement, below the limits of every database.
-CHUNK = 500
 #: The newest notifications in which categories are looked for.
 CATEGORIES_OF = 200
+
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
 
@@ -54,46 +37,6 @@ class State:
     """How many notifications are unread."""
     unseen: int
     """How many notifications the user has not seen yet."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Mark:
-    """One way to mark."""
-
-    name: str
-    """The ``set`` of the ``update`` event."""
-    changes: Q
-    """Which rows it changes. The others are left alone, so that a repeat writes nothing and says nothing."""
-    stamps: str
-    """The receipt's column that gets the time."""
-    clears: str = ""
-    """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
-    sees: bool = False
-    """Whether what is marked was also seen."""
-    watermarks: tuple[str, ...] = ()
-    """The inbox's columns that ``up_to`` raises."""
-
-
-_READ = _Mark(
-    name="read",
-    changes=Q(is_unread=True),
-    stamps="read_at",
-    clears="unread_at",
-    sees=True,
-    watermarks=("read_up_to", "seen_up_to"),
-)
-_UNREAD = _Mark(name="unread", changes=Q(is_unread=False), stamps="unread_at", clears="read_at")
-_SEEN = _Mark(name="seen", changes=Q(is_unseen=True), stamps="seen_at", watermarks=("seen_up_to",))
-_ARCHIVED = _Mark(
-    name="archived",
-    changes=Q(is_archived=False),
-    stamps="archived_at",
-    clears="unarchived_at",
-    watermarks=("archived_up_to",),
-)
-_UNARCHIVED = _Mark(
-    name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at"
-)
 
 
 def mark_read(
@@ -113,7 +56,7 @@ def mark_read(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    _mark(user, _READ, ids, up_to, client)
+    _mark(user, marks.READ, ids, up_to, client)
 
 
 def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
@@ -121,7 +64,7 @@ def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
 
     Args and errors as for :func:`mark_read`.
     """
-    _mark(user, _UNREAD, ids, None, client)
+    _mark(user, marks.UNREAD, ids, None, client)
 
 
 def mark_seen(
@@ -131,7 +74,7 @@ def mark_seen(
 
     Args and errors as for :func:`mark_read`.
     """
-    _mark(user, _SEEN, ids, up_to, client)
+    _mark(user, marks.SEEN, ids, up_to, client)
 
 
 def archive(
@@ -141,7 +84,7 @@ def archive(
 
     One that is sent again under its ``key`` comes back. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, _ARCHIVED, ids, up_to, client)
+    _mark(user, marks.ARCHIVED, ids, up_to, client)
 
 
 def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
@@ -149,7 +92,7 @@ def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
 
     They come back at their place, read or unread as they were. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, _UNARCHIVED, ids, None, client)
+    _mark(user, marks.UNARCHIVED, ids, None, client)
 
 
 def visible(user: User) -> NotificationQuerySet:
@@ -207,7 +150,7 @@ def page(
 
 
 def _mark(
-    user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None, client: str
+    user: User, mark: Mark, ids: Iterable[int] | None, up_to: int | None, client: str
 ) -> None:
     check_user(user)
     _check_client(client)
@@ -215,87 +158,7 @@ def _mark(
         raise ValueError("ids, up_to: exactly one of the two is needed")
     chosen = None if ids is None else _check_ids(ids)
     limit = 0 if up_to is None else _check_number("up_to", up_to)
-    using = log.database()
-    try:
-        _write(user, mark, chosen, limit, client, using)
-    except (
-        IntegrityError
-    ):  # at the commit: one of them was pruned in this moment, and is not found again
-        if chosen is None or connections[using].in_atomic_block:
-            raise
-        _write(user, mark, chosen, limit, client, using)
-
-
-def _write(
-    user: User, mark: _Mark, chosen: list[int] | None, limit: int, client: str, using: str
-) -> None:
-    with transaction.atomic(using=using):
-        inbox = _lock(user, using)
-        if chosen is None:
-            limit = min(limit, log.head())  # oddity 1
-            marked: dict[str, Any] = {"up_to": limit}
-            changed = _mark_up_to(inbox, mark, limit, using)
-        else:
-            marked = {"ids": _mark_ids(inbox, mark, chosen, user, using)}
-            changed = bool(marked["ids"])
-        if changed:
-            changes.note(inbox, {"set": mark.name, **marked, "client": client})
-            inbox.save(using=using)
-            fanout.announce_on_commit()
-
-
-def _lock(user: User, using: str) -> Inbox:
-    """Return the user's inbox, locked until the end of the transaction; made if there is none."""
-    inboxes = Inbox.objects.using(using)
-    inboxes.bulk_create([Inbox(pk=user.pk)], ignore_conflicts=True)  # oddity 2
-    return inboxes.select_for_update().get(pk=user.pk)
-
-
-def _mark_ids(inbox: Inbox, mark: _Mark, ids: list[int], user: User, using: str) -> list[int]:
-    """Write a receipt for each of the notifications that the mark changes; return their ids."""
-    now = timezone.now()
-    theirs: Any = (
-        Notification.objects.using(using).with_states(user, heed_mutes=False).filter(mark.changes)
-    )
-    columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
-    receipts = []
-    for start in range(0, len(ids), CHUNK):
-        chunk = theirs.filter(pk__in=ids[start : start + CHUNK]).order_by("pk")
-        for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
-            receipt = Receipt(
-                user_id=inbox.pk,
-                notification_id=pk,
-                seen_at=(seen_at or now) if mark.sees else None,
-            )
-            setattr(receipt, mark.stamps, now)
-            receipts.append(receipt)
-    with_target = connections[using].features.supports_update_conflicts_with_target
-    Receipt.objects.using(using).bulk_create(
-        receipts,
-        batch_size=CHUNK,
-        update_conflicts=True,
-        update_fields=columns,
-        unique_fields=["user", "notification"]
-        if with_target
-        else None,  # MySQL takes any unique key, and refuses to be told
-    )
-    return [receipt.notification_id for receipt in receipts]
-
-
-def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
-    """Raise the watermarks, and end what overrides them below; return whether that changed anything."""
-    changed = False
-    for name in mark.watermarks:
-        if getattr(inbox, name) < up_to:
-            setattr(inbox, name, up_to)
-            changed = True
-    if mark.clears:
-        overriding = {f"{mark.clears}__isnull": False}
-        below = Receipt.objects.using(using).filter(
-            user_id=inbox.pk, notification__seq__lte=up_to, **overriding
-        )
-        changed = bool(below.update(**{mark.clears: None, mark.stamps: timezone.now()})) or changed
-    return changed
+    marks.write(user, mark, chosen, limit, client)
 
 
 def check_user(user: Any) -> None:
