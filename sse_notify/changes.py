@@ -14,10 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.db import router
 from django.db.models import Q
 
 from sse_notify import frames
+from sse_notify.counts import Owner, count
 from sse_notify.models import Inbox, Notification
+from sse_notify.topics import topics_of
 from sse_notify.wire import encode_json
 
 if TYPE_CHECKING:
@@ -102,10 +105,12 @@ def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def _counts(up_to: dict[Any, int]) -> dict[Any, tuple[int, int]]:
     """Return what is unread and unseen, for each user's key, up to a number: a bounded number of queries for all."""
-    if not up_to:
-        return {}
     users = get_user_model()._base_manager.all()
     if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
         users = users.prefetch_related("groups")
-    found = users.in_bulk(list(up_to))  # without those who were deleted in this moment
-    return Notification.objects.counts_of({user: up_to[pk] for pk, user in found.items()})
+    owners = [
+        Owner(pk, topics_of(user), getattr(user, "date_joined", None), up_to[pk])
+        for pk, user in users.in_bulk(list(up_to)).items()  # without those who are deleted by now
+    ]
+    counted = count(owners, router.db_for_write(Notification))
+    return {owner.user_id: counts for owner, counts in zip(owners, counted, strict=True)}
