@@ -4,7 +4,7 @@
     sequence()  after the commit, by the log: the inbox gets the next number
     tell()      live and in replay: ``update``, or ``reset`` to a page that missed more than the newest change
 
-An inbox keeps its newest change alone, with its number and the number of the change before. That is enough to lose none: a page
+An inbox keeps its newest change alone, its number, and the number of the change before. That is enough to lose none: a page
 that heard the one before hears ``update``; a page that did not fetches the inbox again. So does a page whose stretch of the log
 ends between the two, as it finds the earlier change overwritten.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 IDS_PER_CHANGE = 1000
 
 #: What stands for more than one change can say.
-_LOST: dict[str, Any] = {}
+_LOST = {"set": "lost"}
 
 
 def note(inbox: Inbox, change: dict[str, Any]) -> None:
@@ -44,11 +44,13 @@ def note(inbox: Inbox, change: dict[str, Any]) -> None:
     """
     if len(change.get("ids", ())) > IDS_PER_CHANGE:
         change = _LOST
+    newest, before = _newest(inbox)
     if inbox.state_seq is not None:
-        inbox.previous_seq, inbox.state_seq = inbox.state_seq, None
-    elif inbox.change is not None:
-        change = _merge(inbox.change, change)
-    inbox.change = change
+        before = inbox.state_seq
+    elif newest is not None:
+        change = _merge(newest, change)
+    inbox.changes = [{**change, "after": before}]
+    inbox.state_seq = None
 
 
 def lose(inbox: Inbox) -> None:
@@ -58,13 +60,13 @@ def lose(inbox: Inbox) -> None:
 
 def pending(using: str) -> QuerySet[Inbox]:
     """Return the inboxes with a change that is committed and not numbered yet."""
-    return Inbox.objects.using(using).filter(state_seq=None, change__isnull=False)
+    return Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
 
 
 def changed_after(after: int, using: str) -> QuerySet[Inbox]:
-    """Return the inboxes with a change that is numbered after ``after``."""
-    waiting = Q(state_seq=None, previous_seq__gt=after)
-    return Inbox.objects.using(using).filter(Q(state_seq__gt=after) | waiting)
+    """Return the inboxes with a change that is numbered after ``after``, or not yet: then the one before it may be."""
+    since = Q(state_seq__gt=after) | Q(state_seq=None)
+    return Inbox.objects.using(using).filter(since).exclude(changes=[])
 
 
 def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, int, bytes]]:
@@ -77,11 +79,12 @@ def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, in
     whole: dict[Any, tuple[int, dict[str, Any]]] = {}
     for inbox in inboxes:
         number = inbox.state_seq
+        change, before = _newest(inbox)
         if number is None or number > up_to:
             # The newest is for another time, and has overwritten the one before.
-            number = inbox.previous_seq
-        elif inbox.change and inbox.previous_seq <= after:
-            whole[inbox.pk] = number, inbox.change
+            number = before
+        elif change and change != _LOST and before <= after:
+            whole[inbox.pk] = number, change
             continue
         if after < number <= up_to:
             told.append((inbox.pk, number, frames.reset("state", number)))
@@ -90,6 +93,21 @@ def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, in
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
         told.append((user_id, seq, encode_json(data, event="update", id=seq)))
     return told
+
+
+def _newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
+    """Return the newest change, and the number of the one before.
+
+    A process of an older version, beside this one or before it, kept more than the newest, and with each its own number.
+    """
+    if not inbox.changes:
+        return None, 0
+    newest = inbox.changes[-1]
+    *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
+    before = max(filter(None, earlier), default=newest.get("after", 0))
+    if number in earlier:
+        return _LOST, before
+    return {name: newest[name] for name in newest.keys() - {"after", "seq"}}, before
 
 
 def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

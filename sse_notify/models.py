@@ -238,10 +238,8 @@ class Inbox(models.Model):
     archived_up_to = models.BigIntegerField(default=0)
     #: The log's number of the newest change; NULL while it is committed and not numbered yet, or if there is none.
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
-    #: The number of the change before the newest, 0 if there was none.
-    previous_seq = models.BigIntegerField(default=0)
-    #: The newest change, {"set": ..., "ids": [...] or "up_to": n, "client": ...}; {} stands for more than one can say.
-    change = models.JSONField(null=True)
+    #: The newest change alone: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": the number of the one before}.
+    changes = models.JSONField(default=list)
 
     if TYPE_CHECKING:
         user_id: Any

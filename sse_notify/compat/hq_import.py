@@ -284,7 +284,7 @@ def _tell(users: set[Any]) -> None:
             told = list(inboxes.filter(pk__in=chunk).order_by("pk").select_for_update())
             for inbox in told:
                 changes.lose(inbox)
-            inboxes.bulk_update(told, ["change", "state_seq", "previous_seq"], batch_size=100)
+            inboxes.bulk_update(told, ["changes", "state_seq"], batch_size=100)
             fanout.announce_on_commit()
 
 

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sse_notify import archive, changes, inbox, log, mark_read, mark_seen, notify
 from sse_notify.log import Reader
-from sse_notify.models import Inbox, Notification
+from sse_notify.models import Inbox, LogHead, Notification
 from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def told(
         for name, data, id in events(entry.frame):
             if name == "update":
                 assert data["state_seq"] == entry.seq
-                found.append((data["set"], data["ids"], id))
+                found.append((data["set"], data.get("ids"), id))
             elif name == "reset":
                 assert (data["reason"], data["cursor"]) == ("state", entry.seq)
                 found.append(("reset", None, id))
@@ -161,7 +161,9 @@ def test_changes_alike_that_wait_for_one_number_are_told_as_one(alice: User) -> 
     inbox.archive(alice, up_to=head)
     inbox.archive(alice, up_to=both)
     number()
-    assert Inbox.objects.get().change == {"set": "archived", "up_to": both, "client": ""}
+    assert Inbox.objects.get().changes == [
+        {"set": "archived", "up_to": both, "client": "", "after": both + 1}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -236,3 +238,34 @@ def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
     bob.delete()
     ((user_id, seq, _),) = changes.tell(found, head, last)
     assert (user_id, seq) == (alice.pk, last - 1)
+
+
+READ: dict[str, Any] = {"set": "read", "ids": [1], "client": ""}
+SEEN: dict[str, Any] = {"set": "seen", "up_to": 1, "client": ""}
+#: What an older version kept, the inbox's number, and what pages are told that heard all up to 0, 5 and 10.
+LISTS: list[tuple[list[dict[str, Any]], int | None, list[str]]] = [
+    ([], None, []),
+    ([READ | {"seq": 8}], 8, ["read", "read"]),
+    ([SEEN | {"seq": 4}, READ | {"seq": 8}], 8, ["reset", "read"]),
+    ([READ | {"seq": 8}, SEEN | {"seq": 8}], 8, ["reset", "reset"]),
+    ([{"set": "lost", "seq": 8}], 8, ["reset", "reset"]),
+    ([{"set": "lost", "seq": 4}, READ | {"seq": 8}], 8, ["reset", "read"]),
+    ([READ], 8, ["read", "read"]),
+    ([SEEN | {"seq": 4}, READ], None, ["reset", "read", "read"]),
+    ([READ, SEEN], None, ["reset", "reset", "reset"]),
+]
+
+
+@pytest.mark.parametrize(("kept", "state_seq", "expected"), LISTS)
+def test_what_an_older_version_kept_is_told_and_goes_on(
+    alice: User, kept: list[dict[str, Any]], state_seq: int | None, expected: list[str]
+) -> None:
+    """Beside this version, during an upgrade, or before it."""
+    Inbox.objects.create(user=alice, state_seq=state_seq, changes=kept)
+    LogHead.objects.create(pk=1, seq=10)
+    head = number()
+    found = [what for after in (0, 5, 10) for what, _, _ in told(alice, after, head)[0]]
+    assert found == expected
+    notify(alice, "x")
+    mark_seen(alice, up_to=number())
+    assert [what for what, _, _ in told(alice, head, number())[0]] == ["seen"]

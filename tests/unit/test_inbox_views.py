@@ -243,7 +243,7 @@ def test_a_mark_by_up_to_leaves_what_arrived_meanwhile_unread(client: Client, al
 def test_the_client_that_marks_is_named_in_the_update(client: Client, alice: User) -> None:
     row = notify(alice, "Hello")
     post(client, "read", {"ids": [row.pk], "client": "tab-1", "request_id": "not ours"})
-    assert Inbox.objects.get().change == {"set": "read", "ids": [row.pk], "client": "tab-1"}
+    assert Inbox.objects.get().changes[0].items() >= {"ids": [row.pk], "client": "tab-1"}.items()
 
 
 def test_a_form_is_redirected_back_but_never_to_another_site(client: Client, alice: User) -> None:

@@ -4,6 +4,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sse_notify", "0007_newest_change")]
+    dependencies = [("sse_notify", "0006_recipient_index")]
 
     operations = [migrations.RemoveIndex("notification", "sse_notify_topic_id")]
