@@ -2,11 +2,12 @@
 
     note()      in the user's transaction: the change waits, without a number
     sequence()  after the commit, by the log: the inbox gets the next number
-    tell()      live and in replay: ``update``, or ``reset`` to a page that missed more than the newest change
+    tell()      live and in replay: ``update``, or ``reset`` to a page that missed more than the newest
 
-An inbox keeps its newest change alone, its number, and the number of the change before. That is enough to lose none: a page
-that heard the one before hears ``update``; a page that did not fetches the inbox again. So does a page whose stretch of the log
-ends between the two, as it finds the earlier change overwritten.
+An inbox keeps its newest change alone, its number, and the number of the change before. That is
+enough to lose none: a page that heard the one before hears ``update``; a page that did not fetches
+the inbox again. So does a page whose stretch of the log ends between the two, as it finds the
+earlier change overwritten.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at most.
+#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
+#: most.
 IDS_PER_CHANGE = 1000
 
 #: What stands for more than one change can say.
@@ -36,7 +38,9 @@ _LOST = {"set": "lost"}
 
 
 def note(inbox: Inbox, change: dict[str, Any]) -> None:
-    """Make ``change`` the newest of ``inbox``, without saving it; one alike that still waits for its number is merged.
+    """Make ``change`` the newest of ``inbox``, without saving it.
+
+    One like it that still waits for its number is merged with it.
 
     Args:
         inbox: the user's, locked.
@@ -64,16 +68,17 @@ def pending(using: str) -> QuerySet[Inbox]:
 
 
 def changed_after(after: int, using: str) -> QuerySet[Inbox]:
-    """Return the inboxes with a change that is numbered after ``after``, or not yet: then the one before it may be."""
+    """Return the inboxes whose newest change, or the one before it, may be numbered after ``after``."""
     since = Q(state_seq__gt=after) | Q(state_seq=None)
     return Inbox.objects.using(using).filter(since).exclude(changes=[])
 
 
 def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, int, bytes]]:
-    """Return the changes numbered after ``after`` and up to ``up_to``: the user's key, the number, and the frame.
+    """Return what is numbered after ``after`` and up to ``up_to``: user's key, number and frame.
 
-    The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up to the change. What is numbered
-    later comes after it in the stream, and the client counts it then.
+    The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up
+    to the change. What is numbered later comes after it in the stream, and the client counts it
+    then.
     """
     told: list[tuple[Any, int, bytes]] = []
     whole: dict[Any, tuple[int, dict[str, Any]]] = {}
@@ -98,7 +103,8 @@ def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, in
 def _newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
     """Return the newest change, and the number of the one before.
 
-    A process of an older version, beside this one or before it, kept more than the newest, and with each its own number.
+    A process of an older version, beside this one or before it, kept more than the newest, and
+    with each its own number.
     """
     if not inbox.changes:
         return None, 0
@@ -107,7 +113,8 @@ def _newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
     before = max(filter(None, earlier), default=newest.get("after", 0))
     if number in earlier:
         return _LOST, before
-    return {name: newest[name] for name in newest.keys() - {"after", "seq"}}, before
+    said = {name: value for name, value in newest.items() if name not in ("after", "seq")}
+    return said, before
 
 
 def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counts(up_to: dict[Any, int]) -> dict[Any, tuple[int, int]]:
-    """Return what is unread and unseen, for each user's key, up to a number: a bounded number of queries for all."""
+    """Return what is unread and unseen for each user's key, up to a number: in few queries."""
     users = get_user_model()._base_manager.all()
     if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
         users = users.prefetch_related("groups")

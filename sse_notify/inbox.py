@@ -1,4 +1,4 @@
-"""What each user did with what they were notified of: seen, read, archived. The verbs, their async twins, and what an inbox holds."""
+"""A user's inbox: the verbs that mark what is in it, their async twins, and what it holds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class State:
     """What a page needs to know of an inbox, apart from the items."""
 
     cursor: int
-    """The head of the log, read before the rest: what the counts may have beyond it comes with a stream that starts there."""
+    """The head of the log, read before the rest: a stream that starts there brings what follows."""
     state_seq: int | None
-    """The number of the inbox's last change; ``None`` if there is none, or none that is numbered yet."""
+    """The number of the inbox's newest change; ``None`` if there is none or it has none yet."""
     unread: int
     """How many notifications are unread."""
     unseen: int
@@ -44,14 +44,16 @@ def mark_read(
 ) -> None:
     """Mark notifications of ``user`` as read, and so as seen.
 
-    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone: a repeat does nothing.
+    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone: a
+    repeat does nothing.
 
     Args:
         user: whose inbox.
         ids: the notifications, by id.
-        up_to: all that are numbered up to this ``seq``, however many. What arrives meanwhile is numbered higher and stays unread.
-        client: the mark of the page that asks, at most 100 characters: it comes back in the ``update`` event, so that the page
-            knows its own.
+        up_to: all that are numbered up to this ``seq``, however many. What arrives meanwhile is
+            numbered higher and stays unread.
+        client: the mark of the page that asks, at most 100 characters: it comes back in the
+            ``update`` event, so that the page knows its own.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
@@ -60,7 +62,9 @@ def mark_read(
 
 
 def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
-    """Mark notifications of ``user`` as unread, also those that a mark by ``up_to`` has covered. They stay seen.
+    """Mark notifications of ``user`` as unread. They stay seen.
+
+    Those that a mark by ``up_to`` has covered can be marked, too.
 
     Args and errors as for :func:`mark_read`.
     """
@@ -88,9 +92,12 @@ def archive(
 
 
 def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
-    """Take notifications of ``user`` back from the archive, also those that an :func:`archive` by ``up_to`` has covered.
+    """Take notifications of ``user`` back from the archive.
 
-    They come back at their place, read or unread as they were. Args and errors as for :func:`mark_read`.
+    Those that an :func:`archive` by ``up_to`` has covered come back, too.
+
+    They come back at their place, read or unread as they were. Args and errors as for
+    :func:`mark_read`.
     """
     _mark(user, marks.UNARCHIVED, ids, None, client)
 
@@ -106,7 +113,7 @@ def categories(rows: NotificationQuerySet) -> set[str]:
 
 
 def counts(user: User) -> tuple[int, int]:
-    """Return how many notifications of ``user`` are unread and how many unseen: exact, in two queries at most."""
+    """Return how many notifications of ``user`` are unread and how many unseen, in two queries."""
     return Notification.objects.using(log.database()).counts(user)
 
 
@@ -121,7 +128,10 @@ def unseen_count(user: User) -> int:
 
 
 def state(user: User) -> State:
-    """Return the state of the inbox of ``user``, in four queries. Ask for it before the items, so that nothing falls between."""
+    """Return the state of the inbox of ``user``, in four queries.
+
+    Ask for it before the items, so that nothing falls between.
+    """
     cursor = log.head()
     state_seq = (
         Inbox.objects.using(log.database())
@@ -136,12 +146,13 @@ def state(user: User) -> State:
 def page(
     rows: NotificationQuerySet, limit: int, begin: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
-    """Return a page of an inbox, newest first, and the place where the next begins; ``None`` if this is the last.
+    """Return a page of an inbox, newest first, and where the next begins, ``None`` at the end.
 
     Args:
         rows: what :func:`visible` gave, filtered or not.
         limit: items of a page; with 0 there is no next one.
-        begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was asked for before; the top by default.
+        begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was
+            asked for before; the top by default.
     """
     begin = begin or Place.top(log.head())
     found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page

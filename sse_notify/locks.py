@@ -1,4 +1,4 @@
-"""Taking rows for writing: where rows can be locked, and on SQLite, which has one lock for everything."""
+"""Lock rows for writing, also on SQLite, which has one lock for everything."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ HEAD_PK = 1
 def begin_write(using: str) -> None:
     """Begin a transaction that reads before it writes.
 
-    SQLite waits for its one lock if a transaction's first statement is a write; a write after a read would fail at once.
+    SQLite waits for its one lock if a transaction's first statement is a write; a write after a
+    read would fail at once.
     """
     if not connections[using].features.has_select_for_update:
         LogHead.objects.using(using).filter(pk=HEAD_PK).update(seq=F("seq"))
 
 
 def lock_head(using: str) -> int:
-    """Lock the head of the log until the end of the transaction, and return its number; the row is made if there is none."""
+    """Lock the head of the log until the transaction ends, and return its number."""
     begin_write(using)
     heads = LogHead.objects.using(using).select_for_update()
     return heads.get_or_create(pk=HEAD_PK)[0].seq
 
 
 def locked(rows: Any, using: str) -> Any:
-    """Return ``rows`` by key, locked until the end of the transaction, without those that another transaction has locked."""
+    """Return ``rows`` by key, locked until the transaction ends, without those locked elsewhere."""
     skips = connections[using].features.has_select_for_update_skip_locked
     return rows.using(using).order_by("pk").select_for_update(skip_locked=skips)

@@ -4,23 +4,29 @@
     sequence(), its own short                                        lock head, number all that is pending, COMMIT
     readers                                                                                  seq > cursor: nothing is skipped
 
-An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at the commit, so a reader at
-"id > last" skips a lower id that commits later. ``seq`` is handed out after the commit, by whoever holds the lock on the head,
-to every row that is pending by then. It is dense and in commit order, on every database, and no lock is held while the caller's
-transaction is open. A process that dies in between loses nothing: the next one to call :func:`sequence` numbers its rows.
+An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at
+the commit, so a reader at "id > last" skips a lower id that commits later. ``seq`` is handed out
+after the commit, by whoever holds the lock on the head, to every row that is pending by then. It
+is dense and in commit order, on every database, and no lock is held while the caller's transaction
+is open. A process that dies in between loses nothing: the next one to call :func:`sequence`
+numbers its rows.
 
 Deliberate oddities:
 
-1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that updates a pending row under its
-   ``key`` holds that row until it ends, maybe for minutes; numbering must not wait for it. The row is numbered after that.
-2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids: for the usual bulk insert one statement. The
-   ids of a run are all taken by the rows that were just locked, so no other row can fall into it. Many runs are one slower statement.
-3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the old one. Dense describes what is
-   given out.
-4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream tells of it. Such is history that
-   was imported; its readers are told once that their inbox has changed.
-5. Rows are numbered in the order of their ids, which is that of their inserts. A repeat under a ``key`` keeps its id, so a batch that
-   has one goes by when each was sent: a repeat is newer than what was sent before it.
+1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that
+   updates a pending row under its ``key`` holds that row until it ends, maybe for minutes;
+   numbering must not wait for it. The row is numbered after that.
+2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids: for the
+   usual bulk insert one statement. The ids of a run are all taken by the rows that were just
+   locked, so no other row can fall into it. Many runs are one slower statement.
+3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the
+   old one. Dense describes what is given out.
+4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream
+   tells of it. Such is history that was imported; its readers are told once that their inbox has
+   changed.
+5. Rows are numbered in the order of their ids, which is that of their inserts. A repeat under a
+   ``key`` keeps its id, so a batch that has one goes by when each was sent: a repeat is newer than
+   what was sent before it.
 """
 
 from __future__ import annotations
@@ -45,7 +51,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
+#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
+#: weighs.
 SEQUENCE_BATCH = 1000
 
 
@@ -68,7 +75,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The entries of one stretch of the log. ``entries`` can be fewer than the numbers: what expired has no frame, nor has history."""
+    """The entries of one stretch of the log.
+
+    They can be fewer than the numbers: what has expired has no frame, nor has history.
+    """
 
     first: int
     last: int
@@ -133,8 +143,9 @@ def pending() -> int:
 def sequence() -> Iterator[Batch]:
     """Number everything that is pending and yield it in batches, each after it was committed.
 
-    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the head until that ends). Run the
-    iterator to its end; a batch that was yielded is numbered for good, whatever happens to the caller.
+    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the
+    head until that ends). Run the iterator to its end; a batch that was yielded is numbered for
+    good, whatever happens to the caller.
 
     Raises:
         django.db.Error: the database refuses; nothing of the current batch is numbered.
@@ -150,7 +161,8 @@ def sequence() -> Iterator[Batch]:
             batch is None
         ):  # what is left is locked by an open transaction, whose commit will number it
             return
-        # Not full: nothing is left but what was committed since, and whoever committed it numbers it.
+        # Not full: nothing is left but what was committed since, and whoever committed it numbers
+        # it.
         full = batch.last - batch.first + 1 == SEQUENCE_BATCH
         yield batch
 
@@ -158,18 +170,19 @@ def sequence() -> Iterator[Batch]:
 def read(
     after: int, up_to: int, *, reader: Reader | None = None, limit: int
 ) -> tuple[list[Entry], int]:
-    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read (``None``: all), in order.
+    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read, in order.
 
     One call fetches about 1 MiB at most, but at least one notification if there is any.
 
     Args:
         after: the cursor: the last number that the reader has.
         up_to: where to stop.
-        reader: whose entries to read.
+        reader: whose entries to read; ``None``: all.
         limit: at most so many notifications are read by one call.
 
     Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` or the size was reached.
+        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
+        or the size was reached.
     """
     using = database()
     rows, complete = log_rows.page(after, up_to, reader, using, limit)
@@ -183,12 +196,12 @@ def read(
 
 
 def count(after: int, *, reader: Reader, limit: int) -> int:
-    """Return how many notifications after ``after`` the reader missed, counting no further than ``limit``."""
+    """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
     return log_rows.by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
 
 
 def raise_floor(to: int) -> None:
-    """Have cursors before ``to`` refused from the commit of the current transaction on, as what they missed is gone.
+    """Refuse cursors before ``to`` after this transaction's commit: what they missed is gone.
 
     Holds the head until then, so it comes last.
     """
@@ -257,7 +270,7 @@ def _entries(
 
 
 def _frame(row: Notification, muted: frozenset[str]) -> bytes:
-    """Return what clients get: what the row says, or of one that was recalled, nothing but that it is gone."""
+    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
     if row.recalled_at is not None:
         return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
     return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)

@@ -28,7 +28,7 @@ SHORT_REPLAY = 10
 
 
 def told(now: datetime) -> Q:
-    """Return which rows the stream tells of: those that make an event and have not expired, and what was recalled, however late."""
+    """Return which rows the stream tells of: events that have not expired, and what was recalled."""
     # Who has on a page what was recalled must lose it.
     unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
@@ -56,7 +56,7 @@ _WEIGHT = 1024 + sum(
 def page(
     after: int, up_to: int, reader: Reader | None, using: str, limit: int
 ) -> tuple[list[Notification], int]:
-    """Return the rows after ``after``, at most ``limit`` and about 1 MiB of them, and the number up to which they are complete."""
+    """Return at most ``limit`` rows, of about 1 MiB, and up to which number they are all."""
     found: Any = _first(after, up_to, reader, using, limit)
     if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
         rows = list(found)  # so few weigh no more
@@ -85,10 +85,11 @@ def _first(
 
 
 def by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order, at a cost that does not grow with how many follow.
+    """Return the first ``limit`` rows of the stretch, at a cost that what follows does not raise.
 
-    No index gives the rows of several topics in the order of ``seq``: one query for all would sort whatever the client missed, for
-    each page anew. So each topic's first ``limit`` are read, which its index has in order, and merged.
+    No index gives the rows of several topics in the order of ``seq``: one query for all would sort
+    whatever the client missed, for each page anew. So each topic's first ``limit`` are read, which
+    its index has in order, and merged.
     """
     if (
         len(reader.topics) < 2
@@ -103,7 +104,7 @@ def by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet
 
 
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
-    """Return what ``reader`` may read, in one topic or in all of them; ``None``: what anybody may."""
+    """Return what ``reader`` may read, in one topic or all; ``None``: what anybody may read."""
     rows = (
         Notification._base_manager.using(using)
         .filter(told(timezone.now()))

@@ -1,17 +1,20 @@
 """How a mark is written: a watermark or receipts, and the change that the user's pages hear of.
 
-    caller's transaction     lock the user's inbox, write the watermark or receipts, note the change (state_seq NULL) ... COMMIT
-    after the commit         the log numbers the inbox as it numbers notifications, and every page of that user hears `update`
+    caller's transaction   lock the inbox, write the watermark or receipts, note the change ... COMMIT
+    after the commit       the log numbers the inbox, and every page of that user hears ``update``
 
-A mark by ``up_to`` moves a watermark: one row, whatever the number of notifications, and no race, as what is numbered later is
-above it. A mark by ``ids`` writes a receipt for each notification that it changes. The lock puts the marks of one user in order;
-those of different users never wait for each other, and none waits for the log.
+A mark by ``up_to`` moves a watermark: one row, whatever the number of notifications, and no race,
+as what is numbered later is above it. A mark by ``ids`` writes a receipt for each notification
+that it changes. The lock puts the marks of one user in order; those of different users never wait
+for each other, and none waits for the log.
 
 Deliberate oddities:
 
-1. ``up_to`` is cut to the head of the log. A larger one would have everything read before it arrives.
-2. The lock begins with an insert that ignores conflicts. It makes the row on the first mark; and as it writes, SQLite waits for
-   its one lock here, where a transaction that reads first and then writes would fail at once.
+1. ``up_to`` is cut to the head of the log. A larger one would have everything read before it
+   arrives.
+2. The lock begins with an insert that ignores conflicts. It makes the row on the first mark; and
+   as it writes, SQLite waits for its one lock here, where a transaction that reads first and then
+   writes would fail at once.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class Mark:
     name: str
     """The ``set`` of the ``update`` event."""
     changes: Q
-    """Which rows it changes. The others are left alone, so that a repeat writes nothing and says nothing."""
+    """Which rows it changes. A repeat finds none, so that it writes and says nothing."""
     stamps: str
     """The receipt's column that gets the time."""
     clears: str = ""
@@ -74,7 +77,7 @@ UNARCHIVED = Mark(
 
 
 def write(user: User, mark: Mark, ids: list[int] | None, up_to: int, client: str) -> None:
-    """Mark notifications of ``user``: those of ``ids`` that are the user's and not marked yet, or without them all up to a number."""
+    """Mark those of ``ids`` that are the user's and not marked yet; without ids, all up to a number."""
     using = log.database()
     try:
         _write(user, mark, ids, up_to, client, using)
@@ -141,7 +144,7 @@ def _mark_ids(inbox: Inbox, mark: Mark, ids: list[int], user: User, using: str) 
 
 
 def _mark_up_to(inbox: Inbox, mark: Mark, up_to: int, using: str) -> bool:
-    """Raise the watermarks, and end what overrides them below; return whether that changed anything."""
+    """Raise the watermarks, end what overrides them below, and return whether anything changed."""
     changed = False
     for name in mark.watermarks:
         if getattr(inbox, name) < up_to:

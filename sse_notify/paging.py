@@ -1,8 +1,9 @@
-"""Pages of an inbox, newest first: by ``seq``, with what has no number yet on top, in the order in which it was sent.
+"""Pages of an inbox, newest first: by ``seq``; on top what has none yet, by when it was sent.
 
-A page says where it ends, and the next begins there, whatever has moved since. While somebody reads on:
+A page says where it ends, and the next begins there, whatever has moved since. While somebody
+reads on:
 
-    what is numbered meanwhile      was without a number on the first page: its place is still by when it was sent
+    what is numbered meanwhile      keeps its place by when it was sent, as on the first page
     what arrives, or is sent again  is above the first page, and moves nothing below
 """
 
@@ -38,7 +39,7 @@ class Place:
     seq: int
     """All below this number follows."""
     sent: int | None = None
-    """If given, in microseconds since 1970: before that, what is not below the number and was sent earlier."""
+    """If given, in microseconds since 1970: first comes what is not below, and was sent earlier."""
     pk: int = 0
     """And what was sent in that very moment, and has a lower key."""
 
@@ -64,7 +65,7 @@ class Place:
 
     @property
     def token(self) -> int | str:
-        """The place as clients get it: in the usual case the number of the last item that they have."""
+        """The place as clients get it: as a rule the number of the last item that they have."""
         return self.seq if self.sent is None else f"{self.seq}.{self.sent}.{self.pk}"
 
     def after(self, row: Notification) -> Place:
@@ -81,7 +82,7 @@ class Place:
         return Q(seq__lt=self.seq)
 
     def waiting(self) -> Sequence[Q]:
-        """Return which rows follow by when they were sent, and before the others: in parts that an index has each."""
+        """Return which rows follow first, by when they were sent: parts that an index has each."""
         if self.sent is None:
             return ()
         sent = _EPOCH + self.sent * _MICROSECOND

@@ -1,7 +1,8 @@
-"""Queries over the log as one user sees it: what is theirs, what of it is unread, unseen, archived, and how many.
+"""Queries over the log as one user sees it: what is theirs, unread, unseen, archived.
 
-A row's state comes from two places: the user's receipt for that row, if there is one, and the user's inbox, whose watermarks
-stand for all rows numbered up to them. A row without a number (pending) is above every watermark.
+A row's state comes from two places: the user's receipt for that row, if there is one, and the
+user's inbox, whose watermarks stand for all rows numbered up to them. A row without a number
+(pending) is above every watermark.
 
     is_unread     not muted, no read_at, and: above read_up_to, or unread_at overrides it
     is_unseen     not muted, no seen_at, and above seen_up_to
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Inbox:
-    """What a chain that began with a user asks for, kept apart so that it can be asked for in another way."""
+    """What a chain that began with a user asks for, so that it can be asked for in another way."""
 
     rows: NotificationQuerySet
     """What it was asked of."""
@@ -95,11 +96,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return rows
 
     def visible_to(self, user: User) -> Self:
-        """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
+        """Return what ``user`` may see now, without what the user archived.
 
-        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since the user joined, that neither
-        exclude the user nor have expired nor were recalled. Each row carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and
-        ``is_muted``; what is muted is neither unread nor unseen. Rows are visible as soon as they are written, numbered or not.
+        Nothing for an anonymous visitor.
+
+        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since
+        the user joined, that neither exclude the user nor have expired nor were recalled. Each row
+        carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and ``is_muted``; what
+        is muted is neither unread nor unseen. Rows are visible as soon as they are written,
+        numbered or not.
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
@@ -110,7 +115,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         Args:
             user: whose states.
-            heed_mutes: ``False``: what is muted has the state that it comes back with when it is no longer muted.
+            heed_mutes: ``False``: what is muted has the state that it comes back with when it is
+                no longer muted.
         """
         return self._inbox_of(user, is_archived=None, heeds_mutes=heed_mutes)
 
@@ -135,23 +141,26 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return replace(self._inbox, is_archived=True).queryset()  # type: ignore[return-value]
 
     def newest(self, limit: int, begin: Place | None = None) -> Self:
-        """Return the newest rows, newest first, at a cost that does not grow with the rows of others.
+        """Return the newest rows, newest first, at a cost that the rows of others do not raise.
 
-        No index gives the rows of several topics in one order: a database would walk back through the whole log, or sort all that the
-        user ever got. So each topic's newest are found, which its index has in order, and merged. Call it last in a chain that began
-        with :meth:`visible_to` and has nothing but filters since; in any other chain it is as right, and slow.
+        No index gives the rows of several topics in one order: a database would walk back through
+        the whole log, or sort all that the user ever got. So each topic's newest are found, which
+        its index has in order, and merged. Call it last in a chain that began with
+        :meth:`visible_to` and has nothing but filters since; in any other chain it is as right,
+        and slow.
 
         Args:
             limit: how many at most.
             begin: where to begin; at the top by default.
         """
         begin = begin or Place.top()
-        if self._inbox is None:
+        if self._inbox is None or not self._inbox.topics:
             follows = reduce(or_, begin.waiting(), begin.numbered())
             return self.filter(follows).order_by(*begin.order())[:limit]
         topics, rows = self._inbox.topics, self._inbox.of_any_topic()
-        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant and drop it from the order), only that
-        # index has the order; else a database walks back through the numbers, past the rows of others.
+        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant
+        # and drop it from the order), only that index has the order; else a database walks back
+        # through the numbers, past the rows of others.
         parts = [
             rows.filter(begin.numbered(), topic__gte=topic, topic__lte=topic).order_by(
                 "-topic", "-seq"
@@ -181,7 +190,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         Args:
             user: whose; (0, 0) for an anonymous visitor.
-            up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
+            up_to: count only what is numbered up to here; ``None``: everything, pending rows
+                included.
             topics: the user's topics, if they are known: saves a query.
 
         Raises:
@@ -217,7 +227,7 @@ def _model(name: str) -> Any:
 def _with_states(
     rows: NotificationQuerySet, user: Any, *, heeds_mutes: bool
 ) -> NotificationQuerySet:
-    """Return what ``user`` may see in whatever topic, with its states, joined with the user's own receipt as ``receipt``."""
+    """Return what ``user`` may see in whatever topic, with its states and the user's ``receipt``."""
     if not _has_inbox(user):
         nothing = Value(value=False, output_field=BooleanField())
         return rows.annotate(**dict.fromkeys(_STATES, nothing)).none()

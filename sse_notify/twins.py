@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return the async twin of a function: ``sync_to_async`` runs its body, as in Django's own async ORM.
+    """Return the async twin of a function: ``sync_to_async`` runs its body, as in Django's ORM.
 
     Args:
         function: the sync function. The twin is called ``a`` and its name.

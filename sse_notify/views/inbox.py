@@ -1,7 +1,7 @@
-"""The inbox: a page, and the same items as JSON; its state; and the marks, which are the only changes, by POST alone.
+"""The inbox as a page and as JSON, its state, and the marks, which alone change it, by POST.
 
-Whatever is answered belongs to one user: no shared cache may keep it. Every change is protected against forged requests even in a
-project without Django's CSRF middleware.
+Whatever is answered belongs to one user: no shared cache may keep it. Every change is protected
+against forged requests even in a project without Django's CSRF middleware.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def _for_users(view: View) -> View:
-    """Answer an anonymous visitor with 401 in JSON; one whose browser submits a form is led to the login."""
+    """Answer an anonymous visitor with 401 in JSON, or lead a browser with a form to the login."""
 
     @login_not_required  # or Django's LoginRequiredMiddleware would redirect a script to an HTML page
     @vary_on_cookie
@@ -62,12 +62,13 @@ def _for_users(view: View) -> View:
 @require_safe
 @login_required
 def list_(request: HttpRequest) -> HttpResponse:
-    """Answer with the inbox as a page, which works without JavaScript. Query as for :func:`items`."""
+    """Answer with the inbox as a page that works without JavaScript. Query as for `items`."""
     form = PageForm(request.GET)
     if not form.is_valid():
         raise BadRequest("{}: {}".format(*first_error(form)))
     query = form.cleaned_data
-    # Before the items: what arrives while they are read is beyond the cursor, and so stays unread when all of the page is marked.
+    # Before the items: what arrives while they are read is beyond the cursor, and so stays unread
+    # when all of the page is marked.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
     recent = inbox.categories(inbox.visible(request.user))
@@ -92,8 +93,8 @@ def list_(request: HttpRequest) -> HttpResponse:
 def items(request: HttpRequest) -> HttpResponse:
     """Answer with a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
 
-    Query: ``before``, what ``next`` of the page before said; ``limit``, 1 to 100, 20 by default; ``category``; ``state``, "unread" or
-    "archived".
+    Query: ``before``, what ``next`` of the page before said; ``limit``, 1 to 100, 20 by default;
+    ``category``; ``state``, "unread" or "archived".
     """
     form = PageForm(request.GET)
     if not form.is_valid():
@@ -112,10 +113,10 @@ def items(request: HttpRequest) -> HttpResponse:
 @_for_users
 @cache_control(private=True, no_cache=True)
 def state(request: HttpRequest) -> HttpResponseBase:
-    """Answer with ``{cursor, state_seq, unread, unseen, poll, key, csrf}``, or with 304 if the client's ETag still holds.
+    """Answer with the state as JSON, or with 304 if the client's ETag still holds.
 
-    ``poll`` is the seconds after which a client without a stream may ask again; ``key`` tells this user's pages from others', as in
-    ``hello``; ``csrf`` is a fresh token, for a page that was
+    ``poll`` is the seconds after which a client without a stream may ask again; ``key`` tells this
+    user's pages from others', as in ``hello``; ``csrf`` is a fresh token, for a page that was
     opened before a login in another tab.
     """
     answer = {
@@ -123,7 +124,8 @@ def state(request: HttpRequest) -> HttpResponseBase:
         "poll": hub.poll_interval(),
         "key": user_key(request.user),
     }
-    # The token differs with every answer, as it is masked; what must not be kept beyond a login is the secret behind it.
+    # The token differs with every answer, as it is masked; what must not be kept beyond a login is
+    # the secret behind it.
     token = get_token(request)
     covered = [str(request.user.pk), *map(str, answer.values()), request.META["CSRF_COOKIE"]]
     digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()
@@ -133,9 +135,12 @@ def state(request: HttpRequest) -> HttpResponseBase:
 
 
 def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
-    """Return the view of a verb: ``{ids: [...]}`` or, ``by_number``, ``{up_to: seq}``, as JSON or as a form, by POST with a CSRF token.
+    """Return the view of a verb, by POST with a CSRF token.
 
-    JSON is answered with the new counts, a form with a redirect back. Ids of others are ignored; a repeat changes nothing.
+    It takes ``{ids: [...]}`` or, ``by_number``, ``{up_to: seq}``, as JSON or as a form.
+
+    JSON is answered with the new counts, a form with a redirect back. Ids of others are ignored; a
+    repeat changes nothing.
     """
 
     @cache_control(private=True, no_store=True)
@@ -152,7 +157,8 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
 read = _marks(inbox.mark_read)
 seen = _marks(inbox.mark_seen)
 archive = _marks(inbox.archive)
-# Everything unread at once is nothing that a user asks for, and an undo by number would bring back what was archived long ago.
+# Everything unread at once is nothing that a user asks for, and an undo by number would bring back
+# what was archived long ago.
 unread = _marks(inbox.mark_unread, by_number=False)
 unarchive = _marks(inbox.unarchive, by_number=False)
 cancel = _marks(work.cancel, by_number=False)
@@ -183,7 +189,7 @@ def _wants_json(request: HttpRequest, *, or_anything: bool) -> bool:
 
 
 def _names_html(request: HttpRequest) -> bool:
-    """Return whether a browser navigates; a script that accepts anything gets the status that it can act on."""
+    """Return whether a browser navigates; a script that accepts anything does not name HTML."""
     return "text/html" in request.headers.get("Accept", "")
 
 

@@ -1,4 +1,4 @@
-"""A transaction is announced once, however much it sends; and always, whatever it rolls back or calls."""
+"""A transaction is announced once, however much it sends, whatever it rolls back or calls."""
 
 from __future__ import annotations
 

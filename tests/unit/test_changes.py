@@ -1,4 +1,4 @@
-"""What an inbox tells its pages: the newest change, or to fetch the inbox again; nothing is lost, however reads and changes interleave."""
+"""An inbox tells its pages its newest change, or to fetch it again; no change is ever lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def number() -> int:
 def told(
     user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None
 ) -> tuple[list[Any], int]:
-    """Return what one read tells of the inbox, as (what, ids, the client's cursor after it), and how far the read is complete."""
+    """Return what one read tells: (what, ids, the cursor after it), and how far it is complete."""
     entries, complete = log.read(after, up_to, limit=limit, reader=reader)
     numbers = [entry.seq for entry in entries]
     assert numbers == sorted(numbers)
@@ -75,7 +75,7 @@ def test_a_page_that_missed_more_than_the_newest_change_fetches_the_inbox_again(
 def test_a_change_that_was_overwritten_while_a_hub_looked_is_not_lost(
     alice: User, later: str
 ) -> None:
-    """A hub asks for the head, another change comes, and the hub reads the log up to the head that it knows."""
+    """A hub asks for the head, another change comes, and the hub reads up to the head it knows."""
     one, two = notify(alice, "1"), notify(alice, "2")
     before = number()
     inbox.mark_read(alice, ids=[one.pk])
@@ -242,7 +242,8 @@ def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
 
 READ: dict[str, Any] = {"set": "read", "ids": [1], "client": ""}
 SEEN: dict[str, Any] = {"set": "seen", "up_to": 1, "client": ""}
-#: What an older version kept, the inbox's number, and what pages are told that heard all up to 0, 5 and 10.
+#: What an older version kept, the inbox's number, and what pages are told that heard all up to 0,
+#: 5 and 10.
 LISTS: list[tuple[list[dict[str, Any]], int | None, list[str]]] = [
     ([], None, []),
     ([READ | {"seq": 8}], 8, ["read", "read"]),

@@ -1,4 +1,4 @@
-"""Pages of an inbox: the newest on top everywhere, each item once, whatever is numbered, arrives or moves meanwhile."""
+"""Pages of an inbox: the newest on top everywhere, each item once, whatever moves meanwhile."""
 
 from __future__ import annotations
 
