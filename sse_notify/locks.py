@@ -27,7 +27,8 @@ def lock_head(using: str) -> int:
     """Lock the head of the log until the transaction ends, and return its number."""
     begin_write(using)
     heads = LogHead.objects.using(using).select_for_update()
-    return heads.get_or_create(pk=HEAD_PK)[0].seq
+    seq = heads.filter(pk=HEAD_PK).values_list("seq", flat=True).first()
+    return heads.get_or_create(pk=HEAD_PK)[0].seq if seq is None else seq
 
 
 def locked(rows: Any, using: str) -> Any:
