@@ -154,17 +154,13 @@ def sequence() -> Iterator[Batch]:
     while full:
         with tracing.span("sequence") as span:
             batch = _sequence_batch(database())
-            span.set_attribute(
-                "sse_notify.events", 0 if batch is None else batch.last - batch.first + 1
-            )
-        if (
-            batch is None
-        ):  # what is left is locked by an open transaction, whose commit will number it
-            return
-        # Not full: nothing is left but what was committed since, and whoever committed it numbers
-        # it.
-        full = batch.last - batch.first + 1 == SEQUENCE_BATCH
-        yield batch
+            number = 0 if batch is None else batch.last - batch.first + 1
+            span.set_attribute("sse_notify.events", number)
+        # Not full: what is left was committed since, and whoever committed it numbers it; or it is
+        # locked by an open transaction, whose commit will number it.
+        full = number == SEQUENCE_BATCH
+        if batch is not None:
+            yield batch
 
 
 def read(

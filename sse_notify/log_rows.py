@@ -91,10 +91,8 @@ def by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet
     whatever the client missed, for each page anew. So each topic's first ``limit`` are read, which
     its index has in order, and merged.
     """
-    if (
-        len(reader.topics) < 2
-        or not connections[using].features.supports_slicing_ordering_in_compound
-    ):  # SQLite
+    features = connections[using].features
+    if len(reader.topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
         return readable(reader, using).filter(**stretch).order_by("seq")[:limit]
     topics = [
         readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
