@@ -6,6 +6,7 @@ All in bulk, and inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,34 +84,29 @@ def _write_chunk(
 ) -> list[Notification]:
     if checked.key is None and checked.idempotency_key is None:
         return _insert(checked, recipients, using)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with transaction.atomic(using=using):
-                return _insert_or_repeat(checked, recipients, using)
-        except IntegrityError:  # the key was inserted elsewhere in this moment, or its row was pruned: the next look finds out
-            if attempt == ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+    for _ in range(ATTEMPTS - 1):
+        # The key was inserted elsewhere in this moment, or its row was pruned: the next look finds out.
+        with suppress(IntegrityError), transaction.atomic(using=using):
+            return _insert_or_repeat(checked, recipients, using)
+    with transaction.atomic(using=using):
+        return _insert_or_repeat(checked, recipients, using)
 
 
 def _insert_or_repeat(
     checked: Checked, recipients: Sequence[Recipient], using: str
 ) -> list[Notification]:
     found: dict[str, Notification] = {}
-    open_ = list(recipients)
     if checked.idempotency_key is not None:
-        found = _existing(open_, using, idempotency_key=checked.idempotency_key)
-        open_ = [recipient for recipient in open_ if recipient.topic not in found]
-    if checked.key is not None and open_:
+        found = _existing(recipients, using, idempotency_key=checked.idempotency_key)
+    if checked.key is not None:
+        open_ = [recipient for recipient in recipients if recipient.topic not in found]
         repeated = _existing(open_, using, key=checked.key)
-        if repeated:
-            again = [recipient for recipient in open_ if recipient.topic in repeated]
-            open_ = [recipient for recipient in open_ if recipient.topic not in repeated]
-            found |= _repeat(
-                checked, [repeated[recipient.topic].pk for recipient in again], again, using
-            )
-    if open_:
-        found |= {row.topic: row for row in _insert(checked, open_, using)}
+        again = [recipient for recipient in open_ if recipient.topic in repeated]
+        if again:
+            pks = [repeated[recipient.topic].pk for recipient in again]
+            found |= _repeat(checked, pks, again, using)
+    new = [recipient for recipient in recipients if recipient.topic not in found]
+    found |= {row.topic: row for row in _insert(checked, new, using)}
     return [found[recipient.topic] for recipient in recipients]
 
 

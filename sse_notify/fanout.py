@@ -30,15 +30,19 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
-from django.db import transaction
+from django.db import connections, transaction
 
 from sse_notify import log, messages
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.messages import Message, PresenceQuery, Revocation
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped, as hubs read the log.
 BACKLOG = 1000
@@ -59,9 +63,33 @@ Callback = Callable[[Message], None]
 def announce_on_commit() -> None:
     """Call :func:`announce` after the commit of the current transaction; at once if there is none.
 
-    A failure is logged and not raised: the rows are committed, and hubs find them when they poll.
+    Call it for each thing that is sent. Of the calls in one transaction, the first that no rollback
+    undid announces for all. A failure is logged and not raised: the rows are committed, and hubs
+    find them when they poll.
     """
-    transaction.on_commit(announce, using=log.database(), robust=True)
+    using = log.database()
+    connection = connections[using]
+    announcement = _announcements.get(connection)
+    # One that a rollback took with it has not run: the next transaction can have it.
+    if announcement is None or announcement.has_run:
+        announcement = _announcements[connection] = _Announcement()
+    transaction.on_commit(announcement.run, using=using, robust=True)
+
+
+class _Announcement:
+    """What one transaction runs after its commit, as often as it was registered: the first time counts."""
+
+    has_run = False
+
+    def run(self) -> None:
+        """Announce what the transaction sent."""
+        if not self.has_run:
+            self.has_run = True
+            announce()
+
+
+#: The last announcement that each connection registered.
+_announcements: WeakKeyDictionary[BaseDatabaseWrapper, _Announcement] = WeakKeyDictionary()
 
 
 def announce() -> None:

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.inbox import CLIENT_LENGTH
+from sse_notify.paging import Place
 from sse_notify.wire import MAX_CURSOR
 
 if TYPE_CHECKING:
@@ -35,6 +37,18 @@ class IdsField(forms.Field):
             raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
         number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
         return [number.clean(id) for id in value]
+
+
+class PlaceField(forms.CharField):
+    """Where a page of the inbox begins: what ``next`` of the page before said."""
+
+    def to_python(self, value: Any) -> Place | None:  # type: ignore[override]
+        """Return the place; ``None`` for the top."""
+        text = super().to_python(value)
+        try:
+            return Place.parse(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
 
 
 class MarkForm(forms.Form):
@@ -82,9 +96,9 @@ class MarkForm(forms.Form):
 
 
 class PageForm(forms.Form):
-    """Which items: those ``before`` an id, at most ``limit``, of a ``category``, in a ``state``."""
+    """Which items: those ``before`` a place, at most ``limit``, of a ``category``, in a ``state``."""
 
-    before = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
+    before = PlaceField(required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
     category = forms.CharField(required=False, strip=False, max_length=100)
     state = forms.ChoiceField(

@@ -4,35 +4,44 @@
     sequence(), its own short                                        lock head, number all that is pending, COMMIT
     readers                                                                                  seq > cursor: nothing is skipped
 
-An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at the commit, so a reader at
-"id > last" skips a lower id that commits later. ``seq`` is handed out after the commit, by whoever holds the lock on the head,
-to every row that is pending by then. It is dense and in commit order, on every database, and no lock is held while the caller's
-transaction is open. A process that dies in between loses nothing: the next one to call :func:`sequence` numbers its rows.
+An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at
+the commit, so a reader at "id > last" skips a lower id that commits later. ``seq`` is handed out
+after the commit, by whoever holds the lock on the head, to every row that is pending by then. It
+is dense and in commit order, on every database, and no lock is held while the caller's transaction
+is open. A process that dies in between loses nothing: the next one to call :func:`sequence`
+numbers its rows.
 
 Deliberate oddities:
 
-1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that updates a pending row under its
-   ``key`` holds that row until it ends, maybe for minutes; numbering must not wait for it. The row is numbered after that.
-2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids. Portable, and for the usual bulk insert
-   one statement. The ids of a run are all taken by the rows that were just locked, so no other row can fall into it.
-3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the old one. Dense describes what is
-   given out.
-4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream tells of it. Such is history that
-   was imported; its readers are told once that their inbox has changed.
+1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that
+   updates a pending row under its ``key`` holds that row until it ends, maybe for minutes;
+   numbering must not wait for it. The row is numbered after that.
+2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids: for the
+   usual bulk insert one statement. The ids of a run are all taken by the rows that were just
+   locked, so no other row can fall into it. Many runs are one slower statement.
+3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the
+   old one. Dense describes what is given out.
+4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream
+   tells of it. Such is history that was imported; its readers are told once that their inbox has
+   changed.
+5. Rows are numbered in the order of their ids, which is that of their inserts. A repeat under a
+   ``key`` keeps its id, so a batch that has one goes by when each was sent: a repeat is newer than
+   what was sent before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, router, transaction
-from django.db.models import F, Q
+from django.db import router, transaction
+from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import changes, locks, tracing
+from sse_notify import changes, locks, log_rows, tracing
 from sse_notify.messages import Batch as Batch
 from sse_notify.messages import Entry as Entry
 from sse_notify.models import Exclusion, Inbox, LogHead, Notification
@@ -44,11 +53,13 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch weighs.
+#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
+#: weighs.
 SEQUENCE_BATCH = 1000
 
-#: Pages of a replay beyond which each topic is read by itself.
-SHORT_REPLAY = 10
+
+#: Runs of consecutive ids that are numbered by a statement each.
+MAX_RUNS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,24 +108,21 @@ def head() -> int:
 def has_pending() -> bool:
     """Return whether something committed is not numbered yet: two look-ups in an index."""
     using = database()
-    return (
-        Notification.objects.using(using).filter(seq=None).exists()
-        or Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[]).exists()
-    )
+    return _pending(using).exists() or changes.pending(using).exists()
 
 
 def pending() -> int:
     """Return how much is committed and not numbered yet: two counts, by indexes."""
     using = database()
-    changed = Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
-    return Notification.objects.using(using).filter(seq=None).count() + changed.count()
+    return _pending(using).count() + changes.pending(using).count()
 
 
 def sequence() -> Iterator[Batch]:
     """Number everything that is pending and yield it in batches, each after it was committed.
 
-    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the head until that ends). Run the
-    iterator to its end; a batch that was yielded is numbered for good, whatever happens to the caller.
+    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the
+    head until that ends). Run the iterator to its end; a batch that was yielded is numbered for
+    good, whatever happens to the caller.
 
     Raises:
         django.db.Error: the database refuses; nothing of the current batch is numbered.
@@ -123,139 +131,77 @@ def sequence() -> Iterator[Batch]:
     while full:
         with tracing.span("sequence") as span:
             batch = _sequence_batch(database())
-            span.set_attribute(
-                "sse_notify.events", 0 if batch is None else batch.last - batch.first + 1
-            )
-        if (
-            batch is None
-        ):  # what is left is locked by an open transaction, whose commit will number it
-            return
-        # Not full: nothing is left but what was committed since, and whoever committed it numbers it.
-        full = batch.last - batch.first + 1 == SEQUENCE_BATCH
-        yield batch
+            number = 0 if batch is None else batch.last - batch.first + 1
+            span.set_attribute("sse_notify.events", number)
+        # Not full: what is left was committed since, and whoever committed it numbers it; or it is
+        # locked by an open transaction, whose commit will number it.
+        full = number == SEQUENCE_BATCH
+        if batch is not None:
+            yield batch
 
 
 def read(
     after: int, up_to: int, *, reader: Reader | None = None, limit: int
 ) -> tuple[list[Entry], int]:
-    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read (``None``: all), in order.
+    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read, in order.
+
+    One call fetches about 1 MiB at most, but at least one notification if there is any.
 
     Args:
         after: the cursor: the last number that the reader has.
         up_to: where to stop.
-        reader: whose entries to read.
+        reader: whose entries to read; ``None``: all.
         limit: at most so many notifications are read by one call.
 
     Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit`` was reached.
+        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
+        or the size was reached.
     """
     using = database()
-    rows = list(_page(after, up_to, reader, using, limit))
-    complete = rows[-1].seq or up_to if len(rows) == limit else up_to
+    rows, complete = log_rows.page(after, up_to, reader, using, limit)
     entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
-    # One that has changed once more since, numbered or not, may have an earlier change within: each tells what it has in there.
-    inboxes = (
-        Inbox.objects.using(using)
-        .filter(Q(state_seq__gt=after) | Q(state_seq=None))
-        .exclude(changes=[])
-    )
+    inboxes = changes.changed_after(after, using)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
     entries.extend(_state_entries(inboxes, after, complete))
-    entries.sort(key=lambda entry: entry.seq)
+    entries.sort(key=attrgetter("seq"))
     return entries, complete
 
 
 def count(after: int, *, reader: Reader, limit: int) -> int:
-    """Return how many notifications after ``after`` the reader missed, counting no further than ``limit``."""
-    return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
-
-
-def told(now: datetime) -> Q:
-    """Return which rows the stream tells of: those that make an event and have not expired, and what was recalled, however late."""
-    # Who has on a page what was recalled must lose it.
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
-    return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
+    """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
+    return log_rows.by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
 
 
 def raise_floor(to: int) -> None:
-    """Have cursors before ``to`` refused from the commit of the current transaction on, as what they missed is gone.
+    """Refuse cursors before ``to`` after this transaction's commit: what they missed is gone.
 
     Holds the head until then, so it comes last.
     """
     LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
 
 
-def _page(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
-) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order."""
-    if reader is not None and up_to - after > SHORT_REPLAY * limit:
-        return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    return _readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
-
-
-def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order, at a cost that does not grow with how many follow.
-
-    No index gives the rows of several topics in the order of ``seq``: one query for all would sort whatever the client missed, for
-    each page anew. So each topic's first ``limit`` are read, which its index has in order, and merged.
-    """
-    if (
-        len(reader.topics) < 2
-        or not connections[using].features.supports_slicing_ordering_in_compound
-    ):  # SQLite
-        return _readable(reader, using).filter(**stretch).order_by("seq")[:limit]
-    topics = [
-        _readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
-        for topic in reader.topics
-    ]
-    return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
-
-
-def _readable(
-    reader: Reader | None, using: str, topic: str | None = None
-) -> QuerySet[Notification]:
-    rows = Notification.objects.using(using).filter(told(timezone.now()))
-    if reader is None:
-        return rows
-    rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
-        pk__in=Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
-    )
-    if reader.since is not None:
-        rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
-    return rows
+def _pending(using: str) -> QuerySet[Notification]:
+    return Notification._base_manager.using(using).filter(seq=None)
 
 
 def _sequence_batch(using: str) -> Batch | None:
     with transaction.atomic(using=using):
         before = locks.lock_head(using)
-        rows = list(locks.locked(Notification.objects.filter(seq=None), using)[:SEQUENCE_BATCH])
+        rows = list(locks.locked(_pending(using), using)[:SEQUENCE_BATCH])
         room = SEQUENCE_BATCH - len(rows)
-        inboxes = (
-            list(
-                locks.locked(Inbox.objects.filter(state_seq=None).exclude(changes=[]), using)[:room]
-            )
-            if room
-            else []
-        )
+        inboxes = list(locks.locked(changes.pending(using), using)[:room])
         if not rows and not inboxes:
             return None
-        last = before
-        for run in _runs([row.pk for row in rows]):
-            delta = last + 1 - run[0]
-            Notification.objects.using(using).filter(pk__range=(run[0], run[-1])).update(
-                seq=F("id") + delta
-            )
-            last += len(run)
-        for offset, row in enumerate(rows, start=1):
-            row.seq = before + offset
-        for inbox in inboxes:
-            last += 1
-            changes.number(inbox, last)
-            Inbox.objects.using(using).filter(pk=inbox.pk).update(
-                state_seq=last, changes=inbox.changes
-            )
+        if any(row.count > 1 for row in rows):  # oddity 5
+            rows.sort(key=lambda row: (row.created_at, row.pk))
+        last = before + len(rows) + len(inboxes)
+        for seq, row in enumerate(rows, start=before + 1):
+            row.seq = seq
+        for seq, inbox in enumerate(inboxes, start=before + len(rows) + 1):
+            inbox.state_seq = seq
+        _write_numbers(rows, using)
+        Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
     now = timezone.now()
     unexpired = [
@@ -263,16 +209,20 @@ def _sequence_batch(using: str) -> Batch | None:
     ]
     entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
     entries.extend(_state_entries(inboxes, before, last))
+    entries.sort(key=attrgetter("seq"))
     return Batch(before + 1, last, tuple(entries))
 
 
-def _runs(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield the stretches of consecutive numbers in ``ids``, which ascend."""
-    start = 0
-    for index in range(1, len(ids) + 1):
-        if index == len(ids) or ids[index] != ids[index - 1] + 1:
-            yield ids[start:index]
-            start = index
+def _write_numbers(rows: Sequence[Notification], using: str) -> None:
+    """Save the ``seq`` of each row, in few statements: oddity 2."""
+    runs = [list(run) for _, run in groupby(rows, lambda row: (row.seq or 0) - row.pk)]
+    numbered = Notification._base_manager.using(using)
+    if len(runs) > MAX_RUNS:
+        numbered.bulk_update(rows, ["seq"])
+        return
+    for run in runs:
+        delta = (run[0].seq or 0) - run[0].pk
+        numbered.filter(pk__range=(run[0].pk, run[-1].pk)).update(seq=F("id") + delta)
 
 
 def _entries(
@@ -293,25 +243,23 @@ def _entries(
 
 
 def _frame(row: Notification, muted: frozenset[str]) -> bytes:
-    """Return what clients get: what the row says, or of one that was recalled, nothing but that it is gone."""
+    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
     if row.recalled_at is not None:
         return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
     return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
 
 
 def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
-    """Return who is excluded from which broadcast, in one query for up to 500 of them."""
+    """Return who is excluded from which broadcast, in one query at most."""
+    if not pks:
+        return {}
     found: dict[int, set[str]] = {}
-    remaining = iter(pks)
-    while chunk := list(islice(remaining, 500)):
-        pairs = Exclusion.objects.using(using).filter(notification_id__in=chunk)
-        for pk, user_id in pairs.values_list("notification_id", "user_id"):
-            found.setdefault(pk, set()).add(str(user_id))
+    pairs = Exclusion.objects.using(using).filter(notification_id__in=pks)
+    for pk, user_id in pairs.values_list("notification_id", "user_id"):
+        found.setdefault(pk, set()).add(str(user_id))
     return {pk: frozenset(users) for pk, users in found.items()}
 
 
-def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> Iterator[Entry]:
-    for inbox in inboxes:
-        told = changes.tell(inbox, after, up_to)
-        if told is not None:
-            yield Entry(told[0], user_topic(inbox.user_id), told[1])
+def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
+    told = changes.tell(inboxes, after, up_to)
+    return [Entry(seq, user_topic(user_id), frame) for user_id, seq, frame in told]

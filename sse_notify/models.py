@@ -134,7 +134,6 @@ class Notification(models.Model):
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
-            models.Index(fields=("topic", "-id"), name="sse_notify_topic_id"),
             # For whoever deletes users: nothing else asks by the recipient.
             models.Index(fields=("recipient",), name="sse_notify_recipient"),
         )
@@ -186,17 +185,27 @@ class Notification(models.Model):
         }
 
 
-class Exclusion(models.Model):
-    """One user who does not get one broadcast."""
+class _OfUser(models.Model):
+    """What one user has of its kind. The constraints that begin with the user are the index."""
 
-    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
     )
 
     if TYPE_CHECKING:
-        notification_id: int
         user_id: Any
+
+    class Meta:
+        abstract = True
+
+
+class Exclusion(_OfUser):
+    """One user who does not get one broadcast."""
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
+
+    if TYPE_CHECKING:
+        notification_id: int
 
     class Meta:
         verbose_name = _("exclusion")
@@ -228,7 +237,7 @@ class LogHead(models.Model):
 
 
 class Inbox(models.Model):
-    """One user's state as a whole: the watermarks, and the last change that the user's other pages have to hear of."""
+    """One user's state as a whole: the watermarks, and the newest change, which the user's other pages have to hear of."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
@@ -237,9 +246,9 @@ class Inbox(models.Model):
     read_up_to = models.BigIntegerField(default=0)
     seen_up_to = models.BigIntegerField(default=0)
     archived_up_to = models.BigIntegerField(default=0)
-    #: The log's number of the last change; NULL while the change is committed but not numbered yet.
+    #: The log's number of the newest change; NULL while it is committed and not numbered yet, or if there is none.
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
-    #: The last changes, oldest first: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "seq": its number once it has one}.
+    #: The newest change alone: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": the number of the one before}.
     changes = models.JSONField(default=list)
 
     if TYPE_CHECKING:
@@ -253,16 +262,13 @@ class Inbox(models.Model):
         return f"user={self.user_id} state_seq={self.state_seq}"
 
 
-class Receipt(models.Model):
+class Receipt(_OfUser):
     """What one user did with one notification. There is no row until the user touches it.
 
     ``unread_at`` and ``unarchived_at`` override the inbox's watermarks: the user marked the item unread, or took it back from the
     archive, after the watermark had passed it.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
-    )
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="receipts")
     seen_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
@@ -274,7 +280,6 @@ class Receipt(models.Model):
 
     if TYPE_CHECKING:
         notification_id: int
-        user_id: Any
 
     class Meta:
         verbose_name = _("receipt")
@@ -292,16 +297,10 @@ class Receipt(models.Model):
         return f"user={self.user_id} notification={self.notification_id}"
 
 
-class Mute(models.Model):
+class Mute(_OfUser):
     """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
-    )
     category = models.CharField(_("category"), max_length=100)
-
-    if TYPE_CHECKING:
-        user_id: Any
 
     class Meta:
         verbose_name = _("muted category")

@@ -1,9 +1,10 @@
-"""What a user wants to hear of: categories can be muted. What is muted is kept and listed, but neither counted nor announced.
+"""Categories that a user has muted: kept and listed, but neither counted nor announced.
 
     mute()      a row for each category and user ... after the commit the user's open streams are looked at again, in every process
     streams     an event of a muted category goes out as ``silent`` and ``muted``; nothing is left out, as no number may be missing
 
-Muting changes no notification: what was unread when its category was muted is unread again when it no longer is.
+Muting changes no notification: what was unread when its category was muted is unread again when it
+no longer is.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from sse_notify import locks, log
+from sse_notify import inbox, locks, log
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
-from sse_notify.inbox import check_user, twin
-from sse_notify.models import Mute, Notification
+from sse_notify.models import Mute
 from sse_notify.revocation import recheck
+from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from django.utils.functional import Promise
 
     from sse_notify.querysets import User
-
-#: The newest notifications in which categories are looked for that the settings do not name: bounded, however long the inbox.
-CATEGORIES_OF = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +45,18 @@ class Preference:
 
 
 def mute(user: User, *categories: str) -> None:
-    """Have ``user`` hear no more of ``categories``: what belongs to them is kept and listed, but neither counted nor announced.
+    """Mute ``categories`` for ``user``: keep and list what is in them, but announce and count none.
 
-    Open pages follow at once, after the commit of the current transaction. What is muted already is left alone.
+    Open pages follow at once, after the commit of the current transaction. What is muted already
+    is left alone.
 
     Args:
         user: whose preference.
         categories: their names.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the project requires one of the categories; the message names it, and nothing
+        TypeError, ValueError: an argument is wrong, or the project requires one of the categories;
+        the message names it, and nothing
             is written.
     """
     wanted = _check(user, categories)
@@ -76,7 +76,9 @@ def unmute(user: User, *categories: str) -> None:
 
 
 def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
-    """Mute those of the categories ``among`` that are not ``heard``, and no other, in one step. What is required is heard anyway.
+    """Mute those of the categories ``among`` that are not ``heard``, and no other, in one step.
+
+    What is required is heard anyway.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
@@ -87,7 +89,7 @@ def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
 
 
 def muted_categories(user: User) -> list[str]:
-    """Return the names of the categories that ``user`` has muted, in order; none for an anonymous visitor."""
+    """Return the categories that ``user`` has muted, in order; none for an anonymous visitor."""
     if not user.is_authenticated:
         return []
     found = (
@@ -99,11 +101,10 @@ def muted_categories(user: User) -> list[str]:
 
 
 def preferences(user: User) -> list[Preference]:
-    """Return every category that ``user`` can decide about: those of the settings in their order, then what the inbox has besides."""
+    """Return every category that ``user`` can mute: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    newest = Notification.objects.using(log.database()).visible_to(user).newest(CATEGORIES_OF)
-    for category in sorted({*newest.values_list("category", flat=True), *muted} - {""}):
+    for category in sorted(inbox.categories(inbox.visible(user)).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(
@@ -123,7 +124,7 @@ amuted_categories = twin(muted_categories)
 
 
 def _check(user: User, categories: Iterable[str]) -> set[str]:
-    check_user(user)
+    inbox.check_user(user)
     found = set()
     for category in categories:
         if not isinstance(category, str):

@@ -1,7 +1,8 @@
-"""Queries over the log as one user sees it: what is theirs, what of it is unread, unseen, archived, and how many.
+"""Queries over the log as one user sees it: what is theirs, unread, unseen, archived.
 
-A row's state comes from two places: the user's receipt for that row, if there is one, and the user's inbox, whose watermarks
-stand for all rows numbered up to them. A row without a number (pending) is above every watermark.
+A row's state comes from two places: the user's receipt for that row, if there is one, and the
+user's inbox, whose watermarks stand for all rows numbered up to them. A row without a number
+(pending) is above every watermark.
 
     is_unread     not muted, no read_at, and: above read_up_to, or unread_at overrides it
     is_unseen     not muted, no seen_at, and above seen_up_to
@@ -12,28 +13,27 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.db import connections, models
 from django.db.models import (
     BooleanField,
-    DateTimeField,
     ExpressionWrapper,
-    F,
     FilteredRelation,
     Q,
     Subquery,
     Value,
 )
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact, In, Lookup
-from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
+from sse_notify.counts import Owner, count
+from sse_notify.paging import Place
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:
@@ -46,27 +46,79 @@ if TYPE_CHECKING:
     User = AbstractBaseUser | AnonymousUser
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Inbox:
+    """What a chain that began with a user asks for, so that it can be asked for in another way."""
+
+    rows: NotificationQuerySet
+    """What it was asked of."""
+    user: Any
+    topics: tuple[str, ...]
+    """The user's; none for an anonymous visitor."""
+    heeds_mutes: bool = True
+    is_archived: bool | None = False
+    """``None``: what is archived and what is not."""
+    conditions: tuple[Q, ...] = ()
+    """What the chain has filtered by since."""
+
+    def of_any_topic(self) -> NotificationQuerySet:
+        """Return the rows, but for the condition that they are in one of the user's topics."""
+        rows = _with_states(self.rows, self.user, heeds_mutes=self.heeds_mutes)
+        shown = Q() if self.is_archived is None else Q(is_archived=self.is_archived)
+        for condition in (shown, *self.conditions):
+            rows = rows.filter(condition)
+        return rows
+
+    def queryset(self) -> NotificationQuerySet:
+        """Return the rows."""
+        rows = self.of_any_topic().filter(topic__in=self.topics)
+        rows._inbox = self
+        return rows
+
+
 class NotificationQuerySet(models.QuerySet["Notification"]):
     """What a project asks of the log. The states chain on :meth:`visible_to`."""
 
-    #: The topics of the user whose rows these are.
-    _topics: tuple[str, ...] = ()
+    #: What the chain asks for, as far as it consists of the methods below.
+    _inbox: _Inbox | None = None
 
-    def _clone(self) -> Self:
-        clone: Self = super()._clone()  # type: ignore[misc]  # Django's own way to carry something along
-        clone._topics = self._topics
-        return clone
+    def filter(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the rows that meet the conditions."""
+        return self._with_condition(super().filter(*args, **kwargs), Q(*args, **kwargs))
+
+    def exclude(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the rows that do not meet the conditions."""
+        return self._with_condition(super().exclude(*args, **kwargs), ~Q(*args, **kwargs))
+
+    def _with_condition(self, rows: Self, condition: Q) -> Self:
+        if self._inbox is not None:
+            rows._inbox = replace(self._inbox, conditions=(*self._inbox.conditions, condition))
+        return rows
 
     def visible_to(self, user: User) -> Self:
-        """Return what ``user`` may see now, without what the user archived; nothing for an anonymous visitor.
+        """Return what ``user`` may see now, without what the user archived.
 
-        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since the user joined, that neither
-        exclude the user nor have expired nor were recalled. Each row carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and
-        ``is_muted``; what is muted is neither unread nor unseen. Rows are visible as soon as they are written, numbered or not.
+        Nothing for an anonymous visitor.
+
+        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since
+        the user joined, that neither exclude the user nor have expired nor were recalled. Each row
+        carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and ``is_muted``; what
+        is muted is neither unread nor unseen. Rows are visible as soon as they are written,
+        numbered or not.
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self.with_states(user).filter(_Hide(F("is_archived"), Value(value=False)))
+        return self._inbox_of(user)
+
+    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
+        """Return what :meth:`visible_to` does, and the archived rows as well.
+
+        Args:
+            user: whose states.
+            heed_mutes: ``False``: what is muted has the state that it comes back with when it is
+                no longer muted.
+        """
+        return self._inbox_of(user, is_archived=None, heeds_mutes=heed_mutes)
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -77,70 +129,58 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(is_unseen=True)
 
     def archived(self) -> Self:
-        """Return only what is archived, which :meth:`visible_to` leaves out."""
-        rows = self.filter(is_archived=True)
-        rows.query.where = _without(rows.query.where, _Hide)
-        return rows
+        """Return only what is archived, which :meth:`visible_to` leaves out.
 
-    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
-        """Return what :meth:`visible_to` does, and the archived rows as well.
-
-        Args:
-            user: whose states.
-            heed_mutes: ``False``: what is muted has the state that it comes back with when it is no longer muted.
+        Raises:
+            TypeError: between :meth:`visible_to` and this call the chain has more than filters.
         """
-        if not _has_inbox(user):
-            nothing = Value(value=False, output_field=BooleanField())
-            return self.annotate(
-                is_unread=nothing, is_unseen=nothing, is_archived=nothing, is_muted=nothing
-            ).none()
-        mark = _watermarks(user)
-        muted = Q(
-            category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
-        )
-        muted &= ~Q(category__in=get_settings().required)
-        heard = ~muted if heed_mutes else Q()
-        states = {
-            "is_muted": muted,
-            "is_unread": heard
-            & Q(receipt__read_at=None)
-            & (_above(mark["read_up_to"]) | Q(receipt__unread_at__isnull=False)),
-            "is_unseen": heard & Q(receipt__seen_at=None) & _above(mark["seen_up_to"]),
-            "is_archived": Q(receipt__archived_at__isnull=False)
-            | Q(seq__isnull=False, seq__lte=mark["archived_up_to"], receipt__unarchived_at=None),
-        }
-        return self._addressed_to(user).annotate(
-            **{
-                name: ExpressionWrapper(state, output_field=BooleanField())
-                for name, state in states.items()
-            }
-        )
+        if self._inbox is None:
+            raise TypeError(
+                "archived() must come after visible_to(), with nothing but filters between."
+            )
+        return replace(self._inbox, is_archived=True).queryset()  # type: ignore[return-value]
 
-    def newest(self, limit: int) -> Self:
-        """Return the newest ``limit`` rows, newest first, at a cost that does not grow with the rows of others.
+    def newest(self, limit: int, begin: Place | None = None) -> Self:
+        """Return the newest rows, newest first, at a cost that the rows of others do not raise.
 
-        No index gives the rows of several topics in one order: a database would walk back through the whole log, or sort all that the
-        user ever got. So each topic's newest are found, which its index has in order, and merged. Call it last in a chain that began
-        with :meth:`visible_to`.
+        No index gives the rows of several topics in one order: a database would walk back through
+        the whole log, or sort all that the user ever got. So each topic's newest are found, which
+        its index has in order, and merged. Call it last in a chain that began with
+        :meth:`visible_to` and has nothing but filters since; in any other chain it is as right,
+        and slow.
 
         Args:
             limit: how many at most.
+            begin: where to begin; at the top by default.
         """
-        rows = self.order_by("-pk")
-        features = connections[self.db].features
-        if len(self._topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
-            return rows[:limit]
-        each = self.all()
-        each.query.where = _without(each.query.where, _Addressed)
-        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant and drop it from the order), only that
-        # index has the order; else a database walks back through the primary key, past the rows of others.
-        ordered = [
-            each.filter(topic__gte=topic, topic__lte=topic).order_by("topic", "-pk")
-            for topic in self._topics
+        begin = begin or Place.top()
+        if self._inbox is None or not self._inbox.topics:
+            follows = reduce(or_, begin.waiting(), begin.numbered())
+            return self.filter(follows).order_by(*begin.order())[:limit]
+        topics, rows = self._inbox.topics, self._inbox.of_any_topic()
+        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant
+        # and drop it from the order), only that index has the order; else a database walks back
+        # through the numbers, past the rows of others.
+        parts = [
+            rows.filter(begin.numbered(), topic__gte=topic, topic__lte=topic).order_by(
+                "-topic", "-seq"
+            )
+            for topic in topics
         ]
-        parts = [part.values_list("pk", flat=True)[:limit] for part in ordered]
-        pks = parts[0].union(*parts[1:], all=True).order_by("-pk")[:limit]
-        return rows.filter(pk__in=pks if features.allow_sliced_subqueries_with_in else list(pks))
+        parts += [
+            rows.filter(waiting, topic__in=topics).order_by("-created_at", "-pk")
+            for waiting in begin.waiting()
+        ]
+        features = connections[self.db].features
+        pks = [part.values("pk")[:limit] for part in parts]
+        if not features.supports_slicing_ordering_in_compound:  # SQLite
+            pks = [
+                self.model._base_manager.filter(pk__in=part).order_by().values("pk") for part in pks
+            ]
+        found: Any = pks[0].union(*pks[1:], all=True)
+        if not features.allow_sliced_subqueries_with_in:  # MySQL
+            found = [row["pk"] for row in found]
+        return self.filter(pk__in=found).order_by(*begin.order())[:limit]
 
     def counts(
         self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None
@@ -150,7 +190,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         Args:
             user: whose; (0, 0) for an anonymous visitor.
-            up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
+            up_to: count only what is numbered up to here; ``None``: everything, pending rows
+                included.
             topics: the user's topics, if they are known: saves a query.
 
         Raises:
@@ -163,129 +204,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         if not _has_inbox(user):
             return 0, 0
         topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
-        connection = connections[self.db]
-        values: dict[str, Any] = {f"topic{index}": topic for index, topic in enumerate(topics)}
-        values |= {
-            "own": user_topic(user.pk),
-            "up_to": up_to,
-            "user": get_user_model()._meta.pk.get_db_prep_value(user.pk, connection),
-        }
-        required = sorted(get_settings().required)
-        values |= {f"required{index}": category for index, category in enumerate(required)}
-        moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
-        values |= {
-            name: DateTimeField().get_db_prep_value(moment, connection)
-            for name, moment in moments.items()
-        }
-        sql = _counts_sql(
-            self.db,
-            len(topics),
-            len(required),
-            since_joined=moments["joined"] is not None,
-            numbered=up_to is not None,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            unread, unseen = cursor.fetchone()
-        return int(unread), int(unseen)
+        owner = Owner(user.pk, topics, getattr(user, "date_joined", None))
+        return count([owner], self.db, up_to)[0]
 
-    def _addressed_to(self, user: Any) -> Self:
-        """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
-        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        topics = tuple(topics_of(user))
-        rows = self.filter(_Addressed(F("topic"), topics), unexpired, recalled_at=None)
-        rows._topics = topics
-        rows = rows.exclude(
-            pk__in=_model("Exclusion")
-            ._default_manager.filter(user_id=user.pk)
-            .values("notification_id")
-        )
-        joined = getattr(user, "date_joined", None)
-        if joined is not None:
-            rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
-        return rows.alias(
-            receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
-        )
+    def _inbox_of(self, user: User, **how: Any) -> Self:
+        topics = topics_of(user) if _has_inbox(user) else ()  # type: ignore[arg-type]
+        return _Inbox(rows=self, user=user, topics=topics, **how).queryset()  # type: ignore[return-value]
 
 
-class _Hide(Exact):
-    """The condition by which :meth:`NotificationQuerySet.visible_to` hides what is archived, found again by its class."""
-
-
-class _Addressed(In):
-    """The condition that names the user's topics, found again by its class."""
-
-
-_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
-
-# Counted at every handshake and every mark, so it is written by hand: the same query costs the ORM ten times as long to build as
-# the database to answer. Short ranges of an index instead of one pass over everything that the user ever got: what is pending,
-# what lies above the watermarks, and what was marked unread or taken back from the archive below, by its receipts (CROSS JOIN keeps
-# SQLite from starting with the long table). A test holds it to the annotated rows.
-_THEIRS = """
-    n.topic IN ({topics}) {joined} {up_to}
-    AND (n.expires_at IS NULL OR n.expires_at > %(now)s) AND n.recalled_at IS NULL
-    AND n.id NOT IN (SELECT notification_id FROM {Exclusion} WHERE user_id = %(user)s)
-    AND n.category NOT IN (SELECT category FROM {Mute} WHERE user_id = %(user)s {required})
-    AND r.archived_at IS NULL
-"""
-_ROWS = (
-    "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE"
-    + _THEIRS
-)
-_PENDING = f"""
-    UNION ALL
-    SELECT SUM(CASE WHEN r.read_at IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN r.seen_at IS NULL THEN 1 ELSE 0 END)
-    {_ROWS} AND n.seq IS NULL
-"""
-_COUNTS = f"""
-WITH mark AS (
-    SELECT
-        COALESCE(MAX(read_up_to), 0) AS was_read,
-        COALESCE(MAX(seen_up_to), 0) AS was_seen,
-        COALESCE(MAX(archived_up_to), 0) AS was_archived,
-        COALESCE(MAX(CASE
-            WHEN archived_up_to > read_up_to OR archived_up_to > seen_up_to THEN archived_up_to
-            WHEN read_up_to < seen_up_to THEN read_up_to
-            ELSE seen_up_to
-        END), 0) AS low
-    FROM {{Inbox}} WHERE user_id = %(user)s
-)
-SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
-    SELECT
-        SUM(CASE WHEN r.read_at IS NULL AND n.seq > (SELECT was_read FROM mark) THEN 1 ELSE 0 END) AS unread,
-        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END) AS unseen
-    {_ROWS} AND n.seq > (SELECT low FROM mark)
-    {{pending}}
-    UNION ALL
-    SELECT COUNT(*), 0 FROM {{Receipt}} r CROSS JOIN {{Notification}} n
-    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unread_at IS NOT NULL AND {_THEIRS}
-    AND n.seq > (SELECT was_archived FROM mark) AND n.seq <= (SELECT was_read FROM mark)
-    UNION ALL
-    SELECT
-        SUM(CASE WHEN r.read_at IS NULL AND (n.seq > (SELECT was_read FROM mark) OR r.unread_at IS NOT NULL) THEN 1 ELSE 0 END),
-        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END)
-    FROM {{Receipt}} r CROSS JOIN {{Notification}} n
-    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unarchived_at IS NOT NULL AND {_THEIRS}
-    AND n.seq <= (SELECT was_archived FROM mark)
-) parts
-"""  # noqa: S608  (table names alone are put in; all values are parameters)
-
-
-@cache
-def _counts_sql(
-    using: str, topics: int, required: int, *, since_joined: bool, numbered: bool
-) -> str:
-    quote = connections[using].ops.quote_name
-    parts = {name: quote(_model(name)._meta.db_table) for name in _TABLES}
-    parts["topics"] = ", ".join(f"%(topic{index})s" for index in range(topics))
-    names = ", ".join(f"%(required{index})s" for index in range(required))
-    parts["required"] = f"AND category NOT IN ({names})" if names else ""
-    parts["joined"] = (
-        "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
-    )
-    parts["up_to"] = "AND n.seq <= %(up_to)s" if numbered else ""
-    return _COUNTS.format(**parts, pending="" if numbered else _PENDING.format(**parts))
+_STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
+_WATERMARKS = ("read_up_to", "seen_up_to", "archived_up_to")
 
 
 def _has_inbox(user: User) -> bool:
@@ -296,25 +224,47 @@ def _model(name: str) -> Any:
     return apps.get_model("sse_notify", name)  # by name, as the models import this module
 
 
-def _watermarks(user: Any) -> dict[str, Any]:
+def _with_states(
+    rows: NotificationQuerySet, user: Any, *, heeds_mutes: bool
+) -> NotificationQuerySet:
+    """Return what ``user`` may see in whatever topic, with its states and the user's ``receipt``."""
+    if not _has_inbox(user):
+        nothing = Value(value=False, output_field=BooleanField())
+        return rows.annotate(**dict.fromkeys(_STATES, nothing)).none()
+    excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
+    rows = rows.filter(
+        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), recalled_at=None
+    ).exclude(pk__in=excluded.values("notification_id"))
+    joined = getattr(user, "date_joined", None)
+    if joined is not None:
+        rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
+    muted = Q(
+        category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
+    )
+    muted &= ~Q(category__in=get_settings().required)
+    heard = ~muted if heeds_mutes else Q()
+    read, seen, archived = (_watermark(user, name) for name in _WATERMARKS)
+    states = (
+        heard & Q(receipt__read_at=None) & (_above(read) | Q(receipt__unread_at__isnull=False)),
+        heard & Q(receipt__seen_at=None) & _above(seen),
+        Q(receipt__archived_at__isnull=False)
+        | Q(seq__isnull=False, seq__lte=archived, receipt__unarchived_at=None),
+        muted,
+    )
+    return rows.alias(
+        receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
+    ).annotate(
+        **{
+            name: ExpressionWrapper(state, output_field=BooleanField())
+            for name, state in zip(_STATES, states, strict=True)
+        }
+    )
+
+
+def _watermark(user: Any, name: str) -> Any:
     inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
-    return {
-        name: Coalesce(Subquery(inbox.values(name)), 0)
-        for name in ("read_up_to", "seen_up_to", "archived_up_to")
-    }
+    return Coalesce(Subquery(inbox.values(name)), 0)
 
 
 def _above(watermark: Any) -> Q:
     return Q(seq=None) | Q(seq__gt=watermark)
-
-
-def _without(where: WhereNode, condition: type[Lookup[Any]]) -> WhereNode:
-    """Return ``where`` without the condition of this class, wherever ``filter()`` has put it among conditions that all hold."""
-    kept = [
-        _without(child, condition)
-        if isinstance(child, WhereNode) and child.connector == AND and not child.negated
-        else child
-        for child in where.children
-        if not isinstance(child, condition)
-    ]
-    return WhereNode.create(kept, where.connector, where.negated)

@@ -1,14 +1,15 @@
-"""Retention: what is older than the project keeps is deleted, batch by batch, while everything goes on.
+"""Retention: delete what is older than the project keeps, in batches, while everything goes on.
 
     find      what is old, without a lock
     delete    in a short transaction of its own: lock those rows, look at them again, DELETE, raise the floor, COMMIT
     tell      a cursor below the floor is answered by ``reset``; open streams hear it from their hub, see `sse_notify.floors`
 
-What goes: notifications that were sent, or recalled, longer ago than that, read or not, and at any age what has expired, as nobody
-can see it any more. What each user did with them goes with them. What is pending stays: it is yet to be sent.
+What goes: notifications that were sent, or recalled, longer ago than that, read or not, and at any
+age what has expired, as nobody can see it any more. What each user did with them goes with them.
+What is pending stays: it is yet to be sent.
 
-The log's lock is held by the last statement of a batch alone. A row that is sent again under its ``key`` while its batch begins is new
-again, and stays: it is looked at under its lock.
+The log's lock is held by the last statement of a batch alone. A row that is sent again under its
+``key`` while its batch begins is new again, and stays: it is looked at under its lock.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from sse_notify import locks, log
+from sse_notify import locks, log, log_rows
 from sse_notify.conf import get_settings
 from sse_notify.models import Notification
 
@@ -40,10 +41,12 @@ def prune(
 ) -> int:
     """Delete the notifications that are older than the retention, and those that have expired.
 
-    Call it outside a transaction, as each batch is to be one. Interrupted, it has done what it has done; the next call goes on.
+    Call it outside a transaction, as each batch is to be one. Interrupted, it has done what it has
+    done; the next call goes on.
 
     Args:
-        days: the age in days; ``None``: ``RETENTION_DAYS``, and if that is ``None``, nothing is deleted.
+        days: the age in days; ``None``: ``RETENTION_DAYS``, and if that is ``None``, nothing is
+            deleted.
         batch: how many rows one transaction deletes, 1 to 10,000.
         on_batch: called after each batch with the number of its rows.
 
@@ -67,7 +70,7 @@ def prune(
 
 
 def count(days: float | None = None) -> int:
-    """Return how many notifications :func:`prune` would delete now. Argument and errors as there."""
+    """Return how many notifications :func:`prune` would delete now. Arguments as there."""
     before = oldest_kept(days)
     return 0 if before is None else _prunable(before).count()
 
@@ -103,7 +106,7 @@ def _prunable(before: datetime) -> NotificationQuerySet:
 
 
 def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
-    """Yield the keys of what may go, a batch at a time: one walk through the table, whatever has to stay."""
+    """Yield the keys of what may go, a batch at a time, in one walk through the table."""
     last = 0
     while pks := list(
         _prunable(before).filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:batch]
@@ -123,7 +126,7 @@ def _delete(candidates: list[int], before: datetime) -> int:
         )
         rows = Notification.objects.using(using).filter(pk__in=pks)
         # What no stream would have told of, nobody can miss.
-        floor = rows.filter(log.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
+        floor = rows.filter(log_rows.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:
             log.raise_floor(floor)

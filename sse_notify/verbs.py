@@ -25,11 +25,11 @@ from sse_notify.content import (
     instance_keys,
 )
 from sse_notify.delivery import Recipient, take_back, write
-from sse_notify.inbox import twin
 from sse_notify.log import database
 from sse_notify.messages import Ephemeral
 from sse_notify.models import Audience, Notification
 from sse_notify.topics import EVERYONE, STAFF, check_name, user_topic
+from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -91,8 +91,8 @@ export class SseNotifyClient {
   /**
    * Return a page of the inbox, newest first: `{items, next, unread, unseen}`.
    *
-   * @param {{before?: number, category?: string, state?: "unread" | "archived", limit?: number}}
-   *   [query]
+   * @param {{before?: number | string, category?: string, state?: "unread" | "archived",
+   *   limit?: number}} [query]
    */
   list(query = {}) {
     return this.#requests.ask(withQuery(this.#urls.items, query));

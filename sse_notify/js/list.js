@@ -78,8 +78,8 @@ export function makeList(root, options, onEnd) {
     held: [],
     /** Which items are shown. @type {{state?: "unread", category?: string}} */
     filter: {},
-    /** The `before` of the page of older items, `null` if there are none. @type {number | null} */
-    next: Number(root.dataset.next) || null,
+    /** The `before` of the page of older items, `null` if there are none. @type {number | string | null} */
+    next: root.dataset.next || null,
     /** Whether a page is being loaded. */
     loading: false,
     /**
@@ -107,7 +107,7 @@ export function makeList(root, options, onEnd) {
       const shown = items();
       for (const item of shown.splice(ITEMS_MAX)) {
         item.remove();
-        self.next = idOf(shown.at(-1));
+        self.next = shown.at(-1)?.dataset.seq || self.next;
       }
       const count = self.held.length;
       label("new", count && "label", { count });

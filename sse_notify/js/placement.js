@@ -70,10 +70,13 @@ export function placePage(list, { items: page, next }, since, isMore) {
   const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity]));
   const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
     Number(seq) > (seqs.get(id) ?? since);
+  // `next` begins with a number. Without one it is the last page, and nothing is below.
+  const isBelow = (/** @type {any} */ element) =>
+    element?.dataset.seq < Number.parseFloat(/** @type {any} */ (next));
   list.held = list.held.filter(({ id, seq }) => isLater(id, seq));
   for (const element of items()) {
     const id = idOf(element);
-    if (!seqs.has(id) && id >= (next ?? 0) && !isLater(id, element.dataset.seq)) list.remove(id);
+    if (!seqs.has(id) && !isBelow(element) && !isLater(id, element.dataset.seq)) list.remove(id);
   }
   let before = /** @type {any} */ (parent.firstElementChild);
   for (const item of page) {
@@ -85,5 +88,5 @@ export function placePage(list, { items: page, next }, since, isMore) {
     else parent.insertBefore(element, before);
   }
   // Items below the page stay, and so does the end of the list.
-  if (next === null || !(idOf(items().at(-1)) < next)) list.next = next;
+  if (!isBelow(parent.lastElementChild)) list.next = next;
 }

@@ -76,7 +76,9 @@ function expectNews(item, seconds) {
     const id = Number(item.dataset.ssenItem);
     if (!address) return; // the item is gone
     try {
-      const { items } = await (await fetch(`${address}?limit=1&before=${id + 1}`)).json();
+      const before = Number(item.dataset.seq) + 1 || "";
+      const response = await fetch(`${address}?limit=1&before=${before}`);
+      const { items } = await response.json();
       // There is news by now, or the item is deleted.
       if (timers.get(item) !== timer || items[0].id !== id) return;
       fillProgress(item, items[0].title, items[0].data?.progress);

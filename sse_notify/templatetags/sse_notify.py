@@ -19,9 +19,10 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from sse_notify import inbox, log
+from sse_notify import inbox
 from sse_notify.handshake import user_key
-from sse_notify.models import Notification, iso
+from sse_notify.models import iso
+from sse_notify.paging import Place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -90,9 +91,7 @@ def sse_notify_widget(
         return {"shown": False}
     # Before the items: the stream starts at this cursor, and repeats what arrives meanwhile.
     state = inbox.state(user)
-    # One more, to know whether there are older ones.
-    found = list(Notification.objects.using(log.database()).visible_to(user).newest(limit + 1))
-    items = found[:limit]
+    items, following = inbox.page(inbox.visible(user), limit, Place.top(state.cursor))
     return {
         "shown": True,
         "request": _request(context),
@@ -101,7 +100,7 @@ def sse_notify_widget(
         "user_key": user_key(user),
         "state": state,
         "items": items,
-        "next": items[-1].pk if len(found) > len(items) > 0 else None,
+        "next": following.token if following else None,
         "categories": sorted({item.category for item in items} - {""}),
         "badge": badge,
         "count": state.unread if badge == "unread" else state.unseen,

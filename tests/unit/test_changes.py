@@ -1,15 +1,19 @@
-"""What an inbox tells its pages: each change once, by whichever read covers its number, however reads and changes interleave."""
+"""An inbox tells its pages its newest change, or to fetch it again; no change is ever lost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from sse_notify import inbox, log, notify
+from sse_notify import archive, changes, inbox, log, mark_read, mark_seen, notify
 from sse_notify.log import Reader
+from sse_notify.models import Inbox, LogHead, Notification
 from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +28,7 @@ def number() -> int:
 def told(
     user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None
 ) -> tuple[list[Any], int]:
-    """Return what one read tells of the inbox, as (what, ids, the client's cursor after it), and how far the read is complete."""
+    """Return what one read tells: (what, ids, the cursor after it), and how far it is complete."""
     entries, complete = log.read(after, up_to, limit=limit, reader=reader)
     numbers = [entry.seq for entry in entries]
     assert numbers == sorted(numbers)
@@ -34,33 +38,52 @@ def told(
         for name, data, id in events(entry.frame):
             if name == "update":
                 assert data["state_seq"] == entry.seq
-                found.append((data["set"], data["ids"], id))
+                found.append((data["set"], data.get("ids"), id))
+            elif name == "reset":
+                assert (data["reason"], data["cursor"]) == ("state", entry.seq)
+                found.append(("reset", None, id))
     return found, complete
 
 
-def test_a_change_is_told_by_the_read_of_its_number_though_another_was_numbered_since(
+def test_a_page_that_heard_the_change_before_hears_the_newest(alice: User) -> None:
+    one, two = notify(alice, "1"), notify(alice, "2")
+    before = number()
+    inbox.mark_read(alice, ids=[one.pk], client="tab-1")
+    first = number()
+    assert told(alice, before, first) == ([("read", [one.pk], str(first))], first)
+    inbox.archive(alice, ids=[two.pk], client="tab-2")
+    second = number()
+    assert told(alice, first, second) == ([("archived", [two.pk], str(second))], second)
+    ((frame, *_), _) = log.read(first, second, limit=10)
+    assert events(frame.frame)[0][1].items() >= {"client": "tab-2", "unread": 0}.items()
+
+
+def test_a_page_that_missed_more_than_the_newest_change_fetches_the_inbox_again(
     alice: User,
 ) -> None:
+    row = notify(alice, "1")
+    heads = [number()]
+    for mark in (inbox.mark_read, inbox.mark_unread, inbox.archive):
+        mark(alice, ids=[row.pk])
+        heads.append(number())
+    last = heads[-1]
+    reset, archived = ("reset", None, str(last)), ("archived", [row.pk], str(last))
+    assert [told(alice, head, last)[0] for head in heads] == [[reset], [reset], [archived], []]
+
+
+@pytest.mark.parametrize("later", ["numbered", "waiting"])
+def test_a_change_that_was_overwritten_while_a_hub_looked_is_not_lost(
+    alice: User, later: str
+) -> None:
+    """A hub asks for the head, another change comes, and the hub reads up to the head it knows."""
     one, two = notify(alice, "1"), notify(alice, "2")
     before = number()
     inbox.mark_read(alice, ids=[one.pk])
     first = number()
     inbox.mark_read(alice, ids=[two.pk])
-    second = number()
-    # A hub that asked for the head before the second was numbered, and for the log after.
-    assert told(alice, before, first) == ([("read", [one.pk], str(first))], first)
-    assert told(alice, first, second) == ([("read", [two.pk], str(second))], second)
-    entries, _ = log.read(first, second, limit=10)
-    assert events(entries[0].frame)[0][1].items() >= {"unread": 0, "unseen": 0}.items()
-
-
-def test_a_change_is_told_while_another_waits_for_its_number(alice: User) -> None:
-    one, two = notify(alice, "1"), notify(alice, "2")
-    before = number()
-    inbox.mark_read(alice, ids=[one.pk])
-    first = number()
-    inbox.mark_read(alice, ids=[two.pk])
-    assert told(alice, before, first) == ([("read", [one.pk], str(first))], first)
+    if later == "numbered":
+        number()
+    assert told(alice, before, first) == ([("reset", None, str(first))], first)
     second = number()
     assert told(alice, first, second) == ([("read", [two.pk], str(second))], second)
 
@@ -79,7 +102,7 @@ def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> N
     inbox.mark_unread(alice, ids=[one.pk])
     last = number()
     assert told(alice, before, last, limit=1, reader=reader) == (
-        [("read", [one.pk], str(first))],
+        [("reset", None, str(first))],
         middle,
     )
     assert told(alice, middle, last, limit=1, reader=reader) == (
@@ -88,39 +111,162 @@ def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> N
     )
 
 
-def test_whatever_the_order_each_change_is_told_once_and_in_order(alice: User) -> None:
-    for seed in range(20):
+def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) -> None:
+    resets = updates = 0
+    for seed in range(30):
         random = Random(seed)
         rows = [notify(alice, str(index)) for index in range(8)]
+        shown = {row.pk: True for row in rows}  # what the page shows as unread
         cursor = head = number()
-        expected: list[tuple[str, int]] = []
-        heard: list[tuple[str, int]] = []
-        at_rest: set[int] = set()
         marked = 0
-        while (
-            marked < 15 or log.has_pending() or cursor < log.head()
-        ):  # fewer changes than an inbox keeps
+        while marked < 15 or log.has_pending() or cursor < log.head():
             choice = random.random()
             if choice < 0.3 and marked < 15:
-                row = random.choice(rows)
-                mark, name = (
-                    (inbox.mark_unread, "unread")
-                    if row.pk in at_rest
-                    else (inbox.mark_read, "read")
-                )
-                mark(alice, ids=[row.pk], client=str(marked))
-                at_rest ^= {row.pk}
+                verb = inbox.mark_unread if random.random() < 0.5 else inbox.mark_read
+                verb(alice, ids=[random.choice(rows).pk], client=random.choice(["", "a"]))
                 marked += 1
-                expected.append((name, row.pk))
             elif choice < 0.4 and marked < 15:
-                notify(alice, "Between")
+                shown[notify(alice, "Between").pk] = True
             elif choice < 0.6:
                 number()
             elif choice < 0.8:
-                head = (
-                    log.head()
-                )  # what is numbered between this and the next read is not its business
+                # What is numbered between this and the next read is not its business.
+                head = log.head()
             elif cursor < head:
                 found, cursor = told(alice, cursor, head, limit=random.randint(1, 3))
-                heard += [(what, id) for what, ids, _ in found for id in ids]
-        assert heard == expected, f"seed {seed}"
+                for what, ids, _ in found:
+                    if what == "reset":
+                        resets += 1
+                        visible = Notification.objects.visible_to(alice)
+                        shown = {row.pk: row.is_unread for row in visible}
+                    else:
+                        updates += 1
+                        shown |= dict.fromkeys(ids, what == "unread")
+        visible = Notification.objects.visible_to(alice)
+        assert shown == {row.pk: row.is_unread for row in visible}, f"seed {seed}"
+        Notification.objects.all().delete()
+    assert min(resets, updates) > 10, "both ways are tried"
+
+
+def test_changes_alike_that_wait_for_one_number_are_told_as_one(alice: User) -> None:
+    first, second = notify(alice, "1"), notify(alice, "2")
+    head = number()
+    inbox.mark_read(alice, ids=[first.pk])
+    inbox.mark_read(alice, ids=[second.pk, first.pk])
+    both = number()
+    assert told(alice, head, both)[0] == [("read", [first.pk, second.pk], str(both))]
+    inbox.mark_seen(alice, up_to=head - 1)
+    inbox.archive(alice, up_to=head - 1)
+    assert told(alice, both, number())[0] == [("reset", None, str(both + 1))]
+    inbox.archive(alice, up_to=head)
+    inbox.archive(alice, up_to=both)
+    number()
+    assert Inbox.objects.get().changes == [
+        {"set": "archived", "up_to": both, "client": "", "after": both + 1}
+    ]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda user, row: archive(user, ids=[row.pk], client="a tab"),
+        lambda user, row: mark_seen(user, ids=[row.pk], client="another tab"),
+        lambda user, row: mark_seen(user, up_to=row.seq, client="a tab"),
+    ],
+    ids=["another set", "another client", "by number"],
+)
+def test_changes_that_differ_and_wait_for_one_number_become_a_reset(
+    alice: User, second: Callable[[User, Notification], None]
+) -> None:
+    first, row = notify(alice, "1"), notify(alice, "2")
+    head = number()
+    row.refresh_from_db()
+    mark_seen(alice, ids=[first.pk], client="a tab")
+    second(alice, row)
+    assert told(alice, head, number())[0] == [("reset", None, str(head + 1))]
+
+
+def test_a_mark_of_more_ids_than_an_update_holds_becomes_a_reset(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
+    rows = [notify(alice, f"n{index}").pk for index in range(10)]
+    head = number()
+    inbox.mark_read(alice, ids=rows[:4])
+    assert told(alice, head, head := number())[0] == [("read", rows[:4], str(head))]
+    inbox.mark_read(alice, ids=rows[4:])
+    assert told(alice, head, head := number())[0] == [("reset", None, str(head))]
+    inbox.mark_unread(alice, ids=rows[:3])
+    inbox.mark_unread(alice, ids=rows[3:6])
+    assert told(alice, head, head := number())[0] == [("reset", None, str(head))]
+    assert inbox.unread_count(alice) == 6
+
+
+def test_the_queries_that_number_and_tell_inboxes_do_not_grow_with_the_inboxes() -> None:
+    users = User.objects.bulk_create(User(username=f"u{index}") for index in range(50))
+    users = list(User.objects.order_by("pk"))
+    counts = []
+    for many in (users[:2], users):
+        for row in notify(many, "Hello"):
+            row.refresh_from_db()
+        before = number()
+        for index, user in enumerate(many):
+            mark_read(user, up_to=before - (index % 2))
+        with CaptureQueriesContext(connection) as numbering:
+            (batch,) = log.sequence()
+        with CaptureQueriesContext(connection) as repairing:
+            entries, complete = log.read(before, before + len(many), limit=1000)
+        assert [entry.frame for entry in entries] == [entry.frame for entry in batch.entries]
+        assert complete == batch.last == before + len(many)
+        for entry, user in zip(entries, many, strict=True):
+            ((_, data, _),) = events(entry.frame)
+            expected = Notification.objects.counts(user, up_to=entry.seq)
+            assert (entry.topic, data["unread"], data["unseen"]) == (f"user:{user.pk}", *expected)
+        counts.append((len(numbering), len(repairing)))
+    assert counts[0] == counts[1]
+
+
+def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
+    alice: User, bob: User
+) -> None:
+    notify([alice, bob], "Hello")
+    head = number()
+    mark_read(alice, up_to=head)
+    mark_read(bob, up_to=head)
+    last = number()
+    found = list(changes.changed_after(head, "default"))
+    bob.delete()
+    ((user_id, seq, _),) = changes.tell(found, head, last)
+    assert (user_id, seq) == (alice.pk, last - 1)
+
+
+READ: dict[str, Any] = {"set": "read", "ids": [1], "client": ""}
+SEEN: dict[str, Any] = {"set": "seen", "up_to": 1, "client": ""}
+#: What an older version kept, the inbox's number, and what pages are told that heard all up to 0,
+#: 5 and 10.
+LISTS: list[tuple[list[dict[str, Any]], int | None, list[str]]] = [
+    ([], None, []),
+    ([READ | {"seq": 8}], 8, ["read", "read"]),
+    ([SEEN | {"seq": 4}, READ | {"seq": 8}], 8, ["reset", "read"]),
+    ([READ | {"seq": 8}, SEEN | {"seq": 8}], 8, ["reset", "reset"]),
+    ([{"set": "lost", "seq": 8}], 8, ["reset", "reset"]),
+    ([{"set": "lost", "seq": 4}, READ | {"seq": 8}], 8, ["reset", "read"]),
+    ([READ], 8, ["read", "read"]),
+    ([SEEN | {"seq": 4}, READ], None, ["reset", "read", "read"]),
+    ([READ, SEEN], None, ["reset", "reset", "reset"]),
+]
+
+
+@pytest.mark.parametrize(("kept", "state_seq", "expected"), LISTS)
+def test_what_an_older_version_kept_is_told_and_goes_on(
+    alice: User, kept: list[dict[str, Any]], state_seq: int | None, expected: list[str]
+) -> None:
+    """Beside this version, during an upgrade, or before it."""
+    Inbox.objects.create(user=alice, state_seq=state_seq, changes=kept)
+    LogHead.objects.create(pk=1, seq=10)
+    head = number()
+    found = [what for after in (0, 5, 10) for what, _, _ in told(alice, after, head)[0]]
+    assert found == expected
+    notify(alice, "x")
+    mark_seen(alice, up_to=number())
+    assert [what for what, _, _ in told(alice, head, number())[0]] == ["seen"]

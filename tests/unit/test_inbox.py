@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
-from sse_notify import STAFF, broadcast, changes, fanout, inbox, log, notify, preferences, recall
+from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, preferences, recall
 from sse_notify.models import Inbox, Notification, Receipt
 from tests.asgi.client import events
 
@@ -41,10 +41,10 @@ def unseen(user: User) -> set[str]:
     return {row.title for row in Notification.objects.visible_to(user).unseen()}
 
 
-def waiting(user: User) -> list[dict[str, Any]]:
-    """Return what the inbox has to tell, without what it has told."""
-    found: list[dict[str, Any]] = Inbox.objects.get(pk=user.pk).changes
-    return [change for change in found if "seq" not in change]
+def newest(user: User) -> dict[str, Any] | None:
+    """Return the inbox's newest change."""
+    changes: list[dict[str, Any]] = Inbox.objects.get(pk=user.pk).changes
+    return changes[0] if changes else None
 
 
 def told(user: User, after: int) -> list[str]:
@@ -174,7 +174,7 @@ def test_ids_of_others_and_ids_of_nothing_are_ignored(alice: User, bob: User) ->
     ):
         mark(alice, ids=[other.pk, hidden.pk, 999_999_999, 2**63 - 1])
     assert not Receipt.objects.exists()
-    assert waiting(alice) == []
+    assert newest(alice) is None
     assert inbox.counts(bob) == (2, 2)
 
 
@@ -489,32 +489,11 @@ def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alic
     assert entry.topic == f"user:{alice.pk}"
     assert b'"set":"read"' in entry.frame
     assert b'"client":"tab-1"' in entry.frame
-    assert Inbox.objects.get().changes == [
-        {"set": "read", "ids": [row.pk], "client": "tab-1", "seq": head + 1}
-    ]
+    change = {"set": "read", "ids": [row.pk], "client": "tab-1", "after": 0}
+    assert newest(alice) == change
     assert inbox.state(alice) == inbox.State(
         cursor=head + 1, state_seq=head + 1, unread=0, unseen=0
     )
-
-
-def test_changes_that_wait_for_one_number_are_all_told_and_alike_ones_merged(alice: User) -> None:
-    first, second, third = notify(alice, "1"), notify(alice, "2"), notify(alice, "3")
-    head = number()
-    inbox.mark_read(alice, ids=[first.pk])
-    inbox.mark_read(alice, ids=[second.pk])
-    inbox.archive(alice, ids=[first.pk])
-    inbox.mark_read(alice, ids=[third.pk], client="other")
-    inbox.mark_seen(alice, up_to=head - 1)
-    inbox.mark_seen(alice, up_to=head)
-    assert waiting(alice) == [
-        {"set": "read", "ids": [first.pk, second.pk], "client": ""},
-        {"set": "archived", "ids": [first.pk], "client": ""},
-        {"set": "read", "ids": [third.pk], "client": "other"},
-        {"set": "seen", "up_to": head, "client": ""},
-    ]
-    number()
-    inbox.mark_unread(alice, ids=[first.pk])
-    assert waiting(alice) == [{"set": "unread", "ids": [first.pk], "client": ""}]
 
 
 def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
@@ -528,89 +507,6 @@ def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
     number()
     (entry, *_), _ = log.read(before, log.head(), limit=10)
     assert b'"unread":0,"unseen":0' in entry.frame, "also when it is replayed"
-
-
-def test_many_ids_become_several_updates_of_bounded_size(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
-    rows = ids(notify(alice, f"n{index}") for index in range(10))
-    inbox.mark_read(alice, ids=rows)
-    assert [change["ids"] for change in waiting(alice)] == [rows[:4], rows[4:8], rows[8:]]
-    assert inbox.unread_count(alice) == 0
-
-
-def test_an_endless_transaction_keeps_the_newest_changes(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "CHANGES", 3)
-    row = notify(alice, "Hello")
-    for _ in range(3):
-        inbox.mark_read(alice, ids=[row.pk])
-        inbox.mark_unread(alice, ids=[row.pk])
-    assert [change["set"] for change in waiting(alice)] == ["lost", "unread", "read", "unread"]
-    before = log.head()
-    number()
-    assert told(alice, before) == ["state"]
-
-
-def test_a_page_hears_every_change_that_it_missed_not_the_last_alone(alice: User) -> None:
-    one, two = notify(alice, "1"), notify(alice, "2")
-    heads = [number()]
-    marks: list[Callable[[], None]] = [
-        lambda: inbox.mark_read(alice, ids=[one.pk]),
-        lambda: inbox.mark_seen(alice, up_to=heads[0]),
-        lambda: inbox.archive(alice, ids=[two.pk]),
-    ]
-    for mark in marks:
-        mark()
-        heads.append(number())
-    assert [told(alice, head) for head in heads] == [
-        ["read", "seen", "archived"],
-        ["seen", "archived"],
-        ["archived"],
-        [],
-    ]
-
-
-def test_a_page_that_missed_more_changes_than_are_kept_starts_over(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "CHANGES", 3)
-    row = notify(alice, "Hello")
-    heads = [number()]
-    for mark in (
-        inbox.mark_read,
-        inbox.mark_unread,
-        inbox.archive,
-        inbox.unarchive,
-        inbox.mark_read,
-    ):
-        mark(alice, ids=[row.pk])
-        heads.append(number())
-    kept = ["archived", "unarchived", "read"]
-    assert [told(alice, head) for head in heads] == [
-        ["state"],
-        ["state"],
-        kept,
-        kept[1:],
-        kept[2:],
-        [],
-    ]
-
-
-def test_what_was_told_is_kept_in_bounded_space(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
-    rows = ids(notify(alice, f"n{index}") for index in range(10))
-    before = number()
-    inbox.mark_read(alice, ids=rows)
-    middle = number()
-    inbox.mark_unread(alice, ids=rows[:1])
-    number()
-    assert sum(len(change.get("ids", ())) for change in Inbox.objects.get().changes) <= 4
-    assert (told(alice, before), told(alice, middle)) == (["state"], ["unread"])
 
 
 def test_a_repeat_changes_nothing_and_says_nothing(alice: User) -> None:
@@ -645,7 +541,7 @@ def test_a_rollback_leaves_neither_mark_nor_change(alice: User) -> None:
         assert inbox.counts(alice) == (0, 0)
         transaction.set_rollback(True)
     assert inbox.counts(alice) == (1, 1)
-    assert not Inbox.objects.filter(state_seq=None).exclude(changes=[]).exists()
+    assert not Inbox.objects.exclude(changes=[]).exists()
 
 
 @pytest.mark.django_db(transaction=True)

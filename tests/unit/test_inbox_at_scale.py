@@ -18,6 +18,7 @@ from django.urls import reverse
 
 from sse_notify import inbox
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
+from sse_notify.paging import Place
 from sse_notify.querysets import NotificationQuerySet
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -173,10 +174,12 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
 
     bob = User.objects.get(username="bob")
 
-    def page(name: str, part: NotificationQuerySet, *, blocks: int = MANY) -> float:
+    def page(
+        name: str, part: NotificationQuerySet, *, below: int = HEAD + 1, blocks: int = MANY
+    ) -> float:
         found: list[Notification] = []
-        plan = first_plan(name, lambda: found.extend(part.newest(21)))
-        wanted = part.order_by("-pk")[:21]
+        plan = first_plan(name, lambda: found.extend(part.newest(21, Place(below))))
+        wanted = part.filter(seq__lt=below).order_by("-seq")[:21]
         assert [row.pk for row in found] == [row.pk for row in wanted]
         assert blocks_touched(plan) < blocks
         return rows_touched(plan)
@@ -184,11 +187,11 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     # One screen of the user's own, and at most all broadcasts: so few, PostgreSQL may rather sort them.
     one_screen, all_of_it = BROADCASTS + 500, OWN + BROADCASTS + 500
     assert page("first page", rows, blocks=FEW) <= one_screen
-    assert page("in the middle", rows.filter(pk__lt=own[OWN // 2]), blocks=FEW) <= one_screen
-    assert (
-        page("archived, the last", rows.archived().filter(pk__lt=own[100]), blocks=FEW)
-        <= one_screen
-    )
+    plan = first_plan("first page, with what waits", lambda: list(rows.newest(21, Place.top(HEAD))))
+    assert rows_touched(plan) <= one_screen
+    assert blocks_touched(plan) < FEW
+    assert page("in the middle", rows, below=HEAD // 2, blocks=FEW) <= one_screen
+    assert page("archived, the last", rows.archived(), below=100 * SHARE, blocks=FEW) <= one_screen
     # What is rare in the inbox is looked for in all of it, but never among the rows of others.
     assert page("of a category", rows.filter(category="c3")) <= all_of_it
     assert page("unread, of which there are few", rows.unread()) <= all_of_it

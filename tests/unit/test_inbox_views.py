@@ -243,7 +243,7 @@ def test_a_mark_by_up_to_leaves_what_arrived_meanwhile_unread(client: Client, al
 def test_the_client_that_marks_is_named_in_the_update(client: Client, alice: User) -> None:
     row = notify(alice, "Hello")
     post(client, "read", {"ids": [row.pk], "client": "tab-1", "request_id": "not ours"})
-    assert Inbox.objects.get().changes == [{"set": "read", "ids": [row.pk], "client": "tab-1"}]
+    assert Inbox.objects.get().changes[0].items() >= {"ids": [row.pk], "client": "tab-1"}.items()
 
 
 def test_a_form_is_redirected_back_but_never_to_another_site(client: Client, alice: User) -> None:
@@ -499,12 +499,13 @@ def test_pages_stay_whole_while_items_on_them_are_archived_and_come_back(
     rows = [notify(alice, f"n{index}").pk for index in range(9)][::-1]
     number()
     first = get(client, "items", limit=3).json()
-    inbox.archive(alice, ids=[first["next"], rows[4]])
+    last = first["items"][-1]["id"]
+    inbox.archive(alice, ids=[last, rows[4]])
     second = get(client, "items", limit=3, before=first["next"]).json()
     assert [item["id"] for item in second["items"]] == [rows[3], rows[5], rows[6]], (
         "its mark is gone, its place is not"
     )
-    inbox.unarchive(alice, ids=[first["next"], rows[4]])
+    inbox.unarchive(alice, ids=[last, rows[4]])
     answer = get(client, "items", limit=7).json()
     assert [item["id"] for item in answer["items"]] == rows[:7]
 
@@ -513,8 +514,8 @@ def test_the_last_full_page_has_no_next(client: Client, alice: User) -> None:
     rows = [notify(alice, f"n{index}").pk for index in range(4)]
     assert get(client, "items", limit=4).json()["next"] is None
     answer = get(client, "items", limit=3).json()
-    assert answer["next"] == rows[1]
-    assert get(client, "items", limit=3, before=answer["next"]).json()["next"] is None
+    last = get(client, "items", limit=3, before=answer["next"]).json()
+    assert ([item["id"] for item in last["items"]], last["next"]) == (rows[:1], None)
 
 
 def test_the_page_and_the_json_show_the_same_items_under_every_filter(

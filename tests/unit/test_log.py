@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import STAFF, broadcast, log, notify
+from sse_notify import STAFF, broadcast, log, log_rows, notify
 from sse_notify.log import Reader
 from sse_notify.models import LogHead, Notification
 from sse_notify.topics import topics_of
@@ -181,3 +181,57 @@ def test_an_empty_log_has_head_zero_and_no_row() -> None:
 def test_an_anonymous_reader_reads_nothing(alice: User, django_assert_num_queries: Any) -> None:
     broadcast("All")
     assert log.read(0, log.head(), reader=Reader(topics=()), limit=10)[0] == []
+
+
+@pytest.mark.parametrize("letter", ["x", "ж", "語"])
+@pytest.mark.parametrize("whose", ["a hub's", "a client's"])
+@pytest.mark.parametrize("large", [range(60), range(20, 60), range(0, 60, 3), range(59, 60)])
+def test_a_page_is_bounded_in_bytes_as_well_as_in_rows(
+    alice: User, monkeypatch: pytest.MonkeyPatch, letter: str, whose: str, large: range
+) -> None:
+    size = 60_000 // len(letter.encode())
+    sent = [
+        Notification(
+            seq=index + 1,
+            topic=["everyone", f"user:{alice.pk}"][index % 2],
+            title=f"n{index}",
+            data={"text": letter * size} if index % 4 == 0 else None,
+            body=letter * size if index % 4 else "",
+        )
+        if index in large
+        else Notification(seq=index + 1, topic="everyone", title=f"n{index}")
+        for index in range(60)
+    ]
+    Notification.objects.bulk_create(sent)
+    fetched: list[int] = []
+    from_db = Notification.from_db
+
+    def counted(db: Any, names: Any, values: Any) -> Any:
+        fetched[-1] += sum(len(str(value).encode()) for value in values)
+        return from_db(db, names, values)
+
+    monkeypatch.setattr(Notification, "from_db", counted)
+    reader = reader_of(alice) if whose == "a client's" else None
+    cursor, seqs = 0, []
+    while cursor < 60:
+        fetched.append(0)
+        entries, cursor = log.read(cursor, 60, reader=reader, limit=500)
+        seqs += [entry.seq for entry in entries]
+        assert entries, "at least one"
+        assert sum(len(entry.frame) for entry in entries) <= log_rows.PAGE_BYTES
+    assert seqs == list(range(1, 61))
+    assert max(fetched) <= log_rows.PAGE_BYTES * 1.1
+    assert len(fetched) <= len(large) * 60_000 // log_rows.PAGE_BYTES * 2 + 1
+
+
+def test_an_event_that_is_larger_than_a_page_is_a_page_of_its_own(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_rows, "PAGE_BYTES", 3_000)
+    for size in (10, 5_000, 10, 10, 5_000):
+        notify(alice, "x", "y" * size)
+    pages, cursor = [], 0
+    while cursor < 5:
+        entries, cursor = log.read(cursor, 5, limit=10)
+        pages.append([entry.seq for entry in entries])
+    assert pages == [[1], [2], [3, 4], [5]]

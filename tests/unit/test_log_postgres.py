@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from sse_notify import log, notify
+from sse_notify import log, log_rows, notify
 from sse_notify.log import Reader
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
@@ -139,7 +139,7 @@ def test_reading_uses_the_index(alice: User) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sse_notify_notification")
     rows = (
-        log._readable(reader_of(alice), "default")
+        log_rows.readable(reader_of(alice), "default")
         .filter(seq__gt=10_100, seq__lte=log.head())
         .order_by("seq")[:200]
     )
@@ -183,5 +183,5 @@ def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(
     with connection.cursor() as db:
         db.execute("ANALYZE sse_notify_notification")
         db.execute("SET enable_seqscan = off")  # four hundred rows fit a few pages
-    rows = log._page(0, 400, reader, "default", 7)
+    rows = log_rows._first(0, 400, reader, "default", 7)
     assert "Sort  (" not in (plan := rows.explain()), plan

@@ -148,7 +148,7 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
     mark_read(user, ids=[pk])
     archive(user, up_to=5)
     assert [row.title for row in Notification.objects.visible_to(user).unread()] == ["keyed"]
-    assert [change["set"] for change in Inbox.objects.get(user=user).changes][-1] == "archived"
+    assert Inbox.objects.get(user=user).changes[-1]["set"] == "archived"
 
 
 def said(entry: log.Entry) -> tuple[int, str]:

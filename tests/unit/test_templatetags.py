@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 from django.views.generic import DetailView
 
-from sse_notify import notify
+from sse_notify import log, notify
 from sse_notify.handshake import user_key
 
 pytestmark = pytest.mark.django_db
@@ -254,7 +254,9 @@ def test_what_is_optional_is_off_until_the_tag_asks(alice: User) -> None:
 
 def test_the_panel_says_where_older_items_begin(alice: User) -> None:
     rows = [notify(alice, f"Number {number}") for number in range(3)]
-    assert f'data-next="{rows[1].pk}"' in render("{% sse_notify_widget limit=2 %}", alice)
+    list(log.sequence())
+    rows[1].refresh_from_db()
+    assert f'data-next="{rows[1].seq}"' in render("{% sse_notify_widget limit=2 %}", alice)
     assert "data-next" not in render("{% sse_notify_widget limit=3 %}", alice)
 
 

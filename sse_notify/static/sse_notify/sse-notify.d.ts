@@ -40,7 +40,7 @@ export interface Counts {
 /** A page of the inbox, newest first; `next` is the `before` of the page after it. */
 export interface Page extends Counts {
   items: Item[];
-  next: number | null;
+  next: number | string | null;
 }
 
 /** The user did something, here or elsewhere; either `ids` or `up_to` says to which. */
@@ -149,7 +149,7 @@ export declare class SseNotifyClient {
   ): () => void;
   /** Marks and lists reject with an SseNotifyError. */
   list(query?: {
-    before?: number;
+    before?: number | string;
     category?: string;
     state?: "unread" | "archived";
     limit?: number;
