@@ -27,20 +27,18 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify import sockets, threads
-from sse_notify.admission import admission
+from sse_notify import threads
+from sse_notify.admission import admission, refuse
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import HANDOVER, Handover, current_handover, is_event_stream
-from sse_notify.refusal import refuse
-from sse_notify.stepping import step
-from sse_notify.watch import ClientLeft, Watch
+from sse_notify.handover import Handover, current_handover, is_event_stream
+from sse_notify.watch import ClientLeft, Watch, give_up_after
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-    from sse_notify.protocols import Served
+    from sse_notify.streaming.base import BaseStream
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -74,8 +72,7 @@ class EventStreams:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        handover = Handover()
-        scope = {**scope, HANDOVER: handover}
+        handover = Handover(_cookies(scope))
         token = current_handover.set(handover)
         watch = Watch(receive)
         try:
@@ -88,15 +85,15 @@ class EventStreams:
                         scope, watch.receive, _Interceptor(handover, send, head=head)
                     )
             except BaseException:
-                _close(handover.abandon())
+                handover.abandon()
                 raise
             finally:
                 current_handover.reset(token)
             stream = handover.take()
             del scope, handover
-            if stream is None or watch.left:
-                _close(stream)
-            else:
+            if stream is not None and watch.left:
+                stream.close()
+            elif stream is not None:
                 await serve(stream, watch, send)
         finally:
             watch.end()
@@ -115,38 +112,36 @@ class EventStreams:
         try:
             # In a copy of this context, as Django's own handler would.
             answer = await watch.unless_left(
-                threads.streams(contextvars.copy_context().run, self._handler.answer, scope)
+                threads.streams(
+                    contextvars.copy_context().run, self._handler.answer, scope, handover
+                )
             )
         except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
-            _close(handover.abandon())
+            handover.abandon()
             return True
         finally:
             self._waiting -= 1
         if answer is None:
             return False
-        if answer[2] is not None:  # refused, maybe by a middleware after the view had agreed
-            _close(handover.take())
         await _send(send, answer)
         return True
 
 
-async def serve(stream: Served, watch: Watch, send: Send) -> None:
-    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
+async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
+    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already.
+
+    Every ``send`` is called in this task, so that a middleware around it may use timeouts and context variables.
+    """
     task = asyncio.current_task()
     assert task is not None
-    # In the request's own context: a middleware that wraps ``send`` may keep something there.
-    run = contextvars.copy_context().run
-
-    def write(chunk: bytes) -> Awaitable[None] | None:
-        return run(step, send, {"type": "http.response.body", "body": chunk, "more_body": True})
 
     def leave() -> None:
         if not stream.closed:
             task.cancel()
 
-    stream.driven_by(task.cancel, write)
+    stream.served_by(task.cancel)
     watch.serving(leave)
-    changed = sockets.give_up_after(get_settings().SEND_TIMEOUT, send)
+    changed = give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -162,12 +157,7 @@ async def serve(stream: Served, watch: Watch, send: Send) -> None:
     finally:
         stream.close()
         if changed:  # the connection may stay open for other requests
-            sockets.give_up_after(0, send)
-
-
-def _close(stream: Served | None) -> None:
-    if stream is not None:
-        stream.close()
+            give_up_after(0, send)
 
 
 async def _send(send: Send, answer: Answer) -> None:
@@ -178,33 +168,36 @@ async def _send(send: Send, answer: Answer) -> None:
 
 
 class _Interceptor:
-    """``send`` for the wrapped application: keeps the response open if its stream was handed over."""
+    """``send`` for the wrapped application: keeps the response open if its body was that of a stream, which is served then."""
 
-    __slots__ = ("_handover", "_head", "_send")
+    __slots__ = ("_handover", "_head", "_is_stream", "_send")
 
     def __init__(self, handover: Handover, send: Send, *, head: bool) -> None:
         self._handover = handover
         self._send = send
         self._head = head
+        self._is_stream = False
 
     async def __call__(self, message: Message) -> None:
-        stream = self._handover.stream
-        if stream is not None:
-            if message["type"] == "http.response.start" and (
-                self._head or not _is_stream(message["status"], message["headers"])
-            ):
-                _close(
-                    self._handover.take()
-                )  # headers alone are asked for, or a middleware answered in the view's place
-            elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                if not message.get("body"):
-                    return
+        if message["type"] == "http.response.start":
+            self._is_stream = not self._head and _is_stream(message["status"], message["headers"])
+        elif self._handover.stream is not None and not message.get("more_body", False):
+            if not self._is_stream:  # the headers alone are asked for
+                self._handover.abandon()
+            elif not message.get("body"):
+                return
+            else:
                 message = {**message, "more_body": True}
         await self._send(message)
 
 
 class _Handler(BaseHandler):
-    """Django's request handling without its event loop: every middleware and the view in one thread."""
+    """Django's request handling without its event loop: every middleware and the view in one thread.
+
+    No public API of Django runs an ASGI request through the synchronous chain: ``get_asgi_application()`` hops between threads at each
+    synchronous middleware, and ``get_wsgi_application()`` takes WSGI's environ, in which a view finds no scope. So this is Django's base
+    class, with a middleware chain of its own: each middleware is made twice in a process. A test fails if Django changes it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +209,7 @@ class _Handler(BaseHandler):
         """Return whether the request is for a path at which a marked view was found before."""
         return (scope.get("root_path", ""), scope["path"]) in self._known
 
-    def answer(self, scope: Scope) -> Answer | None:
+    def answer(self, scope: Scope, handover: Handover) -> Answer | None:
         """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
         set_script_prefix(get_script_prefix(scope))
         try:
@@ -238,15 +231,22 @@ class _Handler(BaseHandler):
             headers = _encode_headers(response)
             if (
                 scope["method"] == "GET"
-                and scope[HANDOVER].stream is not None
                 and _is_stream(response.status_code, headers)
+                and handover.choose(getattr(response, "stream", None))
             ):
                 return response.status_code, headers, None
-            if scope["method"] == "HEAD" or scope[HANDOVER].is_abandoned:
+            if scope["method"] == "HEAD" or handover.is_over:
                 return response.status_code, headers, b""
             return _render(response)
         finally:
             response.close()
+
+
+def _cookies(scope: Scope) -> str:
+    """Return the ``Cookie`` header; HTTP/2 may send several."""
+    return "; ".join(
+        value.decode("latin1") for name, value in scope["headers"] if name == b"cookie"
+    )
 
 
 def _asks_for_stream(scope: Scope) -> bool:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.utils.crypto import salted_hmac
 
@@ -22,14 +20,13 @@ from sse_notify.log import Reader
 from sse_notify.permits import Permit, permit_of
 from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
+from sse_notify.streaming.timers import random_lifetime
 from sse_notify.topics import MAX_TOPICS, is_allowed
 from sse_notify.wire import MalformedCursor, dumps, encode, parse_cursor
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.http import HttpRequest
-
-    from sse_notify.threads import Run
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
@@ -116,26 +113,18 @@ def make_stream(opening: Opening) -> Stream:
     conf = get_settings()
     user_id = opening.reader.user_id
     admission.admit(user_id)
-    run: Run = threads.streams
-    feed = hubs.current
-    # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
-    if threads.in_test_transaction():
-        run = _run_in_this_thread
-        feed = partial(hubs.current, run)
     return Stream(
         reader=opening.reader,
         topics=opening.permit.asked,
         permit=opening.permit,
         cursor=opening.cursor,
         prelude=opening.prelude,
-        feed=feed,
-        source=log.read,
-        run=run,
-        clock=time.monotonic,
+        feed=hubs.feed(),
+        run=threads.in_this_thread if threads.in_test_transaction() else threads.streams,
         page=conf.REPLAY_PAGE,
         buffer_bytes=conf.BUFFER_BYTES,
-        lifetime=conf.MAX_LIFETIME * random.uniform(0.8, 1.0),
-        on_close=lambda _: admission.release(user_id),
+        lifetime=random_lifetime(),
+        on_close=partial(admission.release, user_id),
     )
 
 
@@ -186,7 +175,3 @@ def _verdict(request: HttpRequest, reader: Reader, position: log.Position) -> tu
     if head - cursor > limit and log.count(cursor, reader=reader, limit=limit + 1) > limit:
         return head, "too_many"
     return cursor, ""
-
-
-async def _run_in_this_thread(function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    return await sync_to_async(function)(*args, **kwargs)

@@ -2,7 +2,8 @@
 
     ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
     every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
-    every second   heartbeats, lifetimes and blocked writes of all streams, from one timer: see `sse_notify.wheel`.
+
+Heartbeats, lifetimes and blocked writes are each stream's own affair: see `sse_notify.streaming.timers`.
 
 Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
 """
@@ -11,22 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sse_notify import counters, fanout, frames, listening, log, rollcall, threads
+from sse_notify.admission import admission
 from sse_notify.conf import get_settings
-from sse_notify.farewell import Farewell
-from sse_notify.floors import Floor
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
 from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
 from sse_notify.signals import stream_closed, stream_opened, tell
+from sse_notify.streaming.shutdown import retry_after
 from sse_notify.warden import Warden
-from sse_notify.wheel import Wheel
 
 if TYPE_CHECKING:
     from sse_notify.log import Batch, Entry, Position, Reader
+    from sse_notify.source import SourceStream
     from sse_notify.stream import Stream
     from sse_notify.threads import Run
 
@@ -38,6 +38,8 @@ JOIN_SECONDS = 2.0
 HELD = 100
 #: Entries that a repair reads with one query.
 REPAIR_PAGE = 500
+#: Seconds between two tries to start while the database is away.
+RETRY_SECONDS = 1.0
 
 
 class Hub:
@@ -54,17 +56,18 @@ class Hub:
         #: Set when the last stream left; the next one gets a new hub.
         self.stopped = False
         self.streams: set[Stream] = set()
+        #: The streams of views' own events: they get none of the log's.
+        self.sources: set[SourceStream] = set()
+        #: Set while there are no ``streams``.
+        self.empty = asyncio.Event()
+        self.empty.set()
         self._by_topic = TopicIndex()
-        self._wheel = Wheel(lambda: self.cursor)
         self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
         self._starting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[Batch] = []
-        self._due: list[Stream] = []
         self._repairing = False
-        self._farewell: Farewell | None = None
-        self._floor = Floor()
         self._database = Incident("database_poll")
 
     # --- streams come and go ---
@@ -76,21 +79,18 @@ class Hub:
             django.db.Error: the hub is starting and cannot read the head of the log.
         """
         self.streams.add(stream)
+        self.empty.clear()
         try:
-            if self._starting is None:
-                self._starting = asyncio.get_running_loop().create_task(self._start())
-            await asyncio.shield(self._starting)
+            await asyncio.shield(self._begin())
         except BaseException:
             self.leave(stream)
             raise
         self._by_topic.add(stream)
-        self._wheel.add(stream)
         self._warden.add(stream)
         counters.add("opened")
         tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
-        if self._farewell is not None:  # its handshake was under way
-            self._farewell.tell(stream)
-        self._floor.joined(stream)
+        if admission.draining:  # its handshake was under way
+            stream.end("drain", retry_after(get_settings().DRAIN_SECONDS))
         return self.cursor
 
     def leave(self, stream: Stream) -> None:
@@ -109,69 +109,72 @@ class Hub:
                 reason=stream.reason,
             )
         if not self.streams:
-            self._stop()
-            if self._farewell is not None:
-                self._farewell.check()
+            self.empty.set()
+        self._stop_if_unused()
+
+    def attach(self, stream: SourceStream) -> None:
+        """End ``stream`` with the process, and with its permission if it has one."""
+        self.sources.add(stream)
+        if stream.permit is not None:
+            self._warden.add(stream)
+            self._begin()
+        if admission.draining:  # its view was at work when the process was asked to end
+            stream.cut_after(get_settings().DRAIN_SECONDS)
+
+    def detach(self, stream: SourceStream) -> None:
+        """Forget ``stream``. The last one stops the hub."""
+        self.sources.discard(stream)
+        self._warden.remove(stream)
+        self._stop_if_unused()
 
     def listeners(self, topic: str) -> int:
         """Return how many streams listen to ``topic``. Callable from any thread."""
         return len(self._by_topic.get(topic, ()))
-
-    def flush_soon(self, stream: Stream) -> None:
-        """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._due.append(stream)
-
-    def _flush(self) -> None:
-        due, self._due = self._due, []
-        for stream in due:
-            stream.flush()
 
     def _retopic(self, stream: Stream, reader: Reader, asked: tuple[str, ...]) -> None:
         self._by_topic.remove(stream)
         stream.retopic(reader, asked)
         self._by_topic.add(stream)
 
-    def drain(self, seconds: float, done: Callable[[], None] | None = None) -> None:
-        """End all streams with ``bye``, and each that joins from now on.
-
-        Args:
-            seconds: the clients are to come back spread over as many; one that does not take its ``bye`` is cut after half of them.
-            done: called when no stream is left and what they were told is on its way.
-        """
-        if self._farewell is None:
-            self._farewell = Farewell(self.streams, seconds)
-        self._farewell.begin(done)
-
     # --- life ---
+
+    def _begin(self) -> asyncio.Task[None]:
+        """Return the task that starts the hub, which begins now if it has not."""
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting.add_done_callback(self._begun)
+        return self._starting
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._starting = None
+            if self.sources and not self.stopped:  # they don't ask again, as streams do
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._begin_again)
+
+    def _begin_again(self) -> None:
+        if any(source.permit is not None for source in self.sources):
+            self._begin()
 
     async def _start(self) -> None:
         self._repairing = True  # hold what is rung until the cursor is known
-        fanout.attach(self._on_message)
-        joined = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._listening = loop.create_task(listening.listen(self._on_message, joined))
-        try:
+        if self._listening is None:
+            fanout.attach(self._on_message)
+            joined = asyncio.Event()
+            self._listening = loop.create_task(listening.listen(self._on_message, joined))
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
                     await joined.wait()
-            except (
-                TimeoutError
-            ):  # a layer that neither answers nor refuses: the poll carries the streams
-                pass
-            # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-            self.cursor = self._floor.start(await self._run(log.position))
-        except BaseException:
-            self._stop()
-            raise
+            except TimeoutError:
+                pass  # a layer that neither answers nor refuses: the poll carries the streams
+        # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
+        self.cursor = (await self._run(log.position)).head
         self._repairing = False
         self._accept_held()
         self._tasks.append(loop.create_task(self._poll()))
-        self._wheel.start()
 
-    def _stop(self) -> None:
-        if self.stopped:  # the last stream left while the hub started, and the start ends with it
+    def _stop_if_unused(self) -> None:
+        if self.streams or self.sources or self.stopped:
             return
         self.stopped = True
         fanout.detach(self._on_message)
@@ -179,9 +182,8 @@ class Hub:
             listening.stop(self._listening)
         while self._tasks:
             self._tasks.pop().cancel()
-        if self._starting is not None and self._starting is not asyncio.current_task():
+        if self._starting is not None:
             self._starting.cancel()
-        self._wheel.stop()
         self._warden.stop()
         self._held.clear()
 
@@ -283,13 +285,19 @@ class Hub:
             self._database.failed(error)
             return
         self._database.worked()
-        self._floor.look(position.floor, self.streams)
         if position.head < before:
-            self.cursor = self._floor.go_back(position.head, self.streams)
+            self._go_back(position.head)
         elif position.head > self.cursor:
             await asyncio.sleep(GRACE)
             if position.head > self.cursor and not self._repairing:
                 self._repair_soon()
+
+    def _go_back(self, head: int) -> None:
+        """Have all clients start over: the log is shorter than it was, a restored backup, and no cursor means what it meant."""
+        self.cursor = head
+        counters.add("reset", "ahead", len(self.streams))
+        for stream in list(self.streams):
+            stream.reset("ahead", head)
 
 
 def poll_interval() -> float:

@@ -25,7 +25,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from sse_notify import fanout
 from sse_notify.messages import REVOCATION_SUBJECTS, Revocation
-from sse_notify.sessions import digest
+from sse_notify.sessions import digest, digest_of
 from sse_notify.topics import group_topic, user_topic
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def _on_logged_out(*, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     key = getattr(session, "session_key", None)
     if key:
-        _ring(Revocation(sessions=(digest(key),), end="logout"))
+        named = (digest(key),) if user is None else (digest(key), digest_of(user.pk))
+        _ring(Revocation(sessions=named, end="logout"))
     if user is not None and (not key or _is_in_the_cookie(session)):
         # Which of the user's streams are meant cannot be known: the handshakes of all decide.
         _ring(Revocation(topics=(user_topic(user.pk),), end="logout", again=True))

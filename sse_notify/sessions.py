@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings  # noqa: TID251  (SESSION_ENGINE is Django's setting, not one of ours)
 from django.contrib.auth import SESSION_KEY
 from django.db import router
+from django.http import parse_cookie
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -46,6 +49,25 @@ def of(request: HttpRequest) -> Session | None:
     return Session(
         digest=digest(key), store=store, key=key if _can_say(store, session, key) else None
     )
+
+
+def digest_of(user_pk: Any) -> str:
+    """Return a name for all sessions of a user: of streams that are a user's, while nothing says which session opened them."""
+    return digest(f"user {user_pk}")
+
+
+def of_user(user_pk: Any, cookies: str | None) -> Session:
+    """Return the session that a view's own events rest on.
+
+    Args:
+        user_pk: whose events they are.
+        cookies: the request's ``Cookie`` header; ``None`` if the request is not known: then any logout of the user ends them.
+    """
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    if cookies is None:
+        return Session(digest=digest_of(user_pk), store=store)
+    key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    return Session(digest=digest(key) if key else "", store=store)
 
 
 def gone(sessions: Iterable[Session], *, one_by_one: bool) -> set[str]:

@@ -7,7 +7,6 @@ alone it is an operator's view, which nothing is asked for.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,9 +86,7 @@ class Tail:
             cursor=log.head() if self.cursor is None else self.cursor,
             prelude=b"",
             feed=hubs.current,
-            source=log.read,
             run=threads.streams,
-            clock=time.monotonic,
             page=get_settings().REPLAY_PAGE,
             buffer_bytes=get_settings().BUFFER_BYTES,
             lifetime=math.inf,

@@ -156,14 +156,18 @@ def in_test_transaction() -> bool:
 
     Any other transaction is over before a stream begins: with ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
 
-    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. ``tests/asgi/test_in_a_testcase.py``
-    holds it.
+    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. A test fails if Django drops it.
     """
     return any(
-        getattr(block, "_from_testcase", False)
+        block._from_testcase  # type: ignore[attr-defined]
         for connection in connections.all(initialized_only=True)
         for block in connection.atomic_blocks
     )
+
+
+async def in_this_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``function`` in the thread that Django runs thread-sensitive code in: a test's own. See :class:`Run`."""
+    return await sync_to_async(function)(*args, **kwargs)
 
 
 # --- a request's own thread ------------------------------------------------------------------------------------------------------
@@ -175,11 +179,11 @@ async def release_thread() -> None:
     Django keeps both until the response ends. Connections are closed first: those of a thread that is gone wait for the garbage
     collector. One that is inside a transaction, as in a ``TestCase``, stays, and the thread with it.
 
-    ``SyncToAsync.context_to_thread_executor`` is not documented. It is read with care, and a test counts threads.
+    ``SyncToAsync.context_to_thread_executor`` is not documented. A test fails if asgiref drops it.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
-    executors: Any = getattr(SyncToAsync, "context_to_thread_executor", None)
-    if context is None or executors is None or context not in executors:
+    executors = SyncToAsync.context_to_thread_executor
+    if context is None or context not in executors:
         return
     executor = executors[context]
     if await sync_to_async(_close_idle)() and executors.get(context) is executor:

@@ -19,12 +19,14 @@ from sse_notify import fanout, permits
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.permits import Ended
+from sse_notify.stream import Stream
+from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from sse_notify.log import Reader
     from sse_notify.messages import Revocation
-    from sse_notify.permits import Verdict
-    from sse_notify.stream import Stream
+    from sse_notify.permits import Standing, Verdict
+    from sse_notify.streaming.base import BaseStream
     from sse_notify.threads import Run
 
 #: Streams that one look takes, and the topics of the project's own among them.
@@ -66,23 +68,25 @@ class Warden:
         self._by_topic = by_topic
         self._retopic = retopic
         #: Every stream with a permit, and when all of it was looked at.
-        self._streams: dict[Stream, float] = {}
-        self._by_session: dict[str, set[Stream]] = {}
+        self._streams: dict[BaseStream, float] = {}
+        self._by_session: dict[str, set[BaseStream]] = {}
+        #: Streams of views' own events, which are listed under no topic, by their user's.
+        self._by_user: dict[str, set[BaseStream]] = {}
         #: What is to be looked at, and whether thoroughly.
-        self._due: dict[Stream, bool] = {}
+        self._due: dict[BaseStream, bool] = {}
         #: What writes nothing until it was looked at, and when that is given up.
-        self._held: dict[Stream, asyncio.TimerHandle] = {}
-        self._page: dict[Stream, bool] = {}
+        self._held: dict[BaseStream, asyncio.TimerHandle] = {}
+        self._page: dict[BaseStream, bool] = {}
         #: What stays held when the look that is under way is done.
-        self._kept: set[Stream] = set()
-        self._new: list[Stream] = []
-        self._round: deque[Stream] = deque()
+        self._kept: set[BaseStream] = set()
+        self._new: list[BaseStream] = []
+        self._round: deque[BaseStream] = deque()
         self._looking: asyncio.Task[None] | None = None
         self._walking: asyncio.Task[None] | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._database = Incident("database_permits")
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: BaseStream) -> None:
         """Look after ``stream`` until it leaves, and at it soon: its handshake was a moment ago."""
         permit = stream.permit
         if permit is None:
@@ -90,24 +94,25 @@ class Warden:
         self._streams[stream] = 0.0
         if permit.session is not None:
             self._by_session.setdefault(permit.session.digest, set()).add(stream)
+        if not isinstance(stream, Stream):
+            self._by_user.setdefault(user_topic(permit.user_id), set()).add(stream)
         if not self._new:
             self._later(WELCOME_SECONDS, self._welcome)
         self._new.append(stream)
         if self._walking is None:
             self._walking = asyncio.get_running_loop().create_task(self._walk())
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, stream: BaseStream) -> None:
         """Look after ``stream`` no more."""
         if self._streams.pop(stream, None) is None:
             return
         self._due.pop(stream, None)
         self._release(stream)
         permit = stream.permit
-        if permit is not None and permit.session is not None:
-            others = self._by_session[permit.session.digest]
-            others.discard(stream)
-            if not others:
-                del self._by_session[permit.session.digest]
+        if permit.session is not None:
+            _discard(self._by_session, permit.session.digest, stream)
+        if not isinstance(stream, Stream):
+            _discard(self._by_user, user_topic(permit.user_id), stream)
 
     def stop(self) -> None:
         """Do nothing any more."""
@@ -120,6 +125,7 @@ class Warden:
         self._looking = self._walking = None
         self._streams.clear()
         self._by_session.clear()
+        self._by_user.clear()
         self._due.clear()
         self._held.clear()
         self._kept.clear()
@@ -134,7 +140,8 @@ class Warden:
         found = [
             stream
             for topic in message.topics
-            for stream in self._by_topic.get(topic, ())
+            for listed in (self._by_topic, self._by_user)
+            for stream in listed.get(topic, ())
             if stream in self._streams
         ]
         found += [
@@ -156,7 +163,7 @@ class Warden:
 
     # --- looking ---
 
-    def _ask(self, streams: Iterable[Stream], *, thorough: bool) -> None:
+    def _ask(self, streams: Iterable[BaseStream], *, thorough: bool) -> None:
         for stream in streams:
             self._due[stream] = thorough or self._due.get(stream, False)
         # A look that is done finds nothing more, though it is said to be over one turn of the loop later.
@@ -200,8 +207,8 @@ class Warden:
                     self._apply(stream, verdict, thorough=thorough)
             self._page = {}
 
-    def _take_page(self) -> dict[Stream, bool]:
-        page: dict[Stream, bool] = {}
+    def _take_page(self) -> dict[BaseStream, bool]:
+        page: dict[BaseStream, bool] = {}
         topics = 0
         while self._due and len(page) < PAGE and topics < PAGE_TOPICS:
             stream = next(iter(self._due))
@@ -210,7 +217,7 @@ class Warden:
                 topics += len(stream.permit.asked)
         return page
 
-    def _apply(self, stream: Stream, verdict: Verdict, *, thorough: bool) -> None:
+    def _apply(self, stream: BaseStream, verdict: Verdict, *, thorough: bool) -> None:
         if stream not in self._streams:  # it left meanwhile
             return
         if isinstance(verdict, Ended):
@@ -218,23 +225,28 @@ class Warden:
             return
         if thorough:
             self._streams[stream] = monotonic()
+        if isinstance(stream, Stream):
+            self._compare(stream, verdict)
+        if stream in self._kept:
+            self._kept.discard(stream)
+        else:
+            self._release(stream)
+
+    def _compare(self, stream: Stream, verdict: Standing) -> None:
+        """Have ``stream`` listen to other topics, if ``verdict`` names others."""
         reader = verdict.reader or stream.reader
         asked = (
             stream.topics[len(stream.reader.topics) :] if verdict.asked is None else verdict.asked
         )
         if {*reader.topics, *asked} != set(stream.topics) or reader.muted != stream.reader.muted:
             self._retopic(stream, reader, asked)
-        if stream in self._kept:
-            self._kept.discard(stream)
-        else:
-            self._release(stream)
 
-    def _hold(self, stream: Stream) -> None:
+    def _hold(self, stream: BaseStream) -> None:
         stream.hold()
         if stream not in self._held:
             self._held[stream] = self._later(HOLD_SECONDS, functools.partial(self._release, stream))
 
-    def _release(self, stream: Stream) -> None:
+    def _release(self, stream: BaseStream) -> None:
         self._kept.discard(stream)
         timer = self._held.pop(stream, None)
         if timer is not None:  # or it would cut the next hold short
@@ -289,5 +301,11 @@ class Warden:
         return timer
 
 
-def _end(stream: Stream, reason: str, *, again: bool) -> None:
+def _discard(index: dict[str, set[BaseStream]], name: str, stream: BaseStream) -> None:
+    index[name].discard(stream)
+    if not index[name]:
+        del index[name]
+
+
+def _end(stream: BaseStream, reason: str, *, again: bool) -> None:
     stream.end(reason, random.randint(*AGAIN_MS) if again else None)

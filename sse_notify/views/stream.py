@@ -8,10 +8,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.views.decorators.http import require_safe
 
+from sse_notify.admission import refuse
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.handover import event_stream
 from sse_notify.handshake import finite, make_stream, open_up
-from sse_notify.refusal import refuse
 from sse_notify.responses import StreamResponse
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def stream(request: HttpRequest) -> HttpResponseBase:
     try:
         opening = open_up(request)
         if request.method == "HEAD":
-            return StreamResponse(request, b"")
+            return StreamResponse(b"")
         if not hasattr(
             request, "scope"
         ):  # WSGI: a finite stream, after which the browser asks again by itself
-            return StreamResponse(request, finite(opening))
-        return StreamResponse(request, make_stream(opening))
+            return StreamResponse(finite(opening))
+        return StreamResponse(make_stream(opening))
     except HandshakeRefused as refusal:
         return refuse(refusal)

@@ -13,7 +13,7 @@ from sse_notify import log
 from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry, Position, Reader
 from sse_notify.permits import Permit
-from sse_notify.stream import Stream
+from sse_notify.stream import Page, Stream
 from sse_notify.wire import encode
 
 MINE, OTHERS = "user:1", "user:2"
@@ -25,6 +25,7 @@ class MemoryLog:
 
     rows: dict[str, Entry] = field(default_factory=dict)
     head: int = 0
+    floor: int = 0
     queries: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
 
     def commit(self, rng: random.Random) -> Batch:
@@ -53,13 +54,17 @@ class MemoryLog:
         self.queries.append((answer, lambda: call(*args, **kwargs)))
         return await answer
 
+    def read_page(self, after: int, up_to: int, *, limit: int, reader: Reader) -> Page:
+        entries, complete = self.read(after, up_to, limit=limit, reader=reader)
+        return Page(b"".join(entry.frame for entry in entries), len(entries), complete, self.floor)
+
     def answer_one(self, rng: random.Random) -> None:
         answer, call = self.queries.pop(rng.randrange(len(self.queries)))
         if not answer.done():
             answer.set_result(call())
 
     def position(self) -> Position:
-        return Position(self.head, 0)
+        return Position(self.head, self.floor)
 
     def read(
         self, after: int, up_to: int, *, limit: int, reader: Reader | None = None
@@ -90,9 +95,8 @@ def stream_on(
         cursor=cursor,
         prelude=b"\n",
         feed=lambda: hub,
-        source=memory.read,
+        source=memory.read_page,
         run=memory.run,
-        clock=asyncio.get_running_loop().time,
         page=page,
         buffer_bytes=buffer_bytes,
         lifetime=1e9,
