@@ -63,9 +63,7 @@ class SourceStream(BaseStream):
         on_close: called once, when the stream is over, however it ended.
     """
 
-    __slots__ = (
-        "_buffer_bytes", "_ended", "_get_hub", "_hub", "_last", "_own_thread", "_room", "_size", "_source", "_task", "_waiting",
-    )  # fmt: skip
+    __slots__ = ("_ended", "_get_hub", "_hub", "_last", "_own_thread", "_room", "_source", "_task")  # fmt: skip
 
     def __init__(
         self,
@@ -79,16 +77,15 @@ class SourceStream(BaseStream):
         permit: Permit | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(lifetime=lifetime, permit=permit, on_close=on_close)
+        super().__init__(
+            buffer_bytes=buffer_bytes, lifetime=lifetime, permit=permit, on_close=on_close
+        )
         self._source = source
         self._last = last
-        self._buffer_bytes = buffer_bytes
         self._own_thread = own_thread
         self._get_hub = hub
         self._hub: Registry | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: list[bytes] = []
-        self._size = 0
         self._ended = False
         self._room = asyncio.Event()
 
@@ -102,13 +99,10 @@ class SourceStream(BaseStream):
             self._hub.attach(self)
             self.start_timer(OPENING_SECONDS)
         self.sending_since = None
-        while not self._waiting:
+        while not (chunk := self._buffer.take()):
             if self._ended or self.closed:
                 return None
-            await self.wait()
-        chunk = b"".join(self._waiting)
-        self._waiting.clear()
-        self._size = 0
+            await self._buffer.news()
         self._room.set()
         self.written_at = self.sending_since = monotonic()
         return chunk
@@ -120,7 +114,7 @@ class SourceStream(BaseStream):
             self._hub = None
         if self._task is not None:
             self._task.cancel()  # ends in the iterator, wherever it waits; its own ``finally`` runs
-        self._waiting.clear()
+        self._buffer.clear()
 
     async def wait_closed(self) -> None:
         """Wait until the iterator is closed."""
@@ -132,15 +126,15 @@ class SourceStream(BaseStream):
     def heartbeat(self) -> None:
         """Send a comment."""
         if not self._ended:
-            self._put(_HEARTBEAT)
+            self._buffer.put_anyway(_HEARTBEAT)
 
     def end(self, reason: str, retry_after: int | None) -> None:
         """Close the iterator, say ``bye`` and end: after what waits, unless the client may not have that any more."""
         if self._ended:
             return
         if reason in ("logout", "revoked"):
-            self._waiting.clear()
-        self._put(frames.bye(reason, retry_after))
+            self._buffer.clear()
+        self._buffer.put_anyway(frames.bye(reason, retry_after))
         self._ended = True
         self.reason = reason
         if self._task is not None:
@@ -159,14 +153,14 @@ class SourceStream(BaseStream):
         try:
             await self._produce()
             if self._last and not self._ended:
-                self._put(self._last)
+                self._buffer.put_anyway(self._last)
         except (
             BaseException
         ) as error:  # whatever the project's code raises, a cancellation of something else among it
             if isinstance(error, Exception) or not (self._ended or self.closed):
                 logger.exception("The iterator of an event stream failed.")
             if not (self._ended or self.closed):
-                self._put(FAILED)
+                self._buffer.put_anyway(FAILED)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
         finally:
@@ -175,7 +169,7 @@ class SourceStream(BaseStream):
                     await threads.release_thread()
             finally:
                 self._ended = True
-                self.wake()
+                self._buffer.wake()
 
     async def _produce(self) -> None:
         iterator = _iterate(self._source)
@@ -183,8 +177,8 @@ class SourceStream(BaseStream):
             async for item in iterator:
                 if self._ended or self.closed:  # it has passed over its cancellation
                     break
-                self._put(events.encode(item))
-                while self._size > self._buffer_bytes:
+                self._buffer.put_anyway(events.encode(item))
+                while self._buffer.size > self._buffer.limit:
                     self._room.clear()
                     await self._room.wait()
         finally:
@@ -192,11 +186,6 @@ class SourceStream(BaseStream):
             aclose = getattr(iterator, "aclose", None)
             if aclose is not None:
                 await aclose()
-
-    def _put(self, frame: bytes) -> None:
-        self._waiting.append(frame)
-        self._size += len(frame)
-        self.wake()
 
 
 def iterate_here(source: Iterable[Any], last: bytes) -> Iterator[bytes]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from django import db
 
 from sse_notify import counters, frames, log, tracing
-from sse_notify.buffer import Buffer
 from sse_notify.incidents import Incident
 from sse_notify.streaming.base import BaseStream
 
@@ -87,7 +86,7 @@ class Stream(BaseStream):
     """
 
     __slots__ = (
-        "_behind", "_buffer", "_ended", "_feed", "_held", "_hub", "_page", "_prelude", "_run", "_source", "_target", "cursor", "reader",
+        "_behind", "_ended", "_feed", "_held", "_hub", "_page", "_prelude", "_run", "_source", "_target", "cursor", "reader",
         "topics",
     )  # fmt: skip
 
@@ -107,7 +106,9 @@ class Stream(BaseStream):
         permit: Permit | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(lifetime=lifetime, permit=permit, on_close=on_close)
+        super().__init__(
+            buffer_bytes=buffer_bytes, lifetime=lifetime, permit=permit, on_close=on_close
+        )
         self.reader = reader
         self.topics = (*reader.topics, *topics)
         #: Everything up to here was returned by :meth:`read`, or was there before.
@@ -118,7 +119,6 @@ class Stream(BaseStream):
         self._run = run
         self._source = source
         self._page = page
-        self._buffer = Buffer(buffer_bytes)
         self._target: int | None = None
         self._behind = self._ended = self._held = False
 
@@ -135,24 +135,20 @@ class Stream(BaseStream):
         Cancelled while it waits, nothing is lost that a later call would not return, but the caller is expected to :meth:`close`.
         """
         self.sending_since = None
-        while True:
-            chunk: bytes | None = b""
+        chunk: bytes | None = b""
+        while chunk == b"":
             if self._prelude is not None:
                 chunk, self._prelude = self._prelude, None
             elif self._ended:
-                chunk = self._take() if self._buffer else None
+                chunk = self._take() or None
             elif self._hub is None:
                 chunk = await self._join()
             elif self._held:
-                await self.wait()
+                await self._buffer.news()
             elif self._behind or self._target is not None:
                 chunk = await self._read_log(self._hub)
-            elif self._buffer:
-                chunk = self._take()
-            else:
-                await self.wait()
-            if chunk != b"":
-                break
+            elif not (chunk := self._take()):
+                await self._buffer.news()
         self.written_at = monotonic()
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
@@ -172,7 +168,10 @@ class Stream(BaseStream):
         """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
         if seq <= self.cursor or self._behind or self._ended:
             return False
-        self._queue(frame)
+        self._advance()
+        if not self._buffer.put(frame):
+            counters.add("slow")
+            self._fall_behind()
         return True
 
     def push_ephemeral(self, frame: bytes) -> None:
@@ -181,13 +180,12 @@ class Stream(BaseStream):
             self._buffer.lost += 1
         elif not self._ended:
             self._buffer.put_ephemeral(frame)
-            self.wake()
 
     def heartbeat(self) -> None:
         """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
         if self.is_live and not self._ended:
             assert self._hub is not None
-            self._queue(frames.ping(max(self.cursor, self._hub.cursor)))
+            self._buffer.put_anyway(frames.ping(max(self.cursor, self._hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
         """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
@@ -196,7 +194,7 @@ class Stream(BaseStream):
         self._buffer.clear()
         self._behind, self._target, self.cursor = False, None, cursor
         self._prelude = frames.reset(reason, cursor)
-        self.wake()
+        self._buffer.wake()
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
@@ -207,7 +205,7 @@ class Stream(BaseStream):
         """Go on after :meth:`hold`."""
         if self._held:
             self._held = False
-            self.wake()
+            self._buffer.wake()
 
     def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
         """Go on from the log with other topics, or other categories muted; what waits may be of a topic that the client has no more.
@@ -232,8 +230,7 @@ class Stream(BaseStream):
             self._behind, self._target = False, None
         self._ended = True
         self.reason = reason
-        self._buffer.put_last(frames.bye(reason, retry_after))
-        self.wake()
+        self._buffer.put_anyway(frames.bye(reason, retry_after))
 
     # --- inside ---
 
@@ -286,26 +283,23 @@ class Stream(BaseStream):
         return b"" if self._ended else frames.ping(self.cursor)
 
     def _take(self) -> bytes:
-        if self._hub is not None and self._hub.cursor > self.cursor:
+        lost = self._buffer.lost
+        chunk = self._buffer.take()
+        if chunk and self._hub is not None and self._hub.cursor > self.cursor:
             self.cursor = self._hub.cursor
-        if self._buffer.lost:
-            counters.add("lost", number=self._buffer.lost)
-        return self._buffer.take()
-
-    def _queue(self, frame: bytes) -> None:
-        self._advance()
-        if self._buffer.put(frame):
-            self.wake()
-        else:
-            counters.add("slow")
-            self._fall_behind()
+        if lost:
+            counters.add("lost", number=lost)
+        return chunk
 
     def _advance(self) -> None:
         """Take in that nothing of what the hub has dispatched is missing, should the log have to be read from here."""
-        if self._hub is not None and self.is_live and not self._buffer:
-            self.cursor = max(self.cursor, self._hub.cursor)
+        hub = self._hub
+        if hub is None or self._target is not None or self._behind or self._buffer.size:
+            return
+        if hub.cursor > self.cursor:
+            self.cursor = hub.cursor
 
     def _fall_behind(self) -> None:
         self._buffer.clear()
         self._behind = True
-        self.wake()
+        self._buffer.wake()

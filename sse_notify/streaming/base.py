@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from sse_notify.buffer import Buffer
 from sse_notify.streaming.timers import Timed
 
 
@@ -14,26 +14,27 @@ class BaseStream(Timed):
     """Chunks for one client. A task reads them and writes each to the socket before it reads the next.
 
     Args:
+        buffer_bytes: bytes that may wait for the client.
         lifetime: seconds after which the stream ends by itself.
         permit: what the client's permission rests on; ``None``: it is not checked again.
         on_close: called once, when the stream is over, however it ended.
     """
 
-    __slots__ = ("__weakref__", "_cancel", "_news", "_on_close", "aborted", "closed", "permit", "reason")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_cancel", "_on_close", "aborted", "closed", "permit", "reason")  # fmt: skip
 
     def __init__(
         self,
         *,
+        buffer_bytes: int,
         lifetime: float,
         permit: Any = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(lifetime)
+        self._buffer = Buffer(buffer_bytes)
         self.permit = permit
         self._on_close = on_close
         self._cancel: Callable[[], Any] | None = None
-        # A future for as long as the task waits: an asyncio.Event takes several times the memory.
-        self._news: asyncio.Future[None] | None = None
         #: Whether the stream is over, however it ended.
         self.closed = False
         #: Whether a write was given up, which cancels the task.
@@ -88,18 +89,6 @@ class BaseStream(Timed):
         self._cancel = None
         self.stop_timer()
         self.leave()
-        self.wake()
+        self._buffer.wake()
         if self._on_close is not None:
             self._on_close()
-
-    async def wait(self) -> None:
-        """Wait for :meth:`wake`. It does not remember: look first whether there is a reason to wait."""
-        self._news = asyncio.get_running_loop().create_future()
-        await self._news
-
-    def wake(self) -> None:
-        """Have the task go on, if it waits."""
-        if self._news is not None:
-            if not self._news.done():
-                self._news.set_result(None)
-            self._news = None

@@ -287,7 +287,7 @@ class Wrapping:
     def __call__(self, request: Any) -> Any:
         response = self.get_response(request)
         again = StreamingHttpResponse(response.streaming_content, headers=response.headers)
-        again._resource_closers.append(response.close)
+        again._resource_closers.append(response.close)  # type: ignore[attr-defined]
         return again
 
 
