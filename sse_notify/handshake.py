@@ -20,7 +20,6 @@ from sse_notify.log import Reader
 from sse_notify.permits import Permit, permit_of
 from sse_notify.snapshot import reader_of
 from sse_notify.stream import Stream
-from sse_notify.streaming.timers import random_lifetime
 from sse_notify.topics import MAX_TOPICS, is_allowed
 from sse_notify.wire import MalformedCursor, dumps, encode, parse_cursor
 
@@ -123,7 +122,7 @@ def make_stream(opening: Opening) -> Stream:
         run=threads.in_this_thread if threads.in_test_transaction() else threads.streams,
         page=conf.REPLAY_PAGE,
         buffer_bytes=conf.BUFFER_BYTES,
-        lifetime=random_lifetime(),
+        lifetime=conf.MAX_LIFETIME,
         on_close=partial(admission.release, user_id),
     )
 

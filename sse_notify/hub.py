@@ -3,8 +3,6 @@
     ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
     every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
 
-Heartbeats, lifetimes and blocked writes are each stream's own affair: see `sse_notify.streaming.timers`.
-
 Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
 """
 
@@ -65,7 +63,8 @@ class Hub:
         self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
         self._starting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._polling: asyncio.Task[None] | None = None
+        self._repair_task: asyncio.Task[None] | None = None
         self._held: list[Batch] = []
         self._repairing = False
         self._database = Incident("database_poll")
@@ -146,14 +145,16 @@ class Hub:
         return self._starting
 
     def _begun(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._starting = None
-            if self.sources and not self.stopped:  # they don't ask again, as streams do
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._begin_again)
-
-    def _begin_again(self) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._starting = None
         if any(source.permit is not None for source in self.sources):
-            self._begin()
+            # They don't ask again, as streams do.
+            self._database.failed(error)
+            asyncio.get_running_loop().call_later(
+                RETRY_SECONDS, lambda: self.stopped or self._begin()
+            )
 
     async def _start(self) -> None:
         self._repairing = True  # hold what is rung until the cursor is known
@@ -165,13 +166,14 @@ class Hub:
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
                     await joined.wait()
-            except TimeoutError:
-                pass  # a layer that neither answers nor refuses: the poll carries the streams
+            except (
+                TimeoutError
+            ):  # a layer that neither answers nor refuses: the poll carries the streams
+                pass
         # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
         self.cursor = (await self._run(log.position)).head
-        self._repairing = False
         self._accept_held()
-        self._tasks.append(loop.create_task(self._poll()))
+        self._polling = loop.create_task(self._poll())
 
     def _stop_if_unused(self) -> None:
         if self.streams or self.sources or self.stopped:
@@ -180,10 +182,9 @@ class Hub:
         fanout.detach(self._on_message)
         if self._listening is not None:
             listening.stop(self._listening)
-        while self._tasks:
-            self._tasks.pop().cancel()
-        if self._starting is not None:
-            self._starting.cancel()
+        for task in (self._starting, self._polling, self._repair_task):
+            if task is not None:
+                task.cancel()
         self._warden.stop()
         self._held.clear()
 
@@ -214,6 +215,7 @@ class Hub:
         self._dispatch(batch.entries, batch.last)
 
     def _accept_held(self) -> None:
+        self._repairing = False
         held, self._held = self._held, []
         for batch in sorted(held, key=lambda batch: batch.first):
             self._accept(batch)
@@ -235,39 +237,22 @@ class Hub:
 
     def _repair_soon(self) -> None:
         self._repairing = True
-        task = asyncio.get_running_loop().create_task(self._repair())
-        self._tasks.append(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        if task in self._tasks:
-            self._tasks.remove(task)
+        self._repair_task = asyncio.get_running_loop().create_task(self._repair())
 
     async def _repair(self) -> None:
-        """Read the log from the cursor to the head, then take what was rung meanwhile; again, if that shows another gap."""
+        """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
         try:
-            while True:
-                self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
-                head = (await self._run(log.position)).head
-                counters.add("repaired")
-                await self._catch_up(head)
-                self._repairing = False
-                held, self._held = self._held, []
-                held.sort(key=lambda batch: batch.first)
-                while held and held[0].first <= self.cursor + 1:
-                    self._accept(held.pop(0))
-                if not held:
-                    return
-                self._repairing = True
+            self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
+            head = (await self._run(log.position)).head
+            counters.add("repaired")
+            while self.cursor < head:
+                entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
+                self._dispatch(entries, complete)
         except Exception as error:  # the poll comes back to it
             self._database.failed(error)
-        finally:
             self._repairing = False
-
-    async def _catch_up(self, head: int) -> None:
-        while self.cursor < head:
-            entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
-            self._dispatch(entries, complete)
+        else:
+            self._accept_held()
 
     async def _poll(self) -> None:
         while True:

@@ -30,13 +30,11 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.handover import current_handover
 from sse_notify.permits import permit_of
 from sse_notify.source import SourceStream, iterate_here
-from sse_notify.streaming.timers import random_lifetime
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from sse_notify.handover import Handover
     from sse_notify.permits import Permit
-    from sse_notify.stream import Stream
     from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
@@ -58,13 +56,17 @@ class StreamResponse(StreamingHttpResponse):
 
     Args:
         body: a stream, or the whole of a finite one; ``b""`` answers HEAD.
+        headers: the headers.
+        status: the status.
     """
 
-    def __init__(self, body: Stream | bytes) -> None:
+    def __init__(
+        self, body: BaseStream | bytes, *, headers: Mapping[str, str] = HEADERS, status: int = 200
+    ) -> None:
         #: What is served when Django's request has ended, if a wrapper is there to do so.
         self.stream = None if isinstance(body, bytes) else body
         content: Any = [body] if isinstance(body, bytes) else _Body(body)
-        super().__init__(content, content_type=CONTENT_TYPE, headers=HEADERS)
+        super().__init__(content, headers={"Content-Type": CONTENT_TYPE, **headers}, status=status)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the stream, or the whole of a finite one."""
@@ -131,7 +133,7 @@ class _Body:
             )
 
 
-class EventStreamResponse(StreamingHttpResponse):
+class EventStreamResponse(StreamResponse):
     """A response of type ``text/event-stream`` with a view's own events: the words of an AI, the lines of a log, progress.
 
     ::
@@ -152,7 +154,8 @@ class EventStreamResponse(StreamingHttpResponse):
     Args:
         source: an asynchronous iterator, or a synchronous one, which gets a thread of its own. It yields :class:`sse_notify.Event`, text,
             or anything that JSON can hold.
-        user: whose stream it is, if it is to count against ``MAX_STREAMS_PER_USER``. Every one counts against ``MAX_STREAMS``.
+        user: whose stream it is. It counts against ``MAX_STREAMS_PER_USER`` and ends like the user's other streams: with ``bye`` after a
+            logout, another password or deactivation, and after ``MAX_LIFETIME`` seconds. Every stream counts against ``MAX_STREAMS``.
         end: what is sent when the iterator has ended by itself, so that a client can tell that from a cut: an ``Event``, or text such as
             ``"[DONE]"``; ``None`` for nothing.
         headers: further headers.
@@ -179,50 +182,34 @@ class EventStreamResponse(StreamingHttpResponse):
             raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
         self._source = source
         self._last = b"" if end is None else events.encode(end)
-        #: The whole answer, if there is no stream.
-        self._refusal = b""
         user_id = getattr(user, "pk", None)
         try:
             admission.admit(user_id)
         except HandshakeRefused as refusal:
-            self.stream = None
-            super().__init__()
-            self._refuse(refusal)
+            answer = refuse(refusal)
+            super().__init__(answer.content, headers=answer.headers, status=answer.status_code)
             return
-        self.stream = SourceStream(
+        stream = SourceStream(
             source,
             last=self._last,
             buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
             own_thread=not threads.in_test_transaction(),
             hub=hubs.feed(),
-            lifetime=math.inf if user_id is None else random_lifetime(),
+            lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
             permit=None if user_id is None else _permit(user),
             on_close=partial(admission.release, user_id),
         )
-        body: Any = _Body(self.stream)
-        super().__init__(body, content_type=CONTENT_TYPE, headers={**HEADERS, **(headers or {})})
+        super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the stream under WSGI, which has no event loop; the worker is held for as long as it lasts."""
-        if self.stream is None:
-            return iter([self._refusal])
+        if not isinstance(self.stream, SourceStream):
+            return super().__iter__()
         if isinstance(self._source, AsyncIterable):
             # Nothing runs between two events: neither a hub, nor a timer.
             self.stream.permit, self.stream.deadline = None, math.inf
             return _run_here(self.stream)
         return iterate_here(self._source, self._last)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the stream, or what is said in its place."""
-        return super().__aiter__() if self.stream is not None else _whole([self._refusal])
-
-    def _refuse(self, refusal: HandshakeRefused) -> None:
-        answer = refuse(refusal)
-        self.status_code, self.headers, self._refusal = (
-            answer.status_code,
-            answer.headers,
-            answer.content,
-        )
 
 
 def _permit(user: Any) -> Permit:

@@ -58,9 +58,7 @@ class SourceStream(BaseStream):
         own_thread: whether what the iterator does with ``sync_to_async``, such as queries, gets a thread of its own; it is given back at
             the end. ``False`` in a test's transaction, whose rows only the test's thread sees.
         hub: gives the hub of the running loop.
-        lifetime: seconds after which the stream ends by itself.
-        permit: what the client's permission rests on; ``None``: it is not checked again.
-        on_close: called once, when the stream is over, however it ended.
+        lifetime, permit, on_close: as for :class:`BaseStream`.
     """
 
     __slots__ = ("_ended", "_get_hub", "_hub", "_last", "_own_thread", "_room", "_source", "_task")  # fmt: skip

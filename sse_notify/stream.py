@@ -79,10 +79,7 @@ class Stream(BaseStream):
         run: runs ``source`` off the loop.
         source: reads the log.
         page: notifications that one query of a replay reads.
-        buffer_bytes: bytes that may wait before the buffer is dropped.
-        lifetime: seconds after which the stream ends by itself.
-        permit: what the client's permission rests on; ``None``: it is not checked again.
-        on_close: called once, when the stream is over, however it ended.
+        buffer_bytes, lifetime, permit, on_close: as for :class:`BaseStream`.
     """
 
     __slots__ = (
@@ -124,16 +121,13 @@ class Stream(BaseStream):
 
     @property
     def is_live(self) -> bool:
-        """Whether the client has, or finds in its buffer, everything that the hub has dispatched."""
+        """Whether the client has, or finds in its buffer, what the hub has dispatched."""
         return self._hub is not None and not self._behind and self._target is None
 
     # --- the task's side: it reads and writes to the socket ---
 
     async def read(self) -> bytes | None:
-        """Return the next chunk of complete blocks, when there is one; ``None`` when the stream is over.
-
-        Cancelled while it waits, nothing is lost that a later call would not return, but the caller is expected to :meth:`close`.
-        """
+        """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
         self.sending_since = None
         chunk: bytes | None = b""
         while chunk == b"":

@@ -18,14 +18,14 @@ class Timed:
     """The base of whatever has heartbeats and an end. All methods are to be called on its loop.
 
     Args:
-        lifetime: seconds after which it ends by itself.
+        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once.
     """
 
     __slots__ = ("_timer", "deadline", "sending_since", "written_at")
 
     def __init__(self, lifetime: float) -> None:
         self._timer: asyncio.TimerHandle | None = None
-        self.deadline = monotonic() + lifetime
+        self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
         #: When the last chunk was returned, and since when the server has not asked for the next.
         self.written_at = monotonic()
         self.sending_since: float | None = None
@@ -82,8 +82,3 @@ class Timed:
             self.heartbeat()
             self.written_at = now
         self._set_timer()
-
-
-def random_lifetime() -> float:
-    """Return the seconds that a user's stream may last: spread, so that clients do not all come back at once."""
-    return get_settings().MAX_LIFETIME * random.uniform(0.8, 1.0)
