@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
-from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify import threads
@@ -51,7 +50,6 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
-_KNOWN_PATHS = 100
 
 
 class EventStreams:
@@ -77,13 +75,15 @@ class EventStreams:
         watch = Watch(receive)
         try:
             try:
-                if not (
-                    _asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)
-                ):
+                request = _find_marked(scope) if _asks_for_stream(scope) else None
+                if request is not None:
+                    await self._handshake(request, watch, send, handover)
+                else:
                     head = scope["method"] == "HEAD"
                     await self.application(
                         scope, watch.receive, _Interceptor(handover, send, head=head)
                     )
+                del request
             except BaseException:
                 handover.abandon()
                 raise
@@ -98,33 +98,32 @@ class EventStreams:
         finally:
             watch.end()
 
-    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> bool:
-        """Answer the request through the synchronous handler; return whether it was one for an event stream."""
+    async def _handshake(
+        self, request: ASGIRequest, watch: Watch, send: Send, handover: Handover
+    ) -> None:
+        """Answer the request through the synchronous handler."""
         if self._handler is None:
             self._handler = _Handler()
-        if scope["method"] == "GET" and self._handler.knows(scope):
-            try:
+        try:
+            if request.method == "GET":
                 admission.check(waiting=self._waiting)
-            except HandshakeRefused as refusal:
-                await _send(send, _render(refuse(refusal)))
-                return True
+        except HandshakeRefused as refusal:
+            await _send(send, _render(refuse(refusal)))
+            return
         self._waiting += 1
         try:
             # In a copy of this context, as Django's own handler would.
             answer = await watch.unless_left(
                 threads.streams(
-                    contextvars.copy_context().run, self._handler.answer, scope, handover
+                    contextvars.copy_context().run, self._handler.answer, request, handover
                 )
             )
         except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
             handover.abandon()
-            return True
+            return
         finally:
             self._waiting -= 1
-        if answer is None:
-            return False
         await _send(send, answer)
-        return True
 
 
 async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
@@ -202,40 +201,21 @@ class _Handler(BaseHandler):
     def __init__(self) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
-        #: Paths of marked views: Django resolves them once more, and a storm of handshakes asks for the same one.
-        self._known: set[tuple[str, str]] = set()
 
-    def knows(self, scope: Scope) -> bool:
-        """Return whether the request is for a path at which a marked view was found before."""
-        return (scope.get("root_path", ""), scope["path"]) in self._known
-
-    def answer(self, scope: Scope, handover: Handover) -> Answer | None:
-        """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
-        set_script_prefix(get_script_prefix(scope))
-        try:
-            request = ASGIRequest(scope, io.BytesIO())
-            if not self.knows(scope):
-                if not is_event_stream(resolve(request.path_info).func):
-                    return None
-                if len(self._known) < _KNOWN_PATHS:
-                    self._known.add((scope.get("root_path", ""), scope["path"]))
-        except (
-            Resolver404
-        ):  # maybe a middleware knows another URLconf: Django's own handler will see
-            return None
-        except UnicodeDecodeError:
-            return _render(HttpResponseBadRequest())
-        signals.request_started.send(sender=type(self), scope=scope)
+    def answer(self, request: ASGIRequest, handover: Handover) -> Answer:
+        """Return status, headers and body; ``None`` for the body of a stream."""
+        set_script_prefix(get_script_prefix(request.scope))
+        signals.request_started.send(sender=type(self), scope=request.scope)
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
             if (
-                scope["method"] == "GET"
+                request.method == "GET"
                 and _is_stream(response.status_code, headers)
                 and handover.choose(getattr(response, "stream", None))
             ):
                 return response.status_code, headers, None
-            if scope["method"] == "HEAD" or handover.is_over:
+            if request.method == "HEAD" or handover.is_over:
                 return response.status_code, headers, b""
             return _render(response)
         finally:
@@ -254,6 +234,17 @@ def _asks_for_stream(scope: Scope) -> bool:
     return scope["method"] in ("GET", "HEAD") and any(
         name == b"accept" and _ACCEPT in value.lower() for name, value in scope["headers"]
     )
+
+
+def _find_marked(scope: Scope) -> ASGIRequest | None:
+    """Return Django's request, if a view that is marked as an event stream answers it."""
+    try:
+        request = ASGIRequest(scope, io.BytesIO())
+        is_marked = is_event_stream(resolve(request.path_info).func)
+    except (Resolver404, UnicodeDecodeError):
+        # Django's own handler says so; or a middleware knows another URLconf.
+        return None
+    return request if is_marked else None
 
 
 def _is_stream(status: int, headers: Any) -> bool:

@@ -1,7 +1,7 @@
 """Whether the client of one request is still there: asked from the handshake on, for as long as its stream lives.
 
 A handshake may wait for a thread while a thousand others are before it. Its client may give up meanwhile, and most servers say so only
-to whoever calls ``receive()``; so that is called ahead, and what came is kept for the application, should it be the one to answer.
+to whoever calls ``receive()``; so that is called from then on, and what else the client sends is dropped.
 
 Some clients go without a word: a phone without a network acknowledges nothing, and TCP gives up on it after a quarter of an hour.
 ``TCP_USER_TIMEOUT`` (RFC 5482) makes it less, and ends the connection of a client that takes nothing as well, even on a server that
@@ -38,16 +38,11 @@ class Watch:
         receive: the request's, as ASGI has it.
     """
 
-    __slots__ = ("_ahead", "_arrived", "_on_leave", "_receive", "_serving", "_task", "left")
+    __slots__ = ("_on_leave", "_receive", "_task", "left")
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self._receive = receive
-        self._ahead: list[
-            Message
-        ] = []  # one message as a rule; an empty deque takes ten times the memory
-        self._arrived: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], Any] | None = None
-        self._serving = False
         self._task: asyncio.Task[None] | None = None
         #: Whether the client is known to be gone.
         self.left = False
@@ -71,27 +66,16 @@ class Watch:
             self._on_leave = None
 
     def serving(self, on_leave: Callable[[], Any]) -> None:
-        """Have ``on_leave`` called when the client leaves; what else it sends from now on is dropped."""
-        self._serving = True
-        self._ahead.clear()
+        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
         self._start(on_leave)
 
     async def receive(self) -> Message:
-        """Return the next message, for an application that answers itself; what was read ahead comes first."""
-        while not self._ahead and self._task is not None and not self._task.done():
-            # Not for the end of the task alone: it reads on.
-            self._arrived = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._task, self._arrived}, return_when=asyncio.FIRST_COMPLETED)
-        if self._ahead:
-            return self._ahead.pop(0)
-        if not self.left:
-            message = await self._receive()
-            if message["type"] != "http.disconnect":
-                return message
-            self.left = (
-                True  # some servers say it once, and the stream that a view still makes must know
-            )
-        return {"type": "http.disconnect"}
+        """Return the next message, for an application that answers itself."""
+        if self.left:  # some servers say it once, and the stream that a view still makes must know
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        self.left = message["type"] == "http.disconnect"
+        return message
 
     def end(self) -> None:
         """Stop reading."""
@@ -101,19 +85,13 @@ class Watch:
 
     def _start(self, on_leave: Callable[[], Any]) -> None:
         self._on_leave = on_leave
-        if self._task is None or (self._task.done() and not self.left):
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
         try:
-            while (message := await self._receive())["type"] != "http.disconnect":
-                if self._serving:
-                    continue
-                self._ahead.append(message)
-                if self._arrived is not None and not self._arrived.done():
-                    self._arrived.set_result(None)
-                if message.get("more_body"):  # a body, which whoever answers takes at its own pace
-                    return
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
         except OSError:  # as some servers say it
             pass
         self.left = True
