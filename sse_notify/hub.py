@@ -227,11 +227,14 @@ class Hub:
             if entry.seq <= self.cursor or entry.topic not in by_topic:
                 continue
             seq, frame, excluded = entry.seq, entry.frame, entry.excluded
-            muters = by_topic.muters.get(entry.category) if entry.category else None
-            muted = frames.muted(frame) if muters else frame
+            category, muted = entry.category, b""
             for stream in by_topic[entry.topic]:
-                if not excluded or str(stream.reader.user_id) not in excluded:
-                    delivered += stream.push(seq, muted if muters and stream in muters else frame)
+                if excluded and str(stream.reader.user_id) in excluded:
+                    continue
+                is_muted = category in stream.reader.muted
+                if is_muted and not muted:  # encoded once, as the frame itself
+                    muted = frames.muted(frame)
+                delivered += stream.push(seq, muted if is_muted else frame)
         counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
@@ -270,19 +273,15 @@ class Hub:
             self._database.failed(error)
             return
         self._database.worked()
-        if position.head < before:
-            self._go_back(position.head)
+        if position.head < before:  # a restored backup: no cursor means what it meant
+            self.cursor = position.head
+            counters.add("reset", "ahead", len(self.streams))
+            for stream in list(self.streams):
+                stream.reset("ahead", position.head)
         elif position.head > self.cursor:
             await asyncio.sleep(GRACE)
             if position.head > self.cursor and not self._repairing:
                 self._repair_soon()
-
-    def _go_back(self, head: int) -> None:
-        """Have all clients start over: the log is shorter than it was, a restored backup, and no cursor means what it meant."""
-        self.cursor = head
-        counters.add("reset", "ahead", len(self.streams))
-        for stream in list(self.streams):
-            stream.reset("ahead", head)
 
 
 def poll_interval() -> float:
