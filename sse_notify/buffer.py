@@ -54,6 +54,7 @@ class Buffer:
             self.put_anyway(block)
         else:
             self.lost += 1
+            self.wake()
 
     def put_anyway(self, block: bytes) -> None:
         """Add ``block``, however much waits: the last one, or one whose sender looks at the size itself."""
