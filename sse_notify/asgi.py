@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
+from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify import threads
@@ -75,15 +76,13 @@ class EventStreams:
         watch = Watch(receive)
         try:
             try:
-                request = _find_marked(scope) if _asks_for_stream(scope) else None
-                if request is not None:
-                    await self._handshake(request, watch, send, handover)
+                if _asks_for_stream(scope) and _is_marked(scope):
+                    await self._handshake(scope, watch, send, handover)
                 else:
                     head = scope["method"] == "HEAD"
                     await self.application(
                         scope, watch.receive, _Interceptor(handover, send, head=head)
                     )
-                del request
             except BaseException:
                 handover.abandon()
                 raise
@@ -98,14 +97,12 @@ class EventStreams:
         finally:
             watch.end()
 
-    async def _handshake(
-        self, request: ASGIRequest, watch: Watch, send: Send, handover: Handover
-    ) -> None:
+    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> None:
         """Answer the request through the synchronous handler."""
         if self._handler is None:
             self._handler = _Handler()
         try:
-            if request.method == "GET":
+            if scope["method"] == "GET":
                 admission.check(waiting=self._waiting)
         except HandshakeRefused as refusal:
             await _send(send, _render(refuse(refusal)))
@@ -115,7 +112,7 @@ class EventStreams:
             # In a copy of this context, as Django's own handler would.
             answer = await watch.unless_left(
                 threads.streams(
-                    contextvars.copy_context().run, self._handler.answer, request, handover
+                    contextvars.copy_context().run, self._handler.answer, scope, handover
                 )
             )
         except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
@@ -202,10 +199,15 @@ class _Handler(BaseHandler):
         super().__init__()
         self.load_middleware(is_async=False)
 
-    def answer(self, request: ASGIRequest, handover: Handover) -> Answer:
+    def answer(self, scope: Scope, handover: Handover) -> Answer:
         """Return status, headers and body; ``None`` for the body of a stream."""
-        set_script_prefix(get_script_prefix(request.scope))
-        signals.request_started.send(sender=type(self), scope=request.scope)
+        set_script_prefix(get_script_prefix(scope))
+        try:
+            # Not before: a thousand that wait for a thread hold no request.
+            request = ASGIRequest(scope, io.BytesIO())
+        except UnicodeDecodeError:
+            return _render(HttpResponseBadRequest())
+        signals.request_started.send(sender=type(self), scope=scope)
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
@@ -236,15 +238,12 @@ def _asks_for_stream(scope: Scope) -> bool:
     )
 
 
-def _find_marked(scope: Scope) -> ASGIRequest | None:
-    """Return Django's request, if a view that is marked as an event stream answers it."""
+def _is_marked(scope: Scope) -> bool:
+    """Return whether a view that is marked as an event stream answers the request."""
     try:
-        request = ASGIRequest(scope, io.BytesIO())
-        is_marked = is_event_stream(resolve(request.path_info).func)
-    except (Resolver404, UnicodeDecodeError):
-        # Django's own handler says so; or a middleware knows another URLconf.
-        return None
-    return request if is_marked else None
+        return is_event_stream(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func)
+    except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
+        return False
 
 
 def _is_stream(status: int, headers: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sse_notify.buffer import Buffer
@@ -67,14 +69,15 @@ def test_a_flood_that_nobody_reads_holds_no_more_than_the_limit() -> None:
 
 @pytest.mark.asyncio
 async def test_whoever_waits_is_woken_by_whatever_there_is_to_say() -> None:
-    for act in (
+    acts: list[Callable[[Buffer], object]] = [
         lambda buffer: buffer.put(b"log"),
         lambda buffer: buffer.put(b"more than the buffer holds"),
         lambda buffer: buffer.put_ephemeral(b"now"),
         lambda buffer: buffer.put_ephemeral(b"more than the buffer holds"),
         lambda buffer: buffer.put_anyway(b"more than the buffer holds"),
         lambda buffer: buffer.wake(),
-    ):
+    ]
+    for act in acts:
         buffer = Buffer(10)
         news = buffer.news()
         assert not news.done()
