@@ -12,15 +12,12 @@ stand for all rows numbered up to them. A row without a number (pending) is abov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.db import connections, models
 from django.db.models import (
     BooleanField,
-    DateTimeField,
     ExpressionWrapper,
     F,
     FilteredRelation,
@@ -34,6 +31,7 @@ from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
+from sse_notify.counts import Owner, count
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:
@@ -163,31 +161,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         if not _has_inbox(user):
             return 0, 0
         topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
-        connection = connections[self.db]
-        values: dict[str, Any] = {f"topic{index}": topic for index, topic in enumerate(topics)}
-        values |= {
-            "own": user_topic(user.pk),
-            "up_to": up_to,
-            "user": get_user_model()._meta.pk.get_db_prep_value(user.pk, connection),
-        }
-        required = sorted(get_settings().required)
-        values |= {f"required{index}": category for index, category in enumerate(required)}
-        moments = {"now": timezone.now(), "joined": getattr(user, "date_joined", None)}
-        values |= {
-            name: DateTimeField().get_db_prep_value(moment, connection)
-            for name, moment in moments.items()
-        }
-        sql = _counts_sql(
-            self.db,
-            len(topics),
-            len(required),
-            since_joined=moments["joined"] is not None,
-            numbered=up_to is not None,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            unread, unseen = cursor.fetchone()
-        return int(unread), int(unseen)
+        owner = Owner(user.pk, topics, getattr(user, "date_joined", None))
+        return count([owner], self.db, up_to)[0]
 
     def _addressed_to(self, user: Any) -> Self:
         """Return what is for ``user``, archived or not, joined with the user's own receipt as ``receipt``."""
@@ -214,78 +189,6 @@ class _Hide(Exact):
 
 class _Addressed(In):
     """The condition that names the user's topics, found again by its class."""
-
-
-_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
-
-# Counted at every handshake and every mark, so it is written by hand: the same query costs the ORM ten times as long to build as
-# the database to answer. Short ranges of an index instead of one pass over everything that the user ever got: what is pending,
-# what lies above the watermarks, and what was marked unread or taken back from the archive below, by its receipts (CROSS JOIN keeps
-# SQLite from starting with the long table). A test holds it to the annotated rows.
-_THEIRS = """
-    n.topic IN ({topics}) {joined} {up_to}
-    AND (n.expires_at IS NULL OR n.expires_at > %(now)s) AND n.recalled_at IS NULL
-    AND n.id NOT IN (SELECT notification_id FROM {Exclusion} WHERE user_id = %(user)s)
-    AND n.category NOT IN (SELECT category FROM {Mute} WHERE user_id = %(user)s {required})
-    AND r.archived_at IS NULL
-"""
-_ROWS = (
-    "FROM {Notification} n LEFT JOIN {Receipt} r ON r.notification_id = n.id AND r.user_id = %(user)s WHERE"
-    + _THEIRS
-)
-_PENDING = f"""
-    UNION ALL
-    SELECT SUM(CASE WHEN r.read_at IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN r.seen_at IS NULL THEN 1 ELSE 0 END)
-    {_ROWS} AND n.seq IS NULL
-"""
-_COUNTS = f"""
-WITH mark AS (
-    SELECT
-        COALESCE(MAX(read_up_to), 0) AS was_read,
-        COALESCE(MAX(seen_up_to), 0) AS was_seen,
-        COALESCE(MAX(archived_up_to), 0) AS was_archived,
-        COALESCE(MAX(CASE
-            WHEN archived_up_to > read_up_to OR archived_up_to > seen_up_to THEN archived_up_to
-            WHEN read_up_to < seen_up_to THEN read_up_to
-            ELSE seen_up_to
-        END), 0) AS low
-    FROM {{Inbox}} WHERE user_id = %(user)s
-)
-SELECT COALESCE(SUM(unread), 0), COALESCE(SUM(unseen), 0) FROM (
-    SELECT
-        SUM(CASE WHEN r.read_at IS NULL AND n.seq > (SELECT was_read FROM mark) THEN 1 ELSE 0 END) AS unread,
-        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END) AS unseen
-    {_ROWS} AND n.seq > (SELECT low FROM mark)
-    {{pending}}
-    UNION ALL
-    SELECT COUNT(*), 0 FROM {{Receipt}} r CROSS JOIN {{Notification}} n
-    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unread_at IS NOT NULL AND {_THEIRS}
-    AND n.seq > (SELECT was_archived FROM mark) AND n.seq <= (SELECT was_read FROM mark)
-    UNION ALL
-    SELECT
-        SUM(CASE WHEN r.read_at IS NULL AND (n.seq > (SELECT was_read FROM mark) OR r.unread_at IS NOT NULL) THEN 1 ELSE 0 END),
-        SUM(CASE WHEN r.seen_at IS NULL AND n.seq > (SELECT was_seen FROM mark) THEN 1 ELSE 0 END)
-    FROM {{Receipt}} r CROSS JOIN {{Notification}} n
-    WHERE n.id = r.notification_id AND r.user_id = %(user)s AND r.unarchived_at IS NOT NULL AND {_THEIRS}
-    AND n.seq <= (SELECT was_archived FROM mark)
-) parts
-"""  # noqa: S608  (table names alone are put in; all values are parameters)
-
-
-@cache
-def _counts_sql(
-    using: str, topics: int, required: int, *, since_joined: bool, numbered: bool
-) -> str:
-    quote = connections[using].ops.quote_name
-    parts = {name: quote(_model(name)._meta.db_table) for name in _TABLES}
-    parts["topics"] = ", ".join(f"%(topic{index})s" for index in range(topics))
-    names = ", ".join(f"%(required{index})s" for index in range(required))
-    parts["required"] = f"AND category NOT IN ({names})" if names else ""
-    parts["joined"] = (
-        "AND (n.topic = %(own)s OR n.created_at >= %(joined)s)" if since_joined else ""
-    )
-    parts["up_to"] = "AND n.seq <= %(up_to)s" if numbered else ""
-    return _COUNTS.format(**parts, pending="" if numbered else _PENDING.format(**parts))
 
 
 def _has_inbox(user: User) -> bool:

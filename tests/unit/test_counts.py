@@ -1,0 +1,105 @@
+"""One query counts many inboxes, and says of each what the annotated rows say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext, override_settings
+from django.utils import timezone
+
+from sse_notify import (
+    STAFF,
+    archive,
+    broadcast,
+    log,
+    mark_read,
+    mark_seen,
+    mark_unread,
+    mute,
+    notify,
+    recall,
+    unarchive,
+    unmute,
+)
+from sse_notify.counts import Owner, count
+from sse_notify.models import Notification
+from sse_notify.topics import topics_of
+
+pytestmark = pytest.mark.django_db
+
+
+def act_at_random(rng: random.Random, users: list[User], group: Group) -> None:
+    ids = list(Notification.objects.values_list("pk", flat=True))
+    some = rng.sample(ids, min(len(ids), 3))
+    user = rng.choice(users)
+    old, soon = timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(days=1)
+    audience: Any = rng.choice([STAFF, group])
+    category = rng.choice(["", "news", "duty"])
+    exclude = rng.sample(users, rng.randint(0, 2))
+    acts: list[Callable[[], object]] = [
+        lambda: notify(
+            users, "x", expires_at=rng.choice([None, None, old, soon]), category=category
+        ),
+        lambda: notify(user, "x", key=rng.choice("ab"), category=category),
+        lambda: broadcast("x", audience=audience, exclude=exclude, category=category),
+        lambda: broadcast("x", exclude=exclude, category=category),
+        lambda: list(log.sequence()),
+        lambda: list(log.sequence()),
+        lambda: mark_read(user, ids=some),
+        lambda: mark_unread(user, ids=some),
+        lambda: mark_seen(user, ids=some),
+        lambda: archive(user, ids=some),
+        lambda: unarchive(user, ids=some),
+        lambda: recall(Notification.objects.filter(pk__in=some[:1])),
+        lambda: mark_read(user, up_to=rng.randint(0, log.head())),
+        lambda: mark_seen(user, up_to=rng.randint(0, log.head())),
+        lambda: archive(user, up_to=rng.randint(0, log.head()) // 3),
+        lambda: mute(user, "news"),
+        lambda: unmute(user, "news"),
+    ]
+    rng.choice(acts)()
+
+
+def owner(user: User) -> Owner:
+    return Owner(user.pk, topics_of(user), user.date_joined)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_counts_of_many_inboxes_are_those_of_their_rows(seed: int) -> None:
+    rng = random.Random(seed)
+    group = Group.objects.create(name="team")
+    broadcast("before they joined")
+    users = [User.objects.create_user(f"user-{n}", is_staff=n == 1) for n in range(4)]
+    group.user_set.add(*users[:2])
+    for _ in range(40):
+        act_at_random(rng, users, group)
+        # A category that was muted before the project required it is heard all the same.
+        required = {"news": {"required": True}} if rng.random() < 0.2 else {}
+        with override_settings(SSE_NOTIFY={"CATEGORIES": required}):
+            for up_to in (None, log.head(), rng.randint(0, log.head())):
+                rows = [Notification.objects.visible_to(user) for user in users]
+                if up_to is not None:
+                    rows = [part.filter(seq__lte=up_to) for part in rows]
+                expected = [(part.unread().count(), part.unseen().count()) for part in rows]
+                assert count(map(owner, users), "default", up_to) == expected
+
+
+def test_many_inboxes_cost_one_query_as_one_does_and_none_costs_none() -> None:
+    users = [User.objects.create_user(f"user-{number}") for number in range(300)]
+    notify(users[:200], "x")
+    owners = [owner(user) for user in users]
+    for part in (owners[:1], owners):
+        with CaptureQueriesContext(connection) as captured:
+            assert [unread for unread, _ in count(part, "default")] == [1] * min(len(part), 200) + [
+                0
+            ] * (len(part) - min(len(part), 200))
+        assert len([query for query in captured if "COUNT" in query["sql"]]) == 1
+    with CaptureQueriesContext(connection) as captured:
+        assert count([], "default") == []
+    assert len(captured) == 0
