@@ -14,8 +14,13 @@ class SseNotifyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and receive what may end a permission."""
-        from sse_notify import checks, live, revocation  # noqa: F401, PLC0415
+        """Register the system checks, receive what may end a permission, and import every app's ``topics.py``.
+
+        Raises:
+            Exception: whatever a ``topics.py`` raises.
+        """
+        from sse_notify import checks, live, revocation, topics  # noqa: F401, PLC0415
 
         revocation.connect()
         live.connect()
+        topics.discover()

@@ -51,6 +51,10 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
+#: Headers of a stream's answer that a refusal does not have, in lower case.
+_OF_A_STREAM = frozenset(
+    (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
+)
 
 
 class EventStreams:
@@ -115,12 +119,31 @@ class EventStreams:
                     contextvars.copy_context().run, self._handler.answer, scope, handover
                 )
             )
-        except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
+            if answer[2] is None and handover.stream is not None:
+                answer = await _join(handover.stream, watch, answer)
+        except ClientLeft:
+            # While this waited: then it gets none; else what the thread still makes is given back.
             handover.abandon()
             return
         finally:
             self._waiting -= 1
+        if answer[2] is not None:
+            handover.abandon()
         await _send(send, answer)
+
+
+async def _join(stream: BaseStream, watch: Watch, answer: Answer) -> Answer:
+    """Have it decided whether ``stream`` may begin; return ``answer`` if so, else a refusal that keeps what the middleware has added."""
+    try:
+        await watch.unless_left(stream.join())
+    except HandshakeRefused as refusal:
+        refused = refuse(refusal)
+    else:
+        return answer
+    refused["Content-Length"] = str(len(refused.content))
+    status, headers, body = _render(refused)
+    kept = [(name, value) for name, value in answer[1] if name.lower() not in _OF_A_STREAM]
+    return status, [*kept, *headers], body
 
 
 async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
@@ -201,6 +224,7 @@ class _Handler(BaseHandler):
 
     def answer(self, scope: Scope, handover: Handover) -> Answer:
         """Return status, headers and body; ``None`` for the body of a stream."""
+        handover.joins = True
         set_script_prefix(get_script_prefix(scope))
         try:
             # Not before: a thousand that wait for a thread hold no request.

@@ -37,7 +37,7 @@ class Settings:
     SEND_TIMEOUT: float = 30.0
     """Seconds that a client may block a write before its stream is closed."""
     HANDSHAKE_THREADS: int = 8
-    """Threads, and so database connections, for handshakes and replays in one process."""
+    """Threads, and so database connections, for handshakes, decisions about streams and replays in one process."""
     REPLAY_PAGE: int = 200
     """Events that one query of a replay reads."""
     REPLAY_LIMIT: int = 10_000

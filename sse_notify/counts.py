@@ -23,6 +23,7 @@ from django.utils import timezone
 from sse_notify.conf import get_settings
 from sse_notify.topics import user_topic
 
+_FIELD = DateTimeField()
 #: Older than any notification: a user's own notifications have no other bound.
 _LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 #: Larger than any number of the log.
@@ -96,16 +97,16 @@ def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list
         using: the database's alias.
         up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
     """
-    connection = connections[using]
+    connection, long_ago = connections[using], _moment(_LONG_AGO, using)
     found: list[tuple[int, int]] = []
     values: list[Any] = []
     for number, owner in enumerate(owners):
         found.append((0, 0))
         key = get_user_model()._meta.pk.get_db_prep_value(owner.user_id, connection)
+        since = long_ago if owner.since is None else _moment(owner.since, using)
         own = user_topic(owner.user_id)
         for topic in owner.topics:
-            since = _LONG_AGO if topic == own or owner.since is None else owner.since
-            values += (number, key, topic, _moment(since, using))
+            values += (number, key, topic, long_ago if topic == own else since)
     if not values:
         return found
     required = [None, *sorted(get_settings().required)]  # VALUES cannot be empty
@@ -133,7 +134,7 @@ def _without_jit(using: str, owners: int) -> Iterator[None]:
 def _moment(moment: datetime, using: str) -> Any:
     if timezone.is_aware(moment) and not settings.USE_TZ:
         moment = timezone.make_naive(moment)
-    return DateTimeField().get_db_prep_value(moment, connections[using])
+    return _FIELD.get_db_prep_value(moment, connections[using])
 
 
 @cache

@@ -41,12 +41,14 @@ class Handover:
         cookies: the request's ``Cookie`` header.
     """
 
-    __slots__ = ("_lock", "_made", "cookies", "is_over", "stream")
+    __slots__ = ("_lock", "_made", "cookies", "is_over", "joins", "stream")
 
     def __init__(self, cookies: str) -> None:
         self._lock = threading.Lock()
         self._made: list[BaseStream] = []
         self.cookies = cookies
+        #: Whether the stream joins its hub, which decides about it, before the request is answered.
+        self.joins = False
         #: Whether nobody waits for a stream any more.
         self.is_over = False
         #: The stream that the response carries, once that is known.

@@ -13,19 +13,21 @@ import random
 from typing import TYPE_CHECKING
 
 from sse_notify import counters, fanout, frames, listening, log, rollcall, threads
+from sse_notify.access.monitor import Monitor
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
 from sse_notify.messages import Ephemeral, Message, Revocation, RollCall
 from sse_notify.signals import stream_closed, stream_opened, tell
+from sse_notify.stream import Stream
 from sse_notify.streaming.shutdown import retry_after
-from sse_notify.warden import Warden
 
 if TYPE_CHECKING:
-    from sse_notify.log import Batch, Entry, Position, Reader
+    from sse_notify.access.decisions import Granted
+    from sse_notify.log import Batch, Entry, Position
     from sse_notify.source import SourceStream
-    from sse_notify.stream import Stream
+    from sse_notify.streaming.base import BaseStream
     from sse_notify.threads import Run
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
@@ -44,11 +46,11 @@ class Hub:
     """The streams of one event loop. All methods are to be called on that loop.
 
     Args:
-        run: runs queries off the loop.
+        run: runs queries off the loop; ``None``: on pools of their own.
     """
 
-    def __init__(self, *, run: Run = threads.hub) -> None:
-        self._run = run
+    def __init__(self, *, run: Run | None = None) -> None:
+        self._run = run or threads.hub
         #: Every event up to here was pushed to the streams that get it.
         self.cursor = 0
         #: Set when the last stream left; the next one gets a new hub.
@@ -60,7 +62,7 @@ class Hub:
         self.empty = asyncio.Event()
         self.empty.set()
         self._by_topic = TopicIndex()
-        self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
+        self._monitor = Monitor(run, self._by_topic, self._accept_decision, poll_interval)
         self._starting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -71,33 +73,33 @@ class Hub:
 
     # --- streams come and go ---
 
-    async def join(self, stream: Stream) -> int:
-        """Push to ``stream`` from now on; return the cursor of that moment.
+    async def join(self, stream: Stream) -> None:
+        """Have ``stream`` begin as is decided, unless that was decided before, and push to it from then on.
 
         Raises:
+            HandshakeRefused: the stream may not begin.
             django.db.Error: the hub is starting and cannot read the head of the log.
         """
         self.streams.add(stream)
         self.empty.clear()
         try:
             await asyncio.shield(self._begin())
+            if not stream.is_open:
+                await self._monitor.admit(stream)
+                return
         except BaseException:
             self.leave(stream)
             raise
-        self._by_topic.add(stream)
-        self._warden.add(stream)
-        counters.add("opened")
-        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
-        if admission.draining:  # its handshake was under way
-            stream.end("drain", retry_after(get_settings().DRAIN_SECONDS))
-        return self.cursor
+        self._list(stream)
+        if stream.subscriber is not None:
+            self._monitor.add(stream)
 
     def leave(self, stream: Stream) -> None:
         """Push to ``stream`` no more. The last one to leave stops the hub."""
         if stream not in self.streams:
             return
         self.streams.discard(stream)
-        self._warden.remove(stream)
+        self._monitor.remove(stream)
         if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
             tell(
@@ -114,8 +116,8 @@ class Hub:
     def attach(self, stream: SourceStream) -> None:
         """End ``stream`` with the process, and with its permission if it has one."""
         self.sources.add(stream)
-        if stream.permit is not None:
-            self._warden.add(stream)
+        if stream.subscriber is not None:
+            self._monitor.add(stream, listed=False)
             self._begin()
         if admission.draining:  # its view was at work when the process was asked to end
             stream.cut_after(get_settings().DRAIN_SECONDS)
@@ -123,17 +125,41 @@ class Hub:
     def detach(self, stream: SourceStream) -> None:
         """Forget ``stream``. The last one stops the hub."""
         self.sources.discard(stream)
-        self._warden.remove(stream)
+        self._monitor.remove(stream)
         self._stop_if_unused()
 
     def listeners(self, topic: str) -> int:
         """Return how many streams listen to ``topic``. Callable from any thread."""
         return len(self._by_topic.get(topic, ()))
 
-    def _retopic(self, stream: Stream, reader: Reader, asked: tuple[str, ...]) -> None:
-        self._by_topic.remove(stream)
-        stream.retopic(reader, asked)
+    def _accept_decision(
+        self, stream: BaseStream, granted: Granted, asked: tuple[str, ...] | None
+    ) -> None:
+        """Have a stream begin, or go on with other topics; ``asked``: those of the project's, ``None`` for the ones that it has."""
+        if not isinstance(stream, Stream):
+            return
+        if not stream.is_open:
+            stream.begin(granted, asked or ())
+            self._list(stream)
+            return
+        reader, before = granted.reader, stream.reader
+        if asked is None:
+            asked = stream.topics[len(before.topics) :]
+        if {*reader.topics, *asked} != set(stream.topics) or reader.muted != before.muted:
+            self._by_topic.remove(stream)
+            stream.retopic(reader, asked)
+            self._by_topic.add(stream)
+
+    def _list(self, stream: Stream) -> None:
+        """Push to ``stream`` from now on."""
+        if stream.closed:  # the client left meanwhile
+            return
         self._by_topic.add(stream)
+        stream.go_live(self)
+        counters.add("opened")
+        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
+        if admission.draining:  # its handshake was under way
+            stream.end("drain", retry_after(get_settings().DRAIN_SECONDS))
 
     # --- life ---
 
@@ -149,7 +175,7 @@ class Hub:
         if error is None:
             return
         self._starting = None
-        if any(source.permit is not None for source in self.sources):
+        if any(source.subscriber is not None for source in self.sources):
             # They don't ask again, as streams do.
             self._database.failed(error)
             asyncio.get_running_loop().call_later(
@@ -174,6 +200,8 @@ class Hub:
         self.cursor = (await self._run(log.position)).head
         self._accept_held()
         self._polling = loop.create_task(self._poll())
+        if self.sources:  # they were decided when a change might have gone unheard
+            self._monitor.revoke(Revocation(everybody=True))
 
     def _stop_if_unused(self) -> None:
         if self.streams or self.sources or self.stopped:
@@ -185,7 +213,7 @@ class Hub:
         for task in (self._starting, self._polling, self._repair_task):
             if task is not None:
                 task.cancel()
-        self._warden.stop()
+        self._monitor.stop()
         self._held.clear()
 
     # --- events ---
@@ -197,7 +225,7 @@ class Hub:
                 stream.push_ephemeral(message.frame)
             counters.add("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
-            self._warden.hear(message)
+            self._monitor.revoke(message)
         elif isinstance(message, RollCall):
             rollcall.answer(message, self)
         else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-def current(run: Run = threads.hub) -> Hub:
+def current(run: Run | None = None) -> Hub:
     """Return the hub of the running loop, made with ``run`` if there is none yet."""
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)

@@ -17,24 +17,23 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
 from sse_notify import events, hubs, sessions, threads
+from sse_notify.access.decisions import subscriber_of
 from sse_notify.admission import admission, refuse
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.handover import current_handover
-from sse_notify.permits import permit_of
 from sse_notify.source import SourceStream, iterate_here
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
+    from sse_notify.access.decisions import Subscriber
     from sse_notify.handover import Handover
-    from sse_notify.permits import Permit
     from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
@@ -196,7 +195,7 @@ class EventStreamResponse(StreamResponse):
             own_thread=not threads.in_test_transaction(),
             hub=hubs.feed(),
             lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
-            permit=None if user_id is None else _permit(user),
+            subscriber=None if user_id is None else _subscriber(user),
             on_close=partial(admission.release, user_id),
         )
         super().__init__(stream, headers={**HEADERS, **(headers or {})})
@@ -207,16 +206,16 @@ class EventStreamResponse(StreamResponse):
             return super().__iter__()
         if isinstance(self._source, AsyncIterable):
             # Nothing runs between two events: neither a hub, nor a timer.
-            self.stream.permit, self.stream.deadline = None, math.inf
+            self.stream.subscriber, self.stream.deadline = None, math.inf
             return _run_here(self.stream)
         return iterate_here(self._source, self._last)
 
 
-def _permit(user: Any) -> Permit:
-    """Return what the permission of a user's stream rests on, so that it ends as the user's other streams do."""
+def _subscriber(user: Any) -> Subscriber:
+    """Return who a user's stream is for, so that it ends as the user's other streams do."""
     handover = current_handover.get()
     cookies = None if handover is None else handover.cookies
-    return replace(permit_of(None, user, ()), session=sessions.of_user(user.pk, cookies))
+    return subscriber_of(user, session=sessions.of_user(user.pk, cookies))
 
 
 def _run_here(stream: SourceStream) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from sse_notify.events import Event
 from sse_notify.streaming.base import BaseStream
 
 if TYPE_CHECKING:
-    from sse_notify.permits import Permit
+    from sse_notify.access.decisions import Subscriber
 
 logger = logging.getLogger("sse_notify")
 
@@ -58,7 +58,7 @@ class SourceStream(BaseStream):
         own_thread: whether what the iterator does with ``sync_to_async``, such as queries, gets a thread of its own; it is given back at
             the end. ``False`` in a test's transaction, whose rows only the test's thread sees.
         hub: gives the hub of the running loop.
-        lifetime, permit, on_close: as for :class:`BaseStream`.
+        lifetime, subscriber, on_close: as for :class:`BaseStream`.
     """
 
     __slots__ = ("_ended", "_get_hub", "_hub", "_last", "_own_thread", "_room", "_source", "_task")  # fmt: skip
@@ -72,11 +72,11 @@ class SourceStream(BaseStream):
         own_thread: bool = True,
         hub: Callable[[], Registry],
         lifetime: float = math.inf,
-        permit: Permit | None = None,
+        subscriber: Subscriber | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
-            buffer_bytes=buffer_bytes, lifetime=lifetime, permit=permit, on_close=on_close
+            buffer_bytes=buffer_bytes, lifetime=lifetime, subscriber=subscriber, on_close=on_close
         )
         self._source = source
         self._last = last

@@ -24,8 +24,8 @@ from sse_notify.incidents import Incident
 from sse_notify.streaming.base import BaseStream
 
 if TYPE_CHECKING:
+    from sse_notify.access.decisions import Granted, Subscriber
     from sse_notify.log import Reader
-    from sse_notify.permits import Permit
     from sse_notify.threads import Run
 
 #: Seconds between two tries while the database is away.
@@ -54,14 +54,18 @@ def read_page(after: int, up_to: int, *, reader: Reader, limit: int) -> Page:
     return Page(b"".join([entry.frame for entry in entries]), len(entries), complete, floor)
 
 
+#: What may be read before it is decided.
+NOTHING = log.Reader(topics=())
+
+
 class Feed(Protocol):
     """What a stream needs of its hub."""
 
     cursor: int
     """Every event up to here was pushed to the streams that get it."""
 
-    async def join(self, stream: Stream) -> int:
-        """Push to ``stream`` from now on; return the cursor of that moment."""
+    async def join(self, stream: Stream) -> None:
+        """Have ``stream`` begin as is decided, and push to it from then on."""
 
     def leave(self, stream: Stream) -> None:
         """Push to ``stream`` no more."""
@@ -71,46 +75,42 @@ class Stream(BaseStream):
     """The events of one client.
 
     Args:
-        reader: what the client may read of the log.
-        topics: the topics beyond the reader's that the client asked for and was granted.
-        cursor: the last number that the client has; the replay starts after it.
-        prelude: the bytes to start with: ``retry:``, ``hello`` and maybe ``reset``.
         feed: gives the hub of the running loop.
         run: runs ``source`` off the loop.
         source: reads the log.
         page: notifications that one query of a replay reads.
-        buffer_bytes, lifetime, permit, on_close: as for :class:`BaseStream`.
+        buffer_bytes, lifetime, on_close: as for :class:`BaseStream`.
+        subscriber: who the stream is for; ``None``: nothing is decided about it, and somebody calls :meth:`begin`.
     """
 
     __slots__ = (
-        "_behind", "_ended", "_feed", "_held", "_hub", "_page", "_prelude", "_run", "_source", "_target", "cursor", "reader",
+        "_behind", "_ended", "_feed", "_held", "_hub", "_page", "_prelude", "_run", "_source", "_target", "cursor", "is_open", "reader",
         "topics",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
-        reader: Reader,
-        topics: tuple[str, ...] = (),
-        cursor: int,
-        prelude: bytes,
         feed: Callable[[], Feed],
         run: Run,
         source: Callable[..., Page] = read_page,
         page: int,
         buffer_bytes: int,
         lifetime: float,
-        permit: Permit | None = None,
+        subscriber: Subscriber | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
-            buffer_bytes=buffer_bytes, lifetime=lifetime, permit=permit, on_close=on_close
+            buffer_bytes=buffer_bytes, lifetime=lifetime, subscriber=subscriber, on_close=on_close
         )
-        self.reader = reader
-        self.topics = (*reader.topics, *topics)
+        #: Whether it was decided that the stream may begin, and how.
+        self.is_open = False
+        #: What the client may read of the log, and with it the topics that it asked for and was granted.
+        self.reader = NOTHING
+        self.topics: tuple[str, ...] = ()
         #: Everything up to here was returned by :meth:`read`, or was there before.
-        self.cursor = cursor
-        self._prelude: bytes | None = prelude
+        self.cursor = 0
+        self._prelude: bytes | None = None
         self._feed = feed
         self._hub: Feed | None = None
         self._run = run
@@ -124,7 +124,30 @@ class Stream(BaseStream):
         """Whether the client has, or finds in its buffer, what the hub has dispatched."""
         return self._hub is not None and not self._behind and self._target is None
 
+    def begin(self, granted: Granted, asked: tuple[str, ...] = ()) -> None:
+        """Have the stream begin as was decided, with those of the project's topics that it asked for and may have."""
+        assert granted.opening is not None
+        self.is_open = True
+        self.reader, self.topics = granted.reader, (*granted.reader.topics, *asked)
+        self.cursor, self._prelude = granted.opening.cursor, granted.opening.prelude
+
+    def go_live(self, hub: Feed) -> None:
+        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed."""
+        self._hub = hub
+        self.start_timer()
+        if hub.cursor > self.cursor and not self._ended:
+            self._target = hub.cursor
+
     # --- the task's side: it reads and writes to the socket ---
+
+    async def join(self) -> None:
+        """Join the hub, which decides whether and how the stream begins; while the database is away, wait for it.
+
+        Raises:
+            HandshakeRefused: it does not.
+        """
+        while self._hub is None and not self.closed:
+            await self._join()
 
     async def read(self) -> bytes | None:
         """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
@@ -232,16 +255,13 @@ class Stream(BaseStream):
         """Join the hub; return a ``ping`` if it cannot start."""
         hub = self._feed()
         try:
-            target = await hub.join(self)
+            await hub.join(self)
         except db.Error as error:
             return await self._pause(error)
         if self.closed:  # the client left while the hub was starting
             hub.leave(self)
-            return b""
-        self._hub = hub
-        self.start_timer()
-        if target > self.cursor and not self._ended:
-            self._target = target
+        else:
+            self._hub = hub
         return b""
 
     async def _read_log(self, hub: Feed) -> bytes:

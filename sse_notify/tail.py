@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest, QueryDict
 
 from sse_notify import hubs, log, threads
+from sse_notify.access.decisions import Granted, open_now
+from sse_notify.access.openings import Opening
 from sse_notify.conf import get_settings
-from sse_notify.handshake import make_stream, open_up
+from sse_notify.handshake import make_stream, read_request
 from sse_notify.log import Reader
 from sse_notify.stream import Stream
 from sse_notify.topics import find, is_own
@@ -79,18 +81,22 @@ class Tail:
 
     def _open(self) -> Stream:
         if self.user is not None:
-            return make_stream(open_up(self._request()))
-        return Stream(
-            reader=Reader(topics=tuple(name for name in self.topics if is_own(name))),
-            topics=tuple(name for name in self.topics if not is_own(name)),
-            cursor=log.head() if self.cursor is None else self.cursor,
-            prelude=b"",
+            subscriber = read_request(self._request())
+            return make_stream(subscriber, open_now(subscriber))
+        head = log.head()
+        stream = Stream(
             feed=hubs.current,
             run=threads.streams,
             page=get_settings().REPLAY_PAGE,
             buffer_bytes=get_settings().BUFFER_BYTES,
             lifetime=math.inf,
         )
+        cursor = head if self.cursor is None else self.cursor
+        reader = Reader(topics=tuple(name for name in self.topics if is_own(name)))
+        opening = Opening(cursor=cursor, head=head, prelude=b"")
+        granted = Granted(user=None, reader=reader, opening=opening)
+        stream.begin(granted, tuple(name for name in self.topics if not is_own(name)))
+        return stream
 
     def _request(self) -> HttpRequest:
         request = HttpRequest()

@@ -1,4 +1,4 @@
-"""The only threads of this package: two small bounded pools on which the database work of streams runs.
+"""The only threads of this package: four small bounded pools on which the database work of streams runs.
 
 Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request lives; a stream lives for
 minutes. Work that is run here borrows a thread for one function and gives it back, so there are never more database connections
@@ -141,11 +141,17 @@ def _is_short_lived(connection: Any) -> bool:
     return settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
 
 
-#: Handshakes and replays.
-streams = Pool("stream", lambda: get_settings().HANDSHAKE_THREADS)
+#: Handshakes and replays; one of their threads is kept for the decisions.
+streams = Pool("stream", lambda: max(get_settings().HANDSHAKE_THREADS - 1, 1))
 
 #: The hub's own reads: one thread, so that a storm of handshakes never delays a repair.
 hub = Pool("hub", lambda: 1)
+
+#: Decisions about streams: one thread, so that neither handshakes nor a project's functions delay another user's loss of access.
+access = Pool("access", lambda: 1)
+
+#: A project's own ``@topic`` functions.
+topics = Pool("topic", lambda: 4)
 
 
 # --- a test's own thread ---------------------------------------------------------------------------------------------------------

@@ -16,23 +16,23 @@ class BaseStream(Timed):
     Args:
         buffer_bytes: bytes that may wait for the client.
         lifetime: seconds after which the stream ends by itself.
-        permit: what the client's permission rests on; ``None``: it is not checked again.
+        subscriber: who the stream is for; ``None``: nothing is decided about it.
         on_close: called once, when the stream is over, however it ended.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_cancel", "_on_close", "aborted", "closed", "permit", "reason")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_cancel", "_on_close", "aborted", "closed", "reason", "subscriber")  # fmt: skip
 
     def __init__(
         self,
         *,
         buffer_bytes: int,
         lifetime: float,
-        permit: Any = None,
+        subscriber: Any = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(lifetime)
         self._buffer = Buffer(buffer_bytes)
-        self.permit = permit
+        self.subscriber = subscriber
         self._on_close = on_close
         self._cancel: Callable[[], Any] | None = None
         #: Whether the stream is over, however it ended.
@@ -46,6 +46,13 @@ class BaseStream(Timed):
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
         if not self.closed and self._on_close is not None:
             self._on_close()
+
+    async def join(self) -> None:
+        """Have it decided whether the stream may begin.
+
+        Raises:
+            HandshakeRefused: it may not.
+        """
 
     @abstractmethod
     async def read(self) -> bytes | None:

@@ -27,8 +27,8 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
 from sse_notify import hub, inbox, log, work
+from sse_notify.access.openings import user_key
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
-from sse_notify.handshake import user_key
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def state(request: HttpRequest) -> HttpResponseBase:
         "unread": found.unread,
         "unseen": found.unseen,
         "poll": hub.poll_interval(),
-        "key": user_key(request.user),
+        "key": user_key(request.user.pk),
     }
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is the secret behind it.
     token = get_token(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -11,14 +12,22 @@ from django.test import override_settings
 from django.utils import timezone
 
 from sse_notify import hubs, notify, retention
-from sse_notify.handshake import finite, make_stream, open_up
+from sse_notify.access.decisions import open_now
+from sse_notify.handshake import finite, make_stream, read_request
 from sse_notify.models import Notification
+from sse_notify.stream import Stream
 from sse_notify.testing import open_stream
 
 pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.django_db(transaction=True),
 ]
+
+
+def decided_stream(request: Any) -> Stream:
+    """Return a stream whose start is decided, and which has not joined its hub."""
+    subscriber = read_request(request)
+    return make_stream(subscriber, open_now(subscriber))
 
 
 def send_old(user: User, *titles: str) -> None:
@@ -66,7 +75,7 @@ async def test_who_joins_late_with_a_place_from_before_is_told() -> None:
     await sync_to_async(notify)(alice, "Three")
     late = open_stream(alice, cursor=0)
     # What entering does first, and then waits: the handshake.
-    late._stream = await sync_to_async(lambda: make_stream(open_up(late._request)))()
+    late._stream = await sync_to_async(lambda: decided_stream(late._request))()
     assert await sync_to_async(retention.prune)() == 2
     try:
         blocks = b""
@@ -89,7 +98,7 @@ async def test_who_is_in_the_middle_of_a_replay_is_told_what_it_will_not_get() -
     await sync_to_async(send_old)(alice, "One", "Two", "Three")
     await sync_to_async(notify)(alice, "Four")
     request = open_stream(alice, cursor=0)._request
-    stream = await sync_to_async(lambda: make_stream(open_up(request)))()
+    stream = await sync_to_async(lambda: decided_stream(request))()
     try:
         blocks = b""
         while b"One" not in blocks:
@@ -111,10 +120,10 @@ async def test_a_finite_stream_says_so_if_the_log_was_pruned_while_it_was_read()
 
     def read(cursor: int, *, prune: bool) -> bytes:
         stream = open_stream(alice, cursor=cursor)
-        opening = open_up(stream._request)
+        granted = open_now(read_request(stream._request))
         if prune:
             retention.prune()
-        return finite(opening)
+        return finite(granted)
 
     assert b"reset" not in await sync_to_async(read)(0, prune=False)
     told = await sync_to_async(read)(0, prune=True)

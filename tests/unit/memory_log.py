@@ -10,9 +10,10 @@ from typing import Any
 
 from sse_notify import hub as hub_module
 from sse_notify import log
+from sse_notify.access.decisions import Granted, Subscriber
+from sse_notify.access.openings import Opening
 from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry, Position, Reader
-from sse_notify.permits import Permit
 from sse_notify.stream import Page, Stream
 from sse_notify.wire import encode
 
@@ -83,17 +84,14 @@ def stream_on(
     *,
     topics: tuple[str, ...] = (MINE, "everyone"),
     user_id: int = 1,
-    permit: Permit | None = None,
+    subscriber: Subscriber | None = None,
     cursor: int = 0,
     page: int = 100,
     buffer_bytes: int = 100_000,
 ) -> Stream:
     """Return a stream of ``hub`` that reads ``memory`` and does not end by itself; its first chunk is a line feed."""
-    return Stream(
-        reader=Reader(topics=topics, user_id=user_id),
-        permit=permit,
-        cursor=cursor,
-        prelude=b"\n",
+    stream = Stream(
+        subscriber=subscriber,
         feed=lambda: hub,
         source=memory.read_page,
         run=memory.run,
@@ -101,3 +99,6 @@ def stream_on(
         buffer_bytes=buffer_bytes,
         lifetime=1e9,
     )
+    opening = Opening(cursor=cursor, head=0, prelude=b"\n")
+    stream.begin(Granted(user=None, reader=Reader(topics=topics, user_id=user_id), opening=opening))
+    return stream

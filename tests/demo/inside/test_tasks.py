@@ -23,9 +23,9 @@ from demo_project.tasks.topics import topic_of
 from sse_notify import ProgressFailed
 from sse_notify.models import Notification
 from sse_notify.testing import open_stream
-from sse_notify.topics import is_allowed
 from sse_notify.work import cancel as cancel_work
 from tests.support import GUARD
+from tests.support.readers import is_allowed
 
 PATIENCE = 10.0
 

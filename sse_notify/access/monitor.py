@@ -1,0 +1,309 @@
+"""Decide about the streams of one hub: those that join, those that something rings for, and all of them in rounds.
+
+    joined ────┐
+    revocation ┼─► due ─► decide(): up to 500 streams at once ─► ended │ the project's topics, if asked ─► hello, other topics, go on
+    round ─────┘
+
+The database is the truth and a message only says when to look. Whatever becomes due while a decision is under way is decided after
+it, all together. A stream that joined is silent until its decision; one that something rings for writes nothing until then, so that
+an event that comes in between finds the right listeners. A message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from sse_notify import fanout, threads
+from sse_notify.access.authorisers import Authorisers
+from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
+from sse_notify.conf import get_settings
+from sse_notify.incidents import Incident
+from sse_notify.topics import user_topic
+
+if TYPE_CHECKING:
+    from sse_notify.access.decisions import Decision, Granted
+    from sse_notify.messages import Revocation
+    from sse_notify.streaming.base import BaseStream
+    from sse_notify.threads import Run
+
+logger = logging.getLogger("sse_notify")
+
+#: Streams that one decision takes.
+PAGE = 500
+#: Seconds that an open stream writes nothing at most while it is decided: a database that hangs does not stop the events.
+HOLD_SECONDS = 2.0
+#: Seconds between two tries while the database is away.
+RETRY_SECONDS = 1.0
+#: Seconds of a round while a layer connects the processes; and between two looks that ask the project's topics without one.
+ROUND_SECONDS = 60.0
+#: Milliseconds, from and to, after which clients come back that may be allowed to: a browser has its new cookie by then.
+AGAIN_MS = (1000, 3000)
+
+
+@dataclass(slots=True, eq=False)
+class _Case:
+    """What is known of one stream."""
+
+    opened: asyncio.Future[None] | None = None
+    """Who waits for the first decision, while it is open."""
+    checked: float = 0.0
+    """When all of it was decided the last time."""
+    fingerprint: str = ""
+    """What its user looked like at the last decision; "" while one is under way."""
+    hold: asyncio.TimerHandle | None = None
+    """Ends the time in which it writes nothing."""
+    topics: asyncio.Task[None] | None = None
+    """Asks the project's topics."""
+
+
+class Monitor:
+    """Decides about one hub's streams. All methods are to be called on its loop.
+
+    Args:
+        run: runs queries and the project's functions off the loop; ``None``: on pools of their own.
+        by_topic: the hub's open streams by topic.
+        accept: begins a stream, or has it listen to what it may listen to now, given the decision and the project's topics that are
+            allowed; ``None``: as before.
+        poll_interval: returns the seconds between two looks at the log.
+    """
+
+    def __init__(
+        self,
+        run: Run | None,
+        by_topic: Mapping[str, Collection[BaseStream]],
+        accept: Callable[[Any, Granted, tuple[str, ...] | None], None],
+        poll_interval: Callable[[], float],
+    ) -> None:
+        self._run = run or threads.access
+        self._authorisers = Authorisers(run or threads.topics)
+        self._by_topic = by_topic
+        self._accept = accept
+        self._poll_interval = poll_interval
+        self._cases: OrderedDict[BaseStream, _Case] = OrderedDict()
+        #: Those that ``by_topic`` does not hold: new streams, and those of views' own events.
+        self._unlisted: set[BaseStream] = set()
+        #: What is to be decided, and whether thoroughly.
+        self._due: dict[BaseStream, bool] = {}
+        self._deciding: asyncio.Task[None] | None = None
+        self._round: asyncio.Task[None] | None = None
+        self._database = Incident("database_access")
+
+    async def admit(self, stream: BaseStream) -> None:
+        """Decide about a new stream, which begins before this returns, and then as :meth:`add` does.
+
+        Raises:
+            HandshakeRefused: 401 or 403.
+        """
+        opened = asyncio.get_running_loop().create_future()
+        self.add(stream, opened, listed=False)
+        await opened
+
+    def add(
+        self, stream: BaseStream, opened: asyncio.Future[None] | None = None, *, listed: bool = True
+    ) -> None:
+        """Decide about ``stream`` soon, and again whenever it is due, until it leaves. ``listed``: whether ``by_topic`` holds it."""
+        self._cases[stream] = _Case(opened)
+        if not listed:
+            self._unlisted.add(stream)
+        self._ask([stream])
+        if self._round is None:
+            self._round = asyncio.get_running_loop().create_task(self._go_round())
+
+    def remove(self, stream: BaseStream) -> None:
+        """Decide about ``stream`` no more."""
+        case = self._cases.pop(stream, None)
+        if case is None:
+            return
+        self._unlisted.discard(stream)
+        self._due.pop(stream, None)
+        self._release(stream, case)
+        if case.topics is not None:
+            case.topics.cancel()
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        for stream in list(self._cases):
+            self.remove(stream)
+        for task in filter(None, (self._deciding, self._round)):
+            task.cancel()
+
+    def revoke(self, message: Revocation) -> None:
+        """Decide again about the streams that ``message`` is about, or end them if it says so."""
+        found = dict.fromkeys(self._cases if message.everybody else self._concerned(message))
+        ended = Ended(reason=message.end, again=message.again)
+        for stream in found:
+            if message.end:
+                self._end(stream, self._cases[stream], ended)
+            elif not message.everybody:
+                self._hold(stream, self._cases[stream])
+        if not message.end:
+            self._ask(found)
+
+    def _concerned(self, message: Revocation) -> Iterator[BaseStream]:
+        cases, topics, sessions = self._cases, set(message.topics), set(message.sessions)
+        for topic in topics:
+            yield from (each for each in self._by_topic.get(topic, ()) if each in cases)
+        for topic, looks in message.users.items():
+            for stream in self._by_topic.get(topic, ()):
+                if stream in cases and cases[stream].fingerprint != looks:
+                    yield stream
+        for stream in cases if sessions else ():
+            session = stream.subscriber.session
+            if session is not None and session.digest in sessions:
+                yield stream
+        # Which groups a user is in, a decision may be finding out.
+        groups = any(topic.startswith("group:") for topic in topics)
+        for stream in self._unlisted:
+            own = user_topic(stream.subscriber.user_id)
+            looks = message.users.get(own, cases[stream].fingerprint)
+            if groups or own in topics or looks != cases[stream].fingerprint:
+                yield stream
+
+    # --- deciding ---
+
+    def _ask(self, streams: Iterable[BaseStream], *, thorough: bool = True) -> None:
+        for stream in streams:
+            self._due[stream] = thorough or self._due.get(stream, False)
+        # One that is done finds nothing more, though it is said to be over one turn of the loop later.
+        if self._due and (self._deciding is None or self._deciding.done()):
+            self._deciding = asyncio.get_running_loop().create_task(self._decide())
+
+    async def _decide(self) -> None:
+        while page := self._take_page():
+            try:
+                decisions = await self._run(decide, list(page.values()))
+            except Exception as error:
+                # The database is away: open streams go on, and new ones wait.
+                self._database.failed(error)
+                for stream in page.keys() & self._cases.keys():
+                    self._release(stream, self._cases[stream])
+                    self._due[stream] = page[stream].is_thorough or self._due.get(stream, False)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._database.worked()
+            for (stream, question), decision in zip(page.items(), decisions, strict=True):
+                case = self._cases.get(stream)
+                if case is None:  # it has left meanwhile
+                    continue
+                try:
+                    self._apply(stream, case, decision, thorough=question.is_thorough)
+                except Exception as error:  # one stream; the loop goes on for the others
+                    logger.exception("A decision about a stream cannot be applied.")
+                    _refuse(case, error)
+
+    def _take_page(self) -> dict[BaseStream, Question]:
+        """Return what to decide next: new streams first."""
+        new = [stream for stream in self._due if self._cases[stream].opened is not None]
+        page: dict[BaseStream, Question] = {}
+        for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):
+            case = self._cases[stream]
+            case.fingerprint = ""
+            is_new = case.opened is not None
+            page[stream] = Question(stream.subscriber, is_new, self._due.pop(stream))
+        return page
+
+    def _apply(
+        self, stream: BaseStream, case: _Case, decision: Decision, *, thorough: bool
+    ) -> None:
+        """Do what a decision says, at once; the project's topics are asked after that."""
+        if isinstance(decision, Ended):
+            self._end(stream, case, decision)
+            return
+        case.fingerprint = decision.fingerprint
+        if thorough:
+            case.checked = monotonic()
+        if not thorough or not stream.subscriber.asked:
+            self._finish(stream, case, decision, () if thorough else None)
+            return
+        if case.opened is None:
+            self._accept(stream, decision, None)
+        if case.topics is not None:  # it was asked before the change
+            case.topics.cancel()
+        asking = self._ask_topics(stream, case, decision)
+        case.topics = asyncio.get_running_loop().create_task(asking)
+
+    async def _ask_topics(self, stream: BaseStream, case: _Case, granted: Granted) -> None:
+        asked, is_new = stream.subscriber.asked, case.opened is not None
+        allowed = await self._authorisers.allowed(granted.user, asked, first=is_new)
+        case.topics = None
+        self._finish(stream, case, granted, allowed)
+
+    def _finish(
+        self, stream: BaseStream, case: _Case, granted: Granted, allowed: tuple[str, ...] | None
+    ) -> None:
+        """Have the stream begin or go on, with those of the project's topics that are allowed."""
+        opened, is_due = case.opened, stream in self._due
+        if opened is not None and is_due:  # rung for meanwhile
+            return
+        if opened is not None:
+            refusal = refused_topic(stream.subscriber, allowed or ())
+            if refusal is not None:
+                _refuse(case, refusal)
+                return
+            case.opened = None
+            self._unlisted.discard(stream)
+        elif allowed == () and stream.subscriber.user_id is None:
+            self._end(stream, case, Ended(reason="revoked", again=False))
+            return
+        self._accept(stream, granted, allowed)
+        if opened is not None and not opened.done():
+            opened.set_result(None)
+        if case.topics is None and not is_due:
+            self._release(stream, case)
+
+    def _end(self, stream: BaseStream, case: _Case, ended: Ended) -> None:
+        if case.opened is not None and not ended.again:
+            _refuse(case, unauthenticated())
+            return
+        stream.end(ended.reason, random.randint(*AGAIN_MS) if ended.again else None)
+        if case.opened is not None and not case.opened.done():
+            case.opened.set_result(None)
+
+    def _hold(self, stream: BaseStream, case: _Case) -> None:
+        if case.opened is None and case.hold is None:
+            stream.hold()
+            loop = asyncio.get_running_loop()
+            case.hold = loop.call_later(HOLD_SECONDS, self._release, stream, case)
+
+    def _release(self, stream: BaseStream, case: _Case) -> None:
+        if case.hold is not None:
+            case.hold.cancel()
+            case.hold = None
+            stream.release()
+
+    # --- rounds ---
+
+    async def _go_round(self) -> None:
+        """Decide about everybody in turn, a few at each step."""
+        credit = random.random()
+        while True:
+            seconds = get_settings().RECHECK_INTERVAL
+            if seconds is None:
+                connected = fanout.remote_layer() is not None
+                seconds = ROUND_SECONDS if connected else self._poll_interval()
+            step = min(seconds, max(seconds / 12, 1.0))
+            await asyncio.sleep(step * random.uniform(0.9, 1.1))
+            credit += len(self._cases) * step / seconds
+            credit = min(credit, len(self._cases), PAGE)
+            if self._due:  # the last step is not done yet
+                continue
+            every = get_settings().RECHECK_INTERVAL or ROUND_SECONDS
+            for _ in range(int(credit)):
+                stream, case = next(iter(self._cases.items()))
+                self._cases.move_to_end(stream)
+                if case.opened is None:
+                    self._ask([stream], thorough=monotonic() - case.checked >= every * 0.9)
+            credit %= 1
+
+
+def _refuse(case: _Case, error: Exception) -> None:
+    if case.opened is not None and not case.opened.done():
+        case.opened.set_exception(error)
