@@ -4,9 +4,9 @@
     revocation ┼─► due ─► decide(): up to 500 streams at once ─► ended │ the project's topics, if asked ─► hello, other topics, go on
     round ─────┘
 
-The database is the truth and a message only says when to look. Whatever becomes due while a decision is under way is decided after
-it, all together. A stream that joined is silent until its decision; one that something rings for writes nothing until then, so that
-an event that comes in between finds the right listeners. A message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
+The database is the truth, a message only says when to look. Whatever becomes due while a decision is under way is decided after it,
+all together. A stream that joined is silent until its decision; one that something rings for writes nothing until then, so that an
+event in between finds the right listeners. A message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from sse_notify import fanout, threads
+from sse_notify import threads
 from sse_notify.access.authorisers import Authorisers
 from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
-from sse_notify.conf import get_settings
+from sse_notify.access.rounds import rounds, topics_interval
 from sse_notify.incidents import Incident
 from sse_notify.topics import user_topic
 
@@ -42,8 +42,6 @@ PAGE = 500
 HOLD_SECONDS = 2.0
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
-#: Seconds of a round while a layer connects the processes; and between two looks that ask the project's topics without one.
-ROUND_SECONDS = 60.0
 #: Milliseconds, from and to, after which clients come back that may be allowed to: a browser has its new cookie by then.
 AGAIN_MS = (1000, 3000)
 
@@ -93,7 +91,7 @@ class Monitor:
         #: What is to be decided, and whether thoroughly.
         self._due: dict[BaseStream, bool] = {}
         self._deciding: asyncio.Task[None] | None = None
-        self._round: asyncio.Task[None] | None = None
+        self._rounds: asyncio.Task[None] | None = None
         self._database = Incident("database_access")
 
     async def admit(self, stream: BaseStream) -> None:
@@ -114,25 +112,24 @@ class Monitor:
         if not listed:
             self._unlisted.add(stream)
         self._ask([stream])
-        if self._round is None:
-            self._round = asyncio.get_running_loop().create_task(self._go_round())
+        if self._rounds is None:
+            self._rounds = asyncio.get_running_loop().create_task(self._go_round())
 
     def remove(self, stream: BaseStream) -> None:
         """Decide about ``stream`` no more."""
-        case = self._cases.pop(stream, None)
-        if case is None:
-            return
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
-        self._release(stream, case)
-        if case.topics is not None:
+        case = self._cases.pop(stream, None)
+        if case is not None:
+            self._release(stream, case)
+        if case is not None and case.topics is not None:
             case.topics.cancel()
 
     def stop(self) -> None:
         """Do nothing any more."""
         for stream in list(self._cases):
             self.remove(stream)
-        for task in filter(None, (self._deciding, self._round)):
+        for task in filter(None, (self._deciding, self._rounds)):
             task.cancel()
 
     def revoke(self, message: Revocation) -> None:
@@ -197,7 +194,7 @@ class Monitor:
                     self._apply(stream, case, decision, thorough=question.is_thorough)
                 except Exception as error:  # one stream; the loop goes on for the others
                     logger.exception("A decision about a stream cannot be applied.")
-                    _refuse(case, error)
+                    _answer(case.opened, error)
 
     def _take_page(self) -> dict[BaseStream, Question]:
         """Return what to decide next: new streams first."""
@@ -241,31 +238,28 @@ class Monitor:
     ) -> None:
         """Have the stream begin or go on, with those of the project's topics that are allowed."""
         opened, is_due = case.opened, stream in self._due
-        if opened is not None and is_due:  # rung for meanwhile
-            return
         if opened is not None:
-            refusal = refused_topic(stream.subscriber, allowed or ())
-            if refusal is not None:
-                _refuse(case, refusal)
+            if is_due:  # rung for meanwhile
                 return
-            case.opened = None
+            if refusal := refused_topic(stream.subscriber, allowed or ()):
+                _answer(opened, refusal)
+                return
             self._unlisted.discard(stream)
+            case.opened = None
         elif allowed == () and stream.subscriber.user_id is None:
             self._end(stream, case, Ended(reason="revoked", again=False))
             return
         self._accept(stream, granted, allowed)
-        if opened is not None and not opened.done():
-            opened.set_result(None)
+        _answer(opened)
         if case.topics is None and not is_due:
             self._release(stream, case)
 
     def _end(self, stream: BaseStream, case: _Case, ended: Ended) -> None:
         if case.opened is not None and not ended.again:
-            _refuse(case, unauthenticated())
+            _answer(case.opened, unauthenticated())
             return
         stream.end(ended.reason, random.randint(*AGAIN_MS) if ended.again else None)
-        if case.opened is not None and not case.opened.done():
-            case.opened.set_result(None)
+        _answer(case.opened)
 
     def _hold(self, stream: BaseStream, case: _Case) -> None:
         if case.opened is None and case.hold is None:
@@ -283,27 +277,20 @@ class Monitor:
 
     async def _go_round(self) -> None:
         """Decide about everybody in turn, a few at each step."""
-        credit = random.random()
-        while True:
-            seconds = get_settings().RECHECK_INTERVAL
-            if seconds is None:
-                connected = fanout.remote_layer() is not None
-                seconds = ROUND_SECONDS if connected else self._poll_interval()
-            step = min(seconds, max(seconds / 12, 1.0))
-            await asyncio.sleep(step * random.uniform(0.9, 1.1))
-            credit += len(self._cases) * step / seconds
-            credit = min(credit, len(self._cases), PAGE)
-            if self._due:  # the last step is not done yet
-                continue
-            every = get_settings().RECHECK_INTERVAL or ROUND_SECONDS
-            for _ in range(int(credit)):
+        async for number in rounds(lambda: len(self._cases), self._poll_interval):
+            for _ in range(0 if self._due else min(number, PAGE)):
                 stream, case = next(iter(self._cases.items()))
                 self._cases.move_to_end(stream)
                 if case.opened is None:
-                    self._ask([stream], thorough=monotonic() - case.checked >= every * 0.9)
-            credit %= 1
+                    thorough = monotonic() - case.checked >= topics_interval() * 0.9
+                    self._ask([stream], thorough=thorough)
 
 
-def _refuse(case: _Case, error: Exception) -> None:
-    if case.opened is not None and not case.opened.done():
-        case.opened.set_exception(error)
+def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:
+    """Tell who waits for the first decision that the stream has begun, or why it does not."""
+    if opened is None or opened.done():
+        return
+    if error is None:
+        opened.set_result(None)
+    else:
+        opened.set_exception(error)

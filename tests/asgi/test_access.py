@@ -192,7 +192,6 @@ async def test_the_same_user_saved_twenty_times_is_looked_at_no_more(
         return real(questions)
 
     monkeypatch.setattr(monitor, "decide", counted)
-    monkeypatch.setattr(monitor, "ROUND_SECONDS", 1000)
     with override_settings(SSE_NOTIFY={"RECHECK_INTERVAL": 1000}):
         (alice,) = await people("alice")
         async with connect(app, headers=await cookies_of(alice)) as stream:
