@@ -85,7 +85,7 @@ class Hub:
         try:
             await asyncio.shield(self._begin())
             if not stream.is_open:
-                await self._monitor.admit(stream)
+                await self._monitor.add(stream, is_new=True)
                 return
         except BaseException:
             self.leave(stream)

@@ -39,11 +39,6 @@ class Session:
     key: str | None = field(default=None, repr=False)
     """Its key; ``None`` if the engine cannot say whether it lives, as its data is in the client's cookie."""
 
-    @property
-    def is_in_table(self) -> bool:
-        """Whether one query can ask for it and for many others."""
-        return _model(self.store) is not None
-
 
 def digest(key: str) -> str:
     """Return a name for the session ``key``: the same in every process of the site, and useless to anybody else."""

@@ -66,8 +66,6 @@ class Question(NamedTuple):
     subscriber: Subscriber
     is_new: bool = False
     """Whether it has not said ``hello`` yet."""
-    is_thorough: bool = True
-    """Whether to ask a session engine that has no table, too, which takes a call for each session."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +124,8 @@ def fingerprint(user: Any) -> str:
 def decide(questions: Sequence[Question]) -> list[Decision]:
     """Return the decision about each of ``questions``.
 
-    Four queries for up to 500 of them, and three more if some are new. The project's topics are not decided.
+    Four queries for up to 500 of them, and three more if some are new; a session engine without a table is asked for one session after the
+    other. The project's topics are not decided.
 
     Raises:
         django.db.Error: the database is away; nothing is known then.
@@ -136,12 +135,7 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
     users = _users({each.user_id for each in subscribers if each.is_account})
     groups = _groups(users)
     muted = _muted({each.user_id for each in subscribers} - {None}, using)
-    ended = sessions.ended(
-        question.subscriber.session
-        for question in questions
-        if question.subscriber.session is not None
-        and (question.is_thorough or question.subscriber.session.is_in_table)
-    )
+    ended = sessions.ended(each.session for each in subscribers if each.session is not None)
     decisions: list[Decision] = []
     new: dict[int, Granted] = {}
     for number, subscriber in enumerate(subscribers):

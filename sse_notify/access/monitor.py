@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -52,8 +53,8 @@ class _Case:
 
     opened: asyncio.Future[None] | None = None
     """Who waits for the first decision, while it is open."""
-    checked: float = 0.0
-    """When all of it was decided the last time."""
+    asked_at: float = -math.inf
+    """When the project's topics were asked; something rang since: never."""
     fingerprint: str = ""
     """What its user looked like at the last decision; "" while one is under way."""
     hold: asyncio.TimerHandle | None = None
@@ -88,32 +89,33 @@ class Monitor:
         self._cases: OrderedDict[BaseStream, _Case] = OrderedDict()
         #: Those that ``by_topic`` does not hold: new streams, and those of views' own events.
         self._unlisted: set[BaseStream] = set()
-        #: What is to be decided, and whether thoroughly.
-        self._due: dict[BaseStream, bool] = {}
+        #: What is to be decided, in order.
+        self._due: dict[BaseStream, None] = {}
         self._deciding: asyncio.Task[None] | None = None
         self._rounds: asyncio.Task[None] | None = None
         self._database = Incident("database_access")
 
-    async def admit(self, stream: BaseStream) -> None:
-        """Decide about a new stream, which begins before this returns, and then as :meth:`add` does.
+    def add(
+        self, stream: BaseStream, *, is_new: bool = False, listed: bool = True
+    ) -> asyncio.Future[None]:
+        """Decide about ``stream`` soon, and again whenever it is due, until it leaves.
 
-        Raises:
-            HandshakeRefused: 401 or 403.
+        Args:
+            stream: a stream with a subscriber.
+            is_new: whether it begins with the decision.
+            listed: whether ``by_topic`` holds it.
+
+        Returns:
+            What is done when a new stream has begun; it raises :class:`HandshakeRefused` if that must not be.
         """
         opened = asyncio.get_running_loop().create_future()
-        self.add(stream, opened, listed=False)
-        await opened
-
-    def add(
-        self, stream: BaseStream, opened: asyncio.Future[None] | None = None, *, listed: bool = True
-    ) -> None:
-        """Decide about ``stream`` soon, and again whenever it is due, until it leaves. ``listed``: whether ``by_topic`` holds it."""
-        self._cases[stream] = _Case(opened)
-        if not listed:
+        self._cases[stream] = _Case(opened if is_new else None)
+        if is_new or not listed:
             self._unlisted.add(stream)
         self._ask([stream])
         if self._rounds is None:
             self._rounds = asyncio.get_running_loop().create_task(self._go_round())
+        return opened
 
     def remove(self, stream: BaseStream) -> None:
         """Decide about ``stream`` no more."""
@@ -137,10 +139,12 @@ class Monitor:
         found = dict.fromkeys(self._cases if message.everybody else self._concerned(message))
         ended = Ended(reason=message.end, again=message.again)
         for stream in found:
+            case = self._cases[stream]
+            case.asked_at = -math.inf
             if message.end:
-                self._end(stream, self._cases[stream], ended)
+                self._end(stream, case, ended)
             elif not message.everybody:
-                self._hold(stream, self._cases[stream])
+                self._hold(stream, case)
         if not message.end:
             self._ask(found)
 
@@ -166,15 +170,15 @@ class Monitor:
 
     # --- deciding ---
 
-    def _ask(self, streams: Iterable[BaseStream], *, thorough: bool = True) -> None:
-        for stream in streams:
-            self._due[stream] = thorough or self._due.get(stream, False)
+    def _ask(self, streams: Iterable[BaseStream]) -> None:
+        self._due.update(dict.fromkeys(streams))
         # One that is done finds nothing more, though it is said to be over one turn of the loop later.
         if self._due and (self._deciding is None or self._deciding.done()):
             self._deciding = asyncio.get_running_loop().create_task(self._decide())
 
     async def _decide(self) -> None:
-        while page := self._take_page():
+        while self._due:
+            page = self._take_page()
             try:
                 decisions = await self._run(decide, list(page.values()))
             except Exception as error:
@@ -182,16 +186,16 @@ class Monitor:
                 self._database.failed(error)
                 for stream in page.keys() & self._cases.keys():
                     self._release(stream, self._cases[stream])
-                    self._due[stream] = page[stream].is_thorough or self._due.get(stream, False)
+                    self._due[stream] = None
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._database.worked()
-            for (stream, question), decision in zip(page.items(), decisions, strict=True):
+            for stream, decision in zip(page, decisions, strict=True):
                 case = self._cases.get(stream)
                 if case is None:  # it has left meanwhile
                     continue
                 try:
-                    self._apply(stream, case, decision, thorough=question.is_thorough)
+                    self._apply(stream, case, decision)
                 except Exception as error:  # one stream; the loop goes on for the others
                     logger.exception("A decision about a stream cannot be applied.")
                     _answer(case.opened, error)
@@ -201,31 +205,30 @@ class Monitor:
         new = [stream for stream in self._due if self._cases[stream].opened is not None]
         page: dict[BaseStream, Question] = {}
         for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):
+            del self._due[stream]
             case = self._cases[stream]
             case.fingerprint = ""
-            is_new = case.opened is not None
-            page[stream] = Question(stream.subscriber, is_new, self._due.pop(stream))
+            page[stream] = Question(stream.subscriber, case.opened is not None)
         return page
 
-    def _apply(
-        self, stream: BaseStream, case: _Case, decision: Decision, *, thorough: bool
-    ) -> None:
-        """Do what a decision says, at once; the project's topics are asked after that."""
+    def _apply(self, stream: BaseStream, case: _Case, decision: Decision) -> None:
+        """Do what a decision says, at once; the project's topics are asked after that, if it is time."""
         if isinstance(decision, Ended):
             self._end(stream, case, decision)
             return
         case.fingerprint = decision.fingerprint
-        if thorough:
-            case.checked = monotonic()
-        if not thorough or not stream.subscriber.asked:
-            self._finish(stream, case, decision, () if thorough else None)
-            return
-        if case.opened is None:
-            self._accept(stream, decision, None)
-        if case.topics is not None:  # it was asked before the change
-            case.topics.cancel()
-        asking = self._ask_topics(stream, case, decision)
-        case.topics = asyncio.get_running_loop().create_task(asking)
+        if not stream.subscriber.asked:
+            self._finish(stream, case, decision, ())
+        elif monotonic() - case.asked_at < topics_interval() * 0.9:
+            self._finish(stream, case, decision, None)
+        else:
+            case.asked_at = monotonic()
+            if case.opened is None:
+                self._accept(stream, decision, None)
+            if case.topics is not None:  # it was asked before the change
+                case.topics.cancel()
+            asking = self._ask_topics(stream, case, decision)
+            case.topics = asyncio.get_running_loop().create_task(asking)
 
     async def _ask_topics(self, stream: BaseStream, case: _Case, granted: Granted) -> None:
         asked, is_new = stream.subscriber.asked, case.opened is not None
@@ -282,8 +285,7 @@ class Monitor:
                 stream, case = next(iter(self._cases.items()))
                 self._cases.move_to_end(stream)
                 if case.opened is None:
-                    thorough = monotonic() - case.checked >= topics_interval() * 0.9
-                    self._ask([stream], thorough=thorough)
+                    self._ask([stream])
 
 
 def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:

@@ -35,5 +35,5 @@ async def rounds(
 
 
 def topics_interval() -> float:
-    """Return the seconds after which a round asks the project's topics again, and a session engine without a table."""
+    """Return the seconds after which a round asks the project's topics again."""
     return get_settings().RECHECK_INTERVAL or ROUND_SECONDS

@@ -335,8 +335,6 @@ async def test_a_logout_ends_the_stream_whatever_engine_keeps_the_sessions(
     env = {
         "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
         "SESSION_FILE_PATH": str(tmp_path),
-        # Nothing tells that these two have flushed a session: the round asks for one after the other.
-        "SSE_NOTIFY": json.dumps({"RECHECK_INTERVAL": 1} if engine in ("cache", "file") else {}),
     }
     site: Site = make_site(env=env)
     crowd = Crowd(site, [site.serve()])
