@@ -8,6 +8,7 @@ Nothing here asks the database anything, so that what the project does costs it 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +99,11 @@ def _on_user_saved(
     # Nobody listens as a user who is new.
     if created or not (update_fields is None or FIELDS & update_fields):
         return
-    topic = user_topic(instance.pk)
-    if instance.get_deferred_fields():  # to look at them would be a query
-        _ring(Revocation(topics=(topic,)), using)
-    else:
-        _ring(Revocation(users={topic: fingerprint(instance)}), using)
+    message = Revocation(topics=(user_topic(instance.pk),))
+    if not instance.get_deferred_fields():  # to look at them would be a query
+        with suppress(Exception):  # the project's own code, and its save() must not fail for us
+            message = Revocation(users={user_topic(instance.pk): fingerprint(instance)})
+    _ring(message, using)
 
 
 def _on_user_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:

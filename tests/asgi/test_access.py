@@ -182,10 +182,10 @@ async def test_a_user_who_is_deactivated_before_the_stream_is_decided_gets_none(
 async def test_the_same_user_saved_twenty_times_is_looked_at_no_more(
     app: EventStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sse_notify.access import monitor
+    from sse_notify.access import decisions, monitor
 
     decided: list[int] = []
-    real: Callable[[Any], Any] = monitor.decide
+    real: Callable[[Any], Any] = decisions.decide
 
     def counted(questions: Any) -> Any:
         decided.append(len(questions))

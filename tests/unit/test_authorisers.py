@@ -57,7 +57,7 @@ async def test_names_that_mean_the_same_are_one_call_for_one_user(ask: Callable[
 
     both = ask(ALICE, "room.2", "room.02", "room.3", "room.002")
     found = await asyncio.gather(both, ask(ALICE, "room.2"), ask(BOB, "room.2"))
-    assert found == [("room.2", "room.02", "room.002"), ("room.2",), ("room.2",)]
+    assert list(found) == [("room.2", "room.02", "room.002"), ("room.2",), ("room.2",)]
     assert sorted(calls) == [(1, 2), (1, 3), (2, 2)]
 
 
@@ -72,7 +72,7 @@ async def test_what_a_converter_makes_need_not_be_hashable(
         def to_python(self, value: str) -> list[str]:
             return value.split("-")
 
-    register_converter(Words, "words_of_a_test")
+    register_converter(Words, "words_of_a_test")  # type: ignore[arg-type]  # made a list of, which goes into no address
 
     @topic("tags.<words_of_a_test:words>")
     def can_watch(user: User, words: list[str]) -> bool:

@@ -488,7 +488,9 @@ def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(
             assert [int(item["data-ssen-item"]) for item in page.items] == shown
             assert "soon gone" not in page.text
     assert (get(client, "state").json()["unread"], get(client, "state").json()["unseen"]) == (1, 1)
-    assert b'"unread":1,' in granted_to(alice).opening.prelude, "as hello says"
+    opening = granted_to(alice).opening
+    assert opening is not None
+    assert b'"unread":1,' in opening.prelude, "as hello says"
     entries, _complete = log.read(0, log.head(), reader=reader_of(alice), limit=10)
     assert sum(b"soon gone" in entry.frame for entry in entries) == 0
     assert sum(b"stays" in entry.frame for entry in entries) == 1

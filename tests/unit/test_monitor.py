@@ -494,12 +494,12 @@ async def test_what_rings_for_a_stream_before_it_begins_has_it_decided_again(
     hub._on_message(Revocation(topics=("user:2",), sessions=("other",), users={"user:3": "x"}))
     hub._on_message(message)
     look.set_result([begins(MINE, "group:7")])
-    questions = []
-    while not questions:
+    while not court.looks:
         await court.settle()
-        questions, look = court.looks.pop()
+    questions, look = court.looks.pop()
     assert not joining.done()
-    look.set_result([Ended(reason="revoked", again=False)] + [FINE] * (len(questions) - 1))
+    others: list[Decision] = [FINE] * (len(questions) - 1)
+    look.set_result([Ended(reason="revoked", again=False), *others])
     with pytest.raises(HandshakeRefused) as refused:
         await joining
     assert refused.value.status == 401
