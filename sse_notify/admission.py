@@ -6,6 +6,9 @@ import threading
 from collections import Counter
 from typing import Any
 
+from django.http import JsonResponse
+
+from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 
@@ -79,3 +82,18 @@ class Admission:
 
 #: The count of this process.
 admission = Admission()
+
+
+def refuse(refusal: HandshakeRefused) -> JsonResponse:
+    """Return the answer that says ``refusal``: JSON that no cache keeps."""
+    counters.add("refused", refusal.code)
+    said = {
+        "error": refusal.code,
+        "message": refusal.message,
+        **({"topic": refusal.topic} if refusal.topic else {}),
+    }
+    response = JsonResponse(said, status=refusal.status)
+    response["Cache-Control"] = "no-store"
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response

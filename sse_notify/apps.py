@@ -14,10 +14,15 @@ class SseNotifyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and connect the receivers."""
-        from sse_notify import checks, revocation  # noqa: F401, PLC0415
+        """Register the checks, connect the receivers, and import every app's ``topics.py``.
+
+        Raises:
+            Exception: whatever a ``topics.py`` raises.
+        """
+        from sse_notify import checks, revocation, topics  # noqa: F401, PLC0415
         from sse_notify.monitoring import heartbeat, live  # noqa: PLC0415
 
         revocation.connect()
         heartbeat.connect()
         live.connect()
+        topics.discover()

@@ -27,20 +27,18 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify import sockets, threads
-from sse_notify.admission import admission
+from sse_notify import threads
+from sse_notify.admission import admission, refuse
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import HANDOVER, Handover, current_handover, is_event_stream
-from sse_notify.refusal import refuse
-from sse_notify.stepping import step
-from sse_notify.watch import ClientLeft, Watch
+from sse_notify.handover import Handover, current_handover, is_event_stream
+from sse_notify.watch import ClientLeft, Watch, give_up_after
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-    from sse_notify.protocols import Served
+    from sse_notify.streaming.base import BaseStream
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,7 +51,10 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
-_KNOWN_PATHS = 100
+#: Headers of a stream's answer that a refusal does not have, in lower case.
+_OF_A_STREAM = frozenset(
+    (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
+)
 
 
 class EventStreams:
@@ -74,79 +75,92 @@ class EventStreams:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        handover = Handover()
-        scope = {**scope, HANDOVER: handover}
+        handover = Handover(_cookies(scope))
         token = current_handover.set(handover)
         watch = Watch(receive)
         try:
             try:
-                if not (
-                    _asks_for_stream(scope) and await self._handshake(scope, watch, send, handover)
-                ):
+                if _asks_for_stream(scope) and _is_marked(scope):
+                    await self._handshake(scope, watch, send, handover)
+                else:
                     head = scope["method"] == "HEAD"
                     await self.application(
                         scope, watch.receive, _Interceptor(handover, send, head=head)
                     )
             except BaseException:
-                _close(handover.abandon())
+                handover.abandon()
                 raise
             finally:
                 current_handover.reset(token)
             stream = handover.take()
             del scope, handover
-            if stream is None or watch.left:
-                _close(stream)
-            else:
+            if stream is not None and watch.left:
+                stream.close()
+            elif stream is not None:
                 await serve(stream, watch, send)
         finally:
             watch.end()
 
-    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> bool:
-        """Answer the request through the synchronous handler; return whether it was one for an event stream."""
+    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> None:
+        """Answer the request through the synchronous handler."""
         if self._handler is None:
             self._handler = _Handler()
-        if scope["method"] == "GET" and self._handler.knows(scope):
-            try:
+        try:
+            if scope["method"] == "GET":
                 admission.check(waiting=self._waiting)
-            except HandshakeRefused as refusal:
-                await _send(send, _render(refuse(refusal)))
-                return True
+        except HandshakeRefused as refusal:
+            await _send(send, _render(refuse(refusal)))
+            return
         self._waiting += 1
         try:
             # In a copy of this context, as Django's own handler would.
             answer = await watch.unless_left(
-                threads.streams(contextvars.copy_context().run, self._handler.answer, scope)
+                threads.streams(
+                    contextvars.copy_context().run, self._handler.answer, scope, handover
+                )
             )
-        except ClientLeft:  # while this waited for a thread: then it gets none; else what the thread still makes is given back
-            _close(handover.abandon())
-            return True
+            if answer[2] is None and handover.stream is not None:
+                answer = await _join(handover.stream, watch, answer)
+        except ClientLeft:
+            # While this waited: then it gets none; else what the thread still makes is given back.
+            handover.abandon()
+            return
         finally:
             self._waiting -= 1
-        if answer is None:
-            return False
-        if answer[2] is not None:  # refused, maybe by a middleware after the view had agreed
-            _close(handover.take())
+        if answer[2] is not None:
+            handover.abandon()
         await _send(send, answer)
-        return True
 
 
-async def serve(stream: Served, watch: Watch, send: Send) -> None:
-    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already."""
+async def _join(stream: BaseStream, watch: Watch, answer: Answer) -> Answer:
+    """Have it decided whether ``stream`` may begin; return ``answer`` if so, else a refusal that keeps what the middleware has added."""
+    try:
+        await watch.unless_left(stream.join())
+    except HandshakeRefused as refusal:
+        refused = refuse(refusal)
+    else:
+        return answer
+    refused["Content-Length"] = str(len(refused.content))
+    status, headers, body = _render(refused)
+    kept = [(name, value) for name, value in answer[1] if name.lower() not in _OF_A_STREAM]
+    return status, [*kept, *headers], body
+
+
+async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
+    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already.
+
+    Every ``send`` is called in this task, so that a middleware around it may use timeouts and context variables.
+    """
     task = asyncio.current_task()
     assert task is not None
-    # In the request's own context: a middleware that wraps ``send`` may keep something there.
-    run = contextvars.copy_context().run
-
-    def write(chunk: bytes) -> Awaitable[None] | None:
-        return run(step, send, {"type": "http.response.body", "body": chunk, "more_body": True})
 
     def leave() -> None:
         if not stream.closed:
             task.cancel()
 
-    stream.driven_by(task.cancel, write)
+    stream.served_by(task.cancel)
     watch.serving(leave)
-    changed = sockets.give_up_after(get_settings().SEND_TIMEOUT, send)
+    changed = give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -162,12 +176,7 @@ async def serve(stream: Served, watch: Watch, send: Send) -> None:
     finally:
         stream.close()
         if changed:  # the connection may stay open for other requests
-            sockets.give_up_after(0, send)
-
-
-def _close(stream: Served | None) -> None:
-    if stream is not None:
-        stream.close()
+            give_up_after(0, send)
 
 
 async def _send(send: Send, answer: Answer) -> None:
@@ -178,58 +187,48 @@ async def _send(send: Send, answer: Answer) -> None:
 
 
 class _Interceptor:
-    """``send`` for the wrapped application: keeps the response open if its stream was handed over."""
+    """``send`` for the wrapped application: keeps the response open if its body was that of a stream, which is served then."""
 
-    __slots__ = ("_handover", "_head", "_send")
+    __slots__ = ("_handover", "_head", "_is_stream", "_send")
 
     def __init__(self, handover: Handover, send: Send, *, head: bool) -> None:
         self._handover = handover
         self._send = send
         self._head = head
+        self._is_stream = False
 
     async def __call__(self, message: Message) -> None:
-        stream = self._handover.stream
-        if stream is not None:
-            if message["type"] == "http.response.start" and (
-                self._head or not _is_stream(message["status"], message["headers"])
-            ):
-                _close(
-                    self._handover.take()
-                )  # headers alone are asked for, or a middleware answered in the view's place
-            elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                if not message.get("body"):
-                    return
+        if message["type"] == "http.response.start":
+            self._is_stream = not self._head and _is_stream(message["status"], message["headers"])
+        elif self._handover.stream is not None and not message.get("more_body", False):
+            if not self._is_stream:  # the headers alone are asked for
+                self._handover.abandon()
+            elif not message.get("body"):
+                return
+            else:
                 message = {**message, "more_body": True}
         await self._send(message)
 
 
 class _Handler(BaseHandler):
-    """Django's request handling without its event loop: every middleware and the view in one thread."""
+    """Django's request handling without its event loop: every middleware and the view in one thread.
+
+    No public API of Django runs an ASGI request through the synchronous chain: ``get_asgi_application()`` hops between threads at each
+    synchronous middleware, and ``get_wsgi_application()`` takes WSGI's environ, in which a view finds no scope. So this is Django's base
+    class, with a middleware chain of its own: each middleware is made twice in a process. A test fails if Django changes it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
-        #: Paths of marked views: Django resolves them once more, and a storm of handshakes asks for the same one.
-        self._known: set[tuple[str, str]] = set()
 
-    def knows(self, scope: Scope) -> bool:
-        """Return whether the request is for a path at which a marked view was found before."""
-        return (scope.get("root_path", ""), scope["path"]) in self._known
-
-    def answer(self, scope: Scope) -> Answer | None:
-        """Return status, headers and body; ``None`` for the body of a stream, ``None`` if no marked view is there."""
+    def answer(self, scope: Scope, handover: Handover) -> Answer:
+        """Return status, headers and body; ``None`` for the body of a stream."""
+        handover.joins = True
         set_script_prefix(get_script_prefix(scope))
         try:
+            # Not before: a thousand that wait for a thread hold no request.
             request = ASGIRequest(scope, io.BytesIO())
-            if not self.knows(scope):
-                if not is_event_stream(resolve(request.path_info).func):
-                    return None
-                if len(self._known) < _KNOWN_PATHS:
-                    self._known.add((scope.get("root_path", ""), scope["path"]))
-        except (
-            Resolver404
-        ):  # maybe a middleware knows another URLconf: Django's own handler will see
-            return None
         except UnicodeDecodeError:
             return _render(HttpResponseBadRequest())
         signals.request_started.send(sender=type(self), scope=scope)
@@ -237,16 +236,23 @@ class _Handler(BaseHandler):
         try:
             headers = _encode_headers(response)
             if (
-                scope["method"] == "GET"
-                and scope[HANDOVER].stream is not None
+                request.method == "GET"
                 and _is_stream(response.status_code, headers)
+                and handover.choose(getattr(response, "stream", None))
             ):
                 return response.status_code, headers, None
-            if scope["method"] == "HEAD" or scope[HANDOVER].is_abandoned:
+            if request.method == "HEAD" or handover.is_over:
                 return response.status_code, headers, b""
             return _render(response)
         finally:
             response.close()
+
+
+def _cookies(scope: Scope) -> str:
+    """Return the ``Cookie`` header; HTTP/2 may send several."""
+    return "; ".join(
+        value.decode("latin1") for name, value in scope["headers"] if name == b"cookie"
+    )
 
 
 def _asks_for_stream(scope: Scope) -> bool:
@@ -254,6 +260,14 @@ def _asks_for_stream(scope: Scope) -> bool:
     return scope["method"] in ("GET", "HEAD") and any(
         name == b"accept" and _ACCEPT in value.lower() for name, value in scope["headers"]
     )
+
+
+def _is_marked(scope: Scope) -> bool:
+    """Return whether a view that is marked as an event stream answers the request."""
+    try:
+        return is_event_stream(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func)
+    except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
+        return False
 
 
 def _is_stream(status: int, headers: Any) -> bool:

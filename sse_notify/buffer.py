@@ -1,6 +1,8 @@
-"""What waits to be written to one client, in bounded memory."""
+"""What waits to be written to one client, in bounded memory, and the task that waits for it."""
 
 from __future__ import annotations
+
+import asyncio
 
 from sse_notify import frames
 
@@ -15,12 +17,14 @@ class Buffer:
         limit: bytes that may wait.
     """
 
-    __slots__ = ("_blocks", "_ephemeral", "limit", "lost", "size")
+    __slots__ = ("_blocks", "_ephemeral", "_news", "limit", "lost", "size")
 
     def __init__(self, limit: int) -> None:
         self._blocks: list[bytes] = []
         #: Which of the blocks are ephemeral events.
         self._ephemeral: list[int] = []
+        # A future for as long as the task waits: an asyncio.Event takes several times the memory.
+        self._news: asyncio.Future[None] | None = None
         self.limit = limit
         self.size = 0
         #: Ephemeral events that were dropped and that the client was not told of.
@@ -34,35 +38,40 @@ class Buffer:
 
     def put(self, block: bytes) -> bool:
         """Add ``block`` and return whether it fits; empty the buffer if not."""
-        if self._makes_room(len(block)):
+        fits = self.size + len(block) <= self.limit or self._make_room(len(block))
+        if fits:
             self._blocks.append(block)
             self.size += len(block)
-            return True
-        self.clear()
-        return False
+        else:
+            self.clear()
+        self.wake()
+        return fits
 
     def put_ephemeral(self, block: bytes) -> None:
         """Add a block that is in no log, if it fits when all others of its kind are gone."""
-        if self._makes_room(len(block)):
+        if self.size + len(block) <= self.limit or self._make_room(len(block)):
             self._ephemeral.append(len(self._blocks))
-            self._blocks.append(block)
-            self.size += len(block)
+            self.put_anyway(block)
         else:
             self.lost += 1
+            self.wake()
 
-    def put_last(self, block: bytes) -> None:
-        """Add the block after which nothing comes, however much waits."""
+    def put_anyway(self, block: bytes) -> None:
+        """Add ``block``, however much waits: the last one, or one whose sender looks at the size itself."""
         self._blocks.append(block)
+        self.size += len(block)
+        self.wake()
 
     def take(self) -> bytes:
-        """Return what waits as one chunk, first how many were lost, and empty the buffer, which must hold something."""
+        """Return what waits as one chunk, first how many were lost, and empty the buffer."""
         if self.lost:
             chunk = b"".join((frames.lost(self.lost), *self._blocks))
+            self.lost = 0
         else:
-            chunk = b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
-        self._ephemeral.clear()  # were not lost
-        self.clear()
-        self.lost = 0
+            chunk = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
+        self._ephemeral.clear()
+        self._blocks.clear()
+        self.size = 0
         return chunk
 
     def clear(self) -> None:
@@ -72,8 +81,21 @@ class Buffer:
         self._blocks.clear()
         self.size = 0
 
-    def _makes_room(self, size: int) -> bool:
-        if self.size + size > self.limit and self._ephemeral:
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done with the next block, or :meth:`wake`. One task waits; it looks first whether it has to."""
+        self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    def wake(self) -> None:
+        """Have the task that waits look again, if there is one."""
+        if self._news is not None:
+            if not self._news.done():
+                self._news.set_result(None)
+            self._news = None
+
+    def _make_room(self, size: int) -> bool:
+        """Drop the ephemeral events, and return whether that is enough."""
+        if self._ephemeral:
             gone = set(self._ephemeral)
             kept = [block for place, block in enumerate(self._blocks) if place not in gone]
             self.clear()

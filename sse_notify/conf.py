@@ -41,7 +41,7 @@ class Settings:
     SEND_TIMEOUT: float = 30.0  # seconds
     """Time that a client may block a write before its stream is closed."""
     HANDSHAKE_THREADS: int = 8  # per process
-    """Threads, and so database connections, for handshakes and replays."""
+    """Threads, and so database connections, for handshakes, decisions about streams and replays."""
     REPLAY_PAGE: int = 200  # events
     """What one query of a replay reads."""
     REPLAY_LIMIT: int = 10_000  # events

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sse_notify.wire import encode_json
 
 
+@lru_cache(maxsize=16)  # as all streams of a hub send the same
 def ping(cursor: int) -> bytes:
     """Return a heartbeat. It carries no id: a client moves its cursor by what it was given, not by what a clock says."""
     return encode_json({"cursor": cursor}, event="ping")

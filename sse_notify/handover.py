@@ -11,10 +11,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from sse_notify.protocols import Served
+    from sse_notify.streaming.base import BaseStream
 
-#: Where the wrapper looks for the stream that a view hands over, in the scope; and the same for a response that knows no request.
-HANDOVER = "sse_notify.handover"
+#: Where a response finds the wrapper that its request came through.
 current_handover: ContextVar[Handover | None] = ContextVar("sse_notify.handover", default=None)
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
@@ -36,33 +35,56 @@ def is_event_stream(view: Callable[..., Any]) -> bool:
 
 
 class Handover:
-    """Travels in the scope from the wrapper to the view and back. The view's side may be another thread's."""
+    """The streams that were made for one request, and the one of them that is its answer. The view's side may be another thread's.
 
-    __slots__ = ("_lock", "is_abandoned", "stream")
+    Args:
+        cookies: the request's ``Cookie`` header.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_lock", "_made", "cookies", "is_over", "joins", "stream")
+
+    def __init__(self, cookies: str) -> None:
         self._lock = threading.Lock()
+        self._made: list[BaseStream] = []
+        self.cookies = cookies
+        #: Whether the stream joins its hub, which decides about it, before the request is answered.
+        self.joins = False
         #: Whether nobody waits for a stream any more.
-        self.is_abandoned = False
-        self.stream: Served | None = None
+        self.is_over = False
+        #: The stream that the response carries, once that is known.
+        self.stream: BaseStream | None = None
 
-    def give(self, stream: Served) -> None:
-        """Hand ``stream`` over; if nobody waits for it any more, it is closed."""
+    def offer(self, stream: BaseStream) -> None:
+        """Take in a stream that a response was made with; if nobody waits for it any more, it is closed."""
         with self._lock:
-            if not self.is_abandoned:
-                self.stream = stream
+            if not self.is_over:
+                self._made.append(stream)
                 return
         stream.close()
 
-    def take(self) -> Served | None:
-        """Return what was handed over; from then on it is the caller's."""
-        with self._lock:
-            stream, self.stream = self.stream, None
-        return stream
+    def choose(self, stream: BaseStream | None) -> bool:
+        """Have ``stream`` served, as the response that carries it is the answer. Return whether there is one.
 
-    def abandon(self) -> Served | None:
-        """As :meth:`take`, and have what still comes closed."""
+        ``None``: a middleware has put another response around the body, which does not say; then the last that was made.
+        """
         with self._lock:
-            self.is_abandoned = True
-            stream, self.stream = self.stream, None
-        return stream
+            if stream in self._made or (stream is None and self._made):
+                self.stream = stream or self._made[-1]
+            return self.stream is not None
+
+    def take(self) -> BaseStream | None:
+        """Return the stream that was chosen, which from then on is the caller's, and close all others, and what still comes."""
+        with self._lock:
+            self.is_over = True
+            made, self._made = self._made, []
+            chosen, self.stream = self.stream, None
+        for stream in made:
+            if stream is not chosen:
+                stream.close()
+        return chosen
+
+    def abandon(self) -> None:
+        """Close all streams, and what still comes: nothing is served."""
+        stream = self.take()
+        if stream is not None:
+            stream.close()

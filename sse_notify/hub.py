@@ -2,7 +2,6 @@
 
     ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
     every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
-    every second   heartbeats, lifetimes and blocked writes of all streams, from one timer: see `sse_notify.wheel`.
 
 Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
 """
@@ -12,23 +11,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sse_notify import counters, fanout, frames, listening, log, threads
+from sse_notify.access.monitor import Monitor
+from sse_notify.admission import admission
 from sse_notify.conf import get_settings
-from sse_notify.farewell import Farewell
-from sse_notify.floors import Floor
 from sse_notify.incidents import Incident
 from sse_notify.index import TopicIndex
 from sse_notify.messages import Ephemeral, Message, PresenceQuery, Revocation
 from sse_notify.signals import stream_closed, stream_opened, tell
-from sse_notify.warden import Warden
-from sse_notify.wheel import Wheel
+from sse_notify.stream import Stream
+from sse_notify.streaming.shutdown import retry_after
 
 if TYPE_CHECKING:
-    from sse_notify.log import Batch, Entry, Position, Reader
-    from sse_notify.stream import Stream
+    from sse_notify.access.decisions import Granted
+    from sse_notify.log import Batch, Entry, Position
+    from sse_notify.source import SourceStream
+    from sse_notify.streaming.base import BaseStream
     from sse_notify.threads import Run
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
@@ -39,67 +39,68 @@ JOIN_SECONDS = 2.0
 HELD = 100
 #: Entries that a repair reads with one query.
 REPAIR_PAGE = 500
+#: Seconds between two tries to start while the database is away.
+RETRY_SECONDS = 1.0
 
 
 class Hub:
     """The streams of one event loop. All methods are to be called on that loop.
 
     Args:
-        run: runs queries off the loop.
+        run: runs queries off the loop; ``None``: on pools of their own.
     """
 
-    def __init__(self, *, run: Run = threads.hub) -> None:
-        self._run = self.run = run
+    def __init__(self, *, run: Run | None = None) -> None:
+        self._run = self.run = run or threads.hub
         #: Every event up to here was pushed to the streams that get it.
         self.cursor = 0
         #: Set when the last stream left; the next one gets a new hub.
         self.stopped = False
         self.streams: set[Stream] = set()
+        #: The streams of views' own events: they get none of the log's.
+        self.sources: set[SourceStream] = set()
+        #: Set while there are no ``streams``.
+        self.empty = asyncio.Event()
+        self.empty.set()
         self._by_topic = TopicIndex()
-        self._wheel = Wheel(lambda: self.cursor)
-        self._warden = Warden(run, self._by_topic, self._retopic, poll_interval)
+        self._monitor = Monitor(run, self._by_topic, self._accept_decision, poll_interval)
         self._starting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._polling: asyncio.Task[None] | None = None
+        self._repair_task: asyncio.Task[None] | None = None
         self._held: list[Batch] = []
-        self._due: list[Stream] = []
         self._repairing = False
-        self._farewell: Farewell | None = None
-        self._floor = Floor()
         self._database = Incident("database_poll")
 
     # --- streams come and go ---
 
-    async def join(self, stream: Stream) -> int:
-        """Push to ``stream`` from now on; return the cursor of that moment.
+    async def join(self, stream: Stream) -> None:
+        """Have ``stream`` begin as is decided, unless that was decided before, and push to it from then on.
 
         Raises:
+            HandshakeRefused: the stream may not begin.
             django.db.Error: the hub is starting and cannot read the head of the log.
         """
         self.streams.add(stream)
+        self.empty.clear()
         try:
-            if self._starting is None:
-                self._starting = asyncio.get_running_loop().create_task(self._start())
-            await asyncio.shield(self._starting)
+            await asyncio.shield(self._begin())
+            if not stream.is_open:
+                await self._monitor.add(stream, is_new=True)
+                return
         except BaseException:
             self.leave(stream)
             raise
-        self._by_topic.add(stream)
-        self._wheel.add(stream)
-        self._warden.add(stream)
-        counters.add("opened")
-        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
-        if self._farewell is not None:  # its handshake was under way
-            self._farewell.tell(stream)
-        self._floor.joined(stream)
-        return self.cursor
+        self._list(stream)
+        if stream.subscriber is not None:
+            self._monitor.add(stream)
 
     def leave(self, stream: Stream) -> None:
         """Push to ``stream`` no more. The last one to leave stops the hub."""
         if stream not in self.streams:
             return
         self.streams.discard(stream)
-        self._warden.remove(stream)
+        self._monitor.remove(stream)
         if self._by_topic.remove(stream):  # it had joined
             counters.add("closed", stream.reason)
             tell(
@@ -110,9 +111,23 @@ class Hub:
                 reason=stream.reason,
             )
         if not self.streams:
-            self._stop()
-            if self._farewell is not None:
-                self._farewell.check()
+            self.empty.set()
+        self._stop_if_unused()
+
+    def attach(self, stream: SourceStream) -> None:
+        """End ``stream`` with the process, and with its permission if it has one."""
+        self.sources.add(stream)
+        if stream.subscriber is not None:
+            self._monitor.add(stream, listed=False)
+            self._begin()
+        if admission.draining:  # its view was at work when the process was asked to end
+            stream.cut_after(get_settings().DRAIN_SECONDS)
+
+    def detach(self, stream: SourceStream) -> None:
+        """Forget ``stream``. The last one stops the hub."""
+        self.sources.discard(stream)
+        self._monitor.remove(stream)
+        self._stop_if_unused()
 
     def listeners(self, topic: str) -> int:
         """Return how many streams listen to ``topic``. Callable from any thread."""
@@ -123,42 +138,63 @@ class Hub:
         keys = (stream.reader.user_id for stream in list(self.streams))
         return Counter(str(key) for key in keys if key is not None)
 
-    def flush_soon(self, stream: Stream) -> None:
-        """Have ``stream`` write when what is rung by now is dispatched, so that it is joined into one write."""
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._due.append(stream)
+    def _accept_decision(
+        self, stream: BaseStream, granted: Granted, asked: tuple[str, ...] | None
+    ) -> None:
+        """Have a stream begin, or go on with other topics; ``asked``: those of the project's, ``None`` for the ones that it has."""
+        if not isinstance(stream, Stream):
+            return
+        if not stream.is_open:
+            stream.begin(granted, asked or ())
+            self._list(stream)
+            return
+        reader, before = granted.reader, stream.reader
+        if asked is None:
+            asked = stream.topics[len(before.topics) :]
+        if {*reader.topics, *asked} != set(stream.topics) or reader.muted != before.muted:
+            self._by_topic.remove(stream)
+            stream.retopic(reader, asked)
+            self._by_topic.add(stream)
 
-    def _flush(self) -> None:
-        due, self._due = self._due, []
-        for stream in due:
-            stream.flush()
-
-    def _retopic(self, stream: Stream, reader: Reader, asked: tuple[str, ...]) -> None:
-        self._by_topic.remove(stream)
-        stream.retopic(reader, asked)
+    def _list(self, stream: Stream) -> None:
+        """Push to ``stream`` from now on."""
+        if stream.closed:  # the client left meanwhile
+            return
         self._by_topic.add(stream)
-
-    def drain(self, seconds: float, done: Callable[[], None] | None = None) -> None:
-        """End all streams with ``bye``, and each that joins from now on.
-
-        Args:
-            seconds: the clients are to come back spread over as many; one that does not take its ``bye`` is cut after half of them.
-            done: called when no stream is left and what they were told is on its way.
-        """
-        if self._farewell is None:
-            self._farewell = Farewell(self.streams, seconds)
-        self._farewell.begin(done)
+        stream.go_live(self)
+        counters.add("opened")
+        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
+        if admission.draining:  # its handshake was under way
+            stream.end("drain", retry_after(get_settings().DRAIN_SECONDS))
 
     # --- life ---
 
+    def _begin(self) -> asyncio.Task[None]:
+        """Return the task that starts the hub, which begins now if it has not."""
+        if self._starting is None:
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting.add_done_callback(self._begun)
+        return self._starting
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._starting = None
+        if any(source.subscriber is not None for source in self.sources):
+            # They don't ask again, as streams do.
+            self._database.failed(error)
+            asyncio.get_running_loop().call_later(
+                RETRY_SECONDS, lambda: self.stopped or self._begin()
+            )
+
     async def _start(self) -> None:
         self._repairing = True  # hold what is rung until the cursor is known
-        fanout.attach(self._on_message)
-        joined = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._listening = loop.create_task(listening.listen(self._on_message, joined))
-        try:
+        if self._listening is None:
+            fanout.attach(self._on_message)
+            joined = asyncio.Event()
+            self._listening = loop.create_task(listening.listen(self._on_message, joined))
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
                     await joined.wait()
@@ -166,29 +202,24 @@ class Hub:
                 TimeoutError
             ):  # a layer that neither answers nor refuses: the poll carries the streams
                 pass
-            # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-            self.cursor = self._floor.start(await self._run(log.position))
-        except BaseException:
-            self._stop()
-            raise
-        self._repairing = False
+        # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
+        self.cursor = (await self._run(log.position)).head
         self._accept_held()
-        self._tasks.append(loop.create_task(self._poll()))
-        self._wheel.start()
+        self._polling = loop.create_task(self._poll())
+        if self.sources:  # they were decided when a change might have gone unheard
+            self._monitor.revoke(Revocation(everybody=True))
 
-    def _stop(self) -> None:
-        if self.stopped:  # the last stream left while the hub started, and the start ends with it
+    def _stop_if_unused(self) -> None:
+        if self.streams or self.sources or self.stopped:
             return
         self.stopped = True
         fanout.detach(self._on_message)
         if self._listening is not None:
             listening.stop(self._listening)
-        while self._tasks:
-            self._tasks.pop().cancel()
-        if self._starting is not None and self._starting is not asyncio.current_task():
-            self._starting.cancel()
-        self._wheel.stop()
-        self._warden.stop()
+        for task in (self._starting, self._polling, self._repair_task):
+            if task is not None:
+                task.cancel()
+        self._monitor.stop()
         self._held.clear()
 
     # --- events ---
@@ -200,7 +231,7 @@ class Hub:
                 stream.push_ephemeral(message.frame)
             counters.add("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
-            self._warden.hear(message)
+            self._monitor.revoke(message)
         elif isinstance(message, PresenceQuery):
             fanout.answer(message, self.users())
         else:
@@ -218,6 +249,7 @@ class Hub:
         self._dispatch(batch.entries, batch.last)
 
     def _accept_held(self) -> None:
+        self._repairing = False
         held, self._held = self._held, []
         for batch in sorted(held, key=lambda batch: batch.first):
             self._accept(batch)
@@ -229,49 +261,35 @@ class Hub:
             if entry.seq <= self.cursor or entry.topic not in by_topic:
                 continue
             seq, frame, excluded = entry.seq, entry.frame, entry.excluded
-            muters = by_topic.muters.get(entry.category) if entry.category else None
-            muted = frames.muted(frame) if muters else frame
+            category, muted = entry.category, b""
             for stream in by_topic[entry.topic]:
-                if not excluded or str(stream.reader.user_id) not in excluded:
-                    delivered += stream.push(seq, muted if muters and stream in muters else frame)
+                if excluded and str(stream.reader.user_id) in excluded:
+                    continue
+                is_muted = category in stream.reader.muted
+                if is_muted and not muted:  # encoded once, as the frame itself
+                    muted = frames.muted(frame)
+                delivered += stream.push(seq, muted if is_muted else frame)
         counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
     def _repair_soon(self) -> None:
         self._repairing = True
-        task = asyncio.get_running_loop().create_task(self._repair())
-        self._tasks.append(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        if task in self._tasks:
-            self._tasks.remove(task)
+        self._repair_task = asyncio.get_running_loop().create_task(self._repair())
 
     async def _repair(self) -> None:
-        """Read the log from the cursor to the head, then take what was rung meanwhile; again, if that shows another gap."""
+        """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
         try:
-            while True:
-                self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
-                head = (await self._run(log.position)).head
-                counters.add("repaired")
-                await self._catch_up(head)
-                self._repairing = False
-                held, self._held = self._held, []
-                held.sort(key=lambda batch: batch.first)
-                while held and held[0].first <= self.cursor + 1:
-                    self._accept(held.pop(0))
-                if not held:
-                    return
-                self._repairing = True
+            self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
+            head = (await self._run(log.position)).head
+            counters.add("repaired")
+            while self.cursor < head:
+                entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
+                self._dispatch(entries, complete)
         except Exception as error:  # the poll comes back to it
             self._database.failed(error)
-        finally:
             self._repairing = False
-
-    async def _catch_up(self, head: int) -> None:
-        while self.cursor < head:
-            entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
-            self._dispatch(entries, complete)
+        else:
+            self._accept_held()
 
     async def _poll(self) -> None:
         while True:
@@ -289,9 +307,11 @@ class Hub:
             self._database.failed(error)
             return
         self._database.worked()
-        self._floor.look(position.floor, self.streams)
-        if position.head < before:
-            self.cursor = self._floor.go_back(position.head, self.streams)
+        if position.head < before:  # a restored backup: no cursor means what it meant
+            self.cursor = position.head
+            counters.add("reset", "ahead", len(self.streams))
+            for stream in list(self.streams):
+                stream.reset("ahead", position.head)
         elif position.head > self.cursor:
             await asyncio.sleep(GRACE)
             if position.head > self.cursor and not self._repairing:

@@ -1,35 +1,41 @@
-"""The hubs of this process, one for each event loop: found, told something, and drained together."""
+"""The hubs of this process, one for each event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sse_notify import source, threads
+from sse_notify import threads
 from sse_notify.admission import admission
 from sse_notify.conf import get_settings
-from sse_notify.drain import Listener
 from sse_notify.hub import Hub
+from sse_notify.streaming.shutdown import SignalHandler, end_streams
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sse_notify.threads import Run
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-def current(run: Run = threads.hub) -> Hub:
+def current(run: Run | None = None) -> Hub:
     """Return the hub of the running loop, made with ``run`` if there is none yet."""
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
-        hear_signals()
+        _signals.install()
         hub = _hubs[loop] = Hub(run=run)
-        if admission.draining:  # for a handshake that was under way
-            hub.drain(get_settings().DRAIN_SECONDS)
     return hub
+
+
+def feed() -> Callable[[], Hub]:
+    """Return what gives a stream its hub, once the stream runs on its loop. To be called in the thread of the view that makes it."""
+    # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
+    return partial(current, threads.in_this_thread) if threads.in_test_transaction() else current
 
 
 def running() -> Hub | None:
@@ -48,60 +54,24 @@ def listeners(topic: str) -> int:
     return sum(hub.listeners(topic) for hub in list(_hubs.values()))
 
 
-def hear_signals() -> None:
-    """Have the process's streams told when it is asked to end. Callable any number of times; only the main thread's call counts."""
-    _signals.install()
-
-
-def each(action: Callable[[Hub], None]) -> None:
-    """Call ``action`` with every hub of this process, each on its own loop. Callable from any thread."""
-    for loop, hub in list(_hubs.items()):
-        try:
-            loop.call_soon_threadsafe(action, hub)
-        except RuntimeError:  # the loop is closed
-            _hubs.pop(loop, None)
-
-
-def drain(done: Callable[[], None] | None = None) -> None:
+def drain() -> list[Future[None]]:
     """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread.
 
     A view's own events may go on until then, on a server that waits; what is not over then is cut.
 
-    Args:
-        done: called when all streams have taken their leave, from whichever loop or thread that happens in.
+    Returns:
+        For each loop, what is done when all its streams have taken their leave.
     """
     admission.draining = True
     seconds = get_settings().DRAIN_SECONDS
-    source.drain(seconds)
-    countdown = _Countdown(done)
+    told = []
     for loop, hub in list(_hubs.items()):
-        told = countdown.one_more()
+        ending = end_streams(hub, seconds)
         try:
-            loop.call_soon_threadsafe(hub.drain, seconds, told)
+            told.append(asyncio.run_coroutine_threadsafe(ending, loop))
         except RuntimeError:  # the loop is closed, and with it the hub
-            told()
-    countdown.one_less()
+            ending.close()
+    return told
 
 
-class _Countdown:
-    """Calls ``done`` when everything that it gave out was called, itself included."""
-
-    def __init__(self, done: Callable[[], None] | None) -> None:
-        self._done = done
-        self._lock = threading.Lock()
-        self._open = 1
-
-    def one_more(self) -> Callable[[], None]:
-        with self._lock:
-            self._open += 1
-        return self.one_less
-
-    def one_less(self) -> None:
-        with self._lock:
-            self._open -= 1
-            last = not self._open
-        if last and self._done is not None:
-            self._done()
-
-
-_signals = Listener(drain)
+_signals = SignalHandler(drain)

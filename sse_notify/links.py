@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from sse_notify.access.decisions import auth_hash
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.inbox import check_user
 from sse_notify.topics import MAX_TOPICS, check_name
@@ -94,9 +95,8 @@ def link_of(request: HttpRequest) -> Link | None:
     try:
         said: dict[str, Any] = signing.loads(token, salt=_SALT)
     except signing.BadSignature as error:
-        raise HandshakeRefused(
-            401, "invalid_token", "The link is not one of this site's."
-        ) from error
+        text = "The link is not one of this site's."
+        raise HandshakeRefused(401, "invalid_token", text) from error
     if said["until"] <= time.time():
         raise HandshakeRefused(401, "expired_token", "The link has expired.")
     user = _find(said["user"])
@@ -105,18 +105,13 @@ def link_of(request: HttpRequest) -> Link | None:
     return Link(user=user, topics=tuple(said["topics"]))
 
 
-def _find(pk: str) -> AbstractBaseUser | None:
-    model: Any = get_user_model()
+def _find(pk: str) -> Any:
     try:
-        found: AbstractBaseUser | None = model._base_manager.filter(pk=pk).first()
+        return get_user_model()._base_manager.filter(pk=pk).first()
     except (TypeError, ValueError, ValidationError):  # the project has another user model since
         return None
-    return found
 
 
 def _auth(user: AbstractBaseUser) -> str:
     """Return what changes with the password, and tells nothing of it."""
-    get_hash = getattr(user, "get_session_auth_hash", None)
-    return salted_hmac(
-        _SALT, str(get_hash()) if get_hash is not None else "", algorithm="sha256"
-    ).hexdigest()[:32]
+    return salted_hmac(_SALT, auth_hash(user), algorithm="sha256").hexdigest()[:32]

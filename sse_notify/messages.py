@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 #: Bytes of frames in one layer message; a larger batch is split.
@@ -59,6 +59,9 @@ class Revocation:
     """The reason for ``bye``, if the streams are to be ended without a query."""
     again: bool = False
     """Whether the clients of streams that are ended are to come back."""
+    users: dict[str, str] = field(default_factory=dict)
+    """The topics of users that were saved, each with what the user looks like now: see :func:`sse_notify.access.decisions.fingerprint`.
+    Nothing of a user that looked so before has changed."""
 
     def joined_with(self, other: Message) -> Revocation | None:
         """Return one message in place of this and ``other``, ``None`` if both are needed."""
@@ -66,9 +69,11 @@ class Revocation:
             return None
         topics = tuple(dict.fromkeys((*self.topics, *other.topics)))
         sessions = tuple(dict.fromkeys((*self.sessions, *other.sessions)))
-        if len(topics) + len(sessions) > REVOCATION_SUBJECTS:
+        users = {**self.users, **other.users}
+        if len(topics) + len(sessions) + len(users) > REVOCATION_SUBJECTS:
             return None
-        return Revocation(topics, sessions, self.everybody or other.everybody, self.end, self.again)
+        everybody = self.everybody or other.everybody
+        return Revocation(topics, sessions, everybody, self.end, self.again, users)
 
 
 @dataclass(frozen=True, slots=True)

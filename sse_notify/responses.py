@@ -15,28 +15,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
-from sse_notify import events, threads
-from sse_notify.admission import admission
+from sse_notify import events, hubs, sessions, threads
+from sse_notify.access.decisions import subscriber_of
+from sse_notify.admission import admission, refuse
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import HANDOVER, current_handover
-from sse_notify.hubs import hear_signals
-from sse_notify.refusal import refuse
+from sse_notify.handover import current_handover
 from sse_notify.source import SourceStream, iterate_here
 from sse_notify.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
-
+    from sse_notify.access.decisions import Subscriber
     from sse_notify.handover import Handover
-    from sse_notify.protocols import Served
-    from sse_notify.stream import Stream
+    from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
 
@@ -56,46 +54,47 @@ class StreamResponse(StreamingHttpResponse):
     """A response of type ``text/event-stream``.
 
     Args:
-        request: the request that it answers: tells whether a wrapper is there to hand the stream over to.
         body: a stream, or the whole of a finite one; ``b""`` answers HEAD.
+        headers: the headers.
+        status: the status.
     """
 
-    def __init__(self, request: HttpRequest, body: Stream | bytes) -> None:
-        content: Any
-        if not isinstance(body, bytes):
-            content = _Body(body, handed_over=_hand_over(request, body))
-        else:
-            content = _whole(body) if hasattr(request, "scope") else [body]
-        super().__init__(content, content_type=CONTENT_TYPE, headers=HEADERS)
+    def __init__(
+        self, body: BaseStream | bytes, *, headers: Mapping[str, str] = HEADERS, status: int = 200
+    ) -> None:
+        #: What is served when Django's request has ended, if a wrapper is there to do so.
+        self.stream = None if isinstance(body, bytes) else body
+        content: Any = [body] if isinstance(body, bytes) else _Body(body)
+        super().__init__(content, headers={"Content-Type": CONTENT_TYPE, **headers}, status=status)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the stream, or the whole of a finite one."""
+        return super().__aiter__() if self.stream is not None else _whole(self)
 
 
-async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-def _hand_over(request: HttpRequest, stream: Stream) -> bool:
-    handover: Handover | None = getattr(request, "scope", {}).get(HANDOVER)
-    if handover is None:
-        return False
-    handover.give(stream)
-    return True
+async def _whole(response: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in response:
+        yield part
 
 
 class _Body:
-    """What Django iterates: nothing if the stream was handed over, else the stream."""
+    """What Django iterates: nothing if there is a wrapper, which serves the stream of the response that is iterated; else the stream."""
 
     _warned = False
 
-    def __init__(self, stream: Served, *, handed_over: bool) -> None:
+    def __init__(self, stream: BaseStream) -> None:
         self._stream = stream
-        self._handed_over = handed_over
+        self._handover: Handover | None = current_handover.get()
+        if self._handover is not None:
+            self._handover.offer(stream)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._handed_over:
+        if self._handover is not None:
+            self._handover.choose(self._stream)
             raise StopAsyncIteration
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
@@ -103,7 +102,7 @@ class _Body:
             await threads.release_thread()
             task = asyncio.current_task()
             if task is not None:
-                self._stream.driven_by(task.cancel)
+                self._stream.served_by(task.cancel)
         try:
             chunk = await self._stream.read()
         except BaseException:
@@ -115,8 +114,8 @@ class _Body:
         return chunk
 
     def close(self) -> None:
-        """Called by Django, from a worker thread, when the response ends; a stream that was handed over goes on."""
-        if self._handed_over:
+        """Called by Django, from a worker thread, when the response ends; the wrapper knows what becomes of its streams."""
+        if self._handover is not None:
             return
         if self._loop is None or self._loop.is_closed():
             self._stream.close()
@@ -133,7 +132,7 @@ class _Body:
             )
 
 
-class EventStreamResponse(StreamingHttpResponse):
+class EventStreamResponse(StreamResponse):
     """A response of type ``text/event-stream`` with a view's own events: the words of an AI, the lines of a log, progress.
 
     ::
@@ -154,7 +153,8 @@ class EventStreamResponse(StreamingHttpResponse):
     Args:
         source: an asynchronous iterator, or a synchronous one, which gets a thread of its own. It yields :class:`sse_notify.Event`, text,
             or anything that JSON can hold.
-        user: whose stream it is, if it is to count against ``MAX_STREAMS_PER_USER``. Every one counts against ``MAX_STREAMS``.
+        user: whose stream it is. It counts against ``MAX_STREAMS_PER_USER`` and ends like the user's other streams: with ``bye`` after a
+            logout, another password or deactivation, and after ``MAX_LIFETIME`` seconds. Every stream counts against ``MAX_STREAMS``.
         end: what is sent when the iterator has ended by itself, so that a client can tell that from a cut: an ``Event``, or text such as
             ``"[DONE]"``; ``None`` for nothing.
         headers: further headers.
@@ -181,52 +181,41 @@ class EventStreamResponse(StreamingHttpResponse):
             raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
         self._source = source
         self._last = b"" if end is None else events.encode(end)
-        #: The whole answer, if there is no stream.
-        self._refusal = b""
         user_id = getattr(user, "pk", None)
         try:
             admission.admit(user_id)
         except HandshakeRefused as refusal:
-            self._stream = None
-            super().__init__()
-            self._refuse(refusal)
+            answer = refuse(refusal)
+            super().__init__(answer.content, headers=answer.headers, status=answer.status_code)
             return
-        conf = get_settings()
-        self._stream = stream = SourceStream(
+        stream = SourceStream(
             source,
             last=self._last,
-            heartbeat=conf.HEARTBEAT,
-            send_timeout=conf.SEND_TIMEOUT,
-            buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
+            buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
             own_thread=not threads.in_test_transaction(),
-            on_start=hear_signals,
+            hub=hubs.feed(),
+            lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
+            subscriber=None if user_id is None else _subscriber(user),
             on_close=partial(admission.release, user_id),
         )
-        handover = current_handover.get()
-        if handover is not None:
-            handover.give(stream)
-        body: Any = _Body(stream, handed_over=handover is not None)
-        super().__init__(body, content_type=CONTENT_TYPE, headers={**HEADERS, **(headers or {})})
+        super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the stream under WSGI, which has no event loop; the worker is held for as long as it lasts."""
-        if self._stream is None:
-            return iter([self._refusal])
+        if not isinstance(self.stream, SourceStream):
+            return super().__iter__()
         if isinstance(self._source, AsyncIterable):
-            return _run_here(self._stream)
+            # Nothing runs between two events: neither a hub, nor a timer.
+            self.stream.subscriber, self.stream.deadline = None, math.inf
+            return _run_here(self.stream)
         return iterate_here(self._source, self._last)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the stream, or what is said in its place."""
-        return super().__aiter__() if self._stream is not None else _whole(self._refusal)
 
-    def _refuse(self, refusal: HandshakeRefused) -> None:
-        answer = refuse(refusal)
-        self.status_code, self.headers, self._refusal = (
-            answer.status_code,
-            answer.headers,
-            answer.content,
-        )
+def _subscriber(user: Any) -> Subscriber:
+    """Return who a user's stream is for, so that it ends as the user's other streams do."""
+    handover = current_handover.get()
+    cookies = None if handover is None else handover.cookies
+    return subscriber_of(user, session=sessions.of_user(user.pk, cookies))
 
 
 def _run_here(stream: SourceStream) -> Iterator[bytes]:

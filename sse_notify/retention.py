@@ -2,7 +2,7 @@
 
     find      what is old, without a lock
     delete    in a short transaction of its own: lock those rows, look at them again, DELETE, raise the floor, COMMIT
-    tell      a cursor below the floor is answered by ``reset``; open streams hear it from their hub, see `sse_notify.floors`
+    tell      a cursor below the floor is answered by ``reset``: at the handshake, or in the middle of a replay
 
 What goes: notifications that were sent, or recalled, longer ago than that, read or not, and at any
 age what has expired, as nobody can see it any more. What each user did with them goes with them.

@@ -28,10 +28,9 @@ from asgiref.sync import sync_to_async
 from django.test import RequestFactory
 
 from sse_notify import log
-from sse_notify.handshake import make_stream, open_up
+from sse_notify.handshake import make_stream, read_request
 from sse_notify.models import Notification
 from sse_notify.parsing import Received, parse
-from sse_notify.signals import stream_opened
 
 if TYPE_CHECKING:
     from sse_notify.querysets import NotificationQuerySet, User
@@ -113,23 +112,20 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         self._request.user = user  # type: ignore[assignment]  # the stubs know one user model only
         self._timeout = timeout
         self._received: asyncio.Queue[Received | None] = asyncio.Queue()
-        self._joined = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        # In Django's thread for queries the handshake sees the transaction of the test.
-        self._stream = await sync_to_async(lambda: make_stream(open_up(self._request)))()
-        stream_opened.connect(self._on_opened)
-        self._pump = asyncio.create_task(self._read())
+        # In Django's thread for queries: there the handshake sees whether the test runs inside a transaction.
+        self._stream = await sync_to_async(lambda: make_stream(read_request(self._request)))()
         try:
             async with asyncio.timeout(JOIN_SECONDS):
-                await self._joined.wait()
+                await self._stream.join()
         except BaseException:
-            await self.__aexit__()
+            self._stream.close()
             raise
+        self._pump = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        stream_opened.disconnect(self._on_opened)
         self._stream.close()
         self._pump.cancel()
         await asyncio.wait([self._pump])
@@ -157,12 +153,6 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
                     self._received.put_nowait(received)
         finally:
             self._received.put_nowait(None)
-            self._joined.set()
-
-    def _on_opened(self, *, topics: tuple[str, ...], **kwargs: Any) -> None:
-        # Compare by identity: each stream of a user has a tuple of its own.
-        if topics is self._stream.topics:
-            self._joined.set()
 
 
 def _rows() -> NotificationQuerySet:

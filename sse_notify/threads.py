@@ -1,4 +1,4 @@
-"""The only threads of this package: two small bounded pools on which the database work of streams runs.
+"""The only threads of this package: four small bounded pools on which the database work of streams runs.
 
 Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request lives; a stream lives for
 minutes. Work that is run here borrows a thread for one function and gives it back, so there are never more database connections
@@ -141,11 +141,17 @@ def _is_short_lived(connection: Any) -> bool:
     return settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
 
 
-#: Handshakes and replays.
-streams = Pool("stream", lambda: get_settings().HANDSHAKE_THREADS)
+#: Handshakes and replays; one of their threads is kept for the decisions.
+streams = Pool("stream", lambda: max(get_settings().HANDSHAKE_THREADS - 1, 1))
 
 #: The hub's own reads: one thread, so that a storm of handshakes never delays a repair.
 hub = Pool("hub", lambda: 1)
+
+#: Decisions about streams: one thread, so that neither handshakes nor a project's functions delay another user's loss of access.
+access = Pool("access", lambda: 1)
+
+#: A project's own ``@topic`` functions.
+topics = Pool("topic", lambda: 4)
 
 
 # --- a test's own thread ---------------------------------------------------------------------------------------------------------
@@ -156,14 +162,18 @@ def in_test_transaction() -> bool:
 
     Any other transaction is over before a stream begins: with ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
 
-    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. ``tests/asgi/test_in_a_testcase.py``
-    holds it.
+    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. A test fails if Django drops it.
     """
     return any(
-        getattr(block, "_from_testcase", False)
+        block._from_testcase  # type: ignore[attr-defined]
         for connection in connections.all(initialized_only=True)
         for block in connection.atomic_blocks
     )
+
+
+async def in_this_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``function`` in the thread that Django runs thread-sensitive code in: a test's own. See :class:`Run`."""
+    return await sync_to_async(function)(*args, **kwargs)
 
 
 # --- a request's own thread ------------------------------------------------------------------------------------------------------
@@ -175,11 +185,11 @@ async def release_thread() -> None:
     Django keeps both until the response ends. Connections are closed first: those of a thread that is gone wait for the garbage
     collector. One that is inside a transaction, as in a ``TestCase``, stays, and the thread with it.
 
-    ``SyncToAsync.context_to_thread_executor`` is not documented. It is read with care, and a test counts threads.
+    ``SyncToAsync.context_to_thread_executor`` is not documented. A test fails if asgiref drops it.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
-    executors: Any = getattr(SyncToAsync, "context_to_thread_executor", None)
-    if context is None or executors is None or context not in executors:
+    executors = SyncToAsync.context_to_thread_executor
+    if context is None or context not in executors:
         return
     executor = executors[context]
     if await sync_to_async(_close_idle)() and executors.get(context) is executor:

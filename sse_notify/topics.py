@@ -8,10 +8,9 @@ name and gets them if the function that the project registered with :func:`topic
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.db.models import TextChoices
@@ -63,18 +62,20 @@ def group_topic(pk: Any) -> str:
     return f"group:{pk}"
 
 
-def topics_of(user: AbstractBaseUser) -> tuple[str, ...]:
-    """Return the topics of this package that ``user`` has now: own, everyone's, the staff's, each group's.
+def topics_of(user: AbstractBaseUser, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
+    """Return the topics of this package that ``user`` has now: the user's own, everyone's, the staff's, each group's.
 
-    One query, for the groups, unless they were prefetched.
+    Args:
+        user: whose topics.
+        groups: the keys of the user's groups. ``None``: they are looked up, with one query unless they were prefetched.
     """
     topics = [user_topic(user.pk), EVERYONE_TOPIC]
     if getattr(user, "is_staff", False):
         topics.append(STAFF_TOPIC)
-    # A custom user model need not have groups.
-    groups: Any = getattr(user, "groups", None)
-    if groups is not None:
-        topics.extend(group_topic(group.pk) for group in groups.all())
+    if groups is None:
+        manager: Any = getattr(user, "groups", None)  # a custom user model need not have groups
+        groups = [] if manager is None else [group.pk for group in manager.all()]
+    topics.extend(group_topic(pk) for pk in groups)
     return tuple(topics)
 
 
@@ -98,6 +99,11 @@ class Registration:
 
 
 _registrations: dict[str, Registration] = {}
+
+#: Stands for what was not registered.
+NOBODYS = Registration(
+    pattern="", route=RoutePattern(""), authorise=lambda user: False, public=False
+)
 
 
 def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
@@ -146,13 +152,44 @@ def check_name(name: str) -> str:
     return name
 
 
-def find(name: str) -> tuple[Registration, dict[str, Any]]:
-    """Return the registration that matches ``name``, and what its pattern captured.
+class Match(NamedTuple):
+    """A topic's name, and what the project registered for it."""
+
+    registration: Registration
+    captured: dict[str, Any]
+    """What the pattern captured from the name."""
+    name: str
+
+    @property
+    def key(self) -> Hashable:
+        """Name the call: two matches with the same key are answered alike, such as ``room.2`` and ``room.02``."""
+        key = (self.registration.pattern, *self.captured.values())
+        try:
+            hash(key)
+        except TypeError:  # a path converter of the project's made it
+            return self.name
+        return key
+
+    def allows(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        """Return whether ``user`` may listen now. Call it from sync code: the project's function may query.
+
+        Raises:
+            Exception: whatever the project's function raises.
+        """
+        if not self.registration.public and not user.is_authenticated:
+            return False
+        authorise = self.registration.authorise
+        if inspect.iscoroutinefunction(authorise):
+            return bool(async_to_sync(authorise)(user, **self.captured))
+        return bool(authorise(user, **self.captured))
+
+
+def find(name: str) -> Match:
+    """Return what the project registered for the topic ``name``.
 
     Raises:
-        UnknownTopic: there is none. This package's own topics are never found here: nobody asks for them by name.
+        UnknownTopic: nothing. This package's own topics are never found here: nobody asks for them by name.
     """
-    _discover()
     if not is_own(name) and len(name) <= MAX_LENGTH:
         for registration in _registrations.values():
             try:
@@ -160,25 +197,8 @@ def find(name: str) -> tuple[Registration, dict[str, Any]]:
             except Resolver404:
                 continue
             if captured is not None:
-                return registration, captured
+                return Match(registration, captured, name)
     raise UnknownTopic(f"no @topic pattern matches {name!r}")
-
-
-def is_allowed(user: AbstractBaseUser | AnonymousUser, name: str) -> bool:
-    """Return whether ``user`` may listen to the topic ``name`` now. An unregistered topic is nobody's.
-
-    Call it from sync code, as it may query; an async authoriser is run to its end.
-    """
-    try:
-        registration, captured = find(name)
-    except UnknownTopic:
-        return False
-    if not registration.public and not user.is_authenticated:
-        return False
-    authorise = registration.authorise
-    if inspect.iscoroutinefunction(authorise):
-        return bool(async_to_sync(authorise)(user, **captured))
-    return bool(authorise(user, **captured))
 
 
 def is_own(name: str) -> bool:
@@ -186,6 +206,6 @@ def is_own(name: str) -> bool:
     return name in (EVERYONE_TOPIC, STAFF_TOPIC) or name.startswith(("user:", "group:"))
 
 
-@cache
-def _discover() -> None:
+def discover() -> None:
+    """Import every app's ``topics.py``. Called once the apps are ready, so that what is broken in one is seen at the start."""
     autodiscover_modules("topics")

@@ -1,14 +1,26 @@
-"""Whether the client of one request is still there: heard from the handshake on, for as long as its stream lives.
+"""Whether the client of one request is still there: asked from the handshake on, for as long as its stream lives.
 
 A handshake may wait for a thread while a thousand others are before it. Its client may give up meanwhile, and most servers say so only
-to whoever calls ``receive()``; so that is called ahead, and what came is kept for the application, should it be the one to answer.
+to whoever calls ``receive()``; so that is called from then on, and what else the client sends is dropped.
+
+Some clients go without a word: a phone without a network acknowledges nothing, and TCP gives up on it after a quarter of an hour.
+``TCP_USER_TIMEOUT`` (RFC 5482) makes it less, and ends the connection of a client that takes nothing as well, even on a server that
+holds no writer back. ASGI shows an application no socket. Two servers' ``send`` leads to it all the same: uvicorn's and daphne's. With
+others, and behind a proxy, which has clients of its own, it stays as it is: the stream ends when a write blocks, or at its maximum age.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, TypeVar
+
+# Linux has it, others do not.
+_OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 T = TypeVar("T")
 
@@ -26,16 +38,11 @@ class Watch:
         receive: the request's, as ASGI has it.
     """
 
-    __slots__ = ("_ahead", "_arrived", "_on_leave", "_receive", "_serving", "_task", "left")
+    __slots__ = ("_on_leave", "_receive", "_task", "left")
 
     def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
         self._receive = receive
-        self._ahead: list[
-            Message
-        ] = []  # one message as a rule; an empty deque takes ten times the memory
-        self._arrived: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], Any] | None = None
-        self._serving = False
         self._task: asyncio.Task[None] | None = None
         #: Whether the client is known to be gone.
         self.left = False
@@ -59,27 +66,16 @@ class Watch:
             self._on_leave = None
 
     def serving(self, on_leave: Callable[[], Any]) -> None:
-        """Have ``on_leave`` called when the client leaves; what else it sends from now on is dropped."""
-        self._serving = True
-        self._ahead.clear()
+        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
         self._start(on_leave)
 
     async def receive(self) -> Message:
-        """Return the next message, for an application that answers itself; what was read ahead comes first."""
-        while not self._ahead and self._task is not None and not self._task.done():
-            # Not for the end of the task alone: it reads on.
-            self._arrived = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._task, self._arrived}, return_when=asyncio.FIRST_COMPLETED)
-        if self._ahead:
-            return self._ahead.pop(0)
-        if not self.left:
-            message = await self._receive()
-            if message["type"] != "http.disconnect":
-                return message
-            self.left = (
-                True  # some servers say it once, and the stream that a view still makes must know
-            )
-        return {"type": "http.disconnect"}
+        """Return the next message, for an application that answers itself."""
+        if self.left:  # some servers say it once, and the stream that a view still makes must know
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        self.left = message["type"] == "http.disconnect"
+        return message
 
     def end(self) -> None:
         """Stop reading."""
@@ -89,21 +85,43 @@ class Watch:
 
     def _start(self, on_leave: Callable[[], Any]) -> None:
         self._on_leave = on_leave
-        if self._task is None or (self._task.done() and not self.left):
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
         try:
-            while (message := await self._receive())["type"] != "http.disconnect":
-                if self._serving:
-                    continue
-                self._ahead.append(message)
-                if self._arrived is not None and not self._arrived.done():
-                    self._arrived.set_result(None)
-                if message.get("more_body"):  # a body, which whoever answers takes at its own pace
-                    return
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
         except OSError:  # as some servers say it
             pass
         self.left = True
         if self._on_leave is not None:
             self._on_leave()
+
+
+def give_up_after(seconds: float, send: Any) -> bool:
+    """Have the connection behind an ASGI ``send`` end when what is sent is not acknowledged for ``seconds``; 0: as before.
+
+    Returns:
+        Whether the connection was found and changed.
+    """
+    if _OPTION is None:
+        return False
+    # These are no documented attributes; whatever they turn out to be, the stream works without.
+    with contextlib.suppress(Exception):
+        number = _file_behind(send)
+        if number is not None and number >= 0:
+            with socket.socket(fileno=os.dup(number)) as found:
+                if found.family in (socket.AF_INET, socket.AF_INET6):
+                    found.setsockopt(socket.IPPROTO_TCP, _OPTION, int(seconds * 1000))
+                    return True
+    return False
+
+
+def _file_behind(send: Any) -> int | None:
+    if isinstance(send, partial):  # daphne: Server.handle_reply for one request
+        return int(send.args[0].channel.transport.getHandle().fileno())
+    transport = getattr(
+        getattr(send, "__self__", None), "transport", None
+    )  # uvicorn: RequestResponseCycle.send
+    return None if transport is None else int(transport.get_extra_info("socket").fileno())

@@ -20,7 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from sse_notify import inbox
-from sse_notify.handshake import user_key
+from sse_notify.access.openings import user_key
 from sse_notify.models import iso
 from sse_notify.paging import Place
 
@@ -97,7 +97,7 @@ def sse_notify_widget(
         "request": _request(context),
         "csp_nonce": context.get("csp_nonce"),
         "uid": _uid(context),
-        "user_key": user_key(user),
+        "user_key": user_key(user.pk),
         "state": state,
         "items": items,
         "next": following.token if following else None,

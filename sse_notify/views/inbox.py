@@ -28,8 +28,8 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
 from sse_notify import hub, inbox
+from sse_notify.access.openings import user_key
 from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
-from sse_notify.handshake import user_key
 from sse_notify.paging import Place
 from sse_notify.progress import store
 
@@ -123,7 +123,7 @@ def state(request: HttpRequest) -> HttpResponseBase:
     answer = {
         **asdict(inbox.state(request.user)),
         "poll": hub.poll_interval(),
-        "key": user_key(request.user),
+        "key": user_key(request.user.pk),
     }
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is
     # the secret behind it.

@@ -8,10 +8,11 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.views.decorators.http import require_safe
 
+from sse_notify.access.decisions import open_now
+from sse_notify.admission import refuse
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import event_stream
-from sse_notify.handshake import finite, make_stream, open_up
-from sse_notify.refusal import refuse
+from sse_notify.handover import current_handover, event_stream
+from sse_notify.handshake import finite, make_stream, read_request
 from sse_notify.responses import StreamResponse
 
 if TYPE_CHECKING:
@@ -30,14 +31,16 @@ def stream(request: HttpRequest) -> HttpResponseBase:
     Query: ``cursor``, the last event id (the ``Last-Event-ID`` header counts too, the larger wins); ``topic``, repeatable;
     ``client``, the page's own mark, which comes back in its ``update`` events.
     """
+    handover = current_handover.get()
     try:
-        opening = open_up(request)
+        subscriber = read_request(request)
+        if request.method == "GET" and handover is not None and handover.joins:
+            return StreamResponse(make_stream(subscriber))  # its hub decides, for many at once
+        granted = open_now(subscriber)
         if request.method == "HEAD":
-            return StreamResponse(request, b"")
-        if not hasattr(
-            request, "scope"
-        ):  # WSGI: a finite stream, after which the browser asks again by itself
-            return StreamResponse(request, finite(opening))
-        return StreamResponse(request, make_stream(opening))
+            return StreamResponse(b"")
+        if not hasattr(request, "scope"):  # WSGI: finite, after which the browser asks again
+            return StreamResponse(finite(granted))
+        return StreamResponse(make_stream(subscriber, granted))
     except HandshakeRefused as refusal:
         return refuse(refusal)

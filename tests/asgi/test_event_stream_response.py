@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
@@ -13,16 +13,18 @@ import pytest
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
-from django.db import connection, connections
-from django.http import HttpRequest, HttpResponse
+from django.db import OperationalError, connection, connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client, override_settings
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from sse_notify import Event, EventStreamResponse, hubs, source
+from sse_notify import Event, EventStreamResponse, hubs, log, recheck, source
+from sse_notify import hub as hub_module
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
+from sse_notify.handover import event_stream
 from tests.asgi.client import GUARD, connect, cookies_of, threads, until
 
 pytestmark = [
@@ -42,10 +44,17 @@ def view(request: HttpRequest) -> HttpResponseBase:
 
 @csrf_exempt
 async def aview(request: HttpRequest) -> HttpResponseBase:
+    request.user = await request.auser()
     return make(request)
 
 
-urlpatterns = [path("sync/", view), path("async/", aview)]
+@csrf_exempt
+@event_stream
+def marked(request: HttpRequest) -> HttpResponseBase:
+    return make(request)
+
+
+urlpatterns = [path("sync/", view), path("async/", aview), path("marked/", marked)]
 
 
 def answer_with(new: Callable[[HttpRequest], EventStreamResponse]) -> None:
@@ -194,6 +203,64 @@ async def test_a_failure_ends_the_stream_and_says_nothing_of_its_cause(
     assert admission.total == 0
 
 
+async def cancelled_task() -> None:
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+async def cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def raises_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def raises_exit() -> None:
+    raise GeneratorExit
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+@pytest.mark.parametrize(
+    "fail",
+    [cancelled_task, cancels_itself, raises_cancelled, raises_exit],
+    ids=lambda f: f.__name__,
+)
+async def test_an_iterator_that_is_cancelled_by_something_else_ends_the_stream_as_a_failure(
+    app: Any, fail: Callable[[], Awaitable[None]], at_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def events() -> AsyncIterator[Any]:
+        if not at_first:
+            yield "one"
+        await fail()
+        yield "never"
+
+    answer_with(lambda request: EventStreamResponse(events(), end="[DONE]"))
+    with caplog.at_level(logging.ERROR, "sse_notify"):
+        async with connect(app, "/async/") as stream:
+            _, _, body = await stream.answer()
+    before = b"" if at_first else b"data: one\n\n"
+    assert body == before + source.FAILED
+    assert any("iterator" in record.message and record.exc_info for record in caplog.records)
+    assert admission.total == 0
+
+
+async def test_a_synchronous_iterator_that_raises_a_cancellation_ends_the_stream(app: Any) -> None:
+    def events() -> Iterator[Any]:
+        yield "one"
+        raise asyncio.CancelledError
+
+    answer_with(lambda request: EventStreamResponse(events()))
+    async with connect(app, "/async/") as stream:
+        assert (await stream.answer())[2] == b"data: one\n\n" + source.FAILED
+    assert admission.total == 0
+
+
 async def test_head_gets_the_headers_and_begins_nothing() -> None:
     waits = Endless()
     answer_with(lambda request: EventStreamResponse(waits.events()))
@@ -204,6 +271,69 @@ async def test_head_gets_the_headers_and_begins_nothing() -> None:
         assert (status, body) == (200, b"")
     assert not waits.began.is_set()
     assert admission.total == 0
+
+
+# --- which stream is served -----------------------------------------------------------------------------------------------------
+
+
+class Wrapping:
+    """A middleware that puts another response around the body."""
+
+    sync_capable, async_capable = True, False
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        response = self.get_response(request)
+        again = StreamingHttpResponse(response.streaming_content, headers=response.headers)
+        again._resource_closers.append(response.close)  # type: ignore[attr-defined]
+        return again
+
+
+@pytest.mark.parametrize("middleware", ["none", "wrapping", "headers"])
+@pytest.mark.parametrize("where", ["/sync/", "/async/", "/marked/"])
+@pytest.mark.parametrize("returned", [0, 1, 2])
+async def test_the_stream_that_is_served_is_the_one_of_the_response_that_was_returned(
+    app: Any, where: str, returned: int, middleware: str, settings: Any
+) -> None:
+    if middleware == "wrapping":
+        if where == "/marked/":
+            pytest.skip("there the last one is taken: nothing says which body it is")
+        settings.MIDDLEWARE = [f"{__name__}.Wrapping", *settings.MIDDLEWARE]
+    elif middleware == "headers":
+        settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
+    app = (
+        EventStreams(get_asgi_application())
+        if isinstance(app, EventStreams)
+        else get_asgi_application()
+    )
+    made: list[EventStreamResponse] = []
+    sources = [Endless() for _ in range(3)]
+
+    async def named(number: int) -> AsyncIterator[Any]:
+        yield f"number {number}"
+        async for event in sources[number].events():
+            yield event
+
+    def several(request: HttpRequest) -> EventStreamResponse:
+        made.extend(EventStreamResponse(named(number)) for number in range(3))
+        return made[returned]
+
+    answer_with(several)
+    async with connect(app, where) as stream:
+        body = await stream.until(b"first")
+        assert body.startswith(f"data: number {returned}\n\n".encode())
+        if isinstance(app, EventStreams):
+            assert admission.total == 1, (
+                "the others gave their places back, though the view keeps them"
+            )
+        del several
+        answer_with(lambda request: made[0])
+        made.clear()
+        await until(lambda: admission.total == 1)
+    assert [each.began.is_set() for each in sources] == [n == returned for n in range(3)]
+    await until(lambda: admission.total == 0)
 
 
 # --- the end -----------------------------------------------------------------------------------------------------------------
@@ -251,7 +381,7 @@ async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing
             yield "x" * 1_000
             await asyncio.sleep(0)
 
-    stream = source.SourceStream(fast(), heartbeat=60, send_timeout=60, buffer_bytes=10_000)
+    stream = source.SourceStream(fast(), buffer_bytes=10_000, hub=hubs.current)
     assert await stream.read()
     await until(lambda: made >= 11)
     for _ in range(
@@ -296,7 +426,7 @@ async def test_one_that_says_nothing_at_first_opens_all_the_same(
         await asyncio.Event().wait()
         yield "never"
 
-    stream = source.SourceStream(silent(), heartbeat=600, send_timeout=60, buffer_bytes=100)
+    stream = source.SourceStream(silent(), buffer_bytes=100, hub=hubs.current)
     async with asyncio.timeout(GUARD):
         assert await stream.read() == b":\n\n"
     again = asyncio.create_task(stream.read())
@@ -321,7 +451,7 @@ async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_
         finally:
             ended.set()
 
-    stream = source.SourceStream(stubborn(), heartbeat=60, send_timeout=60, buffer_bytes=10_000)
+    stream = source.SourceStream(stubborn(), buffer_bytes=10_000, hub=hubs.current)
     assert await stream.read()
     stream.close()
     async with asyncio.timeout(GUARD):
@@ -335,21 +465,20 @@ async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
 ) -> None:
     monkeypatch.setattr(admission, "draining", True)  # while its view was at work
     cut = asyncio.Event()
-    stream = source.SourceStream(
-        Endless().events(), heartbeat=60, send_timeout=60, buffer_bytes=100
-    )
-    stream.driven_by(cut.set)
+    stream = source.SourceStream(Endless().events(), buffer_bytes=100, hub=hubs.current)
+    stream.served_by(cut.set)
     assert await stream.read()
     async with asyncio.timeout(GUARD):
         await cut.wait()
     stream.close()
 
 
+@override_settings(SSE_NOTIFY={"SEND_TIMEOUT": 0.05})
 async def test_a_write_that_blocks_for_too_long_is_given_up_and_the_iterator_closed() -> None:
     waits = Endless()
     given_up = asyncio.Event()
-    stream = source.SourceStream(waits.events(), heartbeat=60, send_timeout=0.05, buffer_bytes=100)
-    stream.driven_by(given_up.set)
+    stream = source.SourceStream(waits.events(), buffer_bytes=100, hub=hubs.current)
+    stream.served_by(given_up.set)
     assert await stream.read() == b"data: first\n\n"
     async with asyncio.timeout(GUARD):
         await given_up.wait()  # nobody came for the next chunk
@@ -442,6 +571,131 @@ async def test_a_response_that_a_middleware_replaces_begins_nothing(app: Any) ->
         assert (await stream.answer())[2] == b"sorry"
     assert not waits.began.is_set()
     await until(lambda: admission.total == 0)
+
+
+# --- a user's stream ------------------------------------------------------------------------------------------------------------
+
+
+async def as_alice() -> tuple[User, Client, dict[str, str]]:
+    """Return alice, a browser in which she is signed in, and its cookie."""
+    alice = await sync_to_async(User.objects.create_user)("alice", password="swordfish")
+    browser = Client()
+    await sync_to_async(browser.force_login)(alice)
+    return alice, browser, {"cookie": f"sessionid={browser.cookies['sessionid'].value}"}
+
+
+def deactivate(alice: User, browser: Client) -> None:
+    alice.is_active = False
+    alice.save()
+
+
+def change_password(alice: User, browser: Client) -> None:
+    alice.set_password("other")
+    alice.save()
+
+
+def delete(alice: User, browser: Client) -> None:
+    alice.delete()
+
+
+def log_out(alice: User, browser: Client) -> None:
+    browser.logout()
+
+
+def deactivate_unnoticed(alice: User, browser: Client) -> None:
+    """Without a signal: whoever changed it says so."""
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    recheck(alice)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (deactivate, "revoked"),
+        (change_password, "revoked"),
+        (delete, "revoked"),
+        (deactivate_unnoticed, "revoked"),
+        (log_out, "logout"),
+    ],
+)
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+async def test_a_users_stream_ends_as_all_others_of_the_user_do(
+    app: Any, where: str, act: Callable[[User, Client], None], reason: str
+) -> None:
+    alice, browser, headers = await as_alice()
+    waits, anybodys = Endless(), Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
+    async with connect(app, where, headers=headers) as stream:
+        await stream.until(b"first")
+        answer_with(lambda request: EventStreamResponse(anybodys.events()))
+        async with connect(app, where, headers=headers) as other:
+            await other.until(b"first")
+            await sync_to_async(act)(alice, browser)
+            _, _, body = await stream.answer()
+            assert body.startswith(
+                b'data: first\n\nevent: bye\ndata: {"reason":"%s",' % reason.encode()
+            )
+            assert not anybodys.ended.is_set(), "nobody's is not theirs"
+    assert waits.how in ("CancelledError", "GeneratorExit")
+    await until(lambda: admission.total == 0)
+
+
+async def test_a_logout_in_another_browser_ends_no_stream_of_this_one() -> None:
+    alice, _, headers = await as_alice()
+    elsewhere = Client()
+    await sync_to_async(elsewhere.force_login)(alice)
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
+    app = EventStreams(get_asgi_application())
+    async with connect(app, "/async/", headers=headers) as stream:
+        await stream.until(b"first")
+        await sync_to_async(elsewhere.logout)()
+        await sync_to_async(deactivate)(await User.objects.acreate(username="bob"), elsewhere)
+        answer_with(lambda request: EventStreamResponse(words(), user=request.user))
+        async with connect(app, "/async/", headers=headers) as later:
+            assert (await later.answer())[2] == WORDS
+        assert not waits.ended.is_set()
+
+
+@override_settings(SSE_NOTIFY={"MAX_LIFETIME": 0.2, "RETRY_MS": (100, 200)})
+async def test_a_users_stream_has_a_lifetime_and_nobodys_has_none(app: Any) -> None:
+    _, _, headers = await as_alice()
+    waits, anybodys = Endless(), Endless()
+    answer_with(lambda request: EventStreamResponse(anybodys.events()))
+    async with connect(app, "/async/", headers=headers) as other:
+        await other.until(b"first")
+        answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
+        async with connect(app, "/async/", headers=headers) as stream:
+            _, _, body = await stream.answer()
+        assert b'event: bye\ndata: {"reason":"lifetime","retry_after":' in body
+        assert not anybodys.ended.is_set()
+    await waits.wait()
+    await until(lambda: admission.total == 0)
+
+
+async def test_a_users_stream_does_not_wait_for_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its permission is looked at when there is one again."""
+    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.01)
+    alice, browser, headers = await as_alice()
+    calls: list[int] = []
+    real = log.position
+
+    def failing() -> Any:
+        calls.append(1)
+        if len(calls) < 3:
+            raise OperationalError("away")
+        return real()
+
+    monkeypatch.setattr(log, "position", failing)
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
+    async with connect(EventStreams(get_asgi_application()), "/async/", headers=headers) as stream:
+        await stream.until(b"first")
+        await until(lambda: len(calls) == 3)
+        await sync_to_async(deactivate)(alice, browser)
+        assert b'"revoked"' in (await stream.answer())[2]
 
 
 # --- without ASGI ------------------------------------------------------------------------------------------------------------

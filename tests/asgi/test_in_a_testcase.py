@@ -11,6 +11,7 @@ from django.test import AsyncClient, TestCase
 
 from sse_notify import hubs, notify
 from sse_notify.models import Notification
+from sse_notify.streaming.shutdown import end_streams
 from tests.asgi.client import GUARD, events
 
 
@@ -45,9 +46,10 @@ class InATestCase(TestCase):
             await sync_to_async(send)("Live")
             while b"Live" not in body:
                 body += await anext(chunks)
-            hubs.current().drain(0)
+            ending = asyncio.create_task(end_streams(hubs.current(), 0))
             async for _ in chunks:
                 pass
+            await ending
         assert [data["title"] for name, data, _ in events(body) if name == "notification"] == [
             "Missed",
             "Live",

@@ -16,7 +16,6 @@ from django.test import override_settings
 from sse_notify import counters, threads
 from sse_notify.admission import admission
 from sse_notify.asgi import EventStreams
-from sse_notify.watch import Watch
 from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -201,30 +200,3 @@ async def test_the_server_going_away_in_the_middle_of_the_answer_gives_the_place
         await asyncio.wait({connection.task})
     assert isinstance(connection.task.exception(), ConnectionResetError)
     assert (admission.total, app._waiting) == (0, 0)
-
-
-async def test_a_request_that_arrives_after_the_look_at_its_address_is_read_all_the_same() -> None:
-    """A server may take longer to say what the request holds than the handshake takes to find that it is for another view."""
-    arrives, leaves = asyncio.Event(), asyncio.Event()
-    messages = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        if messages:
-            await arrives.wait()
-            return messages.pop()
-        await leaves.wait()
-        return {"type": "http.disconnect"}
-
-    async def nothing() -> None:
-        return None
-
-    watch = Watch(receive)
-    await watch.unless_left(nothing())
-    read = asyncio.create_task(watch.receive())
-    await asyncio.sleep(0)
-    arrives.set()
-    async with asyncio.timeout(GUARD):
-        assert (await read)["type"] == "http.request"
-        leaves.set()
-        assert (await watch.receive())["type"] == "http.disconnect"
-    watch.end()

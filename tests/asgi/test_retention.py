@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -11,14 +12,22 @@ from django.test import override_settings
 from django.utils import timezone
 
 from sse_notify import hubs, notify, retention
-from sse_notify.handshake import finite, make_stream, open_up
+from sse_notify.access.decisions import open_now
+from sse_notify.handshake import finite, make_stream, read_request
 from sse_notify.models import Notification
+from sse_notify.stream import Stream
 from sse_notify.testing import open_stream
 
 pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.django_db(transaction=True),
 ]
+
+
+def decided_stream(request: Any) -> Stream:
+    """Return a stream whose start is decided, and which has not joined its hub."""
+    subscriber = read_request(request)
+    return make_stream(subscriber, open_now(subscriber))
 
 
 def send_old(user: User, *titles: str) -> None:
@@ -30,64 +39,78 @@ def send_old(user: User, *titles: str) -> None:
         )
 
 
-async def _look_twice() -> None:
+async def look_twice() -> None:
+    """Look at the log as the hub's polls do: at what moves, and at what has come to rest."""
     await hubs.current().look()
     await hubs.current().look()
 
 
 @override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})
-async def test_open_streams_are_told_once_when_the_pruning_has_come_to_rest() -> None:
+@pytest.mark.parametrize("cursor", [None, 0, 1], ids=["new", "replayed all", "replayed the rest"])
+async def test_streams_at_the_head_are_not_disturbed_by_pruning(cursor: int | None) -> None:
     alice = await User.objects.acreate(username="alice")
+    bob = await User.objects.acreate(username="bob")
     await sync_to_async(send_old)(alice, "Old")
     await sync_to_async(notify)(alice, "Young")
-    async with open_stream(alice, cursor=1) as stream:
-        assert (await stream.next("notification")).data["title"] == "Young"
-        hub = hubs.current()
+    async with open_stream(alice, cursor=cursor) as stream, open_stream(bob) as idle:
+        if cursor is not None:
+            while (await stream.next("notification")).data["title"] != "Young":
+                pass
         assert await sync_to_async(retention.prune)() == 1
-        await hub.look()  # sees that the floor moves
-        await sync_to_async(notify)(alice, "Meanwhile")
-        assert (await stream.next()).data["title"] == "Meanwhile", (
-            "not told yet: more batches may follow"
-        )
-        await hub.look()
-        reset = await stream.next()
-        assert (reset.event, reset.data, reset.id) == (
-            "reset",
-            {"reason": "expired", "cursor": 3},
-            3,
-        )
-        await _look_twice()
-        await sync_to_async(notify)(alice, "After")
-        assert (await stream.next()).data["title"] == "After", (
-            "told once, and nothing lost or repeated"
-        )
+        await look_twice()
+        await sync_to_async(lambda: notify([alice, bob], "After"))()
+        received = await stream.next()
+        while received.event == "hello":
+            received = await stream.next()
+        assert (received.event, received.data["title"]) == ("notification", "After")
+        await idle.next("hello")
+        assert (await idle.next()).data["title"] == "After"
 
 
 @override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})
-async def test_who_joins_late_with_a_place_from_before_is_told_too() -> None:
-    """The handshake was before the pruning, the join after all others were told."""
+async def test_who_joins_late_with_a_place_from_before_is_told() -> None:
+    """The handshake was before the pruning, the join after it."""
     alice = await User.objects.acreate(username="alice")
     await sync_to_async(send_old)(alice, "One", "Two")
     await sync_to_async(notify)(alice, "Three")
     late = open_stream(alice, cursor=0)
-    async with open_stream(alice) as others:
-        # What entering does first, and then waits: the handshake.
-        late._stream = await sync_to_async(lambda: make_stream(open_up(late._request)))()
-        assert await sync_to_async(retention.prune)() == 2
-        await _look_twice()
-        assert (await others.next("reset")).data["reason"] == "expired"
-        try:
-            blocks = b""
-            while b"Three" not in blocks:
-                blocks += await late._stream.read() or b""
-        finally:
-            late._stream.close()
+    # What entering does first, and then waits: the handshake.
+    late._stream = await sync_to_async(lambda: decided_stream(late._request))()
+    assert await sync_to_async(retention.prune)() == 2
+    try:
+        blocks = b""
+        while b"Three" not in blocks:
+            blocks += await late._stream.read() or b""
+    finally:
+        late._stream.close()
     assert (
         blocks.index(b"event: hello")
-        < blocks.index(b'{"reason":"expired","cursor":0}')
+        < blocks.index(b'{"reason":"expired","cursor":2}')
         < blocks.index(b"Three")
     )
+    assert blocks.count(b"event: reset") == 1
     assert b"One" not in blocks
+
+
+@override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000, "REPLAY_PAGE": 1})
+async def test_who_is_in_the_middle_of_a_replay_is_told_what_it_will_not_get() -> None:
+    alice = await User.objects.acreate(username="alice")
+    await sync_to_async(send_old)(alice, "One", "Two", "Three")
+    await sync_to_async(notify)(alice, "Four")
+    request = open_stream(alice, cursor=0)._request
+    stream = await sync_to_async(lambda: decided_stream(request))()
+    try:
+        blocks = b""
+        while b"One" not in blocks:
+            blocks += await stream.read() or b""
+        assert await sync_to_async(retention.prune)() == 3
+        while b"Four" not in blocks:
+            blocks += await stream.read() or b""
+    finally:
+        stream.close()
+    told = blocks.index(b'{"reason":"expired","cursor":3}')
+    assert blocks.index(b"One") < told < blocks.index(b"Four")
+    assert b"Two" not in blocks
 
 
 async def test_a_finite_stream_says_so_if_the_log_was_pruned_while_it_was_read() -> None:
@@ -97,10 +120,10 @@ async def test_a_finite_stream_says_so_if_the_log_was_pruned_while_it_was_read()
 
     def read(cursor: int, *, prune: bool) -> bytes:
         stream = open_stream(alice, cursor=cursor)
-        opening = open_up(stream._request)
+        granted = open_now(read_request(stream._request))
         if prune:
             retention.prune()
-        return finite(opening)
+        return finite(granted)
 
     assert b"reset" not in await sync_to_async(read)(0, prune=False)
     told = await sync_to_async(read)(0, prune=True)

@@ -125,7 +125,7 @@ PLAN = """
 import json
 from django.contrib.auth.models import User
 from sse_notify import log
-from sse_notify.snapshot import reader_of
+from tests.support.readers import reader_of
 
 reader, limit = reader_of(User.objects.get(username="alice")), 200
 head = log.head()

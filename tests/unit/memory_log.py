@@ -10,10 +10,11 @@ from typing import Any
 
 from sse_notify import hub as hub_module
 from sse_notify import log
+from sse_notify.access.decisions import Granted, Subscriber
+from sse_notify.access.openings import Opening
 from sse_notify.hub import Hub
 from sse_notify.log import Batch, Entry, Position, Reader
-from sse_notify.permits import Permit
-from sse_notify.stream import Stream
+from sse_notify.stream import Page, Stream
 from sse_notify.wire import encode
 
 MINE, OTHERS = "user:1", "user:2"
@@ -25,6 +26,7 @@ class MemoryLog:
 
     rows: dict[str, Entry] = field(default_factory=dict)
     head: int = 0
+    floor: int = 0
     queries: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
 
     def commit(self, rng: random.Random) -> Batch:
@@ -53,13 +55,17 @@ class MemoryLog:
         self.queries.append((answer, lambda: call(*args, **kwargs)))
         return await answer
 
+    def read_page(self, after: int, up_to: int, *, limit: int, reader: Reader) -> Page:
+        entries, complete = self.read(after, up_to, limit=limit, reader=reader)
+        return Page(b"".join(entry.frame for entry in entries), len(entries), complete, self.floor)
+
     def answer_one(self, rng: random.Random) -> None:
         answer, call = self.queries.pop(rng.randrange(len(self.queries)))
         if not answer.done():
             answer.set_result(call())
 
     def position(self) -> Position:
-        return Position(self.head, 0)
+        return Position(self.head, self.floor)
 
     def read(
         self, after: int, up_to: int, *, limit: int, reader: Reader | None = None
@@ -78,22 +84,21 @@ def stream_on(
     *,
     topics: tuple[str, ...] = (MINE, "everyone"),
     user_id: int = 1,
-    permit: Permit | None = None,
+    subscriber: Subscriber | None = None,
     cursor: int = 0,
     page: int = 100,
     buffer_bytes: int = 100_000,
 ) -> Stream:
     """Return a stream of ``hub`` that reads ``memory`` and does not end by itself; its first chunk is a line feed."""
-    return Stream(
-        reader=Reader(topics=topics, user_id=user_id),
-        permit=permit,
-        cursor=cursor,
-        prelude=b"\n",
+    stream = Stream(
+        subscriber=subscriber,
         feed=lambda: hub,
-        source=memory.read,
+        source=memory.read_page,
         run=memory.run,
-        clock=asyncio.get_running_loop().time,
         page=page,
         buffer_bytes=buffer_bytes,
         lifetime=1e9,
     )
+    opening = Opening(cursor=cursor, head=0, prelude=b"\n")
+    stream.begin(Granted(user=None, reader=Reader(topics=topics, user_id=user_id), opening=opening))
+    return stream

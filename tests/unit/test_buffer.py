@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from sse_notify.buffer import Buffer
 
 LOST_TWO = b'event: lost\ndata: {"count":2}\n\n'
@@ -61,3 +65,25 @@ def test_a_flood_that_nobody_reads_holds_no_more_than_the_limit() -> None:
     kept = len(buffer)
     assert buffer.lost + kept == 10_000
     assert kept > 0
+
+
+@pytest.mark.asyncio
+async def test_whoever_waits_is_woken_by_whatever_there_is_to_say() -> None:
+    acts: list[Callable[[Buffer], object]] = [
+        lambda buffer: buffer.put(b"log"),
+        lambda buffer: buffer.put(b"more than the buffer holds"),
+        lambda buffer: buffer.put_ephemeral(b"now"),
+        lambda buffer: buffer.put_ephemeral(b"more than the buffer holds"),
+        lambda buffer: buffer.put_anyway(b"more than the buffer holds"),
+        lambda buffer: buffer.wake(),
+    ]
+    for act in acts:
+        buffer = Buffer(10)
+        news = buffer.news()
+        assert not news.done()
+        act(buffer)
+        assert news.done()
+        act(buffer)  # nobody waits now
+        given_up = buffer.news()
+        given_up.cancel()
+        act(buffer)

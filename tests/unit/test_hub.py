@@ -32,7 +32,7 @@ async def open_stream(
     assert await stream.read() == b"\n"
     reading = asyncio.create_task(stream.read())
     async with asyncio.timeout(5):
-        while not stream._wakeup.awaited:
+        while not stream.is_live or memory.queries:
             while memory.queries:
                 memory.answer_one(RNG)
             await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_a_batch_that_was_heard_is_not_dispatched_again() -> None:
     hub._on_message(bell)
     hub._on_message(bell)
     assert await reading == encode("x", id=1)
-    assert not stream._waiting
+    assert not stream._buffer
     stream.close()
 
 
@@ -127,6 +127,36 @@ async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(
     stream.close()
 
 
+@pytest.mark.parametrize(
+    ("floor", "told"), [(2, []), (3, []), (4, ["reset"])], ids=["older", "what it has", "missed"]
+)
+async def test_a_slow_client_is_told_of_pruning_only_if_it_missed_what_went(
+    floor: int, told: list[str]
+) -> None:
+    """Its buffer was dropped; the floor is then somewhere before or after what it had got."""
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory, buffer_bytes=30)
+    hub._on_message(batch(memory, MINE, "user:2"))
+    assert await reading == encode("x", id=1)
+    hub._on_message(batch(memory, "user:2"))  # so that nothing of its own tells how far it is
+    hub._on_message(batch(memory, MINE, MINE, MINE))
+    memory.floor = floor
+    memory.rows = {key: row for key, row in memory.rows.items() if row.seq > floor}
+    received, tasks = b"", []
+    async with asyncio.timeout(5):
+        while b"id: 6" not in received:
+            tasks = [asyncio.create_task(stream.read())]
+            while not tasks[0].done():
+                while memory.queries:
+                    memory.answer_one(RNG)
+                await asyncio.sleep(0)
+            received += await tasks[0] or b""
+    assert [b"event: reset" in received] == [bool(told)]
+    assert received.count(b"id: ") == 6 - max(floor, 3) + len(told)
+    stream.close()
+
+
 async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     memory = MemoryLog()
     tasks = len(asyncio.all_tasks())
@@ -141,12 +171,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     await asyncio.sleep(0)
     assert hub.stopped
     assert hub._on_message not in fanout._hubs
-    assert (hub.streams, hub._by_topic, hub._wheel._slots, hub._wheel._timer) == (
-        set(),
-        {},
-        {},
-        None,
-    )
+    assert (hub.streams, hub.listeners(MINE)) == (set(), 0)
     assert len(asyncio.all_tasks()) == tasks
     assert hubs.current() is not hub
 
@@ -157,20 +182,20 @@ async def test_receivers_that_nobody_can_wait_for_harm_no_stream(
     async def receive(**named: Any) -> None:
         raise AssertionError("nobody awaits this")
 
-    closed: list[Stream] = []
+    closed: list[str] = []
     memory = MemoryLog()
     hub = Hub(run=memory.run)
     stream_opened.connect(receive)
     stream_closed.connect(receive)
     try:
         stream, reading = await open_stream(hub, memory)
-        stream._on_close = closed.append
+        stream._on_close = lambda: closed.append("closed")
         stream.close()
     finally:
         stream_opened.disconnect(receive)
         stream_closed.disconnect(receive)
     assert await reading is None
-    assert (closed, hub.streams, hub.stopped) == ([stream], set(), True)
+    assert (closed, hub.streams, hub.stopped) == (["closed"], set(), True)
     assert [record.getMessage().split(" error=")[0] for record in caplog.records] == [
         "incident=signal_receivers state=failed"
     ]

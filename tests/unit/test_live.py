@@ -20,7 +20,7 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.monitoring import live
 from sse_notify.presence import HubStatus, Presence
 from sse_notify.testing import open_stream
-from sse_notify.topics import is_allowed
+from tests.support.readers import is_allowed
 
 LIVE = "admin:sse_notify_notification_live"
 DISCONNECT = "admin:sse_notify_notification_disconnect"

@@ -18,7 +18,7 @@ from django.utils import timezone
 from sse_notify import archive, log, mark_read, notify, unread_count, unseen_count
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.progress.store import cancel
-from sse_notify.snapshot import reader_of
+from tests.support.readers import reader_of
 
 APP = "sse_notify"
 FIRST = "0001_initial"

@@ -14,12 +14,14 @@ from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 import sse_notify
-from sse_notify import broadcast, fanout, frames, inbox, log, notify, permits, preferences, snapshot
+from sse_notify import broadcast, fanout, frames, inbox, log, notify, preferences
+from sse_notify.access.decisions import Granted, Question, decide, subscriber_of
 from sse_notify.log import Batch, Entry
 from sse_notify.messages import Message, Revocation, pack, unpack
 from sse_notify.models import Mute, Notification
 from sse_notify.preferences import mute, muted_categories, unmute
 from tests.asgi.client import events
+from tests.support.readers import reader_of
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +41,7 @@ REQUIRED = {
 def payloads(user: User) -> list[dict[str, Any]]:
     """Return what a stream of ``user`` replays."""
     fanout.announce()
-    entries, _ = log.read(0, log.head(), reader=snapshot.reader_of(user), limit=100)
+    entries, _ = log.read(0, log.head(), reader=reader_of(user), limit=100)
     return [
         data
         for name, data, _ in events(b"".join(entry.frame for entry in entries))
@@ -113,19 +115,16 @@ def test_a_verb_writes_what_changes_and_tells_open_streams_after_the_commit(
         rung.clear()
 
 
-def test_a_look_at_an_open_stream_finds_what_its_user_has_muted(alice: User, bob: User) -> None:
+def test_a_decision_about_an_open_stream_finds_what_its_user_has_muted(
+    alice: User, bob: User
+) -> None:
     mute(alice, "news", "plain")
     with override_settings(SSE_NOTIFY={"CATEGORIES": {"plain": {"required": True}}}):
-        looked = permits.check(
-            [
-                permits.Permit(user_id=user.pk, auth_hash=user.get_session_auth_hash())
-                for user in (alice, bob)
-            ]
-        )
-        assert looked == [
-            permits.Standing(reader=snapshot.reader_of(user), asked=()) for user in (alice, bob)
+        decided = decide([Question(subscriber_of(user)) for user in (alice, bob)])
+        assert [each.reader.muted for each in decided if isinstance(each, Granted)] == [
+            {"news"},
+            set(),
         ]
-        assert [snapshot.reader_of(user).muted for user in (alice, bob)] == [{"news"}, set()]
 
 
 @pytest.mark.parametrize("text", ['"silent":false', '","silent":false}\nid: 9\n\n', "}"])

@@ -13,8 +13,8 @@ from django.utils import timezone
 from sse_notify import STAFF, broadcast, log, notify
 from sse_notify.hub import Hub
 from sse_notify.models import Notification
-from sse_notify.snapshot import reader_of
 from sse_notify.wire import encode
+from tests.support.readers import reader_of
 from tests.unit.memory_log import MINE, MemoryLog
 from tests.unit.test_hub import RNG, batch, open_stream
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable
 
 import pytest
 
@@ -36,21 +35,6 @@ class Client:
             feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes
         )
         self.reading: asyncio.Task[bytes | None] | None = None
-        self.rng = rng
-        self.blocked: asyncio.Future[None] | None = None
-        if (
-            rng.random() < 0.5
-        ):  # the hub writes to it, as it does to a socket that takes what it gets
-            self.stream.driven_by(lambda: None, self.write)
-
-    def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """Take the chunk at once; sometimes the client is slow, and takes no other before it is told to go on."""
-        assert self.blocked is None or self.blocked.done(), "written to while it is blocked"
-        self.take(chunk)
-        if self.rng.random() < 0.8:
-            return None
-        self.blocked = asyncio.get_running_loop().create_future()
-        return self.blocked
 
     def take(self, chunk: bytes) -> None:
         for block in chunk.split(b"\n\n"):
@@ -63,14 +47,9 @@ class Client:
                 self.heard.append(block + b"\n\n")
 
     def has_everything(self) -> bool:
-        stream = self.stream
-        return stream._hub is not None and not (
-            stream._waiting or stream._behind or stream._target is not None
-        )
+        return self.stream.is_live and not self.stream._buffer
 
     def step(self) -> None:
-        if self.blocked is not None and not self.blocked.done():
-            self.blocked.set_result(None)
         if self.reading is not None and self.reading.done():
             chunk = self.reading.result()
             assert chunk is not None
@@ -197,7 +176,7 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(
                     f"seed {seed}: {client.lost} told as lost"
                 )
                 lost += client.lost
-                overflows += client.stream._waiting.limit == 60
+                overflows += client.stream._buffer.limit == 60
         assert lost > SCHEDULES / 10
         return overflows
 

@@ -13,7 +13,7 @@ from django.urls import include, path
 from django.views.generic import DetailView
 
 from sse_notify import log, notify
-from sse_notify.handshake import user_key
+from sse_notify.access.openings import user_key
 
 pytestmark = pytest.mark.django_db
 
@@ -148,8 +148,8 @@ def test_the_page_of_another_user_shows_the_notifications_of_who_looks_at_it(
     notify(bob, "The secret of bob", url="/secret/", icon="/secret.png")
     page = client.get(f"/users/{bob.pk}/").content.decode()
     assert "secret" not in page
-    assert user_key(bob) not in page
-    assert f'data-key="{user_key(alice)}"' in page
+    assert user_key(bob.pk) not in page
+    assert f'data-key="{user_key(alice.pk)}"' in page
     assert 'data-count-unread="0"' in page
     assert page.endswith("unread=0")
 
@@ -227,8 +227,8 @@ def test_an_unknown_option_is_an_error(alice: User, option: str) -> None:
 
 def test_the_key_of_a_user_is_its_own_and_tells_nothing(alice: User) -> None:
     bob = User.objects.create_user("bob")
-    assert user_key(alice) != user_key(bob)
-    assert len(user_key(alice)) == 32
+    assert user_key(alice.pk) != user_key(bob.pk)
+    assert len(user_key(alice.pk)) == 32
 
 
 def test_the_widget_names_the_projects_csrf_header(alice: User, settings: Any) -> None:

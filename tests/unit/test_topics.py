@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +13,9 @@ from django.contrib.auth.models import AnonymousUser, Group, User
 
 from sse_notify import topics
 from sse_notify.exceptions import UnknownTopic
-from sse_notify.topics import find, is_allowed, topic, topics_of
+from sse_notify.topics import find, topic, topics_of
+from tests.support import GUARD, ROOT
+from tests.support.readers import is_allowed
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +98,55 @@ def test_a_pattern_is_registered_once() -> None:
     topic("wall")(lambda user: True)
     with pytest.raises(ValueError, match="registered already"):
         topic("wall")(lambda user: True)
+
+
+BROKEN = {
+    "import": "import nothing_of_this_name",
+    "half": """
+from sse_notify import topic
+@topic("order.<int:pk>")
+def can_watch(user, pk):
+    return True
+raise ZeroDivisionError
+""",
+    "twice": """
+from sse_notify import topic
+topic("wall")(lambda user: True)
+topic("wall")(lambda user: False)
+""",
+}
+START = """
+import django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="only-for-this-test",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "sse_notify", "shop"],
+)
+try:
+    django.setup()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("import", "ModuleNotFoundError No module named 'nothing_of_this_name'"),
+        ("half", "ZeroDivisionError "),
+        ("twice", "ValueError pattern: 'wall' is registered already"),
+    ],
+)
+def test_a_topics_module_that_is_broken_is_seen_at_the_start(
+    tmp_path: Path, kind: str, expected: str
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/topics.py").write_text(BROKEN[kind])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-c", START]
+    ran = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
+    )
+    assert ran.stdout.startswith(expected), ran.stderr

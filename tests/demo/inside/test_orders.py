@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from demo_project.orders.models import Order, State
 from sse_notify.models import Notification
-from sse_notify.topics import is_allowed
+from tests.support.readers import is_allowed
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from sse_notify import ProgressFailed
 from sse_notify.models import Notification
 from sse_notify.progress.store import cancel as cancel_work
 from sse_notify.testing import open_stream
-from sse_notify.topics import is_allowed
 from tests.support import GUARD
+from tests.support.readers import is_allowed
 
 PATIENCE = 10.0
 

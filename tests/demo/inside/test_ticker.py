@@ -16,8 +16,8 @@ from demo_project.ticker import publisher, views
 from demo_project.ticker.market import MOVES_PER_SECOND, SHARES, Market
 from demo_project.ticker.topics import RATES, topic_of
 from sse_notify.testing import open_stream
-from sse_notify.topics import is_allowed
 from tests.support import GUARD
+from tests.support.readers import is_allowed
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from demo_project.wall import models, views
 from demo_project.wall.models import Message, write
-from sse_notify.topics import is_allowed
+from tests.support.readers import is_allowed
 
 pytestmark = pytest.mark.django_db
 

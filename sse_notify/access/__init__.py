@@ -1,0 +1,1 @@
+"""Who may listen, decided in one place."""

@@ -1,0 +1,103 @@
+"""How a new stream starts: where its cursor puts it, and what ``hello`` says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.utils.crypto import salted_hmac
+
+from sse_notify import counters, frames, log
+from sse_notify.conf import get_settings
+from sse_notify.counts import Owner, count
+from sse_notify.models import Inbox
+from sse_notify.wire import dumps, encode
+
+if TYPE_CHECKING:
+    from sse_notify.log import Position, Reader
+
+#: The version of the protocol that ``hello`` names.
+VERSION = 1
+#: Stands for a cursor that cannot be read.
+MALFORMED = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """How a stream starts."""
+
+    cursor: int
+    """After which number of the log."""
+    head: int
+    """How far the log was numbered at that moment."""
+    prelude: bytes
+    """``retry:``, ``hello``, and ``reset`` if the client's cursor cannot be honoured."""
+
+
+def user_key(user_id: Any) -> str:
+    """Return a name for a user, given by key, that tells nothing of it.
+
+    The widget carries it and ``hello`` repeats it: tabs of one user find each other by it, and a page of one user does not take the
+    stream of another who signed in since.
+    """
+    return salted_hmac("sse_notify.user_key", str(user_id), algorithm="sha256").hexdigest()[:32]
+
+
+def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[Opening]:
+    """Return how new streams start: three queries for all of them.
+
+    Args:
+        clients: what each may read, and the cursor that it says it has: ``None`` for none, :data:`MALFORMED`.
+        using: the alias of the log's database.
+    """
+    readers = [reader for reader, _ in clients]
+    # In this order: what changes after the head was read comes with the stream.
+    position = log.position()
+    inboxes = Inbox.objects.using(using).filter(pk__in=[each.user_id for each in readers])
+    states = dict(inboxes.values_list("pk", "state_seq"))
+    owners = [Owner(each.user_id, each.topics, each.since) for each in readers]
+    counts = count(owners, using, position.head)
+    found = []
+    for (reader, cursor), (unread, unseen) in zip(clients, counts, strict=True):
+        start, reason = _start(cursor, reader, position)
+        hello = {
+            "v": VERSION,
+            "cursor": start,
+            "head": position.head,
+            "state_seq": states.get(reader.user_id),
+            "unread": unread,
+            "unseen": unseen,
+            "key": None if reader.user_id is None else user_key(reader.user_id),
+            "ping": get_settings().HEARTBEAT,
+            "server_time": datetime.now(UTC).isoformat(),
+        }
+        # The leading blank line ends what a browser may have kept of an earlier connection that was cut within an event.
+        # ``retry:`` shares the block of ``hello``, as some readers take a block of its own for an event without data.
+        retry = random.randint(*get_settings().RETRY_MS)
+        prelude = b"\n" + encode(dumps(hello), event="hello", id=start, retry=retry)
+        if reason:
+            counters.add("reset", reason)
+            prelude += frames.reset(reason, start)
+        found.append(Opening(cursor=start, head=position.head, prelude=prelude))
+    return found
+
+
+def _start(cursor: int | None, reader: Reader, position: Position) -> tuple[int, str]:
+    """Return the cursor to start from, and why the client's own cannot be honoured, if so."""
+    head = position.head
+    if cursor is None:
+        return head, ""
+    if cursor == MALFORMED:
+        return head, "malformed"
+    if cursor > head:
+        return head, "ahead"
+    if cursor < position.floor:
+        return head, "expired"
+    limit = get_settings().REPLAY_LIMIT
+    # Numbers are dense: who is not further behind than the limit cannot have missed more than that.
+    if head - cursor > limit and log.count(cursor, reader=reader, limit=limit + 1) > limit:
+        return head, "too_many"
+    return cursor, ""

@@ -1,0 +1,1 @@
+"""The engine: streams, and what keeps them going until they end."""

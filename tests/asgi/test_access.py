@@ -1,0 +1,209 @@
+"""Who may listen is decided whatever a project's own code does: slow, broken, or asked in the wrong moment."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.db import DataError
+from django.test import override_settings
+
+from sse_notify import anotify, arecheck, hubs, log, notify, publish, topics
+from sse_notify.admission import admission
+from sse_notify.asgi import EventStreams
+from tests.asgi.client import GUARD, Connection, connect, cookies_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "_registrations", {})
+
+
+@pytest.fixture
+def app() -> EventStreams:
+    return EventStreams(get_asgi_application())
+
+
+async def people(*names: str) -> list[User]:
+    return [await User.objects.acreate(username=name) for name in names]
+
+
+class Gate:
+    """A topic function that can be made to wait."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+
+    def __call__(self, user: Any) -> bool:
+        self.entered.set()
+        return self.open.wait(GUARD)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    topics.topic("slow", public=True)(gate)
+    yield gate
+    gate.open.set()
+
+
+@pytest.mark.parametrize("error", [DataError("out of range"), ValueError()], ids=repr)
+async def test_a_function_that_fails_loses_its_topic_and_everybody_else_is_decided(
+    app: EventStreams, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails: list[bool] = []
+
+    @topics.topic("bad")
+    def failing(user: Any) -> bool:
+        if fails:
+            raise error
+        return True
+
+    topics.topic("good")(lambda user: True)
+    alice, bob = await people("alice", "bob")
+    async with (
+        connect(app, query="topic=bad&topic=good", headers=await cookies_of(alice)) as hers,
+        connect(app, query="topic=bad", headers=await cookies_of(bob)) as his,
+    ):
+        await hers.until(b"hello")
+        await his.until(b"hello")
+        fails.append(True)
+        await User.objects.filter(pk=bob.pk).aupdate(is_active=False)
+        await arecheck()
+        assert b'"reason":"revoked","retry_after":null' in await his.until(b"event: bye")
+        while hubs.listeners("bad"):
+            await asyncio.sleep(0)
+        publish("bad", "for nobody")
+        publish("good", "for her")
+        await anotify(alice, "And this")
+        assert b"for nobody" not in await hers.until(b"And this")
+        assert b"data: for her" in hers.body
+    async with connect(app, query="topic=bad", headers=await cookies_of(alice)) as refused:
+        status, _, body = await refused.answer()
+        assert (status, body["error"], body["topic"]) == (403, "forbidden", "bad")
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+    assert admission.total == 0
+
+
+@override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})
+async def test_project_code_that_hangs_delays_no_repair_and_nobody_elses_end(
+    app: EventStreams, gate: Gate
+) -> None:
+    """Five streams with a topic function of 0.3 s had a repair wait for 1.5 s."""
+    alice, bob, carol = await people("alice", "bob", "carol")
+    async with connect(app, headers=await cookies_of(bob)) as his:
+        await his.until(b"hello")
+        hers = [
+            Connection(app, "/notifications/stream/", query="topic=slow", headers=headers)
+            for headers in [await cookies_of(alice)] * 5
+        ]
+        for stream in hers:
+            await stream.until(b"hello")
+        async with connect(app, headers=await cookies_of(carol)) as hers_too:
+            await hers_too.until(b"hello")
+            gate.open.clear()
+            gate.entered.clear()
+            await arecheck()
+            await asyncio.to_thread(gate.entered.wait, GUARD)
+            # Numbered by a process that died before it could ring.
+            await sync_to_async(lambda: (notify(bob, "Repaired"), list(log.sequence())))()
+            await hubs.current().look()
+            await his.until(b"Repaired")
+            carol.is_active = False
+            await carol.asave()
+            await hers_too.until(b"event: bye")
+            # Neither does it keep alice, whose topics these are.
+            await User.objects.filter(pk=alice.pk).adelete()
+            for stream in hers:
+                await stream.until(b"event: bye")
+        async with connect(app, headers=await cookies_of(bob)) as new:
+            await new.until(b"hello")
+        gate.open.set()
+        for stream in hers:
+            await stream.leave()
+
+
+async def test_a_stream_whose_topics_are_slow_waits_alone_and_is_refused_as_it_was(
+    app: EventStreams, gate: Gate
+) -> None:
+    gate.open.clear()
+    (alice,) = await people("alice")
+    headers = await cookies_of(alice)
+    async with connect(app, query="topic=slow", headers=headers) as slow:
+        await asyncio.to_thread(gate.entered.wait, GUARD)
+        async with connect(app, headers=headers) as quick:
+            await quick.until(b"hello")
+        assert slow.sent == [], "neither headers nor hello"
+        gate.open.set()
+        await slow.until(b"hello")
+
+
+async def test_a_client_that_leaves_while_it_is_decided_gives_its_place_back(
+    app: EventStreams, gate: Gate
+) -> None:
+    gate.open.clear()
+    (alice,) = await people("alice")
+    async with connect(app, query="topic=slow", headers=await cookies_of(alice)) as slow:
+        await asyncio.to_thread(gate.entered.wait, GUARD)
+        await slow.leave()
+        assert slow.sent == []
+        assert admission.total == 0
+    assert hubs.running() is None
+
+
+async def test_a_user_who_is_deactivated_before_the_stream_is_decided_gets_none(
+    app: EventStreams, gate: Gate
+) -> None:
+    """The handshake has passed, and nobody looked again since."""
+    gate.open.clear()
+    (alice,) = await people("alice")
+    async with connect(app, query="topic=slow", headers=await cookies_of(alice)) as stream:
+        await asyncio.to_thread(gate.entered.wait, GUARD)
+        alice.is_active = False
+        await alice.asave()
+        status, headers, body = await stream.answer()
+    assert (status, body["error"]) == (401, "unauthenticated")
+    assert headers["content-type"] == "application/json"
+    assert headers["content-length"] == str(len(stream.body))
+    assert "x-accel-buffering" not in headers
+    assert "cookie" in headers["vary"].lower(), "what the middleware has added stays"
+
+
+async def test_the_same_user_saved_twenty_times_is_looked_at_no_more(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sse_notify.access import decisions, monitor
+
+    decided: list[int] = []
+    real: Callable[[Any], Any] = decisions.decide
+
+    def counted(questions: Any) -> Any:
+        decided.append(len(questions))
+        return real(questions)
+
+    monkeypatch.setattr(monitor, "decide", counted)
+    with override_settings(SSE_NOTIFY={"RECHECK_INTERVAL": 1000}):
+        (alice,) = await people("alice")
+        async with connect(app, headers=await cookies_of(alice)) as stream:
+            await stream.until(b"hello")
+            decided.clear()
+            for number in range(20):
+                alice.first_name = f"Alice {number}"
+                await alice.asave()
+            await anotify(alice, "Heard")
+            await stream.until(b"Heard")
+            assert decided == []
+            alice.is_staff = True
+            await alice.asave()
+            await stream.until(b"event: reset")
+            assert decided == [1]

@@ -1,0 +1,288 @@
+"""What is decided about streams, for many at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sse_notify import broadcast, log, mark_read, mute, notify, sessions, topics
+from sse_notify.access.decisions import (
+    Decision,
+    Ended,
+    Granted,
+    Question,
+    Subscriber,
+    decide,
+    subscriber_of,
+)
+from sse_notify.models import Inbox, Notification
+from sse_notify.wire import MAX_CURSOR
+from tests.asgi.client import events
+from tests.support import GUARD, ROOT
+
+
+def signed_in(user: User, engine: str = "db") -> Any:
+    """Return a request of a browser in which ``user`` is signed in."""
+    store = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
+    request = RequestFactory().get("/")
+    request.session = store()
+    request.user = AnonymousUser()
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.save()
+    return request
+
+
+def subscriber(user: User, request: Any = None, **given: Any) -> Subscriber:
+    session = None if request is None else sessions.of(request)
+    return subscriber_of(user, session=session, **given)
+
+
+def decided(*subscribers: Subscriber) -> list[Decision]:
+    return decide([Question(each) for each in subscribers])
+
+
+@pytest.mark.django_db
+def test_a_decision_about_many_costs_the_same_few_queries_as_about_one() -> None:
+    team = Group.objects.create(name="team")
+    users = [User.objects.create_user(f"user-{number}") for number in range(40)]
+    team.user_set.add(*users[:20])
+    mute(users[0], "news")
+    asked = [subscriber(user, signed_in(user)) for user in users]
+    for part in (asked[:1], asked):
+        for is_new, expected in ((False, 4), (True, 7)):
+            with CaptureQueriesContext(connection) as captured:
+                found = decide([Question(each, is_new) for each in part])
+            assert len([query for query in captured if "SELECT" in query["sql"]]) == expected
+            for user, granted in zip(users, found, strict=False):
+                assert isinstance(granted, Granted)
+                assert set(granted.reader.topics) == set(topics.topics_of(user))
+                assert (granted.reader.user_id, granted.reader.since) == (user.pk, user.date_joined)
+                assert granted.reader.muted == ({"news"} if user == users[0] else set())
+                assert (granted.opening is not None) == is_new
+
+
+@pytest.mark.django_db
+def test_hello_says_of_each_of_many_where_the_log_and_the_inbox_are() -> None:
+    users = [User.objects.create_user(f"user-{number}") for number in range(3)]
+    notify(users, "one")
+    broadcast("two", exclude=[users[2]])
+    list(log.sequence())
+    mark_read(users[0], up_to=1)
+    list(log.sequence())
+    notify(users[1], "not numbered yet")
+    found = decide([Question(subscriber(user, cursor=1), is_new=True) for user in users])
+    visitor = decide([Question(Subscriber(), is_new=True)])[0]
+    for user, granted in zip([*users, None], [*found, visitor], strict=True):
+        assert isinstance(granted, Granted)
+        assert granted.opening is not None
+        ((name, hello, id),) = events(granted.opening.prelude)
+        rows = Notification.objects.visible_to(user or AnonymousUser()).filter(seq__lte=log.head())
+        state = Inbox.objects.filter(pk=getattr(user, "pk", None)).values_list("state_seq").first()
+        assert name == "hello"
+        assert hello["head"] == log.head() == granted.opening.head
+        assert hello["cursor"] == int(id) == granted.opening.cursor == (1 if user else log.head())
+        assert (hello["unread"], hello["unseen"]) == (rows.unread().count(), rows.unseen().count())
+        assert hello["state_seq"] == (state[0] if state else None)
+        assert (hello["key"] is None) == (user is None)
+
+
+@pytest.mark.django_db
+def test_what_ends_a_permission_and_whether_the_client_is_to_come_back() -> None:
+    users = {
+        name: User.objects.create_user(name, password="one")
+        for name in ("gone", "off", "new", "fine")
+    }
+    found = [subscriber(user, signed_in(user)) for user in users.values()]
+    sleeping = User.objects.create_user("sleeping", is_active=False)
+    found += [
+        subscriber(sleeping),
+        subscriber(users["fine"], (flushed := signed_in(users["fine"]))),
+    ]
+    users["gone"].delete()
+    User.objects.filter(username="off").update(is_active=False)
+    users["new"].set_password("two")
+    users["new"].save()
+    flushed.session.flush()
+    gone, off, new, fine, slept, ended = decided(*found)
+    assert gone == off == Ended(reason="revoked", again=False)
+    assert new == Ended(reason="revoked", again=True)
+    assert isinstance(fine, Granted)
+    assert isinstance(slept, Granted), "a backend that admits inactive users"
+    assert ended == Ended(reason="logout", again=True)
+
+
+@pytest.mark.django_db
+def test_a_password_that_was_changed_is_the_reason_though_its_session_has_another_key_too() -> None:
+    alice = User.objects.create_user("alice", password="one")
+    request = signed_in(alice)
+    asked = subscriber(alice, request)
+    request.session.cycle_key()
+    alice.set_password("two")
+    alice.save()
+    assert decided(asked) == [Ended(reason="revoked", again=True)]
+    alice.delete()
+    assert decided(asked) == [Ended(reason="revoked", again=False)]
+
+
+@pytest.mark.django_db
+def test_an_expired_session_is_gone() -> None:
+    alice = User.objects.create_user("alice")
+    found = [subscriber(alice, signed_in(alice))]
+    Session.objects.update(expire_date=timezone.now())
+    assert decided(*found) == [Ended(reason="logout", again=True)]
+
+
+@pytest.mark.django_db
+def test_sessions_in_the_cookie_and_tokens_cannot_be_asked_and_stay() -> None:
+    alice = User.objects.create_user("alice")
+    request = signed_in(alice, "signed_cookies")
+    # As the next request finds it: the cookie is the key.
+    request.session = type(request.session)(request.session.session_key)
+    assert request.session[SESSION_KEY]
+    cookie, token = subscriber(alice, request), subscriber(alice)
+    assert cookie.session is not None
+    assert (cookie.session.key, token.session) == (None, None)
+    assert all(isinstance(verdict, Granted) for verdict in decided(cookie, token))
+
+
+@pytest.mark.django_db
+def test_a_project_whose_own_code_fails_for_one_user_has_all_others_decided(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
+    asked = [subscriber(alice), subscriber(bob)]
+    real = User.get_session_auth_hash
+
+    def failing(user: User) -> str:
+        if user.pk == alice.pk:
+            raise ZeroDivisionError
+        return real(user)
+
+    monkeypatch.setattr(User, "get_session_auth_hash", failing)
+    ended, granted = decided(*asked)
+    assert ended == Ended(reason="revoked", again=True)
+    assert isinstance(granted, Granted)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.django_db
+def test_a_session_engine_that_is_away_ends_no_stream_and_no_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.contrib.sessions.backends.cache import SessionStore
+
+    alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
+    asked = [subscriber(user, signed_in(user, "cache")) for user in (alice, bob)]
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+
+    def away(store: Any, key: str) -> bool:
+        raise ConnectionError
+
+    monkeypatch.setattr(SessionStore, "exists", away)
+    granted, ended = decided(*asked)
+    assert isinstance(granted, Granted)
+    assert ended == Ended(reason="revoked", again=False)
+
+
+@pytest.mark.django_db
+def test_who_is_no_row_of_the_user_model_is_never_taken_for_one_of_the_same_key() -> None:
+    alice = User.objects.create_user("alice")
+    alice.groups.add(Group.objects.create(name="team"))
+
+    class Token:
+        pk, is_authenticated, is_staff = alice.pk, True, True
+
+    token, account = decided(subscriber_of(Token()), subscriber(alice))  # type: ignore[arg-type]
+    assert isinstance(token, Granted)
+    assert isinstance(account, Granted)
+    assert isinstance(token.user, Token)
+    assert token.reader.topics == (f"user:{alice.pk}", "everyone", "staff")
+    assert (account.user, account.reader.topics) == (alice, topics.topics_of(alice))
+
+
+@pytest.mark.django_db
+def test_a_cursor_beyond_any_number_is_no_error() -> None:
+    alice = User.objects.create_user("alice")
+    (granted,) = decide([Question(subscriber(alice, cursor=MAX_CURSOR), is_new=True)])
+    assert isinstance(granted, Granted)
+    assert granted.opening is not None
+    assert b'"reason":"ahead"' in granted.opening.prelude
+
+
+CUSTOM_MODELS = """
+import uuid
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+class Customer(AbstractBaseUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    objects = BaseUserManager()
+"""
+CUSTOM_SITE = """
+import asyncio, sys
+import django
+from django.conf import settings
+
+settings.configure(
+    AUTH_USER_MODEL="shop.Customer",
+    SECRET_KEY="only-for-this-test",
+    USE_TZ=True,
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "sse_notify", "shop"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}},
+    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+)
+django.setup()
+
+from django.core.management import call_command
+from shop.models import Customer
+from sse_notify.testing import open_stream
+
+async def main():
+    for change in ("password", "deletion"):
+        user = await Customer.objects.acreate(email=change)
+        async with open_stream(user) as stream:
+            await stream.next("hello")
+            if change == "password":
+                user.set_password("another")
+                await user.asave()
+            else:
+                await user.adelete()
+            bye = (await stream.next("bye")).data
+            print(change, bye["reason"], bye["retry_after"] is not None)
+
+call_command("migrate", run_syncdb=True, verbosity=0)
+asyncio.run(main())
+"""
+
+
+def test_a_user_model_without_groups_staff_or_numbers_for_keys_is_as_good(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/models.py").write_text(CUSTOM_MODELS)
+    script = tmp_path / "custom.py"
+    script.write_text(CUSTOM_SITE)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, str(script), str(tmp_path / "custom.sqlite3")]
+    ran = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
+    )
+    assert ran.stdout.splitlines() == ["password revoked True", "deletion revoked False"], (
+        ran.stderr
+    )
