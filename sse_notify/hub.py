@@ -135,8 +135,12 @@ class Hub:
 
     def users(self) -> Counter[str]:
         """Return how many streams each signed-in user has, by key as text. Callable from any thread."""
-        keys = (stream.reader.user_id for stream in list(self.streams))
+        keys = (stream.reader.user_id for stream in self.open_streams())
         return Counter(str(key) for key in keys if key is not None)
+
+    def open_streams(self) -> list[Stream]:
+        """Return the streams that are decided. Callable from any thread."""
+        return [stream for stream in list(self.streams) if stream.is_open]
 
     def _accept_decision(
         self, stream: BaseStream, granted: Granted, asked: tuple[str, ...] | None

@@ -96,7 +96,7 @@ def here(head: int) -> HubStatus:
     """
     found = hubs.with_streams()
     users = sum((hub.users() for hub in found), Counter[str]())
-    streams = sum(len(hub.streams) for hub in found)
+    streams = sum(len(hub.open_streams()) for hub in found)
     return HubStatus(
         id=fanout.origin(),
         host=_HOST,
