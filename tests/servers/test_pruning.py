@@ -95,9 +95,9 @@ async def test_pruning_beside_replays_leaves_no_hole_that_a_client_does_not_know
         f"{server.url}{STREAM}?cursor=0", headers={"Cookie": cookie}, receive_buffer=65536
     )
     assert stuck.head()[0] == 200
-    pruning = site.start_script(PRUNE)
     sessions = 0
     async with site.listen(server, "alice") as idle:
+        pruning = site.start_script(PRUNE)
         while pruning.is_running:
             cursor = sessions * 97 % OLD
             async with site.listen(server, "alice", cursor=cursor) as events:
