@@ -87,6 +87,11 @@ class HubStatus:
         """Numbers of the log that the process had not pushed yet."""
         return max(0, self.head - self.cursor)
 
+    def count(self, name: str) -> int:
+        """Return the counter ``name``, whatever its labels."""
+        counted = self.counters.get(name, 0)
+        return counted if isinstance(counted, int) else sum(counted.values())
+
 
 def here(head: int) -> HubStatus:
     """Return the status of this process, now. Callable from any thread; it does not query.

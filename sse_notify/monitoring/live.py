@@ -84,12 +84,8 @@ def _row(status: HubStatus) -> dict[str, Any]:
         "key": status.id,
         "started": status.started.isoformat(timespec="seconds"),
         **{name: getattr(status, name) for name in _SHOWN},
-        **{name: _total(status.counters.get(name, 0)) for name in _SUMMED},
+        **{name: status.count(name) for name in _SUMMED},
     }
-
-
-def _total(counter: int | dict[str, int]) -> int:
-    return counter if isinstance(counter, int) else sum(counter.values())
 
 
 def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:

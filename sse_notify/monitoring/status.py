@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,12 +18,9 @@ from sse_notify.monitoring import presence
 
 if TYPE_CHECKING:
     from sse_notify.monitoring.heartbeat import HubStatus
-    from sse_notify.querysets import NotificationQuerySet
 
 #: Seconds after which a committed row without a number is a problem: hubs number it when they poll.
 PENDING_SECONDS = 60.0
-#: Seconds after which it is read again: its transaction may have been long, and committed just now.
-AGAIN_SECONDS = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,14 +68,12 @@ def read(timeout: float = 1.0) -> Status:
             found.problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     try:
         _read_log(found)
-        found.hubs = presence.hubs()
+        connected = presence.look(timeout, head=found.head)
     except db.Error as error:
         found.problems.append(f"The database does not answer: {' '.join(str(error).split())}")
         return found
-    if layer is not None:
-        found.users = len(presence.connected_users(timeout))
-    else:
-        found.users = sum(hub.users for hub in found.hubs)
+    found.hubs = connected.hubs
+    found.users = len(connected.users) if layer else sum(hub.users for hub in connected.hubs)
     return found
 
 
@@ -90,21 +84,13 @@ def _read_log(found: Status) -> None:
     figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
     found.rows, found.oldest = figures["rows"], figures["oldest"]
     found.pending = log.pending()
-    late = _late(rows)
-    if late:
-        time.sleep(AGAIN_SECONDS)
-        late &= _late(rows)
-    if late:
+    since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
+    # The event of imported history is "", and it is never numbered.
+    waiting = rows.filter(seq=None).exclude(event="")
+    waiting = waiting.annotate(since=Coalesce("recalled_at", "created_at"))
+    if late := waiting.filter(since__lt=since).count():
         found.problems.append(
-            f"{len(late)} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
+            f"{late} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
             "and not numbered: no process with open streams polls, or a transaction holds the head "
             "of the log."
         )
-
-
-def _late(rows: NotificationQuerySet) -> set[int]:
-    since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
-    # History that is imported is as old as it was.
-    rows = rows.filter(seq=None).exclude(event="")
-    late = rows.annotate(since=Coalesce("recalled_at", "created_at")).filter(since__lt=since)
-    return set(late.values_list("pk", flat=True)[:1000])

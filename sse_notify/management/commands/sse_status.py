@@ -113,6 +113,6 @@ def _as_text(found: Status) -> str:
 
 
 def _row(hub: HubStatus) -> str:
-    figures = (hub.streams, hub.users, hub.lag, hub.counters["repaired"], hub.counters["slow"])
+    figures = (hub.streams, hub.users, hub.lag, hub.count("repaired"), hub.count("slow"))
     columns = [f"{hub.process:<30}", *(f"{figure:>8,}" for figure in figures)]
     return " ".join([*columns, "draining"] if hub.draining else columns)
