@@ -16,10 +16,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.translation import gettext as _
@@ -137,8 +139,8 @@ class Progress:
         The answer is at most half a second old, as the database is asked no more often than that.
         Reading it is a sign of life. In async code it is what the last awaited method found.
         """
-        if not _is_async():
-            _do(self._run.look())
+        with suppress(SynchronousOnlyOperation):
+            self._look()
         return self._run.is_asked_to_end
 
     @async_unsafe("Use 'await progress.aupdate()' in async code.")
@@ -174,14 +176,13 @@ class Progress:
         """Do what :meth:`advance` does, from async code."""
         await _ado(self._run.update(n=n))
 
-    @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
         """Return if the work may go on.
 
         Raises:
             Cancelled: the work is asked to end; the block ends quietly with it.
         """
-        _do(self._run.look())
+        self._look()
         self._raise_if_asked()
 
     async def acheck(self) -> None:
@@ -246,6 +247,10 @@ class Progress:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         return await sync_to_async(self.__exit__)(kind, error, trace)
 
+    @async_unsafe("Use 'await progress.acheck()' in async code.")
+    def _look(self) -> None:
+        _do(self._run.look())
+
     def _raise_if_asked(self) -> None:
         if self._run.is_asked_to_end:
             raise Cancelled(progress=self)
@@ -277,11 +282,3 @@ def _check_data(data: Any) -> Mapping[str, Any]:
     if "progress" in data:
         raise ValueError("data must not have 'progress', which the work itself fills.")
     return data
-
-
-def _is_async() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

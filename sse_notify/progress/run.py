@@ -58,7 +58,7 @@ class Run:
         beat = max(WRITE_SECONDS, row.stalls_after / 3)
         self._live, self._writes = Throttle(LIVE_SECONDS, beat), Throttle(WRITE_SECONDS, beat)
         self._looks = Throttle(WRITE_SECONDS, WRITE_SECONDS)
-        self._answer = Answer.GO_ON
+        self._answer = Answer()
         #: How the work has ended: its progress, and other columns of the row.
         self._ended: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._is_final = False
@@ -68,7 +68,7 @@ class Run:
     @property
     def is_asked_to_end(self) -> bool:
         """Whether the user, or a later run, asks for the end, as far as is known."""
-        return self._answer in (Answer.CANCEL, Answer.REPLACED)
+        return self._answer.is_asked_to_end
 
     def begin(self) -> None:
         """Write the notification.
@@ -174,8 +174,7 @@ class Run:
 
     @property
     def _is_running(self) -> bool:
-        has_row = self.row.pk is not None and self._answer in (Answer.GO_ON, Answer.CANCEL)
-        return has_row and self._ended is None
+        return self.row.pk is not None and self._answer.has_row and self._ended is None
 
     def _job(self, now: float, *, looks: bool) -> Job:
         if not self._is_running:

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from enum import Enum
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
@@ -43,17 +42,13 @@ EVENT = "progress"
 _LEVELS = {DONE: Level.SUCCESS, FAILED: Level.ERROR, CANCELLED: Level.WARNING}
 
 
-class Answer(Enum):
+class Answer(NamedTuple):
     """What a report finds."""
 
-    GO_ON = "go on"
-    """Nobody minds."""
-    CANCEL = "cancel"
-    """The user asks for the end."""
-    REPLACED = "replaced"
-    """The row belongs to a later run, or to no run any more."""
-    GONE = "gone"
-    """The row was recalled or deleted."""
+    has_row: bool = True
+    """Whether the row belongs to this run. It does not if it was recalled, deleted or taken over."""
+    is_asked_to_end: bool = False
+    """Whether the user, or a later run under the same key, asks for the end."""
 
 
 class Row:
@@ -124,10 +119,10 @@ class Row:
             .first()
         )
         if row is None:
-            return Answer.GONE
-        if row[0] != self._id:
-            return Answer.REPLACED
-        return Answer.CANCEL if row[1] else Answer.GO_ON
+            return Answer(has_row=False)
+        run, is_asked = row
+        has_row = run == self._id
+        return Answer(has_row, is_asked_to_end=is_asked or not has_row)
 
     def end(self, progress: dict[str, Any], **columns: Any) -> bool:
         """Write how the work has ended, and have that sent after the commit.
