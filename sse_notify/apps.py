@@ -16,8 +16,6 @@ class SseNotifyConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and connect the receivers."""
         from sse_notify import checks, revocation  # noqa: F401, PLC0415
-        from sse_notify.monitoring import heartbeat, live  # noqa: PLC0415
+        from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415
 
         revocation.connect()
-        heartbeat.connect()
-        live.connect()

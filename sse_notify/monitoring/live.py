@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
+from django.dispatch import receiver
 
 from sse_notify import hubs, log
 from sse_notify.bus import requests
@@ -112,11 +113,7 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
 _reporters: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
 
-def connect() -> None:
-    """Send reports from the first watcher on. Called once the apps are ready."""
-    stream_opened.connect(_on_opened, dispatch_uid="sse_notify.live")
-
-
+@receiver(stream_opened)
 def _on_opened(*, topics: tuple[str, ...], **kwargs: Any) -> None:
     loop = asyncio.get_running_loop()
     if TOPIC in topics and (loop not in _reporters or _reporters[loop].done()):
