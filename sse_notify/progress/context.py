@@ -31,7 +31,6 @@ from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox import check_user
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
-from sse_notify.progress.store import Row
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -112,13 +111,19 @@ class Progress:
         )
         del content.columns["data"]["progress"]
         self._title = title
-        row = Row(user, content, cancellable=bool(cancellable), stalls_after=stalls_after)
-        self._run = Run(row, total, clock)
+        self._run = Run(
+            user,
+            content,
+            total,
+            cancellable=bool(cancellable),
+            stalls_after=stalls_after,
+            clock=clock,
+        )
 
     @property
     def id(self) -> int | None:
         """The notification's id; ``None`` before the block."""
-        return self._run.row.pk
+        return self._run.pk
 
     @property
     def total(self) -> float | None:
