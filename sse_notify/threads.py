@@ -20,6 +20,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
@@ -58,9 +60,7 @@ class Pool:
 
     def _reset(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
-        self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._threads = self._active = 0
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
     async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``function`` on one of the pool's threads.
@@ -69,26 +69,17 @@ class Pool:
         is cancelled later, the function runs to its end and what it returns is dropped.
         """
         if self._executor is None:
-            self._threads = self._size()
-            self._executor = ThreadPoolExecutor(self._threads, f"{_PREFIX}{self._name}")
+            self._executor = ThreadPoolExecutor(self._size(), f"{_PREFIX}{self._name}")
         answer: Future[T] = Future()
-        with self._lock:
-            self._work.append((answer, lambda: function(*args, **kwargs)))
-            start = self._active < self._threads
-            self._active += start
-        if start:
-            self._executor.submit(self._work_on)
+        self._waiting.append((answer, partial(function, *args, **kwargs)))
+        self._executor.submit(self._run_all)
         return await asyncio.wrap_future(answer)
 
-    def _work_on(self) -> None:
-        """Do what waits, one piece after the other; then let go of the connections."""
-        while True:
-            with self._lock:
-                if not self._work:
-                    self._active -= 1
-                    break
-                answer, function = self._work.popleft()
-            _run(answer, function)
+    def _run_all(self) -> None:
+        """Run whatever waits, so that it shares a connection; then close the connections."""
+        with suppress(IndexError):  # Nothing waits any more.
+            while True:
+                _run(*self._waiting.popleft())
         _close_connections()
 
 
