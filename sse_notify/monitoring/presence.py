@@ -18,6 +18,7 @@ from sse_notify import hubs as hubs_here
 from sse_notify import log
 from sse_notify.bus import requests
 from sse_notify.hubs import listeners
+from sse_notify.inbox import twin
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
 
@@ -65,9 +66,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
     return heartbeat.read(log.head())
 
 
-async def ahubs(timeout: float = 1.0) -> list[HubStatus]:  # noqa: ASYNC109
-    """Do what :func:`hubs` does, from async code."""
-    return await sync_to_async(hubs)(timeout)
+ahubs = twin(hubs)
 
 
 def connected_users(timeout: float = 1.0) -> set[str]:

@@ -28,7 +28,7 @@ from django.utils.translation import gettext as _
 
 from sse_notify.content import check
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.inbox import check_user
+from sse_notify.inbox import check_user, twin
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
 
@@ -112,12 +112,7 @@ class Progress:
         del content.columns["data"]["progress"]
         self._title = title
         self._run = Run(
-            user,
-            content,
-            total,
-            cancellable=bool(cancellable),
-            stalls_after=stalls_after,
-            clock=clock,
+            user, content, total, cancellable=cancellable, stalls_after=stalls_after, clock=clock
         )
 
     @property
@@ -212,9 +207,7 @@ class Progress:
         columns = {"url": check(self._title, "", {"url": url}).columns["url"]} if url else {}
         self._run.end(estimate.DONE, message, **columns)
 
-    async def afinish(self, message: str = "", *, url: str | Promise | HasAddress = "") -> None:
-        """Do what :meth:`finish` does, from async code."""
-        await sync_to_async(self.finish)(message, url=url)
+    afinish = twin(finish)
 
     @async_unsafe("Use 'await progress.afail()' in async code.")
     def fail(self, message: str) -> None:
@@ -224,9 +217,7 @@ class Progress:
         """
         self._run.end(estimate.FAILED, message)
 
-    async def afail(self, message: str) -> None:
-        """Do what :meth:`fail` does, from async code."""
-        await sync_to_async(self.fail)(message)
+    afail = twin(fail)
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __enter__(self) -> Self:
@@ -246,11 +237,8 @@ class Progress:
             logger.exception("progress=%s state=unwritten", self.key)
         return isinstance(error, Cancelled) and error.progress in (None, self)
 
-    async def __aenter__(self) -> Self:
-        return await sync_to_async(self.__enter__)()
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        return await sync_to_async(self.__exit__)(kind, error, trace)
+    __aenter__ = twin(__enter__)
+    __aexit__ = twin(__exit__)
 
     @async_unsafe("Use 'await progress.acheck()' in async code.")
     def _look(self) -> None:

@@ -66,7 +66,7 @@ class Run:
         self.pk: int | None = None
         self._id = uuid.uuid4().hex
         self._user, self._content, self._clock = user, content, clock
-        self._cancellable, self._stalls_after = cancellable, stalls_after
+        self._cancellable, self._stalls_after = bool(cancellable), stalls_after
         # Two signs of life may be lost before the work counts as stalled.
         beat = max(WRITE_SECONDS, stalls_after / 3)
         self._live, self._writes = Throttle(LIVE_SECONDS, beat), Throttle(WRITE_SECONDS, beat)
