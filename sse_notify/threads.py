@@ -178,11 +178,8 @@ async def release_thread() -> None:
 
 def _close_idle() -> bool:
     """Close this thread's connections and return whether all are closed."""
-    idle = [
-        connection
-        for connection in connections.all(initialized_only=True)
-        if not connection.in_atomic_block
-    ]
-    for connection in idle:
-        connection.close()
-    return len(idle) == len(connections.all(initialized_only=True))
+    opened = connections.all(initialized_only=True)
+    for connection in opened:
+        if not connection.in_atomic_block:
+            connection.close()
+    return not any(connection.in_atomic_block for connection in opened)

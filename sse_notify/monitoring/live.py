@@ -39,8 +39,6 @@ TIMEOUT = 1.0
 #: Users that a report names.
 USERS = 100
 
-#: Either permission shows notifications in the admin.
-_VERBS = ("view", "change")
 _SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "draining")
 _SUMMED = ("repaired", "reset", "slow", "refused")
 
@@ -50,7 +48,8 @@ def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Return whether ``user`` may see the page: staff who may view notifications in the admin."""
     found: Any = user
     is_staff = user.is_active and getattr(user, "is_staff", False)
-    return is_staff and any(found.has_perm(f"sse_notify.{verb}_notification") for verb in _VERBS)
+    shows = ("sse_notify.view_notification", "sse_notify.change_notification")
+    return is_staff and any(map(found.has_perm, shows))
 
 
 def report(found: Presence, *, query: str = "") -> dict[str, Any]:

@@ -70,7 +70,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""
         if not 0 < timeout <= 60:
-            raise CommandError("--timeout must be more than 0 and at most 60 seconds.")
+            limits = "more than 0 and at most 60 seconds"
+            raise CommandError(f"--timeout must be {limits}, not {timeout:g}.")
         if options["link"] is not None:
             self.stdout.write(_link(options["link"], options["topic"], options["base_url"]))
             return
@@ -90,7 +91,8 @@ def _link(username: str, topics: list[str], base_url: str) -> str:
     if not base_url:
         return f"{path}\nPut the address of your site before it, or give it as --base-url."
     if urlsplit(base_url).scheme not in ("http", "https"):
-        raise CommandError("--base-url must be an address, such as https://www.example.com.")
+        example = "https://www.example.com"
+        raise CommandError(f"--base-url must be an address such as {example}, not {base_url!r}.")
     url = urljoin(base_url, path)
     return f"{url}\ncurl --no-buffer {shlex.quote(url)}"
 
