@@ -52,7 +52,6 @@ class Estimate:
         self.message = ""
         #: When how much was done, oldest first, at least ``SAMPLE`` apart.
         self._samples: deque[tuple[float, float]] = deque()
-        self._is_fresh = True
 
     def set_total(self, total: float | None) -> None:
         """Change how much there is to do. Errors as for :func:`check_number`."""
@@ -102,14 +101,13 @@ class Estimate:
 
     def _sample(self, now: float) -> None:
         at, before = self._samples[-1]
-        if self._is_fresh and now - at < SAMPLE:
+        if not before and now - at < SAMPLE:
             # What is done at the very start was done before, by a run that was interrupted.
             self._samples[-1] = (at, self.done)
         elif self.done < before:  # the work begins anew
             self._samples = deque([(now, self.done)])
         elif now - at >= SAMPLE:
             self._samples.append((now, self.done))
-        self._is_fresh = False
 
 
 def percent(done: float, total: float | None) -> float | None:
