@@ -7,6 +7,9 @@
 
 Nobody knows how many processes there are: one that died says nothing, one that started just now is
 on no list. So a call takes all the time that it was given.
+
+Answers arrive on the layer that messages are sent over. After the first question, the pub/sub layer
+keeps one more connection for as long as the process lives, and its task wakes ten times a second.
 """
 
 from __future__ import annotations
