@@ -20,9 +20,7 @@ class SseNotifyConfig(AppConfig):
             Exception: whatever a ``topics.py`` raises.
         """
         from sse_notify import checks, revocation, topics  # noqa: F401, PLC0415
-        from sse_notify.monitoring import heartbeat, live  # noqa: PLC0415
+        from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415
 
         revocation.connect()
-        heartbeat.connect()
-        live.connect()
         topics.discover()

@@ -1,12 +1,13 @@
-"""The only threads of this package: four small bounded pools on which the database work of streams runs.
+"""Four small bounded pools of threads, on which the database work of streams runs.
 
-Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request lives; a stream lives for
-minutes. Work that is run here borrows a thread for one function and gives it back, so there are never more database connections
-than threads.
+Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request
+lives, and a stream lives for minutes. Work that is run here borrows a thread for one function, so
+there are never more database connections than threads.
 
-With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end. Here a thread does so when no
-work waits for it any more: in a storm of handshakes it goes on with the connection that it has, and an idle thread holds none.
-Connections that are to live longer, and those of a pool, are left to Django's own rules: giving one back to a pool costs nothing,
+With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
+Here a thread closes it when no more work waits: in a storm of handshakes it goes on with the
+connection that it has, and an idle thread holds none. Connections that are to live longer, and
+those of a connection pool, are left to Django's own rules: giving one back to a pool costs nothing,
 and a storm must not keep it from the site's own requests.
 """
 
@@ -19,22 +20,28 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
 from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from sse_notify.conf import get_settings
 
 logger = logging.getLogger("sse_notify")
+
+#: The names of the pools' threads begin with it.
+_PREFIX = "sse_notify-"
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Run(Protocol):
-    """A way to run a function that queries, from the event loop: on a pool, or in a test's own thread."""
+    """Runs a function that queries, from the event loop: on a pool, or in a test's own thread."""
 
     async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns, raise what it raises."""
@@ -42,7 +49,7 @@ class Run(Protocol):
 
 
 class Pool:
-    """A bounded pool of threads that is made when it is first used, and made anew in a forked child."""
+    """A bounded pool of threads: made when it is first used, and made anew in a forked child."""
 
     def __init__(self, name: str, size: Callable[[], int]) -> None:
         self._name = name
@@ -53,40 +60,26 @@ class Pool:
 
     def _reset(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
-        self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._threads = self._active = 0
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
     async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``function`` on one of the pool's threads.
 
-        Cancelled while the function waits for a thread, it is not run; cancelled later, it runs to its end and what it returns is
-        dropped.
+        If this is cancelled while the function waits for a thread, the function is not run. If it
+        is cancelled later, the function runs to its end and what it returns is dropped.
         """
         if self._executor is None:
-            self._threads = self._size()
-            name = f"sse_notify-{self._name}"
-            self._executor = ThreadPoolExecutor(
-                self._threads, thread_name_prefix=name, initializer=_mark_thread
-            )
+            self._executor = ThreadPoolExecutor(self._size(), f"{_PREFIX}{self._name}")
         answer: Future[T] = Future()
-        with self._lock:
-            self._work.append((answer, lambda: function(*args, **kwargs)))
-            start = self._active < self._threads
-            self._active += start
-        if start:
-            self._executor.submit(self._work_on)
+        self._waiting.append((answer, partial(function, *args, **kwargs)))
+        self._executor.submit(self._run_all)
         return await asyncio.wrap_future(answer)
 
-    def _work_on(self) -> None:
-        """Do what waits, one piece after the other; then let go of the connections."""
-        while True:
-            with self._lock:
-                if not self._work:
-                    self._active -= 1
-                    break
-                answer, function = self._work.popleft()
-            _run(answer, function)
+    def _run_all(self) -> None:
+        """Run whatever waits, so that it shares a connection; then close the connections."""
+        with suppress(IndexError):  # Nothing waits any more.
+            while True:
+                _run(*self._waiting.popleft())
         _close_connections()
 
 
@@ -95,39 +88,33 @@ def _run(answer: Future[Any], function: Callable[[], Any]) -> None:
         return
     _close_old_connections()
     try:
-        result = function()
+        answer.set_result(function())
     except BaseException as error:
         answer.set_exception(error)
-    else:
-        answer.set_result(result)
     finally:
         _close_old_connections()
 
 
 def _close_old_connections() -> None:
-    """Do what Django does around a request; a connection that cannot even be closed must not take the pool's thread with it."""
+    """Do what Django does around a request.
+
+    A connection that cannot even be closed must not take the pool's thread with it.
+    """
     try:
         close_old_connections()
-    except Exception:  # whatever the database's driver raises
+    except Exception:  # Whatever the database's driver raises.
         logger.exception("A database connection cannot be closed.")
 
 
-# --- connections of the pools' threads -----------------------------------------------------------------------------------------
-
-_thread = threading.local()
+# --- connections of the pools' threads ------------------------------------------------------------
 
 
-def _mark_thread() -> None:
-    _thread.is_ours = True
-
-
+@receiver(connection_created)
 def _keep(connection: Any, **kwargs: Any) -> None:
-    """Have the end of a request not close a connection that the next handshake in this thread goes on with."""
-    if getattr(_thread, "is_ours", False) and _is_short_lived(connection):
+    """Keep the end of a request from closing a connection that this thread goes on with."""
+    is_ours = threading.current_thread().name.startswith(_PREFIX)
+    if is_ours and _is_short_lived(connection):
         connection.close_at = None
-
-
-connection_created.connect(_keep, dispatch_uid="sse_notify.threads")
 
 
 def _close_connections() -> None:
@@ -154,15 +141,17 @@ access = Pool("access", lambda: 1)
 topics = Pool("topic", lambda: 4)
 
 
-# --- a test's own thread ---------------------------------------------------------------------------------------------------------
+# --- a test's own thread --------------------------------------------------------------------------
 
 
 def in_test_transaction() -> bool:
-    """Return whether this thread is in the transaction of a ``TestCase``, which no other thread sees into.
+    """Return whether this thread is in the transaction of a ``TestCase``.
 
-    Any other transaction is over before a stream begins: with ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
+    No other thread sees into it. Any other transaction is over before a stream begins: with
+    ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
 
-    ``_from_testcase`` is not documented: Django tells those by it that a durable block may be in. A test fails if Django drops it.
+    ``_from_testcase`` is not documented: by it, Django knows the blocks that a durable block may be
+    in. A test fails if Django drops it.
     """
     return any(
         block._from_testcase  # type: ignore[attr-defined]
@@ -172,18 +161,19 @@ def in_test_transaction() -> bool:
 
 
 async def in_this_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``function`` in the thread that Django runs thread-sensitive code in: a test's own. See :class:`Run`."""
+    """Run ``function`` in the thread of Django's thread-sensitive code: a test's own."""
     return await sync_to_async(function)(*args, **kwargs)
 
 
-# --- a request's own thread ------------------------------------------------------------------------------------------------------
+# --- a request's own thread -----------------------------------------------------------------------
 
 
 async def release_thread() -> None:
-    """Close the database connections of the thread that ``sync_to_async`` keeps for what runs here, and end it.
+    """End the thread that ``sync_to_async`` keeps for this request, and close its connections.
 
-    Django keeps both until the response ends. Connections are closed first: those of a thread that is gone wait for the garbage
-    collector. One that is inside a transaction, as in a ``TestCase``, stays, and the thread with it.
+    Django keeps both until the response ends. Connections are closed first: those of a thread that
+    is gone wait for the garbage collector. A connection that is inside a transaction, as in a
+    ``TestCase``, stays, and the thread with it.
 
     ``SyncToAsync.context_to_thread_executor`` is not documented. A test fails if asgiref drops it.
     """
@@ -199,11 +189,8 @@ async def release_thread() -> None:
 
 def _close_idle() -> bool:
     """Close this thread's connections and return whether all are closed."""
-    idle = [
-        connection
-        for connection in connections.all(initialized_only=True)
-        if not connection.in_atomic_block
-    ]
-    for connection in idle:
-        connection.close()
-    return len(idle) == len(connections.all(initialized_only=True))
+    opened = connections.all(initialized_only=True)
+    for connection in opened:
+        if not connection.in_atomic_block:
+            connection.close()
+    return not any(connection.in_atomic_block for connection in opened)

@@ -5,21 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol
-
-
-class Span(Protocol):
-    """What this package needs of OpenTelemetry's span."""
-
-    def set_attribute(self, key: str, value: str | int, /) -> None:
-        """Say something that was not known when the span began."""
+from typing import Any
 
 
 class _NoSpan:
     """A span that nobody records."""
 
     def set_attribute(self, key: str, value: str | int, /) -> None:
-        pass
+        """Do nothing."""
 
 
 @cache
@@ -32,10 +25,11 @@ def _tracer() -> Any:
     return trace.get_tracer("sse_notify")
 
 
-def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
+def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
     """Return a context manager that records a span around its block.
 
-    An exception marks the span as failed.
+    An exception marks the span as failed. The block gets an object with OpenTelemetry's
+    ``set_attribute(key, value)``.
 
     Args:
         name: what happens, ``"notify"``; the span is called ``sse_notify.notify``.
@@ -44,8 +38,8 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     tracer = _tracer()
     if tracer is None:
         return nullcontext(_NoSpan())
-    found: AbstractContextManager[Span] = tracer.start_as_current_span(
-        f"sse_notify.{name}",
-        attributes={f"sse_notify.{key}": value for key, value in attributes.items()},
+    named = {f"sse_notify.{key}": value for key, value in attributes.items()}
+    found: AbstractContextManager[Any] = tracer.start_as_current_span(
+        f"sse_notify.{name}", attributes=named
     )
     return found

@@ -8,12 +8,8 @@
 Nobody knows how many processes there are: one that died says nothing, one that started just now is
 on no list. So a call takes all the time that it was given.
 
-Deliberate oddities:
-
-1. Answers are received on a layer of their own, as Redis' core layer refuses to receive on two
-   event loops.
-2. That layer is kept, as each new pub/sub layer would stay referenced by the event loop. Its
-   connections are closed after the last call, as the pub/sub layer would poll them for ever.
+Answers arrive on the layer that messages are sent over. After the first question, the pub/sub layer
+keeps one more connection for as long as the process lives, and its task wakes ten times a second.
 """
 
 from __future__ import annotations
@@ -21,14 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
-
-from channels.layers import channel_layers
 
 from sse_notify import fanout, listening
-from sse_notify.conf import get_settings
 from sse_notify.incidents import Incident
 from sse_notify.messages import PresenceQuery
 
@@ -44,10 +35,6 @@ T = TypeVar("T")
 Answers = list[dict[str, int]]
 
 _incident = Incident("layer_answers")
-#: The layers for answers, by the layer that the hubs share: in tests it changes with the settings.
-_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-#: The tasks that use them.
-_tasks: set[asyncio.Task[Any] | None] = set()
 
 
 def ask(seconds: float) -> Future[Answers]:
@@ -96,15 +83,12 @@ async def _ping() -> bool:
 
 async def _collect(answers: Answers) -> Answers:
     """Send the question and add what is answered to ``answers``, until cancelled or in vain."""
-    shared, loop = fanout.remote_layer(), asyncio.get_running_loop()
-    if shared is None:
+    layer, loop = fanout.remote_layer(), asyncio.get_running_loop()
+    if layer is None:
         return answers
-    if shared not in _layers:
-        _layers[shared] = channel_layers.make_backend(get_settings().LAYER)
-    layer = _layers[shared]
-    _tasks.add(asyncio.current_task())
     try:
-        channel = await layer.new_channel("sse_notify.answers")
+        # Redis' core layer receives on names with "!" on one event loop alone, which is a hub's.
+        channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
         await fanout.send(layer, PresenceQuery(channel))
         _incident.worked()
         while True:
@@ -119,10 +103,6 @@ async def _collect(answers: Answers) -> Answers:
     except Exception as error:  # Whatever the layer raises.
         _incident.failed(error)
         return answers
-    finally:
-        _tasks.discard(asyncio.current_task())
-        if not _tasks:
-            await _close(layer)
 
 
 def _add(answers: Answers, message: dict[str, Any]) -> None:
@@ -130,13 +110,3 @@ def _add(answers: Answers, message: dict[str, Any]) -> None:
         answers.append({str(key): int(number) for key, number in message["users"].items()})
     except Exception:  # Nothing from outside is believed.
         logger.exception("An answer of another process cannot be read.")
-
-
-async def _close(layer: Any) -> None:
-    """Close the connections of ``layer``; it can be used again."""
-    # ``flush()`` closes the pub/sub layer's connections; the core layer's would empty the database.
-    is_pubsub = type(layer).__module__ == "channels_redis.pubsub"
-    close = layer.flush if is_pubsub else getattr(layer, "close_pools", None)
-    if close is not None:
-        with suppress(Exception):  # A layer that is away has no connections.
-            await close()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.db.models.functions import Now
+from django.dispatch import receiver
 
 from sse_notify import counters, fanout, hubs, log
 from sse_notify.admission import admission
@@ -86,6 +87,11 @@ class HubStatus:
     def lag(self) -> int:
         """Numbers of the log that the process had not pushed yet."""
         return max(0, self.head - self.cursor)
+
+    def count(self, name: str) -> int:
+        """Return the counter ``name``, whatever its labels."""
+        counted = self.counters.get(name, 0)
+        return counted if isinstance(counted, int) else sum(counted.values())
 
 
 def here(head: int) -> HubStatus:
@@ -174,18 +180,14 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 _tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
 
-def connect() -> None:
-    """Write heartbeats from the first stream on. Called once the apps are ready."""
-    stream_opened.connect(_on_opened, dispatch_uid="sse_notify.heartbeat")
-    stream_closed.connect(_on_closed, dispatch_uid="sse_notify.heartbeat")
-
-
+@receiver(stream_opened)
 def _on_opened(**kwargs: Any) -> None:
     loop, hub = asyncio.get_running_loop(), hubs.running()
     if hub is not None and (loop not in _tasks or _tasks[loop].done()):
         _tasks[loop] = loop.create_task(_beat(hub))
 
 
+@receiver(stream_closed)
 def _on_closed(**kwargs: Any) -> None:
     hub = hubs.running()
     if hub is None or not hub.streams:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
+from django.dispatch import receiver
 
 from sse_notify import hubs, log
 from sse_notify.bus import requests
@@ -38,8 +39,6 @@ TIMEOUT = 1.0
 #: Users that a report names.
 USERS = 100
 
-#: Either permission shows notifications in the admin.
-_VERBS = ("view", "change")
 _SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "draining")
 _SUMMED = ("repaired", "reset", "slow", "refused")
 
@@ -49,7 +48,8 @@ def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Return whether ``user`` may see the page: staff who may view notifications in the admin."""
     found: Any = user
     is_staff = user.is_active and getattr(user, "is_staff", False)
-    return is_staff and any(found.has_perm(f"sse_notify.{verb}_notification") for verb in _VERBS)
+    shows = ("sse_notify.view_notification", "sse_notify.change_notification")
+    return is_staff and any(map(found.has_perm, shows))
 
 
 def report(found: Presence, *, query: str = "") -> dict[str, Any]:
@@ -84,12 +84,8 @@ def _row(status: HubStatus) -> dict[str, Any]:
         "key": status.id,
         "started": status.started.isoformat(timespec="seconds"),
         **{name: getattr(status, name) for name in _SHOWN},
-        **{name: _total(status.counters.get(name, 0)) for name in _SUMMED},
+        **{name: status.count(name) for name in _SUMMED},
     }
-
-
-def _total(counter: int | dict[str, int]) -> int:
-    return counter if isinstance(counter, int) else sum(counter.values())
 
 
 def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
@@ -116,11 +112,7 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
 _reporters: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
 
-def connect() -> None:
-    """Send reports from the first watcher on. Called once the apps are ready."""
-    stream_opened.connect(_on_opened, dispatch_uid="sse_notify.live")
-
-
+@receiver(stream_opened)
 def _on_opened(*, topics: tuple[str, ...], **kwargs: Any) -> None:
     loop = asyncio.get_running_loop()
     if TOPIC in topics and (loop not in _reporters or _reporters[loop].done()):

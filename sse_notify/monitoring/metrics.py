@@ -69,13 +69,13 @@ class NotifyCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics. While the database is away, only this process is known."""
+        gauges = dict(_GAUGES)
         try:
             head, pending = log.head(), log.pending()
             found = presence.look(self._timeout, head=head, everywhere=self._everywhere)
-            hidden = None
         except db.Error:
             found = presence.look(self._timeout, head=0, everywhere=False)
-            hidden = "lag"
+            del gauges["lag"]
         else:
             yield GaugeMetricFamily("sse_notify_log_head", "The newest number of the log.", head)
             text = "Events that are committed and not numbered yet."
@@ -83,13 +83,12 @@ class NotifyCollector(Collector):
         text = "Signed-in users with a stream in some process."
         yield GaugeMetricFamily("sse_notify_users_connected", text, len(found.users))
         processes = _by_label([heartbeat.here(found.head), *found.hubs])
-        for attribute, (metric, text) in _GAUGES.items():
+        for attribute, (metric, text) in gauges.items():
             gauge = GaugeMetricFamily(f"sse_notify_{metric}", text, labels=["process"])
             for process, status in processes.items():
                 if status.streams or attribute not in ("cursor", "lag"):
                     _add(gauge, process, getattr(status, attribute))
-            if attribute != hidden:
-                yield gauge
+            yield gauge
         for name, (metric, label, text) in counters.COUNTED.items():
             labels = ["process", label] if label else ["process"]
             counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ from asgiref.sync import sync_to_async
 from sse_notify import hubs as hubs_here
 from sse_notify import log
 from sse_notify.bus import requests
+from sse_notify.hubs import listeners
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -65,9 +66,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
     return heartbeat.read(log.head())
 
 
-async def ahubs(timeout: float = 1.0) -> list[HubStatus]:  # noqa: ASYNC109
-    """Do what :func:`hubs` does, from async code."""
-    return await sync_to_async(hubs)(timeout)
+ahubs = twin(hubs)
 
 
 def connected_users(timeout: float = 1.0) -> set[str]:
@@ -90,15 +89,6 @@ async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109
     return set(_users(answers))
 
 
-def listeners(topic: str) -> int:
-    """Return how many streams of this process listen to ``topic`` now. Nobody is asked.
-
-    Args:
-        topic: the name of a topic.
-    """
-    return hubs_here.listeners(topic)
-
-
 def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:
     """Return what :func:`hubs` and :func:`connected_users` do.
 
@@ -111,8 +101,8 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
         ValueError: ``timeout`` is not a positive number.
         django.db.Error: the database cannot be read.
     """
-    asked = _ask(timeout, everywhere=everywhere)
-    return combine(asked.result(), head, everywhere=everywhere)
+    answers = _ask(timeout, everywhere=everywhere).result()
+    return combine(answers, head, everywhere=everywhere)
 
 
 async def alook(
@@ -137,15 +127,13 @@ def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, in
     return requests.ask(timeout if everywhere else 0)
 
 
-def _users(answers: Iterable[dict[str, int]]) -> Counter[str]:
-    users: Counter[str] = Counter()
-    for found in (*(hub.users() for hub in hubs_here.with_streams()), *answers):
-        users.update(found)
-    return users
+def _users(answers: list[dict[str, int]]) -> Counter[str]:
+    here = [hub.users() for hub in hubs_here.with_streams()]
+    return sum((Counter(users) for users in [*here, *answers]), Counter())
 
 
 def combine(
-    answers: Iterable[dict[str, int]], head: int | None = None, *, everywhere: bool = True
+    answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
 ) -> Presence:
     """Return what :func:`look` does, given the answers of the other processes."""
     head = log.head() if head is None else head

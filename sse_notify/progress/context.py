@@ -16,20 +16,21 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.translation import gettext as _
 
 from sse_notify.content import check
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.inbox import check_user
+from sse_notify.inbox import check_user, twin
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
-from sse_notify.progress.store import Row
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -110,13 +111,14 @@ class Progress:
         )
         del content.columns["data"]["progress"]
         self._title = title
-        row = Row(user, content, cancellable=bool(cancellable), stalls_after=stalls_after)
-        self._run = Run(row, total, clock)
+        self._run = Run(
+            user, content, total, cancellable=cancellable, stalls_after=stalls_after, clock=clock
+        )
 
     @property
     def id(self) -> int | None:
         """The notification's id; ``None`` before the block."""
-        return self._run.row.pk
+        return self._run.pk
 
     @property
     def total(self) -> float | None:
@@ -137,8 +139,8 @@ class Progress:
         The answer is at most half a second old, as the database is asked no more often than that.
         Reading it is a sign of life. In async code it is what the last awaited method found.
         """
-        if not _is_async():
-            _do(self._run.look())
+        with suppress(SynchronousOnlyOperation):
+            self._look()
         return self._run.is_asked_to_end
 
     @async_unsafe("Use 'await progress.aupdate()' in async code.")
@@ -174,14 +176,13 @@ class Progress:
         """Do what :meth:`advance` does, from async code."""
         await _ado(self._run.update(n=n))
 
-    @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
         """Return if the work may go on.
 
         Raises:
             Cancelled: the work is asked to end; the block ends quietly with it.
         """
-        _do(self._run.look())
+        self._look()
         self._raise_if_asked()
 
     async def acheck(self) -> None:
@@ -206,9 +207,7 @@ class Progress:
         columns = {"url": check(self._title, "", {"url": url}).columns["url"]} if url else {}
         self._run.end(estimate.DONE, message, **columns)
 
-    async def afinish(self, message: str = "", *, url: str | Promise | HasAddress = "") -> None:
-        """Do what :meth:`finish` does, from async code."""
-        await sync_to_async(self.finish)(message, url=url)
+    afinish = twin(finish)
 
     @async_unsafe("Use 'await progress.afail()' in async code.")
     def fail(self, message: str) -> None:
@@ -218,9 +217,7 @@ class Progress:
         """
         self._run.end(estimate.FAILED, message)
 
-    async def afail(self, message: str) -> None:
-        """Do what :meth:`fail` does, from async code."""
-        await sync_to_async(self.fail)(message)
+    afail = twin(fail)
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __enter__(self) -> Self:
@@ -240,11 +237,12 @@ class Progress:
             logger.exception("progress=%s state=unwritten", self.key)
         return isinstance(error, Cancelled) and error.progress in (None, self)
 
-    async def __aenter__(self) -> Self:
-        return await sync_to_async(self.__enter__)()
+    __aenter__ = twin(__enter__)
+    __aexit__ = twin(__exit__)
 
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        return await sync_to_async(self.__exit__)(kind, error, trace)
+    @async_unsafe("Use 'await progress.acheck()' in async code.")
+    def _look(self) -> None:
+        _do(self._run.look())
 
     def _raise_if_asked(self) -> None:
         if self._run.is_asked_to_end:
@@ -277,11 +275,3 @@ def _check_data(data: Any) -> Mapping[str, Any]:
     if "progress" in data:
         raise ValueError("data must not have 'progress', which the work itself fills.")
     return data
-
-
-def _is_async() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -46,13 +46,16 @@ class Estimate:
     """
 
     def __init__(self, total: float | None) -> None:
-        self.total = check_total(total)
+        self.set_total(total)
         self.done: float = 0
         self.stage = ""
         self.message = ""
         #: When how much was done, oldest first, at least ``SAMPLE`` apart.
         self._samples: deque[tuple[float, float]] = deque()
-        self._is_fresh = True
+
+    def set_total(self, total: float | None) -> None:
+        """Change how much there is to do. Errors as for :func:`check_number`."""
+        self.total = None if total is None else check_number("total", total)
 
     def start(self, now: float) -> None:
         """Measure the time from ``now`` on."""
@@ -98,14 +101,13 @@ class Estimate:
 
     def _sample(self, now: float) -> None:
         at, before = self._samples[-1]
-        if self._is_fresh and now - at < SAMPLE:
+        if not before and now - at < SAMPLE:
             # What is done at the very start was done before, by a run that was interrupted.
             self._samples[-1] = (at, self.done)
         elif self.done < before:  # the work begins anew
             self._samples = deque([(now, self.done)])
         elif now - at >= SAMPLE:
             self._samples.append((now, self.done))
-        self._is_fresh = False
 
 
 def percent(done: float, total: float | None) -> float | None:
@@ -146,11 +148,6 @@ def check_number(name: str, value: Any, *, least: float = 0) -> float:
     if not least <= value <= LARGEST:  # refuses NaN, too
         raise ValueError(f"{name} must be a number from {least:g} to {LARGEST}, not {value!r}.")
     return value
-
-
-def check_total(value: Any) -> float | None:
-    """Return ``value`` if it is ``None`` or a number. Errors as for :func:`check_number`."""
-    return None if value is None else check_number("total", value)
 
 
 def check_text(name: str, value: Any) -> str:

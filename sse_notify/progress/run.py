@@ -16,23 +16,20 @@ Deliberate oddities:
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from time import time
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error
 
 from sse_notify.incidents import Incident
-from sse_notify.progress.estimate import (
-    DONE,
-    RUNNING,
-    Estimate,
-    Throttle,
-    check_number,
-    check_text,
-    check_total,
-)
-from sse_notify.progress.store import Answer, Row
+from sse_notify.progress import store
+from sse_notify.progress.estimate import DONE, RUNNING, Estimate, Throttle, check_number, check_text
+
+if TYPE_CHECKING:
+    from sse_notify.content import Checked
 
 #: Seconds between two live updates of one run.
 LIVE_SECONDS = 0.1
@@ -46,19 +43,35 @@ class Run:
     """One run of long work. Callable from several threads.
 
     Args:
-        row: of the run.
+        user: whose work it is.
+        content: of the notification.
         total: how much there is to do; ``None`` if nobody knows.
+        cancellable: whether the user may ask for the end.
+        stalls_after: seconds of silence after which the work is shown as stalled.
         clock: returns the time in seconds.
     """
 
-    def __init__(self, row: Row, total: float | None, clock: Callable[[], float]) -> None:
-        self.row, self._clock = row, clock
+    def __init__(
+        self,
+        user: Any,
+        content: Checked,
+        total: float | None,
+        *,
+        cancellable: bool,
+        stalls_after: float,
+        clock: Callable[[], float],
+    ) -> None:
         self.estimate = Estimate(total)
+        #: The notification's id, once the work has begun.
+        self.pk: int | None = None
+        self._id = uuid.uuid4().hex
+        self._user, self._content, self._clock = user, content, clock
+        self._cancellable, self._stalls_after = bool(cancellable), stalls_after
         # Two signs of life may be lost before the work counts as stalled.
-        beat = max(WRITE_SECONDS, row.stalls_after / 3)
+        beat = max(WRITE_SECONDS, stalls_after / 3)
         self._live, self._writes = Throttle(LIVE_SECONDS, beat), Throttle(WRITE_SECONDS, beat)
         self._looks = Throttle(WRITE_SECONDS, WRITE_SECONDS)
-        self._answer = Answer.GO_ON
+        self._answer = store.Answer()
         #: How the work has ended: its progress, and other columns of the row.
         self._ended: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._is_final = False
@@ -68,7 +81,7 @@ class Run:
     @property
     def is_asked_to_end(self) -> bool:
         """Whether the user, or a later run, asks for the end, as far as is known."""
-        return self._answer in (Answer.CANCEL, Answer.REPLACED)
+        return self._answer.is_asked_to_end
 
     def begin(self) -> None:
         """Write the notification.
@@ -77,12 +90,12 @@ class Run:
             RuntimeError: the run has begun before.
             django.db.Error: the database refuses.
         """
-        if self.row.pk is not None:
+        if self.pk is not None:
             raise RuntimeError("A Progress is one run of the work: make another one for the next.")
         now = self._clock()
         self.estimate.start(now)
         self._live.at = self._writes.at = self._looks.at = now
-        self.row.begin(self.estimate.as_dict(RUNNING, now))
+        self.pk = store.begin(self._user.pk, self._content, self._state(now))
 
     def set_total(self, total: float | None) -> None:
         """Change how much there is to do, also before the run begins.
@@ -92,7 +105,7 @@ class Run:
         Raises:
             TypeError, ValueError: ``total`` is wrong.
         """
-        self.estimate.total = check_total(total)
+        self.estimate.set_total(total)
         self._live.has_news = self._writes.has_news = True
 
     def update(self, n: float | None = None, **values: Any) -> Job:
@@ -149,7 +162,7 @@ class Run:
             progress["message"] = message or progress["message"]
             self._ended = (progress, columns)
         try:
-            self._is_final = self.row.end(progress, **columns)
+            self._is_final = store.end(self.pk, self._id, progress, **columns)
         except BaseException:
             self._ended = None
             raise
@@ -163,34 +176,50 @@ class Run:
         if self._ended is not None and not self._is_final:
             progress, columns = self._ended
             if state == DONE or progress["state"] != DONE:
-                self.row.end(progress, **columns)
+                store.end(self.pk, self._id, progress, **columns)
                 return
             self._ended = None
         self.end(state, message)
 
     def _check_begun(self) -> None:
-        if self.row.pk is None:
+        if self.pk is None:
             raise RuntimeError("The work has not begun: use 'with progress:'.")
 
     @property
     def _is_running(self) -> bool:
-        has_row = self.row.pk is not None and self._answer in (Answer.GO_ON, Answer.CANCEL)
-        return has_row and self._ended is None
+        return self.pk is not None and self._answer.has_row and self._ended is None
+
+    def _state(self, now: float) -> dict[str, Any]:
+        """Return what the row says of the work while it runs."""
+        run = {
+            "id": self._id,
+            "heard_at": time(),
+            "stalls_after": self._stalls_after,
+            "cancellable": self._cancellable,
+        }
+        return {**self.estimate.as_dict(RUNNING, now), "run": run}
 
     def _job(self, now: float, *, looks: bool) -> Job:
         if not self._is_running:
             return None
         # Under the lock, so that the events of several threads are in the order of their numbers.
         if self._live.is_due(now):
-            self.row.publish(self.estimate.as_dict(RUNNING, now))
+            payload = {
+                "id": self.pk,
+                "key": self._content.key,
+                **self.estimate.as_dict(RUNNING, now),
+                "cancellable": self._cancellable,
+                "stalls_in": round(self._stalls_after, 1),
+            }
+            store.publish(self._user.pk, payload)
         if self._writes.is_due(now):
             self._looks.at = now  # a write looks as well
-            return partial(self._report, self.estimate.as_dict(RUNNING, now))
+            return partial(self._report, self._state(now))
         return self._report if looks and self._looks.is_due(now) else None
 
-    def _report(self, progress: dict[str, Any] | None = None) -> None:
+    def _report(self, state: dict[str, Any] | None = None) -> None:
         try:
-            answer = self.row.report(progress)
+            answer = store.report(self.pk, self._id, state)
         except Error as error:  # oddity 1
             self._incident.failed(error)
             self._writes.has_news = True

@@ -2,23 +2,23 @@
 
 Clients get the state as ``data.progress``, see :attr:`sse_notify.models.Notification.progress`.
 
-    Row.begin()    write the notification as ``notify(key=...)`` does: numbered, replayed, live
-    Row.report()   write the state alone: no number, still read; whoever loads the page sees it
-    Row.publish()  send an event to the user's open pages: nothing is written
-    Row.end()      write the notification again: a new number, unread, sent exactly once
-    cancel()       write a mark in the user's receipt, which the run finds at its next report
+    begin()    write the notification as ``notify(key=...)`` does: numbered, replayed, live
+    report()   write the state alone: no number, still read; whoever loads the page sees it
+    publish()  send an event to the user's open pages: nothing is written
+    end()      write the notification again: a new number, unread, sent exactly once
+    cancel()   write a mark in the user's receipt, which the run finds at its next report
 
 While the work runs, the state also names the run. A later run under the same key overwrites that:
 the statements of the earlier run then match no row, and ``report()`` says so.
+
+A connection that was cut is opened again, unless a transaction is open: a worker serves no
+requests, at whose start Django would do it.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
-from enum import Enum
-from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
@@ -37,125 +37,92 @@ if TYPE_CHECKING:
     from sse_notify.content import Checked
     from sse_notify.querysets import NotificationQuerySet
 
-#: The name of the event that ``Row.publish()`` sends.
+#: The name of the event that ``publish()`` sends.
 EVENT = "progress"
 
 _LEVELS = {DONE: Level.SUCCESS, FAILED: Level.ERROR, CANCELLED: Level.WARNING}
 
 
-class Answer(Enum):
+class Answer(NamedTuple):
     """What a report finds."""
 
-    GO_ON = "go on"
-    """Nobody minds."""
-    CANCEL = "cancel"
-    """The user asks for the end."""
-    REPLACED = "replaced"
-    """The row belongs to a later run, or to no run any more."""
-    GONE = "gone"
-    """The row was recalled or deleted."""
+    has_row: bool = True
+    """Whether the row belongs to this run. It does not if it was recalled, deleted or taken over."""
+    is_asked_to_end: bool = False
+    """Whether the user, or a later run under the same key, asks for the end."""
 
 
-class Row:
-    """The row of one run of long work.
+def begin(user_id: Any, content: Checked, state: dict[str, Any]) -> int:
+    """Write the notification, have it sent after the commit, and return its id.
 
-    A connection that was cut is opened again, unless a transaction is open: a worker serves no
-    requests, at whose start Django would do it.
+    A row under the same key is taken over.
+
+    Raises:
+        django.db.Error: the database refuses.
+    """
+    topic = user_topic(user_id)
+    columns = {"audience": Audience.USER, "topic": topic, "recipient_id": user_id}
+    content.columns["progress_state"] = state
+    return write(content, [Recipient(topic=topic, columns=columns)])[0].pk
+
+
+def publish(user_id: Any, payload: dict[str, Any]) -> None:
+    """Send ``payload`` to the user's open pages, at once and whatever the transaction.
+
+    This never waits and never fails.
+    """
+    fanout.ring(Ephemeral(user_topic(user_id), encode_json(payload, event=EVENT)))
+
+
+def report(pk: Any, run: str, state: dict[str, Any] | None = None) -> Answer:
+    """Write ``state``, if any, and return whether the work is to go on.
 
     Args:
-        user: whose work it is.
-        content: of the notification.
-        cancellable: whether the user may ask for the end.
-        stalls_after: seconds of silence after which the work is shown as stalled.
+        pk: the notification's id.
+        run: the id of the run.
+        state: how far it is.
+
+    Raises:
+        django.db.Error: the database refuses. A transaction that is open goes on.
     """
+    using = _connect()
+    if state is not None:
+        with transaction.atomic(using=using):  # a failure must not break one of the caller's
+            _rows(pk, using, progress_state__run__id=run).update(progress_state=state)
+    asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
+    rows = _rows(pk, using).annotate(is_asked=Exists(asked))
+    row = rows.values_list("progress_state__run__id", "is_asked").first()
+    if row is None:
+        return Answer(has_row=False)
+    has_row, is_asked = row[0] == run, row[1]
+    return Answer(has_row, is_asked_to_end=is_asked or not has_row)
 
-    def __init__(
-        self, user: Any, content: Checked, *, cancellable: bool, stalls_after: float
-    ) -> None:
-        #: The notification's id, once the work has begun.
-        self.pk: int | None = None
-        self._user, self._content = user, content
-        self._cancellable, self.stalls_after = cancellable, stalls_after
-        self._id = uuid.uuid4().hex
 
-    def begin(self, progress: dict[str, Any]) -> None:
-        """Write the notification, and have it sent after the commit.
+def end(pk: Any, run: str, progress: dict[str, Any], **columns: Any) -> bool:
+    """Write how the work has ended, and have that sent after the commit.
 
-        A row under the same key is taken over.
+    Nothing happens if the row belongs to this run no more.
 
-        Raises:
-            django.db.Error: the database refuses.
-        """
-        topic = user_topic(self._user.pk)
-        columns = {"audience": Audience.USER, "topic": topic, "recipient_id": self._user.pk}
-        self._content.columns["progress_state"] = self._running(progress)
-        self.pk = write(self._content, [Recipient(topic=topic, columns=columns)])[0].pk
+    Args:
+        pk: the notification's id.
+        run: the id of the run.
+        progress: the row's state from now on.
+        columns: other columns of the row.
 
-    def publish(self, progress: dict[str, Any]) -> None:
-        """Send ``progress`` to the user's open pages, at once and whatever the transaction.
+    Returns:
+        Whether that is final: ``False`` inside a transaction, which may be rolled back.
 
-        This never waits and never fails.
-        """
-        payload = {
-            "id": self.pk,
-            "key": self._content.key,
-            **progress,
-            "cancellable": self._cancellable,
-            "stalls_in": round(self.stalls_after, 1),
-        }
-        fanout.ring(Ephemeral(user_topic(self._user.pk), encode_json(payload, event=EVENT)))
-
-    def report(self, progress: dict[str, Any] | None = None) -> Answer:
-        """Write ``progress``, if any, and return whether the work is to go on.
-
-        Raises:
-            django.db.Error: the database refuses. A transaction that is open goes on.
-        """
-        using = _connect()
-        if progress is not None:
-            state = self._running(progress)
-            with transaction.atomic(using=using):  # a failure must not break one of the caller's
-                _rows(self.pk, using, progress_state__run__id=self._id).update(progress_state=state)
-        asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
-        row = (
-            _rows(self.pk, using)
-            .annotate(is_asked=Exists(asked))
-            .values_list("progress_state__run__id", "is_asked")
-            .first()
-        )
-        if row is None:
-            return Answer.GONE
-        if row[0] != self._id:
-            return Answer.REPLACED
-        return Answer.CANCEL if row[1] else Answer.GO_ON
-
-    def end(self, progress: dict[str, Any], **columns: Any) -> bool:
-        """Write how the work has ended, and have that sent after the commit.
-
-        Nothing happens if the row belongs to this run no more.
-
-        Args:
-            progress: the row's state from now on.
-            columns: other columns of the row.
-
-        Returns:
-            Whether that is final: ``False`` inside a transaction, which may be rolled back.
-
-        Raises:
-            django.db.Error: the database refuses.
-        """
-        using = _connect()
-        _end(self.pk, self._id, using, progress, **columns)
-        return not connections[using].in_atomic_block
-
-    def _running(self, progress: dict[str, Any]) -> dict[str, Any]:
-        run = {
-            "id": self._id,
-            "heard_at": time(),
-            "stalls_after": self.stalls_after,
-            "cancellable": self._cancellable,
-        }
-        return {**progress, "run": run}
+    Raises:
+        django.db.Error: the database refuses.
+    """
+    using = _connect()
+    columns |= {"progress_state": progress, "level": _LEVELS[progress["state"]], "silent": False}
+    columns |= {"seq": None, "count": F("count") + 1, "created_at": timezone.now()}
+    with transaction.atomic(using=using):
+        if _rows(pk, using, progress_state__run__id=run).update(**columns):
+            Receipt.objects.using(using).filter(notification_id=pk).delete()
+            fanout.announce_on_commit()
+    return not connections[using].in_atomic_block
 
 
 def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
@@ -182,7 +149,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
             if run is None or not run["cancellable"]:
                 continue
             if row.progress and row.progress["state"] == STALLED:
-                _end(row.pk, run["id"], using, {**state, "state": CANCELLED, "eta": None})
+                end(row.pk, run["id"], {**state, "state": CANCELLED, "eta": None})
             else:
                 asked = {"cancel_asked_at": timezone.now()}
                 Receipt.objects.using(using).update_or_create(
@@ -202,12 +169,3 @@ def _connect() -> str:
 
 def _rows(pk: Any, using: str, **filters: Any) -> NotificationQuerySet:
     return Notification.objects.using(using).filter(pk=pk, recalled_at=None, **filters)
-
-
-def _end(pk: Any, run: str, using: str, progress: dict[str, Any], **columns: Any) -> None:
-    columns |= {"progress_state": progress, "level": _LEVELS[progress["state"]], "silent": False}
-    columns |= {"seq": None, "count": F("count") + 1, "created_at": timezone.now()}
-    with transaction.atomic(using=using):
-        if _rows(pk, using, progress_state__run__id=run).update(**columns):
-            Receipt.objects.using(using).filter(notification_id=pk).delete()
-            fanout.announce_on_commit()

@@ -24,7 +24,6 @@ from sse_notify.links import Link, link_of
 from sse_notify.management import commands
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
-from sse_notify.monitoring import status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -240,9 +239,8 @@ def test_the_bar_is_for_terminals(alice: User) -> None:
 
 
 def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(
-    alice: User, monkeypatch: pytest.MonkeyPatch
+    alice: User,
 ) -> None:
-    monkeypatch.setattr(status, "AGAIN_SECONDS", 0)
     notify(alice, "One")
     assert json.loads(run("sse_status", "--json")) | {"oldest": ""} == {
         "ok": True, "head": 1, "floor": 0, "rows": 1, "oldest": "", "pending": 0, "layer": "", "hubs": [], "users": 0, "problems": [],

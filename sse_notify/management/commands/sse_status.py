@@ -6,21 +6,28 @@ import json
 import shlex
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from django import db
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Count, Min, Q
+from django.utils import timezone
 
+from sse_notify import fanout, log
+from sse_notify.bus import requests
 from sse_notify.links import signed_stream_url
 from sse_notify.management import people
-from sse_notify.monitoring import status
+from sse_notify.models import Notification
+from sse_notify.monitoring import presence
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from sse_notify.monitoring.heartbeat import HubStatus
-    from sse_notify.monitoring.status import Status
+#: Seconds after which a committed row without a number is a problem: hubs number it when they poll.
+PENDING_SECONDS = 60.0
 
 
 class Command(BaseCommand):
@@ -63,13 +70,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""
         if not 0 < timeout <= 60:
-            raise CommandError("--timeout must be more than 0 and at most 60 seconds.")
+            limits = "more than 0 and at most 60 seconds"
+            raise CommandError(f"--timeout must be {limits}, not {timeout:g}.")
         if options["link"] is not None:
             self.stdout.write(_link(options["link"], options["topic"], options["base_url"]))
             return
-        found = status.read(timeout)
-        self.stdout.write(_as_json(found) if options["json"] else _as_text(found))
-        if found.problems:
+        found = _status(timeout)
+        as_json = json.dumps(found, indent=2, cls=DjangoJSONEncoder)
+        self.stdout.write(as_json if options["json"] else _as_text(found))
+        if not found["ok"]:
             sys.exit(1)
 
 
@@ -82,37 +91,81 @@ def _link(username: str, topics: list[str], base_url: str) -> str:
     if not base_url:
         return f"{path}\nPut the address of your site before it, or give it as --base-url."
     if urlsplit(base_url).scheme not in ("http", "https"):
-        raise CommandError("--base-url must be an address, such as https://www.example.com.")
+        example = "https://www.example.com"
+        raise CommandError(f"--base-url must be an address such as {example}, not {base_url!r}.")
     url = urljoin(base_url, path)
     return f"{url}\ncurl --no-buffer {shlex.quote(url)}"
 
 
-def _as_json(found: Status) -> str:
-    hubs = [{**asdict(hub), "process": hub.process, "lag": hub.lag} for hub in found.hubs]
-    whole = {"ok": not found.problems, **asdict(found), "streams": found.streams, "hubs": hubs}
-    return json.dumps(whole, indent=2, cls=DjangoJSONEncoder)
+def _status(timeout: float) -> dict[str, Any]:
+    """Return what ``--json`` prints. What cannot be read is among the ``problems``."""
+    problems = []
+    layer = fanout.remote_layer()
+    name = f"{type(layer).__module__}.{type(layer).__qualname__}" if layer is not None else ""
+    if layer is not None and not requests.ping(timeout).result():
+        problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
+    figures: dict[str, Any] = {"head": 0, "floor": 0, "rows": 0, "oldest": None, "pending": 0}
+    hubs, users = [], 0
+    try:
+        figures = _log()
+        connected = presence.look(timeout, head=figures["head"])
+        hubs = connected.hubs
+        # Without a layer, each process knows its own users alone.
+        users = len(connected.users) if layer is not None else sum(hub.users for hub in hubs)
+        if late := _late():
+            problems.append(
+                f"{late} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
+                "and not numbered: no process with open streams polls, or a transaction holds the "
+                "head of the log."
+            )
+    except db.Error as error:
+        problems.append(f"The database does not answer: {' '.join(str(error).split())}")
+    return {
+        "ok": not problems,
+        **figures,
+        "layer": name,
+        "streams": sum(hub.streams for hub in hubs),
+        "users": users,
+        "hubs": [{**asdict(hub), "process": hub.process, "lag": hub.lag} for hub in hubs],
+        "problems": problems,
+    }
 
 
-def _as_text(found: Status) -> str:
-    oldest = f", the oldest of {found.oldest:%Y-%m-%d}" if found.oldest else ""
+def _log() -> dict[str, Any]:
+    rows = Notification.objects.using(log.database())
+    figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
+    return {**asdict(log.position()), **figures, "pending": log.pending()}
+
+
+def _late() -> int:
+    """Return how many notifications have waited too long for their number."""
+    since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
+    is_late = Q(recalled_at=None, created_at__lt=since) | Q(recalled_at__lt=since)
+    # The event of imported history is "", and it is never numbered.
+    rows = Notification.objects.using(log.database()).filter(is_late, seq=None)
+    return rows.exclude(event="").count()
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    oldest = f", the oldest of {found['oldest']:%Y-%m-%d}" if found["oldest"] else ""
+    hubs = found["hubs"]
     lines = [
-        f"head      {found.head:,}",
-        f"floor     {found.floor:,}",
-        f"rows      {found.rows:,}{oldest}",
-        f"pending   {found.pending:,}",
-        f"layer     {found.layer or 'none that connects processes'}",
-        f"streams   {found.streams:,} of {found.users:,} users, in {len(found.hubs)} processes",
+        f"head      {found['head']:,}",
+        f"floor     {found['floor']:,}",
+        f"rows      {found['rows']:,}{oldest}",
+        f"pending   {found['pending']:,}",
+        f"layer     {found['layer'] or 'none that connects processes'}",
+        f"streams   {found['streams']:,} of {found['users']:,} users, in {len(hubs)} processes",
+        "",
     ]
-    if found.hubs:
-        lines += [
-            "",
-            f"{'process':<30} {'streams':>8} {'users':>8} {'lag':>8} {'repaired':>8} {'slow':>8}",
-        ]
-        lines += [_row(hub) for hub in found.hubs]
-    return "\n".join([*lines, "", *(found.problems or ["All is in order."])])
+    if hubs:
+        columns = ("streams", "users", "lag", "repaired", "slow")
+        lines.append(f"{'process':<30} {' '.join(f'{name:>8}' for name in columns)}")
+        lines += [_row({**hub, **hub["counters"]}, columns) for hub in hubs]
+        lines.append("")
+    return "\n".join([*lines, *(found["problems"] or ["All is in order."])])
 
 
-def _row(hub: HubStatus) -> str:
-    figures = (hub.streams, hub.users, hub.lag, hub.counters["repaired"], hub.counters["slow"])
-    columns = [f"{hub.process:<30}", *(f"{figure:>8,}" for figure in figures)]
-    return " ".join([*columns, "draining"] if hub.draining else columns)
+def _row(hub: dict[str, Any], columns: tuple[str, ...]) -> str:
+    figures = " ".join(f"{hub[name]:>8,}" for name in columns)
+    return f"{hub['process']:<30} {figures}{' draining' if hub['draining'] else ''}"
