@@ -40,10 +40,14 @@ Buckets = Counter[tuple[Part, int, int]]
 class Figures:
     """The figures of one notification."""
 
-    reach: int
+    reach: int | None
     """Users whom it reaches now."""
-    read: int
+    read: int | None
     """Users of these who have read it."""
+
+
+#: The figures of what was recalled, and of what no query can count.
+UNKNOWN = Figures(reach=None, read=None)
 
 
 def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
@@ -57,10 +61,7 @@ def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
     sent = [row for row in rows if row.recalled_at is None and row.audience not in unknown]
     personal = [row for row in sent if row.audience == Audience.USER]
     shared = [row for row in sent if row.audience != Audience.USER]
-    return {
-        **(_of_personal(personal) if personal else {}),
-        **(_of_shared(shared) if shared else {}),
-    }
+    return _of_personal(personal) | (_of_shared(shared) if shared else {})
 
 
 def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
@@ -77,16 +78,9 @@ def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
 def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
     sent = sorted({row.created_at for row in rows})
     numbers = sorted({row.seq for row in rows if row.seq is not None})
-    # As if each had read everything; and those whose watermarks cover any of the rows.
-    members = _count(rows, sent, active_users(), "", Value(len(numbers) + 1))
-    readers: Buckets = Counter()
-    if numbers:
-        inboxes = Inbox.objects.filter(read_up_to__gte=numbers[0], **_active("user__"))
-        places = [
-            models.When(read_up_to__gte=seq, then=place) for place, seq in enumerate(numbers, 1)
-        ]
-        covered = models.Case(*reversed(places), output_field=models.IntegerField())
-        readers = _count(rows, sent, inboxes, "user__", covered)
+    inboxes = Inbox.objects.filter(**_active("user__"))
+    members = _count(rows, sent, active_users(), "", Value(len(numbers) + 1))  # as if all had read
+    readers = _count(rows, sent, inboxes, "user__", _place("read_up_to__lt", numbers))
     reach: Counter[int] = Counter()
     read: Counter[int] = Counter()
     for row in rows:
@@ -119,18 +113,14 @@ def _count(
         prefix: what stands before the fields of users in ``users``.
         marked_in: the bucket of the watermark.
     """
-    joined_in: Any = Value(0)
-    if has_user_field("date_joined"):
-        field = f"{prefix}date_joined__lte"
-        places = [models.When(**{field: moment}, then=place) for place, moment in enumerate(sent)]
-        joined_in = models.Case(*places, default=len(sent), output_field=models.IntegerField())
+    has_joined = has_user_field("date_joined")
+    joined_in = _place(f"{prefix}date_joined__lte", sent if has_joined else ())
     audiences = {row.audience for row in rows}
     groups = {row.group_id for row in rows if row.audience == Audience.GROUP}
     counted: list[tuple[str, QuerySet[Any], Any]] = []
     if audiences & {Audience.EVERYONE, Audience.STAFF}:
         is_staff = F(f"{prefix}is_staff") if has_user_field("is_staff") else Value(value=False)
-        only = {} if Audience.EVERYONE in audiences else {f"{prefix}is_staff": True}
-        counted.append(("staff", users.filter(**only), is_staff))
+        counted.append(("staff", users, is_staff))
     if groups and has_user_field("groups"):
         members = users.filter(**{f"{prefix}groups__in": groups})
         counted.append(("group", members, F(f"{prefix}groups")))
@@ -140,6 +130,12 @@ def _count(
         for value, joined, marked, number in parts.annotate(number=Count("pk")):
             buckets[(kind, value), joined, marked] += number
     return buckets
+
+
+def _place(lookup: str, values: Sequence[Any]) -> Any:
+    """Return the index of the first of ``values`` that meets ``lookup``, their number if none does."""
+    places = [models.When(**{lookup: value}, then=place) for place, value in enumerate(values)]
+    return models.Case(*places, default=len(values), output_field=models.IntegerField())
 
 
 def _parts(row: Notification) -> tuple[Part, ...]:

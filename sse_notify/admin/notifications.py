@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
@@ -22,12 +21,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from sse_notify.admin import actions, compose
-from sse_notify.admin.figures import Figures, figures_of
+from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
 from sse_notify.views.live import admin_urls
 
 if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
     NotificationModelAdmin = admin.ModelAdmin[Notification]
 else:
     NotificationModelAdmin = admin.ModelAdmin
-
-
-class NotificationList(ChangeList):
-    """A page of the list, with the figures of all its rows, counted at once."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Find the page's rows and their figures."""
-        super().get_results(request)
-        rows: Any = self.result_list
-        figures = figures_of(rows)
-        for row in rows:
-            row.figures = figures.get(row.pk)  # for the columns
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -67,23 +55,6 @@ class CategoryFilter(admin.SimpleListFilter):
         return queryset.filter(category=self.value()) if self.value() else queryset
 
 
-class RecalledFilter(admin.SimpleListFilter):
-    """Filter by whether a notification was recalled."""
-
-    title = gettext_lazy("recalled")
-    parameter_name = "recalled"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [("yes", _("Yes")), ("no", _("No"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen one."""
-        if self.value() in ("yes", "no"):
-            return queryset.filter(recalled_at__isnull=self.value() == "no")
-        return queryset
-
-
 @admin.register(Notification)
 class NotificationAdmin(NotificationModelAdmin):
     """The log, newest first. "Add" sends at once, "Compose broadcast" after a confirmation."""
@@ -91,7 +62,14 @@ class NotificationAdmin(NotificationModelAdmin):
     form = SendForm
     date_hierarchy = "created_at"
     list_display = ("title", "addressee", "reach", "read", "state", "level", "category", "created")
-    list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
+    list_filter = (
+        "level",
+        "audience",
+        CategoryFilter,
+        ("recalled_at", admin.EmptyFieldListFilter),
+        "silent",
+        "created_at",
+    )
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
     show_full_result_count = False  # counting a long log costs more than showing a page of it
@@ -117,14 +95,12 @@ class NotificationAdmin(NotificationModelAdmin):
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:
         """Return how many users it reaches now."""
-        figures = _figures(notification)
-        return None if figures is None else figures.reach
+        return _figures(notification).reach
 
     @admin.display(description=gettext_lazy("read by"))
     def read(self, notification: Notification) -> int | None:
         """Return how many of them have read it."""
-        figures = _figures(notification)
-        return None if figures is None else figures.read
+        return _figures(notification).read
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, notification: Notification) -> str:
@@ -139,9 +115,14 @@ class NotificationAdmin(NotificationModelAdmin):
         """Search in the text, and by the recipient's ``USERNAME_FIELD``."""
         return ("title", "body", "category", "key", f"recipient__{get_user_model().USERNAME_FIELD}")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with figures."""
-        return NotificationList
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return a page of the list, with the figures of all its rows, counted at once."""
+        page = super().get_changelist_instance(request)
+        rows: Any = page.result_list
+        figures = figures_of(rows)
+        for row in rows:
+            row.figures = figures.get(row.pk, UNKNOWN)
+        return page
 
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
         """Ask for what can be sent, and show everything of what was sent."""
@@ -224,7 +205,8 @@ class NotificationAdmin(NotificationModelAdmin):
         return reverse(name, args=args, current_app=self.admin_site.name)
 
 
-def _figures(notification: Notification) -> Figures | None:
-    if hasattr(notification, "figures"):
-        return notification.figures  # type: ignore[no-any-return]
-    return figures_of([notification]).get(notification.pk)  # the page of one
+def _figures(notification: Any) -> Figures:
+    """Return the figures of a row of the list, or count those of the page of one notification."""
+    if not hasattr(notification, "figures"):
+        notification.figures = figures_of([notification]).get(notification.pk, UNKNOWN)
+    return notification.figures  # type: ignore[no-any-return]
