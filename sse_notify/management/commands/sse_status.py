@@ -19,12 +19,11 @@ from sse_notify.monitoring import status
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from sse_notify.monitoring.heartbeat import HubStatus
     from sse_notify.monitoring.status import Status
 
 
 class Command(BaseCommand):
-    """Reads the database and asks the layer; or prints how to follow a stream."""
+    """Read the database and ask the layer; or print how to follow a stream."""
 
     help = (
         "Show the head of the log, what is pending, and every process that has open streams; or, "
@@ -37,28 +36,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments."""
         parser.add_argument("--json", action="store_true", help="print JSON, for monitoring")
-        parser.add_argument(
-            "--timeout",
-            type=float,
-            default=1.0,
-            metavar="SECONDS",
-            help="how long the layer and other processes may take to answer (%(default)s)",
+        seconds = "how long the layer and other processes may take to answer (%(default)s)"
+        parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help=seconds)
+        link = (
+            "print a signed address of this user's stream, good for five minutes, and the command "
+            "that follows it: whoever has the address reads the stream"
         )
-        parser.add_argument(
-            "--link",
-            metavar="USER",
-            help="print a signed address of this user's stream, good for five minutes, and the "
-            "command that follows it: whoever has the address reads the stream",
-        )
-        parser.add_argument(
-            "--topic", action="append", default=[], help="with --link: open a topic too; repeatable"
-        )
-        parser.add_argument(
-            "--base-url",
-            default="",
-            metavar="URL",
-            help="with --link: the site's address, such as https://www.example.com",
-        )
+        parser.add_argument("--link", metavar="USER", help=link)
+        topic = "with --link: open a topic too; may be repeated"
+        parser.add_argument("--topic", action="append", default=[], help=topic)
+        base_url = "with --link: the site's address, such as https://www.example.com"
+        parser.add_argument("--base-url", default="", metavar="URL", help=base_url)
 
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""
@@ -104,15 +92,10 @@ def _as_text(found: Status) -> str:
         f"streams   {found.streams:,} of {found.users:,} users, in {len(found.hubs)} processes",
     ]
     if found.hubs:
-        lines += [
-            "",
-            f"{'process':<30} {'streams':>8} {'users':>8} {'lag':>8} {'repaired':>8} {'slow':>8}",
-        ]
-        lines += [_row(hub) for hub in found.hubs]
+        names = ("streams", "users", "lag", "repaired", "slow")
+        lines += ["", " ".join([f"{'process':<30}", *(f"{name:>8}" for name in names)])]
+    for hub in found.hubs:
+        figures = (hub.streams, hub.users, hub.lag, hub.counters["repaired"], hub.counters["slow"])
+        columns = [f"{hub.process:<30}", *(f"{figure:>8,}" for figure in figures)]
+        lines.append(" ".join([*columns, "draining"] if hub.draining else columns))
     return "\n".join([*lines, "", *(found.problems or ["All is in order."])])
-
-
-def _row(hub: HubStatus) -> str:
-    figures = (hub.streams, hub.users, hub.lag, hub.counters["repaired"], hub.counters["slow"])
-    columns = [f"{hub.process:<30}", *(f"{figure:>8,}" for figure in figures)]
-    return " ".join([*columns, "draining"] if hub.draining else columns)
