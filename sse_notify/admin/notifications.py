@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
 
 from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
@@ -180,8 +181,8 @@ class NotificationAdmin(NotificationModelAdmin):
         actions.offer_notify(self)
         pages: dict[str, tuple[str, Any]] = {
             "broadcast": ("broadcast/", partial(compose.begin, self)),
-            "preview": ("broadcast/preview/", partial(compose.preview, self)),
-            "reach": ("broadcast/reach/", partial(compose.reach, self)),
+            "preview": ("broadcast/preview/", require_POST(partial(compose.preview, self))),
+            "reach": ("broadcast/reach/", require_POST(partial(compose.reach, self))),
             "recall": ("<path:object_id>/recall/", self.recall_one),
         }
         own = [

@@ -329,7 +329,7 @@ def test_the_preview_is_the_items_own_template_with_text_as_text(client: Client)
     assert "<script" not in text
     assert "javascript:" not in text
     assert "inert" in text
-    assert client.get(reverse("admin:sse_notify_notification_preview")).status_code == 403
+    assert client.get(reverse("admin:sse_notify_notification_preview")).status_code == 405
 
 
 def test_without_the_permission_there_is_no_link_no_action_and_no_page(alice: User) -> None:
