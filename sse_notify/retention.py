@@ -59,7 +59,9 @@ def prune(
     check_number("batch", batch, int, least=1, most=MAX_BATCH)
     before = oldest_kept(days)
     deleted = 0
-    for pks in _candidates(before, batch) if before is not None else ():
+    if before is None:
+        return deleted
+    for pks in _candidates(before, batch):
         number = _delete(pks, before)
         deleted += number
         if on_batch is not None:

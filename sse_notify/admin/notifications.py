@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
@@ -38,6 +37,10 @@ else:
     NotificationModelAdmin = admin.ModelAdmin
 
 
+#: What the names of the pages' addresses begin with.
+PREFIX = "sse_notify_notification"
+
+
 class CategoryFilter(admin.SimpleListFilter):
     """Filter by category. It offers the categories of the newest rows."""
 
@@ -46,10 +49,8 @@ class CategoryFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the categories, and the one that is chosen."""
-        return [
-            (name, name)
-            for name in sorted({*compose.newest_categories(), self.value() or ""} - {""})
-        ]
+        names = {*compose.newest_categories(), self.value() or ""} - {""}
+        return [(name, name) for name in sorted(names)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
@@ -179,19 +180,19 @@ class NotificationAdmin(NotificationModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
-        pages: dict[str, tuple[str, Any]] = {
-            "broadcast": ("broadcast/", partial(compose.begin, self)),
-            "preview": ("broadcast/preview/", require_POST(partial(compose.preview, self))),
-            "reach": ("broadcast/reach/", require_POST(partial(compose.reach, self))),
-            "recall": ("<path:object_id>/recall/", self.recall_one),
-        }
+        pages: list[tuple[str, str, Any]] = [
+            ("broadcast", "broadcast/", partial(compose.begin, self)),
+            ("preview", "broadcast/preview/", require_POST(partial(compose.preview, self))),
+            ("reach", "broadcast/reach/", require_POST(partial(compose.reach, self))),
+            ("recall", "<path:object_id>/recall/", self.recall_one),
+        ]
         own = [
             path(
                 route,
                 self.admin_site.admin_view(partial(self._if_permitted, view)),
-                name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
+                name=f"{PREFIX}_{name}",
             )
-            for name, (route, view) in pages.items()
+            for name, route, view in pages
         ]
         return own + admin_urls(self) + super().get_urls()
 
@@ -202,8 +203,7 @@ class NotificationAdmin(NotificationModelAdmin):
 
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""
-        name = admin_urlname(self.opts, page)  # type: ignore[arg-type]  # any name, not Django's own alone
-        return reverse(name, args=args, current_app=self.admin_site.name)
+        return reverse(f"admin:{PREFIX}_{page}", args=args, current_app=self.admin_site.name)
 
 
 def _figures(notification: Any) -> Figures:
