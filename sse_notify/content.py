@@ -226,35 +226,28 @@ def _buttons(name: str, value: Any) -> Any:
 
 def _json(name: str, value: Any) -> Any:
     try:
-        text = json.dumps(value, allow_nan=False)
-        wire.dumps(value).encode()
+        text = wire.dumps(value)
+        text.encode()
         # Store what was checked: from here on tuples are lists and keys are text.
         stored = json.loads(text)
+        if _depth(stored) > MAX_DEPTH:  # it would block the log of a reader with a shorter stack
+            raise RecursionError
     except UnicodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
     except RecursionError as error:
         raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} must be JSON serializable: {error}.") from error
-    _check_depth(name, stored)
     if _ESCAPED_NUL.search(text):
         raise ValueError(f"{name} must not contain NUL.")
     return stored
 
 
-def _check_depth(name: str, value: Any) -> None:
-    """Refuse what a reader with a deeper stack could not read: it would block the reader's log."""
-    level, depth = [value], 0
-    while level := [child for parent in level for child in _children(parent)]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.")
-
-
-def _children(parent: Any) -> Iterable[Any]:
-    if isinstance(parent, dict):
-        return parent.values()
-    return parent if isinstance(parent, list) else ()
+def _depth(value: Any) -> int:
+    """Return how many levels lists and dictionaries are nested."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
 def _moment(name: str, value: Any) -> datetime | None:
