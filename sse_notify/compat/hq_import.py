@@ -80,9 +80,8 @@ def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
             raise LookupError(f"The database {using!r} has no table {table!r}.")
         found = {column.name for column in introspection.get_table_description(cursor, table)}
     if missing := [name for name in _COLUMNS if name not in {*found, *_OPTIONAL}]:
-        raise LookupError(
-            f"The table {table!r} is not of django-notifications: it has no {', '.join(missing)}."
-        )
+        names = ", ".join(missing)
+        raise LookupError(f"The table {table!r} is not of django-notifications: it has no {names}.")
     # A registry of its own: to the project this model does not exist.
     options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
     fields = {name: field.clone() for name, field in _COLUMNS.items() if name in found}
@@ -158,9 +157,9 @@ def _new(rows: list[Any], left: Counter[str]) -> Iterator[tuple[Notification, Re
         row.key = f"notifications-hq:{row.pk}"
     users = model._base_manager.filter(pk__in={row.recipient for row in rows})
     existing = set(users.values_list("pk", flat=True))
-    imported = Notification.objects.using(database()).filter(
-        topic__in=[user_topic(pk) for pk in existing], idempotency_key__in=[row.key for row in rows]
-    )
+    topics, keys = [user_topic(pk) for pk in existing], [row.key for row in rows]
+    imported = Notification.objects.using(database())
+    imported = imported.filter(topic__in=topics, idempotency_key__in=keys)
     known = set(imported.values_list("idempotency_key", flat=True))
     things = _load_things(rows)
     for row in rows:
@@ -181,8 +180,8 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     body = _clean(row.description or "")
     data = data_of(_data_of(row), row.verb, acted_on, public=row.public, extra={})
     said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
+    address = _clean(address_of(target, acted_on))
     try:
-        address = _clean(address_of(target, acted_on))
         checked = content.check(title, body, {**said, "url": address})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
         checked = content.check(title, body, said)
@@ -229,16 +228,16 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
     for type_id, pk in (_reference(row, which) for row in rows for which in _THINGS):
         wanted[type_id].add(pk)
     wanted.pop(None, None)
-    things = {
-        (type_id, pk): Thing("", pk, f"? {pk}") for type_id in wanted for pk in wanted[type_id]
-    }
+    things = {(of, pk): Thing("", pk, f"? {pk}") for of, pks in wanted.items() for pk in pks}
     for type_id, kind in ContentType.objects.in_bulk(wanted).items():
         label = f"{kind.app_label}.{kind.model}"
         for pk in wanted[type_id]:  # what is gone is named as what it was, such as "comment 5"
             things[type_id, pk] = Thing(label, pk, f"{kind.name} {pk}")
         for pk, instance in _instances(kind.model_class(), wanted[type_id]):
+            name = things[type_id, pk].name
             with suppress(Exception):  # whatever the project's own ``__str__`` raises
-                things[type_id, pk] = Thing(label, pk, str(instance), instance)
+                name = str(instance)
+            things[type_id, pk] = Thing(label, pk, name, instance)
     return things
 
 
