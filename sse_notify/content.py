@@ -67,8 +67,8 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
             ``EVENT_MAX_BYTES``.
     """
     given: dict[str, Any] = {"title": title, "body": body, **content}
-    for name in given.keys() - FIELDS.keys():
-        raise TypeError(f"{name} is not an argument.")
+    if unknown := given.keys() - FIELDS.keys():
+        raise TypeError(f"{min(unknown)} is not an argument.")
     columns: dict[str, Any] = {}
     for name, field in FIELDS.items():
         if field.kind is Kind.INSTANCE:
