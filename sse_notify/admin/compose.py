@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
@@ -43,6 +43,8 @@ CATEGORIES_OF = 1000
 PRESENCE_SECONDS = 0.5
 
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
+#: Fields that Django's list posts with an action.
+_SELECTION = ("action", "index", "select_across", ACTION_CHECKBOX_NAME)
 #: Fields of one step that the next does not carry.
 _OF_A_STEP = ("csrfmiddlewaretoken", "_confirm", "_edit", "_send", "reach")
 
@@ -59,8 +61,6 @@ class Composition:
     """The form that asks who gets it, or those who get it."""
     content: ComposeForm | Sequence[dict[str, Any]]
     """The form that asks what it says, or the arguments of each notification."""
-    carried: Sequence[tuple[str, str]] = ()
-    """What the steps also post: an action's name and its selection."""
     back: str
     """The address of "Cancel", and of the page that follows."""
 
@@ -94,7 +94,6 @@ class Composition:
             "errors": "_edit" not in self.request.POST and any(form.errors for form in forms),
             "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
             "token": token,
-            "carried": self.carried,
         }
         if isinstance(self.audience, Addressees):
             context |= {"addressees": self.audience, "reach": self.audience.count()}
@@ -215,9 +214,12 @@ def render(
 ) -> HttpResponse:
     """Return one of the admin's own pages."""
     request.current_app = model_admin.admin_site.name  # as Django's admin does
+    # What chose an action and its rows in Django's list chooses them again in the next step.
+    chosen = [(name, value) for name in _SELECTION for value in request.POST.getlist(name)]
     shared = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
+        "carried": chosen,
         "has_view_permission": model_admin.has_view_permission(request),
         "preview_url": model_admin.address("preview"),
         "reach_url": model_admin.address("reach"),

@@ -504,6 +504,20 @@ def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
     ]
 
 
+def test_an_action_is_followed_to_its_end_from_the_box_below_the_list_too(
+    client: Client, alice: User
+) -> None:
+    first = {
+        "action": ["", "notify_selected_users"],
+        "index": "1",
+        "select_across": "0",
+        "_selected_action": [alice.pk],
+    }
+    message = {key: value for key, value in MESSAGE.items() if key != "audience"}
+    Visit(client, reverse(USERS), first).go("_confirm", **message).go("_send")
+    assert [row.recipient for row in Notification.objects.all()] == [alice]
+
+
 def test_more_users_than_can_be_notified_one_by_one_are_refused(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
