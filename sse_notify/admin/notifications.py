@@ -74,6 +74,7 @@ class NotificationAdmin(NotificationModelAdmin):
     )
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
+    readonly_fields = ("state", "reach", "read")  # columns that the page of one shows, too
     show_full_result_count = False  # counting a long log costs more than showing a page of it
     actions = (actions.broadcast_selected, actions.recall_selected)
 
@@ -131,13 +132,9 @@ class NotificationAdmin(NotificationModelAdmin):
         if obj is None:
             hidden = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in hidden]
-        first = ["state", "reach", "read", "audience", "recipient", "group", "excluded"]
+        first = [*self.readonly_fields, "audience", "recipient", "group", "excluded"]
         columns = [field.name for field in self.opts.fields if not field.is_relation]
         return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
-        """Show columns of the list on the page of one notification, too."""
-        return ("state", "reach", "read") if obj is not None else ()
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer all audiences to users who may broadcast, and one user to the others."""
