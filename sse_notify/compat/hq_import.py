@@ -55,7 +55,7 @@ _OPTIONAL = {"public": True, "deleted": False, "data": None}
 
 
 def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
-    """Return the rows of ``table``, else of the installed package's own table, else of :data:`TABLE`.
+    """Return the rows of ``table``, or of the installed package's table, or of :data:`TABLE`.
 
     Args:
         table: the name of the table.

@@ -67,8 +67,8 @@ def notify_handler(
         public: kept in ``data``.
         data, extra: kept in ``data``, with or without ``USE_JSONFIELD``. What JSON cannot hold is
             kept as text.
-        sse_notify: more arguments of :func:`sse_notify.notify`, such as ``{"category": "comments"}``.
-            Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
+        sse_notify: more arguments of :func:`sse_notify.notify`, such as
+            ``{"category": "comments"}``. Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
             action object.
         signal: this signal.
 

@@ -28,8 +28,8 @@ class Command(BaseCommand):
     help = (
         "Show the head of the log, what is pending, and every process that has open streams; or, "
         "with --link, how to follow a user's stream. "
-        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something is "
-        "not in order, and the last lines say what: the database or the channel layer does not "
+        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something "
+        "is not in order, and the last lines say what: the database or the channel layer does not "
         "answer, or something committed was not numbered within a minute."
     )
 
