@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import FieldDoesNotExist
 
 from sse_notify.topics import EVERYONE, EVERYONE_TOPIC, STAFF, STAFF_TOPIC, Audience, group_topic
 
@@ -38,8 +37,4 @@ def users_by_name(names: Iterable[str]) -> dict[str, Any]:
 
 def has_user_field(name: str) -> bool:
     """Return whether the user model has a field of this name, not only an attribute."""
-    try:
-        get_user_model()._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    return True
+    return any(field.name == name for field in get_user_model()._meta.get_fields())

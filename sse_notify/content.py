@@ -67,9 +67,8 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
             ``EVENT_MAX_BYTES``.
     """
     given: dict[str, Any] = {"title": title, "body": body, **content}
-    for name in given:
-        if name not in FIELDS:
-            raise TypeError(f"{name} is not an argument.")
+    if unknown := given.keys() - FIELDS.keys():
+        raise TypeError(f"{min(unknown)} is not an argument.")
     columns: dict[str, Any] = {}
     for name, field in FIELDS.items():
         if field.kind is Kind.INSTANCE:
@@ -135,17 +134,16 @@ def instance_keys(name: str, values: Any, model: type[Model]) -> list[Any]:
         TypeError, ValueError: it is no iterable or QuerySet of saved instances; the message begins
             with ``name``.
     """
-    is_queryset = isinstance(values, QuerySet)
+    if isinstance(values, QuerySet):
+        if not issubclass(values.model, model):
+            kinds = f"{model.__name__} objects, not of {values.model.__name__}"
+            raise TypeError(f"{name} must be a QuerySet of {kinds}.")
+        return list(dict.fromkeys(values.values_list("pk", flat=True)))
     # A lazy user who is anonymous looks as if it could be iterated over.
     is_iterable = isinstance(values, Iterable) and not hasattr(values, "is_anonymous")
     if not is_iterable or isinstance(values, (str, bytes)):
         kind = values.__class__.__name__
         raise TypeError(f"{name} must be an iterable of {model.__name__} objects, not {kind}.")
-    if is_queryset and not issubclass(values.model, model):
-        kind = values.model.__name__
-        raise TypeError(f"{name} must be a QuerySet of {model.__name__} objects, not of {kind}.")
-    if is_queryset:
-        return list(dict.fromkeys(values.values_list("pk", flat=True)))
     return list(dict.fromkeys(check_instance(name, value, model).pk for value in values))
 
 
@@ -154,13 +152,13 @@ def _column(name: str) -> Any:
 
 
 def _text(name: str, value: Any) -> str:
-    text = _string(name, value, name)
+    text = _string(name, value)
     if not text.strip() and not _column(name).blank:
         raise ValueError(f"{name} must not be empty.")
     return text
 
 
-def _string(name: str, value: Any, column: str) -> str:
+def _string(name: str, value: Any, column: str = "") -> str:
     if isinstance(value, Promise):  # a lazy translation, fixed in the language that is active now
         value = str(value)
     if not isinstance(value, str):
@@ -171,18 +169,18 @@ def _string(name: str, value: Any, column: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
-    longest = _column(column).max_length
+    longest = _column(column or name).max_length
     if longest is not None and len(value) > longest:
         raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}.")
     return value
 
 
 def _key(name: str, value: Any) -> str | None:
-    return _string(name, value, name) or None
+    return _string(name, value) or None
 
 
 def _event(name: str, value: Any) -> str:
-    return check_event(_string(name, value, name))
+    return check_event(_string(name, value))
 
 
 def _choice(name: str, value: Any) -> str:
@@ -195,23 +193,21 @@ def _choice(name: str, value: Any) -> str:
 def _address(name: str, value: Any, column: str = "") -> str:
     if value is not None and hasattr(value, "get_absolute_url"):
         value = value.get_absolute_url()
-    address = _string(name, value, column or name)
+    address = _string(name, value, column)
     # Browsers drop tabs and line ends inside a scheme, and control characters before it.
     if _CONTROL.search(address):
         raise ValueError(f"{name} must not contain control characters.")
     scheme = _SCHEME.match(address)
     if scheme and scheme[1].lower() not in SCHEMES:
-        raise ValueError(
-            f"{name} must be a path or an address of {', '.join(SCHEMES)}, not of {scheme[1]}."
-        )
+        allowed = ", ".join(SCHEMES)
+        raise ValueError(f"{name} must be a path or an address of {allowed}, not of {scheme[1]}.")
     return address
 
 
 def _buttons(name: str, value: Any) -> Any:
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
-        raise TypeError(
-            f"{name} must be a list of {{'label': ..., 'url': ...}}, not {type(value).__name__}."
-        )
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a list of {{'label': ..., 'url': ...}}, not {kind}.")
     buttons = []
     for number, button in enumerate(value):
         if not isinstance(button, Mapping) or not {"label", "url"} <= set(button):
@@ -226,35 +222,28 @@ def _buttons(name: str, value: Any) -> Any:
 
 def _json(name: str, value: Any) -> Any:
     try:
-        text = json.dumps(value, allow_nan=False)
-        wire.dumps(value).encode()
+        text = wire.dumps(value)
+        text.encode()
         # Store what was checked: from here on tuples are lists and keys are text.
         stored = json.loads(text)
+        if _depth(stored) > MAX_DEPTH:  # it would block the log of a reader with a shorter stack
+            raise RecursionError
     except UnicodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
     except RecursionError as error:
         raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} must be JSON serializable: {error}.") from error
-    _check_depth(name, stored)
     if _ESCAPED_NUL.search(text):
         raise ValueError(f"{name} must not contain NUL.")
     return stored
 
 
-def _check_depth(name: str, value: Any) -> None:
-    """Refuse what a reader with a deeper stack could not read: it would block the reader's log."""
-    level, depth = [value], 0
-    while level := [child for parent in level for child in _children(parent)]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.")
-
-
-def _children(parent: Any) -> Iterable[Any]:
-    if isinstance(parent, dict):
-        return parent.values()
-    return parent if isinstance(parent, list) else ()
+def _depth(value: Any) -> int:
+    """Return how many levels lists and dictionaries are nested."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
 def _moment(name: str, value: Any) -> datetime | None:
@@ -267,10 +256,6 @@ def _moment(name: str, value: Any) -> datetime | None:
     if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it, and later
         return timezone.make_naive(value)
     return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    return bool(value)
 
 
 def _instance(name: str, value: Any) -> dict[str, Any]:
@@ -295,5 +280,5 @@ _CHECKS: Mapping[Kind, Callable[[str, Any], Any]] = {
     Kind.BUTTONS: _buttons,
     Kind.JSON: _json,
     Kind.MOMENT: _moment,
-    Kind.FLAG: _flag,
+    Kind.FLAG: lambda _name, value: bool(value),
 }

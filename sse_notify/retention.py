@@ -1,15 +1,17 @@
 """Retention: delete what is older than the project keeps, in batches, while everything goes on.
 
-    find      what is old, without a lock
-    delete    in a short transaction of its own: lock those rows, look at them again, DELETE, raise the floor, COMMIT
-    tell      a cursor below the floor is answered by ``reset``: at the handshake, or in the middle of a replay
+    find      the old rows, without a lock
+    delete    in a short transaction of its own: lock those rows, check them again, delete them,
+              raise the floor
+    tell      a cursor below the floor gets a ``reset``: at the handshake, or in the middle of a
+              replay
 
-What goes: notifications that were sent, or recalled, longer ago than that, read or not, and at any
-age what has expired, as nobody can see it any more. What each user did with them goes with them.
-What is pending stays: it is yet to be sent.
+It deletes what was sent, or recalled, longer ago than the retention, read or not, and what has
+expired, at any age, with all that users did with it. It keeps what is pending, which is yet to be
+sent.
 
-The log's lock is held by the last statement of a batch alone. A row that is sent again under its
-``key`` while its batch begins is new again, and stays: it is looked at under its lock.
+Only the last statement of a batch needs the log's lock. A row that is sent again under its ``key``
+while its batch begins is new again and stays, as it is checked under its lock.
 """
 
 from __future__ import annotations
@@ -29,9 +31,8 @@ from sse_notify.models import Notification
 if TYPE_CHECKING:
     from sse_notify.querysets import NotificationQuerySet
 
-#: Rows that one transaction deletes, unless the caller says otherwise, and at most.
-BATCH = 1000
-MAX_BATCH = 10_000
+#: Rows that one transaction deletes: the default, and the most.
+BATCH, MAX_BATCH = 1000, 10_000
 #: The longest retention, in days.
 MAX_DAYS = 36_500
 
@@ -41,8 +42,8 @@ def prune(
 ) -> int:
     """Delete the notifications that are older than the retention, and those that have expired.
 
-    Call it outside a transaction, as each batch is to be one. Interrupted, it has done what it has
-    done; the next call goes on.
+    Call it outside a transaction, as each batch is one. If it is interrupted, the next call goes
+    on.
 
     Args:
         days: the age in days; ``None``: ``RETENTION_DAYS``, and if that is ``None``, nothing is
@@ -56,7 +57,7 @@ def prune(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is deleted.
     """
-    _check_batch(batch)
+    check_number("batch", batch, int, least=1, most=MAX_BATCH)
     before = oldest_kept(days)
     deleted = 0
     if before is None:
@@ -70,13 +71,13 @@ def prune(
 
 
 def count(days: float | None = None) -> int:
-    """Return how many notifications :func:`prune` would delete now. Arguments as there."""
+    """Return how many notifications :func:`prune` would delete. Argument and errors as there."""
     before = oldest_kept(days)
     return 0 if before is None else _prunable(before).count()
 
 
 def oldest_kept(days: float | None = None) -> datetime | None:
-    """Return since when notifications are kept; ``None``: since ever.
+    """Return since when notifications are kept; ``None``: everything is.
 
     Raises:
         TypeError, ValueError: ``days`` is not a number from 0 to 36,500.
@@ -85,18 +86,17 @@ def oldest_kept(days: float | None = None) -> datetime | None:
         days = get_settings().RETENTION_DAYS
         if days is None:
             return None
-    if isinstance(days, bool) or not isinstance(days, (int, float)):
-        raise TypeError(f"days: a number is needed, not {type(days).__name__}")
-    if not 0 <= days <= MAX_DAYS:
-        raise ValueError(f"days: a number from 0 to {MAX_DAYS} is needed, not {days!r}")
+    check_number("days", days, (int, float), least=0, most=MAX_DAYS)
     return timezone.now() - timedelta(days=days)
 
 
-def _check_batch(batch: Any) -> None:
-    if isinstance(batch, bool) or not isinstance(batch, int):
-        raise TypeError(f"batch: a whole number is needed, not {type(batch).__name__}")
-    if not 1 <= batch <= MAX_BATCH:
-        raise ValueError(f"batch: a number from 1 to {MAX_BATCH} is needed, not {batch}")
+def check_number(name: str, value: Any, kinds: Any, *, least: int, most: int) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` if the argument is not a number in this range."""
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "a whole number" if kinds is int else "a number"
+        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}.")
 
 
 def _prunable(before: datetime) -> NotificationQuerySet:
@@ -107,10 +107,9 @@ def _prunable(before: datetime) -> NotificationQuerySet:
 
 def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
     """Yield the keys of what may go, a batch at a time, in one walk through the table."""
+    rows = _prunable(before).order_by("pk").values_list("pk", flat=True)
     last = 0
-    while pks := list(
-        _prunable(before).filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:batch]
-    ):
+    while pks := list(rows.filter(pk__gt=last)[:batch]):
         yield pks
         last = pks[-1]
 
@@ -119,13 +118,10 @@ def _delete(candidates: list[int], before: datetime) -> int:
     using = log.database()
     with transaction.atomic(using=using):
         locks.begin_write(using)
-        pks = list(
-            locks.locked(_prunable(before).filter(pk__in=candidates), using).values_list(
-                "pk", flat=True
-            )
-        )
+        old = locks.locked(_prunable(before).filter(pk__in=candidates), using)
+        pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)
-        # What no stream would have told of, nobody can miss.
+        # Nobody misses what no stream would have sent.
         floor = rows.filter(log_rows.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:

@@ -17,13 +17,7 @@ from django.db.models import Q, QuerySet
 
 from sse_notify import fanout, locks, tracing, wire
 from sse_notify.audience import has_user_field, route
-from sse_notify.content import (
-    check,
-    check_event,
-    check_frame,
-    check_instance,
-    instance_keys,
-)
+from sse_notify.content import check, check_event, check_frame, check_instance, instance_keys
 from sse_notify.delivery import Recipient, take_back, write
 from sse_notify.log import database
 from sse_notify.messages import Ephemeral
@@ -97,7 +91,8 @@ def notify(
         if isinstance(to, Group):
             to = model._default_manager.filter(groups=check_instance("to", to))
         keys = [check_instance("to", to).pk] if one else instance_keys("to", to, model)
-        rows = write(checked, [_recipient(key) for key in keys])
+        recipients = [_recipient(Audience.USER, user_topic(key), recipient_id=key) for key in keys]
+        rows = write(checked, recipients)
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
 
@@ -130,13 +125,8 @@ def broadcast(
         checked = check(title, body, content)
         kind, topic, group_id = route(audience)
         excluded = tuple(instance_keys("exclude", exclude, get_user_model()))
-        recipient = Recipient(
-            topic=topic,
-            columns={"audience": kind, "topic": topic, "group_id": group_id},
-            excluded=excluded,
-        )
         span.set_attribute("sse_notify.topic", topic)
-        return write(checked, [recipient])[0]
+        return write(checked, [_recipient(kind, topic, excluded, group_id=group_id)])[0]
 
 
 def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
@@ -178,16 +168,9 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     """
     check_name(topic)
     name = check_event(topic if event is None else event)
-    try:
-        text = data if isinstance(data, str) else wire.dumps(data)
-    except RecursionError as error:
-        raise ValueError("data must be nested less deeply.") from error
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"data must be JSON serializable: {error}.") from error
-    frame = check_frame(
-        wire.encode(text, event=name, topic=None if name == topic else topic), {"data": data}
-    )
-    fanout.ring(Ephemeral(topic, frame))
+    field = None if name == topic else topic
+    frame = wire.encode(wire.as_text(data), event=name, topic=field)
+    fanout.ring(Ephemeral(topic, check_frame(frame, {"data": data})))
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
@@ -243,10 +226,9 @@ def send(
             rows.append(broadcast(title, body, audience=group, exclude=members, **content))
             reached.append(Q(groups=group))
         if reached:
-            chosen = list(users)
-            twice = _reached_of(Q(pk__in=[user.pk for user in chosen]), reached)
-            keys = set(twice.values_list("pk", flat=True))
-            users = [user for user in chosen if user.pk not in keys]
+            users = list(users)
+            twice = set(_reached_of(Q(pk__in=[user.pk for user in users]), reached))
+            users = [user for user in users if user not in twice]
         rows.extend(notify(users, title, body, **content))
     return rows
 
@@ -260,8 +242,6 @@ def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
     return users.filter(some & again).distinct()
 
 
-def _recipient(key: Any) -> Recipient:
-    topic = user_topic(key)
-    return Recipient(
-        topic=topic, columns={"audience": Audience.USER, "topic": topic, "recipient_id": key}
-    )
+def _recipient(kind: str, topic: str, excluded: tuple[Any, ...] = (), **key: Any) -> Recipient:
+    columns = {"audience": kind, "topic": topic, **key}
+    return Recipient(topic=topic, columns=columns, excluded=excluded)

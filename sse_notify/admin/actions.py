@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect
@@ -67,7 +66,6 @@ def broadcast_selected(
         title=_("Broadcast again"),
         audience=audience_form(model_admin, request),
         content=again,
-        carried=_selection(request, "broadcast_selected"),
         back=model_admin.address("changelist"),
     ).respond()
 
@@ -87,7 +85,6 @@ def recall_selected(
             "title": _("Recall"),
             "items": there[:MAX_AGAIN],
             "more": count > MAX_AGAIN,
-            "carried": _selection(request, "recall_selected"),
             "back": back,
         }
         return render(model_admin, request, "recall.html", context)
@@ -115,7 +112,6 @@ def notify_selected_users(
         title=_("Notify users"),
         audience=Addressees(audience=Audience.USER, users=selected),
         content=content_form(model_admin, request),
-        carried=_selection(request, "notify_selected_users"),
         back=request.get_full_path(),
     ).respond()
 
@@ -141,13 +137,6 @@ def _too_many(request: HttpRequest, count: int, most: int) -> bool:
         text = _("At most %(most)s can be selected here, and these are %(count)s.")
         messages.error(request, text % {"most": most, "count": count})
     return count > most
-
-
-def _selection(request: HttpRequest, action: str) -> list[tuple[str, str]]:
-    """Return what keeps an action's selection through further steps, however many are selected."""
-    keys = [(ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-    across = request.POST.get("select_across", "0")
-    return [("action", action), ("select_across", across), *keys]
 
 
 def _arguments(row: Notification) -> dict[str, Any]:

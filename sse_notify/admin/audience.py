@@ -10,11 +10,11 @@ from django import forms
 from django.contrib.admin import widgets
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.audience import has_user_field, users_by_name
-from sse_notify.delivery import CHUNK
 from sse_notify.models import Audience, Notification
 from sse_notify.verbs import send
 
@@ -73,16 +73,9 @@ class Addressees:
         return None if members is None else members.count()
 
     def count_connected(self, connected: Iterable[str]) -> int | None:
-        """Return how many of them are among ``connected``, in one query per 1,000 of these.
-
-        Args:
-            connected: the keys of users, as text.
-        """
-        members, keys = self.members(), sorted(connected)
-        if members is None:
-            return None
-        chunks = [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
-        return sum(members.filter(pk__in=chunk).count() for chunk in chunks)
+        """Return how many of them are among ``connected``, the keys of users as text: one query."""
+        members = self.members()
+        return None if members is None else members.filter(pk__in=connected).count()
 
     def send(self, **arguments: Any) -> list[Notification]:
         """Send to them, notifying each user once, and return the rows.
@@ -149,39 +142,41 @@ class AudienceForm(forms.Form):
         else:
             del fields["users"]
 
+    def clean_names(self) -> list[Any]:
+        """Return the users who have the names."""
+        names = {name.strip() for name in self.cleaned_data["names"].splitlines()} - {""}
+        if self.cleaned_data.get("audience") != Audience.USER:
+            return []
+        if len(names) > MAX_NAMES:
+            raise ValidationError(_("At most %(most)s names at once.") % {"most": MAX_NAMES})
+        found = users_by_name(names)
+        if unknown := ", ".join(sorted(names - found.keys())):
+            raise ValidationError(_("Nobody has this name: %(names)s") % {"names": unknown})
+        return list(found.values())
+
     def clean(self) -> dict[str, Any]:
         """Require what the chosen audience needs."""
         data = self.cleaned_data
-        if data.get("audience") == Audience.GROUP and "groups" in data and not data["groups"]:
-            self.add_error("groups", _("Choose one at least."))
-        if data.get("audience") == Audience.USER and not self.errors:
-            data["keys"] = self._keys(data)
+        needed: dict[Any, tuple[str, ...]] = {
+            Audience.GROUP: ("groups",),
+            Audience.USER: ("names", "users"),
+        }
+        names = needed.get(data.get("audience"), ())
+        if names and not self.errors and not any(data.get(name) for name in names):
+            self.add_error(names[0], _("Choose one at least."))
         return data
-
-    def _keys(self, data: dict[str, Any]) -> set[Any]:
-        """Return the keys of the chosen users; add an error for names that nobody has."""
-        keys = {user.pk for user in data.get("users") or ()}
-        names = set(filter(None, map(str.strip, data.get("names", "").splitlines())))
-        if not names and not keys:
-            self.add_error("names", _("Choose one at least."))
-        if len(names) > MAX_NAMES:
-            self.add_error("names", _("At most %(most)s names at once.") % {"most": MAX_NAMES})
-            return keys
-        found = users_by_name(names)
-        if unknown := ", ".join(sorted(names - found.keys())):
-            self.add_error("names", _("Nobody has this name: %(names)s") % {"names": unknown})
-        return keys | {user.pk for user in found.values()}
 
     @property
     def addressees(self) -> Addressees:
         """Whom a valid form names."""
-        audience, data = Audience(self.cleaned_data["audience"]), self.cleaned_data
-        users = get_user_model()._default_manager
-        return Addressees(
-            audience=audience,
-            groups=tuple(data["groups"]) if audience == Audience.GROUP else (),
-            users=users.filter(pk__in=data["keys"]) if audience == Audience.USER else None,
-        )
+        data, audience = self.cleaned_data, Audience(self.cleaned_data["audience"])
+        if audience == Audience.GROUP:
+            return Addressees(audience=audience, groups=tuple(data["groups"]))
+        if audience == Audience.USER:
+            keys = {user.pk for user in (*data["names"], *data.get("users", ()))}
+            users = get_user_model()._default_manager.filter(pk__in=keys)
+            return Addressees(audience=audience, users=users)
+        return Addressees(audience=audience)
 
     @property
     def fieldsets(self) -> Any:

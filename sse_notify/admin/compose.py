@@ -11,15 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import messages
-from django.contrib.admin import helpers
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.forms import BaseForm, modelform_factory
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
@@ -44,6 +43,8 @@ CATEGORIES_OF = 1000
 PRESENCE_SECONDS = 0.5
 
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
+#: Fields that Django's list posts with an action.
+_SELECTION = ("action", "index", "select_across", ACTION_CHECKBOX_NAME)
 #: Fields of one step that the next does not carry.
 _OF_A_STEP = ("csrfmiddlewaretoken", "_confirm", "_edit", "_send", "reach")
 
@@ -60,56 +61,39 @@ class Composition:
     """The form that asks who gets it, or those who get it."""
     content: ComposeForm | Sequence[dict[str, Any]]
     """The form that asks what it says, or the arguments of each notification."""
-    carried: Sequence[tuple[str, str]] = ()
-    """What the steps also post: an action's name and its selection."""
     back: str
     """The address of "Cancel", and of the page that follows."""
 
     def respond(self) -> HttpResponse:
         """Answer the step that is asked for."""
-        asked = self.request.POST
+        audience, content, posted = self.audience, self.content, self.request.POST
+        forms = [part for part in (audience, content) if isinstance(part, BaseForm)]
         # Each form is validated, so that each says what is wrong.
-        wrong = [form for form in self._forms if not form.is_valid()]
+        wrong = [form for form in forms if not form.is_valid()]
         # A token that is not one of ours begins anew.
-        if wrong or "_edit" in asked or not _TOKEN.fullmatch(asked.get("token", "")):
-            return self._ask()
-        if "_send" in asked and not self._has_changed():
-            return self._send()
-        return self._confirm()
+        token = posted.get("token", "")
+        token = token if _TOKEN.fullmatch(token) else ""
+        if wrong or "_edit" in posted or not token:
+            return self._ask(forms, token or get_random_string(22))
+        addressees = audience if isinstance(audience, Addressees) else audience.addressees
+        contents = [content.arguments] if isinstance(content, ComposeForm) else content
+        # A selection of users may have changed since its number was shown.
+        is_chosen = addressees.audience == Audience.USER
+        is_same = not is_chosen or posted.get("reach") == str(addressees.count())
+        if "_send" in posted and is_same:
+            return self._send(addressees, contents, token)
+        return self._confirm(addressees, contents)
 
-    @property
-    def _forms(self) -> list[Any]:
-        """The forms that the first step shows."""
-        return [part for part in (self.audience, self.content) if isinstance(part, forms.BaseForm)]
-
-    @property
-    def _addressees(self) -> Addressees:
-        """Those who get it, once the form is valid."""
-        return self.audience if isinstance(self.audience, Addressees) else self.audience.addressees
-
-    @property
-    def _messages(self) -> Sequence[dict[str, Any]]:
-        """The arguments of each notification, once the form is valid."""
-        return [self.content.arguments] if isinstance(self.content, ComposeForm) else self.content
-
-    def _has_changed(self) -> bool:
-        """Return whether a selection of users has changed since its number was shown."""
-        chosen = self._addressees.audience == Audience.USER
-        return chosen and self.request.POST.get("reach") != str(self._addressees.count())
-
-    def _ask(self) -> HttpResponse:
+    def _ask(self, forms: Sequence[Any], token: str) -> HttpResponse:
         parts: list[Any] = [
-            helpers.AdminForm(form, form.fieldsets, {}, model_admin=self.model_admin)
-            for form in self._forms
+            AdminForm(form, form.fieldsets, {}, model_admin=self.model_admin) for form in forms
         ]
-        token = self.request.POST.get("token", "")
         context: dict[str, Any] = {
             "parts": parts,
             "media": sum((part.media for part in parts), self.model_admin.media),
-            "errors": "_edit" not in self.request.POST and any(form.errors for form in self._forms),
+            "errors": "_edit" not in self.request.POST and any(form.errors for form in forms),
             "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
-            "token": token if _TOKEN.fullmatch(token) else get_random_string(22),
-            "carried": self.carried,
+            "token": token,
         }
         if isinstance(self.audience, Addressees):
             context |= {"addressees": self.audience, "reach": self.audience.count()}
@@ -117,55 +101,47 @@ class Composition:
             context["samples"] = [checked(arguments) for arguments in self.content]
         return self._render("compose.html", context)
 
-    def _confirm(self) -> HttpResponse:
+    def _confirm(self, addressees: Addressees, contents: Sequence[dict[str, Any]]) -> HttpResponse:
         posted = [item for item in self.request.POST.lists() if item[0] not in _OF_A_STEP]
         context = {
             "carried": [(name, value) for name, values in posted for value in values],
-            "items": [checked(arguments) for arguments in self._messages],
+            "items": [checked(arguments) for arguments in contents],
             "changed": "_send" in self.request.POST,
-            "addressees": self._addressees,
-            **numbers(self._addressees),
+            "addressees": addressees,
+            **numbers(addressees),
         }
         return self._render("confirm.html", context)
 
-    def _send(self) -> HttpResponse:
-        addressees, note = self._addressees, describe(self._addressees)
+    def _send(
+        self, addressees: Addressees, contents: Sequence[dict[str, Any]], token: str
+    ) -> HttpResponse:
+        note = describe(addressees)
         # With the user's key in it, so that nobody can use up another's.
-        token = f"admin:{self.request.user.pk}:{self.request.POST['token']}"
+        key = f"admin:{self.request.user.pk}:{token}"
         sent: list[Notification] = []
-        noted = 0
+        noted: list[Notification] = []
         with transaction.atomic(using=database()):
             locks.begin_write(database())
-            for number, arguments in enumerate(self._messages):
-                rows = addressees.send(**arguments, idempotency_key=f"{token}:{number}")
+            for number, arguments in enumerate(contents):
+                rows = addressees.send(**arguments, idempotency_key=f"{key}:{number}")
                 sent += rows
                 # What is sent to chosen users is noted once, at the first of its rows.
-                chosen = addressees.audience == Audience.USER
-                noted += self._note(rows[:1] if chosen else rows, note)
-        if noted:
-            messages.success(self.request, note)
-        else:
-            messages.info(self.request, _("This was sent already, and not again."))
+                noted += rows[:1] if addressees.audience == Audience.USER else rows
+            # A repeat finds the entries of the first: they were committed together with its rows.
+            entries = LogEntry.objects.filter(
+                content_type=ContentType.objects.get_for_model(Notification),
+                object_id__in=[str(row.pk) for row in noted],
+                action_flag=ADDITION,
+            )
+            if entries.exists():
+                messages.info(self.request, _("This was sent already, and not again."))
+            else:
+                for row in noted:
+                    self.model_admin.log_addition(self.request, row, note)
+                messages.success(self.request, note)
         if len(sent) == 1 and self.model_admin.has_view_permission(self.request):
             return HttpResponseRedirect(self.model_admin.address("change", sent[0].pk))
         return HttpResponseRedirect(self.back)
-
-    def _note(self, rows: Sequence[Notification], note: str) -> int:
-        """Add an entry to the admin's history for each row that has none, and return how many.
-
-        A repeat finds the entries of the first: they were committed together with its rows.
-        """
-        entries = LogEntry.objects.filter(
-            user=cast("Any", self.request.user),
-            content_type=ContentType.objects.get_for_model(Notification),
-            object_id__in=[str(row.pk) for row in rows],
-            action_flag=ADDITION,
-        )
-        known = set(entries.values_list("object_id", flat=True))
-        fresh = [row for row in rows if str(row.pk) not in known]
-        for row in fresh:
-            self.model_admin.log_addition(self.request, row, note)
-        return len(fresh)
 
     def _render(self, template: str, context: dict[str, Any]) -> HttpResponse:
         shared = {"title": self.title, "back": self.back}
@@ -187,7 +163,6 @@ def begin(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
 
 def preview(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
     """Return a preview of the item for what is filled in so far. Nothing is written."""
-    _refuse_get(request)
     form = content_form(model_admin, request)
     form.full_clean()
     return render(model_admin, request, "preview.html", {"items": [form.sample]})
@@ -195,7 +170,6 @@ def preview(model_admin: NotificationAdmin, request: HttpRequest) -> HttpRespons
 
 def reach(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
     """Return the numbers for the audience that is chosen so far. Nothing is written."""
-    _refuse_get(request)
     form = audience_form(model_admin, request)
     found = numbers(form.addressees) if form.is_valid() else {"reach": None, "connected": None}
     return render(model_admin, request, "reach.html", found)
@@ -209,7 +183,7 @@ def audience_form(model_admin: NotificationAdmin, request: HttpRequest) -> Audie
 def content_form(model_admin: NotificationAdmin, request: HttpRequest) -> ComposeForm:
     """Return the form that asks what it says, with admin widgets, bound to what was posted."""
     widgets = partial(model_admin.formfield_for_dbfield, request=request)
-    form: Any = forms.modelform_factory(Notification, ComposeForm, formfield_callback=widgets)
+    form: Any = modelform_factory(Notification, ComposeForm, formfield_callback=widgets)
     return form(_answers(request))  # type: ignore[no-any-return]
 
 
@@ -240,20 +214,18 @@ def render(
 ) -> HttpResponse:
     """Return one of the admin's own pages."""
     request.current_app = model_admin.admin_site.name  # as Django's admin does
+    # What chose an action and its rows in Django's list chooses them again in the next step.
+    chosen = [(name, value) for name in _SELECTION for value in request.POST.getlist(name)]
     shared = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
+        "carried": chosen,
         "has_view_permission": model_admin.has_view_permission(request),
         "preview_url": model_admin.address("preview"),
         "reach_url": model_admin.address("reach"),
     }
     template = f"admin/sse_notify/notification/{template}"
     return TemplateResponse(request, template, {**shared, **context})
-
-
-def _refuse_get(request: HttpRequest) -> None:
-    if request.method != "POST":
-        raise PermissionDenied
 
 
 def _answers(request: HttpRequest) -> Any:

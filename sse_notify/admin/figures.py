@@ -1,26 +1,24 @@
 """Count how many users each notification of a page reaches, and how many of them have read it.
 
-A broadcast is one row. A user has read it if the user's watermark covers it, unless a receipt says
-otherwise. So all users are counted once for all rows of a page, in buckets: by which of the rows
-they joined before, and by which of the rows their watermarks cover. At most seven queries.
-
     reach   users who can sign in, are in the audience now, joined before it was sent and are not
             excluded
     read    users of these whose watermark covers it, less those with a receipt "unread", plus those
             with a receipt "read" above their watermark
+
+A broadcast is one row, so its users are counted: for all broadcasts of a page in one query over the
+users and one over the members of groups, and in two more over their watermarks. At most seven
+queries.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db import models
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from sse_notify.admin.audience import active_users
@@ -30,37 +28,34 @@ from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-#: What a user is: ("staff", whether) or ("group", which).
-Part = tuple[str, Any]
-#: Users by what they are, which rows they joined before, and which rows their watermarks cover.
-Buckets = Counter[tuple[Part, int, int]]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """The figures of one notification."""
 
-    reach: int
+    reach: int | None
     """Users whom it reaches now."""
-    read: int
+    read: int | None
     """Users of these who have read it."""
+
+
+#: The figures of what was recalled, and of what no query can count.
+UNKNOWN = Figures(reach=None, read=None)
 
 
 def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
     """Return the figures by key.
 
     Args:
-        rows: with ``recipient`` selected. Recalled rows are left out, and rows for staff where no
-            query can tell who is staff.
+        rows: with ``recipient`` selected. Recalled rows are left out, and rows for staff or groups
+            where no query can tell who belongs to these.
     """
-    unknown = () if has_user_field("is_staff") else (Audience.STAFF,)
+    fields = {Audience.STAFF: "is_staff", Audience.GROUP: "groups"}
+    unknown = [audience for audience, field in fields.items() if not has_user_field(field)]
     sent = [row for row in rows if row.recalled_at is None and row.audience not in unknown]
     personal = [row for row in sent if row.audience == Audience.USER]
     shared = [row for row in sent if row.audience != Audience.USER]
-    return {
-        **(_of_personal(personal) if personal else {}),
-        **(_of_shared(shared) if shared else {}),
-    }
+    return _of_personal(personal) | (_of_shared(shared) if shared else {})
 
 
 def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
@@ -75,79 +70,47 @@ def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
 
 
 def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
-    sent = sorted({row.created_at for row in rows})
-    numbers = sorted({row.seq for row in rows if row.seq is not None})
-    # As if each had read everything; and those whose watermarks cover any of the rows.
-    members = _count(rows, sent, active_users(), "", Value(len(numbers) + 1))
-    readers: Buckets = Counter()
-    if numbers:
-        inboxes = Inbox.objects.filter(read_up_to__gte=numbers[0], **_active("user__"))
-        places = [
-            models.When(read_up_to__gte=seq, then=place) for place, seq in enumerate(numbers, 1)
-        ]
-        covered = models.Case(*reversed(places), output_field=models.IntegerField())
-        readers = _count(rows, sent, inboxes, "user__", covered)
-    reach: Counter[int] = Counter()
-    read: Counter[int] = Counter()
-    for row in rows:
-        joined = bisect_left(sent, row.created_at)
-        number = len(numbers) if row.seq is None else bisect_left(numbers, row.seq)
-        parts = _parts(row)
-        for found, buckets in ((reach, members), (read, readers)):
-            found[row.pk] = sum(
-                count
-                for (part, joined_in, marked_in), count in buckets.items()
-                if part in parts and joined_in <= joined and marked_in > number
-            )
+    inboxes = Inbox.objects.filter(**_active("user__"))
+    members = {row: _members(row, "") for row in rows}
+    readers = {
+        row: _members(row, "user__") & Q(read_up_to__gte=row.seq)
+        for row in rows
+        if row.seq is not None
+    }
+    reach, read = _count(active_users(), members, ""), _count(inboxes, readers, "user__")
     _count_exceptions(rows, reach, read)
     return {row.pk: Figures(reach=reach[row.pk], read=read[row.pk]) for row in rows}
 
 
-def _count(
-    rows: Sequence[Notification],
-    sent: Sequence[Any],
-    users: QuerySet[Any],
-    prefix: str,
-    marked_in: Any,
-) -> Buckets:
-    """Count the users of the rows' audiences, in one query for everyone and staff, one for groups.
+def _members(row: Notification, prefix: str) -> Q:
+    """Return the condition that a user belongs to the row's audience and joined before it.
 
-    Args:
-        rows: the broadcasts.
-        sent: when they were sent, ascending.
-        users: users, or rows that refer to them.
-        prefix: what stands before the fields of users in ``users``.
-        marked_in: the bucket of the watermark.
+    ``prefix`` is what stands before the names of users' fields.
     """
-    joined_in: Any = Value(0)
+    members = Q()
     if has_user_field("date_joined"):
-        field = f"{prefix}date_joined__lte"
-        places = [models.When(**{field: moment}, then=place) for place, moment in enumerate(sent)]
-        joined_in = models.Case(*places, default=len(sent), output_field=models.IntegerField())
-    audiences = {row.audience for row in rows}
-    groups = {row.group_id for row in rows if row.audience == Audience.GROUP}
-    counted: list[tuple[str, QuerySet[Any], Any]] = []
-    if audiences & {Audience.EVERYONE, Audience.STAFF}:
-        is_staff = F(f"{prefix}is_staff") if has_user_field("is_staff") else Value(value=False)
-        only = {} if Audience.EVERYONE in audiences else {f"{prefix}is_staff": True}
-        counted.append(("staff", users.filter(**only), is_staff))
-    if groups and has_user_field("groups"):
-        members = users.filter(**{f"{prefix}groups__in": groups})
-        counted.append(("group", members, F(f"{prefix}groups")))
-    buckets: Buckets = Counter()
-    for kind, chosen, part in counted:
-        parts = chosen.order_by().values_list(part, joined_in, marked_in)
-        for value, joined, marked, number in parts.annotate(number=Count("pk")):
-            buckets[(kind, value), joined, marked] += number
-    return buckets
-
-
-def _parts(row: Notification) -> tuple[Part, ...]:
-    """Return what the users of the row's audience are."""
+        members &= Q(**{f"{prefix}date_joined__lte": row.created_at})
+    if row.audience == Audience.STAFF:
+        members &= Q(**{f"{prefix}is_staff": True})
     if row.audience == Audience.GROUP:
-        return (("group", row.group_id),)
-    others = (("staff", False),) if row.audience == Audience.EVERYONE else ()
-    return (("staff", True), *others)
+        members &= Q(**{f"{prefix}groups": row.group_id})
+    return members
+
+
+def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str) -> Counter[int]:
+    """Count the users who meet each condition: one query for all groups, one for the others."""
+    groups = [row for row in conditions if row.audience == Audience.GROUP]
+    others = [row for row in conditions if row.audience != Audience.GROUP]
+    counts: Counter[int] = Counter()
+    for rows in filter(None, (groups, others)):
+        chosen = users
+        if rows is groups:
+            chosen = users.filter(**{f"{prefix}groups__in": {row.group_id for row in rows}})
+        found = chosen.aggregate(
+            **{f"n{row.pk}": Count("pk", filter=conditions[row]) for row in rows}
+        )
+        counts.update({row.pk: found[f"n{row.pk}"] for row in rows})
+    return counts
 
 
 def _count_exceptions(

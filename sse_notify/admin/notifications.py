@@ -9,9 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
@@ -20,14 +18,16 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
 
 from sse_notify.admin import actions, compose
-from sse_notify.admin.figures import Figures, figures_of
+from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
 from sse_notify.views.live import admin_urls
 
 if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
@@ -37,16 +37,8 @@ else:
     NotificationModelAdmin = admin.ModelAdmin
 
 
-class NotificationList(ChangeList):
-    """A page of the list, with the figures of all its rows, counted at once."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Find the page's rows and their figures."""
-        super().get_results(request)
-        rows: Any = self.result_list
-        figures = figures_of(rows)
-        for row in rows:
-            row.figures = figures.get(row.pk)  # for the columns
+#: What the names of the pages' addresses begin with.
+PREFIX = "sse_notify_notification"
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -57,10 +49,8 @@ class CategoryFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the categories, and the one that is chosen."""
-        return [
-            (name, name)
-            for name in sorted({*compose.newest_categories(), self.value() or ""} - {""})
-        ]
+        names = {*compose.newest_categories(), self.value() or ""} - {""}
+        return [(name, name) for name in sorted(names)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
@@ -75,13 +65,13 @@ class RecalledFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the choices."""
-        return [("yes", _("Yes")), ("no", _("No"))]
+        return [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
-        if self.value() in ("yes", "no"):
-            return queryset.filter(recalled_at__isnull=self.value() == "no")
-        return queryset
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(recalled_at__isnull=self.value() == "no")
 
 
 @admin.register(Notification)
@@ -91,9 +81,17 @@ class NotificationAdmin(NotificationModelAdmin):
     form = SendForm
     date_hierarchy = "created_at"
     list_display = ("title", "addressee", "reach", "read", "state", "level", "category", "created")
-    list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
+    list_filter = (
+        "level",
+        "audience",
+        CategoryFilter,
+        RecalledFilter,
+        "silent",
+        "created_at",
+    )
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
+    readonly_fields = ("state", "reach", "read")  # columns that the page of one shows, too
     show_full_result_count = False  # counting a long log costs more than showing a page of it
     actions = (actions.broadcast_selected, actions.recall_selected)
 
@@ -117,14 +115,12 @@ class NotificationAdmin(NotificationModelAdmin):
     @admin.display(description=gettext_lazy("reach"))
     def reach(self, notification: Notification) -> int | None:
         """Return how many users it reaches now."""
-        figures = _figures(notification)
-        return None if figures is None else figures.reach
+        return _figures(notification).reach
 
     @admin.display(description=gettext_lazy("read by"))
     def read(self, notification: Notification) -> int | None:
         """Return how many of them have read it."""
-        figures = _figures(notification)
-        return None if figures is None else figures.read
+        return _figures(notification).read
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, notification: Notification) -> str:
@@ -139,22 +135,23 @@ class NotificationAdmin(NotificationModelAdmin):
         """Search in the text, and by the recipient's ``USERNAME_FIELD``."""
         return ("title", "body", "category", "key", f"recipient__{get_user_model().USERNAME_FIELD}")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with figures."""
-        return NotificationList
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return a page of the list, with the figures of all its rows, counted at once."""
+        page = super().get_changelist_instance(request)
+        rows: Any = page.result_list
+        figures = figures_of(rows)
+        for row in rows:
+            row.figures = figures.get(row.pk, UNKNOWN)
+        return page
 
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
         """Ask for what can be sent, and show everything of what was sent."""
         if obj is None:
             hidden = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in hidden]
-        first = ["state", "reach", "read", "audience", "recipient", "group", "excluded"]
+        first = [*self.readonly_fields, "audience", "recipient", "group", "excluded"]
         columns = [field.name for field in self.opts.fields if not field.is_relation]
         return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
-        """Show columns of the list on the page of one notification, too."""
-        return ("state", "reach", "read") if obj is not None else ()
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer all audiences to users who may broadcast, and one user to the others."""
@@ -197,19 +194,19 @@ class NotificationAdmin(NotificationModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
-        pages: dict[str, tuple[str, Any]] = {
-            "broadcast": ("broadcast/", partial(compose.begin, self)),
-            "preview": ("broadcast/preview/", partial(compose.preview, self)),
-            "reach": ("broadcast/reach/", partial(compose.reach, self)),
-            "recall": ("<path:object_id>/recall/", self.recall_one),
-        }
+        pages: list[tuple[str, str, Any]] = [
+            ("broadcast", "broadcast/", partial(compose.begin, self)),
+            ("preview", "broadcast/preview/", require_POST(partial(compose.preview, self))),
+            ("reach", "broadcast/reach/", require_POST(partial(compose.reach, self))),
+            ("recall", "<path:object_id>/recall/", self.recall_one),
+        ]
         own = [
             path(
                 route,
                 self.admin_site.admin_view(partial(self._if_permitted, view)),
-                name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
+                name=f"{PREFIX}_{name}",
             )
-            for name, (route, view) in pages.items()
+            for name, route, view in pages
         ]
         return own + admin_urls(self) + super().get_urls()
 
@@ -220,11 +217,11 @@ class NotificationAdmin(NotificationModelAdmin):
 
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""
-        name = admin_urlname(self.opts, page)  # type: ignore[arg-type]  # any name, not Django's own alone
-        return reverse(name, args=args, current_app=self.admin_site.name)
+        return reverse(f"admin:{PREFIX}_{page}", args=args, current_app=self.admin_site.name)
 
 
-def _figures(notification: Notification) -> Figures | None:
-    if hasattr(notification, "figures"):
-        return notification.figures  # type: ignore[no-any-return]
-    return figures_of([notification]).get(notification.pk)  # the page of one
+def _figures(notification: Any) -> Figures:
+    """Return the figures of a row of the list, or count those of the page of one notification."""
+    if not hasattr(notification, "figures"):
+        notification.figures = figures_of([notification]).get(notification.pk, UNKNOWN)
+    return notification.figures  # type: ignore[no-any-return]

@@ -41,24 +41,21 @@ NAME_LENGTH = 255
 
 _THINGS = ("actor", "target", "action_object")
 _TEXT = models.TextField(null=True)
-#: The columns that are read. Users' keys and those of things are read as text, as they are of any
-#: type.
+#: The columns that are read. Keys of users and things are read as text: they are of any type.
 _COLUMNS: dict[str, models.Field[Any, Any]] = {
     "id": models.BigAutoField(primary_key=True),
     "timestamp": models.DateTimeField(),
     **dict.fromkeys(("unread", "public", "deleted"), models.BooleanField()),
     **dict.fromkeys(("recipient_id", "level", "verb", "description", "data"), _TEXT),
-    **dict.fromkeys([f"{thing}_object_id" for thing in _THINGS], _TEXT),
-    **dict.fromkeys(
-        [f"{thing}_content_type_id" for thing in _THINGS], models.IntegerField(null=True)
-    ),
+    **{f"{thing}_object_id": _TEXT for thing in _THINGS},
+    **{f"{thing}_content_type_id": models.IntegerField(null=True) for thing in _THINGS},
 }
 #: The columns that early versions lack, with what a row has in their place.
 _OPTIONAL = {"public": True, "deleted": False, "data": None}
 
 
 def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
-    """Return the rows of ``table``, else of the installed package's own table, else of :data:`TABLE`.
+    """Return the rows of ``table``, or of the installed package's table, or of :data:`TABLE`.
 
     Args:
         table: the name of the table.
@@ -83,9 +80,8 @@ def find_rows(table: str = "", using: str = "") -> models.QuerySet[Any]:
             raise LookupError(f"The database {using!r} has no table {table!r}.")
         found = {column.name for column in introspection.get_table_description(cursor, table)}
     if missing := [name for name in _COLUMNS if name not in {*found, *_OPTIONAL}]:
-        raise LookupError(
-            f"The table {table!r} is not of django-notifications: it has no {', '.join(missing)}."
-        )
+        names = ", ".join(missing)
+        raise LookupError(f"The table {table!r} is not of django-notifications: it has no {names}.")
     # A registry of its own: to the project this model does not exist.
     options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
     fields = {name: field.clone() for name, field in _COLUMNS.items() if name in found}
@@ -121,16 +117,16 @@ def import_rows(
     """
     report: Counter[str] = Counter(imported=0)
     users: set[Any] = set()
+    last = 0
     try:
-        chunk = list(rows[:batch])
-        while chunk:
+        # By key: a short query, however large the table is.
+        while chunk := list(rows.filter(pk__gt=last)[:batch]):
             young = [row for row in chunk if since is None or row.timestamp >= since]
             report["older"] += len(chunk) - len(young)
             users |= _import_batch(young, report, dry=dry)
             if on_batch is not None:
                 on_batch(len(chunk))
-            # By key: a short query, however large the table is.
-            chunk = list(rows.filter(pk__gt=chunk[-1].pk)[:batch])
+            last = chunk[-1].pk
     finally:
         _reset_inboxes(users)
     return report
@@ -161,9 +157,9 @@ def _new(rows: list[Any], left: Counter[str]) -> Iterator[tuple[Notification, Re
         row.key = f"notifications-hq:{row.pk}"
     users = model._base_manager.filter(pk__in={row.recipient for row in rows})
     existing = set(users.values_list("pk", flat=True))
-    imported = Notification.objects.using(database()).filter(
-        topic__in=[user_topic(pk) for pk in existing], idempotency_key__in=[row.key for row in rows]
-    )
+    topics, keys = [user_topic(pk) for pk in existing], [row.key for row in rows]
+    imported = Notification.objects.using(database())
+    imported = imported.filter(topic__in=topics, idempotency_key__in=keys)
     known = set(imported.values_list("idempotency_key", flat=True))
     things = _load_things(rows)
     for row in rows:
@@ -184,8 +180,8 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     body = _clean(row.description or "")
     data = data_of(_data_of(row), row.verb, acted_on, public=row.public, extra={})
     said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
+    address = _clean(address_of(target, acted_on))
     try:
-        address = _clean(address_of(target, acted_on))
         checked = content.check(title, body, {**said, "url": address})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
         checked = content.check(title, body, said)
@@ -199,9 +195,8 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
         setattr(notification, f"{which}_name", _clean(thing.name)[:NAME_LENGTH])
     if row.unread and not row.deleted:
         return notification, None
-    receipt = Receipt(user_id=to, notification=notification)
     # When the user did it is not known, so it was at once.
-    receipt.seen_at = row.timestamp
+    receipt = Receipt(user_id=to, notification=notification, seen_at=row.timestamp)
     receipt.read_at = None if row.unread else row.timestamp
     receipt.archived_at = row.timestamp if row.deleted else None
     return notification, receipt
@@ -233,31 +228,29 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
     for type_id, pk in (_reference(row, which) for row in rows for which in _THINGS):
         wanted[type_id].add(pk)
     wanted.pop(None, None)
-    types = ContentType.objects.in_bulk(wanted)
-    things = {
-        (type_id, pk): Thing("", pk, f"? {pk}") for type_id in wanted for pk in wanted[type_id]
-    }
-    for type_id, kind in types.items():
-        instances = _instances(kind.model_class(), wanted[type_id])
-        for pk in wanted[type_id]:
-            instance, name = (
-                instances.get(pk),
-                f"{kind.name} {pk}",
-            )  # what it was, such as "comment 5"
+    things = {(of, pk): Thing("", pk, f"? {pk}") for of, pks in wanted.items() for pk in pks}
+    for type_id, kind in ContentType.objects.in_bulk(wanted).items():
+        label = f"{kind.app_label}.{kind.model}"
+        for pk in wanted[type_id]:  # what is gone is named as what it was, such as "comment 5"
+            things[type_id, pk] = Thing(label, pk, f"{kind.name} {pk}")
+        for pk, instance in _instances(kind.model_class(), wanted[type_id]):
+            name = things[type_id, pk].name
             with suppress(Exception):  # whatever the project's own ``__str__`` raises
-                name = name if instance is None else str(instance)
-            things[type_id, pk] = Thing(f"{kind.app_label}.{kind.model}", pk, name, instance)
+                name = str(instance)
+            things[type_id, pk] = Thing(label, pk, name, instance)
     return things
 
 
-def _instances(model: Any, pks: Iterable[str]) -> dict[str, Any]:
+def _instances(model: Any, pks: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield those of the keys that have an instance, each with its instance."""
     if model is None:  # its app is gone
-        return {}
+        return
     keys: dict[Any, str] = {}
     for pk in pks:
         with suppress(Exception):  # not a key of this model, whatever its field raises
             keys[model._meta.pk.to_python(pk)] = pk
-    return {keys[thing.pk]: thing for thing in model._base_manager.filter(pk__in=keys)}
+    for instance in model._base_manager.filter(pk__in=keys):
+        yield keys[instance.pk], instance
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -273,14 +266,14 @@ def _write(new: list[tuple[Notification, Receipt | None]]) -> None:
 
 def _reset_inboxes(users: set[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
-    using = database()
+    using, lost = database(), Inbox()
+    changes.lose(lost)
     pks = sorted(users)
     for chunk in (pks[start : start + BATCH] for start in range(0, len(pks), BATCH)):
         with transaction.atomic(using=using):
             inboxes = Inbox.objects.using(using)
             inboxes.bulk_create([Inbox(pk=pk) for pk in chunk], ignore_conflicts=True)
-            locked = list(inboxes.filter(pk__in=chunk).order_by("pk").select_for_update())
-            for inbox in locked:
-                changes.lose(inbox)
-            inboxes.bulk_update(locked, ["changes", "state_seq"], batch_size=100)
+            # In order, so that two runs at once do not wait for each other.
+            list(inboxes.filter(pk__in=chunk).order_by("pk").select_for_update())
+            inboxes.filter(pk__in=chunk).update(changes=lost.changes, state_seq=lost.state_seq)
             fanout.announce_on_commit()

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Model
 from django.dispatch import Signal
 from django.utils import timezone
 
 from sse_notify import locks, verbs
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
+from sse_notify.content import check_instance
 from sse_notify.log import database
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.db.models import Model
 
     from sse_notify.fields import Content
 
@@ -65,8 +67,8 @@ def notify_handler(
         public: kept in ``data``.
         data, extra: kept in ``data``, with or without ``USE_JSONFIELD``. What JSON cannot hold is
             kept as text.
-        sse_notify: more arguments of :func:`sse_notify.notify`, such as ``{"category": "comments"}``.
-            Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
+        sse_notify: more arguments of :func:`sse_notify.notify`, such as
+            ``{"category": "comments"}``. Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
             action object.
         signal: this signal.
 
@@ -76,12 +78,13 @@ def notify_handler(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    for name, thing in {"sender": sender, "action_object": action_object, "target": target}.items():
-        if not isinstance(thing, Model) and (thing is not None or name == "sender"):
-            raise TypeError(f"{name} must be a model instance, not {thing!r}.")
+    things = {"sender": sender, "action_object": action_object, "target": target}
+    for name, thing in things.items():
+        if thing is not None or name == "sender":
+            check_instance(name, thing)
     if timestamp is not None and settings.USE_TZ and timezone.is_naive(timestamp):
         raise ValueError("timestamp must be an aware datetime, as USE_TZ is True.")
-    actor, acted_on, aim = (Thing.of(thing) for thing in (sender, action_object, target))
+    actor, acted_on, aim = map(Thing.of, things.values())
     # Callers there pass these to the model's generic foreign keys, which means nothing here.
     extra = {name: extra[name] for name in extra if not name.endswith("_for_concrete_model")}
     content: Content = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -13,34 +14,37 @@ _WIDTH = 30  # characters
 class Bar:
     """Show how much of ``total`` is done, on one line of a terminal that is drawn again and again.
 
-    Use it as a context manager, and call :meth:`advance` after each batch.
+    Use it as a context manager, and call :meth:`advance` after each batch. Ctrl-C ends the command
+    with 130 and says how far it came.
 
     Args:
         stream: the command's ``stderr``, so that what the command prints can be piped.
         total: how much there is to do, as far as is known.
-        wanted: ``False`` draws nothing.
+        verbosity: the command's; 0 draws nothing.
     """
 
-    def __init__(self, stream: OutputWrapper, total: int, *, wanted: bool = True) -> None:
-        self._stream, self._total, self._done = stream, total, 0
-        self._draws = wanted and stream.isatty()
+    def __init__(self, stream: OutputWrapper, total: int, verbosity: int) -> None:
+        self._stream, self._total = stream, total
+        self._draws = verbosity > 0 and stream.isatty()
+        self.done = 0
 
     def __enter__(self) -> Self:
-        self._draw()
+        self.advance(0)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._draws:
             self._stream.write("")  # ends the line
+        if kind is KeyboardInterrupt:
+            self._stream.write(f"Stopped after {self.done:,} of {self._total:,}.")
+            self._stream.write("What is done stays; the next run goes on.")
+            sys.exit(130)
 
     def advance(self, number: int) -> None:
         """Count ``number`` more as done."""
-        self._done += number
-        self._draw()
-
-    def _draw(self) -> None:
+        self.done += number
         if self._draws:
-            part = min(self._done / max(self._total, 1), 1.0)
+            part = min(self.done / max(self._total, 1), 1.0)
             bar = f"\r[{'#' * round(part * _WIDTH):{_WIDTH}}] {part:4.0%}"
-            self._stream.write(f"{bar}  {self._done:,} of {self._total:,}", ending="")
+            self._stream.write(f"{bar}  {self.done:,} of {self._total:,}", ending="")
             self._stream.flush()

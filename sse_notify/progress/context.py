@@ -28,9 +28,10 @@ from django.utils.translation import gettext as _
 
 from sse_notify.content import check
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.inbox import check_user, twin
+from sse_notify.inbox import check_user
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
+from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -42,14 +42,13 @@ def sse_notify_assets(context: Context) -> SafeString:
 
     Nothing is inline: ``style-src 'self'; script-src 'self'`` is enough, with or without a nonce.
     """
-    nonce = context.get("csp_nonce") or ""
-    attribute = format_html(' nonce="{}"', str(nonce)) if nonce else ""
+    nonce = str(context.get("csp_nonce") or "")
     return format_html(
-        '<link rel="stylesheet" href="{}"{}>\n<script type="module" src="{}"{}></script>',
-        static("sse_notify/sse-notify.css"),
-        attribute,
-        static("sse_notify/sse-notify.js"),
-        attribute,
+        '<link rel="stylesheet" href="{style}"{nonce}>\n'
+        '<script type="module" src="{script}"{nonce}></script>',
+        style=static("sse_notify/sse-notify.css"),
+        script=static("sse_notify/sse-notify.js"),
+        nonce=format_html(' nonce="{}"', nonce) if nonce else "",
     )
 
 
@@ -80,10 +79,11 @@ def sse_notify_widget(
     Raises:
         ValueError: an argument is none of these.
     """
+    options = {"external": external, "desktop": desktop, "title_badge": title_badge}
+    for name, value in options.items():
+        _check(name, value, True, False)  # noqa: FBT003
     _check("badge", badge, "unread", "unseen")
     _check("toasts", toasts, "on", "off", "urgent")
-    for name, value in (("external", external), ("desktop", desktop), ("title_badge", title_badge)):
-        _check(name, value, True, False)  # noqa: FBT003
     if sound not in ("", "on") and not str(sound).startswith(("/", "https://", "http://")):
         raise ValueError(f"sound must be 'on' or the address of a sound file, not {sound!r}.")
     user = _user(context)
@@ -106,10 +106,8 @@ def sse_notify_widget(
         "count": state.unread if badge == "unread" else state.unseen,
         "toasts": toasts,
         "limit": limit,
-        "external": external,
-        "desktop": desktop,
         "sound": sound,
-        "title_badge": title_badge,
+        **options,
         # From the name in the WSGI environment to that of the header, in which case is ignored.
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
@@ -118,8 +116,7 @@ def sse_notify_widget(
 @register.simple_tag(takes_context=True)
 def sse_notify_unread_count(context: Context) -> int:
     """Return how many notifications of the page's user are unread, 0 for an anonymous visitor."""
-    user = _user(context)
-    return inbox.unread_count(user) if user is not None else 0
+    return inbox.unread_count(user) if (user := _user(context)) else 0
 
 
 @register.simple_tag(takes_context=True)
@@ -148,14 +145,14 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
         parts = urlsplit(address)
     except ValueError:  # half an IPv6 address
         return ""
-    is_plain = parts.hostname and "@" not in parts.netloc
-    return address if is_plain and parts.scheme in ("http", "https") else ""
+    is_plain = parts.hostname and "@" not in parts.netloc and parts.scheme in ("http", "https")
+    return address if is_plain else ""
 
 
 @register.filter
 def sse_notify_iso(moment: datetime | None) -> str:
     """Return a moment as ISO text with its offset from UTC, as live items have it; "" for none."""
-    return (iso(moment) if moment else None) or ""
+    return iso(moment or None) or ""
 
 
 @register.filter
@@ -174,12 +171,11 @@ def sse_notify_progress(progress: Any) -> str:
         "cancelled": _("Cancelled"),
         "stalled": _("Stalled"),
     }
-    state, percent = progress.get("state"), progress.get("percent")
-    if not isinstance(percent, (int, float)) or not math.isfinite(percent):
-        percent = None
+    percent: Any = progress.get("percent")
+    is_number = isinstance(percent, (int, float)) and math.isfinite(percent)
     parts = [
-        ends.get(state) if isinstance(state, str) else "",
-        None if percent is None else f"{math.floor(percent)}%",
+        ends.get(str(progress.get("state"))),
+        f"{math.floor(percent)}%" if is_number else "",
         progress.get("stage"),
         progress.get("message"),
     ]
@@ -209,7 +205,7 @@ def _user(context: Context) -> Any:
     """
     request = _request(context)
     user = getattr(request, "user", None) if request is not None else context.get("user")
-    return user if user is not None and user.is_authenticated else None
+    return user if user and user.is_authenticated else None
 
 
 def _uid(context: Context) -> str:

@@ -208,15 +208,19 @@ def test_stopped_by_ctrl_c_it_says_how_far_it_came(
     notify(alice, "Old")
     Notification.objects.update(created_at=timezone.now() - timedelta(days=100))
 
+    advance = Bar.advance
+
     def interrupted(bar: Bar, number: int) -> None:
-        raise KeyboardInterrupt
+        advance(bar, number)
+        if number:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(Bar, "advance", interrupted)
     out = io.StringIO()
     with pytest.raises(SystemExit) as left:
         call_command("prune_notifications", batch=1, stdout=out, stderr=out)
     assert left.value.code == 130
-    assert "1 notifications are deleted" in out.getvalue()
+    assert "Stopped after 1 of 2." in out.getvalue()
     assert len(rows()) == 1
 
 

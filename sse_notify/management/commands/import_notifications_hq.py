@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -18,16 +17,18 @@ _OLDER = "--all imports the older ones too; prune_notifications deletes them at 
 
 
 class Command(BaseCommand):
-    """Reads the table of the other package, and never writes to it."""
+    """Read the table of the other package, and never write to it."""
 
     help = (
-        "Import the notifications of django-notifications-hq (or django-notifications-community), read or unread as they are. "
-        "Their table is only read. The package may be installed or gone. A second run imports only what is new. "
-        "Nobody is alerted; open pages fetch their list once. "
-        "Exit codes: 0 done; 1 no such table, a wrong value, or the database refuses; 130 stopped by Ctrl-C, and the next run goes on."
+        "Import the notifications of django-notifications-hq (or django-notifications-community), "
+        "read or unread as they are. Their table is only read. The package may be installed or "
+        "gone. A second run imports only what is new. Nobody is alerted; open pages fetch their "
+        "list once. Exit codes: 0 done; 1 no such table, a wrong value, or the database refuses; "
+        "130 stopped by Ctrl-C, and the next run goes on."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments."""
         age = parser.add_mutually_exclusive_group()
         days = "leave out what is older than this (RETENTION_DAYS), as it would be pruned at once"
         age.add_argument("--days", type=float, help=days)
@@ -38,18 +39,16 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help=dry_run)
         table = f"the table (that of the installed package, or {hq_import.TABLE})"
         parser.add_argument("--table", default="", help=table)
-        database = (
-            "the database that holds the table (that of the installed package, or this package's)"
-        )
+        database = "the database of the table (that of the installed package, or this package's)"
         parser.add_argument("--database", default="", metavar="ALIAS", help=database)
 
     def handle(self, *args: Any, batch: int, dry_run: bool, verbosity: int, **given: Any) -> None:
-        if not 1 <= batch <= retention.MAX_BATCH:
-            raise CommandError(f"--batch must be 1 to {retention.MAX_BATCH}, not {batch}.")
+        """Import, and say how many, and what was left out for which reason."""
         try:
+            retention.check_number("batch", batch, int, least=1, most=retention.MAX_BATCH)
             since = None if given["all"] else retention.oldest_kept(given["days"])
             rows = hq_import.find_rows(given["table"], given["database"])
-            with Bar(self.stderr, rows.count(), wanted=verbosity > 0) as bar:
+            with Bar(self.stderr, rows.count(), verbosity) as bar:
                 report = hq_import.import_rows(
                     rows, since=since, batch=batch, dry=dry_run, on_batch=bar.advance
                 )
@@ -57,15 +56,10 @@ class Command(BaseCommand):
             raise CommandError(f"--{error}") from error
         except LookupError as error:
             raise CommandError(f"Nothing to import. {error}") from error
-        except KeyboardInterrupt:
-            self.stderr.write("Stopped. What is imported stays; the next run goes on.")
-            sys.exit(130)
         if verbosity > 0:
-            imported, older = report.pop("imported"), report["older"]
-            lines = [f"{'Would import' if dry_run else 'Imported'} {imported:,} notifications."]
-            lines += [
-                f"Left out: {number:,}, {why}" for why, number in report.most_common() if number
-            ]
-            if older:
-                lines.append(_OLDER)
-            self.stdout.write("\n".join(lines))
+            imported = f"{report.pop('imported'):,} notifications."
+            self.stdout.write(f"{'Would import' if dry_run else 'Imported'} {imported}")
+            for why, number in (+report).most_common():
+                self.stdout.write(f"Left out: {number:,}, {why}")
+            if report["older"]:
+                self.stdout.write(_OLDER)

@@ -8,10 +8,9 @@ from argparse import SUPPRESS
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
+from django.forms import DateTimeField
 
 from sse_notify.fields import FIELDS, Kind
 from sse_notify.management import people
@@ -20,7 +19,6 @@ from sse_notify.verbs import send
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from datetime import datetime
 
 #: Options that are named otherwise than their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}
@@ -53,20 +51,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whom it is for and what it says."""
         parser.add_argument("title", help="one line of text")
-        parser.add_argument(
-            "body", nargs="?", default="", help="more text; '-' reads it from the standard input"
-        )
+        body = "more text; '-' reads it from the standard input"
+        parser.add_argument("body", nargs="?", default="", help=body)
         whom = parser.add_argument_group("whom it is for")
-        whom.add_argument(
-            "--user", metavar="NAME", action="append", default=[], help="a user; may be repeated"
-        )
-        whom.add_argument(
-            "--group",
-            metavar="NAME",
-            action="append",
-            default=[],
-            help="whoever is in this group; may be repeated",
-        )
+        names: Any = {"metavar": "NAME", "action": "append", "default": []}
+        whom.add_argument("--user", help="a user; may be repeated", **names)
+        whom.add_argument("--group", help="whoever is in this group; may be repeated", **names)
         whom.add_argument("--staff", action="store_true", help="whoever is staff")
         whom.add_argument("--everyone", action="store_true", help="everybody")
         what = parser.add_argument_group("what else it says")
@@ -94,7 +84,13 @@ class Command(BaseCommand):
             rows = send(title, body, users=users, groups=groups, **whom, **content)
         except (TypeError, ValueError) as error:
             raise CommandError(f"{error} Nothing is sent.") from error
-        self.stdout.write(_as_json(rows) if options["json"] else f"Sent {_names(rows)}.")
+        if options["json"]:
+            sent = [{"id": row.pk, "audience": row.audience, "topic": row.topic} for row in rows]
+            self.stdout.write(json.dumps({"sent": sent}, indent=2))
+        else:
+            listed = ", ".join(f"{row.pk} to {row.topic}" for row in rows[:10])
+            more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
+            self.stdout.write(f"Sent {listed}{more}.")
 
 
 def _read(name: str, given: Any) -> Any:
@@ -102,33 +98,12 @@ def _read(name: str, given: Any) -> Any:
     kind = FIELDS[name].kind
     if kind is Kind.BUTTONS:
         return [{"label": label, "url": url} for label, url in given]
-    if kind is Kind.MOMENT:
-        return _moment(given)
-    if kind is not Kind.JSON:
-        return given
     try:
-        return json.loads(given)
+        if kind is Kind.JSON:
+            return json.loads(given)
+        return DateTimeField().clean(given) if kind is Kind.MOMENT else given
     except ValueError as error:
         raise ValueError(f"{name} must be JSON: {error}.") from error
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:  # well formed, and no date, such as February 30
-        moment = None
-    if moment is None:
-        raise ValueError(f"expires must be a time such as 2030-12-31T18:00, not {text!r}.")
-    return timezone.make_aware(moment) if settings.USE_TZ and timezone.is_naive(moment) else moment
-
-
-def _names(rows: list[Notification]) -> str:
-    listed = ", ".join(f"{row.pk} to {row.topic}" for row in rows[:10])
-    return f"{listed} and {len(rows) - 10} more" if len(rows) > 10 else listed
-
-
-def _as_json(rows: list[Notification]) -> str:
-    return json.dumps(
-        {"sent": [{"id": row.pk, "audience": row.audience, "topic": row.topic} for row in rows]},
-        indent=2,
-    )
+    except ValidationError as error:
+        text = f"expires must be a time such as 2030-12-31T18:00, not {given!r}."
+        raise ValueError(text) from error

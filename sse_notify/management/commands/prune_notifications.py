@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,16 +14,18 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Deletes in batches, each a short transaction. If it is stopped, the next run goes on."""
+    """Delete in batches, each a short transaction. If it is stopped, the next run goes on."""
 
     help = (
-        "Delete the notifications that are older than RETENTION_DAYS, read or not, and those that have expired. "
-        "Run it daily. It may run beside everything else, and twice at once. "
+        "Delete the notifications that are older than RETENTION_DAYS, read or not, and those that "
+        "have expired. Run it daily. It may run beside everything else, and twice at once. "
         "Clients whose place in the log is gone are told to fetch their list again. "
-        "Exit codes: 0 done, or nothing to do; 1 wrong argument, or the database refuses; 130 stopped by Ctrl-C."
+        "Exit codes: 0 done, or nothing to do; 1 a wrong argument, or the database refuses; "
+        "130 stopped by Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments."""
         days = "the age in days to delete from (RETENTION_DAYS)"
         parser.add_argument("--days", type=float, help=days)
         batch = "rows of one transaction (%(default)s)"
@@ -32,36 +33,17 @@ class Command(BaseCommand):
         dry_run = "say how many would be deleted, and delete nothing"
         parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
-    def handle(
-        self,
-        *args: Any,
-        days: float | None,
-        batch: int,
-        dry_run: bool,
-        verbosity: int,
-        **given: Any,
-    ) -> None:
-        deleted = 0
-
-        def count(number: int) -> None:
-            nonlocal deleted
-            deleted += number
-            bar.advance(number)
-
+    def handle(self, *args: Any, days: float | None, verbosity: int, **options: Any) -> None:
+        """Delete, and say how many and how old."""
         try:
             before, total = retention.oldest_kept(days), retention.count(days)
-            deletes = before is not None and not dry_run
-            with Bar(self.stderr, total, wanted=deletes and verbosity > 0) as bar:
-                if deletes:
-                    retention.prune(days, batch=batch, on_batch=count)
+            said = f"Would delete {total:,}"
+            if before is not None and not options["dry_run"]:
+                with Bar(self.stderr, total, verbosity) as bar:
+                    deleted = retention.prune(days, batch=options["batch"], on_batch=bar.advance)
+                said = f"Deleted {deleted:,}"
         except (TypeError, ValueError) as error:
             raise CommandError(f"--{error}") from error
-        except KeyboardInterrupt:
-            self.stderr.write(
-                f"Stopped. {deleted:,} notifications are deleted; the next run goes on."
-            )
-            sys.exit(130)
-        said = f"Would delete {total:,}" if dry_run else f"Deleted {deleted:,}"
         text = "RETENTION_DAYS is None, so everything is kept. Give --days to delete all the same."
         if before is not None:
             when = f"{before:%Y-%m-%d %H:%M %Z}".rstrip()

@@ -31,41 +31,30 @@ PENDING_SECONDS = 60.0
 
 
 class Command(BaseCommand):
-    """Reads the database and asks the layer; or prints how to follow a stream."""
+    """Read the database and ask the layer; or print how to follow a stream."""
 
     help = (
         "Show the head of the log, what is pending, and every process that has open streams; or, "
         "with --link, how to follow a user's stream. "
-        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something is "
-        "not in order, and the last lines say what: the database or the channel layer does not "
+        "Exit codes: 0 all is in order, or the link is printed; 1 a wrong argument, or something "
+        "is not in order, and the last lines say what: the database or the channel layer does not "
         "answer, or something committed was not numbered within a minute."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments."""
         parser.add_argument("--json", action="store_true", help="print JSON, for monitoring")
-        parser.add_argument(
-            "--timeout",
-            type=float,
-            default=1.0,
-            metavar="SECONDS",
-            help="how long the layer and other processes may take to answer (%(default)s)",
+        seconds = "how long the layer and other processes may take to answer (%(default)s)"
+        parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help=seconds)
+        link = (
+            "print a signed address of this user's stream, good for five minutes, and the command "
+            "that follows it: whoever has the address reads the stream"
         )
-        parser.add_argument(
-            "--link",
-            metavar="USER",
-            help="print a signed address of this user's stream, good for five minutes, and the "
-            "command that follows it: whoever has the address reads the stream",
-        )
-        parser.add_argument(
-            "--topic", action="append", default=[], help="with --link: open a topic too; repeatable"
-        )
-        parser.add_argument(
-            "--base-url",
-            default="",
-            metavar="URL",
-            help="with --link: the site's address, such as https://www.example.com",
-        )
+        parser.add_argument("--link", metavar="USER", help=link)
+        topic = "with --link: open a topic too; may be repeated"
+        parser.add_argument("--topic", action="append", default=[], help=topic)
+        base_url = "with --link: the site's address, such as https://www.example.com"
+        parser.add_argument("--base-url", default="", metavar="URL", help=base_url)
 
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""

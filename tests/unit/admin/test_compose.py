@@ -329,7 +329,7 @@ def test_the_preview_is_the_items_own_template_with_text_as_text(client: Client)
     assert "<script" not in text
     assert "javascript:" not in text
     assert "inert" in text
-    assert client.get(reverse("admin:sse_notify_notification_preview")).status_code == 403
+    assert client.get(reverse("admin:sse_notify_notification_preview")).status_code == 405
 
 
 def test_without_the_permission_there_is_no_link_no_action_and_no_page(alice: User) -> None:
@@ -502,6 +502,20 @@ def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
     assert [message for _, message in history()] == [
         "Sent. Audience: Chosen users: u1-new, u100, u101, u102, u103 …. Reach: 51."
     ]
+
+
+def test_an_action_is_followed_to_its_end_from_the_box_below_the_list_too(
+    client: Client, alice: User
+) -> None:
+    first = {
+        "action": ["", "notify_selected_users"],
+        "index": "1",
+        "select_across": "0",
+        "_selected_action": [alice.pk],
+    }
+    message = {key: value for key, value in MESSAGE.items() if key != "audience"}
+    Visit(client, reverse(USERS), first).go("_confirm", **message).go("_send")
+    assert [row.recipient for row in Notification.objects.all()] == [alice]
 
 
 def test_more_users_than_can_be_notified_one_by_one_are_refused(
