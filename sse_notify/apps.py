@@ -19,8 +19,9 @@ class SseNotifyConfig(AppConfig):
         Raises:
             Exception: whatever a ``topics.py`` raises.
         """
-        from sse_notify import checks, revocation, topics  # noqa: F401, PLC0415
+        from sse_notify import checks, topics  # noqa: F401, PLC0415
+        from sse_notify.access import receivers  # noqa: PLC0415
         from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415
 
-        revocation.connect()
+        receivers.connect()
         topics.discover()

@@ -2,7 +2,7 @@
 
 Exception
 ├── ValueError, TypeError           a wrong argument, at the call (Python's own)
-│   └── MalformedCursor             a client sent no number as its cursor (`sse_notify.wire`)
+│   └── MalformedCursor             a client sent no number as its cursor (`sse_notify.sse.format`)
 ├── ImproperlyConfigured            a wrong setting (Django's own)
 └── SseNotifyError
     ├── UnknownTopic                no ``@topic`` pattern matches

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import AnonymousUser
 
 if TYPE_CHECKING:
-    from sse_notify.threads import Run
+    from sse_notify.concurrency.threadpool import Run
     from sse_notify.topics import Match
 
 logger = logging.getLogger("sse_notify")

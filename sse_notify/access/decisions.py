@@ -17,19 +17,20 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import router
 
-from sse_notify import log, sessions
+from sse_notify.access import sessions
 from sse_notify.access.authorisers import may_listen
 from sse_notify.access.openings import Opening, openings
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.log import Reader
+from sse_notify.log.position import database
+from sse_notify.log.reader import Reader
 from sse_notify.models import Mute
 from sse_notify.topics import topics_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
-    from sse_notify.sessions import Session
+    from sse_notify.access.sessions import Session
     from sse_notify.topics import Match
 
 logger = logging.getLogger("sse_notify")
@@ -131,7 +132,7 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
         django.db.Error: the database is away; nothing is known then.
     """
     subscribers = [question.subscriber for question in questions]
-    using, required = log.database(), get_settings().required
+    using, required = database(), get_settings().required
     users = _users({each.user_id for each in subscribers if each.is_account})
     groups = _groups(users)
     muted = _muted({each.user_id for each in subscribers} - {None}, using)

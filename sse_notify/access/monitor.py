@@ -20,20 +20,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sse_notify import threads
 from sse_notify.access.authorisers import Authorisers
 from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
 from sse_notify.access.rounds import rounds, topics_interval
-from sse_notify.incidents import Incident
+from sse_notify.concurrency import threadpool
+from sse_notify.telemetry.incidents import Incident
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Decision, Granted
-    from sse_notify.messages import Revocation
-    from sse_notify.streaming.base import BaseStream
-    from sse_notify.threads import Run
+    from sse_notify.bus.messages import Revocation
+    from sse_notify.concurrency.threadpool import Run
 
 logger = logging.getLogger("sse_notify")
 
@@ -63,6 +62,22 @@ class _Case:
     """Asks the project's topics."""
 
 
+class Subscription(Protocol):
+    """What the monitor needs of a stream."""
+
+    subscriber: Any
+    """The :class:`Subscriber` that the stream is for; ``None``: nothing is decided about it."""
+
+    def end(self, reason: str, retry_after: int | None) -> None:
+        """Say ``bye`` and end."""
+
+    def hold(self) -> None:
+        """Write nothing until :meth:`release`."""
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`."""
+
+
 class Monitor:
     """Decides about one hub's streams. All methods are to be called on its loop.
 
@@ -77,26 +92,26 @@ class Monitor:
     def __init__(
         self,
         run: Run | None,
-        by_topic: Mapping[str, Collection[BaseStream]],
+        by_topic: Mapping[str, Collection[Subscription]],
         accept: Callable[[Any, Granted, tuple[str, ...] | None], None],
         poll_interval: Callable[[], float],
     ) -> None:
-        self._run = run or threads.access
-        self._authorisers = Authorisers(run or threads.topics)
+        self._run = run or threadpool.access
+        self._authorisers = Authorisers(run or threadpool.topics)
         self._by_topic = by_topic
         self._accept = accept
         self._poll_interval = poll_interval
-        self._cases: OrderedDict[BaseStream, _Case] = OrderedDict()
+        self._cases: OrderedDict[Subscription, _Case] = OrderedDict()
         #: Those that ``by_topic`` does not hold: new streams, and those of views' own events.
-        self._unlisted: set[BaseStream] = set()
+        self._unlisted: set[Subscription] = set()
         #: What is to be decided, in order.
-        self._due: dict[BaseStream, None] = {}
+        self._due: dict[Subscription, None] = {}
         self._deciding: asyncio.Task[None] | None = None
         self._rounds: asyncio.Task[None] | None = None
         self._database = Incident("database_access")
 
     def add(
-        self, stream: BaseStream, *, is_new: bool = False, listed: bool = True
+        self, stream: Subscription, *, is_new: bool = False, listed: bool = True
     ) -> asyncio.Future[None]:
         """Decide about ``stream`` soon, and again whenever it is due, until it leaves.
 
@@ -117,7 +132,7 @@ class Monitor:
             self._rounds = asyncio.get_running_loop().create_task(self._go_round())
         return opened
 
-    def remove(self, stream: BaseStream) -> None:
+    def remove(self, stream: Subscription) -> None:
         """Decide about ``stream`` no more."""
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
@@ -148,7 +163,7 @@ class Monitor:
         if not message.end:
             self._ask(found)
 
-    def _concerned(self, message: Revocation) -> Iterator[BaseStream]:
+    def _concerned(self, message: Revocation) -> Iterator[Subscription]:
         cases, topics, sessions = self._cases, set(message.topics), set(message.sessions)
         for topic in topics:
             yield from (each for each in self._by_topic.get(topic, ()) if each in cases)
@@ -170,7 +185,7 @@ class Monitor:
 
     # --- deciding ---
 
-    def _ask(self, streams: Iterable[BaseStream]) -> None:
+    def _ask(self, streams: Iterable[Subscription]) -> None:
         self._due.update(dict.fromkeys(streams))
         # One that is done finds nothing more, though it is said to be over one turn of the loop later.
         if self._due and (self._deciding is None or self._deciding.done()):
@@ -200,10 +215,10 @@ class Monitor:
                     logger.exception("A decision about a stream cannot be applied.")
                     _answer(case.opened, error)
 
-    def _take_page(self) -> dict[BaseStream, Question]:
+    def _take_page(self) -> dict[Subscription, Question]:
         """Return what to decide next: new streams first."""
         new = [stream for stream in self._due if self._cases[stream].opened is not None]
-        page: dict[BaseStream, Question] = {}
+        page: dict[Subscription, Question] = {}
         for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):
             del self._due[stream]
             case = self._cases[stream]
@@ -211,7 +226,7 @@ class Monitor:
             page[stream] = Question(stream.subscriber, case.opened is not None)
         return page
 
-    def _apply(self, stream: BaseStream, case: _Case, decision: Decision) -> None:
+    def _apply(self, stream: Subscription, case: _Case, decision: Decision) -> None:
         """Do what a decision says, at once; the project's topics are asked after that, if it is time."""
         if isinstance(decision, Ended):
             self._end(stream, case, decision)
@@ -230,14 +245,14 @@ class Monitor:
             asking = self._ask_topics(stream, case, decision)
             case.topics = asyncio.get_running_loop().create_task(asking)
 
-    async def _ask_topics(self, stream: BaseStream, case: _Case, granted: Granted) -> None:
+    async def _ask_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
         asked, is_new = stream.subscriber.asked, case.opened is not None
         allowed = await self._authorisers.allowed(granted.user, asked, first=is_new)
         case.topics = None
         self._finish(stream, case, granted, allowed)
 
     def _finish(
-        self, stream: BaseStream, case: _Case, granted: Granted, allowed: tuple[str, ...] | None
+        self, stream: Subscription, case: _Case, granted: Granted, allowed: tuple[str, ...] | None
     ) -> None:
         """Have the stream begin or go on, with those of the project's topics that are allowed."""
         opened, is_due = case.opened, stream in self._due
@@ -257,20 +272,20 @@ class Monitor:
         if case.topics is None and not is_due:
             self._release(stream, case)
 
-    def _end(self, stream: BaseStream, case: _Case, ended: Ended) -> None:
+    def _end(self, stream: Subscription, case: _Case, ended: Ended) -> None:
         if case.opened is not None and not ended.again:
             _answer(case.opened, unauthenticated())
             return
         stream.end(ended.reason, random.randint(*AGAIN_MS) if ended.again else None)
         _answer(case.opened)
 
-    def _hold(self, stream: BaseStream, case: _Case) -> None:
+    def _hold(self, stream: Subscription, case: _Case) -> None:
         if case.opened is None and case.hold is None:
             stream.hold()
             loop = asyncio.get_running_loop()
             case.hold = loop.call_later(HOLD_SECONDS, self._release, stream, case)
 
-    def _release(self, stream: BaseStream, case: _Case) -> None:
+    def _release(self, stream: Subscription, case: _Case) -> None:
         if case.hold is not None:
             case.hold.cancel()
             case.hold = None

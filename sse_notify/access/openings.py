@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.crypto import salted_hmac
 
-from sse_notify import counters, frames, log
 from sse_notify.conf import get_settings
-from sse_notify.counts import Owner, count
+from sse_notify.log.position import get_position
+from sse_notify.log.reader import count_missed
 from sse_notify.models import Inbox
-from sse_notify.wire import dumps, encode
+from sse_notify.models.counts import Owner, count
+from sse_notify.sse import control
+from sse_notify.sse.format import dumps, encode
+from sse_notify.telemetry import counters
 
 if TYPE_CHECKING:
-    from sse_notify.log import Position, Reader
+    from sse_notify.log.position import Position
+    from sse_notify.log.reader import Reader
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
@@ -55,7 +59,7 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
     """
     readers = [reader for reader, _ in clients]
     # In this order: what changes after the head was read comes with the stream.
-    position = log.position()
+    position = get_position()
     inboxes = Inbox.objects.using(using).filter(pk__in=[each.user_id for each in readers])
     states = dict(inboxes.values_list("pk", "state_seq"))
     owners = [Owner(each.user_id, each.topics, each.since) for each in readers]
@@ -80,7 +84,7 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
         prelude = b"\n" + encode(dumps(hello), event="hello", id=start, retry=retry)
         if reason:
             counters.add("reset", reason)
-            prelude += frames.reset(reason, start)
+            prelude += control.reset(reason, start)
         found.append(Opening(cursor=start, head=position.head, prelude=prelude))
     return found
 
@@ -98,6 +102,6 @@ def _start(cursor: int | None, reader: Reader, position: Position) -> tuple[int,
         return head, "expired"
     limit = get_settings().REPLAY_LIMIT
     # Numbers are dense: who is not further behind than the limit cannot have missed more than that.
-    if head - cursor > limit and log.count(cursor, reader=reader, limit=limit + 1) > limit:
+    if head - cursor > limit and count_missed(cursor, reader=reader, limit=limit + 1) > limit:
         return head, "too_many"
     return cursor, ""

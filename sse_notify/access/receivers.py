@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -18,13 +17,14 @@ from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import router, transaction
+from django.db import router
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils import timezone
 
-from sse_notify import fanout, sessions
+from sse_notify.access import sessions
 from sse_notify.access.decisions import fingerprint
-from sse_notify.messages import REVOCATION_SUBJECTS, Revocation
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.topics import group_topic, user_topic
 
 if TYPE_CHECKING:
@@ -82,12 +82,7 @@ def _ring_topics(topics: list[str], using: str | None = None, **how: Any) -> Non
 
 
 def _ring(message: Revocation, using: str | None = None) -> None:
-    """Tell every hub once what is written now is committed; at once if there is no transaction, without opening a connection."""
-    using = using or router.db_for_write(get_user_model())
-    if transaction.get_connection(using).in_atomic_block:
-        transaction.on_commit(partial(fanout.ring, message), using=using, robust=True)
-    else:
-        fanout.ring(message)
+    publisher.ring_on_commit(message, using or router.db_for_write(get_user_model()))
 
 
 # --- what Django's signals tell ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 
-from sse_notify import fanout
+from sse_notify.bus import publisher
 from sse_notify.conf import get_settings
 
 #: Seconds of a round while a layer connects the processes; and between two decisions that ask the project's topics without one.
@@ -26,7 +26,7 @@ async def rounds(
     while True:
         seconds = get_settings().RECHECK_INTERVAL
         if seconds is None:
-            seconds = ROUND_SECONDS if fanout.remote_layer() is not None else poll_interval()
+            seconds = ROUND_SECONDS if publisher.remote_layer() is not None else poll_interval()
         step = min(seconds, max(seconds / 12, 1.0))
         await asyncio.sleep(step * random.uniform(0.9, 1.1))
         due = min(due + count() * step / seconds, count())

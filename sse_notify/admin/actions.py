@@ -16,14 +16,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sse_notify import locks
 from sse_notify.admin.audience import MAX_USERS, Addressees
 from sse_notify.admin.compose import Composition, audience_form, content_form, render
 from sse_notify.admin.forms import checked
-from sse_notify.fields import FIELDS, Kind
-from sse_notify.log import database
+from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
-from sse_notify.verbs import recall
+from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.notifications.send import recall
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -89,7 +88,7 @@ def recall_selected(
         }
         return render(model_admin, request, "recall.html", context)
     with transaction.atomic(using=database()):
-        locks.begin_write(database())
+        begin_write(database())
         rows = list(there.order_by("pk"))
         count = recall(rows)
         for row in rows:

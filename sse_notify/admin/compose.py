@@ -24,11 +24,10 @@ from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 
-from sse_notify import locks
 from sse_notify.admin.audience import Addressees, AudienceForm
 from sse_notify.admin.forms import ComposeForm, checked
 from sse_notify.conf import get_settings
-from sse_notify.log import database
+from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
 
@@ -121,7 +120,7 @@ class Composition:
         sent: list[Notification] = []
         noted: list[Notification] = []
         with transaction.atomic(using=database()):
-            locks.begin_write(database())
+            begin_write(database())
             for number, arguments in enumerate(contents):
                 rows = addressees.send(**arguments, idempotency_key=f"{key}:{number}")
                 sent += rows

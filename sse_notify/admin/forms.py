@@ -10,9 +10,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.audience import Addressees
-from sse_notify.content import check
-from sse_notify.fields import FIELDS, Kind
 from sse_notify.models import Audience, Notification
+from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:
     NotificationForm = forms.ModelForm[Notification]

@@ -27,13 +27,13 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify import threads
-from sse_notify.admission import admission, refuse
+from sse_notify.asgi.disconnect import ClientLeft, Watch, give_up_after
+from sse_notify.asgi.handover import Handover, current_handover, is_event_stream
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import Handover, current_handover, is_event_stream
-from sse_notify.watch import ClientLeft, Watch, give_up_after
-from sse_notify.wire import CONTENT_TYPE
+from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.streaming.limits import admission, refuse
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -115,7 +115,7 @@ class EventStreams:
         try:
             # In a copy of this context, as Django's own handler would.
             answer = await watch.unless_left(
-                threads.streams(
+                threadpool.streams(
                     contextvars.copy_context().run, self._handler.answer, scope, handover
                 )
             )

@@ -1,6 +1,6 @@
 """How a stream gets from the view that made it to the wrapper that serves it, when Django's request has ended.
 
-Nothing here needs the apps to be loaded: `sse_notify.asgi` is imported before they are.
+Nothing here needs the apps to be loaded: `sse_notify.asgi.app` is imported before they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sse_notify.streaming.base import BaseStream
 
 #: Where a response finds the wrapper that its request came through.
-current_handover: ContextVar[Handover | None] = ContextVar("sse_notify.handover", default=None)
+current_handover: ContextVar[Handover | None] = ContextVar("sse_notify.asgi.handover", default=None)
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 _MARK = "_sse_notify_event_stream"

@@ -52,7 +52,7 @@ class Revocation:
     topics: tuple[str, ...] = ()
     """The streams that listen to one of these: ``user:5``, ``group:3``."""
     sessions: tuple[str, ...] = ()
-    """The streams of these sessions, which :func:`sse_notify.sessions.digest` names."""
+    """The streams of these sessions, which :func:`sse_notify.access.sessions.digest` names."""
     everybody: bool = False
     """All streams."""
     end: str = ""

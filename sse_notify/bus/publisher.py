@@ -30,19 +30,16 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from functools import partial
+from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
-from django.db import connections, transaction
+from django.db import transaction
 
-from sse_notify import log, messages
+from sse_notify.bus import messages
+from sse_notify.bus.messages import Message, PresenceQuery, Revocation
 from sse_notify.conf import get_settings
-from sse_notify.incidents import Incident
-from sse_notify.messages import Message, PresenceQuery, Revocation
-
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
+from sse_notify.telemetry.incidents import Incident
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped, as hubs read the log.
 BACKLOG = 1000
@@ -60,46 +57,15 @@ _BOOT = uuid.uuid4().hex
 Callback = Callable[[Message], None]
 
 
-def announce_on_commit() -> None:
-    """Call :func:`announce` after the commit of the current transaction; at once if there is none.
+def ring_on_commit(message: Message, using: str) -> None:
+    """Send ``message`` to every hub after the commit of the current transaction of ``using``.
 
-    Call it for each thing that is sent. Of the calls in one transaction, the first that no rollback
-    undid announces for all. A failure is logged and not raised: the rows are committed, and hubs
-    find them when they poll.
+    If there is no transaction, send it at once, without opening a connection.
     """
-    using = log.database()
-    connection = connections[using]
-    announcement = _announcements.get(connection)
-    # One that a rollback took with it has not run: the next transaction can have it.
-    if announcement is None or announcement.has_run:
-        announcement = _announcements[connection] = _Announcement()
-    transaction.on_commit(announcement.run, using=using, robust=True)
-
-
-class _Announcement:
-    """What one transaction runs after its commit, as often as it was registered: the first time counts."""
-
-    has_run = False
-
-    def run(self) -> None:
-        """Announce what the transaction sent."""
-        if not self.has_run:
-            self.has_run = True
-            announce()
-
-
-#: The last announcement that each connection registered.
-_announcements: WeakKeyDictionary[BaseDatabaseWrapper, _Announcement] = WeakKeyDictionary()
-
-
-def announce() -> None:
-    """Number what is pending and send it to every hub.
-
-    Raises:
-        django.db.Error: the database refuses; the hubs try again when they poll.
-    """
-    for batch in log.sequence():
-        ring(batch)
+    if transaction.get_connection(using).in_atomic_block:
+        transaction.on_commit(partial(ring, message), using=using, robust=True)
+    else:
+        ring(message)
 
 
 def ring(message: Message) -> None:

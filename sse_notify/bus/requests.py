@@ -19,9 +19,9 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sse_notify import fanout, listening
-from sse_notify.incidents import Incident
-from sse_notify.messages import PresenceQuery
+from sse_notify.bus import publisher, subscriber
+from sse_notify.bus.messages import PresenceQuery
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -49,13 +49,13 @@ def ask(seconds: float) -> Future[Answers]:
     """
     answers: Answers = []
     work = _within(seconds, _collect(answers), answers)
-    return asyncio.run_coroutine_threadsafe(work, fanout.senders_loop())
+    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
 
 
 def ping(seconds: float) -> Future[bool]:
     """Return whether the layer that connects processes answers in time. Callable from any thread."""
     work = _within(seconds, _ping(), default=False)
-    return asyncio.run_coroutine_threadsafe(work, fanout.senders_loop())
+    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T:
@@ -67,12 +67,12 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     finally:
-        listening.stop(task)
+        subscriber.stop(task)
     return task.result() if done else default
 
 
 async def _ping() -> bool:
-    layer = fanout.remote_layer()
+    layer = publisher.remote_layer()
     try:
         if layer is not None:
             await layer.group_send(HEALTH_GROUP, {"type": "sse_notify.ping"})
@@ -83,20 +83,20 @@ async def _ping() -> bool:
 
 async def _collect(answers: Answers) -> Answers:
     """Send the question and add what is answered to ``answers``, until cancelled or in vain."""
-    layer, loop = fanout.remote_layer(), asyncio.get_running_loop()
+    layer, loop = publisher.remote_layer(), asyncio.get_running_loop()
     if layer is None:
         return answers
     try:
         # Redis' core layer receives on names with "!" on one event loop alone, which is a hub's.
         channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
-        await fanout.send(layer, PresenceQuery(channel))
+        await publisher.send(layer, PresenceQuery(channel))
         _incident.worked()
         while True:
             since = loop.time()
             try:
                 message = await layer.receive(channel)
             except Exception:
-                if loop.time() - since < listening.QUIET_SECONDS:
+                if loop.time() - since < subscriber.QUIET_SECONDS:
                     raise
                 continue  # Oddity 2 of the module ``listening``.
             _add(answers, message)

@@ -22,12 +22,12 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from sse_notify import fanout
+from sse_notify.bus import publisher
 from sse_notify.conf import get_settings
-from sse_notify.incidents import Incident
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
-    from sse_notify.fanout import Callback
+    from sse_notify.bus.publisher import Callback
 
 #: Seconds of silence after which an error of the layer may be its own timeout.
 QUIET_SECONDS = 1.0
@@ -47,7 +47,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
     What ``callback`` raises is logged, and the next message follows. ``ready`` is set when the
     group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
     """
-    layer = fanout.remote_layer()
+    layer = publisher.remote_layer()
     if layer is None:
         ready.set()
         return
@@ -82,7 +82,7 @@ async def _receive_all(membership: Membership, callback: Callback, ready: asynci
                 message = await membership.receive()
                 incident.worked()
                 pause = 0.5
-                fanout.deliver(message, callback)
+                publisher.deliver(message, callback)
         except Exception as error:  # Whatever a layer raises: the poll does without it.
             if time.monotonic() - joined_at > QUIET_SECONDS:
                 continue  # Oddity 2: if something is out of order, joining again shows it.

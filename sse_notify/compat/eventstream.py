@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from sse_notify.verbs import publish
+from sse_notify.notifications.send import publish
 
 
 def send_event(

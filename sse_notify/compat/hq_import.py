@@ -21,11 +21,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connections, models, router, transaction
 
-from sse_notify import changes, content, fanout, fields
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
-from sse_notify.delivery import ATTEMPTS, insert
-from sse_notify.log import database
-from sse_notify.models import Audience, Inbox, Notification, Receipt
+from sse_notify.log import changes
+from sse_notify.log.position import database
+from sse_notify.log.sequence import announce_on_commit
+from sse_notify.models import Audience, Inbox, Notification, Receipt, fields
+from sse_notify.notifications import validation
+from sse_notify.notifications.store import ATTEMPTS, insert
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
@@ -182,9 +184,9 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
     address = _clean(address_of(target, acted_on))
     try:
-        checked = content.check(title, body, {**said, "url": address})
+        checked = validation.check(title, body, {**said, "url": address})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
-        checked = content.check(title, body, said)
+        checked = validation.check(title, body, said)
     to = row.recipient
     notification = checked.row(audience=Audience.USER, topic=user_topic(to), recipient_id=to)
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
@@ -261,7 +263,7 @@ def _write(new: list[tuple[Notification, Receipt | None]]) -> None:
     with transaction.atomic(using=using):
         insert([notification for notification, _ in new], using)
         Receipt.objects.using(using).bulk_create([receipt for _, receipt in new if receipt])
-        fanout.announce_on_commit()
+        announce_on_commit()
 
 
 def _reset_inboxes(users: set[Any]) -> None:
@@ -276,4 +278,4 @@ def _reset_inboxes(users: set[Any]) -> None:
             # In order, so that two runs at once do not wait for each other.
             list(inboxes.filter(pk__in=chunk).order_by("pk").select_for_update())
             inboxes.filter(pk__in=chunk).update(changes=lost.changes, state_seq=lost.state_seq)
-            fanout.announce_on_commit()
+            announce_on_commit()

@@ -18,18 +18,18 @@ from django.db import transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
-from sse_notify import locks, verbs
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
-from sse_notify.content import check_instance
-from sse_notify.log import database
+from sse_notify.log.position import begin_write, database
 from sse_notify.models import Notification
+from sse_notify.notifications import send
+from sse_notify.notifications.validation import check_instance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import Model
 
-    from sse_notify.fields import Content
+    from sse_notify.models.fields import Content
 
 #: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
 #: Projects can connect more receivers.
@@ -97,9 +97,9 @@ def notify_handler(
     }
     to = [recipient] if isinstance(recipient, get_user_model()) else recipient
     with transaction.atomic(using=database()):
-        locks.begin_write(database())
+        begin_write(database())
         title, body = phrase(actor, str(verb), acted_on, aim), str(description or "")
-        rows: list[Notification] = verbs.notify(to, title, body, **content)
+        rows: list[Notification] = send.notify(to, title, body, **content)
         if timestamp is not None:
             for row in rows:
                 row.created_at = timestamp

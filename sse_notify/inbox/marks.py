@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from sse_notify import log, marks
+from sse_notify.concurrency.twins import twin
+from sse_notify.inbox import receipts
+from sse_notify.log.position import database, get_head
 from sse_notify.models import Inbox, Notification
-from sse_notify.paging import Place
-from sse_notify.twins import twin
-from sse_notify.wire import MAX_CURSOR
+from sse_notify.models.paging import Place
+from sse_notify.sse.format import MAX_CURSOR
 
 if TYPE_CHECKING:
-    from sse_notify.marks import Mark
-    from sse_notify.querysets import NotificationQuerySet, User
+    from sse_notify.inbox.receipts import Mark
+    from sse_notify.models.querysets import NotificationQuerySet, User
 
 #: The newest notifications in which categories are looked for.
 CATEGORIES_OF = 200
@@ -58,7 +59,7 @@ def mark_read(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    _mark(user, marks.READ, ids, up_to, client)
+    _mark(user, receipts.READ, ids, up_to, client)
 
 
 def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
@@ -68,7 +69,7 @@ def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
 
     Args and errors as for :func:`mark_read`.
     """
-    _mark(user, marks.UNREAD, ids, None, client)
+    _mark(user, receipts.UNREAD, ids, None, client)
 
 
 def mark_seen(
@@ -78,7 +79,7 @@ def mark_seen(
 
     Args and errors as for :func:`mark_read`.
     """
-    _mark(user, marks.SEEN, ids, up_to, client)
+    _mark(user, receipts.SEEN, ids, up_to, client)
 
 
 def archive(
@@ -88,7 +89,7 @@ def archive(
 
     One that is sent again under its ``key`` comes back. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, marks.ARCHIVED, ids, up_to, client)
+    _mark(user, receipts.ARCHIVED, ids, up_to, client)
 
 
 def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
@@ -99,12 +100,12 @@ def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
     They come back at their place, read or unread as they were. Args and errors as for
     :func:`mark_read`.
     """
-    _mark(user, marks.UNARCHIVED, ids, None, client)
+    _mark(user, receipts.UNARCHIVED, ids, None, client)
 
 
 def visible(user: User) -> NotificationQuerySet:
     """Return what ``user`` may see, without what is archived."""
-    return Notification.objects.using(log.database()).visible_to(user)
+    return Notification.objects.using(database()).visible_to(user)
 
 
 def categories(rows: NotificationQuerySet) -> set[str]:
@@ -114,7 +115,7 @@ def categories(rows: NotificationQuerySet) -> set[str]:
 
 def counts(user: User) -> tuple[int, int]:
     """Return how many notifications of ``user`` are unread and how many unseen, in two queries."""
-    return Notification.objects.using(log.database()).counts(user)
+    return Notification.objects.using(database()).counts(user)
 
 
 def unread_count(user: User) -> int:
@@ -132,9 +133,9 @@ def state(user: User) -> State:
 
     Ask for it before the items, so that nothing falls between.
     """
-    cursor = log.head()
+    cursor = get_head()
     state_seq = (
-        Inbox.objects.using(log.database())
+        Inbox.objects.using(database())
         .filter(pk=user.pk)
         .values_list("state_seq", flat=True)
         .first()
@@ -154,7 +155,7 @@ def page(
         begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was
             asked for before; the top by default.
     """
-    begin = begin or Place.top(log.head())
+    begin = begin or Place.top(get_head())
     found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
     has_next = 0 < limit < len(found)
     return found[:limit], begin.after(found[limit - 1]) if has_next else None
@@ -169,7 +170,7 @@ def _mark(
         raise ValueError("ids, up_to: exactly one of the two is needed")
     chosen = None if ids is None else _check_ids(ids)
     limit = 0 if up_to is None else _check_number("up_to", up_to)
-    marks.write(user, mark, chosen, limit, client)
+    receipts.write(user, mark, chosen, limit, client)
 
 
 def check_user(user: Any) -> None:

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from sse_notify import inbox, locks, log
+from sse_notify.bus.messages import Revocation
+from sse_notify.bus.publisher import ring_on_commit
+from sse_notify.concurrency.twins import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
+from sse_notify.inbox import marks
+from sse_notify.log.position import begin_write, database
 from sse_notify.models import Mute
-from sse_notify.revocation import recheck
-from sse_notify.twins import twin
+from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.utils.functional import Promise
 
-    from sse_notify.querysets import User
+    from sse_notify.models.querysets import User
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,9 +96,7 @@ def muted_categories(user: User) -> list[str]:
     if not user.is_authenticated:
         return []
     found = (
-        Mute.objects.using(log.database())
-        .filter(user_id=user.pk)
-        .values_list("category", flat=True)
+        Mute.objects.using(database()).filter(user_id=user.pk).values_list("category", flat=True)
     )
     return sorted(set(found) - get_settings().required)
 
@@ -104,7 +105,7 @@ def preferences(user: User) -> list[Preference]:
     """Return every category that ``user`` can mute: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    for category in sorted(inbox.categories(inbox.visible(user)).union(muted)):
+    for category in sorted(marks.categories(marks.visible(user)).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(
@@ -124,7 +125,7 @@ amuted_categories = twin(muted_categories)
 
 
 def _check(user: User, categories: Iterable[str]) -> set[str]:
-    inbox.check_user(user)
+    marks.check_user(user)
     found = set()
     for category in categories:
         if not isinstance(category, str):
@@ -138,10 +139,10 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
 
 
 def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
-    using = log.database()
+    using = database()
     mutes = Mute.objects.using(using)
     with transaction.atomic(using=using):
-        locks.begin_write(using)
+        begin_write(using)
         before = set(mutes.filter(user_id=user.pk).values_list("category", flat=True))
         new, gone = mute - before, unmute & before
         if new:
@@ -153,4 +154,4 @@ def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
         if gone:
             mutes.filter(user_id=user.pk, category__in=gone).delete()
         if new or gone:
-            recheck(user)
+            ring_on_commit(Revocation(topics=(user_topic(user.pk),)), using)

@@ -26,11 +26,13 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from sse_notify import changes, fanout, log
+from sse_notify.log import changes
+from sse_notify.log.position import database, get_head
+from sse_notify.log.sequence import announce_on_commit
 from sse_notify.models import Inbox, Notification, Receipt
 
 if TYPE_CHECKING:
-    from sse_notify.querysets import User
+    from sse_notify.models.querysets import User
 
 #: Ids in one statement, below the limits of every database.
 CHUNK = 500
@@ -78,7 +80,7 @@ UNARCHIVED = Mark(
 
 def write(user: User, mark: Mark, ids: list[int] | None, up_to: int, client: str) -> None:
     """Mark those of ``ids`` that are the user's and not marked yet; without ids, all up to a number."""
-    using = log.database()
+    using = database()
     try:
         _write(user, mark, ids, up_to, client, using)
     except IntegrityError:
@@ -94,7 +96,7 @@ def _write(
     with transaction.atomic(using=using):
         inbox = _lock(user, using)
         if ids is None:
-            marked: dict[str, Any] = {"up_to": min(up_to, log.head())}  # oddity 1
+            marked: dict[str, Any] = {"up_to": min(up_to, get_head())}  # oddity 1
             is_changed = _mark_up_to(inbox, mark, marked["up_to"], using)
         else:
             marked = {"ids": _mark_ids(inbox, mark, ids, user, using)}
@@ -102,7 +104,7 @@ def _write(
         if is_changed:
             changes.note(inbox, {"set": mark.name, **marked, "client": client})
             inbox.save(using=using)
-            fanout.announce_on_commit()
+            announce_on_commit()
 
 
 def _lock(user: User, using: str) -> Inbox:

@@ -18,11 +18,11 @@ from django.contrib.auth import get_user_model
 from django.db import router
 from django.db.models import Q
 
-from sse_notify import frames
-from sse_notify.counts import Owner, count
 from sse_notify.models import Inbox, Notification
+from sse_notify.models.counts import Owner, count
+from sse_notify.sse import control
+from sse_notify.sse.format import encode_json
 from sse_notify.topics import topics_of
-from sse_notify.wire import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,7 @@ def tell(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[tuple[Any, in
             whole[inbox.pk] = number, change
             continue
         if after < number <= up_to:
-            told.append((inbox.pk, number, frames.reset("state", number)))
+            told.append((inbox.pk, number, control.reset("state", number)))
     for user_id, (unread, unseen) in _counts({pk: seq for pk, (seq, _) in whole.items()}).items():
         seq, change = whole[user_id]
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from sse_notify.log import Reader
+    from sse_notify.log.reader import Reader
 
 #: Bytes that one page of the log fetches, about.
 PAGE_BYTES = 1024 * 1024

@@ -24,12 +24,13 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from sse_notify import locks, log, log_rows
 from sse_notify.conf import get_settings
+from sse_notify.log import pages as log_rows
+from sse_notify.log.position import begin_write, database, locked, raise_floor
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:
-    from sse_notify.querysets import NotificationQuerySet
+    from sse_notify.models.querysets import NotificationQuerySet
 
 #: Rows that one transaction deletes: the default, and the most.
 BATCH, MAX_BATCH = 1000, 10_000
@@ -102,7 +103,7 @@ def check_number(name: str, value: Any, kinds: Any, *, least: int, most: int) ->
 def _prunable(before: datetime) -> NotificationQuerySet:
     old = Q(created_at__lt=before) & (Q(recalled_at=None) | Q(recalled_at__lt=before))
     expired = Q(expires_at__lte=timezone.now(), recalled_at=None)
-    return Notification.objects.using(log.database()).filter(old | expired, seq__isnull=False)
+    return Notification.objects.using(database()).filter(old | expired, seq__isnull=False)
 
 
 def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
@@ -115,15 +116,15 @@ def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
 
 
 def _delete(candidates: list[int], before: datetime) -> int:
-    using = log.database()
+    using = database()
     with transaction.atomic(using=using):
-        locks.begin_write(using)
-        old = locks.locked(_prunable(before).filter(pk__in=candidates), using)
+        begin_write(using)
+        old = locked(_prunable(before).filter(pk__in=candidates), using)
         pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)
         # Nobody misses what no stream would have sent.
         floor = rows.filter(log_rows.told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:
-            log.raise_floor(floor)
+            raise_floor(floor)
     return len(pks)

@@ -1,14 +1,14 @@
 """The log: the order of what was committed, and the only writer of ``seq``.
 
     caller's transaction        INSERT, seq NULL ............ COMMIT
-    sequence(), its own short                                        lock head, number all that is pending, COMMIT
+    number_pending(), its own                                        lock head, number all that is pending, COMMIT
     readers                                                                                  seq > cursor: nothing is skipped
 
 An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at
 the commit, so a reader at "id > last" skips a lower id that commits later. ``seq`` is handed out
 after the commit, by whoever holds the lock on the head, to every row that is pending by then. It
 is dense and in commit order, on every database, and no lock is held while the caller's transaction
-is open. A process that dies in between loses nothing: the next one to call :func:`sequence`
+is open. A process that dies in between loses nothing: the next one to call :func:`number_pending`
 numbers its rows.
 
 Deliberate oddities:
@@ -31,26 +31,26 @@ Deliberate oddities:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from django.db import router, transaction
+from django.db import connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import changes, locks, log_rows, tracing
-from sse_notify.messages import Batch as Batch
-from sse_notify.messages import Entry as Entry
-from sse_notify.models import Exclusion, Inbox, LogHead, Notification
-from sse_notify.topics import user_topic
-from sse_notify.wire import encode_json
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Batch
+from sse_notify.log import changes
+from sse_notify.log.entries import changed_entries, entries_of
+from sse_notify.log.position import HEAD_PK, database, lock_head, locked
+from sse_notify.models import Inbox, LogHead, Notification
+from sse_notify.telemetry import tracing
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
@@ -62,62 +62,19 @@ SEQUENCE_BATCH = 1000
 MAX_RUNS = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reader:
-    """What one client may read of the log."""
-
-    topics: tuple[str, ...]
-    """The topics of this package that the client has."""
-    user_id: Any = None
-    """The user's key; ``None`` for an anonymous visitor, who has no topic in the log."""
-    since: datetime | None = None
-    """When the user joined: older broadcasts are not theirs."""
-    muted: frozenset[str] = frozenset()
-    """The categories that the user has muted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far the log is numbered, and from where it is complete."""
-
-    head: int
-    floor: int
-
-
-def database() -> str:
-    """Return the alias of the database that holds the log."""
-    return router.db_for_write(Notification)
-
-
-def position() -> Position:
-    """Return the head and the floor of the log: one query."""
-    row = (
-        LogHead.objects.using(database())
-        .filter(pk=locks.HEAD_PK)
-        .values_list("seq", "floor")
-        .first()
-    )
-    return Position(*row) if row else Position(0, 0)
-
-
-def head() -> int:
-    """Return the newest number that was given out, 0 before the first."""
-    return position().head
-
-
 def has_pending() -> bool:
     """Return whether something committed is not numbered yet: two look-ups in an index."""
     using = database()
     return _pending(using).exists() or changes.pending(using).exists()
 
 
-def pending() -> int:
+def count_pending() -> int:
     """Return how much is committed and not numbered yet: two counts, by indexes."""
     using = database()
     return _pending(using).count() + changes.pending(using).count()
 
 
-def sequence() -> Iterator[Batch]:
+def number_pending() -> Iterator[Batch]:
     """Number everything that is pending and yield it in batches, each after it was committed.
 
     Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the
@@ -132,53 +89,12 @@ def sequence() -> Iterator[Batch]:
         with tracing.span("sequence") as span:
             batch = _sequence_batch(database())
             number = 0 if batch is None else batch.last - batch.first + 1
-            span.set_attribute("sse_notify.events", number)
+            span.set_attribute("sse_notify.sse.event", number)
         # Not full: what is left was committed since, and whoever committed it numbers it; or it is
         # locked by an open transaction, whose commit will number it.
         full = number == SEQUENCE_BATCH
         if batch is not None:
             yield batch
-
-
-def read(
-    after: int, up_to: int, *, reader: Reader | None = None, limit: int
-) -> tuple[list[Entry], int]:
-    """Return the entries with ``after < seq <= up_to`` that ``reader`` may read, in order.
-
-    One call fetches about 1 MiB at most, but at least one notification if there is any.
-
-    Args:
-        after: the cursor: the last number that the reader has.
-        up_to: where to stop.
-        reader: whose entries to read; ``None``: all.
-        limit: at most so many notifications are read by one call.
-
-    Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
-        or the size was reached.
-    """
-    using = database()
-    rows, complete = log_rows.page(after, up_to, reader, using, limit)
-    entries = _entries(rows, using, reader.muted if reader is not None else frozenset())
-    inboxes = changes.changed_after(after, using)
-    if reader is not None:
-        inboxes = inboxes.filter(pk=reader.user_id)
-    entries.extend(_state_entries(inboxes, after, complete))
-    entries.sort(key=attrgetter("seq"))
-    return entries, complete
-
-
-def count(after: int, *, reader: Reader, limit: int) -> int:
-    """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
-    return log_rows.by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
-
-
-def raise_floor(to: int) -> None:
-    """Refuse cursors before ``to`` after this transaction's commit: what they missed is gone.
-
-    Holds the head until then, so it comes last.
-    """
-    LogHead.objects.using(database()).filter(pk=locks.HEAD_PK, floor__lt=to).update(floor=to)
 
 
 def _pending(using: str) -> QuerySet[Notification]:
@@ -187,10 +103,10 @@ def _pending(using: str) -> QuerySet[Notification]:
 
 def _sequence_batch(using: str) -> Batch | None:
     with transaction.atomic(using=using):
-        before = locks.lock_head(using)
-        rows = list(locks.locked(_pending(using), using)[:SEQUENCE_BATCH])
+        before = lock_head(using)
+        rows = list(locked(_pending(using), using)[:SEQUENCE_BATCH])
         room = SEQUENCE_BATCH - len(rows)
-        inboxes = list(locks.locked(changes.pending(using), using)[:room])
+        inboxes = list(locked(changes.pending(using), using)[:room])
         if not rows and not inboxes:
             return None
         if any(row.count > 1 for row in rows):  # oddity 5
@@ -202,13 +118,13 @@ def _sequence_batch(using: str) -> Batch | None:
             inbox.state_seq = seq
         _write_numbers(rows, using)
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
-        LogHead.objects.using(using).filter(pk=locks.HEAD_PK).update(seq=last)
+        LogHead.objects.using(using).filter(pk=HEAD_PK).update(seq=last)
     now = timezone.now()
     unexpired = [
         row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now
     ]
-    entries = _entries([row for row in unexpired if row.recalled_at or row.event], using)
-    entries.extend(_state_entries(inboxes, before, last))
+    entries = entries_of([row for row in unexpired if row.recalled_at or row.event], using)
+    entries.extend(changed_entries(inboxes, before, last))
     entries.sort(key=attrgetter("seq"))
     return Batch(before + 1, last, tuple(entries))
 
@@ -225,41 +141,46 @@ def _write_numbers(rows: Sequence[Notification], using: str) -> None:
         numbered.filter(pk__range=(run[0].pk, run[-1].pk)).update(seq=F("id") + delta)
 
 
-def _entries(
-    rows: Iterable[Notification], using: str, muted: frozenset[str] = frozenset()
-) -> list[Entry]:
-    rows = list(rows)
-    excluded = _excluded([row.pk for row in rows if not row.recipient_id], using)
-    return [
-        Entry(
-            row.seq or 0,
-            row.topic,
-            _frame(row, muted),
-            excluded.get(row.pk, frozenset()),
-            "" if row.recalled_at else row.category,
-        )
-        for row in rows
-    ]
+# --- announcing -----------------------------------------------------------------------------------
 
 
-def _frame(row: Notification, muted: frozenset[str]) -> bytes:
-    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
-    if row.recalled_at is not None:
-        return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
-    return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
+def announce_on_commit() -> None:
+    """Call :func:`announce` after the commit of the current transaction; at once if there is none.
+
+    Call it for each thing that is sent. Of the calls in one transaction, the first that no rollback
+    undid announces for all. A failure is logged and not raised: the rows are committed, and hubs
+    find them when they poll.
+    """
+    using = database()
+    connection = connections[using]
+    announcement = _announcements.get(connection)
+    # One that a rollback took with it has not run: the next transaction can have it.
+    if announcement is None or announcement.has_run:
+        announcement = _announcements[connection] = _Announcement()
+    transaction.on_commit(announcement.run, using=using, robust=True)
 
 
-def _excluded(pks: list[int], using: str) -> dict[int, frozenset[str]]:
-    """Return who is excluded from which broadcast, in one query at most."""
-    if not pks:
-        return {}
-    found: dict[int, set[str]] = {}
-    pairs = Exclusion.objects.using(using).filter(notification_id__in=pks)
-    for pk, user_id in pairs.values_list("notification_id", "user_id"):
-        found.setdefault(pk, set()).add(str(user_id))
-    return {pk: frozenset(users) for pk, users in found.items()}
+class _Announcement:
+    """What one transaction runs after its commit, as often as it was registered: the first time counts."""
+
+    has_run = False
+
+    def run(self) -> None:
+        """Announce what the transaction sent."""
+        if not self.has_run:
+            self.has_run = True
+            announce()
 
 
-def _state_entries(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
-    told = changes.tell(inboxes, after, up_to)
-    return [Entry(seq, user_topic(user_id), frame) for user_id, seq, frame in told]
+#: The last announcement that each connection registered.
+_announcements: WeakKeyDictionary[BaseDatabaseWrapper, _Announcement] = WeakKeyDictionary()
+
+
+def announce() -> None:
+    """Number what is pending and send it to every hub.
+
+    Raises:
+        django.db.Error: the database refuses; the hubs try again when they poll.
+    """
+    for batch in number_pending():
+        publisher.ring(batch)

@@ -2,7 +2,7 @@
 
 The query is written by hand: ``hello`` and every mark need it, and the ORM takes ten times as long to build it as the database to
 answer it. It reads short ranges of indexes, however long an inbox is: what lies above the user's watermarks, by (topic, seq), and
-what overrides them below, by the user's receipts. A test compares it with the annotated rows of `sse_notify.querysets`.
+what overrides them below, by the user's receipts. A test compares it with the annotated rows of `sse_notify.models.querysets`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
-from sse_notify.wire import MAX_CURSOR
+from sse_notify.sse.format import MAX_CURSOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

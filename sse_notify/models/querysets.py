@@ -32,8 +32,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
-from sse_notify.counts import Owner, count
-from sse_notify.paging import Place
+from sse_notify.models.counts import Owner, count
+from sse_notify.models.paging import Place
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:

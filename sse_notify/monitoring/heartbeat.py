@@ -25,16 +25,19 @@ from weakref import WeakKeyDictionary
 from django.db.models.functions import Now
 from django.dispatch import receiver
 
-from sse_notify import counters, fanout, hubs, log
-from sse_notify.admission import admission
-from sse_notify.incidents import Incident
+from sse_notify.bus import publisher
+from sse_notify.log.position import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.signals import stream_closed, stream_opened
+from sse_notify.streaming import registry
+from sse_notify.streaming.limits import admission
+from sse_notify.telemetry import counters
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from sse_notify.hub import Hub
+    from sse_notify.streaming.hub import Hub
 
 #: Seconds between two heartbeats.
 INTERVAL = 10.0
@@ -100,11 +103,11 @@ def here(head: int) -> HubStatus:
     Args:
         head: how far the log was numbered just before.
     """
-    found = hubs.with_streams()
+    found = registry.with_streams()
     users = sum((hub.users() for hub in found), Counter[str]())
     streams = sum(len(hub.open_streams()) for hub in found)
     return HubStatus(
-        id=fanout.origin(),
+        id=publisher.origin(),
         host=_HOST,
         pid=os.getpid(),
         started=_STARTED,
@@ -132,7 +135,7 @@ def read(head: int, *, everywhere: bool = True) -> list[HubStatus]:
     since = Now() - timedelta(seconds=MISSED * INTERVAL)
     rows = _rows().filter(at__gte=since) if everywhere else ()
     found = {row.pk: _status_of(row.figures) for row in rows}
-    own = found.pop(fanout.origin(), None)
+    own = found.pop(publisher.origin(), None)
     now = here(head)
     if now.streams:
         found[now.id] = replace(now, rate=None if own is None else own.rate)
@@ -145,7 +148,7 @@ def write(rate: float | None) -> None:
     Raises:
         django.db.Error: the database refuses.
     """
-    status = replace(here(log.head()), rate=rate)
+    status = replace(here(get_head()), rate=rate)
     values: dict[str, Any] = {"at": Now(), "figures": asdict(status)}
     if not _rows().filter(pk=status.id).update(**values):
         _rows().filter(at__lt=Now() - timedelta(seconds=MISSED * INTERVAL)).delete()
@@ -158,11 +161,11 @@ def remove() -> None:
     Raises:
         django.db.Error: the database refuses; then the row is ignored after three intervals.
     """
-    _rows().filter(pk=fanout.origin()).delete()
+    _rows().filter(pk=publisher.origin()).delete()
 
 
 def _rows() -> QuerySet[Heartbeat]:
-    return Heartbeat.objects.using(log.database())
+    return Heartbeat.objects.using(database())
 
 
 _FIELDS = {field.name for field in fields(HubStatus)}
@@ -182,14 +185,14 @@ _tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakK
 
 @receiver(stream_opened)
 def _on_opened(**kwargs: Any) -> None:
-    loop, hub = asyncio.get_running_loop(), hubs.running()
+    loop, hub = asyncio.get_running_loop(), registry.running()
     if hub is not None and (loop not in _tasks or _tasks[loop].done()):
         _tasks[loop] = loop.create_task(_beat(hub))
 
 
 @receiver(stream_closed)
 def _on_closed(**kwargs: Any) -> None:
-    hub = hubs.running()
+    hub = registry.running()
     if hub is None or not hub.streams:
         task = _tasks.pop(asyncio.get_running_loop(), None)
         if task is not None:
@@ -212,7 +215,7 @@ async def _beat(hub: Hub) -> None:
                 incident.failed(error)
             await asyncio.sleep(INTERVAL)
     finally:
-        if not hubs.with_streams():
+        if not registry.with_streams():
             try:
                 await _remove(hub)
             except asyncio.CancelledError:  # The server ends its event loop in the same moment.

@@ -14,22 +14,23 @@ from weakref import WeakKeyDictionary
 from django.contrib.auth import get_user_model
 from django.dispatch import receiver
 
-from sse_notify import hubs, log
 from sse_notify.bus import requests
-from sse_notify.incidents import Incident
+from sse_notify.log.sequence import count_pending
 from sse_notify.monitoring import presence
 from sse_notify.signals import stream_opened
+from sse_notify.sse.format import dumps, encode
+from sse_notify.streaming import registry
+from sse_notify.telemetry.incidents import Incident
 from sse_notify.topics import topic
-from sse_notify.wire import dumps, encode
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
 
-    from sse_notify.hub import Hub
     from sse_notify.monitoring.heartbeat import HubStatus
     from sse_notify.monitoring.presence import Presence
-    from sse_notify.stream import Stream
+    from sse_notify.streaming.hub import Hub
+    from sse_notify.streaming.stream import Stream
 
 TOPIC = "sse_notify.live"
 #: Seconds between two reports, besides the time to make one.
@@ -70,7 +71,7 @@ def report(found: Presence, *, query: str = "") -> dict[str, Any]:
             "users": len(found.users),
             "rate": round(sum(rates), 1) if rates else None,
             "head": found.head,
-            "pending": log.pending(),
+            "pending": count_pending(),
             **{name: sum(row[name] for row in rows) for name in ("streams", "anonymous", *_SUMMED)},
         },
         "hubs": rows,
@@ -122,7 +123,7 @@ def _on_opened(*, topics: tuple[str, ...], **kwargs: Any) -> None:
 async def _send_reports() -> None:
     """Send reports to the watchers on this event loop for as long as there are any."""
     incident = Incident("live_page")
-    while (hub := hubs.running()) is not None and _watchers(hub):
+    while (hub := registry.running()) is not None and _watchers(hub):
         try:
             answers = await asyncio.wrap_future(requests.ask(TIMEOUT))
             frame = await hub.run(_frame, answers)

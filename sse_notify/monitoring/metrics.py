@@ -20,8 +20,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify import counters, log
+from sse_notify.log.position import get_head
+from sse_notify.log.sequence import count_pending
 from sse_notify.monitoring import heartbeat, presence
+from sse_notify.telemetry import counters
 
 if TYPE_CHECKING:
     from sse_notify.monitoring.heartbeat import HubStatus
@@ -71,7 +73,7 @@ class NotifyCollector(Collector):
         """Yield the metrics. While the database is away, only this process is known."""
         gauges = dict(_GAUGES)
         try:
-            head, pending = log.head(), log.pending()
+            head, pending = get_head(), count_pending()
             found = presence.look(self._timeout, head=head, everywhere=self._everywhere)
         except db.Error:
             found = presence.look(self._timeout, head=0, everywhere=False)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from sse_notify import hubs as hubs_here
-from sse_notify import log
 from sse_notify.bus import requests
-from sse_notify.hubs import listeners
+from sse_notify.concurrency.twins import twin
+from sse_notify.log.position import get_head
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
-from sse_notify.twins import twin
+from sse_notify.streaming import registry as hubs_here
+from sse_notify.streaming.registry import listeners
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -63,7 +63,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
         django.db.Error: the database cannot be read.
     """
     _check(timeout)
-    return heartbeat.read(log.head())
+    return heartbeat.read(get_head())
 
 
 ahubs = twin(hubs)
@@ -136,6 +136,6 @@ def combine(
     answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
 ) -> Presence:
     """Return what :func:`look` does, given the answers of the other processes."""
-    head = log.head() if head is None else head
+    head = get_head() if head is None else head
     found = heartbeat.read(head, everywhere=everywhere)
     return Presence(hubs=found, users=_users(answers), head=head)

@@ -15,21 +15,29 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from sse_notify import fanout, locks, tracing, wire
-from sse_notify.audience import has_user_field, route
-from sse_notify.content import check, check_event, check_frame, check_instance, instance_keys
-from sse_notify.delivery import Recipient, take_back, write
-from sse_notify.log import database
-from sse_notify.messages import Ephemeral
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
+from sse_notify.concurrency.twins import twin
+from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
+from sse_notify.notifications.audience import has_user_field, route
+from sse_notify.notifications.store import Recipient, take_back, write
+from sse_notify.notifications.validation import (
+    check,
+    check_event,
+    check_frame,
+    check_instance,
+    instance_keys,
+)
+from sse_notify.sse import format as sse_format
+from sse_notify.telemetry import tracing
 from sse_notify.topics import EVERYONE, STAFF, check_name, user_topic
-from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.fields import Content
+    from sse_notify.models.fields import Content
 
     Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
@@ -169,8 +177,8 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     check_name(topic)
     name = check_event(topic if event is None else event)
     field = None if name == topic else topic
-    frame = wire.encode(wire.as_text(data), event=name, topic=field)
-    fanout.ring(Ephemeral(topic, check_frame(frame, {"data": data})))
+    frame = sse_format.encode(sse_format.as_text(data), event=name, topic=field)
+    publisher.ring(Ephemeral(topic, check_frame(frame, {"data": data})))
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
@@ -216,7 +224,7 @@ def send(
     rows: list[Notification] = []
     reached: list[Q] = []
     with transaction.atomic(using=database()):
-        locks.begin_write(database())
+        begin_write(database())
         if staff:
             rows.append(broadcast(title, body, audience=STAFF, **content))
             if has_user_field("is_staff"):

@@ -14,12 +14,12 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import fanout, locks
-from sse_notify.log import database
+from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import announce_on_commit
 from sse_notify.models import Exclusion, Notification, Receipt
 
 if TYPE_CHECKING:
-    from sse_notify.content import Checked
+    from sse_notify.notifications.validation import Checked
 
 #: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of a row counted.
 CHUNK = 1000
@@ -46,11 +46,11 @@ def write(checked: Checked, recipients: Sequence[Recipient]) -> list[Notificatio
     using = database()
     with transaction.atomic(using=using):
         if checked.key is not None or checked.idempotency_key is not None:
-            locks.begin_write(using)  # the rows that have the key are read first
+            begin_write(using)  # the rows that have the key are read first
         rows: list[Notification] = []
         for start in range(0, len(recipients), CHUNK):
             rows.extend(_write_chunk(checked, recipients[start : start + CHUNK], using))
-        fanout.announce_on_commit()
+        announce_on_commit()
     return rows
 
 
@@ -66,7 +66,7 @@ def take_back(pks: Sequence[int]) -> int:
             # A repeat under its key counts from one again: it is a new notification.
             changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
         if changed:
-            fanout.announce_on_commit()
+            announce_on_commit()
     return changed
 
 

@@ -19,11 +19,11 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from sse_notify import wire
 from sse_notify.conf import get_settings
-from sse_notify.fields import FIELDS, Content, Kind
-from sse_notify.log import database
+from sse_notify.log.position import database
 from sse_notify.models import Notification
+from sse_notify.models.fields import FIELDS, Content, Kind
+from sse_notify.sse import format as sse_format
 
 #: The schemes that a link may have. All others are refused, ``javascript:`` above all.
 SCHEMES = ("http", "https", "mailto", "tel")
@@ -77,9 +77,9 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
             columns[name] = _CHECKS[field.kind](name, given[name])
         else:
             columns[name] = _column(name).get_default()
-    probe = Notification(**columns, seq=wire.MAX_CURSOR, pk=wire.MAX_CURSOR)
+    probe = Notification(**columns, seq=sse_format.MAX_CURSOR, pk=sse_format.MAX_CURSOR)
     payload = probe.payload()
-    check_frame(wire.encode_json(payload, event=probe.event, id=probe.seq), payload)
+    check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
     return Checked(columns=columns)
 
 
@@ -92,7 +92,7 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
     """
     limit = get_settings().EVENT_MAX_BYTES
     if len(frame) > limit:
-        largest = max(fields, key=lambda name: len(wire.dumps(fields[name])))
+        largest = max(fields, key=lambda name: len(sse_format.dumps(fields[name])))
         size = f"the event has {len(frame)} bytes, more than EVENT_MAX_BYTES = {limit}"
         raise ValueError(f"{largest} must be smaller: {size}.")
     return frame
@@ -107,9 +107,9 @@ def check_event(event: Any) -> str:
     """
     if not isinstance(event, str):
         raise TypeError(f"event must be a string, not {type(event).__name__}.")
-    if event in wire.RESERVED_EVENTS:
+    if event in sse_format.RESERVED_EVENTS:
         raise ValueError(f"event must not be {event!r}, which the stream itself uses.")
-    return wire.check_event_name(event)
+    return sse_format.check_event_name(event)
 
 
 def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
@@ -222,7 +222,7 @@ def _buttons(name: str, value: Any) -> Any:
 
 def _json(name: str, value: Any) -> Any:
     try:
-        text = wire.dumps(value)
+        text = sse_format.dumps(value)
         text.encode()
         # Store what was checked: from here on tuples are lists and keys are text.
         stored = json.loads(text)

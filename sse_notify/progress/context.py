@@ -26,18 +26,18 @@ from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.translation import gettext as _
 
-from sse_notify.content import check
+from sse_notify.concurrency.twins import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.inbox import check_user
+from sse_notify.inbox.marks import check_user
+from sse_notify.notifications.validation import check
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
-from sse_notify.twins import twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.fields import HasAddress
+    from sse_notify.models.fields import HasAddress
 
 logger = logging.getLogger("sse_notify")
 

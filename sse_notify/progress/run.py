@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error
 
-from sse_notify.incidents import Incident
 from sse_notify.progress import store
 from sse_notify.progress.estimate import DONE, RUNNING, Estimate, Throttle, check_number, check_text
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
-    from sse_notify.content import Checked
+    from sse_notify.notifications.validation import Checked
 
 #: Seconds between two live updates of one run.
 LIVE_SECONDS = 0.1

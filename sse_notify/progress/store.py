@@ -24,18 +24,19 @@ from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from sse_notify import fanout, locks
-from sse_notify.delivery import Recipient, write
-from sse_notify.log import database
-from sse_notify.messages import Ephemeral
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
+from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import announce_on_commit
 from sse_notify.models import Audience, Level, Notification, Receipt
+from sse_notify.notifications.store import Recipient, write
 from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
+from sse_notify.sse.format import encode_json
 from sse_notify.topics import user_topic
-from sse_notify.wire import encode_json
 
 if TYPE_CHECKING:
-    from sse_notify.content import Checked
-    from sse_notify.querysets import NotificationQuerySet
+    from sse_notify.models.querysets import NotificationQuerySet
+    from sse_notify.notifications.validation import Checked
 
 #: The name of the event that ``publish()`` sends.
 EVENT = "progress"
@@ -71,7 +72,7 @@ def publish(user_id: Any, payload: dict[str, Any]) -> None:
 
     This never waits and never fails.
     """
-    fanout.ring(Ephemeral(user_topic(user_id), encode_json(payload, event=EVENT)))
+    publisher.ring(Ephemeral(user_topic(user_id), encode_json(payload, event=EVENT)))
 
 
 def report(pk: Any, run: str, state: dict[str, Any] | None = None) -> Answer:
@@ -121,7 +122,7 @@ def end(pk: Any, run: str, progress: dict[str, Any], **columns: Any) -> bool:
     with transaction.atomic(using=using):
         if _rows(pk, using, progress_state__run__id=run).update(**columns):
             Receipt.objects.using(using).filter(notification_id=pk).delete()
-            fanout.announce_on_commit()
+            announce_on_commit()
     return not connections[using].in_atomic_block
 
 
@@ -138,7 +139,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
     """
     using = database()
     with transaction.atomic(using=using):
-        locks.begin_write(using)
+        begin_write(using)
         rows = Notification.objects.using(using).filter(
             pk__in=ids, topic=user_topic(user.pk), recalled_at=None, progress_state__isnull=False
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sse_notify.wire import encode_json
+from sse_notify.sse.format import encode_json
 
 
 @lru_cache(maxsize=16)  # as all streams of a hub send the same

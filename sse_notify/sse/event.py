@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sse_notify import wire
+from sse_notify.sse import format as sse_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Event:
         Raises:
             TypeError, ValueError: a field cannot be sent; the message names it.
         """
-        text = wire.as_text(self.data)
-        return wire.encode(text, event=self.event, id=self.id, retry=self.retry)
+        text = sse_format.as_text(self.data)
+        return sse_format.encode(text, event=self.event, id=self.id, retry=self.retry)
 
 
 def encode(item: Any) -> bytes:
@@ -41,4 +41,4 @@ def encode(item: Any) -> bytes:
     Raises:
         TypeError, ValueError: it cannot be sent.
     """
-    return item.encode() if isinstance(item, Event) else wire.encode(wire.as_text(item))
+    return item.encode() if isinstance(item, Event) else sse_format.encode(sse_format.as_text(item))

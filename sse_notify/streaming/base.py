@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from sse_notify.buffer import Buffer
+from sse_notify.streaming.buffer import Buffer
 from sse_notify.streaming.timers import Timed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sse_notify import frames
+from sse_notify.sse import control
 
 
 class Buffer:
@@ -65,7 +65,7 @@ class Buffer:
     def take(self) -> bytes:
         """Return what waits as one chunk, first how many were lost, and empty the buffer."""
         if self.lost:
-            chunk = b"".join((frames.lost(self.lost), *self._blocks))
+            chunk = b"".join((control.lost(self.lost), *self._blocks))
             self.lost = 0
         else:
             chunk = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)

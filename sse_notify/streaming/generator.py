@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
-from sse_notify import events, frames, threads, wire
-from sse_notify.events import Event
+from sse_notify.concurrency import threadpool
+from sse_notify.sse import control, event
+from sse_notify.sse import format as sse_format
+from sse_notify.sse.event import Event
 from sse_notify.streaming.base import BaseStream
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ FAILED = Event({"error": "failed", "message": "The stream has failed."}, event="
 #: client waits for them.
 OPENING_SECONDS = 1.0
 
-_HEARTBEAT = wire.encode_comment()
+_HEARTBEAT = sse_format.encode_comment()
 _END = object()
 
 
@@ -132,7 +134,7 @@ class SourceStream(BaseStream):
             return
         if reason in ("logout", "revoked"):
             self._buffer.clear()
-        self._buffer.put_anyway(frames.bye(reason, retry_after))
+        self._buffer.put_anyway(control.bye(reason, retry_after))
         self._ended = True
         self.reason = reason
         if self._task is not None:
@@ -164,7 +166,7 @@ class SourceStream(BaseStream):
         finally:
             try:
                 if self._own_thread:
-                    await threads.release_thread()
+                    await threadpool.release_thread()
             finally:
                 self._ended = True
                 self._buffer.wake()
@@ -175,7 +177,7 @@ class SourceStream(BaseStream):
             async for item in iterator:
                 if self._ended or self.closed:  # it has passed over its cancellation
                     break
-                self._buffer.put_anyway(events.encode(item))
+                self._buffer.put_anyway(event.encode(item))
                 while self._buffer.size > self._buffer.limit:
                     self._room.clear()
                     await self._room.wait()
@@ -190,7 +192,7 @@ def iterate_here(source: Iterable[Any], last: bytes) -> Iterator[bytes]:
     """Yield the blocks of a synchronous iterator in the caller's own thread: under WSGI, which has no event loop."""
     try:
         for item in source:
-            yield events.encode(item)
+            yield event.encode(item)
     except (Exception, asyncio.CancelledError):  # whatever the project's code raises
         logger.exception("The iterator of an event stream failed.")
         yield FAILED

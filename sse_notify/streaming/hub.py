@@ -13,23 +13,30 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sse_notify import counters, fanout, frames, listening, log, threads
 from sse_notify.access.monitor import Monitor
-from sse_notify.admission import admission
+from sse_notify.bus import publisher, subscriber
+from sse_notify.bus.messages import Ephemeral, Message, PresenceQuery, Revocation
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
-from sse_notify.incidents import Incident
-from sse_notify.index import TopicIndex
-from sse_notify.messages import Ephemeral, Message, PresenceQuery, Revocation
+from sse_notify.log.position import get_position
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce
 from sse_notify.signals import stream_closed, stream_opened, tell
-from sse_notify.stream import Stream
+from sse_notify.sse import control
+from sse_notify.streaming.index import TopicIndex
+from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import retry_after
+from sse_notify.streaming.stream import Stream
+from sse_notify.telemetry import counters
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted
-    from sse_notify.log import Batch, Entry, Position
-    from sse_notify.source import SourceStream
+    from sse_notify.bus.messages import Batch, Entry
+    from sse_notify.concurrency.threadpool import Run
+    from sse_notify.log.position import Position
     from sse_notify.streaming.base import BaseStream
-    from sse_notify.threads import Run
+    from sse_notify.streaming.generator import SourceStream
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
 GRACE = 0.1
@@ -51,7 +58,7 @@ class Hub:
     """
 
     def __init__(self, *, run: Run | None = None) -> None:
-        self._run = self.run = run or threads.hub
+        self._run = self.run = run or threadpool.hub
         #: Every event up to here was pushed to the streams that get it.
         self.cursor = 0
         #: Set when the last stream left; the next one gets a new hub.
@@ -196,9 +203,9 @@ class Hub:
         self._repairing = True  # hold what is rung until the cursor is known
         loop = asyncio.get_running_loop()
         if self._listening is None:
-            fanout.attach(self._on_message)
+            publisher.attach(self._on_message)
             joined = asyncio.Event()
-            self._listening = loop.create_task(listening.listen(self._on_message, joined))
+            self._listening = loop.create_task(subscriber.listen(self._on_message, joined))
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
                     await joined.wait()
@@ -207,7 +214,7 @@ class Hub:
             ):  # a layer that neither answers nor refuses: the poll carries the streams
                 pass
         # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-        self.cursor = (await self._run(log.position)).head
+        self.cursor = (await self._run(get_position)).head
         self._accept_held()
         self._polling = loop.create_task(self._poll())
         if self.sources:  # they were decided when a change might have gone unheard
@@ -217,9 +224,9 @@ class Hub:
         if self.streams or self.sources or self.stopped:
             return
         self.stopped = True
-        fanout.detach(self._on_message)
+        publisher.detach(self._on_message)
         if self._listening is not None:
-            listening.stop(self._listening)
+            subscriber.stop(self._listening)
         for task in (self._starting, self._polling, self._repair_task):
             if task is not None:
                 task.cancel()
@@ -237,7 +244,7 @@ class Hub:
         elif isinstance(message, Revocation):
             self._monitor.revoke(message)
         elif isinstance(message, PresenceQuery):
-            fanout.answer(message, self.users())
+            publisher.answer(message, self.users())
         else:
             self._accept(message)
 
@@ -271,7 +278,7 @@ class Hub:
                     continue
                 is_muted = category in stream.reader.muted
                 if is_muted and not muted:  # encoded once, as the frame itself
-                    muted = frames.muted(frame)
+                    muted = control.muted(frame)
                 delivered += stream.push(seq, muted if is_muted else frame)
         counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
@@ -284,10 +291,12 @@ class Hub:
         """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
         try:
             self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
-            head = (await self._run(log.position)).head
+            head = (await self._run(get_position)).head
             counters.add("repaired")
             while self.cursor < head:
-                entries, complete = await self._run(log.read, self.cursor, head, limit=REPAIR_PAGE)
+                entries, complete = await self._run(
+                    read_entries, self.cursor, head, limit=REPAIR_PAGE
+                )
                 self._dispatch(entries, complete)
         except Exception as error:  # the poll comes back to it
             self._database.failed(error)
@@ -327,10 +336,10 @@ def poll_interval() -> float:
     given = get_settings().POLL_INTERVAL
     if given is not None:
         return given
-    return 5.0 if fanout.remote_layer() is not None else 1.0
+    return 5.0 if publisher.remote_layer() is not None else 1.0
 
 
 def sweep() -> Position:
     """Number what a publisher that died left pending, and return how far the log is."""
-    fanout.announce()
-    return log.position()
+    announce()
+    return get_position()

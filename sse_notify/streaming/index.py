@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sse_notify.stream import Stream
+    from sse_notify.streaming.stream import Stream
 
 
 class TopicIndex(dict[str, "set[Stream]"]):

@@ -8,16 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sse_notify import threads
-from sse_notify.admission import admission
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
-from sse_notify.hub import Hub
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import SignalHandler, end_streams
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sse_notify.threads import Run
+    from sse_notify.concurrency.threadpool import Run
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
@@ -35,7 +35,9 @@ def current(run: Run | None = None) -> Hub:
 def feed() -> Callable[[], Hub]:
     """Return what gives a stream its hub, once the stream runs on its loop. To be called in the thread of the view that makes it."""
     # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
-    return partial(current, threads.in_this_thread) if threads.in_test_transaction() else current
+    return (
+        partial(current, threadpool.in_this_thread) if threadpool.in_test_transaction() else current
+    )
 
 
 def running() -> Hub | None:

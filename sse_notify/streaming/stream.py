@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django import db
 
-from sse_notify import counters, frames, log, tracing
-from sse_notify.incidents import Incident
+from sse_notify.log.position import get_position
+from sse_notify.log.reader import Reader, read_entries
+from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
+from sse_notify.telemetry import counters, tracing
+from sse_notify.telemetry.incidents import Incident
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted, Subscriber
-    from sse_notify.log import Reader
-    from sse_notify.threads import Run
+    from sse_notify.concurrency.threadpool import Run
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
@@ -47,15 +49,15 @@ def read_page(after: int, up_to: int, *, reader: Reader, limit: int) -> Page:
     """Return what ``reader`` missed in between, at most ``limit`` notifications."""
     # In the thread that queries, so that the spans of a database driver are inside this one.
     with tracing.span("replay", after=after, up_to=up_to) as span:
-        entries, complete = log.read(after, up_to, reader=reader, limit=limit)
-        span.set_attribute("sse_notify.events", len(entries))
+        entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
+        span.set_attribute("sse_notify.sse.event", len(entries))
         # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.
-        floor = log.position().floor
+        floor = get_position().floor
     return Page(b"".join([entry.frame for entry in entries]), len(entries), complete, floor)
 
 
 #: What may be read before it is decided.
-NOTHING = log.Reader(topics=())
+NOTHING = Reader(topics=())
 
 
 class Feed(Protocol):
@@ -202,7 +204,7 @@ class Stream(BaseStream):
         """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
         if self.is_live and not self._ended:
             assert self._hub is not None
-            self._buffer.put_anyway(frames.ping(max(self.cursor, self._hub.cursor)))
+            self._buffer.put_anyway(control.ping(max(self.cursor, self._hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
         """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
@@ -210,7 +212,7 @@ class Stream(BaseStream):
             return
         self._buffer.clear()
         self._behind, self._target, self.cursor = False, None, cursor
-        self._prelude = frames.reset(reason, cursor)
+        self._prelude = control.reset(reason, cursor)
         self._buffer.wake()
 
     def hold(self) -> None:
@@ -247,7 +249,7 @@ class Stream(BaseStream):
             self._behind, self._target = False, None
         self._ended = True
         self.reason = reason
-        self._buffer.put_anyway(frames.bye(reason, retry_after))
+        self._buffer.put_anyway(control.bye(reason, retry_after))
 
     # --- inside ---
 
@@ -282,7 +284,7 @@ class Stream(BaseStream):
             return b""
         if self.cursor < page.floor:  # something that this client has not got is gone for good
             counters.add("reset", "expired")
-            self.cursor, chunk = page.floor, frames.reset("expired", page.floor)
+            self.cursor, chunk = page.floor, control.reset("expired", page.floor)
         else:
             counters.add("replayed", number=page.entries)
             self.cursor, chunk = page.cursor, page.chunk
@@ -294,7 +296,7 @@ class Stream(BaseStream):
         """Wait until the database may be back; return what to say meanwhile."""
         _database.failed(error)
         await asyncio.sleep(RETRY_SECONDS)
-        return b"" if self._ended else frames.ping(self.cursor)
+        return b"" if self._ended else control.ping(self.cursor)
 
     def _take(self) -> bytes:
         lost = self._buffer.lost

@@ -19,10 +19,10 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from sse_notify import inbox
 from sse_notify.access.openings import user_key
+from sse_notify.inbox import marks
 from sse_notify.models import iso
-from sse_notify.paging import Place
+from sse_notify.models.paging import Place
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -90,8 +90,8 @@ def sse_notify_widget(
     if user is None:
         return {"shown": False}
     # Before the items: the stream starts at this cursor, and repeats what arrives meanwhile.
-    state = inbox.state(user)
-    items, following = inbox.page(inbox.visible(user), limit, Place.top(state.cursor))
+    state = marks.state(user)
+    items, following = marks.page(marks.visible(user), limit, Place.top(state.cursor))
     return {
         "shown": True,
         "request": _request(context),
@@ -116,7 +116,7 @@ def sse_notify_widget(
 @register.simple_tag(takes_context=True)
 def sse_notify_unread_count(context: Context) -> int:
     """Return how many notifications of the page's user are unread, 0 for an anonymous visitor."""
-    return inbox.unread_count(user) if (user := _user(context)) else 0
+    return marks.unread_count(user) if (user := _user(context)) else 0
 
 
 @register.simple_tag(takes_context=True)

@@ -9,9 +9,9 @@ from django import forms
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.inbox import CLIENT_LENGTH
-from sse_notify.paging import Place
-from sse_notify.wire import MAX_CURSOR
+from sse_notify.inbox.marks import CLIENT_LENGTH
+from sse_notify.models.paging import Place
+from sse_notify.sse.format import MAX_CURSOR
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AnonymousUser
 
-from sse_notify import frames, hubs, log, sessions, threads
+from sse_notify.access import sessions
 from sse_notify.access.decisions import Subscriber, forbidden, subscriber_of, unauthenticated
+from sse_notify.access.links import link_of
 from sse_notify.access.openings import MALFORMED
-from sse_notify.admission import admission
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused, UnknownTopic
-from sse_notify.links import link_of
-from sse_notify.stream import Stream
+from sse_notify.log.position import get_position
+from sse_notify.log.reader import read_entries
+from sse_notify.sse import control
+from sse_notify.sse.format import MalformedCursor, parse_cursor
+from sse_notify.streaming import registry
+from sse_notify.streaming.limits import admission
+from sse_notify.streaming.stream import Stream
 from sse_notify.topics import MAX_TOPICS, NOBODYS, Match, find
-from sse_notify.wire import MalformedCursor, parse_cursor
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -75,14 +80,14 @@ def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Strea
         granted: the decision about it. ``None``: its hub decides when it joins.
 
     Raises:
-        HandshakeRefused: 429 or 503, see :class:`sse_notify.admission.Admission`.
+        HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
     """
     conf = get_settings()
     admission.admit(subscriber.user_id)
     stream = Stream(
         subscriber=subscriber,
-        feed=hubs.feed(),
-        run=threads.in_this_thread if threads.in_test_transaction() else threads.streams,
+        feed=registry.feed(),
+        run=threadpool.in_this_thread if threadpool.in_test_transaction() else threadpool.streams,
         page=conf.REPLAY_PAGE,
         buffer_bytes=conf.BUFFER_BYTES,
         lifetime=conf.MAX_LIFETIME,
@@ -101,10 +106,10 @@ def finite(granted: Granted) -> bytes:
     parts = [opening.prelude]
     cursor = opening.cursor
     while cursor < opening.head:
-        entries, cursor = log.read(cursor, opening.head, reader=granted.reader, limit=page)
+        entries, cursor = read_entries(cursor, opening.head, reader=granted.reader, limit=page)
         parts.extend(entry.frame for entry in entries)
-    if opening.cursor < opening.head and opening.cursor < log.position().floor:  # pruned meanwhile
-        parts.append(frames.reset("expired", cursor))
+    if opening.cursor < opening.head and opening.cursor < get_position().floor:  # pruned meanwhile
+        parts.append(control.reset("expired", cursor))
     return b"".join(parts)
 
 

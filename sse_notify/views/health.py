@@ -10,9 +10,10 @@ from django.db import Error, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify import fanout, log, threads
-from sse_notify.admission import admission
-from sse_notify.bus import requests
+from sse_notify.bus import publisher, requests
+from sse_notify.concurrency import threadpool
+from sse_notify.log.position import get_position
+from sse_notify.streaming.limits import admission
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SECONDS = 2.0
 
 # One thread: while a query hangs, the next ones wait for it and cost nothing more.
-_pool = threads.Pool("health", lambda: 1)
+_pool = threadpool.Pool("health", lambda: 1)
 
 
 @transaction.non_atomic_requests
@@ -43,7 +44,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    layer = requests.ping(SECONDS) if fanout.remote_layer() is not None else None
+    layer = requests.ping(SECONDS) if publisher.remote_layer() is not None else None
     found = {"database": _state(_is_database_ok())}
     found["layer"] = "none" if layer is None else _state(layer.result())
     lost = [name for name, state in found.items() if state == "unreachable"]
@@ -55,11 +56,11 @@ def ready(request: HttpRequest) -> JsonResponse:
 def _is_database_ok() -> bool:
     """Return whether the log's database answers. A test's transaction is read in its own thread."""
     try:
-        if threads.in_test_transaction():
-            log.position()
+        if threadpool.in_test_transaction():
+            get_position()
         else:
-            read = asyncio.wait_for(_pool(log.position), SECONDS)
-            asyncio.run_coroutine_threadsafe(read, fanout.senders_loop()).result()
+            read = asyncio.wait_for(_pool(get_position), SECONDS)
+            asyncio.run_coroutine_threadsafe(read, publisher.senders_loop()).result()
     except (Error, TimeoutError):
         return False
     return True

@@ -27,11 +27,12 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
-from sse_notify import hub, inbox
 from sse_notify.access.openings import user_key
-from sse_notify.forms import PAGE, MarkForm, PageForm, first_error, is_json
-from sse_notify.paging import Place
+from sse_notify.inbox import marks as inbox
+from sse_notify.models.paging import Place
 from sse_notify.progress import store
+from sse_notify.streaming import hub
+from sse_notify.views.forms import PAGE, MarkForm, PageForm, first_error, is_json
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -15,8 +15,8 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from sse_notify.access.receivers import disconnect
 from sse_notify.monitoring import live, presence
-from sse_notify.revocation import disconnect
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 from django.views.decorators.vary import vary_on_cookie
 
-from sse_notify.preferences import choose, preferences
+from sse_notify.inbox.preferences import choose, preferences
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -1,6 +1,6 @@
 """The response that carries a stream, whichever way it is served.
 
-Under `sse_notify.asgi.EventStreams` the response is only the envelope: the stream is handed over through an object in the scope
+Under `sse_notify.asgi.app.EventStreams` the response is only the envelope: the stream is handed over through an object in the scope
 and served when Django's request has ended. Without it Django's own handler iterates the response; the first step then gives
 back the request's database connections and its thread, which Django would keep for as long as the stream lives. Under WSGI the
 user's stream is finite and there is nothing to hold; a view's own events hold the worker for as long as they last.
@@ -22,18 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
-from sse_notify import events, hubs, sessions, threads
+from sse_notify.access import sessions
 from sse_notify.access.decisions import subscriber_of
-from sse_notify.admission import admission, refuse
+from sse_notify.asgi.handover import current_handover
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import current_handover
-from sse_notify.source import SourceStream, iterate_here
-from sse_notify.wire import CONTENT_TYPE
+from sse_notify.sse import event
+from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.streaming import registry
+from sse_notify.streaming.generator import SourceStream, iterate_here
+from sse_notify.streaming.limits import admission, refuse
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Subscriber
-    from sse_notify.handover import Handover
+    from sse_notify.asgi.handover import Handover
     from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
@@ -99,7 +102,7 @@ class _Body:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._warn()
-            await threads.release_thread()
+            await threadpool.release_thread()
             task = asyncio.current_task()
             if task is not None:
                 self._stream.served_by(task.cancel)
@@ -128,7 +131,7 @@ class _Body:
             _Body._warned = True
             logger.warning(
                 "Event streams are served inside Django's request handler, which costs more for each stream. In asgi.py, "
-                "write: from sse_notify.asgi import EventStreams; application = EventStreams(get_asgi_application())"
+                "write: from sse_notify.asgi.app import EventStreams; application = EventStreams(get_asgi_application())"
             )
 
 
@@ -170,17 +173,17 @@ class EventStreamResponse(StreamResponse):
         source: AsyncIterable[Any] | Iterable[Any],
         *,
         user: Any = None,
-        end: events.Event | str | None = None,
+        end: event.Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(source, (str, bytes, Mapping)) or not isinstance(
             source, (AsyncIterable, Iterable)
         ):
             raise TypeError(f"source: an iterator of events is needed, not {type(source).__name__}")
-        if not isinstance(end, (events.Event, str, type(None))):
+        if not isinstance(end, (event.Event, str, type(None))):
             raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
         self._source = source
-        self._last = b"" if end is None else events.encode(end)
+        self._last = b"" if end is None else event.encode(end)
         user_id = getattr(user, "pk", None)
         try:
             admission.admit(user_id)
@@ -192,8 +195,8 @@ class EventStreamResponse(StreamResponse):
             source,
             last=self._last,
             buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
-            own_thread=not threads.in_test_transaction(),
-            hub=hubs.feed(),
+            own_thread=not threadpool.in_test_transaction(),
+            hub=registry.feed(),
             lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
             subscriber=None if user_id is None else _subscriber(user),
             on_close=partial(admission.release, user_id),

@@ -9,11 +9,11 @@ from django.db import transaction
 from django.views.decorators.http import require_safe
 
 from sse_notify.access.decisions import open_now
-from sse_notify.admission import refuse
+from sse_notify.asgi.handover import current_handover, event_stream
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.handover import current_handover, event_stream
-from sse_notify.handshake import finite, make_stream, read_request
-from sse_notify.responses import StreamResponse
+from sse_notify.streaming.limits import refuse
+from sse_notify.views.handshake import finite, make_stream, read_request
+from sse_notify.views.responses import StreamResponse
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -10,8 +10,8 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
-from sse_notify import source
 from sse_notify.signals import stream_opened
+from sse_notify.streaming import generator
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,7 +24,7 @@ def _close_the_connection_of_async_code(django_db_setup: None) -> Iterator[None]
 @pytest.fixture(autouse=True)
 def _no_opening_comment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no stream begin with a comment because the machine is slow."""
-    monkeypatch.setattr(source, "OPENING_SECONDS", 600.0)
+    monkeypatch.setattr(generator, "OPENING_SECONDS", 600.0)
 
 
 @pytest.fixture

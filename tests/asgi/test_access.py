@@ -14,9 +14,11 @@ from django.core.asgi import get_asgi_application
 from django.db import DataError
 from django.test import override_settings
 
-from sse_notify import anotify, arecheck, hubs, log, notify, publish, topics
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
+from sse_notify import anotify, arecheck, notify, publish, topics
+from sse_notify.asgi.app import EventStreams
+from sse_notify.log.sequence import number_pending
+from sse_notify.streaming import registry
+from sse_notify.streaming.limits import admission
 from tests.asgi.client import GUARD, Connection, connect, cookies_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -81,7 +83,7 @@ async def test_a_function_that_fails_loses_its_topic_and_everybody_else_is_decid
         await User.objects.filter(pk=bob.pk).aupdate(is_active=False)
         await arecheck()
         assert b'"reason":"revoked","retry_after":null' in await his.until(b"event: bye")
-        while hubs.listeners("bad"):
+        while registry.listeners("bad"):
             await asyncio.sleep(0)
         publish("bad", "for nobody")
         publish("good", "for her")
@@ -117,8 +119,8 @@ async def test_project_code_that_hangs_delays_no_repair_and_nobody_elses_end(
             await arecheck()
             await asyncio.to_thread(gate.entered.wait, GUARD)
             # Numbered by a process that died before it could ring.
-            await sync_to_async(lambda: (notify(bob, "Repaired"), list(log.sequence())))()
-            await hubs.current().look()
+            await sync_to_async(lambda: (notify(bob, "Repaired"), list(number_pending())))()
+            await registry.current().look()
             await his.until(b"Repaired")
             carol.is_active = False
             await carol.asave()
@@ -159,7 +161,7 @@ async def test_a_client_that_leaves_while_it_is_decided_gives_its_place_back(
         await slow.leave()
         assert slow.sent == []
         assert admission.total == 0
-    assert hubs.running() is None
+    assert registry.running() is None
 
 
 async def test_a_user_who_is_deactivated_before_the_stream_is_decided_gets_none(

@@ -17,9 +17,9 @@ from django.http.response import HttpResponseBase
 from django.test import Client, override_settings
 from django.urls import include, path
 
-from sse_notify import EventStreamResponse, log, notify
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
+from sse_notify import EventStreamResponse, notify
+from sse_notify.asgi.app import EventStreams
+from sse_notify.streaming.limits import admission
 from sse_notify.views import health
 from tests.asgi.client import GUARD, connect, cookies_of, events, until
 
@@ -146,7 +146,7 @@ async def test_a_transaction_of_another_database_has_the_health_page_wait_no_lon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(log, "position", lambda: goes_on.wait(GUARD))
+    monkeypatch.setattr(health, "get_position", lambda: goes_on.wait(GUARD))
     monkeypatch.setattr(health, "SECONDS", 0.05)
 
     def ask() -> int:

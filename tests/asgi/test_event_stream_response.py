@@ -20,11 +20,13 @@ from django.test import Client, override_settings
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from sse_notify import Event, EventStreamResponse, hubs, log, recheck, source
-from sse_notify import hub as hub_module
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
-from sse_notify.handover import event_stream
+from sse_notify import Event, EventStreamResponse, recheck
+from sse_notify.asgi.app import EventStreams
+from sse_notify.asgi.handover import event_stream
+from sse_notify.log.position import get_position
+from sse_notify.streaming import generator, registry
+from sse_notify.streaming import hub as hub_module
+from sse_notify.streaming.limits import admission
 from tests.asgi.client import GUARD, connect, cookies_of, threads, until
 
 pytestmark = [
@@ -245,7 +247,7 @@ async def test_an_iterator_that_is_cancelled_by_something_else_ends_the_stream_a
         async with connect(app, "/async/") as stream:
             _, _, body = await stream.answer()
     before = b"" if at_first else b"data: one\n\n"
-    assert body == before + source.FAILED
+    assert body == before + generator.FAILED
     assert any("iterator" in record.message and record.exc_info for record in caplog.records)
     assert admission.total == 0
 
@@ -257,7 +259,7 @@ async def test_a_synchronous_iterator_that_raises_a_cancellation_ends_the_stream
 
     answer_with(lambda request: EventStreamResponse(events()))
     async with connect(app, "/async/") as stream:
-        assert (await stream.answer())[2] == b"data: one\n\n" + source.FAILED
+        assert (await stream.answer())[2] == b"data: one\n\n" + generator.FAILED
     assert admission.total == 0
 
 
@@ -381,7 +383,7 @@ async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing
             yield "x" * 1_000
             await asyncio.sleep(0)
 
-    stream = source.SourceStream(fast(), buffer_bytes=10_000, hub=hubs.current)
+    stream = generator.SourceStream(fast(), buffer_bytes=10_000, hub=registry.current)
     assert await stream.read()
     await until(lambda: made >= 11)
     for _ in range(
@@ -420,13 +422,13 @@ async def test_a_client_that_left_while_the_view_worked_is_not_served() -> None:
 async def test_one_that_says_nothing_at_first_opens_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source, "OPENING_SECONDS", 0.01)
+    monkeypatch.setattr(generator, "OPENING_SECONDS", 0.01)
 
     async def silent() -> AsyncIterator[Any]:
         await asyncio.Event().wait()
         yield "never"
 
-    stream = source.SourceStream(silent(), buffer_bytes=100, hub=hubs.current)
+    stream = generator.SourceStream(silent(), buffer_bytes=100, hub=registry.current)
     async with asyncio.timeout(GUARD):
         assert await stream.read() == b":\n\n"
     again = asyncio.create_task(stream.read())
@@ -451,7 +453,7 @@ async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_
         finally:
             ended.set()
 
-    stream = source.SourceStream(stubborn(), buffer_bytes=10_000, hub=hubs.current)
+    stream = generator.SourceStream(stubborn(), buffer_bytes=10_000, hub=registry.current)
     assert await stream.read()
     stream.close()
     async with asyncio.timeout(GUARD):
@@ -465,7 +467,7 @@ async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
 ) -> None:
     monkeypatch.setattr(admission, "draining", True)  # while its view was at work
     cut = asyncio.Event()
-    stream = source.SourceStream(Endless().events(), buffer_bytes=100, hub=hubs.current)
+    stream = generator.SourceStream(Endless().events(), buffer_bytes=100, hub=registry.current)
     stream.served_by(cut.set)
     assert await stream.read()
     async with asyncio.timeout(GUARD):
@@ -477,7 +479,7 @@ async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
 async def test_a_write_that_blocks_for_too_long_is_given_up_and_the_iterator_closed() -> None:
     waits = Endless()
     given_up = asyncio.Event()
-    stream = source.SourceStream(waits.events(), buffer_bytes=100, hub=hubs.current)
+    stream = generator.SourceStream(waits.events(), buffer_bytes=100, hub=registry.current)
     stream.served_by(given_up.set)
     assert await stream.read() == b"data: first\n\n"
     async with asyncio.timeout(GUARD):
@@ -504,7 +506,7 @@ async def test_at_the_end_of_the_process_it_may_go_on_for_a_while_and_is_cut_the
             async with connect(app, "/async/") as rude:
                 await rude.until(b"first")
                 with override_settings(SSE_NOTIFY={"DRAIN_SECONDS": 0.3}):
-                    hubs.drain()
+                    registry.drain()
                 finishes.set()
                 assert (await polite.answer())[2] == b"data: first\n\ndata: last\n\n"
                 await hangs.wait()
@@ -680,7 +682,7 @@ async def test_a_users_stream_does_not_wait_for_the_database(
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.01)
     alice, browser, headers = await as_alice()
     calls: list[int] = []
-    real = log.position
+    real = get_position
 
     def failing() -> Any:
         calls.append(1)
@@ -688,7 +690,7 @@ async def test_a_users_stream_does_not_wait_for_the_database(
             raise OperationalError("away")
         return real()
 
-    monkeypatch.setattr(log, "position", failing)
+    monkeypatch.setattr(hub_module, "get_position", failing)
     waits = Endless()
     answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
     async with connect(EventStreams(get_asgi_application()), "/async/", headers=headers) as stream:

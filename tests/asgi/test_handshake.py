@@ -12,9 +12,9 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
 from sse_notify import abroadcast, anotify, notify, topics
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
 from sse_notify.models import LogHead
+from sse_notify.streaming.limits import admission
 from tests.asgi.client import GUARD, connect, cookies_of, events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -9,8 +9,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient, TestCase
 
-from sse_notify import hubs, notify
+from sse_notify import notify
 from sse_notify.models import Notification
+from sse_notify.streaming import registry
 from sse_notify.streaming.shutdown import end_streams
 from tests.asgi.client import GUARD, events
 
@@ -46,7 +47,7 @@ class InATestCase(TestCase):
             await sync_to_async(send)("Live")
             while b"Live" not in body:
                 body += await anext(chunks)
-            ending = asyncio.create_task(end_streams(hubs.current(), 0))
+            ending = asyncio.create_task(end_streams(registry.current(), 0))
             async for _ in chunks:
                 pass
             await ending

@@ -15,7 +15,7 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
 from sse_notify import anotify, apublish, signed_stream_url, topic, topics
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
 from tests.asgi.client import connect, cookies_of, events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -13,9 +13,10 @@ from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
-from sse_notify import counters, threads
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
+from sse_notify.concurrency import threadpool
+from sse_notify.streaming.limits import admission
+from sse_notify.telemetry import counters
 from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -51,7 +52,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         return make_stream(opening)
 
     monkeypatch.setattr(view, "make_stream", wait_and_make)
-    monkeypatch.setattr(threads, "streams", threads.Pool("one", lambda: 1))
+    monkeypatch.setattr(threadpool, "streams", threadpool.Pool("one", lambda: 1))
     yield gate
     gate.open.set()
 
@@ -88,7 +89,7 @@ async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_bac
     app: EventStreams, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[Any] = []
-    monkeypatch.setattr("sse_notify.asgi._render", rendered.append)
+    monkeypatch.setattr("sse_notify.asgi.app._render", rendered.append)
     headers = await sign_in()
     gate.shut()
     async with connect(app, headers=headers) as stream:
@@ -122,7 +123,7 @@ async def test_who_cannot_be_served_is_told_without_a_thread(
         async with connect(app, headers=headers) as first:
             await first.until(b"hello")
             gate.shut()
-            busy = asyncio.ensure_future(threads.streams(gate.pass_through))  # the one thread
+            busy = asyncio.ensure_future(threadpool.streams(gate.pass_through))  # the one thread
             await asyncio.to_thread(gate.arrived.wait, GUARD)
             waiting = []
             if state == "draining":

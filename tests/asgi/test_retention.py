@@ -11,12 +11,14 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from django.utils import timezone
 
-from sse_notify import hubs, notify, retention
+from sse_notify import notify
 from sse_notify.access.decisions import open_now
-from sse_notify.handshake import finite, make_stream, read_request
+from sse_notify.log import retention
 from sse_notify.models import Notification
-from sse_notify.stream import Stream
+from sse_notify.streaming import registry
+from sse_notify.streaming.stream import Stream
 from sse_notify.testing import open_stream
+from sse_notify.views.handshake import finite, make_stream, read_request
 
 pytestmark = [
     pytest.mark.asyncio,
@@ -41,8 +43,8 @@ def send_old(user: User, *titles: str) -> None:
 
 async def look_twice() -> None:
     """Look at the log as the hub's polls do: at what moves, and at what has come to rest."""
-    await hubs.current().look()
-    await hubs.current().look()
+    await registry.current().look()
+    await registry.current().look()
 
 
 @override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})

@@ -14,8 +14,9 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from sse_notify import Progress, fanout, notify, topics, urls
-from sse_notify.asgi import EventStreams
+from sse_notify import Progress, notify, topics, urls
+from sse_notify.asgi.app import EventStreams
+from sse_notify.log.sequence import announce
 from sse_notify.models import Exclusion, Inbox, LogHead, Mute, Notification, Receipt
 from tests.asgi.client import connect, cookies_of
 
@@ -62,7 +63,7 @@ def test_every_address_is_covered_here() -> None:
 @pytest.mark.parametrize("method", ["get", "head", "options"])
 def test_a_safe_method_changes_nothing_at_any_address(alice: User, name: str, method: str) -> None:
     row = notify(alice, "Hello")
-    fanout.announce()
+    announce()
     client = signed_in(alice)
     before = everything()
     query = f"?ids={row.pk}&up_to=1&cursor=0&state=unread&_method=POST"
@@ -82,7 +83,7 @@ def test_a_post_that_another_site_forged_changes_nothing(
     """The browser adds the cookies by itself; what the other site cannot know is the token, and its origin it cannot hide."""
     row = notify(alice, "Hello")
     work = Progress(alice, "Export").__enter__()
-    fanout.announce()
+    announce()
     ids = [row.pk, work.id]
     client = signed_in(alice, enforce_csrf_checks=True)
     token = client.get(url("state")).json()["csrf"]
@@ -343,7 +344,7 @@ def stored() -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_answer_is_kept_by_a_cache_that_others_share(alice: User, bob: User, name: str) -> None:
     notify(alice, "For Alice")
-    fanout.announce()
+    announce()
     # The cache works: what is not private it keeps.
     assert Client().get("/admin/login/").status_code == 200
     clients = [signed_in(alice), signed_in(bob), Client()]

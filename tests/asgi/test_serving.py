@@ -16,10 +16,16 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.test import override_settings
 
-from sse_notify import anotify, counters, hubs, notify
-from sse_notify.admission import admission
-from sse_notify.asgi import EventStreams
+from sse_notify import anotify, notify
+from sse_notify.asgi.app import EventStreams
+from sse_notify.log.position import get_position
+from sse_notify.log.reader import read_entries
+from sse_notify.streaming import hub as hub_module
+from sse_notify.streaming import registry
+from sse_notify.streaming import stream as stream_module
+from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import end_streams
+from sse_notify.telemetry import counters
 from tests.asgi.client import GUARD, connect, cookies_of, events, threads, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -66,7 +72,7 @@ async def test_draining_says_bye_and_ends(app: EventStreams, joined: asyncio.Eve
     async with connect(app, headers=headers) as stream:
         await stream.until(b"hello")
         await asyncio.wait_for(joined.wait(), GUARD)
-        ending = asyncio.create_task(end_streams(hubs.current(), 10))
+        ending = asyncio.create_task(end_streams(registry.current(), 10))
         _, _, body = await stream.answer()
         await ending
     name, data, _ = events(body)[-1]
@@ -83,9 +89,9 @@ async def test_when_the_client_leaves_nothing_stays(app: EventStreams, wrapped: 
         await stream.until(b"hello")
         await anotify(user, "One")
         await stream.until(b"One")
-        (open_stream,) = hubs.current().streams
+        (open_stream,) = registry.current().streams
         gone = weakref.ref(open_stream)
-        current = hubs.current()
+        current = registry.current()
         del open_stream
     await until(lambda: admission.total == 0)
     assert current.stopped, "a hub without streams does nothing"
@@ -121,7 +127,7 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(
 async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from sse_notify import responses
+    from sse_notify.views import responses
 
     monkeypatch.setattr(responses._Body, "_warned", False)
     user, headers = await sign_in()
@@ -132,7 +138,7 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
         opened = [await context.__aenter__() for context in contexts]
         for stream in opened:
             await stream.until(b"hello")
-        await until(lambda: len(hubs.current().streams) == 20)
+        await until(lambda: len(registry.current().streams) == 20)
         await until(lambda: len(threads() - before) < 10)
         await anotify(user, "Everybody")
         for stream in opened:
@@ -172,8 +178,8 @@ class StuckClient:
 async def test_a_slow_client_loses_its_buffer_and_no_event(app: EventStreams) -> None:
     user, headers = await sign_in()
     stuck = StuckClient(app, headers, after=2)
-    await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
-    (stream,) = hubs.current().streams
+    await until(lambda: len(stuck.messages) == 2 and registry.current().streams)
+    (stream,) = registry.current().streams
     for start in range(0, 200, 50):
         await sync_to_async(
             lambda start=start: [notify(user, f"N{i}") for i in range(start, start + 50)]
@@ -197,7 +203,7 @@ async def test_a_client_that_blocks_too_long_is_closed(app: EventStreams) -> Non
     user, headers = await sign_in()
     before = counters.get("closed", "slow")
     stuck = StuckClient(app, headers, after=2)
-    await until(lambda: len(stuck.messages) == 2 and hubs.current().streams)
+    await until(lambda: len(stuck.messages) == 2 and registry.current().streams)
     await anotify(user, "Never read")
     async with asyncio.timeout(GUARD):
         await stuck.task
@@ -282,14 +288,12 @@ async def test_a_database_that_is_away_keeps_the_stream_open(
 ) -> None:
     from django.db import OperationalError
 
-    from sse_notify import log
-
-    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sse_notify.streaming.stream.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("sse_notify.access.monitor.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     await anotify(user, "Missed")
     failures: list[int] = []
-    real_read = log.read
+    real_read = read_entries
 
     def failing_read(*args: Any, **kwargs: Any) -> Any:
         if len(failures) < 3:
@@ -297,7 +301,7 @@ async def test_a_database_that_is_away_keeps_the_stream_open(
             raise OperationalError("away")
         return real_read(*args, **kwargs)
 
-    monkeypatch.setattr(log, "read", failing_read)
+    monkeypatch.setattr(stream_module, "read_entries", failing_read)
     async with connect(app, query="cursor=0", headers=headers) as stream:
         await stream.until(b"Missed")
     assert [name for name, _, _ in events(stream.body)] == [
@@ -338,13 +342,11 @@ async def test_a_hub_that_cannot_start_is_tried_again(
 ) -> None:
     from django.db import OperationalError
 
-    from sse_notify import log
-
-    monkeypatch.setattr("sse_notify.stream.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sse_notify.streaming.stream.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("sse_notify.access.monitor.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     calls: list[int] = []
-    real = log.position
+    real = get_position
 
     def failing() -> Any:
         calls.append(1)
@@ -352,7 +354,8 @@ async def test_a_hub_that_cannot_start_is_tried_again(
             raise OperationalError("away")
         return real()
 
-    monkeypatch.setattr(log, "position", failing)
+    monkeypatch.setattr(hub_module, "get_position", failing)
+    monkeypatch.setattr("sse_notify.access.openings.get_position", failing)
     async with connect(app, headers=headers) as stream:
         await asyncio.wait_for(joined.wait(), GUARD)
         assert len(calls) >= 5

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 
 from sse_notify import anotify, notify
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
 from tests.asgi.client import GUARD, connect, cookies_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sse_notify import log, notify
+from sse_notify import notify
+from sse_notify.log.position import get_head
 from tests.asgi.client import events
 
 STREAM = "/notifications/stream/"
@@ -34,4 +35,4 @@ def test_under_wsgi_the_stream_is_finite_and_resumes() -> None:
         ("notification", "3"),
     ]
     assert Client().get(STREAM).status_code == 401
-    assert log.head() == 3
+    assert get_head() == 3

@@ -35,7 +35,7 @@ if "MAILERS" in globals():  # Django 6.1
 """
 ASGI = """
 from django.core.asgi import get_asgi_application
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
 application = EventStreams(get_asgi_application())
 """
 URLS = '''

@@ -27,7 +27,7 @@ TWO_PIECES = """
 import asyncio
 from django.contrib.auth.models import User
 from django.db import connection
-from sse_notify.threads import Pool
+from sse_notify.concurrency.threadpool import Pool
 
 def look():
     stats = connection.pool.get_stats()

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
-from sse_notify import fanout
-from sse_notify.messages import Ephemeral
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
 from sse_notify.models import Notification
 from tests.docs.pages import DOCS, blocks, pages
 
@@ -51,6 +51,6 @@ def test_the_adapters_send_from_the_code_of_the_guides(monkeypatch: pytest.Monke
     assert row.data is not None
     assert (row.title, row.data["excerpt"]) == ("ann commented a comment on a post", "Nice")
     rung: list[Any] = []
-    monkeypatch.setattr(fanout, "ring", rung.append)
+    monkeypatch.setattr(publisher, "ring", rung.append)
     names["tell_the_room"](1, "Hello")
     assert rung == [Ephemeral("room-1", b'topic: room-1\ndata: {"text": "Hello"}\n\n')]

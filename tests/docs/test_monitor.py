@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from sse_notify import counters
 from sse_notify.metrics import NotifyCollector
+from sse_notify.telemetry import counters
 from tests.docs.pages import read, rows
 from tests.support import ROOT
 

@@ -19,13 +19,14 @@ from django.test import Client
 from django.urls import reverse
 
 import sse_notify
-from sse_notify import checks, conf, exceptions, signals, wire
-from sse_notify.fields import Content
+from sse_notify import checks, conf, exceptions, signals
 from sse_notify.models import Notification
+from sse_notify.models.fields import Content
+from sse_notify.notifications.send import broadcast, notify
+from sse_notify.sse import format as sse_format
 from sse_notify.templatetags import sse_notify as tags
 from sse_notify.testing import open_stream
 from sse_notify.urls import urlpatterns
-from sse_notify.verbs import broadcast, notify
 from tests.docs.pages import DOCS, Block, anchors, blocks, pages, prose, read, rows
 from tests.support import ROOT
 
@@ -207,7 +208,7 @@ def test_the_reserved_events_are_documented() -> None:
         for cells in rows(read("reference/wire.md"))
         for name in re.findall(r"`(\w+)`", cells[0])
     }
-    assert table >= wire.RESERVED_EVENTS
+    assert table >= sse_format.RESERVED_EVENTS
 
 
 @pytest.mark.asyncio

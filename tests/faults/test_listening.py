@@ -10,9 +10,9 @@ import pytest
 import redis
 from django.test import override_settings
 
-from sse_notify import fanout, listening
+from sse_notify.bus import publisher, subscriber
 from sse_notify.conf import get_settings
-from sse_notify.hub import Hub
+from sse_notify.streaming.hub import Hub
 from tests.support import GUARD
 from tests.unit.memory_log import MemoryLog, stream_on
 
@@ -28,33 +28,33 @@ LAYERS = {
 async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
     redis_url: str, layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "CANCEL_SECONDS", 0.02)
+    monkeypatch.setattr(subscriber, "CANCEL_SECONDS", 0.02)
     config = {"default": {"BACKEND": LAYERS[layer], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
         for steps in range(40):
-            task = asyncio.create_task(listening.listen(ignore, asyncio.Event()))
+            task = asyncio.create_task(subscriber.listen(ignore, asyncio.Event()))
             for _ in range(steps):
                 await asyncio.sleep(0)
-            listening.stop(task)
+            subscriber.stop(task)
             async with asyncio.timeout(GUARD):
                 await asyncio.wait({task})
-                await asyncio.gather(*listening._leaving)
+                await asyncio.gather(*subscriber._leaving)
             assert task.cancelled()
         assert list(connection.scan_iter("asgi:group:*")) == []
         assert connection.pubsub_channels() == []
-        await end(fanout.remote_layer())
+        await end(publisher.remote_layer())
 
 
 @pytest.mark.parametrize("moment", ["receiving", "not yet receiving"])
 async def test_a_subscription_ends_however_long_redis_takes(
     redis_url: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr(subscriber, "CANCEL_SECONDS", 0.05)
     config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
-        layer = fanout.remote_layer()
+        layer = publisher.remote_layer()
         assert layer is not None
-        membership = listening.Membership(layer)
+        membership = subscriber.Membership(layer)
         await membership.join()
         assert len(connection.pubsub_channels()) == 2  # its own and the group's
         await layer.group_send(get_settings().GROUP, {"type": "noise"})
@@ -69,11 +69,11 @@ async def test_a_subscription_ends_however_long_redis_takes(
         )  # holds the layer's lock meanwhile
         await asyncio.sleep(0)
         if task is not None:
-            listening.stop(task)
+            subscriber.stop(task)
             await asyncio.wait({task})
         membership.leave_soon()
         async with asyncio.timeout(GUARD):
-            await asyncio.gather(sending, *listening._leaving)
+            await asyncio.gather(sending, *subscriber._leaving)
             while channels := await asyncio.to_thread(
                 connection.pubsub_channels
             ):  # Redis takes what it was sent in its own time
@@ -86,7 +86,7 @@ async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(
 ) -> None:
     config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
-        layer = fanout.remote_layer()
+        layer = publisher.remote_layer()
         assert layer is not None
         memory = MemoryLog()
         stream = stream_on(Hub(run=memory.run), memory)
@@ -106,26 +106,26 @@ async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(
             stream.close()
             await sending
             while await asyncio.to_thread(connection.pubsub_channels):
-                await asyncio.gather(*listening._leaving)
+                await asyncio.gather(*subscriber._leaving)
         await end(layer)
 
 
 async def test_a_hub_that_stops_while_it_joins_again_leaves_no_subscription(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive = listening.Membership.receive
+    receive = subscriber.Membership.receive
 
-    async def fail(membership: listening.Membership) -> dict[str, Any]:
+    async def fail(membership: subscriber.Membership) -> dict[str, Any]:
         await receive(membership)
         raise ConnectionError("the layer fails")
 
-    monkeypatch.setattr(listening.Membership, "receive", fail)
+    monkeypatch.setattr(subscriber.Membership, "receive", fail)
     config = {"default": {"BACKEND": LAYERS["pubsub"], "CONFIG": {"hosts": [redis_url]}}}
     with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
-        layer = fanout.remote_layer()
+        layer = publisher.remote_layer()
         assert layer is not None
         ready = asyncio.Event()
-        task = asyncio.create_task(listening.listen(ignore, ready))
+        task = asyncio.create_task(subscriber.listen(ignore, ready))
         async with asyncio.timeout(GUARD):
             await ready.wait()
             ready.clear()
@@ -133,10 +133,10 @@ async def test_a_hub_that_stops_while_it_joins_again_leaves_no_subscription(
                 get_settings().GROUP, {"topic": "user:1", "frame": b"data: x\n\n"}
             )
             await ready.wait()  # The layer failed, and it waits before it tries again.
-            listening.stop(task)
+            subscriber.stop(task)
             await asyncio.wait({task})
             while await asyncio.to_thread(connection.pubsub_channels):
-                await asyncio.gather(*listening._leaving)
+                await asyncio.gather(*subscriber._leaving)
         await end(layer)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from sse_notify.listening import CANCEL_SECONDS
+from sse_notify.bus.subscriber import CANCEL_SECONDS
 from tests.faults.crowd import Crowd, Person, people
 from tests.faults.report import SOAK, Report
 from tests.support.servers import Kind, Server

@@ -20,8 +20,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 import sse_notify
-from sse_notify import counters, hubs
-from sse_notify.admission import admission
+from sse_notify.streaming import registry
+from sse_notify.streaming.limits import admission
+from sse_notify.telemetry import counters
 from tests.docs.pages import DOCS, blocks
 
 #: The pages of the documentation whose samples tests open.
@@ -83,7 +84,7 @@ def stats(request: HttpRequest) -> JsonResponse:
             "threads": threading.active_count(),
             "files": len(list(Path("/proc/self/fd").iterdir())),
             "tasks": len(
-                tasks := [task for loop in list(hubs._hubs) for task in asyncio.all_tasks(loop)]
+                tasks := [task for loop in list(registry._hubs) for task in asyncio.all_tasks(loop)]
             ),
             "coroutines": Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks),
             "streams": admission.total,

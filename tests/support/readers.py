@@ -6,7 +6,7 @@ from typing import Any
 
 from sse_notify.access.decisions import Granted, Question, decide, subscriber_of
 from sse_notify.exceptions import UnknownTopic
-from sse_notify.log import Reader
+from sse_notify.log.reader import Reader
 from sse_notify.topics import find
 
 

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sse_notify import hub as hub_module
-from sse_notify import log
 from sse_notify.access.decisions import Granted, Subscriber
 from sse_notify.access.openings import Opening
-from sse_notify.hub import Hub
-from sse_notify.log import Batch, Entry, Position, Reader
-from sse_notify.stream import Page, Stream
-from sse_notify.wire import encode
+from sse_notify.bus.messages import Batch, Entry
+from sse_notify.log.position import Position, get_position
+from sse_notify.log.reader import Reader, read_entries
+from sse_notify.sse.format import encode
+from sse_notify.streaming import hub as hub_module
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.stream import Page, Stream
 
 MINE, OTHERS = "user:1", "user:2"
 
@@ -45,8 +46,8 @@ class MemoryLog:
     async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         answer = asyncio.get_running_loop().create_future()
         calls: dict[Any, Callable[..., Any]] = {
-            log.position: self.position,
-            log.read: self.read,
+            get_position: self.position,
+            read_entries: self.read,
             hub_module.sweep: self.position,
         }
         call = calls.get(

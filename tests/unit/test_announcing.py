@@ -12,7 +12,10 @@ from django.db import connection, transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
-from sse_notify import anotify, broadcast, fanout, log, mark_read, notify, recall
+from sse_notify import anotify, broadcast, mark_read, notify, recall
+from sse_notify.log import sequence
+from sse_notify.log.position import get_head
+from sse_notify.log.sequence import announce
 from sse_notify.models import Notification
 
 committed = pytest.mark.django_db(transaction=True)
@@ -22,13 +25,12 @@ committed = pytest.mark.django_db(transaction=True)
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each announcement finds: the head of the log after it."""
     heads: list[int] = []
-    announce = fanout.announce
 
     def counted() -> None:
         announce()
-        heads.append(log.head())
+        heads.append(get_head())
 
-    monkeypatch.setattr(fanout, "announce", counted)
+    monkeypatch.setattr(sequence, "announce", counted)
     return heads
 
 
@@ -47,7 +49,7 @@ def test_after_the_commit_the_queries_do_not_grow_with_what_the_transaction_sent
             for index in range(number):
                 notify(alice, f"{index}", key=f"{index}" if index % 2 else "")
             broadcast("To all")
-            mark_read(alice, up_to=log.head())
+            mark_read(alice, up_to=get_head())
             sent = len(queries)
         counts.append(len(queries) - sent)
     assert counts[0] == counts[1] <= 15, counts
@@ -143,7 +145,7 @@ def test_an_announcement_that_fails_is_logged_once_and_does_not_silence_the_next
         raise RuntimeError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fanout, "announce", refuse)
+        patch.setattr(sequence, "announce", refuse)
         with transaction.atomic():
             notify(alice, "One")
             notify(alice, "Two")

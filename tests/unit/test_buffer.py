@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sse_notify.buffer import Buffer
+from sse_notify.streaming.buffer import Buffer
 
 LOST_TWO = b'event: lost\ndata: {"count":2}\n\n'
 

@@ -11,8 +11,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sse_notify import archive, changes, inbox, log, mark_read, mark_seen, notify
-from sse_notify.log import Reader
+from sse_notify import archive, mark_read, mark_seen, notify
+from sse_notify.inbox import marks
+from sse_notify.log import changes
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import has_pending, number_pending
 from sse_notify.models import Inbox, LogHead, Notification
 from tests.asgi.client import events
 
@@ -21,15 +25,15 @@ pytestmark = pytest.mark.django_db
 
 def number() -> int:
     """Number all that is pending, as happens after a commit; return the head."""
-    list(log.sequence())
-    return log.head()
+    list(number_pending())
+    return get_head()
 
 
 def told(
     user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None
 ) -> tuple[list[Any], int]:
     """Return what one read tells: (what, ids, the cursor after it), and how far it is complete."""
-    entries, complete = log.read(after, up_to, limit=limit, reader=reader)
+    entries, complete = read_entries(after, up_to, limit=limit, reader=reader)
     numbers = [entry.seq for entry in entries]
     assert numbers == sorted(numbers)
     assert all(after < seq <= complete for seq in numbers), "no cursor passes what is not read yet"
@@ -48,13 +52,13 @@ def told(
 def test_a_page_that_heard_the_change_before_hears_the_newest(alice: User) -> None:
     one, two = notify(alice, "1"), notify(alice, "2")
     before = number()
-    inbox.mark_read(alice, ids=[one.pk], client="tab-1")
+    marks.mark_read(alice, ids=[one.pk], client="tab-1")
     first = number()
     assert told(alice, before, first) == ([("read", [one.pk], str(first))], first)
-    inbox.archive(alice, ids=[two.pk], client="tab-2")
+    marks.archive(alice, ids=[two.pk], client="tab-2")
     second = number()
     assert told(alice, first, second) == ([("archived", [two.pk], str(second))], second)
-    ((frame, *_), _) = log.read(first, second, limit=10)
+    ((frame, *_), _) = read_entries(first, second, limit=10)
     assert events(frame.frame)[0][1].items() >= {"client": "tab-2", "unread": 0}.items()
 
 
@@ -63,7 +67,7 @@ def test_a_page_that_missed_more_than_the_newest_change_fetches_the_inbox_again(
 ) -> None:
     row = notify(alice, "1")
     heads = [number()]
-    for mark in (inbox.mark_read, inbox.mark_unread, inbox.archive):
+    for mark in (marks.mark_read, marks.mark_unread, marks.archive):
         mark(alice, ids=[row.pk])
         heads.append(number())
     last = heads[-1]
@@ -78,9 +82,9 @@ def test_a_change_that_was_overwritten_while_a_hub_looked_is_not_lost(
     """A hub asks for the head, another change comes, and the hub reads up to the head it knows."""
     one, two = notify(alice, "1"), notify(alice, "2")
     before = number()
-    inbox.mark_read(alice, ids=[one.pk])
+    marks.mark_read(alice, ids=[one.pk])
     first = number()
-    inbox.mark_read(alice, ids=[two.pk])
+    marks.mark_read(alice, ids=[two.pk])
     if later == "numbered":
         number()
     assert told(alice, before, first) == ([("reset", None, str(first))], first)
@@ -95,11 +99,11 @@ def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> N
     )
     one = notify(alice, "1")
     before = number()
-    inbox.mark_read(alice, ids=[one.pk])
+    marks.mark_read(alice, ids=[one.pk])
     first = number()
     notify(alice, "2")
     middle = number()
-    inbox.mark_unread(alice, ids=[one.pk])
+    marks.mark_unread(alice, ids=[one.pk])
     last = number()
     assert told(alice, before, last, limit=1, reader=reader) == (
         [("reset", None, str(first))],
@@ -119,10 +123,10 @@ def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) 
         shown = {row.pk: True for row in rows}  # what the page shows as unread
         cursor = head = number()
         marked = 0
-        while marked < 15 or log.has_pending() or cursor < log.head():
+        while marked < 15 or has_pending() or cursor < get_head():
             choice = random.random()
             if choice < 0.3 and marked < 15:
-                verb = inbox.mark_unread if random.random() < 0.5 else inbox.mark_read
+                verb = marks.mark_unread if random.random() < 0.5 else marks.mark_read
                 verb(alice, ids=[random.choice(rows).pk], client=random.choice(["", "a"]))
                 marked += 1
             elif choice < 0.4 and marked < 15:
@@ -131,7 +135,7 @@ def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) 
                 number()
             elif choice < 0.8:
                 # What is numbered between this and the next read is not its business.
-                head = log.head()
+                head = get_head()
             elif cursor < head:
                 found, cursor = told(alice, cursor, head, limit=random.randint(1, 3))
                 for what, ids, _ in found:
@@ -151,15 +155,15 @@ def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) 
 def test_changes_alike_that_wait_for_one_number_are_told_as_one(alice: User) -> None:
     first, second = notify(alice, "1"), notify(alice, "2")
     head = number()
-    inbox.mark_read(alice, ids=[first.pk])
-    inbox.mark_read(alice, ids=[second.pk, first.pk])
+    marks.mark_read(alice, ids=[first.pk])
+    marks.mark_read(alice, ids=[second.pk, first.pk])
     both = number()
     assert told(alice, head, both)[0] == [("read", [first.pk, second.pk], str(both))]
-    inbox.mark_seen(alice, up_to=head - 1)
-    inbox.archive(alice, up_to=head - 1)
+    marks.mark_seen(alice, up_to=head - 1)
+    marks.archive(alice, up_to=head - 1)
     assert told(alice, both, number())[0] == [("reset", None, str(both + 1))]
-    inbox.archive(alice, up_to=head)
-    inbox.archive(alice, up_to=both)
+    marks.archive(alice, up_to=head)
+    marks.archive(alice, up_to=both)
     number()
     assert Inbox.objects.get().changes == [
         {"set": "archived", "up_to": both, "client": "", "after": both + 1}
@@ -192,14 +196,14 @@ def test_a_mark_of_more_ids_than_an_update_holds_becomes_a_reset(
     monkeypatch.setattr(changes, "IDS_PER_CHANGE", 4)
     rows = [notify(alice, f"n{index}").pk for index in range(10)]
     head = number()
-    inbox.mark_read(alice, ids=rows[:4])
+    marks.mark_read(alice, ids=rows[:4])
     assert told(alice, head, head := number())[0] == [("read", rows[:4], str(head))]
-    inbox.mark_read(alice, ids=rows[4:])
+    marks.mark_read(alice, ids=rows[4:])
     assert told(alice, head, head := number())[0] == [("reset", None, str(head))]
-    inbox.mark_unread(alice, ids=rows[:3])
-    inbox.mark_unread(alice, ids=rows[3:6])
+    marks.mark_unread(alice, ids=rows[:3])
+    marks.mark_unread(alice, ids=rows[3:6])
     assert told(alice, head, head := number())[0] == [("reset", None, str(head))]
-    assert inbox.unread_count(alice) == 6
+    assert marks.unread_count(alice) == 6
 
 
 def test_the_queries_that_number_and_tell_inboxes_do_not_grow_with_the_inboxes() -> None:
@@ -213,9 +217,9 @@ def test_the_queries_that_number_and_tell_inboxes_do_not_grow_with_the_inboxes()
         for index, user in enumerate(many):
             mark_read(user, up_to=before - (index % 2))
         with CaptureQueriesContext(connection) as numbering:
-            (batch,) = log.sequence()
+            (batch,) = number_pending()
         with CaptureQueriesContext(connection) as repairing:
-            entries, complete = log.read(before, before + len(many), limit=1000)
+            entries, complete = read_entries(before, before + len(many), limit=1000)
         assert [entry.frame for entry in entries] == [entry.frame for entry in batch.entries]
         assert complete == batch.last == before + len(many)
         for entry, user in zip(entries, many, strict=True):

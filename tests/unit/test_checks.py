@@ -11,18 +11,10 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connection, router
 from django.test import override_settings
 
-from sse_notify import (
-    broadcast,
-    log,
-    mark_read,
-    mute,
-    notify,
-    recall,
-    retention,
-    unread_count,
-    unseen_count,
-)
-from sse_notify.log import Reader
+from sse_notify import broadcast, mark_read, mute, notify, recall, unread_count, unseen_count
+from sse_notify.log import retention
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, read_entries
 from sse_notify.models import Inbox, Notification
 from sse_notify.topics import topics_of
 
@@ -131,16 +123,16 @@ def test_the_package_reads_what_it_has_to_from_where_it_writes(alice: User, bob:
         assert notify(alice, "Once", idempotency_key="i").pk == once.pk
         broadcast("All", exclude=[bob])
         mark_read(alice, ids=[first.pk])
-        mark_read(alice, up_to=log.head())
+        mark_read(alice, up_to=get_head())
         mute(alice, "news")
         recall(once)
         assert (unread_count(alice), unseen_count(alice)) == (0, 0)
-        last, before = notify(alice, "Last"), log.head()
+        last, before = notify(alice, "Last"), get_head()
         mark_read(alice, ids=[last.pk])
         reader = Reader(topics=topics_of(alice), user_id=alice.pk, since=alice.date_joined)
-        entries, _ = log.read(0, before, reader=reader, limit=100)
+        entries, _ = read_entries(0, before, reader=reader, limit=100)
         assert len(entries) > 1
-        entries, _ = log.read(before, log.head(), reader=reader, limit=100)
+        entries, _ = read_entries(before, get_head(), reader=reader, limit=100)
         assert [b"event: update" in entry.frame for entry in entries] == [True]
         assert retention.prune(0) == 4
         assert Inbox.objects.using("default").count() == 1

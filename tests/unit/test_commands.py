@@ -19,11 +19,12 @@ from django.test import RequestFactory, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from sse_notify import mark_read, notify, verbs
-from sse_notify.links import Link, link_of
+from sse_notify import mark_read, notify
+from sse_notify.access.links import Link, link_of
 from sse_notify.management import commands
 from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
+from sse_notify.notifications import send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -172,7 +173,7 @@ def test_what_fails_on_the_way_leaves_nothing(alice: User, monkeypatch: pytest.M
     def fail(*args: Any, **content: Any) -> None:
         raise ValueError("to: no")
 
-    monkeypatch.setattr(verbs, "notify", fail)
+    monkeypatch.setattr(send, "notify", fail)
     with pytest.raises(CommandError, match="to: no"):
         run("notify", "T", "--staff", "--user", "alice")
     assert rows() == []

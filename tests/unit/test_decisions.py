@@ -18,7 +18,8 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import broadcast, log, mark_read, mute, notify, sessions, topics
+from sse_notify import broadcast, mark_read, mute, notify, topics
+from sse_notify.access import sessions
 from sse_notify.access.decisions import (
     Decision,
     Ended,
@@ -28,8 +29,10 @@ from sse_notify.access.decisions import (
     decide,
     subscriber_of,
 )
+from sse_notify.log.position import get_head
+from sse_notify.log.sequence import number_pending
 from sse_notify.models import Inbox, Notification
-from sse_notify.wire import MAX_CURSOR
+from sse_notify.sse.format import MAX_CURSOR
 from tests.asgi.client import events
 from tests.support import GUARD, ROOT
 
@@ -79,9 +82,9 @@ def test_hello_says_of_each_of_many_where_the_log_and_the_inbox_are() -> None:
     users = [User.objects.create_user(f"user-{number}") for number in range(3)]
     notify(users, "one")
     broadcast("two", exclude=[users[2]])
-    list(log.sequence())
+    list(number_pending())
     mark_read(users[0], up_to=1)
-    list(log.sequence())
+    list(number_pending())
     notify(users[1], "not numbered yet")
     found = decide([Question(subscriber(user, cursor=1), is_new=True) for user in users])
     visitor = decide([Question(Subscriber(), is_new=True)])[0]
@@ -89,11 +92,11 @@ def test_hello_says_of_each_of_many_where_the_log_and_the_inbox_are() -> None:
         assert isinstance(granted, Granted)
         assert granted.opening is not None
         ((name, hello, id),) = events(granted.opening.prelude)
-        rows = Notification.objects.visible_to(user or AnonymousUser()).filter(seq__lte=log.head())
+        rows = Notification.objects.visible_to(user or AnonymousUser()).filter(seq__lte=get_head())
         state = Inbox.objects.filter(pk=getattr(user, "pk", None)).values_list("state_seq").first()
         assert name == "hello"
-        assert hello["head"] == log.head() == granted.opening.head
-        assert hello["cursor"] == int(id) == granted.opening.cursor == (1 if user else log.head())
+        assert hello["head"] == get_head() == granted.opening.head
+        assert hello["cursor"] == int(id) == granted.opening.cursor == (1 if user else get_head())
         assert (hello["unread"], hello["unseen"]) == (rows.unread().count(), rows.unseen().count())
         assert hello["state_seq"] == (state[0] if state else None)
         assert (hello["key"] is None) == (user is None)

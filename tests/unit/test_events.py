@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sse_notify import Event
-from sse_notify.events import encode
-from sse_notify.parsing import Received, parse
+from sse_notify.sse.event import encode
+from sse_notify.sse.parser import Received, parse
 
 
 @pytest.mark.parametrize(

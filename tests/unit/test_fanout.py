@@ -11,8 +11,8 @@ import pytest
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from sse_notify import fanout, listening, messages
-from sse_notify.messages import Batch, Entry, Ephemeral, Message, PresenceQuery
+from sse_notify.bus import messages, publisher, subscriber
+from sse_notify.bus.messages import Batch, Entry, Ephemeral, Message, PresenceQuery
 
 
 def batch_of(*sizes: int) -> Batch:
@@ -29,15 +29,15 @@ def batch_of(*sizes: int) -> Batch:
     ids=["ephemeral", "batch", "empty", "query"],
 )
 def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
-    (sent,) = fanout._split(message)
+    (sent,) = publisher._split(message)
     assert messages.unpack(sent) == message
-    assert sent["origin"] == fanout.origin()
+    assert sent["origin"] == publisher.origin()
 
 
 def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:
     size = messages.MESSAGE_BYTES // 2
     batch = batch_of(size, size, size, 10, size)
-    parts = [messages.unpack(part) for part in fanout._split(batch)]
+    parts = [messages.unpack(part) for part in publisher._split(batch)]
     assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [
         (11, 12),
         (13, 14),
@@ -58,11 +58,11 @@ def test_hubs_of_this_process_are_rung_on_their_own_loop() -> None:
             heard.append((message, threading.get_ident()))
             done.set()
 
-        fanout.attach(callback)
-        await asyncio.to_thread(fanout.ring, Ephemeral("wall", b"x"))
+        publisher.attach(callback)
+        await asyncio.to_thread(publisher.ring, Ephemeral("wall", b"x"))
         await asyncio.wait_for(done.wait(), 5)
-        fanout.detach(callback)
-        fanout.ring(Ephemeral("wall", b"y"))
+        publisher.detach(callback)
+        publisher.ring(Ephemeral("wall", b"y"))
         await asyncio.sleep(0)
 
     asyncio.run(listen())
@@ -74,11 +74,11 @@ def test_a_closed_loop_is_forgotten() -> None:
         raise AssertionError("nobody is there")
 
     async def attach() -> None:
-        fanout.attach(callback)
+        publisher.attach(callback)
 
     asyncio.run(attach())
-    fanout.ring(Ephemeral("wall", b"x"))
-    assert callback not in fanout._hubs
+    publisher.ring(Ephemeral("wall", b"x"))
+    assert callback not in publisher._hubs
 
 
 class BrokenLayer:
@@ -96,7 +96,7 @@ class BrokenLayer:
 
 
 def test_a_sender_that_has_nothing_to_send_keeps_nobody_waiting() -> None:
-    sender = fanout._Sender()
+    sender = publisher._Sender()
     sender.running_loop()  # as whoever asks the hubs does
     assert sender._is_idle.is_set(), "the end of the process waits for this"
 
@@ -105,12 +105,12 @@ def test_a_layer_that_is_down_is_logged_once_and_never_raised(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer = BrokenLayer()
-    sender = fanout._Sender()
-    monkeypatch.setattr(fanout, "_sender", sender)
-    monkeypatch.setattr(fanout, "remote_layer", lambda: layer)
+    sender = publisher._Sender()
+    monkeypatch.setattr(publisher, "_sender", sender)
+    monkeypatch.setattr(publisher, "remote_layer", lambda: layer)
     with caplog.at_level(logging.WARNING, logger="sse_notify"):
         for _ in range(5):
-            fanout.ring(Ephemeral("wall", b"x"))
+            publisher.ring(Ephemeral("wall", b"x"))
         assert layer.enough.wait(10)
         sender.flush()
     assert [record.getMessage() for record in caplog.records] == [
@@ -120,10 +120,10 @@ def test_a_layer_that_is_down_is_logged_once_and_never_raised(
 
 def test_a_membership_that_expires_soon_is_renewed_sooner() -> None:
     hosts = ["redis://127.0.0.1:1/0"]
-    assert listening.rejoin_seconds(RedisChannelLayer(hosts=hosts)) == listening.REJOIN_SECONDS
-    assert listening.rejoin_seconds(RedisChannelLayer(hosts=hosts, group_expiry=6)) == 2
+    assert subscriber.rejoin_seconds(RedisChannelLayer(hosts=hosts)) == subscriber.REJOIN_SECONDS
+    assert subscriber.rejoin_seconds(RedisChannelLayer(hosts=hosts, group_expiry=6)) == 2
 
     async def of_pubsub() -> float:  # where a membership is a subscription
-        return listening.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
+        return subscriber.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
 
-    assert asyncio.run(of_pubsub()) == listening.REJOIN_SECONDS
+    assert asyncio.run(of_pubsub()) == subscriber.REJOIN_SECONDS

@@ -12,8 +12,8 @@ from django.db import OperationalError
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from sse_notify import fanout, log
-from sse_notify.admission import admission
+from sse_notify.bus import publisher
+from sse_notify.streaming.limits import admission
 from sse_notify.views import health
 from tests.support import GUARD
 from tests.support.processes import free_port
@@ -57,7 +57,7 @@ def test_a_database_that_is_away_or_hangs_is_told_in_time(monkeypatch: pytest.Mo
     def refuse() -> None:
         raise OperationalError("away")
 
-    monkeypatch.setattr(log, "position", refuse)
+    monkeypatch.setattr(health, "get_position", refuse)
     assert ask() == away
     goes_on = threading.Event()
     asked = []
@@ -66,7 +66,7 @@ def test_a_database_that_is_away_or_hangs_is_told_in_time(monkeypatch: pytest.Mo
         asked.append(1)
         goes_on.wait(60)
 
-    monkeypatch.setattr(log, "position", hang)
+    monkeypatch.setattr(health, "get_position", hang)
     monkeypatch.setattr(health, "SECONDS", 0.05)
     assert [ask(), ask(), ask()] == [away] * 3
     assert asked == [1], "those that come meanwhile wait for the first and cost nothing more"
@@ -85,7 +85,7 @@ def test_a_layer_that_is_away_is_told_and_counts_where_that_is_asked_for(
 
     def receiving() -> set[asyncio.Task[Any]]:
         name = "RedisSingleShardConnection._do_receiving"
-        tasks = asyncio.all_tasks(fanout.senders_loop())
+        tasks = asyncio.all_tasks(publisher.senders_loop())
         return {task for task in tasks if getattr(task.get_coro(), "__qualname__", "") == name}
 
     before = receiving()  # of the layers of other tests

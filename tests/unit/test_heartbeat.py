@@ -15,7 +15,9 @@ from django.db.models.functions import Now
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
-from sse_notify import anotify, fanout, threads
+from sse_notify import anotify
+from sse_notify.bus import publisher
+from sse_notify.concurrency import threadpool
 from sse_notify.models import Heartbeat
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
@@ -32,7 +34,7 @@ def elsewhere(name: str, *, age: float = 0, more: dict[str, Any] | None = None) 
 
 async def on_the_hubs_thread(query: Any) -> Any:
     """Return what ``query`` returns, between two heartbeats."""
-    return await threads.hub(query)
+    return await threadpool.hub(query)
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ async def test_the_row_follows_the_streams_and_goes_with_the_last_one(
                     await anotify(alice, "Hello")
             while (await on_the_hubs_thread(figures))["streams"] != 1:
                 pass
-            assert [row.pk for row in await on_the_hubs_thread(rows)] == [fanout.origin()]
+            assert [row.pk for row in await on_the_hubs_thread(rows)] == [publisher.origin()]
         while await on_the_hubs_thread(rows):
             pass
         # And again, by the next stream.
@@ -138,7 +140,7 @@ def test_a_heartbeat_is_one_update_and_the_first_one_forgets_the_dead() -> None:
     elsewhere("killed", age=heartbeat.MISSED * heartbeat.INTERVAL + 1)
     elsewhere("alive")
     heartbeat.write(None)
-    assert {row.pk for row in rows()} == {"alive", fanout.origin()}
+    assert {row.pk for row in rows()} == {"alive", publisher.origin()}
     with CaptureQueriesContext(connection) as found:
         heartbeat.write(1.5)
     assert [query["sql"].split()[0] for query in found] == ["SELECT", "UPDATE"]

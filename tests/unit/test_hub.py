@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from sse_notify import counters, fanout, hubs, signals
-from sse_notify import hub as hub_module
-from sse_notify.hub import Hub
-from sse_notify.log import Batch, Entry
+from sse_notify import signals
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Batch, Entry
 from sse_notify.signals import stream_closed, stream_opened
-from sse_notify.stream import Stream
-from sse_notify.wire import encode
+from sse_notify.sse.format import encode
+from sse_notify.streaming import hub as hub_module
+from sse_notify.streaming import registry
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.stream import Stream
+from sse_notify.telemetry import counters
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
@@ -162,7 +165,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     tasks = len(asyncio.all_tasks())
     hub = Hub(run=memory.run)
     streams = [await open_stream(hub, memory) for _ in range(3)]
-    assert hub._on_message in fanout._hubs
+    assert hub._on_message in publisher._hubs
     for stream, reading in streams:
         assert not hub.stopped
         stream.close()
@@ -170,10 +173,10 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert hub.stopped
-    assert hub._on_message not in fanout._hubs
+    assert hub._on_message not in publisher._hubs
     assert (hub.streams, hub.listeners(MINE)) == (set(), 0)
     assert len(asyncio.all_tasks()) == tasks
-    assert hubs.current() is not hub
+    assert registry.current() is not hub
 
 
 async def test_receivers_that_nobody_can_wait_for_harm_no_stream(

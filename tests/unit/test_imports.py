@@ -37,7 +37,7 @@ PUBLIC_NAMES: list[str] = vars(sse_notify)["__all__"]
 ASGI = """
 import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-from sse_notify.asgi import EventStreams
+from sse_notify.asgi.app import EventStreams
 from django.core.asgi import get_asgi_application
 application = EventStreams(get_asgi_application())
 """
@@ -145,9 +145,10 @@ def test_a_call_before_djangos_apps_are_ready_says_so() -> None:
 
 
 def test_every_public_name_is_there_and_no_other() -> None:
-    from sse_notify import links, verbs
+    from sse_notify.access import links
+    from sse_notify.notifications import send
 
-    assert sse_notify.notify is verbs.notify, "with the apps ready a name is the thing itself"
+    assert sse_notify.notify is send.notify, "with the apps ready a name is the thing itself"
     assert sse_notify.signed_stream_url is links.signed_stream_url
     assert {*PUBLIC_NAMES} < {*dir(sse_notify)}
     for name in PUBLIC_NAMES:

@@ -16,7 +16,12 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import sse_notify
-from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, preferences, recall
+from sse_notify import STAFF, broadcast, notify, recall
+from sse_notify.inbox import marks as inbox
+from sse_notify.inbox import preferences
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce, number_pending
 from sse_notify.models import Inbox, Notification, Receipt
 from tests.asgi.client import events
 
@@ -25,8 +30,8 @@ pytestmark = pytest.mark.django_db
 
 def number() -> int:
     """Number what is pending, as happens after a commit; return the head."""
-    fanout.announce()
-    return log.head()
+    announce()
+    return get_head()
 
 
 def ids(rows: Iterable[Notification]) -> list[int]:
@@ -49,7 +54,7 @@ def newest(user: User) -> dict[str, Any] | None:
 
 def told(user: User, after: int) -> list[str]:
     """Return what a page that has heard all up to ``after`` is told of the inbox, or why it has to start over."""
-    entries, _ = log.read(after, log.head(), limit=100)
+    entries, _ = read_entries(after, get_head(), limit=100)
     blocks = events(b"".join(entry.frame for entry in entries if entry.topic == f"user:{user.pk}"))
     return [
         data.get("set") or data["reason"] for name, data, _ in blocks if name in ("update", "reset")
@@ -407,7 +412,7 @@ def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) ->
             assert rows.keys() == model.keys()
             visible = Notification.objects.visible_to(alice)
             assert inbox.counts(alice) == (visible.unread().count(), visible.unseen().count())
-            head = log.head()
+            head = get_head()
             below = visible.filter(seq__lte=head // 2)
             assert Notification.objects.counts(alice, up_to=head // 2) == (
                 below.unread().count(),
@@ -462,7 +467,7 @@ def _step(random: Random, alice: User, bob: User, model: dict[int, dict[str, Any
         for pk in some[:1]:
             del model[pk]
     else:
-        up_to = random.randint(0, log.head() + 3)
+        up_to = random.randint(0, get_head() + 3)
         covered = ids(Notification.objects.with_states(alice).filter(seq__lte=up_to))
         mark, then = _BY_IDS[random.choice(["read", "seen", "archive"])]
         mark(alice, up_to=up_to)
@@ -483,7 +488,7 @@ def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alic
     inbox.mark_read(alice, ids=[row.pk], client="tab-1")
     assert Inbox.objects.get(pk=alice.pk).state_seq is None
     assert inbox.state(alice) == inbox.State(cursor=head, state_seq=None, unread=0, unseen=0)
-    (batch,) = log.sequence()
+    (batch,) = number_pending()
     assert (batch.first, batch.last) == (head + 1, head + 1)
     (entry,) = batch.entries
     assert entry.topic == f"user:{alice.pk}"
@@ -499,13 +504,13 @@ def test_a_change_is_pending_until_it_is_numbered_and_then_says_what_it_was(alic
 def test_the_counts_of_an_update_are_those_at_its_number(alice: User) -> None:
     notify(alice, "One")
     inbox.mark_read(alice, up_to=number())
-    before = log.head()
+    before = get_head()
     number()
     notify(alice, "Numbered later, and counted when it comes")
-    (entry, *_), _ = log.read(before, log.head(), limit=10)
+    (entry, *_), _ = read_entries(before, get_head(), limit=10)
     assert b'"unread":0,"unseen":0' in entry.frame
     number()
-    (entry, *_), _ = log.read(before, log.head(), limit=10)
+    (entry, *_), _ = read_entries(before, get_head(), limit=10)
     assert b'"unread":0,"unseen":0' in entry.frame, "also when it is replayed"
 
 
@@ -549,11 +554,11 @@ def test_a_change_is_numbered_when_the_callers_transaction_commits_and_not_befor
     alice: User,
 ) -> None:
     row = notify(alice, "Hello")
-    head = log.head()
+    head = get_head()
     assert head == 1
     with transaction.atomic():
         inbox.mark_read(alice, ids=[row.pk])
-        assert log.head() == head
+        assert get_head() == head
     assert inbox.state(alice) == inbox.State(cursor=2, state_seq=2, unread=0, unseen=0)
 
 
@@ -583,8 +588,8 @@ def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: Use
     assert errors == []
     assert inbox.counts(alice) == (0, 0)
     assert Receipt.objects.count() == len(rows)
-    fanout.announce()
-    assert Inbox.objects.get().state_seq == log.head()
+    announce()
+    assert Inbox.objects.get().state_seq == get_head()
 
 
 # --- arguments and twins -----------------------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from sse_notify import inbox
+from sse_notify.inbox import marks
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
-from sse_notify.paging import Place
-from sse_notify.querysets import NotificationQuerySet
+from sse_notify.models.paging import Place
+from sse_notify.models.querysets import NotificationQuerySet
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
@@ -143,7 +143,7 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
 ) -> None:
     # One mark for all: a row of the inbox, whatever the number of notifications, and no receipt.
     with CaptureQueriesContext(connection) as captured:
-        inbox.mark_read(alice, up_to=HEAD - FRESH)
+        marks.mark_read(alice, up_to=HEAD - FRESH)
     writes = [
         query["sql"]
         for query in captured.captured_queries
@@ -158,14 +158,14 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
         .order_by("seq")
         .values_list("pk", flat=True)
     )
-    inbox.archive(alice, up_to=400)
-    inbox.mark_unread(alice, ids=own[300:307])
-    inbox.unarchive(alice, ids=own[:5])
-    inbox.mark_unread(alice, ids=own[:2])
+    marks.archive(alice, up_to=400)
+    marks.mark_unread(alice, ids=own[300:307])
+    marks.unarchive(alice, ids=own[:5])
+    marks.mark_unread(alice, ids=own[:2])
     with CaptureQueriesContext(connection) as captured:
-        assert inbox.counts(alice) == (FRESH + 7 + 2, FRESH)
+        assert marks.counts(alice) == (FRESH + 7 + 2, FRESH)
     assert len(captured) == 2
-    plan = first_plan("counts", lambda: inbox.counts(alice))
+    plan = first_plan("counts", lambda: marks.counts(alice))
     assert rows_touched(plan) < 500
     assert blocks_touched(plan) < FEW
 
@@ -213,7 +213,7 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
 def test_the_bell_of_every_page_does_not_look_for_items_among_those_of_others(alice: User) -> None:
     """Not even where nothing stops the search early: bob has put all of his away."""
     bob = User.objects.get(username="bob")
-    inbox.archive(bob, up_to=HEAD)
+    marks.archive(bob, up_to=HEAD)
     bell = engines["django"].from_string("{% load sse_notify %}{% sse_notify_widget %}")
     with CaptureQueriesContext(connection) as captured:
         assert 'data-ssen-item="1' not in bell.render({"user": bob})

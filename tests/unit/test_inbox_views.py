@@ -15,7 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import broadcast, fanout, inbox, log, notify
+from sse_notify import broadcast, notify
+from sse_notify.inbox import marks
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
 from tests.support.readers import granted_to, reader_of
 
@@ -38,8 +42,8 @@ def get(client: Client, name: str, **query: Any) -> Any:
 
 
 def number() -> int:
-    fanout.announce()
-    return log.head()
+    announce()
+    return get_head()
 
 
 def everything() -> list[Any]:
@@ -197,8 +201,8 @@ def test_the_token_of_state_opens_the_marks_in_a_header_and_the_pages_form_has_i
     response = post(client, "read", {"ids": [first.pk]}, headers={"x-csrftoken": token})
     assert response.json() == {"unread": 1, "unseen": 1}
     page = Page(get(client, "list"))
-    assert page.press(client, url("read"), "up_to", log.head()).status_code == 302
-    assert inbox.counts(alice) == (0, 0)
+    assert page.press(client, url("read"), "up_to", get_head()).status_code == 302
+    assert marks.counts(alice) == (0, 0)
 
 
 def test_marks_answer_json_with_the_new_counts(client: Client, alice: User) -> None:
@@ -365,7 +369,7 @@ def test_state_says_where_the_log_and_the_inbox_are(client: Client, alice: User)
     assert len(answer.pop("key")) == 32
     assert len(csrf) == 64
     assert answer == {"cursor": head, "state_seq": None, "unread": 2, "unseen": 2, "poll": 1.0}
-    inbox.mark_read(alice, ids=[row.pk])
+    marks.mark_read(alice, ids=[row.pk])
     after = number()
     answer = get(client, "state").json()
     assert (answer["cursor"], answer["state_seq"], answer["unread"], answer["unseen"]) == (
@@ -425,7 +429,7 @@ def test_items_are_what_the_wire_says_and_their_state(client: Client, alice: Use
         alice, "Hello", "World", level="success", url="/x/", category="c", data={"a": [1]}, key="k"
     )
     number()
-    inbox.mark_seen(alice, ids=[row.pk])
+    marks.mark_seen(alice, ids=[row.pk])
     row.refresh_from_db()
     response = get(client, "items")
     assert response.json() == {
@@ -474,7 +478,7 @@ def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(
         notify(alice, "soon gone"),
     ]
     number()
-    inbox.archive(alice, ids=[rows[1].pk])
+    marks.archive(alice, ids=[rows[1].pk])
     Notification.objects.update(expires_at=timezone.now() - timedelta(microseconds=1))
     rows.append(notify(alice, "stays", expires_at=later))
     number()
@@ -491,7 +495,7 @@ def test_what_expires_is_gone_from_every_page_from_the_counts_and_from_a_replay(
     opening = granted_to(alice).opening
     assert opening is not None
     assert b'"unread":1,' in opening.prelude, "as hello says"
-    entries, _complete = log.read(0, log.head(), reader=reader_of(alice), limit=10)
+    entries, _complete = read_entries(0, get_head(), reader=reader_of(alice), limit=10)
     assert sum(b"soon gone" in entry.frame for entry in entries) == 0
     assert sum(b"stays" in entry.frame for entry in entries) == 1
 
@@ -503,12 +507,12 @@ def test_pages_stay_whole_while_items_on_them_are_archived_and_come_back(
     number()
     first = get(client, "items", limit=3).json()
     last = first["items"][-1]["id"]
-    inbox.archive(alice, ids=[last, rows[4]])
+    marks.archive(alice, ids=[last, rows[4]])
     second = get(client, "items", limit=3, before=first["next"]).json()
     assert [item["id"] for item in second["items"]] == [rows[3], rows[5], rows[6]], (
         "its mark is gone, its place is not"
     )
-    inbox.unarchive(alice, ids=[last, rows[4]])
+    marks.unarchive(alice, ids=[last, rows[4]])
     answer = get(client, "items", limit=7).json()
     assert [item["id"] for item in answer["items"]] == rows[:7]
 
@@ -530,8 +534,8 @@ def test_the_page_and_the_json_show_the_same_items_under_every_filter(
     ]
     broadcast("to all", category="bills & more")
     number()
-    inbox.mark_read(alice, ids=[rows[0].pk, rows[1].pk])
-    inbox.archive(alice, ids=[rows[4].pk, rows[5].pk])
+    marks.mark_read(alice, ids=[rows[0].pk, rows[1].pk])
+    marks.archive(alice, ids=[rows[4].pk, rows[5].pk])
     expected = {
         "": 5,
         "unread": 3,
@@ -656,7 +660,7 @@ def test_the_page_works_without_javascript(client: Client, alice: User) -> None:
     notify(alice, "third")
     number()
     Page(get(client, "list")).press(client, url("read"), "up_to")
-    assert inbox.counts(alice) == (0, 0)
+    assert marks.counts(alice) == (0, 0)
 
 
 @override_settings(USE_THOUSAND_SEPARATOR=True, LANGUAGE_CODE="de")
@@ -669,10 +673,10 @@ def test_numbers_that_are_sent_back_are_never_written_for_humans(
     page = Page(get(client, "list"))
     assert page.items[0]["data-ssen-item"] == "1234567"
     page.press(client, url("read"), "ids", 1234567)
-    assert inbox.unread_count(alice) == 0
-    inbox.mark_unread(alice, ids=[1234567])
+    assert marks.unread_count(alice) == 0
+    marks.mark_unread(alice, ids=[1234567])
     Page(get(client, "list")).press(client, url("read"), "up_to", 7654321)
-    assert inbox.unread_count(alice) == 0
+    assert marks.unread_count(alice) == 0
 
 
 def test_the_page_is_private_escaped_and_free_of_inline_code(client: Client, alice: User) -> None:

@@ -15,10 +15,15 @@ from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sse_notify import broadcast, fanout, inbox, log, notify, publish
-from sse_notify.messages import Ephemeral, Message
+from sse_notify import broadcast, notify, publish
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral, Message
+from sse_notify.inbox import marks
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce
 from sse_notify.models import Notification
-from sse_notify.wire import RESERVED_EVENTS
+from sse_notify.sse.format import RESERVED_EVENTS
 from tests.unit.test_wire import NASTY
 
 pytestmark = [
@@ -110,14 +115,14 @@ def parse(stream: bytes) -> list[tuple[str, str, str]]:
 def test_an_event_of_the_log_holds_exactly_the_fields_that_were_sent(
     alice: User, content: dict[str, Any]
 ) -> None:
-    before = log.head()
+    before = get_head()
     row = notify(alice, **content)
-    fanout.announce()
-    entries, _ = log.read(before, log.head(), limit=10)
+    announce()
+    entries, _ = read_entries(before, get_head(), limit=10)
     # As they go over the network: one after the other, the next being in order however this one was.
     broadcast("after")
-    fanout.announce()
-    entries += log.read(log.head() - 1, log.head(), limit=10)[0]
+    announce()
+    entries += read_entries(get_head() - 1, get_head(), limit=10)[0]
     first, second = parse(b"".join(entry.frame for entry in entries))
     name, data, id = first
     assert (name, int(id)) == (content["event"], before + 1)
@@ -136,7 +141,7 @@ def test_an_ephemeral_event_holds_what_was_published(
     monkeypatch: pytest.MonkeyPatch, topic: str, data: str, value: Any, event: str
 ) -> None:
     rung: list[Message] = []
-    monkeypatch.setattr(fanout, "ring", rung.append)
+    monkeypatch.setattr(publisher, "ring", rung.append)
     publish(topic, data)
     publish(topic, value if not isinstance(value, str) else [value], event=event)
     frames = [message.frame for message in rung if isinstance(message, Ephemeral)]
@@ -154,12 +159,12 @@ def test_the_mark_of_a_page_comes_back_as_it_was_or_is_refused(alice: User, clie
     row = notify(alice, "Hello")
     browser = Client()
     browser.force_login(alice)
-    fanout.announce()
-    before = log.head()
+    announce()
+    before = get_head()
     body = json.dumps({"ids": [row.pk], "client": client})
     response = browser.post(reverse("sse_notify:read"), body, content_type="application/json")
-    fanout.announce()
-    entries, _ = log.read(before, log.head(), limit=10)
+    announce()
+    entries, _ = read_entries(before, get_head(), limit=10)
     found = parse(b"".join(entry.frame for entry in entries))
     if response.status_code == 400:
         assert found == []
@@ -306,6 +311,6 @@ def test_an_oversized_event_is_refused_at_the_call_by_every_verb_and_nothing_is_
     assert not Notification.objects.exists()
     # What is just small enough is written, and is within the limit on the wire.
     notify([alice, *others], "Hi", "x" * 500, key="k")
-    fanout.announce()
-    assert all(len(entry.frame) <= 1000 for entry in log.read(0, log.head(), limit=10)[0])
-    assert inbox.unread_count(alice) == 1
+    announce()
+    assert all(len(entry.frame) <= 1000 for entry in read_entries(0, get_head(), limit=10)[0])
+    assert marks.unread_count(alice) == 1

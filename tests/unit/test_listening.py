@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from sse_notify import fanout, listening
+from sse_notify.bus import publisher, subscriber
+from sse_notify.bus.messages import Ephemeral, Message
 from sse_notify.conf import get_settings
-from sse_notify.messages import Ephemeral, Message
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,23 +28,23 @@ BAD: list[dict[str, Any]] = [
 
 @asynccontextmanager
 async def listening_to(
-    layer: InMemoryChannelLayer, callback: fanout.Callback
+    layer: InMemoryChannelLayer, callback: publisher.Callback
 ) -> AsyncIterator[None]:
     ready = asyncio.Event()
-    task = asyncio.create_task(listening.listen(callback, ready))
+    task = asyncio.create_task(subscriber.listen(callback, ready))
     async with asyncio.timeout(20):
         await ready.wait()
         try:
             yield
         finally:
-            listening.stop(task)
+            subscriber.stop(task)
             await asyncio.wait({task})
 
 
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
     layer = InMemoryChannelLayer()
-    monkeypatch.setattr(fanout, "remote_layer", lambda: layer)
+    monkeypatch.setattr(publisher, "remote_layer", lambda: layer)
     return layer
 
 
@@ -55,7 +55,7 @@ async def test_a_callback_that_raises_is_logged_with_its_traceback_and_the_next_
     caplog: pytest.LogCaptureFixture,
     quiet_seconds: float,
 ) -> None:
-    monkeypatch.setattr(listening, "QUIET_SECONDS", quiet_seconds)
+    monkeypatch.setattr(subscriber, "QUIET_SECONDS", quiet_seconds)
     heard: asyncio.Queue[Message] = asyncio.Queue()
 
     def callback(message: Message) -> None:
@@ -82,7 +82,7 @@ async def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_arrives(
     quiet_seconds: float,
     bad: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(listening, "QUIET_SECONDS", quiet_seconds)
+    monkeypatch.setattr(subscriber, "QUIET_SECONDS", quiet_seconds)
     heard: asyncio.Queue[Message] = asyncio.Queue()
     async with listening_to(layer, heard.put_nowait):
         for message in (bad, GOOD):
@@ -100,15 +100,15 @@ async def test_a_callback_of_this_process_that_raises_is_logged_and_the_others_a
     def fail(message: Message) -> None:
         raise RuntimeError("a defect")
 
-    fanout.attach(fail)
-    fanout.attach(heard.put_nowait)
+    publisher.attach(fail)
+    publisher.attach(heard.put_nowait)
     try:
         for _ in range(2):
-            fanout.ring(Ephemeral(**GOOD))
+            publisher.ring(Ephemeral(**GOOD))
             assert await asyncio.wait_for(heard.get(), 20) == Ephemeral(**GOOD)
     finally:
-        fanout.detach(fail)
-        fanout.detach(heard.put_nowait)
+        publisher.detach(fail)
+        publisher.detach(heard.put_nowait)
     assert [record.name for record in errors(caplog)] == ["sse_notify"] * 2
 
 

@@ -23,7 +23,8 @@ from django.utils import translation
 from django.utils.translation.template import templatize
 
 import sse_notify
-from sse_notify import inbox, notify
+from sse_notify import notify
+from sse_notify.inbox import marks
 
 PACKAGE = Path(sse_notify.__file__).parent
 # Django's code of the language, the folder of its catalogue, its plural forms, its direction.
@@ -305,8 +306,8 @@ def test_the_list_page_is_translated(
 ) -> None:
     sent = [notify(alice, f"order {number}", "sent", category="orders") for number in range(items)]
     if sent:
-        inbox.mark_read(alice, ids=[sent[0].pk])
-        inbox.archive(alice, ids=[sent[1].pk])
+        marks.mark_read(alice, ids=[sent[0].pk])
+        marks.archive(alice, ids=[sent[1].pk])
     path = reverse("sse_notify:list") + query
     page = page_in(client, code, path)
     assert_translated(page_in(client, "en", path), page, folder)

@@ -11,8 +11,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import STAFF, broadcast, log, log_rows, notify
-from sse_notify.log import Reader
+from sse_notify import STAFF, broadcast, notify
+from sse_notify.log import pages as log_pages
+from sse_notify.log import sequence
+from sse_notify.log.position import Position, get_head, get_position
+from sse_notify.log.reader import Reader, count_missed, read_entries
+from sse_notify.log.sequence import has_pending, number_pending
 from sse_notify.models import LogHead, Notification
 from sse_notify.topics import topics_of
 
@@ -24,7 +28,7 @@ def reader_of(user: User) -> Reader:
 
 
 def titles(user: User, after: int = 0) -> list[str]:
-    entries, _ = log.read(after, log.head(), reader=reader_of(user), limit=1000)
+    entries, _ = read_entries(after, get_head(), reader=reader_of(user), limit=1000)
     return list(
         Notification.objects.filter(seq__in=[e.seq for e in entries])
         .order_by("seq")
@@ -38,7 +42,7 @@ def test_a_notification_is_numbered_when_its_transaction_commits(alice: User) ->
         row.refresh_from_db()
         assert row.seq is None
     row.refresh_from_db()
-    assert row.seq == log.head() == 1
+    assert row.seq == get_head() == 1
 
 
 def test_outside_a_transaction_it_is_numbered_at_once(alice: User) -> None:
@@ -70,41 +74,41 @@ def test_a_rollback_leaves_nothing_and_no_gap(alice: User) -> None:
 def test_numbers_are_dense_over_several_batches_and_runs_of_ids(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "SEQUENCE_BATCH", 7)
+    monkeypatch.setattr(sequence, "SEQUENCE_BATCH", 7)
     with transaction.atomic():
         rows = [notify(user, f"{i}") for i in range(20) for user in (alice, bob)]
         # Holes among the ids: rows that were rolled back or deleted before the commit.
         Notification.objects.filter(pk__in=[rows[3].pk, rows[11].pk, rows[12].pk]).delete()
     numbered = list(Notification.objects.order_by("id").values_list("seq", flat=True))
     assert numbered == list(range(1, 38))
-    assert log.head() == 37
+    assert get_head() == 37
 
 
 def test_what_a_dead_publisher_left_is_numbered_by_the_next_to_look(alice: User) -> None:
     Notification.objects.create(recipient=alice, topic=f"user:{alice.pk}", title="Orphan")
-    assert log.has_pending()
-    (batch,) = log.sequence()
+    assert has_pending()
+    (batch,) = number_pending()
     assert (batch.first, batch.last) == (1, 1)
     assert b'"Orphan"' in batch.entries[0].frame
-    assert not log.has_pending()
-    assert list(log.sequence()) == []
+    assert not has_pending()
+    assert list(number_pending()) == []
 
 
 def test_reading_is_by_topic_and_up_to_the_given_number(alice: User, bob: User) -> None:
     notify(alice, "A1")
     notify(bob, "B1")
     notify(alice, "A2")
-    entries, complete = log.read(0, 2, reader=reader_of(alice), limit=10)
+    entries, complete = read_entries(0, 2, reader=reader_of(alice), limit=10)
     assert ([e.seq for e in entries], complete) == ([1], 2)
     assert titles(alice) == ["A1", "A2"]
     assert titles(bob) == ["B1"]
-    assert [e.seq for e in log.read(0, 3, limit=10)[0]] == [1, 2, 3]
+    assert [e.seq for e in read_entries(0, 3, limit=10)[0]] == [1, 2, 3]
 
 
 def test_a_page_that_is_full_says_how_far_it_is_complete(alice: User) -> None:
     for i in range(5):
         notify(alice, str(i))
-    entries, complete = log.read(1, 5, reader=reader_of(alice), limit=2)
+    entries, complete = read_entries(1, 5, reader=reader_of(alice), limit=2)
     assert ([e.seq for e in entries], complete) == ([2, 3], 3)
 
 
@@ -113,7 +117,7 @@ def test_a_repeat_under_its_key_is_replayed_once_with_its_latest_state(alice: Us
     notify(alice, "Other")
     again = notify(alice, "2 comments", key="post-1")
     assert again.pk == first.pk
-    entries, _ = log.read(0, log.head(), reader=reader_of(alice), limit=10)
+    entries, _ = read_entries(0, get_head(), reader=reader_of(alice), limit=10)
     assert [e.seq for e in entries] == [2, 3]
     assert b'"2 comments"' in entries[1].frame
     assert b'"count":2' in entries[1].frame
@@ -142,14 +146,14 @@ def test_who_joins_later_does_not_get_older_broadcasts(alice: User) -> None:
 def test_expired_rows_are_numbered_but_not_read(alice: User) -> None:
     notify(alice, "Old", expires_at=timezone.now() - timedelta(seconds=1))
     notify(alice, "New")
-    assert log.head() == 2
+    assert get_head() == 2
     assert titles(alice) == ["New"]
 
 
 def test_a_batch_names_who_is_excluded(alice: User, bob: User) -> None:
     with transaction.atomic():
         broadcast("Not Alice", exclude=[alice])
-        (batch,) = log.sequence()
+        (batch,) = number_pending()
     assert batch.entries[0].excluded == frozenset({str(alice.pk)})
 
 
@@ -169,18 +173,18 @@ def test_counting_what_was_missed_stops_at_the_limit(alice: User) -> None:
     with transaction.atomic():
         for i in range(6):
             notify(alice, str(i))
-    assert log.count(0, reader=reader_of(alice), limit=4) == 4
-    assert log.count(3, reader=reader_of(alice), limit=10) == 3
+    assert count_missed(0, reader=reader_of(alice), limit=4) == 4
+    assert count_missed(3, reader=reader_of(alice), limit=10) == 3
 
 
 def test_an_empty_log_has_head_zero_and_no_row() -> None:
-    assert log.position() == log.Position(0, 0)
+    assert get_position() == Position(0, 0)
     assert not LogHead.objects.exists()
 
 
 def test_an_anonymous_reader_reads_nothing(alice: User, django_assert_num_queries: Any) -> None:
     broadcast("All")
-    assert log.read(0, log.head(), reader=Reader(topics=()), limit=10)[0] == []
+    assert read_entries(0, get_head(), reader=Reader(topics=()), limit=10)[0] == []
 
 
 @pytest.mark.parametrize("letter", ["x", "ж", "語"])
@@ -215,23 +219,23 @@ def test_a_page_is_bounded_in_bytes_as_well_as_in_rows(
     cursor, seqs = 0, []
     while cursor < 60:
         fetched.append(0)
-        entries, cursor = log.read(cursor, 60, reader=reader, limit=500)
+        entries, cursor = read_entries(cursor, 60, reader=reader, limit=500)
         seqs += [entry.seq for entry in entries]
         assert entries, "at least one"
-        assert sum(len(entry.frame) for entry in entries) <= log_rows.PAGE_BYTES
+        assert sum(len(entry.frame) for entry in entries) <= log_pages.PAGE_BYTES
     assert seqs == list(range(1, 61))
-    assert max(fetched) <= log_rows.PAGE_BYTES * 1.1
-    assert len(fetched) <= len(large) * 60_000 // log_rows.PAGE_BYTES * 2 + 1
+    assert max(fetched) <= log_pages.PAGE_BYTES * 1.1
+    assert len(fetched) <= len(large) * 60_000 // log_pages.PAGE_BYTES * 2 + 1
 
 
 def test_an_event_that_is_larger_than_a_page_is_a_page_of_its_own(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_rows, "PAGE_BYTES", 3_000)
+    monkeypatch.setattr(log_pages, "PAGE_BYTES", 3_000)
     for size in (10, 5_000, 10, 10, 5_000):
         notify(alice, "x", "y" * size)
     pages, cursor = [], 0
     while cursor < 5:
-        entries, cursor = log.read(cursor, 5, limit=10)
+        entries, cursor = read_entries(cursor, 5, limit=10)
         pages.append([entry.seq for entry in entries])
     assert pages == [[1], [2], [3, 4], [5]]

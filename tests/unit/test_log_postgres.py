@@ -11,8 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from sse_notify import log, log_rows, notify
-from sse_notify.log import Reader
+from sse_notify import notify
+from sse_notify.log import pages as log_rows
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, count_missed, read_entries
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
 
@@ -72,10 +74,10 @@ def test_a_lower_id_that_commits_later_is_not_skipped(alice: User, other: OpenTr
     first = other.do(lambda: notify(alice, "First inserted, last committed"))
     second = notify(alice, "Second inserted, first committed")
     assert second.pk > first.pk
-    entries, cursor = log.read(0, log.head(), reader=reader_of(alice), limit=10)
+    entries, cursor = read_entries(0, get_head(), reader=reader_of(alice), limit=10)
     assert [b"first committed" in entry.frame for entry in entries] == [True]
     other.commit()
-    entries, _ = log.read(cursor, log.head(), reader=reader_of(alice), limit=10)
+    entries, _ = read_entries(cursor, get_head(), reader=reader_of(alice), limit=10)
     assert [b"last committed" in entry.frame for entry in entries] == [True]
     assert list(Notification.objects.order_by("seq").values_list("pk", flat=True)) == [
         second.pk,
@@ -88,7 +90,7 @@ def test_an_open_transaction_delays_nobody(alice: User, other: OpenTransaction) 
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '3s'")
     notify(alice, "Not delayed")
-    assert log.head() == 1
+    assert get_head() == 1
 
 
 def test_a_row_that_is_being_updated_does_not_hold_the_log(
@@ -140,7 +142,7 @@ def test_reading_uses_the_index(alice: User) -> None:
         cursor.execute("ANALYZE sse_notify_notification")
     rows = (
         log_rows.readable(reader_of(alice), "default")
-        .filter(seq__gt=10_100, seq__lte=log.head())
+        .filter(seq__gt=10_100, seq__lte=get_head())
         .order_by("seq")[:200]
     )
     plan = rows.explain()
@@ -171,14 +173,14 @@ def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(
     got: list[int] = []
     cursor = 0
     while cursor < 400:
-        entries, complete = log.read(cursor, 400, reader=reader, limit=7)
+        entries, complete = read_entries(cursor, 400, reader=reader, limit=7)
         assert complete > cursor
         assert all(cursor < entry.seq <= complete for entry in entries)
         got.extend(entry.seq for entry in entries)
         cursor = complete
     assert got == wanted
-    assert log.count(0, reader=reader, limit=1000) == len(wanted)
-    assert log.count(0, reader=reader, limit=31) == 31
+    assert count_missed(0, reader=reader, limit=1000) == len(wanted)
+    assert count_missed(0, reader=reader, limit=31) == 31
     # A topic's own first rows come from its index in order; merged, nothing is sorted that is not returned.
     with connection.cursor() as db:
         db.execute("ANALYZE sse_notify_notification")

@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sse_notify import counters, log, notify
+from sse_notify import notify
 from sse_notify.models import Heartbeat
 from sse_notify.monitoring import heartbeat, metrics
+from sse_notify.telemetry import counters
 from sse_notify.testing import open_stream
 
 ME = f"{socket.gethostname()}:{os.getpid()}"
@@ -83,7 +84,7 @@ def test_a_process_without_streams_keeps_its_counters_and_one_without_a_database
     def away() -> int:
         raise OperationalError("away")
 
-    monkeypatch.setattr(log, "head", away)
+    monkeypatch.setattr(metrics, "get_head", away)
     assert set(found) - set(scrape()) == {
         ("sse_notify_log_head", ""),
         ("sse_notify_log_pending", ""),

@@ -15,7 +15,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from sse_notify import archive, log, mark_read, notify, unread_count, unseen_count
+from sse_notify import archive, mark_read, notify, unread_count, unseen_count
+from sse_notify.bus.messages import Entry
+from sse_notify.log.position import Position, get_position
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import number_pending
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.progress.store import cancel
 from tests.support.readers import reader_of
@@ -128,8 +132,8 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
     assert (kept.data, kept.level, kept.recalled_at) == ({"order": 7}, "warning", None)
 
     # Somebody who was away since the first number gets what was missed, in order, and the change of the inbox at its place.
-    assert log.position() == log.Position(10, 1)
-    entries, complete = log.read(1, 10, reader=reader_of(user), limit=100)
+    assert get_position() == Position(10, 1)
+    entries, complete = read_entries(1, 10, reader=reader_of(user), limit=100)
     assert complete == 10
     assert [said(entry) for entry in entries] == [
         (2, "unread again"),
@@ -140,7 +144,7 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
     ]
 
     # The log goes on where it was cut short, and the verbs go on with the rows as they are.
-    (batch,) = log.sequence()
+    (batch,) = number_pending()
     assert [said(entry) for entry in batch.entries] == [(11, "pending")]
     pk = Notification.objects.get(title="pending").pk
     assert notify(user, "pending", idempotency_key="once").pk == pk
@@ -151,7 +155,7 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
     assert Inbox.objects.get(user=user).changes[-1]["set"] == "archived"
 
 
-def said(entry: log.Entry) -> tuple[int, str]:
+def said(entry: Entry) -> tuple[int, str]:
     """Return the number of an entry, and what it says: a title, or what was set."""
     data = json.loads(entry.frame.split(b"data: ", 1)[1].split(b"\n", 1)[0])
     return entry.seq, data.get("title") or data["set"]

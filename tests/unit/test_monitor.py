@@ -19,13 +19,13 @@ from sse_notify import topics
 from sse_notify.access import monitor
 from sse_notify.access.decisions import Decision, Ended, Granted, Question, Subscriber, decide
 from sse_notify.access.openings import Opening
+from sse_notify.access.sessions import Session
+from sse_notify.bus.messages import Ephemeral, Revocation
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.hub import Hub
-from sse_notify.log import Reader
-from sse_notify.messages import Ephemeral, Revocation
-from sse_notify.sessions import Session
-from sse_notify.stream import Stream
-from sse_notify.wire import encode
+from sse_notify.log.reader import Reader
+from sse_notify.sse.format import encode
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.stream import Stream
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 from tests.unit.test_hub import batch
 

@@ -18,11 +18,14 @@ from django.test import override_settings
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 
-from sse_notify import fanout, log, mark_read, notify, retention, unread_count, unseen_count
+from sse_notify import mark_read, notify, unread_count, unseen_count
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Batch, Ephemeral, Message
 from sse_notify.compat import notifications_hq
 from sse_notify.compat.eventstream import send_event
-from sse_notify.log import Batch, Reader
-from sse_notify.messages import Ephemeral, Message
+from sse_notify.log import retention
+from sse_notify.log.position import Position, get_head, get_position
+from sse_notify.log.reader import Reader, read_entries
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
 
@@ -110,7 +113,7 @@ def theirs() -> list[dict[str, Any]]:
 def missed(user: User) -> list[bytes]:
     """Return what a stream that comes from the beginning of the log is told."""
     reader = Reader(topics=topics_of(user), user_id=user.pk, since=user.date_joined)
-    return [entry.frame for entry in log.read(0, log.head(), reader=reader, limit=100)[0]]
+    return [entry.frame for entry in read_entries(0, get_head(), reader=reader, limit=100)[0]]
 
 
 # --- the rows -------------------------------------------------------------------------------------------------------------------
@@ -186,14 +189,14 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
     for number in range(30):
         act(bob, f"did {number}", alice)
     rung: list[Message] = []
-    real = fanout.ring
+    real = publisher.ring
 
     def ring(message: Message) -> None:
         rung.append(message)
         real(message)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fanout, "ring", ring)
+        patch.setattr(publisher, "ring", ring)
         run("--batch", "10")
     own = [record for record in caplog.records if record.name.startswith("sse_notify")]
     assert not own, "what fails after a commit is logged"
@@ -205,7 +208,7 @@ def test_no_stream_tells_of_history_and_each_user_starts_over_once(
     assert b"event: reset" in told
     assert b'"reason":"state"' in told
     assert missed(bob) == []
-    assert log.head() == 31, "numbered like everything, so that marks up to a number hold"
+    assert get_head() == 31, "numbered like everything, so that marks up to a number hold"
     mark_read(alice, up_to=30)
     assert unread_count(alice) == 0
     notify(alice, "News")
@@ -227,9 +230,9 @@ def test_what_would_be_pruned_at_once_is_left_out_unless_all_is_asked_for(
     assert run()[0] == "Imported 1 notifications."
     with override_settings(SSE_NOTIFY={"RETENTION_DAYS": None}):
         assert run() == ["Imported 1 notifications.", "Left out: 1, there already"]
-    head = log.head()
+    head = get_head()
     assert retention.prune() == 1
-    assert log.position() == log.Position(head=head, floor=0), (
+    assert get_position() == Position(head=head, floor=0), (
         "no place in the log is lost, as no stream has told of it"
     )
 
@@ -457,7 +460,7 @@ def test_send_names_a_wrong_argument_and_writes_nothing(
 
 def test_send_event_publishes_json_as_it_did_there(monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[Any] = []
-    monkeypatch.setattr(fanout, "ring", rung.append)
+    monkeypatch.setattr(publisher, "ring", rung.append)
     send_event("room-1", "message", {"at": datetime(2026, 1, 2, tzinfo=UTC)})
     send_event("room-1", "tick", "text")
     send_event("room-1", "tick", "a\nb", json_encode=False, async_publish=False, skip_user_ids=[])

@@ -15,17 +15,21 @@ from django.db import transaction
 from django.template import engines
 from django.test import Client
 
-from sse_notify import broadcast, fanout, inbox, log, notify, preferences
+from sse_notify import broadcast, notify
+from sse_notify.inbox import marks, preferences
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce
 from sse_notify.models import LogHead, Notification
-from sse_notify.paging import Place
+from sse_notify.models.paging import Place
 
 pytestmark = pytest.mark.django_db
 
 
 def number() -> int:
     """Number what is pending, as happens after a commit; return the head."""
-    fanout.announce()
-    return log.head()
+    announce()
+    return get_head()
 
 
 def items(client: Client, **query: Any) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def queryset_titles(client: Client, user: User) -> list[str]:
 
 def stream_titles(client: Client, user: User) -> list[str]:
     """What a page that hears all from the beginning has on top, as each event goes there."""
-    entries, _ = log.read(0, log.head(), limit=100)
+    entries, _ = read_entries(0, get_head(), limit=100)
     said = [json.loads(entry.frame.split(b"data: ", 1)[1].split(b"\n")[0]) for entry in entries]
     return [data["title"] for data in reversed(said)]
 
@@ -181,7 +185,7 @@ def test_the_item_at_the_end_of_a_page_may_move_go_and_be_numbered(
     notify(alice, "n4", key="k4")
     second = items(client, limit=2, before=first["next"])
     number()
-    inbox.archive(alice, ids=[second["items"][-1]["id"]])
+    marks.archive(alice, ids=[second["items"][-1]["id"]])
     third = items(client, limit=2, before=second["next"])
     titles = [item["title"] for page in (first, second, third) for item in page["items"]]
     assert (titles, third["next"]) == (["n5", "n4", "n3", "n2", "n1", "n0"], None)
@@ -249,7 +253,7 @@ def test_a_place_is_by_the_microsecond_in_every_zone(
     found: list[str] = []
     place: Place | None = None
     while True:
-        page, place = inbox.page(visible, 1, place)
+        page, place = marks.page(visible, 1, place)
         found += [row.title for row in page]
         if place is None:
             break
@@ -280,7 +284,7 @@ def test_the_newest_of_any_chain_are_the_same(alice: User) -> None:
 
 def test_archived_after_more_than_filters_is_refused_and_not_answered_wrongly(alice: User) -> None:
     row = notify(alice, "away")
-    inbox.archive(alice, ids=[row.pk])
+    marks.archive(alice, ids=[row.pk])
     visible = Notification.objects.visible_to(alice)
     assert list(visible.exclude(title="x").unread().unseen().archived()) == [row]
     for chain in (visible.order_by("title"), Notification.objects.all()):

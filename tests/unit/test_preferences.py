@@ -14,12 +14,17 @@ from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 import sse_notify
-from sse_notify import broadcast, fanout, frames, inbox, log, notify, preferences
+from sse_notify import broadcast, notify
 from sse_notify.access.decisions import Granted, Question, decide, subscriber_of
-from sse_notify.log import Batch, Entry
-from sse_notify.messages import Message, Revocation, pack, unpack
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Batch, Entry, Message, Revocation, pack, unpack
+from sse_notify.inbox import marks, preferences
+from sse_notify.inbox.preferences import mute, muted_categories, unmute
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import announce
 from sse_notify.models import Mute, Notification
-from sse_notify.preferences import mute, muted_categories, unmute
+from sse_notify.sse import control
 from tests.asgi.client import events
 from tests.support.readers import reader_of
 
@@ -40,8 +45,8 @@ REQUIRED = {
 
 def payloads(user: User) -> list[dict[str, Any]]:
     """Return what a stream of ``user`` replays."""
-    fanout.announce()
-    entries, _ = log.read(0, log.head(), reader=reader_of(user), limit=100)
+    announce()
+    entries, _ = read_entries(0, get_head(), reader=reader_of(user), limit=100)
     return [
         data
         for name, data, _ in events(b"".join(entry.frame for entry in entries))
@@ -60,7 +65,7 @@ def test_what_is_muted_is_listed_but_neither_counted_nor_announced(alice: User, 
         notify(user, "To read later", category="news")
         notify(user, "Hello")
     broadcast("Also later", category="news")
-    assert (inbox.counts(alice), inbox.counts(bob)) == ((1, 1), (3, 3))
+    assert (marks.counts(alice), marks.counts(bob)) == ((1, 1), (3, 3))
     rows = Notification.objects.visible_to(alice)
     assert {row.title: (row.is_muted, row.is_unread, row.is_unseen) for row in rows} == {
         "To read later": (True, False, False),
@@ -79,19 +84,19 @@ def test_what_was_unread_before_is_unread_again_when_it_is_heard_again(alice: Us
     notify(alice, "Unread", category="news")
     read = notify(alice, "Read meanwhile", category="news")
     mute(alice, "news")
-    inbox.mark_read(alice, ids=[read.pk])
-    assert inbox.counts(alice) == (0, 0)
+    marks.mark_read(alice, ids=[read.pk])
+    assert marks.counts(alice) == (0, 0)
     unmute(alice, "news")
     assert [row.title for row in Notification.objects.visible_to(alice).unread()] == ["Unread"]
-    assert inbox.counts(alice) == (1, 1)
+    assert marks.counts(alice) == (1, 1)
 
 
 def test_what_is_required_is_heard_whatever_was_muted_before(alice: User) -> None:
     mute(alice, "security", "news")
     notify(alice, "A new sign-in", category="security")
-    assert inbox.counts(alice) == (0, 0)
+    assert marks.counts(alice) == (0, 0)
     with override_settings(SSE_NOTIFY=REQUIRED):
-        assert inbox.counts(alice) == (1, 1)
+        assert marks.counts(alice) == (1, 1)
         assert muted_categories(alice) == ["news"]
         assert [data.get("muted") for data in payloads(alice)] == [None]
         with pytest.raises(ValueError, match="categories: 'security' is required"):
@@ -106,7 +111,7 @@ def test_a_verb_writes_what_changes_and_tells_open_streams_after_the_commit(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     rung: list[Message] = []
-    monkeypatch.setattr(fanout, "ring", rung.append)
+    monkeypatch.setattr(publisher, "ring", rung.append)
     for verb, expected in ((mute, 1), (mute, 0), (unmute, 1), (unmute, 0)):
         with django_capture_on_commit_callbacks(execute=True):
             verb(alice, "news", "news")
@@ -130,10 +135,10 @@ def test_a_decision_about_an_open_stream_finds_what_its_user_has_muted(
 @pytest.mark.parametrize("text", ['"silent":false', '","silent":false}\nid: 9\n\n', "}"])
 def test_the_muted_form_of_a_block_differs_in_two_fields_alone(alice: User, text: str) -> None:
     notify(alice, text, text, category=text.strip()[:90] or "c", data={"silent": text, "}": [text]})
-    fanout.announce()
-    (entry,), _ = log.read(0, log.head(), limit=1)
+    announce()
+    (entry,), _ = read_entries(0, get_head(), limit=1)
     ((name, data, id),) = events(entry.frame)
-    assert events(frames.muted(entry.frame)) == [
+    assert events(control.muted(entry.frame)) == [
         (name, {**data, "silent": True, "muted": True}, id)
     ]
 

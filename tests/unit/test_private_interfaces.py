@@ -13,7 +13,7 @@ from django.core.handlers.base import BaseHandler
 from django.db import transaction
 from django.test import TestCase
 
-from sse_notify import threads
+from sse_notify.concurrency import threadpool
 
 
 def test_asgiref_keeps_the_thread_of_a_context_where_it_is_looked_for() -> None:
@@ -28,16 +28,16 @@ def test_a_block_says_whether_it_is_a_test_cases() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_projects_own_transaction_is_no_test_cases() -> None:
     with transaction.atomic():
-        assert not threads.in_test_transaction()
+        assert not threadpool.in_test_transaction()
 
 
 class InATestCase(TestCase):
     """Django marks the blocks that it opens here."""
 
     def test_its_transaction_is_known(self) -> None:
-        assert threads.in_test_transaction()
+        assert threadpool.in_test_transaction()
         with transaction.atomic():
-            assert threads.in_test_transaction()
+            assert threadpool.in_test_transaction()
 
 
 def test_a_handler_of_djangos_runs_an_asgi_request_through_a_synchronous_chain() -> None:

@@ -10,10 +10,13 @@ from django.contrib.auth.models import Group, User
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify import STAFF, broadcast, log, notify
-from sse_notify.hub import Hub
+from sse_notify import STAFF, broadcast, notify
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import number_pending
 from sse_notify.models import Notification
-from sse_notify.wire import encode
+from sse_notify.sse.format import encode
+from sse_notify.streaming.hub import Hub
 from tests.support.readers import reader_of
 from tests.unit.memory_log import MINE, MemoryLog
 from tests.unit.test_hub import RNG, batch, open_stream
@@ -68,8 +71,8 @@ def test_a_readers_topics_are_replayed_in_one_order() -> None:
         broadcast("To all")
     reader = reader_of(user)
     got, cursor = [], 0
-    while cursor < log.head():
-        entries, cursor = log.read(cursor, log.head(), reader=reader, limit=3)
+    while cursor < get_head():
+        entries, cursor = read_entries(cursor, get_head(), reader=reader, limit=3)
         got += [entry.seq for entry in entries]
     assert got == list(range(1, 21))
 
@@ -84,7 +87,7 @@ def test_rows_that_are_gone_do_not_end_a_replay_early(after: int, how: str) -> N
     Notification.objects.bulk_create(
         Notification(recipient=user, topic=f"user:{user.pk}", title="x") for _ in range(299)
     )
-    assert sum(batch.last - batch.first + 1 for batch in log.sequence()) == 299
+    assert sum(batch.last - batch.first + 1 for batch in number_pending()) == 299
     gone = Notification.objects.filter(seq__lte=150)
     if how == "deleted":
         gone.delete()
@@ -95,6 +98,6 @@ def test_rows_that_are_gone_do_not_end_a_replay_early(after: int, how: str) -> N
     reader = reader_of(user)
     got, cursor = [], after
     while cursor < 300:
-        entries, cursor = log.read(cursor, 300, reader=reader, limit=50)
+        entries, cursor = read_entries(cursor, 300, reader=reader, limit=50)
         got += [entry.seq for entry in entries]
     assert got == list(range(151, 301))

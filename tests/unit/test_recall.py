@@ -14,8 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import STAFF, broadcast, fanout, inbox, log, notify, recall
-from sse_notify.log import Reader
+from sse_notify import STAFF, broadcast, notify, recall
+from sse_notify.inbox import marks
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import announce, number_pending
 from sse_notify.models import Notification, Receipt
 from sse_notify.topics import topics_of
 
@@ -49,14 +52,14 @@ def parse(stream: bytes) -> list[Event]:
 
 
 def number() -> int:
-    fanout.announce()
-    return log.head()
+    announce()
+    return get_head()
 
 
 def replay(user: User, after: int = 0) -> list[Event]:
     """Return what a stream of ``user`` that comes with the cursor ``after`` is told."""
     reader = Reader(topics=topics_of(user), user_id=user.pk, since=user.date_joined)
-    entries, _complete = log.read(after, log.head(), reader=reader, limit=100)
+    entries, _complete = read_entries(after, get_head(), reader=reader, limit=100)
     return parse(b"".join(entry.frame for entry in entries if str(user.pk) not in entry.excluded))
 
 
@@ -83,19 +86,19 @@ def test_what_is_recalled_is_nowhere_whatever_was_done_with_it(alice: User) -> N
         )
     ]
     head = number()
-    inbox.mark_read(alice, ids=[rows[1].pk])
-    inbox.archive(alice, ids=[rows[2].pk])
-    inbox.mark_read(alice, up_to=head - 3)
-    inbox.archive(alice, up_to=head - 2)
-    inbox.mark_unread(alice, ids=[rows[3].pk])
-    inbox.unarchive(alice, ids=[rows[4].pk, rows[3].pk])
+    marks.mark_read(alice, ids=[rows[1].pk])
+    marks.archive(alice, ids=[rows[2].pk])
+    marks.mark_read(alice, up_to=head - 3)
+    marks.archive(alice, up_to=head - 2)
+    marks.mark_unread(alice, ids=[rows[3].pk])
+    marks.unarchive(alice, ids=[rows[4].pk, rows[3].pk])
     assert recall(rows[:6]) == 6
     for when in ("pending", "numbered"):
         assert everywhere(alice) == {rows[6].pk}, when
-        assert inbox.counts(alice) == (1, 1), when
+        assert marks.counts(alice) == (1, 1), when
         number()
-    assert inbox.counts(alice) == (1, 1)
-    inbox.mark_read(alice, ids=[rows[0].pk])
+    assert marks.counts(alice) == (1, 1)
+    marks.mark_read(alice, ids=[rows[0].pk])
     assert not Receipt.objects.filter(notification=rows[0]).exists(), "nor can it be marked"
 
 
@@ -111,7 +114,7 @@ def test_the_stream_is_told_the_id_alone_and_the_old_number_is_gone(alice: User)
     )
     before = number()
     recall(row)
-    (batch,) = log.sequence()
+    (batch,) = number_pending()
     (entry,) = batch.entries
     (event,) = parse(entry.frame)
     assert (event.type, event.json(), event.id) == ("remove", {"ids": [row.pk]}, str(before + 1))
@@ -135,7 +138,7 @@ def test_a_broadcast_is_taken_back_from_those_who_got_it_and_nobody_else_is_told
     erin = User.objects.create_user(
         "erin", is_staff=True, date_joined=timezone.now() - timedelta(hours=1)
     )
-    inbox.mark_read(erin, ids=[row.pk])
+    marks.mark_read(erin, ids=[row.pk])
     assert everywhere(erin) == {row.pk, everyone.pk}
     assert recall([row, everyone]) == 2
     number()
@@ -150,14 +153,14 @@ def test_a_broadcast_is_taken_back_from_those_who_got_it_and_nobody_else_is_told
     ]
     for user in (alice, bob, carol, dave, erin):
         assert everywhere(user) == set()
-        assert inbox.counts(user) == (0, 0)
+        assert marks.counts(user) == (0, 0)
     assert set(batch_exclusions()) == {str(carol.pk), str(bob.pk)}, (
         "the live frames name who does not get them"
     )
 
 
 def batch_exclusions() -> list[str]:
-    entries, _complete = log.read(0, log.head(), limit=100)
+    entries, _complete = read_entries(0, get_head(), limit=100)
     return [user for entry in entries for user in entry.excluded]
 
 
@@ -166,7 +169,7 @@ def test_it_is_told_though_it_has_expired_meanwhile(alice: User) -> None:
     head = number()
     Notification.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     recall(row)
-    (batch,) = log.sequence()
+    (batch,) = number_pending()
     assert [parse(entry.frame)[0].type for entry in batch.entries] == ["remove"]
     assert [event.type for event in replay(alice, head)] == ["remove"]
 
@@ -200,8 +203,8 @@ def test_it_is_numbered_when_the_callers_transaction_commits_and_not_before(alic
     row = notify(alice, "Hello")
     with transaction.atomic():
         recall(row)
-        assert log.head() == 1
-    assert log.head() == 2
+        assert get_head() == 1
+    assert get_head() == 2
     assert [event.type for event in replay(alice)] == ["remove"]
 
 
@@ -210,9 +213,9 @@ def test_a_repeat_under_the_key_is_a_new_notification(alice: User, *, numbered: 
     row = notify(alice, "1 order", key="orders")
     notify(alice, "2 orders", key="orders")
     number()
-    inbox.mark_read(alice, ids=[row.pk])
+    marks.mark_read(alice, ids=[row.pk])
     recall(row)
-    head = number() if numbered else log.head()
+    head = number() if numbered else get_head()
     again = notify(alice, "1 order", key="orders")
     number()
     assert again.pk == row.pk
@@ -223,7 +226,7 @@ def test_a_repeat_under_the_key_is_a_new_notification(alice: User, *, numbered: 
         1,
     )
     assert everywhere(alice) == {row.pk}
-    assert inbox.counts(alice) == (1, 1)
+    assert marks.counts(alice) == (1, 1)
     assert recall(row) == 1, "and can be recalled again"
 
 

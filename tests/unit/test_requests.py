@@ -12,8 +12,7 @@ import pytest
 from channels.layers import channel_layers
 from django.test import override_settings
 
-from sse_notify import fanout
-from sse_notify.bus import requests
+from sse_notify.bus import publisher, requests
 from sse_notify.conf import get_settings
 from tests.support.processes import free_port
 
@@ -101,6 +100,6 @@ async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
 
 
 def test_without_a_layer_nobody_is_asked() -> None:
-    assert fanout.remote_layer() is None
+    assert publisher.remote_layer() is None
     # A guard that no call runs into.
     assert requests.ask(3600).result(30) == []

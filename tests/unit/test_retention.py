@@ -13,17 +13,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import (
-    broadcast,
-    log,
-    mark_read,
-    notify,
-    recall,
-    retention,
-    unread_count,
-    unseen_count,
-)
-from sse_notify.inbox import archive, mark_unread
+from sse_notify import broadcast, mark_read, notify, recall, unread_count, unseen_count
+from sse_notify.inbox.marks import archive, mark_unread
+from sse_notify.log import retention
+from sse_notify.log.position import Position, get_head, get_position
 from sse_notify.models import Exclusion, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,7 +73,7 @@ def test_what_has_expired_goes_at_any_age_and_costs_nobody_the_place(alice: User
     send(alice, "Expires later", expires_at=timezone.now() + timedelta(days=1))
     assert retention.prune() == 1
     assert titles() == ["Expires later"]
-    assert log.position() == log.Position(head=2, floor=0)
+    assert get_position() == Position(head=2, floor=0)
 
 
 def test_what_is_pending_stays(alice: User) -> None:
@@ -116,14 +109,14 @@ def test_the_floor_is_the_newest_number_that_went_and_never_falls(alice: User) -
     Notification.objects.filter(title="History").update(event="")
     assert retention.prune() == 3
     assert two.seq == 2
-    assert log.position() == log.Position(head=4, floor=2), (
+    assert get_position() == Position(head=4, floor=2), (
         "no stream told of history, so nobody misses it"
     )
     LogHead.objects.update(floor=3)
     send(alice, "5", age=100)
     Notification.objects.filter(title="5").update(seq=1)
     assert retention.prune() == 1
-    assert log.position().floor == 3
+    assert get_position().floor == 3
 
 
 def test_counts_and_lists_are_exact_afterwards(alice: User) -> None:
@@ -153,7 +146,7 @@ def test_it_takes_batches_and_few_statements_whatever_their_size(alice: User) ->
     notify(users, "Old")
     Notification.objects.update(created_at=timezone.now() - timedelta(days=100))
     for user in users[:50]:
-        mark_read(user, up_to=log.head())
+        mark_read(user, up_to=get_head())
     sizes: list[int] = []
     with CaptureQueriesContext(connection) as queries:
         assert retention.prune(batch=100, on_batch=sizes.append) == 250

@@ -13,8 +13,11 @@ from django.db import connection
 from django.db.models.signals import pre_delete
 from django.utils import timezone
 
-from sse_notify import changes, delivery, log, mark_read, notify, retention, unread_count
+from sse_notify import mark_read, notify, unread_count
+from sse_notify.log import changes, retention
+from sse_notify.log.position import Position, get_head, get_position
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.notifications import store
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -55,7 +58,7 @@ def test_a_repeat_under_a_key_whose_row_is_pruned_in_this_moment_is_sent(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = send_old(alice, "Old", key="k")
-    once_before(monkeypatch, delivery, "_repeat", retention.prune)
+    once_before(monkeypatch, store, "_repeat", retention.prune)
     new = notify(alice, "New", key="k")
     assert (new.pk != old.pk, new.count, unread_count(alice)) == (True, 1, 1)
     assert list(Notification.objects.values_list("title", flat=True)) == ["New"]
@@ -80,7 +83,7 @@ def test_a_row_that_is_sent_again_in_an_open_transaction_is_not_waited_for(
     send_old(alice, "Old", key="k")
     send_old(alice, "Other")
     pruned: list[int] = []
-    once_before(monkeypatch, delivery, "_exclude", lambda: pruned.append(retention.prune()))
+    once_before(monkeypatch, store, "_exclude", lambda: pruned.append(retention.prune()))
     notify(alice, "New", key="k")
     assert pruned == [1]
     assert list(Notification.objects.values_list("title", "count")) == [("New", 2)]
@@ -93,7 +96,7 @@ def test_a_publisher_is_numbered_while_a_batch_is_being_deleted(alice: User) -> 
 
     def publish() -> None:
         notify(alice, "New")
-        numbered.append(log.head())
+        numbered.append(get_head())
 
     def publish_elsewhere(**kwargs: Any) -> None:
         elsewhere(publish).join(20)
@@ -104,4 +107,4 @@ def test_a_publisher_is_numbered_while_a_batch_is_being_deleted(alice: User) -> 
     finally:
         pre_delete.disconnect(publish_elsewhere, sender=Notification)
     assert numbered == [2]
-    assert log.position() == log.Position(head=2, floor=1)
+    assert get_position() == Position(head=2, floor=1)

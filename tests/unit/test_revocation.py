@@ -24,10 +24,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from sse_notify import arecheck, fanout, messages, recheck, sessions
+from sse_notify import arecheck, recheck
+from sse_notify.access import sessions
 from sse_notify.access.decisions import fingerprint
-from sse_notify.messages import Ephemeral, Revocation
-from sse_notify.revocation import disconnect
+from sse_notify.access.receivers import disconnect
+from sse_notify.bus import messages, publisher
+from sse_notify.bus.messages import Ephemeral, Revocation
 
 
 async def rung(action: Callable[[], Any]) -> list[Revocation]:
@@ -37,12 +39,12 @@ async def rung(action: Callable[[], Any]) -> list[Revocation]:
     def hear(message: Any) -> None:
         heard.append(message)
 
-    fanout.attach(hear)
+    publisher.attach(hear)
     try:
         await sync_to_async(action)()
         await asyncio.sleep(0)
     finally:
-        fanout.detach(hear)
+        publisher.detach(hear)
     return [message for message in heard if isinstance(message, Revocation)]
 
 
@@ -263,16 +265,16 @@ async def test_expired_sessions_that_are_cleared_ring_nothing(transactional_db: 
 def test_a_thousand_saves_are_one_message_to_the_layer() -> None:
     waiting: deque[dict[str, Any]] = deque()
     for number in range(1500):
-        (message,) = fanout._split(Revocation(users={f"user:{number}": str(number)}))
-        fanout._append(waiting, message)
+        (message,) = publisher._split(Revocation(users={f"user:{number}": str(number)}))
+        publisher._append(waiting, message)
     unpacked = [messages.unpack(message) for message in waiting]
     assert [len(each.users) for each in unpacked if isinstance(each, Revocation)] == [1000, 500]
-    (message,) = fanout._split(Ephemeral("wall", b"x"))
-    fanout._append(waiting, message)
-    (message,) = fanout._split(Revocation(sessions=("a",), end="logout"))
-    fanout._append(waiting, message)
-    (message,) = fanout._split(Revocation(sessions=("b",)))
-    fanout._append(waiting, message)
+    (message,) = publisher._split(Ephemeral("wall", b"x"))
+    publisher._append(waiting, message)
+    (message,) = publisher._split(Revocation(sessions=("a",), end="logout"))
+    publisher._append(waiting, message)
+    (message,) = publisher._split(Revocation(sessions=("b",)))
+    publisher._append(waiting, message)
     assert [messages.unpack(message) for message in list(waiting)[3:]] == [
         Revocation(sessions=("a",), end="logout"),
         Revocation(sessions=("b",)),

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from sse_notify import hubs
-from sse_notify.admission import admission
-from sse_notify.hub import Hub
-from sse_notify.streaming import shutdown
+from sse_notify.streaming import registry, shutdown
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import SignalHandler, end_streams
 from tests.support import GUARD
 from tests.unit.memory_log import MemoryLog, stream_on
@@ -119,9 +118,9 @@ def test_a_handler_that_was_not_installed_from_python_stays(
 @pytest.mark.asyncio
 async def test_a_process_without_streams_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "draining", False)
-    hubs.current()
+    registry.current()
     async with asyncio.timeout(GUARD):
-        for told in hubs.drain():
+        for told in registry.drain():
             await asyncio.wrap_future(told)
 
 

@@ -12,10 +12,9 @@ import random
 
 import pytest
 
-from sse_notify import hub as hub_module
-from sse_notify.hub import Hub
-from sse_notify.log import Batch
-from sse_notify.messages import Ephemeral
+from sse_notify.bus.messages import Batch, Ephemeral
+from sse_notify.streaming import hub as hub_module
+from sse_notify.streaming.hub import Hub
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 SCHEDULES = 10_000

@@ -20,11 +20,13 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
-from sse_notify import STAFF, Progress, broadcast, inbox, notify, recall, verbs
+from sse_notify import STAFF, Progress, broadcast, notify, recall
+from sse_notify.inbox import marks
+from sse_notify.inbox.preferences import choose, mute, unmute
+from sse_notify.log.retention import prune
 from sse_notify.models import Notification
-from sse_notify.preferences import choose, mute, unmute
+from sse_notify.notifications import send
 from sse_notify.progress.store import cancel
-from sse_notify.retention import prune
 from tests.support import GUARD
 from tests.unit.admin.test_compose import BROADCAST, MESSAGE, Visit, select
 
@@ -111,23 +113,23 @@ VERBS: dict[str, Callable[[User], Any]] = {
     "notify, with an idempotency key": lambda user: notify(user, "One", idempotency_key="new"),
     "notify, many": lambda user: notify(User.objects.all(), "One"),
     "broadcast": lambda user: broadcast("One", audience=STAFF, exclude=[user], key="new"),
-    "several users": lambda user: verbs.send("One", users=User.objects.all()),
-    "several groups": lambda user: verbs.send(
+    "several users": lambda user: send.send("One", users=User.objects.all()),
+    "several groups": lambda user: send.send(
         "One", groups=list(Group.objects.all()), users=[user], staff=True
     ),
     "recall": lambda user: recall(Notification.objects.all()),
     "mute": lambda user: mute(user, "orders"),
     "unmute": lambda user: unmute(user, "news"),
     "choose": lambda user: choose(user, ["news"], ["orders", "news"]),
-    "read by ids": lambda user: inbox.mark_read(
+    "read by ids": lambda user: marks.mark_read(
         user, ids=[row.pk for row in Notification.objects.all()]
     ),
-    "read up to": lambda user: inbox.mark_read(user, up_to=100),
-    "unread": lambda user: inbox.mark_unread(
+    "read up to": lambda user: marks.mark_read(user, up_to=100),
+    "unread": lambda user: marks.mark_unread(
         user, ids=[row.pk for row in Notification.objects.all()]
     ),
-    "archive": lambda user: inbox.archive(user, up_to=100),
-    "unarchive": lambda user: inbox.unarchive(
+    "archive": lambda user: marks.archive(user, up_to=100),
+    "unarchive": lambda user: marks.unarchive(
         user, ids=[row.pk for row in Notification.objects.all()]
     ),
     "progress": run_and_cancel,

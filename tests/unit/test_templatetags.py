@@ -12,8 +12,9 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 from django.views.generic import DetailView
 
-from sse_notify import log, notify
+from sse_notify import notify
 from sse_notify.access.openings import user_key
+from sse_notify.log.sequence import number_pending
 
 pytestmark = pytest.mark.django_db
 
@@ -254,7 +255,7 @@ def test_what_is_optional_is_off_until_the_tag_asks(alice: User) -> None:
 
 def test_the_panel_says_where_older_items_begin(alice: User) -> None:
     rows = [notify(alice, f"Number {number}") for number in range(3)]
-    list(log.sequence())
+    list(number_pending())
     rows[1].refresh_from_db()
     assert f'data-next="{rows[1].seq}"' in render("{% sse_notify_widget limit=2 %}", alice)
     assert "data-next" not in render("{% sse_notify_widget limit=3 %}", alice)

@@ -8,9 +8,10 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 
-from sse_notify import abroadcast, anotify, apublish, broadcast, inbox, notify, recall, topic
+from sse_notify import abroadcast, anotify, apublish, broadcast, notify, recall, topic
+from sse_notify.access.receivers import disconnect
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.revocation import disconnect
+from sse_notify.inbox import marks
 from sse_notify.testing import capture_notifications, open_stream
 
 
@@ -92,7 +93,7 @@ class StreamTests(TestCase):
     async def test_marks_arrive_as_updates_with_the_counts(self) -> None:
         row = await anotify(self.alice, "Hello")
         async with open_stream(self.alice) as stream:
-            await inbox.amark_read(self.alice, ids=[row.pk], client="tab")
+            await marks.amark_read(self.alice, ids=[row.pk], client="tab")
             update = await stream.next("update")
         assert update.data == {
             "set": "read",

@@ -12,8 +12,8 @@ from django.db import InterfaceError, connections
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
-from sse_notify import threads
-from sse_notify.threads import Pool
+from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import Pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,7 +105,7 @@ async def test_a_connection_that_cannot_be_closed_costs_no_thread(
         if calls == call:
             raise InterfaceError("connection already closed")
 
-    monkeypatch.setattr(threads, "close_old_connections", close)
+    monkeypatch.setattr(threadpool, "close_old_connections", close)
     assert await pool(User.objects.count) == 0, "the work is done all the same"
     async with asyncio.timeout(10):
         assert await pool(User.objects.count) == 0

@@ -21,8 +21,9 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import sse_notify
-from sse_notify import EVERYONE, STAFF, anotify, broadcast, fanout, notify, publish
-from sse_notify.messages import Ephemeral, Message
+from sse_notify import EVERYONE, STAFF, anotify, broadcast, notify, publish
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral, Message
 from sse_notify.models import Exclusion, Notification, Receipt
 
 pytestmark = pytest.mark.django_db
@@ -316,7 +317,7 @@ def test_who_cannot_be_excluded_is_refused(exclude: Any) -> None:
 @pytest.fixture
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     messages: list[Message] = []
-    monkeypatch.setattr(fanout, "ring", messages.append)
+    monkeypatch.setattr(publisher, "ring", messages.append)
     return messages
 
 

@@ -15,7 +15,7 @@ from httpx_sse import EventSource
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sse_notify import wire
+from sse_notify.sse import format as sse_format
 from tests.support import ROOT
 from tests.support.node import Conversation
 
@@ -47,7 +47,7 @@ text = st.lists(st.sampled_from(NASTY) | st.text(characters, max_size=5), max_si
 names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1, max_size=10
 )
-cursors = st.integers(0, wire.MAX_CURSOR)
+cursors = st.integers(0, sse_format.MAX_CURSOR)
 surrogates = st.characters(categories=["Cs"])
 json_values = st.recursive(
     st.none()
@@ -80,7 +80,7 @@ Parse = Callable[[list[bytes]], Parsed]
 
 def parse_with_httpx(chunks: list[bytes]) -> Parsed:
     response = httpx.Response(
-        200, headers={"Content-Type": wire.CONTENT_TYPE}, content=iter(chunks)
+        200, headers={"Content-Type": sse_format.CONTENT_TYPE}, content=iter(chunks)
     )
     events = list(EventSource(response).iter_sse())
     # Its id is the last one of the stream so far, "" before there is one.
@@ -127,12 +127,12 @@ def cut(draw: Callable[..., Any], stream: bytes) -> list[bytes]:
 @example(draw=None, data="", event="x", id=0)
 @example(draw=None, data="\n", event="message", id=1)
 @example(draw=None, data=" two spaces in front", event=" padded ", id=None)
-@example(draw=None, data="\ufefffirst", event="\ufeff", id=wire.MAX_CURSOR)
+@example(draw=None, data="\ufefffirst", event="\ufeff", id=sse_format.MAX_CURSOR)
 @example(draw=None, data="a\r\n\r\n\n\rb", event="message", id=None)
 def test_an_event_arrives_as_it_was_sent(
     parse: Parse, draw: st.DataObject | None, data: str, event: str, id: int | None
 ) -> None:
-    block = wire.encode(data, event=event, id=id)
+    block = sse_format.encode(data, event=event, id=id)
     chunks = cut(draw.draw, block) if draw is not None else [block]
     assert parse(chunks).events == [
         Arrived(event, normalised(data), None if id is None else str(id))
@@ -149,10 +149,12 @@ def test_a_whole_stream_arrives_in_order_with_comments_and_retries_between(
     stream, expected, retries, last = b"\n", [], [], None
     for data, event, id, kind, comment in sent:
         if kind == 0:
-            stream += wire.encode_comment(comment)
+            stream += sse_format.encode_comment(comment)
         if kind == 1:
             retries.append(len(data))
-        stream += wire.encode(data, event=event, id=id, retry=len(data) if kind == 1 else None)
+        stream += sse_format.encode(
+            data, event=event, id=id, retry=len(data) if kind == 1 else None
+        )
         last = str(id) if id is not None else last
         expected.append(Arrived(event, normalised(data), last))
     parsed = parse(cut(draw.draw, stream))
@@ -166,7 +168,7 @@ def test_a_whole_stream_arrives_in_order_with_comments_and_retries_between(
 @given(data=text, id=cursors)
 def test_a_block_that_is_cut_short_is_no_event_and_moves_no_cursor(data: str, id: int) -> None:
     """So a client that lost its connection in the middle of an event asks for that event again."""
-    block = wire.encode(data, event="note", id=id)
+    block = sse_format.encode(data, event="note", id=id)
     for length in range(len(block)):
         assert parse_with_httpx([block[:length]]).events == []
     # A parser that honours an id on its own would still need the data before it.
@@ -177,7 +179,7 @@ def test_a_block_that_is_cut_short_is_no_event_and_moves_no_cursor(data: str, id
 def test_fields_come_in_order_and_lines_end_with_lf_alone(
     data: str, event: str, id: int, retry: int
 ) -> None:
-    block = wire.encode(data, event=event, id=id, retry=retry)
+    block = sse_format.encode(data, event=event, id=id, retry=retry)
     assert b"\r" not in block
     assert block.endswith(b"\n\n")
     assert block.count(b"\n\n") == 1
@@ -191,26 +193,26 @@ def test_fields_come_in_order_and_lines_end_with_lf_alone(
 def test_a_retry_arrives_with_the_event_whose_block_it_is_in(
     parse: Parse, data: str, event: str, id: int, retry: int
 ) -> None:
-    parsed = parse([wire.encode(data, event=event, id=id, retry=retry)])
+    parsed = parse([sse_format.encode(data, event=event, id=id, retry=retry)])
     assert parsed == ([Arrived(event, normalised(data), str(id))], [retry])
 
 
 def test_the_bytes_of_a_block() -> None:
-    assert wire.encode("a\r\nb\rc\nd", event="note", id=7, retry=3000) == (
+    assert sse_format.encode("a\r\nb\rc\nd", event="note", id=7, retry=3000) == (
         b"retry: 3000\nevent: note\ndata: a\ndata: b\ndata: c\ndata: d\nid: 7\n\n"
     )
-    assert wire.encode("") == b"data: \n\n"
-    assert wire.encode("ü\u2028\u0085\0😀") == "data: ü\u2028\u0085\0😀\n\n".encode()
+    assert sse_format.encode("") == b"data: \n\n"
+    assert sse_format.encode("ü\u2028\u0085\0😀") == "data: ü\u2028\u0085\0😀\n\n".encode()
     assert (
-        wire.encode_json({"a": [1, "ü"]}, event="x", id=1)
+        sse_format.encode_json({"a": [1, "ü"]}, event="x", id=1)
         == 'event: x\ndata: {"a":[1,"ü"]}\nid: 1\n\n'.encode()
     )
-    assert wire.encode_comment() == b":\n\n"
+    assert sse_format.encode_comment() == b":\n\n"
 
 
 @given(value=json_values, event=names, id=cursors)
 def test_json_arrives_as_one_line_of_the_same_value(value: Any, event: str, id: int) -> None:
-    block = wire.encode_json(value, event=event, id=id)
+    block = sse_format.encode_json(value, event=event, id=id)
     assert block.count(b"\ndata: ") + block.startswith(b"data: ") == 1
     (arrived,) = parse_with_httpx([block]).events
     assert json.loads(arrived.data) == value
@@ -221,7 +223,7 @@ def test_json_arrives_as_one_line_of_the_same_value(value: Any, event: str, id: 
 )
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
-        wire.encode_json(value)
+        sse_format.encode_json(value)
 
 
 @given(before=text, surrogate=surrogates, after=text)
@@ -230,11 +232,11 @@ def test_a_lone_surrogate_is_refused_wherever_it_is(
 ) -> None:
     broken = before + surrogate + after
     with pytest.raises(ValueError, match="surrogate"):
-        wire.encode(broken)
+        sse_format.encode(broken)
     with pytest.raises(ValueError, match="surrogate"):
-        wire.encode_json({"text": broken})
+        sse_format.encode_json({"text": broken})
     with pytest.raises(ValueError, match="surrogate"):
-        wire.encode("", event="name" + surrogate)
+        sse_format.encode("", event="name" + surrogate)
 
 
 @given(before=text, forbidden=st.sampled_from("\r\n\0"), after=text)
@@ -242,48 +244,48 @@ def test_an_event_name_that_would_break_the_block_is_refused(
     before: str, forbidden: str, after: str
 ) -> None:
     with pytest.raises(ValueError, match="event"):
-        wire.encode("data", event=before + forbidden + after)
+        sse_format.encode("data", event=before + forbidden + after)
 
 
 def test_an_empty_event_name_is_refused() -> None:
     with pytest.raises(ValueError, match="event"):
-        wire.encode("data", event="")
+        sse_format.encode("data", event="")
 
 
 @pytest.mark.parametrize("wrong", ["1\nid: 2", "1\r", "\0", "\ud800"])
 def test_the_text_of_an_id_that_would_break_the_block_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="id"):
-        wire.encode("data", id=wrong)
+        sse_format.encode("data", id=wrong)
 
 
 def test_the_topic_is_a_field_that_other_parsers_pass_over(parse: Parse) -> None:
-    block = wire.encode("data", event="moved", id=5, topic="order.5: ä")
+    block = sse_format.encode("data", event="moved", id=5, topic="order.5: ä")
     assert block == "event: moved\ntopic: order.5: ä\ndata: data\nid: 5\n\n".encode()
-    assert parse([block]) == parse([wire.encode("data", event="moved", id=5)])
+    assert parse([block]) == parse([sse_format.encode("data", event="moved", id=5)])
 
 
 @pytest.mark.parametrize("wrong", ["1\nid: 2", "1\r", "\0", "\ud800"])
 def test_a_topic_that_would_break_the_block_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="topic"):
-        wire.encode("data", topic=wrong)
+        sse_format.encode("data", topic=wrong)
 
 
 def test_an_id_may_be_text() -> None:
-    assert wire.encode("data", id="5-ä: 3") == "data: data\nid: 5-ä: 3\n\n".encode()
+    assert sse_format.encode("data", id="5-ä: 3") == "data: data\nid: 5-ä: 3\n\n".encode()
 
 
 @pytest.mark.parametrize("wrong", [-1, True, 1.0, "1", "1\nid: 2"])
 def test_an_id_or_retry_that_is_no_natural_number_is_refused(wrong: Any) -> None:
     if not isinstance(wrong, str):
         with pytest.raises(ValueError, match="id"):
-            wire.encode("data", id=wrong)
+            sse_format.encode("data", id=wrong)
     with pytest.raises(ValueError, match="retry"):
-        wire.encode("data", retry=wrong)
+        sse_format.encode("data", retry=wrong)
 
 
 @given(comment=text)
 def test_a_comment_is_nothing_to_a_parser(parse: Parse, comment: str) -> None:
-    assert parse([wire.encode_comment(comment), wire.encode("after")]).events == [
+    assert parse([sse_format.encode_comment(comment), sse_format.encode("after")]).events == [
         Arrived("message", "after", None)
     ]
 
@@ -291,13 +293,13 @@ def test_a_comment_is_nothing_to_a_parser(parse: Parse, comment: str) -> None:
 @given(first=cursors, second=st.none() | st.just("") | cursors.map(str))
 def test_the_larger_of_two_cursors_holds(first: int, second: str | None) -> None:
     expected = max(first, int(second)) if second else first
-    assert wire.parse_cursor(str(first), second) == expected
-    assert wire.parse_cursor(second, str(first)) == expected
+    assert sse_format.parse_cursor(str(first), second) == expected
+    assert sse_format.parse_cursor(second, str(first)) == expected
 
 
 @pytest.mark.parametrize("values", [(), (None,), ("",), (None, "")])
 def test_no_cursor_is_none(values: tuple[str | None, ...]) -> None:
-    assert wire.parse_cursor(*values) is None
+    assert sse_format.parse_cursor(*values) is None
 
 
 @pytest.mark.parametrize(
@@ -321,16 +323,16 @@ def test_no_cursor_is_none(values: tuple[str | None, ...]) -> None:
     ],
 )
 def test_a_malformed_cursor_is_told_from_none(wrong: str) -> None:
-    with pytest.raises(wire.MalformedCursor):
-        wire.parse_cursor(wrong)
+    with pytest.raises(sse_format.MalformedCursor):
+        sse_format.parse_cursor(wrong)
     # Beside a well-formed one it does no harm: a browser repeats the address with whatever was in it.
-    assert wire.parse_cursor(wrong, "5") == 5
+    assert sse_format.parse_cursor(wrong, "5") == 5
 
 
 @given(value=st.text(max_size=25))
 def test_whatever_a_client_sends_is_a_cursor_or_malformed(value: str) -> None:
     try:
-        found = wire.parse_cursor(value)
-    except wire.MalformedCursor:
+        found = sse_format.parse_cursor(value)
+    except sse_format.MalformedCursor:
         return
-    assert found is None if not value else found is not None and 0 <= found <= wire.MAX_CURSOR
+    assert found is None if not value else found is not None and 0 <= found <= sse_format.MAX_CURSOR

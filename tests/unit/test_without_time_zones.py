@@ -13,8 +13,11 @@ from django.db.models.functions import Now
 from django.template import engines
 from django.test import Client
 
-from sse_notify import fanout, log, notify
-from sse_notify.log import Reader
+from sse_notify import notify
+from sse_notify.bus import publisher
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import number_pending
 from sse_notify.models import Heartbeat, Notification
 from sse_notify.monitoring import heartbeat
 
@@ -48,9 +51,9 @@ def moments(item: dict[str, Any]) -> dict[str, datetime]:
 def test_the_stream_and_the_list_say_when_it_was(
     row: Notification, client: Client, alice: User
 ) -> None:
-    list(log.sequence())
-    ((entry,), _) = log.read(
-        0, log.head(), reader=Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk), limit=10
+    list(number_pending())
+    ((entry,), _) = read_entries(
+        0, get_head(), reader=Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk), limit=10
     )
     fields = dict(line.split(": ", 1) for line in entry.frame.decode().strip().split("\n"))
     assert moments(json.loads(fields["data"])) == TOLD
@@ -93,11 +96,11 @@ def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
 
 def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
     heartbeat.write(None)
-    Heartbeat.objects.filter(pk=fanout.origin()).update(id="alive")
+    Heartbeat.objects.filter(pk=publisher.origin()).update(id="alive")
     (alive,) = heartbeat.read(head=0)
     assert abs(alive.at - datetime.now(UTC)) < timedelta(minutes=1)
     old = timedelta(seconds=heartbeat.MISSED * heartbeat.INTERVAL + 1)
     Heartbeat.objects.update(at=Now() - old)
     assert heartbeat.read(head=0) == []
     heartbeat.write(None)
-    assert [row.pk for row in Heartbeat.objects.all()] == [fanout.origin()]
+    assert [row.pk for row in Heartbeat.objects.all()] == [publisher.origin()]

@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.forms import DateTimeField
 
-from sse_notify.fields import FIELDS, Kind
 from sse_notify.management import people
 from sse_notify.models import Notification
-from sse_notify.verbs import send
+from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.notifications.send import send
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

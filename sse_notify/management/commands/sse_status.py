@@ -16,9 +16,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from sse_notify import fanout, log
-from sse_notify.bus import requests
-from sse_notify.links import signed_stream_url
+from sse_notify.access.links import signed_stream_url
+from sse_notify.bus import publisher, requests
+from sse_notify.log.position import database, get_position
+from sse_notify.log.sequence import count_pending
 from sse_notify.management import people
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
@@ -89,7 +90,7 @@ def _link(username: str, topics: list[str], base_url: str) -> str:
 def _status(timeout: float) -> dict[str, Any]:
     """Return what ``--json`` prints. What cannot be read is among the ``problems``."""
     problems = []
-    layer = fanout.remote_layer()
+    layer = publisher.remote_layer()
     name = f"{type(layer).__module__}.{type(layer).__qualname__}" if layer is not None else ""
     if layer is not None and not requests.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
@@ -121,9 +122,9 @@ def _status(timeout: float) -> dict[str, Any]:
 
 
 def _log() -> dict[str, Any]:
-    rows = Notification.objects.using(log.database())
+    rows = Notification.objects.using(database())
     figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
-    return {**asdict(log.position()), **figures, "pending": log.pending()}
+    return {**asdict(get_position()), **figures, "pending": count_pending()}
 
 
 def _late() -> int:
@@ -131,7 +132,7 @@ def _late() -> int:
     since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
     is_late = Q(recalled_at=None, created_at__lt=since) | Q(recalled_at__lt=since)
     # The event of imported history is "", and it is never numbered.
-    rows = Notification.objects.using(log.database()).filter(is_late, seq=None)
+    rows = Notification.objects.using(database()).filter(is_late, seq=None)
     return rows.exclude(event="").count()
 
 

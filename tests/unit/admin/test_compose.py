@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import inbox, notify, recall
+from sse_notify import notify, recall
 from sse_notify.admin import actions, audience
+from sse_notify.inbox import marks
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
 from tests.support import GUARD
@@ -131,7 +132,7 @@ def test_a_broadcast_is_composed_looked_at_and_confirmed(
     assert visit.page["Location"] == reverse(SHOW, args=[row.pk])
     assert history() == [("Hello", "Sent. Audience: Everyone. Reach: 2.")]
     assert "Reach: 2." in client.get(visit.page["Location"]).content.decode()
-    assert inbox.unread_count(alice) == 1
+    assert marks.unread_count(alice) == 1
 
 
 def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> None:
@@ -552,7 +553,7 @@ def test_a_recalled_broadcast_leaves_every_inbox_and_the_history_tells(
     mine, yours, third = notify(alice, "One"), notify(alice, "Two"), notify(alice, "Three")
     visit = Visit(client, reverse(RECALL, args=[mine.pk]))
     assert "One" in visit.text
-    assert inbox.unread_count(alice) == 3, "asked first"
+    assert marks.unread_count(alice) == 3, "asked first"
     visit.go("_recall")
     select(client, "recall_selected", mine, yours).go("_recall")
     assert [row.title for row in Notification.objects.visible_to(alice)] == [third.title]

@@ -14,15 +14,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import STAFF, archive, broadcast, inbox, log, mark_read, mark_unread, notify, recall
+from sse_notify import STAFF, archive, broadcast, mark_read, mark_unread, notify, recall
 from sse_notify.admin.figures import Figures, figures_of
+from sse_notify.inbox import marks
+from sse_notify.log.position import get_head
+from sse_notify.log.sequence import number_pending
 from sse_notify.models import Audience, Notification
 
 pytestmark = pytest.mark.django_db
 
 
 def number_all() -> None:
-    for _ in log.sequence():
+    for _ in number_pending():
         pass
 
 
@@ -73,7 +76,7 @@ def test_the_figures_are_what_the_inboxes_of_all_users_say(seed: int) -> None:
         some = [row.pk for row in chance.sample(sent, min(len(sent), 4))]
         chance.choice([mark_read, mark_read, mark_unread, archive])(user, some)  # type: ignore[operator]  # one signature
         if chance.random() < 0.4:
-            mark_read(chance.choice(users), up_to=chance.randrange(1, log.head() + 2))
+            mark_read(chance.choice(users), up_to=chance.randrange(1, get_head() + 2))
     recall(chance.sample(sent, 2))
     assert figures_of(rows()) == counted_one_by_one()
     number_all()
@@ -106,7 +109,7 @@ def test_the_number_of_queries_does_not_depend_on_that_of_rows(
                 broadcast("b", audience=audience)
             notify(alice, "n")
         number_all()
-        inbox.mark_read(alice, up_to=log.head())
+        marks.mark_read(alice, up_to=get_head())
         page = rows()
         with django_assert_max_num_queries(7) as made:
             figures_of(page)

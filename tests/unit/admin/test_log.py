@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from sse_notify import STAFF, broadcast, inbox, notify, recall
+from sse_notify import STAFF, broadcast, notify, recall
+from sse_notify.inbox import marks
 from sse_notify.models import Notification
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,7 @@ def test_the_form_sends_to_one_user_through_the_verb(client: Client, carol: User
         "World",
     )
     assert (row.level, row.url, row.category, row.silent) == ("success", "/x/", "c", True)
-    assert (inbox.unread_count(alice), inbox.unread_count(carol)) == (1, 0)
+    assert (marks.unread_count(alice), marks.unread_count(carol)) == (1, 0)
     assert "Hello" in client.get(response["Location"]).content.decode(), (
         "the message that says so names it"
     )
@@ -120,7 +121,7 @@ def test_expiry_is_taken(client: Client, carol: User) -> None:
     moment = timezone.localtime(timezone.now() + timedelta(days=1))
     send(client, expires_at_0=moment.strftime("%Y-%m-%d"), expires_at_1=moment.strftime("%H:%M:%S"))
     assert Notification.objects.get().expires_at == moment.replace(microsecond=0)
-    assert inbox.unread_count(carol) == 1
+    assert marks.unread_count(carol) == 1
 
 
 def test_what_was_sent_is_shown_and_cannot_be_edited(client: Client, carol: User) -> None:
@@ -222,7 +223,7 @@ def test_the_list_tells_how_many_it_reaches_and_how_many_have_read_it(
 ) -> None:
     alice = User.objects.create_user("alice")
     row = broadcast("Hello")
-    inbox.mark_read(alice, [row.pk])
+    marks.mark_read(alice, [row.pk])
     for address in (reverse(LIST), reverse(SHOW, args=[row.pk])):
         text = client.get(address).content.decode()
         numbers = re.findall(

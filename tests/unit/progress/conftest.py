@@ -9,12 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from sse_notify import (
-    fanout,
-)
-from sse_notify.messages import Ephemeral
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
+from sse_notify.log.sequence import announce
 from sse_notify.models import Notification
-from sse_notify.parsing import parse
+from sse_notify.sse.parser import parse
 
 
 class Clock:
@@ -36,7 +35,7 @@ def clock() -> Clock:
 def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What is told to open pages, as (topic, data)."""
     heard: list[tuple[str, dict[str, Any]]] = []
-    ring = fanout.ring
+    ring = publisher.ring
 
     def record(message: Any) -> None:
         if isinstance(message, Ephemeral):
@@ -45,13 +44,13 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
             heard.append((message.topic, event.data))
         ring(message)
 
-    monkeypatch.setattr(fanout, "ring", record)
+    monkeypatch.setattr(publisher, "ring", record)
     return heard
 
 
 def row() -> Notification:
     """Return the only notification, numbered."""
-    fanout.announce()
+    announce()
     return Notification.objects.get()
 
 

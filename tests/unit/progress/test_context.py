@@ -19,17 +19,11 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
-from sse_notify import (
-    Progress,
-    ProgressFailed,
-    archive,
-    log,
-    mark_read,
-    unread_count,
-)
-from sse_notify.log import Reader
+from sse_notify import Progress, ProgressFailed, archive, mark_read, unread_count
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import Reader, read_entries
 from sse_notify.models import Notification
-from sse_notify.parsing import parse
+from sse_notify.sse.parser import parse
 from sse_notify.topics import topics_of
 
 try:
@@ -113,8 +107,8 @@ def test_who_was_away_gets_the_end_by_replay_and_who_loads_the_page_how_far_it_i
         page = client.get(reverse("sse_notify:list")).content.decode()
         assert 'value="40.0" max="100"' in page
     row()
-    entries, _complete = log.read(
-        cursor, log.head(), reader=Reader(topics=topics_of(alice), user_id=alice.pk), limit=10
+    entries, _complete = read_entries(
+        cursor, get_head(), reader=Reader(topics=topics_of(alice), user_id=alice.pk), limit=10
     )
     (event,) = parse(entries[0].frame)
     assert (len(entries), event.data["data"]["progress"]["state"]) == (1, "done")

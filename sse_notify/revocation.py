@@ -1,0 +1,5 @@
+"""End the streams of users. The public name of `sse_notify.access.receivers`."""
+
+from sse_notify.access.receivers import arecheck as arecheck
+from sse_notify.access.receivers import disconnect as disconnect
+from sse_notify.access.receivers import recheck as recheck

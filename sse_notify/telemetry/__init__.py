@@ -1,0 +1,1 @@
+"""What every level may count, log and trace."""
