@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.utils.crypto import salted_hmac
@@ -16,15 +15,12 @@ from sse_notify.log.reader import count_missed
 from sse_notify.models import Inbox
 from sse_notify.models.counts import Owner, count
 from sse_notify.sse import control
-from sse_notify.sse.format import dumps, encode
 from sse_notify.telemetry import counters
 
 if TYPE_CHECKING:
     from sse_notify.log.position import Position
     from sse_notify.log.reader import Reader
 
-#: The version of the protocol that ``hello`` names.
-VERSION = 1
 #: Stands for a cursor that cannot be read.
 MALFORMED = -1
 
@@ -67,21 +63,16 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
     found = []
     for (reader, cursor), (unread, unseen) in zip(clients, counts, strict=True):
         start, reason = _start(cursor, reader, position)
-        hello = {
-            "v": VERSION,
-            "cursor": start,
-            "head": position.head,
-            "state_seq": states.get(reader.user_id),
-            "unread": unread,
-            "unseen": unseen,
-            "key": None if reader.user_id is None else user_key(reader.user_id),
-            "ping": get_settings().HEARTBEAT,
-            "server_time": datetime.now(UTC).isoformat(),
-        }
-        # The leading blank line ends what a browser may have kept of an earlier connection that was cut within an event.
-        # ``retry:`` shares the block of ``hello``, as some readers take a block of its own for an event without data.
-        retry = random.randint(*get_settings().RETRY_MS)
-        prelude = b"\n" + encode(dumps(hello), event="hello", id=start, retry=retry)
+        prelude = control.hello(
+            start,
+            head=position.head,
+            state_seq=states.get(reader.user_id),
+            unread=unread,
+            unseen=unseen,
+            key=None if reader.user_id is None else user_key(reader.user_id),
+            ping=get_settings().HEARTBEAT,
+            retry=random.randint(*get_settings().RETRY_MS),
+        )
         if reason:
             counters.add("reset", reason)
             prelude += control.reset(reason, start)
