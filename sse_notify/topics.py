@@ -123,12 +123,14 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
         ValueError: the pattern is empty, is registered already, or lies among this package's own topics.
     """
     if not pattern or is_own(pattern):
-        raise ValueError(f"pattern: {pattern!r} is empty or one of sse_notify's own topics")
+        raise ValueError(
+            f"pattern must not be {pattern!r}, which is empty or one of the package's own topics."
+        )
 
     def register(authorise: AuthoriserT) -> AuthoriserT:
         known = _registrations.get(pattern)
         if known is not None and known.authorise is not authorise:
-            raise ValueError(f"pattern: {pattern!r} is registered already, by {known.authorise!r}")
+            raise ValueError(f"pattern {pattern!r} is already registered, by {known.authorise!r}.")
         route = RoutePattern(pattern, is_endpoint=True)
         _registrations[pattern] = Registration(
             pattern=pattern, route=route, authorise=authorise, public=public
@@ -146,9 +148,9 @@ def check_name(name: str) -> str:
         ValueError: it is empty, too long, or holds a control character.
     """
     if not isinstance(name, str):
-        raise TypeError(f"topic: text is needed, not {type(name).__name__}")
+        raise TypeError(f"topic must be a string, not {type(name).__name__}.")
     if not name or len(name) > MAX_LENGTH or not name.isprintable():
-        raise ValueError(f"topic: 1 to {MAX_LENGTH} printable characters are needed")
+        raise ValueError(f"topic must be 1 to {MAX_LENGTH} printable characters.")
     return name
 
 

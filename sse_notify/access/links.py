@@ -64,16 +64,14 @@ def signed_stream_url(
     """
     check_user(user)
     if isinstance(topics, str):
-        raise TypeError("topics: a list of names is needed, not text")
+        raise TypeError("topics must be a list of names, not a string.")
     names = list(dict.fromkeys(check_name(name) for name in topics))
     if len(names) > MAX_TOPICS:
-        raise ValueError(f"topics: at most {MAX_TOPICS} are allowed")
+        raise ValueError(f"topics must be at most {MAX_TOPICS} names, not {len(names)}.")
     if isinstance(max_age, bool) or not isinstance(max_age, int):
-        raise TypeError(
-            f"max_age: a whole number of seconds is needed, not {type(max_age).__name__}"
-        )
+        raise TypeError(f"max_age must be a whole number of seconds, not {type(max_age).__name__}.")
     if not 1 <= max_age <= MAX_AGE:
-        raise ValueError(f"max_age: a number from 1 to {MAX_AGE} is needed, not {max_age}")
+        raise ValueError(f"max_age must be a number from 1 to {MAX_AGE}, not {max_age}.")
     said = {
         "user": str(user.pk),
         "topics": names,

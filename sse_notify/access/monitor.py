@@ -148,6 +148,8 @@ class Monitor:
             self.remove(stream)
         for task in filter(None, (self._deciding, self._rounds)):
             task.cancel()
+        # A task that was cancelled keeps what it worked on.
+        self._deciding = self._rounds = None
 
     def revoke(self, message: Revocation) -> None:
         """Decide again about the streams that ``message`` is about, or end them if it says so."""

@@ -167,43 +167,44 @@ def _mark(
     check_user(user)
     _check_client(client)
     if (ids is None) == (up_to is None):
-        raise ValueError("ids, up_to: exactly one of the two is needed")
+        raise ValueError("Give either ids or up_to, not both.")
     chosen = None if ids is None else _check_ids(ids)
     limit = 0 if up_to is None else _check_number("up_to", up_to)
     receipts.write(user, mark, chosen, limit, client)
 
 
 def check_user(user: Any) -> None:
-    """Have a user that has an inbox.
+    """Check that ``user`` has an inbox.
 
     Raises:
-        TypeError, ValueError: it is none, anonymous, or not saved.
+        TypeError, ValueError: it is not a user, or not saved.
     """
-    if not isinstance(user, get_user_model()):
-        kind = "an anonymous user" if getattr(user, "is_anonymous", False) else type(user).__name__
-        raise TypeError(f"user: a user is needed, not {kind}")
+    model = get_user_model()
+    if not isinstance(user, model):
+        # The class that a lazy object stands for, as `request.user` is one.
+        raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
     if user.pk is None:
-        raise ValueError("user: the user is not saved")
+        raise ValueError("user must be saved.")
 
 
 def _check_client(client: Any) -> None:
     if not isinstance(client, str):
-        raise TypeError(f"client: text is needed, not {type(client).__name__}")
+        raise TypeError(f"client must be a string, not {type(client).__name__}.")
     if len(client) > CLIENT_LENGTH or not (client.isascii() and client.isprintable()):
-        raise ValueError(f"client: at most {CLIENT_LENGTH} printable ASCII characters are allowed")
+        raise ValueError(f"client must be at most {CLIENT_LENGTH} printable ASCII characters.")
 
 
 def _check_ids(ids: Any) -> list[int]:
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise TypeError(f"ids: a list of whole numbers is needed, not {type(ids).__name__}")
+        raise TypeError(f"ids must be a list of whole numbers, not {type(ids).__name__}.")
     return list(dict.fromkeys(_check_number("ids", id) for id in ids))
 
 
 def _check_number(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: a whole number is needed, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}.")
     if not 0 <= value <= MAX_CURSOR:
-        raise ValueError(f"{name}: a number from 0 to {MAX_CURSOR} is needed")
+        raise ValueError(f"{name} must be a number from 0 to {MAX_CURSOR}, not {value}.")
     return value
 
 

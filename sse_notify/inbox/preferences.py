@@ -65,7 +65,7 @@ def mute(user: User, *categories: str) -> None:
     wanted = _check(user, categories)
     if required := sorted(wanted & get_settings().required):
         raise ValueError(
-            f"categories: {required[0]!r} is required by SSE_NOTIFY['CATEGORIES'] and cannot be muted"
+            f"categories must not have {required[0]!r}, which SSE_NOTIFY['CATEGORIES'] requires."
         )
     _change(user, mute=wanted, unmute=set())
 
@@ -129,10 +129,10 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
     found = set()
     for category in categories:
         if not isinstance(category, str):
-            raise TypeError(f"categories: text is needed, not {type(category).__name__}")
+            raise TypeError(f"categories must be strings, not {type(category).__name__}.")
         if not 1 <= len(category) <= CATEGORY_LENGTH or "\0" in category:
             raise ValueError(
-                f"categories: 1 to {CATEGORY_LENGTH} characters without NUL are needed"
+                f"categories must have 1 to {CATEGORY_LENGTH} characters, without NUL."
             )
         found.add(category)
     return found

@@ -179,9 +179,9 @@ class EventStreamResponse(StreamResponse):
         if isinstance(source, (str, bytes, Mapping)) or not isinstance(
             source, (AsyncIterable, Iterable)
         ):
-            raise TypeError(f"source: an iterator of events is needed, not {type(source).__name__}")
+            raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
         if not isinstance(end, (event.Event, str, type(None))):
-            raise TypeError(f"end: text or an Event is needed, not {type(end).__name__}")
+            raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
         self._source = source
         self._last = b"" if end is None else event.encode(end)
         user_id = getattr(user, "pk", None)

@@ -161,5 +161,5 @@ async def test_a_wrong_argument_is_named(
     arguments: dict[str, Any], error: type[Exception], names: str
 ) -> None:
     user = await alice()
-    with pytest.raises(error, match=f"^{names}: "):
+    with pytest.raises(error, match=f"^{names} must "):
         await sync_to_async(signed_stream_url)(**{"user": user, **arguments})

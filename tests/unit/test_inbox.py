@@ -599,8 +599,8 @@ def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: Use
 @pytest.mark.parametrize(
     ("arguments", "error", "named"),
     [
-        ({}, ValueError, "ids, up_to"),
-        ({"ids": [1], "up_to": 1}, ValueError, "ids, up_to"),
+        ({}, ValueError, "either ids or up_to"),
+        ({"ids": [1], "up_to": 1}, ValueError, "either ids or up_to"),
         ({"ids": 1}, TypeError, "ids"),
         ({"ids": "12"}, TypeError, "ids"),
         ({"ids": ["1"]}, TypeError, "ids"),
@@ -622,15 +622,15 @@ def test_a_wrong_argument_is_named_and_nothing_is_written(
     error: type[Exception],
     named: str,
 ) -> None:
-    with pytest.raises(error, match=f"^{named}: "):
+    with pytest.raises(error, match=f"{named}\\b"):
         verb(alice, **arguments)
     assert not Inbox.objects.exists()
 
 
 def test_only_a_saved_user_has_marks() -> None:
-    with pytest.raises(TypeError, match=r"^user: .*anonymous"):
+    with pytest.raises(TypeError, match=r"^user must be a User, not AnonymousUser\."):
         inbox.mark_read(AnonymousUser(), ids=[1])
-    with pytest.raises(ValueError, match=r"^user: "):
+    with pytest.raises(ValueError, match=r"^user must "):
         inbox.mark_read(User(username="new"), ids=[1])
 
 
