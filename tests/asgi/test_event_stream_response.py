@@ -545,9 +545,9 @@ async def test_a_user_has_so_many_and_no_more_and_the_next_is_not_begun(app: Any
 
 @pytest.mark.parametrize("wrong", ["text", b"bytes", {"a": 1}, 7, None])
 async def test_what_is_no_iterator_is_refused_at_the_call(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"^source: "):
+    with pytest.raises(TypeError, match=r"^source must "):
         EventStreamResponse(wrong)
-    with pytest.raises(TypeError, match=r"^end: "):
+    with pytest.raises(TypeError, match=r"^end must "):
         EventStreamResponse(words(), end=7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^event must not contain"):
         EventStreamResponse(words(), end=Event("", event="a\nb"))
