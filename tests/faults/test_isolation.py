@@ -40,7 +40,8 @@ _ACTOR = """
 import json
 from pathlib import Path
 from django.contrib.auth.models import Group, User
-from sse_notify import EVERYONE, STAFF, broadcast, fanout, notify, publish
+from sse_notify import EVERYONE, STAFF, broadcast, notify, publish
+from sse_notify.bus import publisher
 
 users, groups = User.objects.in_bulk(), Group.objects.in_bulk(field_name="name")
 audiences = {{"everyone": EVERYONE, "staff": STAFF, **groups}}
@@ -59,7 +60,7 @@ for verb, *given in json.loads(Path({plan!r}).read_text()):
         users[given[0]].groups.remove(groups[given[1]])
     elif verb == "staff":
         User.objects.filter(pk=given[0]).update(is_staff=given[1])
-fanout._sender.flush()
+publisher._sender.flush()
 """
 
 _GROUPS = """

@@ -234,8 +234,9 @@ async def test_a_process_without_a_layer_is_heard_within_a_poll_by_servers_that_
         publisher = site.start_script(
             """
             from django.contrib.auth.models import User
-            from sse_notify import fanout, notify
-            assert fanout.remote_layer() is None
+            from sse_notify import notify
+            from sse_notify.bus import publisher
+            assert publisher.remote_layer() is None
             for i in range(20):
                 notify(User.objects.get(username="alice"), f"mute {i}")
             """,

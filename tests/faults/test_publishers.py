@@ -24,7 +24,9 @@ KILL = """
 import os, signal
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from sse_notify import fanout, log, notify
+from sse_notify import notify
+from sse_notify.bus import publisher
+from sse_notify.log import sequence
 from sse_notify.models import LogHead, Notification
 
 alice = User.objects.get(username="alice")
@@ -46,13 +48,13 @@ def die_at(statement):
 #: The steps, in their order; whether what was notified is committed by then; and how the script dies there.
 STEPS: dict[str, tuple[bool, str]] = {
     "row inserted, not committed": (False, "die_at('INSERT INTO \"sse_notify_notification\"')"),
-    "committed, nothing numbered": (True, "log.sequence = die"),
+    "committed, nothing numbered": (True, "sequence.number_pending = die"),
     "head locked": (True, 'die_at(\'SELECT "sse_notify_loghead"."seq"\')'),
     "rows numbered, not committed": (True, "die_at('UPDATE \"sse_notify_notification\"')"),
     "head moved, not committed": (True, "die_at('UPDATE \"sse_notify_loghead\"')"),
-    "numbered, nobody rung": (True, "fanout.ring = die"),
-    "rung here, not sent to the layer": (True, "fanout._Sender.put = die"),
-    "sending to the layer": (True, "fanout._Sender._send = die"),
+    "numbered, nobody rung": (True, "publisher.ring = die"),
+    "rung here, not sent to the layer": (True, "publisher._Sender.put = die"),
+    "sending to the layer": (True, "publisher._Sender._send = die"),
 }
 
 
@@ -64,7 +66,7 @@ def _publish(site: Site, step: str, title: str) -> Any:
 for number in range(1000):
     print(number)
     notify(alice, f"{title} {{number}}")
-    fanout._sender.flush()
+    publisher._sender.flush()
 """
     return site.start_script(code)
 

@@ -124,23 +124,25 @@ async def test_a_long_replay_holds_a_page_at_a_time_and_live_events_go_on(
 PLAN = """
 import json
 from django.contrib.auth.models import User
-from sse_notify import log, log_rows
+from sse_notify.log import pages
+from sse_notify.log.position import get_head
+from sse_notify.log.reader import read_entries
 from tests.support.readers import reader_of
 
 reader, limit = reader_of(User.objects.get(username="alice")), 200
-head = log.head()
+head = get_head()
 
 def cost(after):
-    rows = log_rows._first(after, head, reader, "default", limit)
+    rows = pages._first(after, head, reader, "default", limit)
     (found,) = json.loads(rows.explain(format="json", analyze=True, buffers=True))
     return found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"], found["Execution Time"], rows.explain()
 
-shown = log_rows._first(head - 1_000, head, reader, "default", limit).explain(analyze=True, buffers=True, costs=False)
+shown = pages._first(head - 1_000, head, reader, "default", limit).explain(analyze=True, buffers=True, costs=False)
 pages, blocks, milliseconds, cursor = 0, 0, 0.0, head - 10_000
 while cursor < head:
     hit, took, plan = cost(cursor)
     pages, blocks, milliseconds = pages + 1, blocks + hit, milliseconds + took
-    entries, cursor = log.read(cursor, head, reader=reader, limit=limit)
+    entries, cursor = read_entries(cursor, head, reader=reader, limit=limit)
 whole = cost(0)
 print(json.dumps({"pages": pages, "blocks": blocks, "milliseconds": milliseconds, "first": whole[0], "plan": whole[2], "shown": shown}))
 """

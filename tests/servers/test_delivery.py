@@ -139,8 +139,9 @@ async def test_a_publisher_killed_between_commit_and_sequencing(make_site: MakeS
             """
             import os, signal
             from django.contrib.auth.models import User
-            from sse_notify import log, notify
-            log.sequence = lambda: os.kill(os.getpid(), signal.SIGKILL)
+            from sse_notify import notify
+            from sse_notify.log import sequence
+            sequence.number_pending = lambda: os.kill(os.getpid(), signal.SIGKILL)
             notify(User.objects.get(username="alice"), "Orphan")
             """
         )
@@ -195,7 +196,8 @@ async def test_publishing_from_sync_code_opens_no_connection_for_each_call(
         import os
         import redis
         from django.contrib.auth.models import User
-        from sse_notify import fanout, notify, publish
+        from sse_notify import notify, publish
+        from sse_notify.bus import publisher
         info = lambda: redis.from_url(os.environ["REDIS_URL"])
         client = info()
         alice = User.objects.get(username="alice")
@@ -203,7 +205,7 @@ async def test_publishing_from_sync_code_opens_no_connection_for_each_call(
         for i in range(100):
             notify(alice, "x")
             publish("wall", i)
-        fanout._sender.flush()
+        publisher._sender.flush()
         print(client.info("stats")["total_connections_received"] - before)
         """
     )
