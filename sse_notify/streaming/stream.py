@@ -187,7 +187,8 @@ class Stream(BaseStream):
         """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
         if seq <= self.cursor or self._behind or self._ended:
             return False
-        self._advance()
+        if not self._held:  # what the hub dispatched since may be this client's by then
+            self._advance()
         if not self._buffer.put(frame):
             counters.add("slow")
             self._fall_behind()

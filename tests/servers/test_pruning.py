@@ -36,12 +36,12 @@ PRUNE = """
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from sse_notify import unread_count
-    from sse_notify.log import position
+    from sse_notify.log.position import get_position
     from sse_notify.models import Notification
 
     call_command("prune_notifications", batch=20)
     alice = User.objects.get(username="alice")
-    print(Notification.objects.count(), unread_count(alice), Notification.objects.visible_to(alice).unread().count(), position())
+    print(Notification.objects.count(), unread_count(alice), Notification.objects.visible_to(alice).unread().count(), get_position())
 """
 
 AFTER = """

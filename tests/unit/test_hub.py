@@ -217,6 +217,38 @@ async def test_one_that_is_told_bye_is_told_nothing_after_it() -> None:
     stream.close()
 
 
+@pytest.mark.parametrize(
+    "batches", [[("user:2",), (MINE,)], [("user:2", MINE)], [(MINE, "user:2")]]
+)
+async def test_what_comes_while_a_permission_is_checked_is_not_lost_if_it_is_granted(
+    batches: list[tuple[str, ...]],
+) -> None:
+    """Events of a topic that the stream gets by the check, before and after events of its own."""
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    stream.hold()
+    for topics in batches:
+        hub._on_message(batch(memory, *topics))
+    stream.retopic(replace(stream.reader, topics=(*stream.reader.topics, "user:2")), ())
+    stream.release()
+    got = b""
+    while b"id: 2\n" not in got:
+        if memory.queries:
+            memory.answer_one(RNG)
+        elif reading.done():
+            got += reading.result() or b""
+            reading = asyncio.create_task(stream.read())
+        await asyncio.sleep(0)
+    assert [line for line in got.split(b"\n") if line.startswith(b"id: ")] == [
+        b"id: 0",  # of the reset
+        b"id: 1",
+        b"id: 2",
+    ]
+    stream.close()
+    await reading
+
+
 async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:
     memory = MemoryLog()
     hub = Hub(run=memory.run)
