@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import db
@@ -42,8 +42,6 @@ class Subscriber:
 
     user_id: Any = None
     """The user's key; ``None`` for an anonymous visitor."""
-    token_user: Any = None
-    """The user, if it is no row of the project's user model but what a token says. Nothing of it can be looked up again."""
     was_active: bool = True
     """``is_active``: some authentication backends admit users who are not."""
     auth_hash: str = ""
@@ -54,11 +52,6 @@ class Subscriber:
     """The project's own topics that the client asked for."""
     cursor: int | None = None
     """The last number that the client says it has, see :func:`sse_notify.access.openings.openings`."""
-
-    @property
-    def is_account(self) -> bool:
-        """Whether the user is a row of the project's user model."""
-        return self.user_id is not None and self.token_user is None
 
 
 class Question(NamedTuple):
@@ -79,7 +72,7 @@ class Ended:
     """Whether the client is to come back, as only a handshake can say whether it may."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Granted:
     """The stream may go on, or begin."""
 
@@ -88,7 +81,7 @@ class Granted:
     reader: Reader
     """What the client may read of the log now."""
     fingerprint: str = ""
-    """See :func:`fingerprint`; "" for who is no row of the user model."""
+    """See :func:`fingerprint`; "" for an anonymous visitor."""
     opening: Opening | None = None
     """How a new stream starts."""
 
@@ -97,17 +90,18 @@ Decision = Ended | Granted
 
 
 def subscriber_of(user: AbstractBaseUser | AnonymousUser, **given: Any) -> Subscriber:
-    """Return the subscriber for a request of ``user``; ``given``: its other fields."""
+    """Return the subscriber for a request of ``user``; ``given``: its other fields.
+
+    Raises:
+        HandshakeRefused: 403 for a user who is no row of the project's user model but what a token says: nothing of it can be decided
+            again.
+    """
     if not user.is_authenticated:
         return Subscriber(**given)
-    is_account = isinstance(user, get_user_model())
-    return Subscriber(
-        user_id=user.pk,
-        token_user=None if is_account else user,
-        was_active=getattr(user, "is_active", True),
-        auth_hash=auth_hash(user),
-        **given,
-    )
+    if not isinstance(user, get_user_model()):
+        raise HandshakeRefused(403, "forbidden", "Only an account of this site can open a stream.")
+    was_active = getattr(user, "is_active", True)
+    return Subscriber(user_id=user.pk, was_active=was_active, auth_hash=auth_hash(user), **given)
 
 
 def auth_hash(user: Any) -> str:
@@ -131,38 +125,33 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
     Raises:
         django.db.Error: the database is away; nothing is known then.
     """
-    subscribers = [question.subscriber for question in questions]
     using, required = database(), get_settings().required
-    users = _users({each.user_id for each in subscribers if each.is_account})
-    groups = _groups(users)
-    muted = _muted({each.user_id for each in subscribers} - {None}, using)
-    ended = sessions.ended(each.session for each in subscribers if each.session is not None)
+    users = _users({each.user_id for each, _ in questions} - {None})
+    groups, muted = _groups(users), _muted(users, using)
+    dead = sessions.ended(each.session for each, _ in questions if each.session is not None)
     decisions: list[Decision] = []
-    new: dict[int, Granted] = {}
-    for number, subscriber in enumerate(subscribers):
-        user = _check(subscriber, users, ended)
-        if isinstance(user, Ended):
-            decisions.append(user)
+    new: list[tuple[Granted, int | None]] = []
+    for subscriber, is_new in questions:
+        user = users.get(subscriber.user_id)
+        if refusal := _refusal(subscriber, user, dead):
+            decisions.append(refusal)
             continue
-        reader = Reader(topics=())
-        if subscriber.user_id is not None:
-            reader = Reader(
-                topics=topics_of(user, groups.get(user.pk, ()) if subscriber.is_account else ()),
+        granted = Granted(user=user or AnonymousUser(), reader=Reader(topics=()))
+        if user is not None:
+            granted.fingerprint = fingerprint(user)
+            granted.reader = Reader(
+                topics=topics_of(user, groups.get(user.pk, ())),
                 user_id=user.pk,
                 since=getattr(user, "date_joined", None),
                 muted=frozenset(muted.get(user.pk, ())) - required,
             )
-        looks = fingerprint(user) if subscriber.is_account else ""
-        granted = Granted(user=user, reader=reader, fingerprint=looks)
         decisions.append(granted)
-        if questions[number].is_new:
-            new[number] = granted
-    if not new:
-        return decisions
-    clients = [(each.reader, subscribers[number].cursor) for number, each in new.items()]
-    opened = openings(clients, using)
-    for (number, granted), opening in zip(new.items(), opened, strict=True):
-        decisions[number] = replace(granted, opening=opening)
+        if is_new:
+            new.append((granted, subscriber.cursor))
+    if new:
+        opened = openings([(granted.reader, cursor) for granted, cursor in new], using)
+        for (granted, _), opening in zip(new, opened, strict=True):
+            granted.opening = opening
     return decisions
 
 
@@ -202,12 +191,10 @@ def forbidden(name: str, *, visitor: bool) -> HandshakeRefused:
 
 
 def _users(pks: set[Any]) -> dict[Any, Any]:
-    if not pks:
-        return {}
     model: Any = get_user_model()
     # Whole rows: which fields ``get_session_auth_hash`` looks at, the project decides.
     rows = model._base_manager.using(router.db_for_write(model)).filter(pk__in=pks)
-    return {user.pk: user for user in rows}
+    return {user.pk: user for user in rows} if pks else {}
 
 
 def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
@@ -221,7 +208,7 @@ def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
     return _by_user(members.filter(**{f"{source}__in": list(pks)}).values_list(source, target))
 
 
-def _muted(pks: set[Any], using: str) -> dict[Any, list[str]]:
+def _muted(pks: Collection[Any], using: str) -> dict[Any, list[str]]:
     """Return the categories that the users have muted."""
     mutes = Mute.objects.using(using).filter(user_id__in=pks)
     return _by_user(mutes.values_list("user_id", "category")) if pks else {}
@@ -234,20 +221,18 @@ def _by_user(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
     return found
 
 
-def _check(subscriber: Subscriber, users: dict[Any, Any], ended: set[str]) -> Any:
-    """Return the subscriber's user as it is now, or :class:`Ended`."""
-    user = subscriber.token_user or AnonymousUser()
-    if subscriber.is_account:
-        user = users.get(subscriber.user_id)
+def _refusal(subscriber: Subscriber, user: Any, dead: set[str]) -> Ended | None:
+    """Return why the stream must end; ``user``: its user as it is now, ``None`` if there is none."""
+    if subscriber.user_id is not None:
         if user is None or (subscriber.was_active and not getattr(user, "is_active", True)):
             return Ended(reason="revoked", again=False)
         if _has_another_password(user, subscriber.auth_hash):
             # ``update_session_auth_hash`` keeps the one browser signed in in which the password was changed.
             return Ended(reason="revoked", again=True)
-    if subscriber.session is not None and subscriber.session.key in ended:
+    if subscriber.session is not None and subscriber.session.key in dead:
         # Flushed, or given another key, which ``cycle_key`` does; the client's cookie says which.
         return Ended(reason="logout", again=True)
-    return user
+    return None
 
 
 def _has_another_password(user: Any, before: str) -> bool:

@@ -1,12 +1,12 @@
-"""Decide about the streams of one hub: those that join, those that something rings for, and all of them in rounds.
+"""Decide about the streams of one hub: when they join, when a message names them, and all of them in rounds.
 
     joined ────┐
     revocation ┼─► due ─► decide(): up to 500 streams at once ─► ended │ the project's topics, if asked ─► hello, other topics, go on
     round ─────┘
 
-The database is the truth, a message only says when to look. Whatever becomes due while a decision is under way is decided after it,
-all together. A stream that joined is silent until its decision; one that something rings for writes nothing until then, so that an
-event in between finds the right listeners. A message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
+The database decides, a message only says when. What becomes due during a decision is decided after it, all together. A stream that
+joined is silent until its decision, and so is one that a message names, so that an event in between finds the right listeners. A
+message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import logging
 import math
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -24,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sse_notify.access.authorisers import Authorisers
 from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
-from sse_notify.access.rounds import rounds, topics_interval
+from sse_notify.bus import publisher
 from sse_notify.concurrency import threadpool
+from sse_notify.conf import get_settings
 from sse_notify.telemetry.incidents import Incident
 from sse_notify.topics import user_topic
 
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sse_notify")
 
-#: Streams that one decision takes.
-PAGE = 500
-#: Seconds that an open stream writes nothing at most while it is decided: a database that hangs does not stop the events.
+PAGE = 500  #: Streams that one decision takes.
+#: Seconds after which a stream goes on without the project's topics if their functions have not answered.
 HOLD_SECONDS = 2.0
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
-#: Milliseconds, from and to, after which clients come back that may be allowed to: a browser has its new cookie by then.
+#: Seconds of a round while a layer connects the processes; and between two decisions that ask the project's topics without one.
+ROUND_SECONDS = 60.0
+#: Milliseconds, from and to, after which clients come back: a browser has its new cookie by then.
 AGAIN_MS = (1000, 3000)
 
 
@@ -51,13 +52,13 @@ class _Case:
     """What is known of one stream."""
 
     opened: asyncio.Future[None] | None = None
-    """Who waits for the first decision, while it is open."""
+    """Done with the first decision, while that is open."""
     asked_at: float = -math.inf
-    """When the project's topics were asked; something rang since: never."""
+    """When the project's topics were asked; never, if a message came since."""
     fingerprint: str = ""
     """What its user looked like at the last decision; "" while one is under way."""
-    hold: asyncio.TimerHandle | None = None
-    """Ends the time in which it writes nothing."""
+    is_held: bool = False
+    """Whether it writes nothing, as a message named it."""
     topics: asyncio.Task[None] | None = None
     """Asks the project's topics."""
 
@@ -65,8 +66,7 @@ class _Case:
 class Subscription(Protocol):
     """What the monitor needs of a stream."""
 
-    subscriber: Any
-    """The :class:`Subscriber` that the stream is for; ``None``: nothing is decided about it."""
+    subscriber: Any  #: The :class:`Subscriber` that the stream is for.
 
     def end(self, reason: str, retry_after: int | None) -> None:
         """Say ``bye`` and end."""
@@ -86,7 +86,6 @@ class Monitor:
         by_topic: the hub's open streams by topic.
         accept: begins a stream, or has it listen to what it may listen to now, given the decision and the project's topics that are
             allowed; ``None``: as before.
-        poll_interval: returns the seconds between two looks at the log.
     """
 
     def __init__(
@@ -94,14 +93,13 @@ class Monitor:
         run: Run | None,
         by_topic: Mapping[str, Collection[Subscription]],
         accept: Callable[[Any, Granted, tuple[str, ...] | None], None],
-        poll_interval: Callable[[], float],
     ) -> None:
         self._run = run or threadpool.access
         self._authorisers = Authorisers(run or threadpool.topics)
         self._by_topic = by_topic
         self._accept = accept
-        self._poll_interval = poll_interval
-        self._cases: OrderedDict[Subscription, _Case] = OrderedDict()
+        #: Those that were decided last stand at the end.
+        self._cases: dict[Subscription, _Case] = {}
         #: Those that ``by_topic`` does not hold: new streams, and those of views' own events.
         self._unlisted: set[Subscription] = set()
         #: What is to be decided, in order.
@@ -113,23 +111,18 @@ class Monitor:
     def add(
         self, stream: Subscription, *, is_new: bool = False, listed: bool = True
     ) -> asyncio.Future[None]:
-        """Decide about ``stream`` soon, and again whenever it is due, until it leaves.
-
-        Args:
-            stream: a stream with a subscriber.
-            is_new: whether it begins with the decision.
-            listed: whether ``by_topic`` holds it.
+        """Decide about ``stream`` soon, and again whenever it is due; ``listed``: whether ``by_topic`` holds it.
 
         Returns:
             What is done when a new stream has begun; it raises :class:`HandshakeRefused` if that must not be.
         """
-        opened = asyncio.get_running_loop().create_future()
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._cases[stream] = _Case(opened if is_new else None)
         if is_new or not listed:
             self._unlisted.add(stream)
         self._ask([stream])
         if self._rounds is None:
-            self._rounds = asyncio.get_running_loop().create_task(self._go_round())
+            self._rounds = asyncio.create_task(self._go_round())
         return opened
 
     def remove(self, stream: Subscription) -> None:
@@ -137,8 +130,6 @@ class Monitor:
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
         case = self._cases.pop(stream, None)
-        if case is not None:
-            self._release(stream, case)
         if case is not None and case.topics is not None:
             case.topics.cancel()
 
@@ -148,28 +139,26 @@ class Monitor:
             self.remove(stream)
         for task in filter(None, (self._deciding, self._rounds)):
             task.cancel()
-        # A task that was cancelled keeps what it worked on.
-        self._deciding = self._rounds = None
+        self._deciding = self._rounds = None  # a task keeps what it worked on
 
     def revoke(self, message: Revocation) -> None:
-        """Decide again about the streams that ``message`` is about, or end them if it says so."""
+        """Decide again about the streams that ``message`` names, or end them if it says so."""
         found = dict.fromkeys(self._cases if message.everybody else self._concerned(message))
-        ended = Ended(reason=message.end, again=message.again)
         for stream in found:
             case = self._cases[stream]
             case.asked_at = -math.inf
             if message.end:
-                self._end(stream, case, ended)
-            elif not message.everybody:
-                self._hold(stream, case)
+                self._end(stream, case, Ended(reason=message.end, again=message.again))
+            elif not (message.everybody or case.opened or case.is_held):
+                case.is_held = True
+                stream.hold()
         if not message.end:
             self._ask(found)
 
     def _concerned(self, message: Revocation) -> Iterator[Subscription]:
         cases, topics, sessions = self._cases, set(message.topics), set(message.sessions)
-        for topic in topics:
-            yield from (each for each in self._by_topic.get(topic, ()) if each in cases)
-        for topic, looks in message.users.items():
+        for topic in topics | message.users.keys():
+            looks = message.users.get(topic) if topic not in topics else None
             for stream in self._by_topic.get(topic, ()):
                 if stream in cases and cases[stream].fingerprint != looks:
                     yield stream
@@ -177,7 +166,7 @@ class Monitor:
             session = stream.subscriber.session
             if session is not None and session.digest in sessions:
                 yield stream
-        # Which groups a user is in, a decision may be finding out.
+        # A decision that is under way may be reading their groups.
         groups = any(topic.startswith("group:") for topic in topics)
         for stream in self._unlisted:
             own = user_topic(stream.subscriber.user_id)
@@ -185,48 +174,39 @@ class Monitor:
             if groups or own in topics or looks != cases[stream].fingerprint:
                 yield stream
 
-    # --- deciding ---
-
     def _ask(self, streams: Iterable[Subscription]) -> None:
         self._due.update(dict.fromkeys(streams))
         # One that is done finds nothing more, though it is said to be over one turn of the loop later.
         if self._due and (self._deciding is None or self._deciding.done()):
-            self._deciding = asyncio.get_running_loop().create_task(self._decide())
+            self._deciding = asyncio.create_task(self._decide())
 
     async def _decide(self) -> None:
         while self._due:
-            page = self._take_page()
+            new = [stream for stream in self._due if self._cases[stream].opened is not None]
+            page: dict[Subscription, Question] = {}
+            for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):  # new streams first
+                del self._due[stream]
+                case = self._cases[stream]
+                case.fingerprint = ""
+                page[stream] = Question(stream.subscriber, case.opened is not None)
             try:
                 decisions = await self._run(decide, list(page.values()))
             except Exception as error:
-                # The database is away: open streams go on, and new ones wait.
+                # The database is away: new streams wait, and those that a message named stay silent.
                 self._database.failed(error)
-                for stream in page.keys() & self._cases.keys():
-                    self._release(stream, self._cases[stream])
-                    self._due[stream] = None
+                self._due.update(dict.fromkeys(page.keys() & self._cases.keys()))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._database.worked()
             for stream, decision in zip(page, decisions, strict=True):
-                case = self._cases.get(stream)
-                if case is None:  # it has left meanwhile
+                if stream not in self._cases:  # it has left meanwhile
                     continue
+                case = self._cases[stream]
                 try:
                     self._apply(stream, case, decision)
                 except Exception as error:  # one stream; the loop goes on for the others
                     logger.exception("A decision about a stream cannot be applied.")
                     _answer(case.opened, error)
-
-    def _take_page(self) -> dict[Subscription, Question]:
-        """Return what to decide next: new streams first."""
-        new = [stream for stream in self._due if self._cases[stream].opened is not None]
-        page: dict[Subscription, Question] = {}
-        for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):
-            del self._due[stream]
-            case = self._cases[stream]
-            case.fingerprint = ""
-            page[stream] = Question(stream.subscriber, case.opened is not None)
-        return page
 
     def _apply(self, stream: Subscription, case: _Case, decision: Decision) -> None:
         """Do what a decision says, at once; the project's topics are asked after that, if it is time."""
@@ -236,7 +216,7 @@ class Monitor:
         case.fingerprint = decision.fingerprint
         if not stream.subscriber.asked:
             self._finish(stream, case, decision, ())
-        elif monotonic() - case.asked_at < topics_interval() * 0.9:
+        elif monotonic() - case.asked_at < (get_settings().RECHECK_INTERVAL or ROUND_SECONDS) * 0.9:
             self._finish(stream, case, decision, None)
         else:
             case.asked_at = monotonic()
@@ -244,14 +224,25 @@ class Monitor:
                 self._accept(stream, decision, None)
             if case.topics is not None:  # it was asked before the change
                 case.topics.cancel()
-            asking = self._ask_topics(stream, case, decision)
-            case.topics = asyncio.get_running_loop().create_task(asking)
+            case.topics = asyncio.create_task(self._ask_topics(stream, case, decision))
 
     async def _ask_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
         asked, is_new = stream.subscriber.asked, case.opened is not None
-        allowed = await self._authorisers.allowed(granted.user, asked, first=is_new)
+        late = asyncio.get_running_loop().call_later(
+            HOLD_SECONDS, self._go_on_without_topics, stream, case, granted
+        )
+        try:
+            allowed = await self._authorisers.allowed(granted.user, asked, first=is_new)
+        finally:
+            late.cancel()
         case.topics = None
         self._finish(stream, case, granted, allowed)
+
+    def _go_on_without_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
+        if case.is_held:
+            self._accept(stream, granted, ())
+            case.is_held = False
+            stream.release()
 
     def _finish(
         self, stream: Subscription, case: _Case, granted: Granted, allowed: tuple[str, ...] | None
@@ -259,7 +250,7 @@ class Monitor:
         """Have the stream begin or go on, with those of the project's topics that are allowed."""
         opened, is_due = case.opened, stream in self._due
         if opened is not None:
-            if is_due:  # rung for meanwhile
+            if is_due:  # a message came meanwhile
                 return
             if refusal := refused_topic(stream.subscriber, allowed or ()):
                 _answer(opened, refusal)
@@ -271,8 +262,9 @@ class Monitor:
             return
         self._accept(stream, granted, allowed)
         _answer(opened)
-        if case.topics is None and not is_due:
-            self._release(stream, case)
+        if case.is_held and case.topics is None and not is_due:
+            case.is_held = False
+            stream.release()
 
     def _end(self, stream: Subscription, case: _Case, ended: Ended) -> None:
         if case.opened is not None and not ended.again:
@@ -281,35 +273,28 @@ class Monitor:
         stream.end(ended.reason, random.randint(*AGAIN_MS) if ended.again else None)
         _answer(case.opened)
 
-    def _hold(self, stream: Subscription, case: _Case) -> None:
-        if case.opened is None and case.hold is None:
-            stream.hold()
-            loop = asyncio.get_running_loop()
-            case.hold = loop.call_later(HOLD_SECONDS, self._release, stream, case)
-
-    def _release(self, stream: Subscription, case: _Case) -> None:
-        if case.hold is not None:
-            case.hold.cancel()
-            case.hold = None
-            stream.release()
-
-    # --- rounds ---
-
     async def _go_round(self) -> None:
-        """Decide about everybody in turn, a few at each step."""
-        async for number in rounds(lambda: len(self._cases), self._poll_interval):
-            for _ in range(0 if self._due else min(number, PAGE)):
-                stream, case = next(iter(self._cases.items()))
-                self._cases.move_to_end(stream)
-                if case.opened is None:
-                    self._ask([stream])
+        """Decide about everybody in turn, a few at each step, so that each is within ``RECHECK_INTERVAL``."""
+        due = random.random()
+        while True:
+            conf, is_connected = get_settings(), publisher.remote_layer() is not None
+            seconds = ROUND_SECONDS if is_connected else conf.POLL_INTERVAL or 1.0
+            seconds = conf.RECHECK_INTERVAL or seconds
+            step = min(seconds, max(seconds / 12, 1.0))
+            await asyncio.sleep(step * random.uniform(0.9, 1.1))
+            due = min(due + len(self._cases) * step / seconds, len(self._cases))
+            if not self._due:
+                turn = dict(islice(self._cases.items(), min(int(due), PAGE)))
+                for stream in turn:
+                    self._cases[stream] = self._cases.pop(stream)
+                self._ask(stream for stream, case in turn.items() if case.opened is None)
+            due %= 1
 
 
 def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:
-    """Tell who waits for the first decision that the stream has begun, or why it does not."""
-    if opened is None or opened.done():
-        return
-    if error is None:
-        opened.set_result(None)
-    else:
-        opened.set_exception(error)
+    """Say to who waits for the first decision that the stream has begun, or why not."""
+    if opened is not None and not opened.done():
+        if error is None:
+            opened.set_result(None)
+        else:
+            opened.set_exception(error)

@@ -1,8 +1,7 @@
 """One row per process with open streams: written every 10 seconds, read by monitoring.
 
     stream_opened   start a task on the event loop, unless it runs: after a second, and then every
-                    10 seconds, it updates the row of this process
-    stream_closed   after the last one: end the task, which deletes the row
+                    10 seconds, it updates the row of this process; after the last stream it deletes it
     read()          the rows that are not older than three intervals, and this process as it is now
 
 Without streams there is neither a task nor a row. The row of a process that was killed is ignored
@@ -28,7 +27,7 @@ from django.dispatch import receiver
 from sse_notify.bus import publisher
 from sse_notify.log.position import database, get_head
 from sse_notify.models import Heartbeat
-from sse_notify.signals import stream_closed, stream_opened
+from sse_notify.signals import stream_opened
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import counters
@@ -180,46 +179,44 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 
 # --- writing --------------------------------------------------------------------------------------
 
-_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+_tasks: WeakKeyDictionary[Hub, asyncio.Task[None]] = WeakKeyDictionary()
 
 
 @receiver(stream_opened)
 def _on_opened(**kwargs: Any) -> None:
-    loop, hub = asyncio.get_running_loop(), registry.running()
-    if hub is not None and (loop not in _tasks or _tasks[loop].done()):
-        _tasks[loop] = loop.create_task(_beat(hub))
-
-
-@receiver(stream_closed)
-def _on_closed(**kwargs: Any) -> None:
     hub = registry.running()
-    if hub is None or not hub.streams:
-        task = _tasks.pop(asyncio.get_running_loop(), None)
-        if task is not None:
-            task.cancel()
+    if hub is not None and (hub not in _tasks or _tasks[hub].done()):
+        _tasks[hub] = asyncio.create_task(_beat(hub))
 
 
 async def _beat(hub: Hub) -> None:
     """Write heartbeats while ``hub`` has streams; then, or when cancelled, delete the row."""
     incident = Incident("heartbeat")
-    since, delivered = monotonic(), counters.get("delivered")
-    await asyncio.sleep(FIRST_SECONDS)
+    before, delivered, seconds = monotonic(), counters.get("delivered"), FIRST_SECONDS
     try:
-        while not hub.stopped:
-            before, since = since, monotonic()
-            number, delivered = delivered, counters.get("delivered")
+        while not await _is_empty(hub, seconds):
+            now, number, seconds = monotonic(), counters.get("delivered"), INTERVAL
             try:
-                await hub.run(write, round((delivered - number) / (since - before), 1))
+                await hub.run(write, round((number - delivered) / (now - before), 1))
                 incident.worked()
             except Exception as error:  # The next heartbeat tries again.
                 incident.failed(error)
-            await asyncio.sleep(INTERVAL)
+            before, delivered = now, number
     finally:
         if not registry.with_streams():
             try:
                 await _remove(hub)
             except asyncio.CancelledError:  # The server ends its event loop in the same moment.
                 await _remove(hub)
+    if hub.streams:  # One came while the row was deleted.
+        _tasks[hub] = asyncio.create_task(_beat(hub))
+
+
+async def _is_empty(hub: Hub, seconds: float) -> bool:
+    """Wait; return whether ``hub`` has no streams any more, as soon as that is so."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hub.empty.wait(), seconds)
+    return not hub.streams
 
 
 async def _remove(hub: Hub) -> None:

@@ -116,6 +116,15 @@ async def alook(
     return await sync_to_async(combine)(answers, head, everywhere=everywhere)
 
 
+def combine(
+    answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
+) -> Presence:
+    """Return what :func:`look` does, given the answers of the other processes."""
+    head = get_head() if head is None else head
+    found = heartbeat.read(head, everywhere=everywhere)
+    return Presence(hubs=found, users=_users(answers), head=head)
+
+
 def _check(timeout: Any) -> None:
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
     if not is_number or not 0 < timeout < float("inf"):
@@ -130,12 +139,3 @@ def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, in
 def _users(answers: list[dict[str, int]]) -> Counter[str]:
     here = [hub.users() for hub in hubs_here.with_streams()]
     return sum((Counter(users) for users in [*here, *answers]), Counter())
-
-
-def combine(
-    answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
-) -> Presence:
-    """Return what :func:`look` does, given the answers of the other processes."""
-    head = get_head() if head is None else head
-    found = heartbeat.read(head, everywhere=everywhere)
-    return Presence(hubs=found, users=_users(answers), head=head)

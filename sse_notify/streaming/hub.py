@@ -70,7 +70,7 @@ class Hub:
         self.empty = asyncio.Event()
         self.empty.set()
         self._by_topic = TopicIndex()
-        self._monitor = Monitor(run, self._by_topic, self._accept_decision, poll_interval)
+        self._monitor = Monitor(run, self._by_topic, self._accept_decision)
         self._starting: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None

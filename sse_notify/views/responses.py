@@ -162,7 +162,8 @@ class EventStreamResponse(StreamResponse):
             ``"[DONE]"``; ``None`` for nothing.
         headers: further headers.
 
-    With too many streams open it is an answer in JSON with the status 429 or 503 instead, and the iterator is not begun.
+    With too many streams open it is an answer in JSON with the status 429 or 503 instead, and with 403 for a user who is no row of the
+    project's user model; the iterator is not begun.
 
     Raises:
         TypeError: ``source`` cannot be iterated, or ``end`` is neither text nor an ``Event``.
@@ -186,6 +187,7 @@ class EventStreamResponse(StreamResponse):
         self._last = b"" if end is None else event.encode(end)
         user_id = getattr(user, "pk", None)
         try:
+            subscriber = None if user_id is None else _subscriber(user)
             admission.admit(user_id)
         except HandshakeRefused as refusal:
             answer = refuse(refusal)
@@ -198,7 +200,7 @@ class EventStreamResponse(StreamResponse):
             own_thread=not threadpool.in_test_transaction(),
             hub=registry.feed(),
             lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
-            subscriber=None if user_id is None else _subscriber(user),
+            subscriber=subscriber,
             on_close=partial(admission.release, user_id),
         )
         super().__init__(stream, headers={**HEADERS, **(headers or {})})

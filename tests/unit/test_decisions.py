@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import broadcast, mark_read, mute, notify, topics
+from sse_notify import EventStreamResponse, broadcast, mark_read, mute, notify, topics
 from sse_notify.access import sessions
 from sse_notify.access.decisions import (
     Decision,
@@ -29,6 +30,7 @@ from sse_notify.access.decisions import (
     decide,
     subscriber_of,
 )
+from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.position import get_head
 from sse_notify.log.sequence import number_pending
 from sse_notify.models import Inbox, Notification
@@ -201,19 +203,19 @@ def test_a_session_engine_that_is_away_ends_no_stream_and_no_decision(
 
 
 @pytest.mark.django_db
-def test_who_is_no_row_of_the_user_model_is_never_taken_for_one_of_the_same_key() -> None:
+def test_who_is_no_row_of_the_user_model_is_refused_and_never_taken_for_one_of_the_same_key() -> (
+    None
+):
     alice = User.objects.create_user("alice")
-    alice.groups.add(Group.objects.create(name="team"))
 
     class Token:
-        pk, is_authenticated, is_staff = alice.pk, True, True
+        pk, is_authenticated, is_staff, is_active = alice.pk, True, True, True
 
-    token, account = decided(subscriber_of(Token()), subscriber(alice))  # type: ignore[arg-type]
-    assert isinstance(token, Granted)
-    assert isinstance(account, Granted)
-    assert isinstance(token.user, Token)
-    assert token.reader.topics == (f"user:{alice.pk}", "everyone", "staff")
-    assert (account.user, account.reader.topics) == (alice, topics.topics_of(alice))
+    with pytest.raises(HandshakeRefused, match="account of this site") as refused:
+        subscriber_of(Token())  # type: ignore[arg-type]
+    assert refused.value.status == 403
+    response = EventStreamResponse(iter(["one"]), user=Token())
+    assert (response.status_code, json.loads(response.getvalue())["error"]) == (403, "forbidden")
 
 
 @pytest.mark.django_db

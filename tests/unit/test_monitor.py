@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from django.test.utils import override_settings
 
 from sse_notify import topics
-from sse_notify.access import monitor
+from sse_notify.access import authorisers, monitor
 from sse_notify.access.decisions import Decision, Ended, Granted, Question, Subscriber, decide
 from sse_notify.access.openings import Opening
 from sse_notify.access.sessions import Session
@@ -269,50 +269,43 @@ async def test_a_replay_under_way_obeys() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_database_that_is_away_ends_nothing_and_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, opened: Opened
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "hanging"])
+async def test_nothing_is_written_while_the_database_cannot_decide_and_nothing_ends(
+    monkeypatch: pytest.MonkeyPatch, opened: Opened, *, is_away: bool
 ) -> None:
     monkeypatch.setattr(monitor, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0)
     court, hub, stream, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE))
-    (await court.look()).set_exception(DatabaseError("away"))
+    look = await court.look()
+    if is_away:
+        look.set_exception(DatabaseError("away"))
+        look = await court.look()
+    await court.settle()
+    assert not reading.done()
+    look.set_result([FINE])
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
+    hub._on_message(Revocation(topics=(MINE,)))
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
     assert b"bye" in (await read_again(stream, court) or b"")
 
 
 @pytest.mark.asyncio
-async def test_a_database_that_hangs_holds_the_events_for_a_moment_only(
-    monkeypatch: pytest.MonkeyPatch, opened: Opened
+async def test_what_a_message_names_while_it_is_decided_is_decided_again_before_it_writes(
+    opened: Opened,
 ) -> None:
-    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0.01)
     court, hub, _, reading = opened
     hub._on_message(Revocation(topics=(MINE,)))
     hub._on_message(batch(court, MINE))
-    await court.look()
-    assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
-
-
-@pytest.mark.asyncio
-async def test_whoever_is_rung_for_without_end_is_not_silent_without_end(
-    monkeypatch: pytest.MonkeyPatch, opened: Opened
-) -> None:
-    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0.01)
-    court, hub, stream, reading = opened
-    for number in range(1, 4):
+    for _ in range(3):
+        look = await court.look()
         hub._on_message(Revocation(topics=(MINE,)))
-        hub._on_message(batch(court, MINE))
-        while not reading.done():
-            look = await court.look()
-            hub._on_message(Revocation(topics=(MINE,)))  # while it is decided
-            look.set_result([FINE])
-            await asyncio.wait({reading}, timeout=0)
-        assert await reading == encode("x", id=number)
-        reading = asyncio.create_task(stream.read())
+        look.set_result([FINE])
         await court.settle()
+        assert not reading.done()
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
-    assert b"bye" in (await asyncio.wait_for(reading, 5) or b"")
+    assert (await asyncio.wait_for(reading, 5) or b"").startswith(b"event: bye")
 
 
 @pytest.mark.asyncio
@@ -632,4 +625,42 @@ async def test_an_open_stream_loses_the_topics_that_are_not_allowed_any_more(
     assert hub.listeners("room.2") == 0
     hub._on_message(Ephemeral("room.1", b"data: one more\n\n"))
     assert b"two" not in (await asyncio.wait_for(reading, 5) or b"")
+    stream.close()
+
+
+@pytest.mark.asyncio
+async def test_a_function_that_hangs_keeps_its_topic_back_and_nothing_else(
+    site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "_registrations", {})
+    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0)
+    topics.topic("room.<int:n>")(lambda user, n: True)
+    court, hub = site
+    stream = new_stream(hub, court, asked=(topics.find("room.1"),))
+    joining = asyncio.create_task(stream.join())
+    granted = replace(begins(), user=User(pk=1))
+    await decide_next(court, granted)
+    await joining
+    assert await read_again(stream, court) == b"hello\n\n"
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    run = court.run
+
+    async def hang(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if function is authorisers.may_listen:
+            return await answer
+        return await run(function, *args, **kwargs)
+
+    monkeypatch.setattr(hub._monitor._authorisers, "_run", hang)
+    hub._on_message(Revocation(topics=(MINE,)))
+    await decide_next(court, granted)
+    while hub.listeners("room.1"):
+        await court.settle()
+    reading = asyncio.create_task(stream.read())
+    hub._on_message(Ephemeral("room.1", b"data: one\n\n"))
+    hub._on_message(batch(court, MINE))
+    await court.settle()
+    assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
+    answer.set_result(True)
+    while not hub.listeners("room.1"):
+        await court.settle()
     stream.close()
