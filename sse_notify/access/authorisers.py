@@ -65,23 +65,17 @@ class Authorisers:
             first: whether a client waits for it; all others take turns, :data:`RECHECKS` at the same time.
         """
         async with nullcontext() if first else self._rechecks:
-            return await self._allowed(user, matches)
-
-    async def _allowed(self, user: Any, matches: Iterable[Match]) -> tuple[str, ...]:
-        calls = {match.name: self._call(user, match) for match in matches}
-        for call in calls.values():
-            call.waiting += 1
-        try:
-            await asyncio.wait([call.answer for call in calls.values()], timeout=ANSWER_SECONDS)
-        finally:
-            for call in calls.values():
-                call.waiting -= 1
+            calls = {match.name: self._call(user, match) for match in matches}
+            try:
+                await asyncio.wait([call.answer for call in calls.values()], timeout=ANSWER_SECONDS)
+            finally:
+                for call in calls.values():
+                    call.waiting -= 1
         for name, call in calls.items():
             if not call.answer.done():
                 logger.error("The function of topic %r has not answered in time.", name)
-        return tuple(
-            name for name, call in calls.items() if call.answer.done() and call.answer.result()
-        )
+        answers = {name: call.answer for name, call in calls.items()}
+        return tuple(name for name, answer in answers.items() if answer.done() and answer.result())
 
     def _call(self, user: Any, match: Match) -> _Call:
         # Visitors are alike, so their calls are shared; those of different topics must not wait for each other.
@@ -91,7 +85,9 @@ class Authorisers:
             task = asyncio.get_running_loop().create_task(self._work(queue))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return self._calls[queue].setdefault(match.key, _Call(user, match))
+        call = self._calls[queue].setdefault(match.key, _Call(user, match))
+        call.waiting += 1
+        return call
 
     async def _work(self, queue: Any) -> None:
         calls = self._calls[queue]

@@ -1,8 +1,8 @@
-"""The doorbells of permissions: what happens to users, groups and sessions, told to the hubs whose streams may rest on it.
+"""Send a message to the hubs when users, groups or sessions change, so that they decide again about the streams concerned.
 
-Nothing here asks the database anything, so that what the project does costs it no query more (but for ``user.groups.add()``, see
-``docs/explanation/revocation.md``). A transaction that is rolled back rings nothing. What no signal tells, such as
-``QuerySet.update()``, the hubs find by themselves at their next round, or at once if the project calls :func:`recheck`.
+Nothing here queries the database, so a project's own changes cost no query more (but for ``user.groups.add()``, see
+``docs/explanation/revocation.md``). A transaction that is rolled back sends nothing. Changes without a signal, such as
+``QuerySet.update()``, are found by the hubs at their next round, or at once if the project calls :func:`recheck`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def recheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None = None) 
         users: whose streams, one user or many; ``None``: everybody's, anonymous visitors included.
     """
     if users is None:
-        _ring(Revocation(everybody=True))
+        _send(Revocation(everybody=True))
     else:
-        _ring_topics(_topics_of(users))
+        _send_topics(_topics_of(users))
 
 
 async def arecheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None = None) -> None:
@@ -67,7 +67,7 @@ def disconnect(
         reason: what ``bye`` says.
         again: whether the clients are to come back, a few seconds later; otherwise they wait until the page is loaded anew.
     """
-    _ring_topics(_topics_of(users), end=reason, again=again)
+    _send_topics(_topics_of(users), end=reason, again=again)
 
 
 def _topics_of(users: AbstractBaseUser | Iterable[AbstractBaseUser]) -> list[str]:
@@ -76,12 +76,12 @@ def _topics_of(users: AbstractBaseUser | Iterable[AbstractBaseUser]) -> list[str
     return [user_topic(user.pk) for user in several]
 
 
-def _ring_topics(topics: list[str], using: str | None = None, **how: Any) -> None:
+def _send_topics(topics: list[str], using: str | None = None, **how: Any) -> None:
     for start in range(0, len(topics), REVOCATION_SUBJECTS):
-        _ring(Revocation(topics=tuple(topics[start : start + REVOCATION_SUBJECTS]), **how), using)
+        _send(Revocation(topics=tuple(topics[start : start + REVOCATION_SUBJECTS]), **how), using)
 
 
-def _ring(message: Revocation, using: str | None = None) -> None:
+def _send(message: Revocation, using: str | None = None) -> None:
     publisher.ring_on_commit(message, using or router.db_for_write(get_user_model()))
 
 
@@ -98,15 +98,12 @@ def _on_user_saved(
     if not instance.get_deferred_fields():  # to look at them would be a query
         with suppress(Exception):  # the project's own code, and its save() must not fail for us
             message = Revocation(users={user_topic(instance.pk): fingerprint(instance)})
-    _ring(message, using)
+    _send(message, using)
 
 
-def _on_user_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
-    _ring(Revocation(topics=(user_topic(instance.pk),)), using)
-
-
-def _on_group_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
-    _ring(Revocation(topics=(group_topic(instance.pk),)), using)
+def _on_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
+    topic_of = group_topic if isinstance(instance, Group) else user_topic
+    _send(Revocation(topics=(topic_of(instance.pk),)), using)
 
 
 def _on_members_changed(
@@ -120,7 +117,7 @@ def _on_members_changed(
         topics = [user_topic(pk) for pk in pk_set]
     else:  # a group that was cleared does not name its members; those who listen to it are they
         topics = [group_topic(instance.pk)]
-    _ring_topics(topics, using)
+    _send_topics(topics, using)
 
 
 def _on_logged_out(*, request: Any, user: Any, **kwargs: Any) -> None:
@@ -128,16 +125,16 @@ def _on_logged_out(*, request: Any, user: Any, **kwargs: Any) -> None:
     session = sessions.of(request)
     if session is not None:
         named = (session.digest,) if user is None else (session.digest, sessions.digest_of(user.pk))
-        _ring(Revocation(sessions=named, end="logout"))
+        _send(Revocation(sessions=named, end="logout"))
     if user is not None and (session is None or session.key is None):
         # Which of the user's streams are meant cannot be known: the handshakes of all decide.
-        _ring(Revocation(topics=(user_topic(user.pk),), end="logout", again=True))
+        _send(Revocation(topics=(user_topic(user.pk),), end="logout", again=True))
 
 
 def _on_session_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
     # No stream rests on one that has expired, which ``clearsessions`` deletes by the thousand, nor on a visitor's, which a login replaces.
     if instance.expire_date > timezone.now() and SESSION_KEY in instance.get_decoded():
-        _ring(Revocation(sessions=(sessions.digest(instance.session_key),)), using)
+        _send(Revocation(sessions=(sessions.digest(instance.session_key),)), using)
 
 
 def connect() -> None:
@@ -147,9 +144,9 @@ def connect() -> None:
         # A proxy, or a child with a table of its own, sends signals of its own.
         if issubclass(model, user_model):
             post_save.connect(_on_user_saved, sender=model)
-            post_delete.connect(_on_user_deleted, sender=model)
+            post_delete.connect(_on_deleted, sender=model)
         elif issubclass(model, Group):
-            post_delete.connect(_on_group_deleted, sender=model)
+            post_delete.connect(_on_deleted, sender=model)
         elif issubclass(model, AbstractBaseSession):
             post_delete.connect(_on_session_deleted, sender=model)
     if getattr(user_model, "groups", None) is not None:
