@@ -39,18 +39,6 @@ class IdsField(forms.Field):
         return [number.clean(id) for id in value]
 
 
-class PlaceField(forms.CharField):
-    """Where a page of the inbox begins: what ``next`` of the page before said."""
-
-    def to_python(self, value: Any) -> Place | None:  # type: ignore[override]
-        """Return the place; ``None`` for the top."""
-        text = super().to_python(value)
-        try:
-            return Place.parse(text) if text else None
-        except ValueError as error:
-            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
-
-
 class MarkForm(forms.Form):
     """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks.
 
@@ -98,12 +86,20 @@ class MarkForm(forms.Form):
 class PageForm(forms.Form):
     """Which items: those ``before`` a place, at most ``limit``, of a ``category``, in a ``state``."""
 
-    before = PlaceField(required=False)
+    before = forms.CharField(required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
     category = forms.CharField(required=False, strip=False, max_length=100)
     state = forms.ChoiceField(
         required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))]
     )
+
+    def clean_before(self) -> Place | None:
+        """Return the place that ``next`` of the page before named; ``None`` for the top."""
+        text = self.cleaned_data["before"]
+        try:
+            return Place.parse(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
 
 
 def is_json(request: HttpRequest) -> bool:
