@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sse_notify.compat import hq_import
 from sse_notify.log import retention
-from sse_notify.management.bar import Bar
+from sse_notify.management import progress
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -48,9 +48,9 @@ class Command(BaseCommand):
             retention.check_number("batch", batch, int, least=1, most=retention.MAX_BATCH)
             since = None if given["all"] else retention.oldest_kept(given["days"])
             rows = hq_import.find_rows(given["table"], given["database"])
-            with Bar(self.stderr, rows.count(), verbosity) as bar:
+            with progress(self.stderr, rows.count(), verbosity) as advance:
                 report = hq_import.import_rows(
-                    rows, since=since, batch=batch, dry=dry_run, on_batch=bar.advance
+                    rows, since=since, batch=batch, dry=dry_run, on_batch=advance
                 )
         except ValueError as error:
             raise CommandError(f"--{error}") from error
