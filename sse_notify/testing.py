@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from asgiref.sync import sync_to_async
 from django.test import RequestFactory
@@ -111,8 +111,8 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         timeout: float = 10.0,
     ) -> None:
         query = {"topic": list(topics), "cursor": "" if cursor is None else str(cursor)}
-        self._request: Any = RequestFactory().get("/", query)
-        self._request.user = user
+        self._request = RequestFactory().get("/", query)
+        self._request.user = user  # type: ignore[assignment]  # the stubs know one user model only
         self._timeout = timeout
         self._received: asyncio.Queue[Received | None] = asyncio.Queue()
 
