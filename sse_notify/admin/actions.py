@@ -16,13 +16,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sse_notify.admin.audience import MAX_USERS, Addressees
 from sse_notify.admin.compose import Composition, audience_form, content_form, render
-from sse_notify.admin.forms import checked
+from sse_notify.admin.forms import Addressees
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.models.fields import FIELDS, Kind
 from sse_notify.notifications.send import recall
+from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Notifications that are broadcast again at once.
 MAX_AGAIN = 100
+#: The most users who are notified one by one: the admin's request writes a row for each.
+MAX_USERS = 10_000
 
 #: The fields of a broadcast that is sent again. Keys would change the rows that are there.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
@@ -55,7 +57,7 @@ def broadcast_selected(
     again = [_arguments(row) for row in rows]
     for arguments in again:
         try:
-            checked(arguments)
+            check(arguments["title"], arguments["body"], arguments)
         except (TypeError, ValueError) as error:  # it was written by other means than the verbs
             messages.error(request, f"{arguments['title']}: {error}")
             return None
@@ -138,7 +140,7 @@ def _too_many(request: HttpRequest, count: int, most: int) -> bool:
     return count > most
 
 
-def _arguments(row: Notification) -> dict[str, Any]:
+def _arguments(row: Notification) -> Any:
     """Return the verbs' arguments that say again what the row says."""
     arguments = {name: getattr(row, name) for name in _AGAIN}
     # An expiry that has passed would hide it at once.

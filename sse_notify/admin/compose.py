@@ -24,8 +24,7 @@ from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 
-from sse_notify.admin.audience import Addressees, AudienceForm
-from sse_notify.admin.forms import ComposeForm, checked
+from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
@@ -70,10 +69,9 @@ class Composition:
         # Each form is validated, so that each says what is wrong.
         wrong = [form for form in forms if not form.is_valid()]
         # A token that is not one of ours begins anew.
-        token = posted.get("token", "")
-        token = token if _TOKEN.fullmatch(token) else ""
-        if wrong or "_edit" in posted or not token:
-            return self._ask(forms, token or get_random_string(22))
+        is_ours = _TOKEN.fullmatch(token := posted.get("token", ""))
+        if wrong or "_edit" in posted or not is_ours:
+            return self._ask(forms, token if is_ours else get_random_string(22))
         addressees = audience if isinstance(audience, Addressees) else audience.addressees
         contents = [content.arguments] if isinstance(content, ComposeForm) else content
         # A selection of users may have changed since its number was shown.
@@ -81,7 +79,15 @@ class Composition:
         is_same = not is_chosen or posted.get("reach") == str(addressees.count())
         if "_send" in posted and is_same:
             return self._send(addressees, contents, token)
-        return self._confirm(addressees, contents)
+        carried = [item for item in posted.lists() if item[0] not in _OF_A_STEP]
+        context = {
+            "carried": [(name, value) for name, values in carried for value in values],
+            "items": [sample(arguments) for arguments in contents],
+            "changed": "_send" in posted,
+            "addressees": addressees,
+            **numbers(addressees),
+        }
+        return self._render("confirm.html", context)
 
     def _ask(self, forms: Sequence[Any], token: str) -> HttpResponse:
         parts: list[Any] = [
@@ -97,19 +103,8 @@ class Composition:
         if isinstance(self.audience, Addressees):
             context |= {"addressees": self.audience, "reach": self.audience.count()}
         if not isinstance(self.content, ComposeForm):
-            context["samples"] = [checked(arguments) for arguments in self.content]
+            context["samples"] = [sample(arguments) for arguments in self.content]
         return self._render("compose.html", context)
-
-    def _confirm(self, addressees: Addressees, contents: Sequence[dict[str, Any]]) -> HttpResponse:
-        posted = [item for item in self.request.POST.lists() if item[0] not in _OF_A_STEP]
-        context = {
-            "carried": [(name, value) for name, values in posted for value in values],
-            "items": [checked(arguments) for arguments in contents],
-            "changed": "_send" in self.request.POST,
-            "addressees": addressees,
-            **numbers(addressees),
-        }
-        return self._render("confirm.html", context)
 
     def _send(
         self, addressees: Addressees, contents: Sequence[dict[str, Any]], token: str
@@ -164,7 +159,7 @@ def preview(model_admin: NotificationAdmin, request: HttpRequest) -> HttpRespons
     """Return a preview of the item for what is filled in so far. Nothing is written."""
     form = content_form(model_admin, request)
     form.full_clean()
-    return render(model_admin, request, "preview.html", {"items": [form.sample]})
+    return render(model_admin, request, "preview.html", {"items": [sample(form.arguments)]})
 
 
 def reach(model_admin: NotificationAdmin, request: HttpRequest) -> HttpResponse:
@@ -186,6 +181,13 @@ def content_form(model_admin: NotificationAdmin, request: HttpRequest) -> Compos
     return form(_answers(request))  # type: ignore[no-any-return]
 
 
+def sample(arguments: dict[str, Any]) -> Notification:
+    """Return an unsaved row with these arguments, as pages will show it when it arrives."""
+    row = Notification(**arguments)
+    row.is_unread = True
+    return row
+
+
 def newest_categories() -> set[str]:
     """Return the categories of the newest rows: by the primary key, however long the log."""
     rows = Notification.objects.using(database()).order_by("-pk")
@@ -197,8 +199,11 @@ def numbers(addressees: Addressees) -> dict[str, Any]:
 
     ``None`` stands for what no query can tell.
     """
+    members = addressees.members()
+    if members is None:
+        return {"reach": None, "connected": None}
     connected = presence.connected_users(timeout=PRESENCE_SECONDS)
-    return {"reach": addressees.count(), "connected": addressees.count_connected(connected)}
+    return {"reach": members.count(), "connected": members.filter(pk__in=connected).count()}
 
 
 def describe(addressees: Addressees) -> str:

@@ -8,23 +8,26 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
+from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
+from sse_notify.access.receivers import disconnect
 from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
-from sse_notify.views.live import admin_urls
+from sse_notify.monitoring import live, presence
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -165,6 +168,12 @@ class NotificationAdmin(NotificationModelAdmin):
         """Return whether this user may broadcast, and recall."""
         return request.user.has_perm("sse_notify.broadcast_notification")
 
+    def has_disconnect_permission(self, request: HttpRequest) -> bool:
+        """Return whether this user may change users, and so deactivate them."""
+        opts = get_user_model()._meta
+        may_change = request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}")
+        return may_change and self.has_view_permission(request)
+
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
         """Return ``False``: what is sent cannot be changed."""
         return False
@@ -189,35 +198,79 @@ class NotificationAdmin(NotificationModelAdmin):
         """Name the audience and its reach in the history."""
         return compose.describe(form.addressees)
 
+    # --- the page "Live" ---
+
+    def show_live(self, request: HttpRequest) -> HttpResponse:
+        """Show every process and who is connected; a script keeps it up to date.
+
+        Query: ``q``, a part of a user's name.
+        """
+        query = request.GET.get("q", "").strip()
+        request.current_app = self.admin_site.name  # as Django's admin does
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Live"),
+            "opts": self.opts,
+            "report": live.report(presence.look(live.TIMEOUT), query=query),
+            "query": query,
+            "topic": live.TOPIC,
+            "may_disconnect": self.has_disconnect_permission(request),
+        }
+        return TemplateResponse(request, "admin/sse_notify/live.html", context)
+
+    def end_streams(self, request: HttpRequest) -> HttpResponse:
+        """End the streams of the user whose key is posted as ``user``, and note it in the history."""
+        model: Any = get_user_model()
+        try:
+            user = model._default_manager.get(pk=request.POST.get("user", ""))
+        except (model.DoesNotExist, ValueError, ValidationError) as error:
+            raise Http404(_("There is no such user.")) from error
+        # The streams end after the commit, so not without a trace in the history.
+        with transaction.atomic(using=router.db_for_write(model)):
+            self.log_change(request, user, _("Ended the open streams."))
+            disconnect(user)
+        messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
+        return HttpResponseRedirect(self.address("live"))
+
     # --- addresses ---
 
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
-        pages: list[tuple[str, str, Any]] = [
-            ("broadcast", "broadcast/", partial(compose.begin, self)),
-            ("preview", "broadcast/preview/", require_POST(partial(compose.preview, self))),
-            ("reach", "broadcast/reach/", require_POST(partial(compose.reach, self))),
-            ("recall", "<path:object_id>/recall/", self.recall_one),
+        may_send, may_view = self.has_broadcast_permission, self.has_view_permission
+        may_end = self.has_disconnect_permission
+        pages: list[tuple[str, str, Any, Any]] = [
+            ("broadcast", "broadcast/", may_send, partial(compose.begin, self)),
+            (
+                "preview",
+                "broadcast/preview/",
+                may_send,
+                require_POST(partial(compose.preview, self)),
+            ),
+            ("reach", "broadcast/reach/", may_send, require_POST(partial(compose.reach, self))),
+            ("recall", "<path:object_id>/recall/", may_send, self.recall_one),
+            ("live", "live/", may_view, require_safe(self.show_live)),
+            ("disconnect", "live/disconnect/", may_end, require_POST(self.end_streams)),
         ]
         own = [
             path(
                 route,
-                self.admin_site.admin_view(partial(self._if_permitted, view)),
+                self.admin_site.admin_view(partial(_if_permitted, may, view)),
                 name=f"{PREFIX}_{name}",
             )
-            for name, route, view in pages
+            for name, route, may, view in pages
         ]
-        return own + admin_urls(self) + super().get_urls()
-
-    def _if_permitted(self, view: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if not self.has_broadcast_permission(request):
-            raise PermissionDenied
-        return view(request, **kwargs)
+        return own + super().get_urls()
 
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""
         return reverse(f"admin:{PREFIX}_{page}", args=args, current_app=self.admin_site.name)
+
+
+def _if_permitted(may: Any, view: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    if not may(request):
+        raise PermissionDenied
+    return view(request, **kwargs)
 
 
 def _figures(notification: Any) -> Figures:
