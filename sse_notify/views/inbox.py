@@ -58,7 +58,8 @@ def _for_users(view: View) -> View:
             return view(request)
         if request.method == "POST" and not is_json(request) and _names_html(request):
             return redirect_to_login(reverse("sse_notify:list"))
-        return _refuse(401, "unauthenticated", "Sign in to see your notifications.")
+        message = "Sign in to see your notifications."
+        return _refuse(401, {"error": "unauthenticated", "message": message})
 
     return signed_in
 
@@ -71,7 +72,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     """Answer with the inbox as a page that works without JavaScript. Query as for `items`."""
     form = PageForm(request.GET)
     if not form.is_valid():
-        raise BadRequest("{}: {}".format(*first_error(form)))
+        raise BadRequest(": ".join(first_error(form)))
     query = form.cleaned_data
     # Before the items: what arrives while they are read is beyond the cursor, and so stays unread
     # when all of the page is marked.
@@ -238,9 +239,8 @@ def _page(
 
 
 def _invalid(field: str, message: str) -> JsonResponse:
-    return _refuse(400, "invalid", message, field=field)
+    return _refuse(400, {"error": "invalid", "message": message, "field": field})
 
 
-def _refuse(status: int, code: str, message: str, **more: str) -> JsonResponse:
-    answer = {"error": code, "message": message, **more}
+def _refuse(status: int, answer: dict[str, str]) -> JsonResponse:
     return JsonResponse(answer, status=status, headers={"Cache-Control": "no-store"})
