@@ -191,7 +191,14 @@ class ContentForm(NotificationForm):
     class Meta:
         model = Notification
         fields: tuple[str, ...] = ASKED
-        help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
+        help_texts: ClassVar[dict[str, Any]] = {
+            **{name: FIELDS[name].help for name in ASKED},
+            "audience": _(
+                "One row reaches a whole audience. Who belongs to it is decided when it is read."
+            ),
+            "recipient": _("For one user only."),
+            "group": _("For a group only."),
+        }
 
     def clean(self) -> dict[str, Any]:
         """Validate the content as the verbs do."""
@@ -264,14 +271,6 @@ class SendForm(ContentForm):
 
     class Meta(ContentForm.Meta):
         fields = ("audience", "recipient", "group", *ASKED)
-        help_texts: ClassVar[dict[str, Any]] = {
-            **ContentForm.Meta.help_texts,
-            "audience": _(
-                "One row reaches a whole audience. Who belongs to it is decided when it is read."
-            ),
-            "recipient": _("For one user only."),
-            "group": _("For a group only."),
-        }
 
     def clean(self) -> dict[str, Any]:
         """Require the recipient or group that the audience needs, and no other."""

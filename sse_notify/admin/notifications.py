@@ -5,7 +5,6 @@ Notifications cannot be edited: pages and streams have them already.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -14,8 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.http import Http404, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import path
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -34,14 +32,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
-
-    NotificationModelAdmin = admin.ModelAdmin[Notification]
-else:
-    NotificationModelAdmin = admin.ModelAdmin
-
-
-#: What the names of the pages' addresses begin with.
-PREFIX = "sse_notify_notification"
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -78,20 +68,13 @@ class RecalledFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(NotificationModelAdmin):
+class NotificationAdmin(compose.ComposeAdmin):
     """The log, newest first. "Add" sends at once, "Compose broadcast" after a confirmation."""
 
     form = SendForm
     date_hierarchy = "created_at"
     list_display = ("title", "addressee", "reach", "read", "state", "level", "category", "created")
-    list_filter = (
-        "level",
-        "audience",
-        CategoryFilter,
-        RecalledFilter,
-        "silent",
-        "created_at",
-    )
+    list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
     readonly_fields = ("state", "reach", "read")  # columns that the page of one shows, too
@@ -164,15 +147,10 @@ class NotificationAdmin(NotificationModelAdmin):
 
     # --- permissions ---
 
-    def has_broadcast_permission(self, request: HttpRequest) -> bool:
-        """Return whether this user may broadcast, and recall."""
-        return request.user.has_perm("sse_notify.broadcast_notification")
-
-    def has_disconnect_permission(self, request: HttpRequest) -> bool:
+    def may_disconnect(self, request: HttpRequest) -> bool:
         """Return whether this user may change users, and so deactivate them."""
         opts = get_user_model()._meta
-        may_change = request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}")
-        return may_change and self.has_view_permission(request)
+        return request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}")
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
         """Return ``False``: what is sent cannot be changed."""
@@ -182,11 +160,10 @@ class NotificationAdmin(NotificationModelAdmin):
 
     def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Answer the button "Recall…" of one notification."""
-        key = unquote(object_id)
-        found = self.get_queryset(request).filter(pk=int(key) if key.isdecimal() else 0)
-        if not found.exists():
+        if (found := self.get_object(request, unquote(object_id))) is None:
             raise Http404
-        return actions.recall_selected(self, request, found)
+        rows = self.get_queryset(request).filter(pk=found.pk)
+        return actions.recall_selected(self, request, rows)
 
     def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's)
         """Send it by the verbs, inside the admin's transaction; the form saves nothing."""
@@ -206,21 +183,21 @@ class NotificationAdmin(NotificationModelAdmin):
         Query: ``q``, a part of a user's name.
         """
         query = request.GET.get("q", "").strip()
-        request.current_app = self.admin_site.name  # as Django's admin does
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Live"),
-            "opts": self.opts,
-            "report": live.report(presence.look(live.TIMEOUT), query=query),
-            "query": query,
-            "topic": live.TOPIC,
-            "may_disconnect": self.has_disconnect_permission(request),
-        }
-        return TemplateResponse(request, "admin/sse_notify/live.html", context)
+        return self.render(
+            request,
+            "live.html",
+            title=_("Live"),
+            report=live.report(presence.look(live.TIMEOUT), query=query),
+            query=query,
+            topic=live.TOPIC,
+            may_disconnect=self.may_disconnect(request),
+        )
 
     def end_streams(self, request: HttpRequest) -> HttpResponse:
         """End the streams of the user whose key is posted as ``user``, and note it in the history."""
         model: Any = get_user_model()
+        if not self.may_disconnect(request):
+            raise PermissionDenied
         try:
             user = model._default_manager.get(pk=request.POST.get("user", ""))
         except (model.DoesNotExist, ValueError, ValidationError) as error:
@@ -237,40 +214,25 @@ class NotificationAdmin(NotificationModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
-        may_send, may_view = self.has_broadcast_permission, self.has_view_permission
-        may_end = self.has_disconnect_permission
-        pages: list[tuple[str, str, Any, Any]] = [
-            ("broadcast", "broadcast/", may_send, partial(compose.begin, self)),
-            (
-                "preview",
-                "broadcast/preview/",
-                may_send,
-                require_POST(partial(compose.preview, self)),
-            ),
-            ("reach", "broadcast/reach/", may_send, require_POST(partial(compose.reach, self))),
-            ("recall", "<path:object_id>/recall/", may_send, self.recall_one),
-            ("live", "live/", may_view, require_safe(self.show_live)),
-            ("disconnect", "live/disconnect/", may_end, require_POST(self.end_streams)),
+        broadcast, view = self.has_broadcast_permission, self.has_view_permission
+        return [
+            self._page("broadcast", "broadcast/", broadcast, self.compose),
+            self._page("preview", "broadcast/preview/", broadcast, require_POST(self.preview)),
+            self._page("reach", "broadcast/reach/", broadcast, require_POST(self.numbers)),
+            self._page("recall", "<path:object_id>/recall/", broadcast, self.recall_one),
+            self._page("live", "live/", view, require_safe(self.show_live)),
+            self._page("disconnect", "live/disconnect/", view, require_POST(self.end_streams)),
+            *super().get_urls(),
         ]
-        own = [
-            path(
-                route,
-                self.admin_site.admin_view(partial(_if_permitted, may, view)),
-                name=f"{PREFIX}_{name}",
-            )
-            for name, route, may, view in pages
-        ]
-        return own + super().get_urls()
 
-    def address(self, page: str, *args: Any) -> str:
-        """Return the address of one of this model's pages on this site."""
-        return reverse(f"admin:{PREFIX}_{page}", args=args, current_app=self.admin_site.name)
+    def _page(self, name: str, route: str, may: Any, view: Any) -> URLPattern:
+        def page(request: HttpRequest, **kwargs: Any) -> Any:
+            if not may(request):
+                raise PermissionDenied
+            return view(request, **kwargs)
 
-
-def _if_permitted(may: Any, view: Any, request: HttpRequest, **kwargs: Any) -> Any:
-    if not may(request):
-        raise PermissionDenied
-    return view(request, **kwargs)
+        name = f"sse_notify_notification_{name}"
+        return path(route, self.admin_site.admin_view(page), name=name)
 
 
 def _figures(notification: Any) -> Figures:

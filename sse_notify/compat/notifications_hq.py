@@ -166,18 +166,16 @@ def data_of(
     if action_object.pk:
         type, pk, name, _instance = action_object
         activity["action_object"] = {"type": type, "pk": pk, "name": name}
-    text = json.dumps({**own, **extra, "activity": activity}, cls=_Encoder)
+    text = json.dumps({**own, **extra, "activity": activity}, default=_as_json)
     return json.loads(text)  # type: ignore[no-any-return]
 
 
-class _Encoder(DjangoJSONEncoder):
+def _as_json(value: Any) -> Any:
     """Make text of what JSON cannot hold: there it was accepted and dropped."""
-
-    def default(self, o: Any) -> Any:
-        try:
-            return super().default(o)
-        except TypeError:
-            return str(o)
+    try:
+        return DjangoJSONEncoder().default(value)
+    except TypeError:
+        return str(value)
 
 
 def address_of(*things: Thing) -> str:

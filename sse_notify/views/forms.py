@@ -22,30 +22,13 @@ MAX_IDS = 1000
 PAGE, MAX_PAGE = 20, 100
 
 
-class IdsField(forms.Field):
-    """A list of ids: a repeated field of a form, or a list in JSON."""
-
-    widget = forms.MultipleHiddenInput
-
-    def to_python(self, value: Any) -> list[int]:
-        """Return the ids as numbers."""
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise forms.ValidationError(_("Enter a list of ids."), code="invalid")
-        if len(value) > MAX_IDS:
-            raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
-        number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
-        return [number.clean(id) for id in value]
-
-
 class MarkForm(forms.Form):
     """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks.
 
     The form of a page also says which page comes ``next``.
     """
 
-    ids = IdsField(required=False)
+    ids = forms.Field(required=False, widget=forms.MultipleHiddenInput)
     up_to = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
     client = forms.RegexField(r"\A[ -~]*\Z", required=False, strip=False, max_length=CLIENT_LENGTH)
     next = forms.CharField(required=False)
@@ -67,20 +50,28 @@ class MarkForm(forms.Form):
             raise ValueError("not an object")
         return cls({name: value for name, value in body.items() if value is not None})
 
+    def clean_ids(self) -> list[int]:
+        """Return the ids as numbers: of a repeated field of a form, or of a list in JSON."""
+        ids = self.cleaned_data["ids"]
+        if ids is None:
+            return []
+        if not isinstance(ids, list):
+            raise forms.ValidationError(_("Enter a list of ids."), code="invalid")
+        if len(ids) > MAX_IDS:
+            raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
+        number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
+        return [number.clean(id) for id in ids]
+
     def clean(self) -> dict[str, Any]:
-        """Have exactly one of ``ids`` and ``up_to``."""
+        """Have exactly one of ``ids`` and ``up_to``; ``marks`` are the inbox's arguments."""
+        data = self.cleaned_data
         given = [name for name in ("ids", "up_to") if name in self.data]
+        self.marks = {name: data.get(name) for name in (*given, "client")}
         if len(given) != 1:
             self.add_error("ids", _("Enter either ids or up_to, not both."))
-        elif "up_to" in given and self.cleaned_data.get("up_to", 0) is None:
+        elif "up_to" in given and data.get("up_to", 0) is None:
             self.add_error("up_to", forms.IntegerField.default_error_messages["invalid"])
-        return self.cleaned_data
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """The arguments for the inbox's verbs."""
-        name = "ids" if "ids" in self.data else "up_to"
-        return {name: self.cleaned_data[name], "client": self.cleaned_data["client"]}
+        return data
 
 
 class PageForm(forms.Form):

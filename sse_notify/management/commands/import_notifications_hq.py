@@ -140,9 +140,9 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
         if table not in introspection.table_names(cursor):
             raise LookupError(f"The database {using!r} has no table {table!r}.")
         found = {column.name for column in introspection.get_table_description(cursor, table)}
-    if missing := [name for name in _COLUMNS if name not in {*found, *_OPTIONAL}]:
-        names = ", ".join(missing)
-        raise LookupError(f"The table {table!r} is not of django-notifications: it has no {names}.")
+    if missing := ", ".join(name for name in _COLUMNS if name not in {*found, *_OPTIONAL}):
+        text = f"The table {table!r} is not of django-notifications: it has no {missing}."
+        raise LookupError(text)
     # A registry of its own: to the project this model does not exist.
     options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
     fields = {name: field.clone() for name, field in _COLUMNS.items() if name in found}
@@ -182,8 +182,7 @@ def _new(rows: list[Any], left: Counter[str]) -> Iterator[tuple[Notification, Re
     users = model._base_manager.filter(pk__in={row.recipient for row in rows})
     existing = set(users.values_list("pk", flat=True))
     imported = Notification.objects.using(database()).filter(
-        topic__in=[user_topic(pk) for pk in existing],
-        idempotency_key__in=[row.key for row in rows],
+        topic__in=[user_topic(pk) for pk in existing], idempotency_key__in=[row.key for row in rows]
     )
     known = set(imported.values_list("idempotency_key", flat=True))
     things = _load_things(rows)
@@ -253,7 +252,15 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
     for type_id, pks in wanted.items():
         kind = types.get(type_id)
         label, noun = (f"{kind.app_label}.{kind.model}", kind.name) if kind else ("", "?")
-        instances = _instances(kind.model_class(), pks) if kind else {}
+        model: Any = kind.model_class() if kind else None
+        keys = {}
+        for pk in pks:
+            with suppress(
+                Exception
+            ):  # no key of this model, whatever its field raises, or no model
+                keys[model._meta.pk.to_python(pk)] = pk
+        found = model._base_manager.filter(pk__in=keys) if keys else ()
+        instances = {keys[instance.pk]: instance for instance in found}
         for pk in pks:
             # What is gone is named as what it was, such as "comment 5".
             instance, name = instances.get(pk), f"{noun} {pk}"
@@ -261,16 +268,6 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
                 name = name if instance is None else str(instance)
             things[type_id, pk] = Thing(label, pk, name, instance)
     return things
-
-
-def _instances(model: Any, pks: set[str]) -> dict[str, Any]:
-    """Return the instances of those keys that have one."""
-    keys: dict[Any, str] = {}
-    for pk in pks:
-        with suppress(Exception):  # no key of this model, whatever its field raises, or no model
-            keys[model._meta.pk.to_python(pk)] = pk
-    found = model._base_manager.filter(pk__in=keys) if keys else ()
-    return {keys[instance.pk]: instance for instance in found}
 
 
 def _reset_inboxes(users: list[Any]) -> None:

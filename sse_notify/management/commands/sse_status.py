@@ -134,15 +134,15 @@ def _status(timeout: float) -> dict[str, Any]:
 def _as_text(found: dict[str, Any]) -> str:
     hubs = found["hubs"]
     oldest = f", the oldest of {found['oldest']:%Y-%m-%d}" if found["oldest"] else ""
-    rows = {
-        "head": f"{found['head']:,}",
-        "floor": f"{found['floor']:,}",
-        "rows": f"{found['rows']:,}{oldest}",
-        "pending": f"{found['pending']:,}",
-        "layer": found["layer"] or "none that connects processes",
-        "streams": f"{found['streams']:,} of {found['users']:,} users, in {len(hubs)} processes",
-    }
-    lines = [*(f"{name:<9} {text}" for name, text in rows.items()), ""]
+    lines = [
+        f"head      {found['head']:,}",
+        f"floor     {found['floor']:,}",
+        f"rows      {found['rows']:,}{oldest}",
+        f"pending   {found['pending']:,}",
+        f"layer     {found['layer'] or 'none that connects processes'}",
+        f"streams   {found['streams']:,} of {found['users']:,} users, in {len(hubs)} processes",
+        "",
+    ]
     if hubs:
         columns = ("streams", "users", "lag", "repaired", "slow")
         lines.append(f"{'process':<30} {' '.join(f'{name:>8}' for name in columns)}")
