@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -16,14 +17,14 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.forms import BaseForm
+from django.forms import BaseForm, modelform_factory
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 
-from sse_notify.admin.forms import ASKED, Addressees, AudienceForm, ComposeForm
+from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
@@ -175,7 +176,8 @@ class ComposeAdmin(NotificationModelAdmin):
 
     def content_form(self, request: HttpRequest) -> ComposeForm:
         """Return the form that asks what it says, with admin widgets, bound to what was posted."""
-        form: Any = self.get_form(request, form=ComposeForm, fields=ASKED)
+        widgets = partial(self.formfield_for_dbfield, request=request)
+        form: Any = modelform_factory(Notification, ComposeForm, formfield_callback=widgets)
         return form(_answers(request))  # type: ignore[no-any-return]
 
     def render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
