@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.urls import path
 
 from sse_notify.views import health, inbox
-from sse_notify.views.preferences import preferences_
 from sse_notify.views.stream import stream
 
 app_name = "sse_notify"
@@ -21,7 +20,7 @@ urlpatterns = [
     path("archive/", inbox.archive, name="archive"),
     path("unarchive/", inbox.unarchive, name="unarchive"),
     path("cancel/", inbox.cancel, name="cancel"),
-    path("preferences/", preferences_, name="preferences"),
+    path("preferences/", inbox.preferences_, name="preferences"),
     path("health/live/", health.alive, name="health-live"),
     path("health/ready/", health.ready, name="health-ready"),
 ]

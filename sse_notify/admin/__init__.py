@@ -3,8 +3,7 @@
 ``notifications``   the model admin: list, filters, permissions, addresses
 ``compose``         the steps of a broadcast: form, confirmation, sent
 ``actions``         actions on selected notifications and users
-``audience``        who gets a broadcast
-``forms``           what a notification says
+``forms``           who gets it, and what it says
 ``figures``         how many users each notification reaches, and how many have read it
 """
 

@@ -16,22 +16,23 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sse_notify.admin.audience import MAX_USERS, Addressees
-from sse_notify.admin.compose import Composition, audience_form, content_form, render
-from sse_notify.admin.forms import checked
+from sse_notify.admin.forms import Addressees
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.models.fields import FIELDS, Kind
 from sse_notify.notifications.send import recall
+from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from sse_notify.admin.notifications import NotificationAdmin
+    from sse_notify.admin.compose import ComposeAdmin
 
 #: Notifications that are broadcast again at once.
 MAX_AGAIN = 100
+#: The most users who are notified one by one: the admin's request writes a row for each.
+MAX_USERS = 10_000
 
 #: The fields of a broadcast that is sent again. Keys would change the rows that are there.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
@@ -42,7 +43,7 @@ _AGAIN = tuple(name for name, field in FIELDS.items() if field.kind not in _NOT_
     description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
 )
 def broadcast_selected(
-    model_admin: NotificationAdmin, request: HttpRequest, selected: QuerySet[Notification]
+    model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
     """Ask for an audience, and broadcast the selected notifications to it, oldest first."""
     if _too_many(request, selected.count(), MAX_AGAIN):
@@ -52,26 +53,26 @@ def broadcast_selected(
         text = _("What was recalled is not broadcast again: %(titles)s")
         messages.error(request, text % {"titles": ", ".join(recalled)})
         return None
-    again = [_arguments(row) for row in rows]
-    for arguments in again:
+    again = []
+    for row in rows:
+        arguments: Any = {name: getattr(row, name) for name in _AGAIN}
+        # An expiry that has passed would hide it at once.
+        if row.expires_at is not None and row.expires_at > timezone.now():
+            arguments["expires_at"] = row.expires_at
         try:
-            checked(arguments)
+            check(row.title, row.body, arguments)
         except (TypeError, ValueError) as error:  # it was written by other means than the verbs
-            messages.error(request, f"{arguments['title']}: {error}")
+            messages.error(request, f"{row.title}: {error}")
             return None
-    return Composition(
-        model_admin=model_admin,
-        request=request,
-        title=_("Broadcast again"),
-        audience=audience_form(model_admin, request),
-        content=again,
-        back=model_admin.address("changelist"),
-    ).respond()
+        again.append(arguments)
+    title, audience = _("Broadcast again"), model_admin.audience_form(request)
+    back = model_admin.address("changelist")
+    return model_admin.respond(request, title, audience, again, back=back)
 
 
 @admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
 def recall_selected(
-    model_admin: NotificationAdmin, request: HttpRequest, selected: QuerySet[Notification]
+    model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
     """Ask once, and recall the selected notifications."""
     there = selected.filter(recalled_at=None)
@@ -80,13 +81,9 @@ def recall_selected(
         return None
     back = model_admin.address("changelist")
     if "_recall" not in request.POST:
-        context = {
-            "title": _("Recall"),
-            "items": there[:MAX_AGAIN],
-            "more": count > MAX_AGAIN,
-            "back": back,
-        }
-        return render(model_admin, request, "recall.html", context)
+        shown = {"items": there[:MAX_AGAIN], "more": count > MAX_AGAIN}
+        template, title = "notification/recall.html", _("Recall")
+        return model_admin.render(request, template, title=title, back=back, **shown)
     with transaction.atomic(using=database()):
         begin_write(database())
         rows = list(there.order_by("pk"))
@@ -104,18 +101,13 @@ def notify_selected_users(
     """Ask what to say, and notify the selected users."""
     if _too_many(request, selected.count(), MAX_USERS):
         return None
-    model_admin = user_admin.admin_site.get_model_admin(Notification)
-    return Composition(
-        model_admin=model_admin,
-        request=request,
-        title=_("Notify users"),
-        audience=Addressees(audience=Audience.USER, users=selected),
-        content=content_form(model_admin, request),
-        back=request.get_full_path(),
-    ).respond()
+    model_admin: ComposeAdmin = user_admin.admin_site.get_model_admin(Notification)
+    audience = Addressees(audience=Audience.USER, users=selected)
+    title, content = _("Notify users"), model_admin.content_form(request)
+    return model_admin.respond(request, title, audience, content, back=request.get_full_path())
 
 
-def offer_notify(model_admin: NotificationAdmin) -> None:
+def offer_notify(model_admin: ComposeAdmin) -> None:
     """Add the action to the user model's admin on this site.
 
     An admin without actions, or with an action of this name, is left alone. Only this instance is
@@ -136,12 +128,3 @@ def _too_many(request: HttpRequest, count: int, most: int) -> bool:
         text = _("At most %(most)s can be selected here, and these are %(count)s.")
         messages.error(request, text % {"most": most, "count": count})
     return count > most
-
-
-def _arguments(row: Notification) -> dict[str, Any]:
-    """Return the verbs' arguments that say again what the row says."""
-    arguments = {name: getattr(row, name) for name in _AGAIN}
-    # An expiry that has passed would hide it at once.
-    if row.expires_at is not None and row.expires_at > timezone.now():
-        arguments["expires_at"] = row.expires_at
-    return arguments

@@ -21,7 +21,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
-from sse_notify.admin.audience import active_users
+from sse_notify.admin.forms import active_users
 from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
 from sse_notify.notifications.audience import has_user_field
 

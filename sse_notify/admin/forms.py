@@ -1,24 +1,39 @@
-"""Forms of the admin that ask what a notification says."""
+"""Forms of the admin: who gets a notification, and what it says."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.contrib.admin import widgets
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.admin.audience import Addressees
 from sse_notify.models import Audience, Notification
 from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.notifications.audience import has_user_field, users_by_name
+from sse_notify.notifications.send import send
 from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
     NotificationForm = forms.ModelForm[Notification]
 else:
     NotificationForm = forms.ModelForm
 
+#: The most names that may be typed or pasted at once.
+MAX_NAMES = 1000
+#: Names that a description spells out.
+NAMES = 5
 #: The fields that forms ask for by a widget of their own.
 ASKED = tuple(
     name for name, field in FIELDS.items() if field.section and field.kind is not Kind.BUTTONS
@@ -27,13 +42,163 @@ ASKED = tuple(
 BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addressees:
+    """An audience of the verbs, several groups, or chosen users."""
+
+    audience: Audience
+    """Which kind."""
+    groups: Sequence[Group] = ()
+    """The groups, for ``Audience.GROUP``."""
+    users: QuerySet[Any] | None = None
+    """The users, for ``Audience.USER``."""
+
+    def __str__(self) -> str:
+        """Return who they are, in the language of the page."""
+        if self.audience == Audience.GROUP:
+            names = ", ".join(group.name for group in self.groups)
+            return gettext("Groups: %(names)s") % {"names": names}
+        if self.users is not None:
+            users = [str(user) for user in self.users[: NAMES + 1]]
+            names = ", ".join(users[:NAMES]) + (" …" if len(users) > NAMES else "")
+            return gettext("Chosen users: %(names)s") % {"names": names}
+        return str(self.audience.label)
+
+    def members(self) -> QuerySet[Any] | None:
+        """Return the users whom it reaches now and who can sign in.
+
+        Return ``None`` if a query cannot tell who is staff.
+        """
+        users = active_users()
+        if self.audience == Audience.STAFF:
+            return users.filter(is_staff=True) if has_user_field("is_staff") else None
+        if self.audience == Audience.GROUP:
+            return users.filter(groups__in=self.groups).distinct()
+        if self.users is not None:
+            return users.filter(pk__in=self.users.order_by().values("pk"))
+        return users
+
+    def count(self) -> int | None:
+        """Return how many it reaches now: one query. ``None`` if a query cannot tell."""
+        members = self.members()
+        return None if members is None else members.count()
+
+    def send(self, **arguments: Any) -> list[Notification]:
+        """Send to them, notifying each user once, and return the rows. Errors: as for the verbs."""
+        return send(
+            users=() if self.users is None else self.users,
+            groups=self.groups,
+            staff=self.audience == Audience.STAFF,
+            everyone=self.audience == Audience.EVERYONE,
+            **arguments,
+        )
+
+
+def active_users() -> QuerySet[Any]:
+    """Return the users who can sign in."""
+    users: QuerySet[Any] = get_user_model()._default_manager.all()
+    return users.filter(is_active=True) if has_user_field("is_active") else users
+
+
+class AudienceForm(forms.Form):
+    """Ask who gets a broadcast. Fields of another audience than the chosen one are ignored.
+
+    Args:
+        answers: what was posted; ``None`` for an empty form.
+        admin_site: if its admin of the user model can be searched, users are found by typing.
+        request: who asks.
+    """
+
+    audience = forms.ChoiceField(
+        label=_("For"),
+        widget=widgets.AdminRadioSelect(attrs={"class": "radiolist"}),
+        initial=Audience.EVERYONE,
+    )
+    groups = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"),
+        label=_("Groups"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Who is in several of them gets it once."),
+    )
+    users: Any = forms.ModelMultipleChoiceField(
+        None, label=_("Users"), required=False, help_text=_("Type to find them.")
+    )
+    names = forms.CharField(
+        label=_("Names"),
+        required=False,
+        widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
+        help_text=_("The names that users sign in with, one in each line."),
+    )
+
+    def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
+        super().__init__(answers)
+        model, fields = get_user_model(), self.fields
+        choices = {kind: kind.label for kind in (Audience.EVERYONE, Audience.STAFF)}
+        choices |= {Audience.GROUP: _("Groups"), Audience.USER: _("Chosen users")}
+        if not hasattr(model, "is_staff"):
+            del choices[Audience.STAFF]
+        if not has_user_field("groups"):
+            del choices[Audience.GROUP], fields["groups"]
+        asked: Any = fields["audience"]
+        asked.choices = choices
+        users = admin_site.get_model_admin(model) if admin_site.is_registered(model) else None
+        if users and users.get_search_fields(request) and users.has_view_permission(request):
+            # The field only names the relation that Django's view for completion follows.
+            relation = Notification._meta.get_field("excluded")
+            found: Any = fields["users"]
+            found.widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
+            found.queryset = model._default_manager.all()
+        else:
+            del fields["users"]
+        self.fieldsets: Any = [(_("Audience"), {"fields": list(fields)})]
+
+    def clean_names(self) -> list[Any]:
+        """Return the users who have the names."""
+        names = {name.strip() for name in self.cleaned_data["names"].splitlines()} - {""}
+        if self.cleaned_data.get("audience") != Audience.USER:
+            return []
+        if len(names) > MAX_NAMES:
+            raise ValidationError(_("At most %(most)s names at once.") % {"most": MAX_NAMES})
+        found = users_by_name(names)
+        if unknown := ", ".join(sorted(names - found.keys())):
+            raise ValidationError(_("Nobody has this name: %(names)s") % {"names": unknown})
+        return list(found.values())
+
+    def clean(self) -> dict[str, Any]:
+        """Require what the chosen audience needs, and name the ``addressees``."""
+        data = self.cleaned_data
+        if self.errors:
+            return data
+        audience = Audience(data["audience"])
+        self.addressees = Addressees(audience=audience)
+        if audience == Audience.GROUP:
+            self.addressees = Addressees(audience=audience, groups=tuple(data["groups"]))
+            if not data["groups"]:
+                self.add_error("groups", _("Choose one at least."))
+        if audience == Audience.USER:
+            keys = {user.pk for user in (*data["names"], *data.get("users", ()))}
+            users = get_user_model()._default_manager.filter(pk__in=keys)
+            self.addressees = Addressees(audience=audience, users=users)
+            if not keys:
+                self.add_error("names", _("Choose one at least."))
+        return data
+
+
 class ContentForm(NotificationForm):
     """What a notification says, checked by the rules of ``notify()`` and ``broadcast()``."""
 
     class Meta:
         model = Notification
         fields: tuple[str, ...] = ASKED
-        help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
+        help_texts: ClassVar[dict[str, Any]] = {
+            **{name: FIELDS[name].help for name in ASKED},
+            "audience": _(
+                "One row reaches a whole audience. Who belongs to it is decided when it is read."
+            ),
+            "recipient": _("For one user only."),
+            "group": _("For a group only."),
+        }
 
     def clean(self) -> dict[str, Any]:
         """Validate the content as the verbs do."""
@@ -42,10 +207,10 @@ class ContentForm(NotificationForm):
             self._check(self.arguments)
         return self.cleaned_data
 
-    def _check(self, arguments: dict[str, Any], field: str = "") -> None:
+    def _check(self, arguments: Any, field: str = "") -> None:
         """Add the verbs' error to ``field``, or to that of the argument that the error names."""
         try:
-            checked(arguments)
+            check(arguments["title"], arguments["body"], arguments)
         except (TypeError, ValueError) as error:
             name, _space, message = str(error).partition(" ")
             at = field or name
@@ -73,6 +238,13 @@ class ComposeForm(ContentForm):
                 self.fields[name] = forms.CharField(
                     label=label, required=False, max_length=2000, widget=widget
                 )
+        #: In the order of the page, as Django's admin describes them.
+        sections: dict[Any, list[Any]] = {}
+        for name, field in FIELDS.items():
+            if field.section:
+                asked = BUTTONS if field.kind is Kind.BUTTONS else (name,)
+                sections.setdefault(field.section, []).extend(asked)
+        self.fieldsets = [(section, {"fields": names}) for section, names in sections.items()]
 
     def clean(self) -> dict[str, Any]:
         """Validate each button as the verbs do, and then the whole."""
@@ -93,35 +265,12 @@ class ComposeForm(ContentForm):
         actions = [{"label": label, "url": url} for label, url in rows if label and url]
         return {**super().arguments, "actions": actions}
 
-    @property
-    def fieldsets(self) -> Any:
-        """The fields in the order of the page, as Django's admin describes them."""
-        sections: dict[Any, list[Any]] = {}
-        for name, field in FIELDS.items():
-            if field.section:
-                asked = BUTTONS if field.kind is Kind.BUTTONS else (name,)
-                sections.setdefault(field.section, []).extend(asked)
-        return [(section, {"fields": names}) for section, names in sections.items()]
-
-    @property
-    def sample(self) -> Notification:
-        """An unsaved row with what is valid so far."""
-        return arriving(Notification(**self.arguments))
-
 
 class SendForm(ContentForm):
     """What a notification says and who gets it, for Django's own page "Add"."""
 
     class Meta(ContentForm.Meta):
         fields = ("audience", "recipient", "group", *ASKED)
-        help_texts: ClassVar[dict[str, Any]] = {
-            **ContentForm.Meta.help_texts,
-            "audience": _(
-                "One row reaches a whole audience. Who belongs to it is decided when it is read."
-            ),
-            "recipient": _("For one user only."),
-            "group": _("For a group only."),
-        }
 
     def clean(self) -> dict[str, Any]:
         """Require the recipient or group that the audience needs, and no other."""
@@ -144,19 +293,3 @@ class SendForm(ContentForm):
             groups=(group,) if group else (),
             users=users,
         )
-
-
-def checked(arguments: dict[str, Any]) -> Notification:
-    """Return an unsaved row with these arguments, as pages will show it when it arrives.
-
-    Raises:
-        TypeError, ValueError: an argument is wrong, as for :func:`sse_notify.notify`.
-    """
-    content: Any = dict(arguments)
-    return arriving(check(content.pop("title"), content.pop("body"), content).row())
-
-
-def arriving(row: Notification) -> Notification:
-    """Return the row as pages first show it: unread."""
-    row.is_unread = True
-    return row

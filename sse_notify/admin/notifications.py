@@ -5,40 +5,33 @@ Notifications cannot be edited: pages and streams have them already.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
-from django.urls import path, reverse
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
+from django.http import Http404, HttpResponseRedirect
+from django.urls import path
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
+from sse_notify.access.receivers import disconnect
 from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
-from sse_notify.views.live import admin_urls
+from sse_notify.monitoring import live, presence
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
-
-    NotificationModelAdmin = admin.ModelAdmin[Notification]
-else:
-    NotificationModelAdmin = admin.ModelAdmin
-
-
-#: What the names of the pages' addresses begin with.
-PREFIX = "sse_notify_notification"
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -75,20 +68,13 @@ class RecalledFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(NotificationModelAdmin):
+class NotificationAdmin(compose.ComposeAdmin):
     """The log, newest first. "Add" sends at once, "Compose broadcast" after a confirmation."""
 
     form = SendForm
     date_hierarchy = "created_at"
     list_display = ("title", "addressee", "reach", "read", "state", "level", "category", "created")
-    list_filter = (
-        "level",
-        "audience",
-        CategoryFilter,
-        RecalledFilter,
-        "silent",
-        "created_at",
-    )
+    list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
     readonly_fields = ("state", "reach", "read")  # columns that the page of one shows, too
@@ -161,9 +147,10 @@ class NotificationAdmin(NotificationModelAdmin):
 
     # --- permissions ---
 
-    def has_broadcast_permission(self, request: HttpRequest) -> bool:
-        """Return whether this user may broadcast, and recall."""
-        return request.user.has_perm("sse_notify.broadcast_notification")
+    def may_disconnect(self, request: HttpRequest) -> bool:
+        """Return whether this user may change users, and so deactivate them."""
+        opts = get_user_model()._meta
+        return request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}")
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
         """Return ``False``: what is sent cannot be changed."""
@@ -173,11 +160,10 @@ class NotificationAdmin(NotificationModelAdmin):
 
     def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Answer the button "Recall…" of one notification."""
-        key = unquote(object_id)
-        found = self.get_queryset(request).filter(pk=int(key) if key.isdecimal() else 0)
-        if not found.exists():
+        if (found := self.get_object(request, unquote(object_id))) is None:
             raise Http404
-        return actions.recall_selected(self, request, found)
+        rows = self.get_queryset(request).filter(pk=found.pk)
+        return actions.recall_selected(self, request, rows)
 
     def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's)
         """Send it by the verbs, inside the admin's transaction; the form saves nothing."""
@@ -189,35 +175,64 @@ class NotificationAdmin(NotificationModelAdmin):
         """Name the audience and its reach in the history."""
         return compose.describe(form.addressees)
 
+    # --- the page "Live" ---
+
+    def show_live(self, request: HttpRequest) -> HttpResponse:
+        """Show every process and who is connected; a script keeps it up to date.
+
+        Query: ``q``, a part of a user's name.
+        """
+        query = request.GET.get("q", "").strip()
+        return self.render(
+            request,
+            "live.html",
+            title=_("Live"),
+            report=live.report(presence.look(live.TIMEOUT), query=query),
+            query=query,
+            topic=live.TOPIC,
+            may_disconnect=self.may_disconnect(request),
+        )
+
+    def end_streams(self, request: HttpRequest) -> HttpResponse:
+        """End the streams of the user whose key is posted as ``user``, and note it in the history."""
+        model: Any = get_user_model()
+        if not self.may_disconnect(request):
+            raise PermissionDenied
+        try:
+            user = model._default_manager.get(pk=request.POST.get("user", ""))
+        except (model.DoesNotExist, ValueError, ValidationError) as error:
+            raise Http404(_("There is no such user.")) from error
+        # The streams end after the commit, so not without a trace in the history.
+        with transaction.atomic(using=router.db_for_write(model)):
+            self.log_change(request, user, _("Ended the open streams."))
+            disconnect(user)
+        messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
+        return HttpResponseRedirect(self.address("live"))
+
     # --- addresses ---
 
     def get_urls(self) -> list[URLPattern]:
         """Add this app's pages before Django's own, and the action to the admin of users."""
         actions.offer_notify(self)
-        pages: list[tuple[str, str, Any]] = [
-            ("broadcast", "broadcast/", partial(compose.begin, self)),
-            ("preview", "broadcast/preview/", require_POST(partial(compose.preview, self))),
-            ("reach", "broadcast/reach/", require_POST(partial(compose.reach, self))),
-            ("recall", "<path:object_id>/recall/", self.recall_one),
+        broadcast, view = self.has_broadcast_permission, self.has_view_permission
+        return [
+            self._page("broadcast", "broadcast/", broadcast, self.compose),
+            self._page("preview", "broadcast/preview/", broadcast, require_POST(self.preview)),
+            self._page("reach", "broadcast/reach/", broadcast, require_POST(self.numbers)),
+            self._page("recall", "<path:object_id>/recall/", broadcast, self.recall_one),
+            self._page("live", "live/", view, require_safe(self.show_live)),
+            self._page("disconnect", "live/disconnect/", view, require_POST(self.end_streams)),
+            *super().get_urls(),
         ]
-        own = [
-            path(
-                route,
-                self.admin_site.admin_view(partial(self._if_permitted, view)),
-                name=f"{PREFIX}_{name}",
-            )
-            for name, route, view in pages
-        ]
-        return own + admin_urls(self) + super().get_urls()
 
-    def _if_permitted(self, view: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if not self.has_broadcast_permission(request):
-            raise PermissionDenied
-        return view(request, **kwargs)
+    def _page(self, name: str, route: str, may: Any, view: Any) -> URLPattern:
+        def page(request: HttpRequest, **kwargs: Any) -> Any:
+            if not may(request):
+                raise PermissionDenied
+            return view(request, **kwargs)
 
-    def address(self, page: str, *args: Any) -> str:
-        """Return the address of one of this model's pages on this site."""
-        return reverse(f"admin:{PREFIX}_{page}", args=args, current_app=self.admin_site.name)
+        name = f"sse_notify_notification_{name}"
+        return path(route, self.admin_site.admin_view(page), name=name)
 
 
 def _figures(notification: Any) -> Figures:

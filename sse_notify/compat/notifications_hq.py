@@ -10,15 +10,19 @@ Change the import and nothing else::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.auth import get_user_model
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from sse_notify.compat.activities import Thing, address_of, data_of, phrase
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Notification
 from sse_notify.notifications import send
@@ -84,7 +88,7 @@ def notify_handler(
             check_instance(name, thing)
     if timestamp is not None and settings.USE_TZ and timezone.is_naive(timestamp):
         raise ValueError("timestamp must be an aware datetime, as USE_TZ is True.")
-    actor, acted_on, aim = map(Thing.of, things.values())
+    acted_on, aim = Thing.of(action_object), Thing.of(target)
     # Callers there pass these to the model's generic foreign keys, which means nothing here.
     extra = {name: extra[name] for name in extra if not name.endswith("_for_concrete_model")}
     content: Content = {
@@ -96,10 +100,10 @@ def notify_handler(
         **(sse_notify or {}),
     }
     to = [recipient] if isinstance(recipient, get_user_model()) else recipient
+    title = phrase(Thing.of(sender), str(verb), acted_on, aim)
     with transaction.atomic(using=database()):
         begin_write(database())
-        title, body = phrase(actor, str(verb), acted_on, aim), str(description or "")
-        rows: list[Notification] = send.notify(to, title, body, **content)
+        rows: list[Notification] = send.notify(to, title, str(description or ""), **content)
         if timestamp is not None:
             for row in rows:
                 row.created_at = timestamp
@@ -109,3 +113,75 @@ def notify_handler(
 
 
 notify.connect(notify_handler, dispatch_uid="sse_notify.compat.notifications_hq")
+
+
+# --- activities: "actor verb action_object on target" ---------------------------------------------
+
+
+class Thing(NamedTuple):
+    """An actor, a target or an action object. Without arguments: none."""
+
+    type: str = ""
+    """Its model, such as "auth.user"; "" if there is no such model any more."""
+    pk: str = ""
+    """Its key."""
+    name: str = ""
+    """What it is called."""
+    instance: Any = None
+    """The instance; ``None`` if it is gone."""
+
+    @classmethod
+    def of(cls, instance: Model | None) -> Thing:
+        """Return the thing that ``instance`` is."""
+        if instance is None:
+            return cls()
+        return cls(instance._meta.label_lower, str(instance.pk), str(instance), instance)
+
+
+def phrase(actor: Thing, verb: str, action_object: Thing, target: Thing) -> str:
+    """Return the title in the active language, in the words of django-notifications-hq."""
+    names = {"actor": actor.name, "action_object": action_object.name, "target": target.name}
+    if action_object.name and target.name:
+        text = _("%(actor)s %(verb)s %(action_object)s on %(target)s") % {**names, "verb": verb}
+    else:
+        text = " ".join(filter(None, [actor.name, verb, action_object.name or target.name]))
+    longest: Any = Notification._meta.get_field("title").max_length
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def data_of(
+    data: Any, verb: str, action_object: Thing, *, public: bool, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``data``: the caller's own, as JSON can hold it, and what has no column here.
+
+    Args:
+        data: the caller's. What is not a mapping gets the key "data".
+        verb: the verb alone.
+        action_object: kept with its type, key and name.
+        public: whether it was marked as public, which means nothing here.
+        extra: more of the caller's.
+    """
+    own = data if isinstance(data, Mapping) else {} if data is None else {"data": data}
+    activity: dict[str, Any] = {"verb": verb, "public": public}
+    if action_object.pk:
+        type, pk, name, _instance = action_object
+        activity["action_object"] = {"type": type, "pk": pk, "name": name}
+    text = json.dumps({**own, **extra, "activity": activity}, default=_as_json)
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def _as_json(value: Any) -> Any:
+    """Make text of what JSON cannot hold: there it was accepted and dropped."""
+    try:
+        return DjangoJSONEncoder().default(value)
+    except TypeError:
+        return str(value)
+
+
+def address_of(*things: Thing) -> str:
+    """Return the address of the first of ``things`` that has one, "" if none has."""
+    for thing in things:
+        if hasattr(thing.instance, "get_absolute_url"):
+            with suppress(Exception):  # the project's own code, which was not asked before
+                return str(thing.instance.get_absolute_url() or "")
+    return ""

@@ -17,7 +17,7 @@ from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks
@@ -34,6 +34,9 @@ register = template.Library()
 
 #: Items in the panel if the tag does not say; the rest is on the list page.
 PANEL_ITEMS = 20
+
+_ENDS = {"done": _("Done"), "failed": _("Failed")}
+_ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 
 
 @register.simple_tag(takes_context=True)
@@ -135,8 +138,7 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
     if not address:
         return ""
     request = _request(context)
-    host = request.get_host() if request is not None else None
-    is_secure = request is not None and request.is_secure()
+    host, is_secure = (request.get_host(), request.is_secure()) if request else (None, False)
     if url_has_allowed_host_and_scheme(address, host, require_https=is_secure):
         return address
     if own or not context.get("external"):
@@ -165,16 +167,10 @@ def sse_notify_progress(progress: Any) -> str:
     """
     if not isinstance(progress, dict):
         return ""
-    ends = {
-        "done": _("Done"),
-        "failed": _("Failed"),
-        "cancelled": _("Cancelled"),
-        "stalled": _("Stalled"),
-    }
     percent: Any = progress.get("percent")
     is_number = isinstance(percent, (int, float)) and math.isfinite(percent)
     parts = [
-        ends.get(str(progress.get("state"))),
+        _ENDS.get(str(progress.get("state"))),
         f"{math.floor(percent)}%" if is_number else "",
         progress.get("stage"),
         progress.get("message"),
@@ -204,7 +200,7 @@ def _user(context: Context) -> Any:
     is about ``user``, too, and other users who look at that page must not see the notifications.
     """
     request = _request(context)
-    user = getattr(request, "user", None) if request is not None else context.get("user")
+    user = getattr(request, "user", None) if request else context.get("user")
     return user if user and user.is_authenticated else None
 
 

@@ -22,42 +22,13 @@ MAX_IDS = 1000
 PAGE, MAX_PAGE = 20, 100
 
 
-class IdsField(forms.Field):
-    """A list of ids: a repeated field of a form, or a list in JSON."""
-
-    widget = forms.MultipleHiddenInput
-
-    def to_python(self, value: Any) -> list[int]:
-        """Return the ids as numbers."""
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise forms.ValidationError(_("Enter a list of ids."), code="invalid")
-        if len(value) > MAX_IDS:
-            raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
-        number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
-        return [number.clean(id) for id in value]
-
-
-class PlaceField(forms.CharField):
-    """Where a page of the inbox begins: what ``next`` of the page before said."""
-
-    def to_python(self, value: Any) -> Place | None:  # type: ignore[override]
-        """Return the place; ``None`` for the top."""
-        text = super().to_python(value)
-        try:
-            return Place.parse(text) if text else None
-        except ValueError as error:
-            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
-
-
 class MarkForm(forms.Form):
     """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks.
 
     The form of a page also says which page comes ``next``.
     """
 
-    ids = IdsField(required=False)
+    ids = forms.Field(required=False, widget=forms.MultipleHiddenInput)
     up_to = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
     client = forms.RegexField(r"\A[ -~]*\Z", required=False, strip=False, max_length=CLIENT_LENGTH)
     next = forms.CharField(required=False)
@@ -79,31 +50,47 @@ class MarkForm(forms.Form):
             raise ValueError("not an object")
         return cls({name: value for name, value in body.items() if value is not None})
 
+    def clean_ids(self) -> list[int]:
+        """Return the ids as numbers: of a repeated field of a form, or of a list in JSON."""
+        ids = self.cleaned_data["ids"]
+        if ids is None:
+            return []
+        if not isinstance(ids, list):
+            raise forms.ValidationError(_("Enter a list of ids."), code="invalid")
+        if len(ids) > MAX_IDS:
+            raise forms.ValidationError(_("Too many ids for one request."), code="too_many")
+        number = forms.IntegerField(min_value=0, max_value=MAX_CURSOR)
+        return [number.clean(id) for id in ids]
+
     def clean(self) -> dict[str, Any]:
-        """Have exactly one of ``ids`` and ``up_to``."""
+        """Have exactly one of ``ids`` and ``up_to``; ``marks`` are the inbox's arguments."""
+        data = self.cleaned_data
         given = [name for name in ("ids", "up_to") if name in self.data]
+        self.marks = {name: data.get(name) for name in (*given, "client")}
         if len(given) != 1:
             self.add_error("ids", _("Enter either ids or up_to, not both."))
-        elif "up_to" in given and self.cleaned_data.get("up_to", 0) is None:
+        elif "up_to" in given and data.get("up_to", 0) is None:
             self.add_error("up_to", forms.IntegerField.default_error_messages["invalid"])
-        return self.cleaned_data
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """The arguments for the inbox's verbs."""
-        name = "ids" if "ids" in self.data else "up_to"
-        return {name: self.cleaned_data[name], "client": self.cleaned_data["client"]}
+        return data
 
 
 class PageForm(forms.Form):
     """Which items: those ``before`` a place, at most ``limit``, of a ``category``, in a ``state``."""
 
-    before = PlaceField(required=False)
+    before = forms.CharField(required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
     category = forms.CharField(required=False, strip=False, max_length=100)
     state = forms.ChoiceField(
         required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))]
     )
+
+    def clean_before(self) -> Place | None:
+        """Return the place that ``next`` of the page before named; ``None`` for the top."""
+        text = self.cleaned_data["before"]
+        try:
+            return Place.parse(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(RegexValidator.message, code="invalid") from error
 
 
 def is_json(request: HttpRequest) -> bool:

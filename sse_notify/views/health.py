@@ -44,11 +44,13 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    layer = requests.ping(SECONDS) if publisher.remote_layer() is not None else None
-    found = {"database": _state(_is_database_ok())}
-    found["layer"] = "none" if layer is None else _state(layer.result())
+    ping = requests.ping(SECONDS) if publisher.remote_layer() is not None else None
+    found = {"database": "ok" if _is_database_ok() else "unreachable", "layer": "none"}
+    if ping is not None:
+        found["layer"] = "ok" if ping.result() else "unreachable"
+    required = ["database", request.GET.get("require")]
     lost = [name for name, state in found.items() if state == "unreachable"]
-    if "database" in lost or ("layer" in lost and request.GET.get("require") == "layer"):
+    if any(name in required for name in lost):
         return _answer({"status": "unavailable", **found}, 503)
     return _answer({"status": "degraded" if lost else "ready", **found})
 
@@ -64,10 +66,6 @@ def _is_database_ok() -> bool:
     except (Error, TimeoutError):
         return False
     return True
-
-
-def _state(is_ok: bool) -> str:  # noqa: FBT001
-    return "ok" if is_ok else "unreachable"
 
 
 def _answer(found: dict[str, Any], status: int = 200) -> JsonResponse:

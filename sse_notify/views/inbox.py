@@ -1,4 +1,4 @@
-"""The inbox as a page and as JSON, its state, and the marks, which alone change it, by POST.
+"""The inbox: a page and JSON, its state, the marks, which change it by POST, and the preferences.
 
 Whatever is answered belongs to one user: no shared cache may keep it. Every change is protected
 against forged requests even in a project without Django's CSRF middleware.
@@ -24,11 +24,12 @@ from django.utils.crypto import salted_hmac
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_cookie
 
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks as inbox
+from sse_notify.inbox import preferences
 from sse_notify.models.paging import Place
 from sse_notify.progress import store
 from sse_notify.streaming import hub
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     View = Callable[[HttpRequest], HttpResponseBase]
 
 
+_never_stored = cache_control(private=True, no_store=True)
+
+
 def _for_users(view: View) -> View:
     """Answer an anonymous visitor with 401 in JSON, or lead a browser with a form to the login."""
 
@@ -54,12 +58,13 @@ def _for_users(view: View) -> View:
             return view(request)
         if request.method == "POST" and not is_json(request) and _names_html(request):
             return redirect_to_login(reverse("sse_notify:list"))
-        return _refuse(401, "unauthenticated", "Sign in to see your notifications.")
+        message = "Sign in to see your notifications."
+        return _refuse(401, {"error": "unauthenticated", "message": message})
 
     return signed_in
 
 
-@cache_control(private=True, no_store=True)
+@_never_stored
 @vary_on_cookie
 @require_safe
 @login_required
@@ -67,7 +72,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     """Answer with the inbox as a page that works without JavaScript. Query as for `items`."""
     form = PageForm(request.GET)
     if not form.is_valid():
-        raise BadRequest("{}: {}".format(*first_error(form)))
+        raise BadRequest(": ".join(first_error(form)))
     query = form.cleaned_data
     # Before the items: what arrives while they are read is beyond the cursor, and so stays unread
     # when all of the page is marked.
@@ -91,7 +96,7 @@ def list_(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @_for_users
-@cache_control(private=True, no_store=True)
+@_never_stored
 def items(request: HttpRequest) -> HttpResponse:
     """Answer with a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
 
@@ -145,13 +150,28 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
     repeat changes nothing.
     """
 
-    @cache_control(private=True, no_store=True)
+    @_never_stored
     @require_POST
     @csrf_protect
     @_for_users
     @wraps(verb)
     def view(request: HttpRequest) -> HttpResponse:
-        return _mark(request, verb, by_number=by_number)
+        try:
+            form = MarkForm.from_request(request)
+        except ValueError as error:
+            return _invalid("body", f"The body is not a JSON object: {error}")
+        if not form.is_valid():
+            return _invalid(*first_error(form))
+        if "up_to" in form.marks and not by_number:
+            return _invalid("up_to", "Only ids can be marked so.")
+        verb(request.user, **form.marks)
+        preferred = request.get_preferred_type(["text/html", "application/json"])
+        # A script that cancels takes anything, and would load a page if it were redirected.
+        is_script = verb is store.cancel and not _names_html(request)
+        if is_json(request) or preferred == "application/json" or is_script:
+            unread, unseen = inbox.counts(request.user)
+            return JsonResponse({"unread": unread, "unseen": unseen})
+        return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))
 
     return view
 
@@ -166,28 +186,28 @@ unarchive = _marks(inbox.unarchive, by_number=False)
 cancel = _marks(store.cancel, by_number=False)
 
 
-def _mark(request: HttpRequest, verb: Callable[..., None], *, by_number: bool) -> HttpResponse:
-    try:
-        form = MarkForm.from_request(request)
-    except ValueError as error:
-        return _invalid("body", f"The body is not a JSON object: {error}")
-    if not form.is_valid():
-        return _invalid(*first_error(form))
-    marks = form.marks
-    if "up_to" in marks and not by_number:
-        return _invalid("up_to", "Only ids can be marked so.")
-    verb(request.user, **marks)
-    if _wants_json(request, or_anything=verb is store.cancel):
-        unread, unseen = inbox.counts(request.user)
-        return JsonResponse({"unread": unread, "unseen": unseen})
-    return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))
+@_never_stored
+@vary_on_cookie
+@require_http_methods(["GET", "HEAD", "POST"])
+@csrf_protect
+@login_required
+def preferences_(request: HttpRequest) -> HttpResponse:
+    """Show the user's categories, and by POST mute those of the listed that are not ``heard``.
 
-
-def _wants_json(request: HttpRequest, *, or_anything: bool) -> bool:
-    # A script that cancels takes anything, and would load a page if it were redirected.
-    preferred = request.get_preferred_type(["text/html", "application/json"])
-    is_script = preferred == "application/json" or (or_anything and not _names_html(request))
-    return is_json(request) or is_script
+    It needs no JavaScript. What is listed is posted too, as ``category``.
+    """
+    listed = preferences.preferences(request.user)
+    if request.method == "POST":
+        # What the page did not offer is nothing to decide about, and nothing to fill a table with.
+        known = {preference.category for preference in listed}
+        posted = known.intersection(request.POST.getlist("category"))
+        try:
+            preferences.choose(request.user, request.POST.getlist("heard"), posted)
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        return HttpResponseRedirect(f"{reverse('sse_notify:preferences')}?saved")
+    context = {"preferences": listed, "saved": "saved" in request.GET}
+    return render(request, "sse_notify/preferences.html", context)
 
 
 def _names_html(request: HttpRequest) -> bool:
@@ -219,10 +239,8 @@ def _page(
 
 
 def _invalid(field: str, message: str) -> JsonResponse:
-    return _refuse(400, "invalid", message, field=field)
+    return _refuse(400, {"error": "invalid", "message": message, "field": field})
 
 
-def _refuse(status: int, code: str, message: str, **more: str) -> JsonResponse:
-    response = JsonResponse({"error": code, "message": message, **more}, status=status)
-    response["Cache-Control"] = "no-store"
-    return response
+def _refuse(status: int, answer: dict[str, str]) -> JsonResponse:
+    return JsonResponse(answer, status=status, headers={"Cache-Control": "no-store"})

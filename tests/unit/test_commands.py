@@ -21,8 +21,8 @@ from django.utils import timezone
 
 from sse_notify import mark_read, notify
 from sse_notify.access.links import Link, link_of
+from sse_notify.log import retention
 from sse_notify.management import commands
-from sse_notify.management.bar import Bar
 from sse_notify.models import Exclusion, Notification
 from sse_notify.notifications import send
 
@@ -209,14 +209,14 @@ def test_stopped_by_ctrl_c_it_says_how_far_it_came(
     notify(alice, "Old")
     Notification.objects.update(created_at=timezone.now() - timedelta(days=100))
 
-    advance = Bar.advance
+    delete = retention._delete
 
-    def interrupted(bar: Bar, number: int) -> None:
-        advance(bar, number)
-        if number:
+    def interrupted(*batch: Any) -> int:
+        if Notification.objects.count() < 2:
             raise KeyboardInterrupt
+        return delete(*batch)
 
-    monkeypatch.setattr(Bar, "advance", interrupted)
+    monkeypatch.setattr(retention, "_delete", interrupted)
     out = io.StringIO()
     with pytest.raises(SystemExit) as left:
         call_command("prune_notifications", batch=1, stdout=out, stderr=out)
@@ -298,7 +298,7 @@ def test_a_link_opens_the_stream_of_that_user_and_the_command_line_can_be_pasted
 @pytest.mark.parametrize(
     ("args", "names"),
     [
-        (["--link", "nobody"], "no user 'nobody'"),
+        (["--link", "nobody"], "^--link: no user 'nobody'"),
         (["--link", "alice", "--topic", ""], "topic"),
         (["--link", "alice", "--base-url", "example.com"], "--base-url must be"),
     ],

@@ -1,23 +1,69 @@
-"""``manage.py import_notifications_hq``: import the notifications of django-notifications-hq."""
+"""``manage.py import_notifications_hq``: import the notifications of django-notifications-hq.
+
+An imported notification is history: it is in its user's list, read or unread as it was, and no
+stream sends it, as it has no event (see `sse_notify.log`). At the end each user's open pages are
+told once to fetch their list again. Each row has an ``idempotency_key`` that names the row it came
+from, so a second run imports only what is new.
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
+from django.apps.registry import Apps
+from django.conf import settings  # noqa: TID251  (the other package's setting)
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError, connections, models, router, transaction
 
-from sse_notify.compat import hq_import
-from sse_notify.log import retention
-from sse_notify.management.bar import Bar
+from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
+from sse_notify.log import changes, retention
+from sse_notify.log.position import database
+from sse_notify.log.sequence import announce_on_commit
+from sse_notify.management import progress
+from sse_notify.models import Audience, Inbox, Notification, Receipt
+from sse_notify.notifications import validation
+from sse_notify.notifications.store import ATTEMPTS, insert
+from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from sse_notify.models.fields import Content
+
+#: Their table, unless the package is installed with a model of the project's own.
+TABLE = "notifications_notification"
+#: Rows, or inboxes, of one transaction.
+BATCH = 500
+
+#: The longest name of an actor or a target, in characters: what the columns hold.
+NAME_LENGTH = 255
+
 _OLDER = "--all imports the older ones too; prune_notifications deletes them at its next run."
+
+_THINGS = ("actor", "target", "action_object")
+_TEXT = models.TextField(null=True)
+#: The columns that are read. Keys of users and things are read as text: they are of any type.
+_COLUMNS: dict[str, models.Field[Any, Any]] = {
+    "id": models.BigAutoField(primary_key=True),
+    "timestamp": models.DateTimeField(),
+    **dict.fromkeys(("unread", "public", "deleted"), models.BooleanField()),
+    **dict.fromkeys(("recipient_id", "level", "verb", "description", "data"), _TEXT),
+    **{f"{thing}_object_id": _TEXT for thing in _THINGS},
+    **{f"{thing}_content_type_id": models.IntegerField(null=True) for thing in _THINGS},
+}
+#: The columns that early versions lack, with what a row has in their place.
+_OPTIONAL = {"public": True, "deleted": False, "data": None}
 
 
 class Command(BaseCommand):
-    """Read the table of the other package, and never write to it."""
+    """Read the table of the other package, which may be installed or gone; never write to it."""
 
     help = (
         "Import the notifications of django-notifications-hq (or django-notifications-community), "
@@ -34,10 +80,10 @@ class Command(BaseCommand):
         age.add_argument("--days", type=float, help=days)
         age.add_argument("--all", action="store_true", help="import everything, however old")
         batch = "rows of one transaction (%(default)s)"
-        parser.add_argument("--batch", type=int, default=hq_import.BATCH, help=batch)
+        parser.add_argument("--batch", type=int, default=BATCH, help=batch)
         dry_run = "say what would be imported, and write nothing"
         parser.add_argument("--dry-run", action="store_true", help=dry_run)
-        table = f"the table (that of the installed package, or {hq_import.TABLE})"
+        table = f"the table (that of the installed package, or {TABLE})"
         parser.add_argument("--table", default="", help=table)
         database = "the database of the table (that of the installed package, or this package's)"
         parser.add_argument("--database", default="", metavar="ALIAS", help=database)
@@ -47,15 +93,25 @@ class Command(BaseCommand):
         try:
             retention.check_number("batch", batch, int, least=1, most=retention.MAX_BATCH)
             since = None if given["all"] else retention.oldest_kept(given["days"])
-            rows = hq_import.find_rows(given["table"], given["database"])
-            with Bar(self.stderr, rows.count(), verbosity) as bar:
-                report = hq_import.import_rows(
-                    rows, since=since, batch=batch, dry=dry_run, on_batch=bar.advance
-                )
+            rows = _find_rows(given["table"], given["database"])
         except ValueError as error:
             raise CommandError(f"--{error}") from error
         except LookupError as error:
             raise CommandError(f"Nothing to import. {error}") from error
+        report: Counter[str] = Counter(imported=0)
+        users: set[Any] = set()
+        last = 0
+        with progress(self.stderr, rows.count(), verbosity) as advance:
+            try:
+                # By key: a short query, however large the table is.
+                while chunk := list(rows.filter(pk__gt=last)[:batch]):
+                    young = [row for row in chunk if since is None or row.timestamp >= since]
+                    report["older"] += len(chunk) - len(young)
+                    users |= _import(young, report, dry_run=dry_run)
+                    last = chunk[-1].pk
+                    advance(len(chunk))
+            finally:
+                _reset_inboxes(sorted(users))
         if verbosity > 0:
             imported = f"{report.pop('imported'):,} notifications."
             self.stdout.write(f"{'Would import' if dry_run else 'Imported'} {imported}")
@@ -63,3 +119,167 @@ class Command(BaseCommand):
                 self.stdout.write(f"Left out: {number:,}, {why}")
             if report["older"]:
                 self.stdout.write(_OLDER)
+
+
+def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
+    """Return the rows of ``table``, or of the installed package's table, or of :data:`TABLE`.
+
+    Raises:
+        LookupError: there is no such table, or it is another package's.
+    """
+    with suppress(LookupError, ValueError):  # it is not in INSTALLED_APPS
+        name = getattr(settings, "NOTIFICATIONS_NOTIFICATION_MODEL", "notifications.Notification")
+        installed = apps.get_model(name)
+        using = using or router.db_for_read(installed)
+        table = table or installed._meta.db_table
+    using, table = using or database(), table or TABLE
+    if using not in connections:
+        raise LookupError(f"DATABASES has no alias {using!r}.")
+    introspection = connections[using].introspection
+    with connections[using].cursor() as cursor:
+        if table not in introspection.table_names(cursor):
+            raise LookupError(f"The database {using!r} has no table {table!r}.")
+        found = {column.name for column in introspection.get_table_description(cursor, table)}
+    if missing := ", ".join(name for name in _COLUMNS if name not in {*found, *_OPTIONAL}):
+        text = f"The table {table!r} is not of django-notifications: it has no {missing}."
+        raise LookupError(text)
+    # A registry of its own: to the project this model does not exist.
+    options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
+    fields = {name: field.clone() for name, field in _COLUMNS.items() if name in found}
+    body = {**_OPTIONAL, "__module__": __name__, "Meta": type("Meta", (), options), **fields}
+    model: Any = type("Activity", (models.Model,), body)
+    rows: models.QuerySet[Any] = model._base_manager.using(using).order_by("pk")
+    return rows
+
+
+def _import(
+    rows: list[Any], report: Counter[str], *, dry_run: bool, attempts: int = ATTEMPTS
+) -> set[Any]:
+    """Import the rows in one transaction, and return the keys of the users who got some."""
+    using, left = database(), Counter[str]()
+    new = list(_new(rows, left))
+    if not dry_run:
+        try:
+            with transaction.atomic(using=using):
+                insert([notification for notification, _ in new], using)
+                receipts = [receipt for _, receipt in new if receipt]
+                Receipt.objects.using(using).bulk_create(receipts)
+                announce_on_commit()
+        except IntegrityError:  # another run imported some of them meanwhile, or a user was deleted
+            if attempts == 1:
+                raise
+            return _import(rows, report, dry_run=False, attempts=attempts - 1)
+    report.update(left, imported=len(new))
+    return set() if dry_run else {notification.recipient_id for notification, _ in new}
+
+
+def _new(rows: list[Any], left: Counter[str]) -> Iterator[tuple[Notification, Receipt | None]]:
+    """Yield what becomes of the rows that are not imported yet; count the others in ``left``."""
+    model: Any = get_user_model()
+    for row in rows:
+        row.recipient = model._meta.pk.to_python(row.recipient_id)
+        row.key = f"notifications-hq:{row.pk}"
+    users = model._base_manager.filter(pk__in={row.recipient for row in rows})
+    existing = set(users.values_list("pk", flat=True))
+    imported = Notification.objects.using(database()).filter(
+        topic__in=[user_topic(pk) for pk in existing], idempotency_key__in=[row.key for row in rows]
+    )
+    known = set(imported.values_list("idempotency_key", flat=True))
+    things = _load_things(rows)
+    for row in rows:
+        if row.recipient not in existing:
+            left["no such user"] += 1
+        elif row.key in known:
+            left["there already"] += 1
+        else:
+            try:
+                yield _convert(row, *(things[_reference(row, which)] for which in _THINGS))
+            except (TypeError, ValueError) as error:
+                left[str(error)] += 1
+
+
+def _convert(
+    row: Any, actor: Thing, target: Thing, acted_on: Thing
+) -> tuple[Notification, Receipt | None]:
+    data = row.data
+    if isinstance(data, str):  # or it is JSON of the database's own
+        with suppress(ValueError):
+            data = json.loads(data) if data else None
+    title = _clean(phrase(actor, row.verb, acted_on, target))
+    content: Content = {
+        "level": row.level,
+        "data": data_of(data, row.verb, acted_on, public=row.public, extra={}),
+        "idempotency_key": row.key,
+    }
+    body, url = _clean(row.description or ""), _clean(address_of(target, acted_on))
+    try:
+        checked = validation.check(title, body, {**content, "url": url})
+    except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
+        checked = validation.check(title, body, content)
+    to = row.recipient
+    notification = checked.row(audience=Audience.USER, topic=user_topic(to), recipient_id=to)
+    notification.event, notification.silent, notification.created_at = "", True, row.timestamp
+    for which, thing in (("actor", actor), ("target", target)):
+        type_id = _reference(row, which)[0] if thing.type else None
+        setattr(notification, f"{which}_type_id", type_id)
+        setattr(notification, f"{which}_pk", thing.pk)
+        setattr(notification, f"{which}_name", _clean(thing.name)[:NAME_LENGTH])
+    if row.unread and not row.deleted:
+        return notification, None
+    # When the user did it is not known, so it was at once.
+    receipt = Receipt(user_id=to, notification=notification, seen_at=row.timestamp)
+    receipt.read_at = None if row.unread else row.timestamp
+    receipt.archived_at = row.timestamp if row.deleted else None
+    return notification, receipt
+
+
+def _clean(text: str) -> str:
+    """Return ``text`` without what no column and no stream can hold."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def _reference(row: Any, which: str) -> tuple[Any, str]:
+    return getattr(row, f"{which}_content_type_id"), str(getattr(row, f"{which}_object_id"))
+
+
+def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
+    """Return everything that the rows refer to, as it is now: one query for each type."""
+    wanted: dict[Any, set[str]] = defaultdict(set)
+    for type_id, pk in (_reference(row, which) for row in rows for which in _THINGS):
+        wanted[type_id].add(pk)
+    things = {(None, pk): Thing() for pk in wanted.pop(None, ())}
+    types = ContentType.objects.in_bulk(wanted)
+    for type_id, pks in wanted.items():
+        kind = types.get(type_id)
+        label, noun = (f"{kind.app_label}.{kind.model}", kind.name) if kind else ("", "?")
+        model: Any = kind.model_class() if kind else None
+        keys = {}
+        for pk in pks:
+            with suppress(
+                Exception
+            ):  # no key of this model, whatever its field raises, or no model
+                keys[model._meta.pk.to_python(pk)] = pk
+        found = model._base_manager.filter(pk__in=keys) if keys else ()
+        instances = {keys[instance.pk]: instance for instance in found}
+        for pk in pks:
+            # What is gone is named as what it was, such as "comment 5".
+            instance, name = instances.get(pk), f"{noun} {pk}"
+            with suppress(Exception):  # whatever the project's own ``__str__`` raises
+                name = name if instance is None else str(instance)
+            things[type_id, pk] = Thing(label, pk, name, instance)
+    return things
+
+
+def _reset_inboxes(users: list[Any]) -> None:
+    """Tell the pages of each user to fetch their list again, once."""
+    using, lost = database(), Inbox()
+    changes.lose(lost)
+    for start in range(0, len(users), BATCH):
+        pks = users[start : start + BATCH]
+        with transaction.atomic(using=using):
+            inboxes = Inbox.objects.using(using)
+            inboxes.bulk_create([Inbox(pk=pk) for pk in pks], ignore_conflicts=True)
+            # In order, so that two runs at once do not wait for each other.
+            list(inboxes.filter(pk__in=pks).order_by("pk").select_for_update())
+            inboxes.filter(pk__in=pks).update(changes=lost.changes, state_seq=lost.state_seq)
+            announce_on_commit()

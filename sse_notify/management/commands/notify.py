@@ -8,13 +8,14 @@ from argparse import SUPPRESS
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.forms import DateTimeField
 
-from sse_notify.management import people
 from sse_notify.models import Notification
 from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.notifications.audience import users_by_name
 from sse_notify.notifications.send import send
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, title: str, body: str, **options: Any) -> None:
         """Send it, and say what was sent."""
         whom = {name: options[name] for name in ("staff", "everyone")}
-        users, groups = people.users(options["user"]), people.groups(options["group"])
+        users = _named("user", options["user"], users_by_name(options["user"]))
+        found = {group.name: group for group in Group.objects.filter(name__in=options["group"])}
+        groups = _named("group", options["group"], found)
         if not (users or groups or any(whom.values())):
             raise CommandError("Whom is it for? Name --user, --group, --staff or --everyone.")
         if body == "-":
@@ -91,6 +94,13 @@ class Command(BaseCommand):
             listed = ", ".join(f"{row.pk} to {row.topic}" for row in rows[:10])
             more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
             self.stdout.write(f"Sent {listed}{more}.")
+
+
+def _named(kind: str, names: list[str], found: dict[str, Any]) -> list[Any]:
+    """Return those whose names were given, each once."""
+    if missing := [name for name in names if name not in found]:
+        raise CommandError(f"--{kind}: no {kind} {', '.join(map(repr, missing))}")
+    return [found[name] for name in dict.fromkeys(names)]
 
 
 def _read(name: str, given: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sse_notify.log import retention
-from sse_notify.management.bar import Bar
+from sse_notify.management import progress
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -39,8 +39,8 @@ class Command(BaseCommand):
             before, total = retention.oldest_kept(days), retention.count(days)
             said = f"Would delete {total:,}"
             if before is not None and not options["dry_run"]:
-                with Bar(self.stderr, total, verbosity) as bar:
-                    deleted = retention.prune(days, batch=options["batch"], on_batch=bar.advance)
+                with progress(self.stderr, total, verbosity) as advance:
+                    deleted = retention.prune(days, batch=options["batch"], on_batch=advance)
                 said = f"Deleted {deleted:,}"
         except (TypeError, ValueError) as error:
             raise CommandError(f"--{error}") from error

@@ -20,9 +20,9 @@ from sse_notify.access.links import signed_stream_url
 from sse_notify.bus import publisher, requests
 from sse_notify.log.position import database, get_position
 from sse_notify.log.sequence import count_pending
-from sse_notify.management import people
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
+from sse_notify.notifications.audience import users_by_name
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -73,7 +73,9 @@ class Command(BaseCommand):
 
 
 def _link(username: str, topics: list[str], base_url: str) -> str:
-    [user] = people.users([username])
+    user = users_by_name([username]).get(username)
+    if user is None:
+        raise CommandError(f"--link: no user {username!r}")
     try:
         path = signed_stream_url(user, topics)
     except (TypeError, ValueError) as error:
@@ -91,18 +93,34 @@ def _status(timeout: float) -> dict[str, Any]:
     """Return what ``--json`` prints. What cannot be read is among the ``problems``."""
     problems = []
     layer = publisher.remote_layer()
-    name = f"{type(layer).__module__}.{type(layer).__qualname__}" if layer is not None else ""
     if layer is not None and not requests.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
-    figures: dict[str, Any] = {"head": 0, "floor": 0, "rows": 0, "oldest": None, "pending": 0}
-    hubs, users = [], 0
+    found: dict[str, Any] = {
+        "head": 0,
+        "floor": 0,
+        "rows": 0,
+        "oldest": None,
+        "pending": 0,
+        "layer": "" if layer is None else f"{type(layer).__module__}.{type(layer).__qualname__}",
+        "streams": 0,
+        "users": 0,
+        "hubs": [],
+    }
     try:
-        figures = _log()
-        connected = presence.look(timeout, head=figures["head"])
+        rows = Notification.objects.using(database())
+        found |= asdict(get_position())
+        found |= rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
+        found["pending"] = count_pending()
+        connected = presence.look(timeout, head=found["head"])
         hubs = connected.hubs
+        found["streams"] = sum(hub.streams for hub in hubs)
         # Without a layer, each process knows its own users alone.
-        users = len(connected.users) if layer is not None else sum(hub.users for hub in hubs)
-        if late := _late():
+        found["users"] = len(connected.users) if layer else sum(hub.users for hub in hubs)
+        found["hubs"] = [{**asdict(hub), "process": hub.process, "lag": hub.lag} for hub in hubs]
+        since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
+        is_late = Q(recalled_at=None, created_at__lt=since) | Q(recalled_at__lt=since)
+        # The event of imported history is "", and it is never numbered.
+        if late := rows.filter(is_late, seq=None).exclude(event="").count():
             problems.append(
                 f"{late} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
                 "and not numbered: no process with open streams polls, or a transaction holds the "
@@ -110,35 +128,12 @@ def _status(timeout: float) -> dict[str, Any]:
             )
     except db.Error as error:
         problems.append(f"The database does not answer: {' '.join(str(error).split())}")
-    return {
-        "ok": not problems,
-        **figures,
-        "layer": name,
-        "streams": sum(hub.streams for hub in hubs),
-        "users": users,
-        "hubs": [{**asdict(hub), "process": hub.process, "lag": hub.lag} for hub in hubs],
-        "problems": problems,
-    }
-
-
-def _log() -> dict[str, Any]:
-    rows = Notification.objects.using(database())
-    figures = rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
-    return {**asdict(get_position()), **figures, "pending": count_pending()}
-
-
-def _late() -> int:
-    """Return how many notifications have waited too long for their number."""
-    since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
-    is_late = Q(recalled_at=None, created_at__lt=since) | Q(recalled_at__lt=since)
-    # The event of imported history is "", and it is never numbered.
-    rows = Notification.objects.using(database()).filter(is_late, seq=None)
-    return rows.exclude(event="").count()
+    return {"ok": not problems, **found, "problems": problems}
 
 
 def _as_text(found: dict[str, Any]) -> str:
-    oldest = f", the oldest of {found['oldest']:%Y-%m-%d}" if found["oldest"] else ""
     hubs = found["hubs"]
+    oldest = f", the oldest of {found['oldest']:%Y-%m-%d}" if found["oldest"] else ""
     lines = [
         f"head      {found['head']:,}",
         f"floor     {found['floor']:,}",
@@ -151,11 +146,10 @@ def _as_text(found: dict[str, Any]) -> str:
     if hubs:
         columns = ("streams", "users", "lag", "repaired", "slow")
         lines.append(f"{'process':<30} {' '.join(f'{name:>8}' for name in columns)}")
-        lines += [_row({**hub, **hub["counters"]}, columns) for hub in hubs]
+        for hub in hubs:
+            figures = {**hub, **hub["counters"]}
+            numbers = " ".join(f"{figures[name]:>8,}" for name in columns)
+            draining = " draining" if hub["draining"] else ""
+            lines.append(f"{hub['process']:<30} {numbers}{draining}")
         lines.append("")
     return "\n".join([*lines, *(found["problems"] or ["All is in order."])])
-
-
-def _row(hub: dict[str, Any], columns: tuple[str, ...]) -> str:
-    figures = " ".join(f"{hub[name]:>8,}" for name in columns)
-    return f"{hub['process']:<30} {figures}{' draining' if hub['draining'] else ''}"

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from sse_notify import notify, recall
-from sse_notify.admin import actions, audience
+from sse_notify.admin import actions, forms
 from sse_notify.inbox import marks
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
@@ -271,7 +271,7 @@ def test_what_is_wrong_is_said_at_its_field_at_every_step(
 def test_names_are_taken_up_to_a_number(
     client: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audience, "MAX_NAMES", 1)
+    monkeypatch.setattr(forms, "MAX_NAMES", 1)
     visit = Visit(client, reverse(BROADCAST)).go(
         "_confirm", **{**MESSAGE, "audience": "user", "names": "alice\ncarol"}
     )

@@ -1,0 +1,156 @@
+"""Tools for the tests of a project: capture what was notified, and read a stream without a server.
+
+::
+
+    def test_the_author_is_notified_of_a_comment(self):
+        with capture_notifications() as sent:
+            comment(post)
+        self.assertEqual([n.title for n in sent.to(post.author)], ["New comment"])
+
+    async def test_it_arrives(self):
+        async with open_stream(author) as stream:
+            await anotify(author, "Hello")
+            event = await stream.next("notification")
+        self.assertEqual(event.data["title"], "Hello")
+
+Both work in a ``TestCase``, where nothing ever commits. ``capture_notifications`` reads from the
+database. A stream finds at its poll what no commit announces, within a second;
+``captureOnCommitCallbacks(execute=True)`` announces at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+from asgiref.sync import sync_to_async
+from django.test import RequestFactory
+
+from sse_notify.log.position import database
+from sse_notify.models import Notification
+from sse_notify.sse.parser import Received, parse
+from sse_notify.views.handshake import make_stream, read_request
+
+if TYPE_CHECKING:
+    from sse_notify.models.querysets import NotificationQuerySet, User
+
+__all__ = ["Captured", "capture_notifications", "open_stream"]
+
+#: Seconds that opening a stream may take: a guard against a hang.
+JOIN_SECONDS = 10.0
+
+
+class Captured(list[Notification]):
+    """What was notified, oldest first: new rows, and repeats under a ``key``."""
+
+    def to(self, user: User) -> list[Notification]:
+        """Return what ``user`` received of it, broadcasts included."""
+        rows = _rows().with_states(user).filter(pk__in=[row.pk for row in self])
+        received = set(rows.values_list("pk", flat=True))
+        return [row for row in self if row.pk in received]
+
+
+class capture_notifications:  # noqa: N801  (a context manager, named as it is used)
+    """Capture what any code notifies inside the block: ``with``, or ``async with`` in async tests.
+
+    The list is filled when the block ends. It has nothing that was rolled back, no repeat of an
+    ``idempotency_key``, and nothing that ``publish()`` sent, which leaves no row. If the block
+    raises, the list stays empty.
+    """
+
+    def __enter__(self) -> Captured:
+        self._sent = Captured()
+        self._before = set(_rows().values_list("pk", "count", "created_at"))
+        return self._sent
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:  # the transaction may be broken
+            return
+        known = {pk for pk, *_version in self._before}
+        for row in _rows().order_by("created_at", "pk"):
+            is_changed = (row.pk, row.count, row.created_at) not in self._before
+            # A recall changes the row too, and sends no notification.
+            if is_changed and (row.pk not in known or row.recalled_at is None):
+                self._sent.append(row)
+
+    async def __aenter__(self) -> Captured:
+        return await sync_to_async(self.__enter__)()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        await sync_to_async(self.__exit__)(kind)
+
+
+def _rows() -> NotificationQuerySet:
+    return Notification.objects.using(database())
+
+
+class open_stream:  # noqa: N801  (a context manager, named as it is used)
+    """Open a stream of ``user``: the real handshake, replay, hub and wire, without a server.
+
+    The block begins when the stream has joined, so whatever it sends arrives.
+
+    Args:
+        user: whose stream.
+        topics: further topics to ask for.
+        cursor: the last id that the client has. What was sent since is replayed. ``None``: only
+            what is sent from now on.
+        timeout: seconds that :meth:`next` waits at most. It guards against a hang; an event that
+            arrives is returned at once.
+
+    Raises:
+        HandshakeRefused: on entering, as over HTTP.
+    """
+
+    def __init__(
+        self,
+        user: User,
+        *,
+        topics: Iterable[str] = (),
+        cursor: int | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        query = {"topic": list(topics), "cursor": "" if cursor is None else str(cursor)}
+        self._request = RequestFactory().get("/", query)
+        self._request.user = user  # type: ignore[assignment]  # the stubs know one user model only
+        self._timeout = timeout
+        self._received: asyncio.Queue[Received | None] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        # In Django's thread for queries: there the handshake sees the transaction of a test.
+        self._stream = await sync_to_async(lambda: make_stream(read_request(self._request)))()
+        try:
+            async with asyncio.timeout(JOIN_SECONDS):
+                await self._stream.join()
+        except BaseException:
+            self._stream.close()
+            raise
+        self._pump = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._stream.close()
+        self._pump.cancel()
+        await asyncio.wait([self._pump])
+
+    async def next(self, event: str = "") -> Received:
+        """Return the next event, or the next one named ``event``. The events before it are dropped.
+
+        Raises:
+            TimeoutError: no such event arrived in time.
+            EOFError: the stream has ended.
+        """
+        async with asyncio.timeout(self._timeout):
+            while received := await self._received.get():
+                if event in ("", received.event):
+                    return received
+        self._received.put_nowait(None)
+        raise EOFError("The stream has ended.")
+
+    async def _read(self) -> None:
+        try:
+            while (chunk := await self._stream.read()) is not None:
+                for received in parse(chunk):
+                    self._received.put_nowait(received)
+        finally:
+            self._received.put_nowait(None)
