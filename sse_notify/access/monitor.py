@@ -26,7 +26,7 @@ from sse_notify.access.authorisers import Authorisers
 from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
 from sse_notify.access.rounds import rounds, topics_interval
 from sse_notify.concurrency import threadpool
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
@@ -139,6 +139,25 @@ access = Pool("access", lambda: 1)
 
 #: A project's own ``@topic`` functions.
 topics = Pool("topic", lambda: 4)
+
+
+# --- async code ---
+
+
+def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return the async twin of a function: ``sync_to_async`` runs its body, as in Django's ORM.
+
+    Args:
+        function: the sync function. The twin is called ``a`` and its name.
+    """
+
+    @wraps(function)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await sync_to_async(function)(*args, **kwargs)
+
+    run.__name__ = run.__qualname__ = f"a{function.__name__}"
+    run.__doc__ = f"Do what :func:`{function.__name__}` does, from async code."
+    return run
 
 
 # --- a test's own thread --------------------------------------------------------------------------

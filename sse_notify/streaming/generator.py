@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from sse_notify.concurrency import threadpool
-from sse_notify.sse import control, event
+from sse_notify.sse import control
 from sse_notify.sse import format as sse_format
-from sse_notify.sse.event import Event
+from sse_notify.sse.format import Event, encode_item
 from sse_notify.streaming.base import BaseStream
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class SourceStream(BaseStream):
             async for item in iterator:
                 if self._ended or self.closed:  # it has passed over its cancellation
                     break
-                self._buffer.put_anyway(event.encode(item))
+                self._buffer.put_anyway(encode_item(item))
                 while self._buffer.size > self._buffer.limit:
                     self._room.clear()
                     await self._room.wait()
@@ -192,7 +192,7 @@ def iterate_here(source: Iterable[Any], last: bytes) -> Iterator[bytes]:
     """Yield the blocks of a synchronous iterator in the caller's own thread: under WSGI, which has no event loop."""
     try:
         for item in source:
-            yield event.encode(item)
+            yield encode_item(item)
     except (Exception, asyncio.CancelledError):  # whatever the project's code raises
         logger.exception("The iterator of an event stream failed.")
         yield FAILED

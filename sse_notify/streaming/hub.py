@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sse_notify import counters
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
 from sse_notify.bus.messages import Ephemeral, Message, PresenceQuery, Revocation
@@ -27,8 +28,7 @@ from sse_notify.streaming.index import TopicIndex
 from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import retry_after
 from sse_notify.streaming.stream import Stream
-from sse_notify.telemetry import counters
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted

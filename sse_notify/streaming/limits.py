@@ -8,9 +8,9 @@ from typing import Any
 
 from django.http import JsonResponse
 
+from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.telemetry import counters
 
 #: Seconds after which a client that was refused for lack of room may try again.
 RETRY_AFTER = 5

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django import db
 
+from sse_notify import counters, telemetry
 from sse_notify.log.position import get_position
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
-from sse_notify.telemetry import counters, tracing
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted, Subscriber
@@ -48,7 +48,7 @@ class Page(NamedTuple):
 def read_page(after: int, up_to: int, *, reader: Reader, limit: int) -> Page:
     """Return what ``reader`` missed in between, at most ``limit`` notifications."""
     # In the thread that queries, so that the spans of a database driver are inside this one.
-    with tracing.span("replay", after=after, up_to=up_to) as span:
+    with telemetry.span("replay", after=after, up_to=up_to) as span:
         entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
         span.set_attribute("sse_notify.sse.event", len(entries))
         # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from asgiref.sync import sync_to_async
 from django.test import RequestFactory
 
-from sse_notify.sse.parser import Received, parse
+from sse_notify.sse.format import Received, parse
 from sse_notify.views.handshake import make_stream, read_request
 
 if TYPE_CHECKING:

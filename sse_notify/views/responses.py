@@ -28,8 +28,7 @@ from sse_notify.asgi.handover import current_handover
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.sse import event
-from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.sse.format import CONTENT_TYPE, Event, encode_item
 from sse_notify.streaming import registry
 from sse_notify.streaming.generator import SourceStream, iterate_here
 from sse_notify.streaming.limits import admission, refuse
@@ -173,17 +172,17 @@ class EventStreamResponse(StreamResponse):
         source: AsyncIterable[Any] | Iterable[Any],
         *,
         user: Any = None,
-        end: event.Event | str | None = None,
+        end: Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(source, (str, bytes, Mapping)) or not isinstance(
             source, (AsyncIterable, Iterable)
         ):
             raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
-        if not isinstance(end, (event.Event, str, type(None))):
+        if not isinstance(end, (Event, str, type(None))):
             raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
         self._source = source
-        self._last = b"" if end is None else event.encode(end)
+        self._last = b"" if end is None else encode_item(end)
         user_id = getattr(user, "pk", None)
         try:
             admission.admit(user_id)

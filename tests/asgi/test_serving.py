@@ -16,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.test import override_settings
 
-from sse_notify import anotify, notify
+from sse_notify import anotify, counters, notify
 from sse_notify.asgi.app import EventStreams
 from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
@@ -25,7 +25,6 @@ from sse_notify.streaming import registry
 from sse_notify.streaming import stream as stream_module
 from sse_notify.streaming.limits import admission
 from sse_notify.streaming.shutdown import end_streams
-from sse_notify.telemetry import counters
 from tests.asgi.client import GUARD, connect, cookies_of, events, threads, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sse_notify import signals
+from sse_notify import counters, signals
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch, Entry
 from sse_notify.signals import stream_closed, stream_opened
@@ -19,7 +19,6 @@ from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.stream import Stream
-from sse_notify.telemetry import counters
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio

@@ -29,11 +29,11 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 import django
 django.setup()
 from sse_notify import notify
-from sse_notify.telemetry import tracing
+from sse_notify import telemetry
 from sse_notify.views import health, inbox, stream
 assert not {"opentelemetry", "prometheus_client"} & {name.split(".")[0] for name in sys.modules}, "nothing is imported beforehand"
 sys.meta_path.insert(0, Absent())
-with tracing.span("notify", a=1) as span:
+with telemetry.span("notify", a=1) as span:
     span.set_attribute("sse_notify.b", 2)
 try:
     notify(None, "")
