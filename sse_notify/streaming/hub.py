@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sse_notify import counters
@@ -24,9 +25,7 @@ from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import announce
 from sse_notify.signals import stream_closed, stream_opened, tell
 from sse_notify.sse import control
-from sse_notify.streaming.index import TopicIndex
 from sse_notify.streaming.limits import admission
-from sse_notify.streaming.shutdown import retry_after
 from sse_notify.streaming.stream import Stream
 from sse_notify.telemetry import Incident
 
@@ -58,7 +57,9 @@ class Hub:
     """
 
     def __init__(self, *, run: Run | None = None) -> None:
-        self._run = self.run = run or threadpool.hub
+        #: Run the hub's own queries off the loop, and those of its streams.
+        self.run = run or threadpool.hub
+        self.replay = run or threadpool.streams
         #: Every event up to here was pushed to the streams that get it.
         self.cursor = 0
         #: Set when the last stream left; the next one gets a new hub.
@@ -69,14 +70,16 @@ class Hub:
         #: Set while there are no ``streams``.
         self.empty = asyncio.Event()
         self.empty.set()
-        self._by_topic = TopicIndex()
+        #: The open streams by topic; a topic that nobody listens to is not in it.
+        self._by_topic: dict[str, set[Stream]] = {}
         self._monitor = Monitor(run, self._by_topic, self._accept_decision, poll_interval)
-        self._starting: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._polling: asyncio.Task[None] | None = None
-        self._repair_task: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+        #: Whether batches are kept as something before them is missing; at first that is everything.
+        self._repairing = True
+        self._gap = asyncio.Event()
         self._held: list[Batch] = []
-        self._repairing = False
         self._database = Incident("database_poll")
 
     # --- streams come and go ---
@@ -86,40 +89,21 @@ class Hub:
 
         Raises:
             HandshakeRefused: the stream may not begin.
-            django.db.Error: the hub is starting and cannot read the head of the log.
         """
         self.streams.add(stream)
         self.empty.clear()
         try:
-            await asyncio.shield(self._begin())
+            self._begin()
+            await self._started.wait()
             if not stream.is_open:
                 await self._monitor.add(stream, is_new=True)
                 return
         except BaseException:
             self.leave(stream)
             raise
-        self._list(stream)
+        self._open(stream)
         if stream.subscriber is not None:
             self._monitor.add(stream)
-
-    def leave(self, stream: Stream) -> None:
-        """Push to ``stream`` no more. The last one to leave stops the hub."""
-        if stream not in self.streams:
-            return
-        self.streams.discard(stream)
-        self._monitor.remove(stream)
-        if self._by_topic.remove(stream):  # it had joined
-            counters.add("closed", stream.reason)
-            tell(
-                stream_closed,
-                sender=Hub,
-                user_id=stream.reader.user_id,
-                topics=stream.topics,
-                reason=stream.reason,
-            )
-        if not self.streams:
-            self.empty.set()
-        self._stop_if_unused()
 
     def attach(self, stream: SourceStream) -> None:
         """End ``stream`` with the process, and with its permission if it has one."""
@@ -128,13 +112,28 @@ class Hub:
             self._monitor.add(stream, listed=False)
             self._begin()
         if admission.draining:  # its view was at work when the process was asked to end
-            stream.cut_after(get_settings().DRAIN_SECONDS)
+            stream.drain(get_settings().DRAIN_SECONDS)
 
-    def detach(self, stream: SourceStream) -> None:
-        """Forget ``stream``. The last one stops the hub."""
-        self.sources.discard(stream)
+    def leave(self, stream: Stream | SourceStream) -> None:
+        """Forget ``stream``. The last one to leave stops the hub."""
         self._monitor.remove(stream)
-        self._stop_if_unused()
+        if isinstance(stream, Stream):
+            self.streams.discard(stream)
+            if self._unlist(stream):
+                counters.add("closed", stream.reason)
+                tell(
+                    stream_closed,
+                    sender=Hub,
+                    user_id=stream.reader.user_id,
+                    topics=stream.topics,
+                    reason=stream.reason,
+                )
+            if not self.streams:
+                self.empty.set()
+        else:
+            self.sources.discard(stream)
+        if not (self.streams or self.sources or self.stopped):
+            self._stop()
 
     def listeners(self, topic: str) -> int:
         """Return how many streams listen to ``topic``. Callable from any thread."""
@@ -157,85 +156,92 @@ class Hub:
             return
         if not stream.is_open:
             stream.begin(granted, asked or ())
-            self._list(stream)
+            self._open(stream)
             return
         reader, before = granted.reader, stream.reader
         if asked is None:
             asked = stream.topics[len(before.topics) :]
         if {*reader.topics, *asked} != set(stream.topics) or reader.muted != before.muted:
-            self._by_topic.remove(stream)
+            self._unlist(stream)
             stream.retopic(reader, asked)
-            self._by_topic.add(stream)
+            self._list(stream)
 
-    def _list(self, stream: Stream) -> None:
+    def _open(self, stream: Stream) -> None:
         """Push to ``stream`` from now on."""
         if stream.closed:  # the client left meanwhile
             return
-        self._by_topic.add(stream)
+        self._list(stream)
         stream.go_live(self)
         counters.add("opened")
         tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
         if admission.draining:  # its handshake was under way
-            stream.end("drain", retry_after(get_settings().DRAIN_SECONDS))
+            stream.drain(get_settings().DRAIN_SECONDS)
+
+    def _list(self, stream: Stream) -> None:
+        for topic in stream.topics:
+            self._by_topic.setdefault(topic, set()).add(stream)
+
+    def _unlist(self, stream: Stream) -> bool:
+        """Return whether ``stream`` was listed."""
+        listed = [topic for topic in stream.topics if stream in self._by_topic.get(topic, ())]
+        for topic in listed:
+            self._by_topic[topic].discard(stream)
+            if not self._by_topic[topic]:
+                del self._by_topic[topic]
+        return bool(listed)
 
     # --- life ---
 
-    def _begin(self) -> asyncio.Task[None]:
-        """Return the task that starts the hub, which begins now if it has not."""
-        if self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(self._start())
-            self._starting.add_done_callback(self._begun)
-        return self._starting
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._live())
 
-    def _begun(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        self._starting = None
-        if any(source.subscriber is not None for source in self.sources):
-            # They don't ask again, as streams do.
-            self._database.failed(error)
-            asyncio.get_running_loop().call_later(
-                RETRY_SECONDS, lambda: self.stopped or self._begin()
-            )
+    async def _live(self) -> None:
+        """Start; then look at the log at intervals, and repair whatever is missing."""
+        await self._start()
+        while True:
+            await self._gap_within(poll_interval() * random.uniform(0.9, 1.1))
+            if self._repairing:
+                await self._repair()
+            else:
+                await self.look()
 
     async def _start(self) -> None:
-        self._repairing = True  # hold what is rung until the cursor is known
-        loop = asyncio.get_running_loop()
-        if self._listening is None:
-            publisher.attach(self._on_message)
-            joined = asyncio.Event()
-            self._listening = loop.create_task(subscriber.listen(self._on_message, joined))
-            try:
-                async with asyncio.timeout(JOIN_SECONDS):
-                    await joined.wait()
-            except (
-                TimeoutError
-            ):  # a layer that neither answers nor refuses: the poll carries the streams
-                pass
+        publisher.attach(self.receive)
+        joined = asyncio.Event()
+        listening = subscriber.listen(self.receive, joined)
+        self._listening = asyncio.get_running_loop().create_task(listening)
+        # A layer may neither answer nor refuse: then the poll carries the streams.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_SECONDS):
+                await joined.wait()
         # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-        self.cursor = (await self._run(get_position)).head
+        while not self._started.is_set():
+            try:
+                self.cursor = (await self.run(get_position)).head
+                self._started.set()
+            except Exception as error:  # a database that is away comes back
+                self._database.failed(error)
+                await asyncio.sleep(RETRY_SECONDS)
+        self._database.worked()
         self._accept_held()
-        self._polling = loop.create_task(self._poll())
         if self.sources:  # they were decided when a change might have gone unheard
             self._monitor.revoke(Revocation(everybody=True))
 
-    def _stop_if_unused(self) -> None:
-        if self.streams or self.sources or self.stopped:
-            return
+    def _stop(self) -> None:
         self.stopped = True
-        publisher.detach(self._on_message)
+        publisher.detach(self.receive)
         if self._listening is not None:
             subscriber.stop(self._listening)
-        for task in (self._starting, self._polling, self._repair_task):
-            if task is not None:
-                task.cancel()
+        if self._task is not None:
+            self._task.cancel()
         self._monitor.stop()
         self._held.clear()
 
     # --- events ---
 
-    def _on_message(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
+        """Do what a message of the bus says."""
         if isinstance(message, Ephemeral):
             listeners = self._by_topic.get(message.topic, ())
             for stream in listeners:
@@ -254,8 +260,7 @@ class Hub:
         if self._repairing or batch.first > self.cursor + 1:
             self._held.append(batch)
             del self._held[:-HELD]
-            if not self._repairing:
-                self._repair_soon()
+            self._repair_soon()
             return
         self._dispatch(batch.entries, batch.last)
 
@@ -284,17 +289,25 @@ class Hub:
         self.cursor = max(self.cursor, last)
 
     def _repair_soon(self) -> None:
-        self._repairing = True
-        self._repair_task = asyncio.get_running_loop().create_task(self._repair())
+        if not self._repairing:
+            self._repairing = True
+            self._gap.set()
+
+    async def _gap_within(self, seconds: float) -> None:
+        """Wait so long, or until a gap shows."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._gap.wait()
 
     async def _repair(self) -> None:
         """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
+        self._gap.clear()
         try:
             self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
-            head = (await self._run(get_position)).head
+            head = (await self.run(get_position)).head
             counters.add("repaired")
             while self.cursor < head:
-                entries, complete = await self._run(
+                entries, complete = await self.run(
                     read_entries, self.cursor, head, limit=REPAIR_PAGE
                 )
                 self._dispatch(entries, complete)
@@ -304,18 +317,13 @@ class Hub:
         else:
             self._accept_held()
 
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(poll_interval() * random.uniform(0.9, 1.1))
-            await self.look()
-
     async def look(self) -> None:
         """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
-        if self._repairing or self._starting is None or not self._starting.done():
+        if self._repairing:
             return
         before = self.cursor
         try:
-            position = await self._run(sweep)
+            position = await self.run(sweep)
         except Exception as error:  # a database that is away comes back; the streams stay open
             self._database.failed(error)
             return
@@ -326,8 +334,8 @@ class Hub:
             for stream in list(self.streams):
                 stream.reset("ahead", position.head)
         elif position.head > self.cursor:
-            await asyncio.sleep(GRACE)
-            if position.head > self.cursor and not self._repairing:
+            await self._gap_within(GRACE)
+            if position.head > self.cursor:
                 self._repair_soon()
 
 

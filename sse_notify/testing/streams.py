@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.test import RequestFactory
 
 from sse_notify.sse.format import Received, parse
-from sse_notify.views.handshake import make_stream, read_request
+from sse_notify.views.stream import make_stream, read_request
 
 if TYPE_CHECKING:
     from sse_notify.models.querysets import User
