@@ -83,6 +83,7 @@ def bye(reason: str, retry_after: int | None) -> bytes:
     return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")
 
 
+@lru_cache(maxsize=16)  # as all users who have muted it get the same
 def muted(frame: bytes) -> bytes:
     """Return the block of a notification for a user who has muted its category: silent, and muted.
 

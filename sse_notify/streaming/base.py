@@ -128,6 +128,10 @@ class BaseStream:
         "sending_since", "subscriber", "written_at",
     )  # fmt: skip
 
+    #: What is decided about streams that have topics.
+    is_open = True
+    topics: tuple[str, ...] = ()
+
     def __init__(
         self,
         *,
@@ -184,6 +188,9 @@ class BaseStream:
 
     def heartbeat(self) -> None:
         """Write something, as nothing was written for ``HEARTBEAT`` seconds."""
+
+    def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
+        """Go on with what the client may read now."""
 
     def drain(self, seconds: float) -> None:
         """End within so many seconds, as the process does."""
@@ -251,6 +258,10 @@ class BaseStream:
             first_heartbeat = random.uniform(interval / 2, interval)
         self.written_at = monotonic() - interval + min(first_heartbeat, interval)
         self._look()
+        if (
+            admission.draining
+        ):  # its handshake was under way, or its view at work, when the process was asked to end
+            self.drain(get_settings().DRAIN_SECONDS)
 
     def stop_timer(self) -> None:
         """Look no more."""

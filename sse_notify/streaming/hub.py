@@ -1,6 +1,6 @@
-"""One hub for each event loop: hears the doorbell, checks that nothing is missing, repairs from the log, dispatches.
+"""One hub for each event loop: takes what the bus brings, checks that nothing is missing, repairs from the log, dispatches.
 
-    ring(batch)    first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
+    a batch        first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
     every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
 
 Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sse_notify import counters
 from sse_notify.access.monitor import Monitor
@@ -24,40 +24,31 @@ from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import announce
 from sse_notify.signals import stream_closed, stream_opened, tell
-from sse_notify.sse import control
-from sse_notify.streaming.limits import admission
-from sse_notify.streaming.stream import Stream
 from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
+    from django.dispatch import Signal
+
     from sse_notify.access.decisions import Granted
     from sse_notify.bus.messages import Batch, Entry
     from sse_notify.concurrency.threadpool import Run
     from sse_notify.log.position import Position
-    from sse_notify.streaming.base import BaseStream
     from sse_notify.streaming.generator import SourceStream
+    from sse_notify.streaming.stream import Stream
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
 GRACE = 0.1
-#: Seconds that the first stream waits for the layer; then it is served without.
-JOIN_SECONDS = 2.0
+JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is served without
 #: Batches that are kept while a repair runs; the repair reads the log up to its head, so older ones are not needed.
 HELD = 100
-#: Entries that a repair reads with one query.
-REPAIR_PAGE = 500
-#: Seconds between two tries to start while the database is away.
-RETRY_SECONDS = 1.0
+REPAIR_PAGE = 500  # entries that a repair reads with one query
+RETRY_SECONDS = 1.0  # between two tries to start while the database is away
 
 
 class Hub:
-    """The streams of one event loop. All methods are to be called on that loop.
-
-    Args:
-        run: runs queries off the loop; ``None``: on pools of their own.
-    """
+    """The streams of one event loop. All methods are to be called on it; ``run`` runs queries off it, ``None``: on pools of their own."""
 
     def __init__(self, *, run: Run | None = None) -> None:
-        #: Run the hub's own queries off the loop, and those of its streams.
         self.run = run or threadpool.hub
         self.replay = run or threadpool.streams
         #: Every event up to here was pushed to the streams that get it.
@@ -72,7 +63,7 @@ class Hub:
         self.empty.set()
         #: The open streams by topic; a topic that nobody listens to is not in it.
         self._by_topic: dict[str, set[Stream]] = {}
-        self._monitor = Monitor(run, self._by_topic, self._accept_decision, poll_interval)
+        self._monitor = Monitor(run, self._by_topic, self._accept, poll_interval)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -111,27 +102,17 @@ class Hub:
         if stream.subscriber is not None:
             self._monitor.add(stream, listed=False)
             self._begin()
-        if admission.draining:  # its view was at work when the process was asked to end
-            stream.drain(get_settings().DRAIN_SECONDS)
 
-    def leave(self, stream: Stream | SourceStream) -> None:
+    def leave(self, stream: Any) -> None:
         """Forget ``stream``. The last one to leave stops the hub."""
         self._monitor.remove(stream)
-        if isinstance(stream, Stream):
-            self.streams.discard(stream)
-            if self._unlist(stream):
-                counters.add("closed", stream.reason)
-                tell(
-                    stream_closed,
-                    sender=Hub,
-                    user_id=stream.reader.user_id,
-                    topics=stream.topics,
-                    reason=stream.reason,
-                )
-            if not self.streams:
-                self.empty.set()
-        else:
-            self.sources.discard(stream)
+        self.streams.discard(stream)
+        self.sources.discard(stream)
+        if self._unlist(stream):
+            counters.add("closed", stream.reason)
+            _tell(stream_closed, stream, reason=stream.reason)
+        if not self.streams:
+            self.empty.set()
         if not (self.streams or self.sources or self.stopped):
             self._stop()
 
@@ -148,23 +129,15 @@ class Hub:
         """Return the streams that are decided. Callable from any thread."""
         return [stream for stream in list(self.streams) if stream.is_open]
 
-    def _accept_decision(
-        self, stream: BaseStream, granted: Granted, asked: tuple[str, ...] | None
-    ) -> None:
+    def _accept(self, stream: Any, granted: Granted, asked: tuple[str, ...] | None) -> None:
         """Have a stream begin, or go on with other topics; ``asked``: those of the project's, ``None`` for the ones that it has."""
-        if not isinstance(stream, Stream):
-            return
-        if not stream.is_open:
+        if stream.is_open:
+            self._unlist(stream)
+            stream.retopic(granted.reader, asked)
+            self._list(stream)
+        else:
             stream.begin(granted, asked or ())
             self._open(stream)
-            return
-        reader, before = granted.reader, stream.reader
-        if asked is None:
-            asked = stream.topics[len(before.topics) :]
-        if {*reader.topics, *asked} != set(stream.topics) or reader.muted != before.muted:
-            self._unlist(stream)
-            stream.retopic(reader, asked)
-            self._list(stream)
 
     def _open(self, stream: Stream) -> None:
         """Push to ``stream`` from now on."""
@@ -173,60 +146,53 @@ class Hub:
         self._list(stream)
         stream.go_live(self)
         counters.add("opened")
-        tell(stream_opened, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics)
-        if admission.draining:  # its handshake was under way
-            stream.drain(get_settings().DRAIN_SECONDS)
+        _tell(stream_opened, stream)
 
     def _list(self, stream: Stream) -> None:
         for topic in stream.topics:
             self._by_topic.setdefault(topic, set()).add(stream)
 
-    def _unlist(self, stream: Stream) -> bool:
+    def _unlist(self, stream: Any) -> bool:
         """Return whether ``stream`` was listed."""
         listed = [topic for topic in stream.topics if stream in self._by_topic.get(topic, ())]
         for topic in listed:
-            self._by_topic[topic].discard(stream)
+            self._by_topic[topic].remove(stream)
             if not self._by_topic[topic]:
                 del self._by_topic[topic]
         return bool(listed)
 
-    # --- life ---
-
     def _begin(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._live())
+            loop, joined = asyncio.get_running_loop(), asyncio.Event()
+            publisher.attach(self.receive)
+            self._listening = loop.create_task(subscriber.listen(self.receive, joined))
+            self._task = loop.create_task(self._live(joined))
 
-    async def _live(self) -> None:
+    async def _live(self, joined: asyncio.Event) -> None:
         """Start; then look at the log at intervals, and repair whatever is missing."""
-        await self._start()
-        while True:
-            await self._gap_within(poll_interval() * random.uniform(0.9, 1.1))
-            if self._repairing:
-                await self._repair()
-            else:
-                await self.look()
-
-    async def _start(self) -> None:
-        publisher.attach(self.receive)
-        joined = asyncio.Event()
-        listening = subscriber.listen(self.receive, joined)
-        self._listening = asyncio.get_running_loop().create_task(listening)
         # A layer may neither answer nor refuse: then the poll carries the streams.
         with suppress(TimeoutError):
             async with asyncio.timeout(JOIN_SECONDS):
                 await joined.wait()
-        # After joining: whatever is numbered later is rung, whatever is numbered by now is in the head.
-        while not self._started.is_set():
+        while True:
             try:
-                self.cursor = (await self.run(get_position)).head
-                self._started.set()
-            except Exception as error:  # a database that is away comes back
+                if not self._started.is_set():
+                    # The group is joined: what is numbered later is sent to the hub, what is numbered by now is in the head.
+                    self.cursor = (await self.run(get_position)).head
+                    self._started.set()
+                    self._take_held()
+                    if self.sources:  # they were decided when a change might have gone unheard
+                        self._monitor.revoke(Revocation(everybody=True))
+                elif self._repairing:
+                    await self._repair()
+                else:
+                    await self.look()
+                self._database.worked()
+            except Exception as error:  # a database that is away comes back; the streams stay open
                 self._database.failed(error)
-                await asyncio.sleep(RETRY_SECONDS)
-        self._database.worked()
-        self._accept_held()
-        if self.sources:  # they were decided when a change might have gone unheard
-            self._monitor.revoke(Revocation(everybody=True))
+                self._repairing = not self._started.is_set()
+            seconds = poll_interval() if self._started.is_set() else RETRY_SECONDS
+            await self._gap_within(seconds * random.uniform(0.9, 1.1))
 
     def _stop(self) -> None:
         self.stopped = True
@@ -252,39 +218,28 @@ class Hub:
         elif isinstance(message, PresenceQuery):
             publisher.answer(message, self.users())
         else:
-            self._accept(message)
+            self._take(message)
 
-    def _accept(self, batch: Batch) -> None:
-        if batch.last <= self.cursor and not self._repairing:
-            return
+    def _take(self, batch: Batch) -> None:
         if self._repairing or batch.first > self.cursor + 1:
             self._held.append(batch)
             del self._held[:-HELD]
             self._repair_soon()
-            return
-        self._dispatch(batch.entries, batch.last)
+        else:
+            self._dispatch(batch.entries, batch.last)
 
-    def _accept_held(self) -> None:
+    def _take_held(self) -> None:
         self._repairing = False
         held, self._held = self._held, []
         for batch in sorted(held, key=lambda batch: batch.first):
-            self._accept(batch)
+            self._take(batch)
 
     def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
-        by_topic = self._by_topic
         delivered = 0
         for entry in entries:
-            if entry.seq <= self.cursor or entry.topic not in by_topic:
-                continue
-            seq, frame, excluded = entry.seq, entry.frame, entry.excluded
-            category, muted = entry.category, b""
-            for stream in by_topic[entry.topic]:
-                if excluded and str(stream.reader.user_id) in excluded:
-                    continue
-                is_muted = category in stream.reader.muted
-                if is_muted and not muted:  # encoded once, as the frame itself
-                    muted = control.muted(frame)
-                delivered += stream.push(seq, muted if is_muted else frame)
+            if entry.seq > self.cursor:
+                for stream in self._by_topic.get(entry.topic, ()):
+                    delivered += stream.push(entry)
         counters.add("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
@@ -302,32 +257,20 @@ class Hub:
     async def _repair(self) -> None:
         """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
         self._gap.clear()
-        try:
-            self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
-            head = (await self.run(get_position)).head
-            counters.add("repaired")
-            while self.cursor < head:
-                entries, complete = await self.run(
-                    read_entries, self.cursor, head, limit=REPAIR_PAGE
-                )
-                self._dispatch(entries, complete)
-        except Exception as error:  # the poll comes back to it
-            self._database.failed(error)
-            self._repairing = False
-        else:
-            self._accept_held()
+        self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
+        head = (await self.run(get_position)).head
+        counters.add("repaired")
+        while self.cursor < head:
+            entries, complete = await self.run(read_entries, self.cursor, head, limit=REPAIR_PAGE)
+            self._dispatch(entries, complete)
+        self._take_held()
 
     async def look(self) -> None:
         """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
         if self._repairing:
             return
         before = self.cursor
-        try:
-            position = await self.run(sweep)
-        except Exception as error:  # a database that is away comes back; the streams stay open
-            self._database.failed(error)
-            return
-        self._database.worked()
+        position = await self.run(sweep)
         if position.head < before:  # a restored backup: no cursor means what it meant
             self.cursor = position.head
             counters.add("reset", "ahead", len(self.streams))
@@ -342,12 +285,16 @@ class Hub:
 def poll_interval() -> float:
     """Return the seconds between two looks at the log."""
     given = get_settings().POLL_INTERVAL
-    if given is not None:
-        return given
-    return 5.0 if publisher.remote_layer() is not None else 1.0
+    if given is None:
+        return 5.0 if publisher.remote_layer() is not None else 1.0
+    return given
 
 
 def sweep() -> Position:
     """Number what a publisher that died left pending, and return how far the log is."""
     announce()
     return get_position()
+
+
+def _tell(signal: Signal, stream: Stream, **named: Any) -> None:
+    tell(signal, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, **named)

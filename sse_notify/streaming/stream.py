@@ -28,6 +28,7 @@ from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted
+    from sse_notify.bus.messages import Entry
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
@@ -149,15 +150,18 @@ class Stream(BaseStream):
 
     # --- the hub's side ---
 
-    def push(self, seq: int, frame: bytes) -> bool:
+    def push(self, entry: Entry) -> bool:
         """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
-        if seq <= self.cursor or self._behind or self._ended:
+        if entry.seq <= self.cursor or self._behind or self._ended:
+            return False
+        if entry.excluded and str(self.reader.user_id) in entry.excluded:
             return False
         if (
             not self._held
         ):  # while it is, what the hub dispatched since may be this client's by then
             self._advance()
-        if not self._buffer.put(frame):
+        is_muted = entry.category in self.reader.muted
+        if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
             counters.add("slow")
             self._fall_behind()
         return True
@@ -196,14 +200,18 @@ class Stream(BaseStream):
             self._held = False
             self._buffer.wake()
 
-    def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
+    def retopic(self, reader: Reader, asked: tuple[str, ...] | None) -> None:
         """Go on from the log with other topics, or other categories muted; what waits may be of a topic that the client has no more.
 
-        If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
+        ``asked`` are the project's topics, ``None`` for those that it has. If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
         """
-        if self._ended:
+        before = self.reader
+        if asked is None:
+            asked = self.topics[len(before.topics) :]
+        is_same = {*reader.topics, *asked} == set(self.topics) and reader.muted == before.muted
+        if is_same or self._ended:
             return
-        before, self.reader, self.topics = self.reader, reader, (*reader.topics, *asked)
+        self.reader, self.topics = reader, (*reader.topics, *asked)
         has_other_topics = set(reader.topics) != set(before.topics)
         if has_other_topics or reader.muted != before.muted:
             self.reset("topics" if has_other_topics else "state", self.cursor)
