@@ -28,11 +28,11 @@ from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify.asgi.exchange import (
+    MARK,
     ClientLeft,
     Exchange,
     current_exchange,
     give_up_after,
-    is_event_stream,
 )
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
@@ -76,7 +76,7 @@ class EventStreams:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        exchange = Exchange(receive, _cookies(scope))
+        exchange = Exchange(receive, _header(scope, b"cookie"))
         token = current_exchange.set(exchange)
         try:
             try:
@@ -136,13 +136,8 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     """
     task = asyncio.current_task()
     assert task is not None
-
-    def leave() -> None:
-        if not stream.closed:
-            task.cancel()
-
     stream.served_by(task.cancel)
-    exchange.serving(leave)
+    exchange.watch(stream.abort)
     changed = give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
@@ -151,7 +146,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:
         # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
-        if not exchange.left and not stream.aborted:
+        if not stream.aborted:
             raise
         task.uncancel()
     except OSError:  # the client left while this was writing, as some servers say
@@ -220,24 +215,20 @@ class _Handler(BaseHandler):
             response.close()
 
 
-def _cookies(scope: Any) -> str:
-    """Return the ``Cookie`` header; HTTP/2 may send several."""
-    return "; ".join(
-        value.decode("latin1") for name, value in scope["headers"] if name == b"cookie"
-    )
+def _header(scope: Any, name: bytes) -> str:
+    """Return a header; HTTP/2 may send several ``Cookie``."""
+    return "; ".join(value.decode("latin1") for key, value in scope["headers"] if key == name)
 
 
 def _asks_for_stream(scope: Any) -> bool:
     # What EventSource and every reader of event streams send. Without it the request takes the long way and is served as well.
-    return scope["method"] in ("GET", "HEAD") and any(
-        name == b"accept" and _ACCEPT in value.lower() for name, value in scope["headers"]
-    )
+    return scope["method"] in ("GET", "HEAD") and CONTENT_TYPE in _header(scope, b"accept").lower()
 
 
 def _is_marked(scope: Any) -> bool:
     """Return whether a view that is marked as an event stream answers the request."""
     try:
-        return is_event_stream(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func)
+        return hasattr(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func, MARK)
     except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
         return False
 

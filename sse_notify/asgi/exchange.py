@@ -31,21 +31,17 @@ _OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 T = TypeVar("T")
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
-_MARK = "_sse_notify_event_stream"
+MARK = "_sse_notify_event_stream"
 
 
 def event_stream(view: ViewT) -> ViewT:
     """Mark a sync view that answers with an event stream: its handshake then runs in one thread hop.
 
-    A stream from a view without the mark is served as well, after a handshake through Django's async handler.
+    Decorators that use ``functools.wraps`` keep the mark. A stream from a view without it is served as well, after a handshake through
+    Django's async handler.
     """
-    setattr(view, _MARK, True)
+    setattr(view, MARK, True)
     return view
-
-
-def is_event_stream(view: Callable[..., Any]) -> bool:
-    """Return whether ``view`` is marked; decorators that use ``functools.wraps`` keep the mark."""
-    return getattr(view, _MARK, False) is True
 
 
 class ClientLeft(Exception):
@@ -89,7 +85,7 @@ class Exchange:
             ClientLeft: the client left first.
         """
         future = asyncio.ensure_future(work)
-        self._start(future.cancel)
+        self.watch(future.cancel)
         try:
             return await future
         except asyncio.CancelledError:
@@ -100,10 +96,6 @@ class Exchange:
         finally:
             self._on_leave = None
 
-    def serving(self, on_leave: Callable[[], Any]) -> None:
-        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
-        self._start(on_leave)
-
     async def receive(self) -> Any:
         """Return the next message, for an application that answers itself."""
         if self.left:  # some servers say it once, and the stream that a view still makes must know
@@ -112,7 +104,8 @@ class Exchange:
         self.left = message["type"] == "http.disconnect"
         return message
 
-    def _start(self, on_leave: Callable[[], Any]) -> None:
+    def watch(self, on_leave: Callable[[], Any]) -> None:
+        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
         self._on_leave = on_leave
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._read())

@@ -222,9 +222,9 @@ class BaseStream:
         """Have ``cancel``, which cancels the task that writes, called when a blocked write must be given up."""
         self._cancel = cancel
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> None:
         """Cancel the task in the middle of whatever it writes: nothing more can be said to this client."""
-        self.reason = reason
+        self.reason = reason or self.reason
         self.aborted = True
         if self._cancel is not None:
             self._cancel()

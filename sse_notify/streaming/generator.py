@@ -18,8 +18,7 @@ from typing import Any
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from sse_notify.concurrency import threadpool
-from sse_notify.sse import format as sse_format
-from sse_notify.sse.format import Event, encode_item
+from sse_notify.sse.format import Event, encode_comment, encode_item
 from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
@@ -31,7 +30,7 @@ FAILED = Event({"error": "failed", "message": "The stream has failed."}, event="
 #: client waits for them.
 OPENING_SECONDS = 1.0
 
-_HEARTBEAT = sse_format.encode_comment()
+_HEARTBEAT = encode_comment()
 _END = object()
 
 
@@ -153,7 +152,7 @@ class SourceStream(BaseStream):
 
 
 async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
-    iterator: Iterator[Any] = await sync_to_async(lambda: iter(source))()
+    iterator: Iterator[Any] = await sync_to_async(iter)(source)
     try:
         # Not next() itself: a StopIteration does not pass through a future.
         while (item := await sync_to_async(lambda: next(iterator, _END))()) is not _END:

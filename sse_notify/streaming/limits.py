@@ -78,13 +78,10 @@ admission = Admission()
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
     """Return the answer that says ``refusal``: JSON that no cache keeps."""
     counters.add("refused", refusal.code)
-    said = {
-        "error": refusal.code,
-        "message": refusal.message,
-        **({"topic": refusal.topic} if refusal.topic else {}),
-    }
-    response = JsonResponse(said, status=refusal.status)
-    response["Cache-Control"] = "no-store"
+    said = {"error": refusal.code, "message": refusal.message}
+    if refusal.topic:
+        said["topic"] = refusal.topic
+    response = JsonResponse(said, status=refusal.status, headers={"Cache-Control": "no-store"})
     if refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)
     return response

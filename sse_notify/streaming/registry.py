@@ -62,9 +62,7 @@ def current(run: Run | None = None) -> Hub:
 def feed() -> Callable[[], Hub]:
     """Return what gives a stream its hub, once the stream runs on its loop. To be called in the thread of the view that makes it."""
     # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
-    return (
-        partial(current, threadpool.in_this_thread) if threadpool.in_test_transaction() else current
-    )
+    return partial(current, threadpool.in_this_thread if threadpool.in_test_transaction() else None)
 
 
 def running() -> Hub | None:
@@ -93,14 +91,11 @@ def drain() -> list[Future[None]]:
     """
     admission.draining = True
     seconds = get_settings().DRAIN_SECONDS
-    told = []
-    for loop, hub in list(_hubs.items()):
-        ending = end_streams(hub, seconds)
-        try:
-            told.append(asyncio.run_coroutine_threadsafe(ending, loop))
-        except RuntimeError:  # the loop is closed, and with it the hub
-            ending.close()
-    return told
+    return [
+        asyncio.run_coroutine_threadsafe(end_streams(hub, seconds), loop)
+        for loop, hub in list(_hubs.items())
+        if not loop.is_closed()
+    ]
 
 
 async def end_streams(hub: Hub, seconds: float) -> None:
@@ -141,13 +136,12 @@ class SignalHandler:
     def __init__(self, begin: Callable[[], Sequence[Future[None]]]) -> None:
         self._begin = begin
         self._previous: dict[int, Any] = {}
-        self._installed = self._begun = self._passed_on = False
+        self._begun = self._passed_on = False
 
     def install(self) -> None:
         """Put the handler before the server's own, once; nothing happens where it cannot be, or where the signal is ignored."""
-        if self._installed or threading.current_thread() is not threading.main_thread():
+        if self._previous or threading.current_thread() is not threading.main_thread():
             return
-        self._installed = True
         for number in _SIGNALS:
             previous = signal.getsignal(number)
             # None: not installed from Python, so that it could not be called. Ignored, as under nohup: it stays ignored.

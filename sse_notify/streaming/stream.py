@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django import db
 
@@ -36,24 +36,16 @@ RETRY_SECONDS = 1.0
 _database = Incident("database_replay")
 
 
-class Page(NamedTuple):
-    """A part of the log: ``entries`` blocks in one ``chunk``, complete up to the number ``cursor``, read while ``floor`` held."""
-
-    chunk: bytes
-    entries: int
-    cursor: int
-    floor: int
-
-
-def read_page(after: int, up_to: int, *, reader: Reader, limit: int) -> Page:
-    """Return what ``reader`` missed in between, at most ``limit`` notifications."""
+def read_page(
+    after: int, up_to: int, *, reader: Reader, limit: int
+) -> tuple[list[Entry], int, int]:
+    """Return what ``reader`` missed in between, at most ``limit`` notifications; up to where that is complete; and the log's floor."""
     # In the thread that queries, so that the spans of a database driver are inside this one.
     with telemetry.span("replay", after=after, up_to=up_to) as span:
         entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
         span.set_attribute("sse_notify.sse.event", len(entries))
         # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.
-        floor = get_position().floor
-    return Page(b"".join([entry.frame for entry in entries]), len(entries), complete, floor)
+        return entries, complete, get_position().floor
 
 
 #: What may be read before it is decided.
@@ -229,7 +221,7 @@ class Stream(BaseStream):
             self._behind, self._target = False, self._hub.cursor
         target: Any = self._target
         try:
-            page = await self._hub.replay(
+            entries, complete, floor = await self._hub.replay(
                 read_page, self.cursor, target, reader=self.reader, limit=self._page
             )
         except db.Error as error:
@@ -240,12 +232,12 @@ class Stream(BaseStream):
         # Ended or reset meanwhile, with other topics maybe; or the client's permission is in question, and the page is read again then.
         if self._target != target or self._held or self._ended:
             return b""
-        if self.cursor < page.floor:  # something that this client has not got is gone for good
+        if self.cursor < floor:  # something that this client has not got is gone for good
             counters.add("reset", "expired")
-            self.cursor, chunk = page.floor, control.reset("expired", page.floor)
+            self.cursor, chunk = floor, control.reset("expired", floor)
         else:
-            counters.add("replayed", number=page.entries)
-            self.cursor, chunk = page.cursor, page.chunk
+            counters.add("replayed", number=len(entries))
+            self.cursor, chunk = complete, b"".join([entry.frame for entry in entries])
         if self.cursor >= target:
             self._target = None
         return chunk

@@ -30,7 +30,7 @@ class Timekeeper(BaseStream):
         assert retry_after is not None
         self.told.put_nowait(f"end {reason}")
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> None:
         self.told.put_nowait(f"abort {reason}")
 
     async def next(self) -> str:
