@@ -89,7 +89,7 @@ def number_pending() -> Iterator[Batch]:
         with telemetry.span("sequence") as span:
             batch = _sequence_batch(database())
             number = 0 if batch is None else batch.last - batch.first + 1
-            span.set_attribute("sse_notify.sse.event", number)
+            span.set_attribute("sse_notify.events", number)
         # Not full: what is left was committed since, and whoever committed it numbers it; or it is
         # locked by an open transaction, whose commit will number it.
         full = number == SEQUENCE_BATCH

@@ -43,7 +43,7 @@ def read_page(
     # In the thread that queries, so that the spans of a database driver are inside this one.
     with telemetry.span("replay", after=after, up_to=up_to) as span:
         entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
-        span.set_attribute("sse_notify.sse.event", len(entries))
+        span.set_attribute("sse_notify.events", len(entries))
         # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.
         return entries, complete, get_position().floor
 

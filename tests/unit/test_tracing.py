@@ -83,11 +83,11 @@ async def test_the_way_of_a_notification_is_told_in_spans(
     }
     assert told["notify"] == {"sse_notify.notifications": 2}
     assert told["broadcast"] == {"sse_notify.topic": "everyone"}
-    assert told["sequence"] == {"sse_notify.sse.event": 1}
+    assert told["sequence"] == {"sse_notify.events": 1}
     assert told["replay"] == {
         "sse_notify.after": 0,
         "sse_notify.up_to": 3,
-        "sse_notify.sse.event": 2,
+        "sse_notify.events": 2,
     }
     numbered = spans["sse_notify.sequence"]
     assert numbered.parent == spans["sse_notify.broadcast"].context, (
