@@ -51,10 +51,11 @@ class Buffer:
         """Add ``block`` and return whether it fits; empty the buffer if not."""
         fits = self.size + len(block) <= self.limit or self._make_room(len(block))
         if fits:
-            self.put_anyway(block)
+            self._blocks.append(block)
+            self.size += len(block)
         else:
             self.clear()
-            self.wake()
+        self.wake()
         return fits
 
     def put_ephemeral(self, block: bytes) -> None:
@@ -80,7 +81,8 @@ class Buffer:
             self.lost = 0
         chunk = b"".join(self._blocks)
         self._ephemeral.clear()
-        self.clear()
+        self._blocks.clear()
+        self.size = 0
         return chunk
 
     def clear(self) -> None:
@@ -140,11 +142,9 @@ class BaseStream:
         lifetime: float = math.inf,
         subscriber: Any = None,
     ) -> None:
-        #: Whether the stream is over, however it ended.
+        #: Whether the stream is over, however it ended; before it has its place, too.
         self.closed = True
         self.subscriber = subscriber
-        admission.admit(self.user_id)
-        self.closed = False
         self._feed = feed
         self._hub: Any = None
         self._buffer = Buffer(buffer_bytes)
@@ -160,6 +160,8 @@ class BaseStream:
         #: When the last chunk was returned, and since when the server has not asked for the next.
         self.written_at = monotonic()
         self.sending_since: float | None = None
+        admission.admit(self.user_id)
+        self.closed = False
 
     def __del__(self) -> None:
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.

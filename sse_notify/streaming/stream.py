@@ -126,7 +126,7 @@ class Stream(BaseStream):
                 await self._buffer.news()
             elif self._behind or self._target is not None:
                 chunk = await self._read_log()
-            elif self._buffer:
+            elif self._buffer.size or self._buffer.lost:
                 self.cursor = max(self.cursor, self._hub.cursor)
                 chunk = self._buffer.take()
             else:
@@ -148,10 +148,10 @@ class Stream(BaseStream):
             return False
         if entry.excluded and str(self.reader.user_id) in entry.excluded:
             return False
-        if (
-            not self._held
-        ):  # while it is, what the hub dispatched since may be this client's by then
-            self._advance()
+        # Nothing of what the hub has dispatched is missing, should the log have to be read from here. While the stream is held, what came
+        # since may be this client's by then.
+        if not (self._held or self._buffer.size) and self._target is None:
+            self.cursor = max(self.cursor, self._hub.cursor)
         is_muted = entry.category in self.reader.muted
         if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
             counters.add("slow")
@@ -183,7 +183,8 @@ class Stream(BaseStream):
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
-        self._advance()
+        if self.is_live and not self._buffer.size:
+            self.cursor = max(self.cursor, self._hub.cursor)
         self._held = True
 
     def release(self) -> None:
@@ -241,11 +242,6 @@ class Stream(BaseStream):
         if self.cursor >= target:
             self._target = None
         return chunk
-
-    def _advance(self) -> None:
-        """Take in that nothing of what the hub has dispatched is missing, should the log have to be read from here."""
-        if not self._buffer.size and self.is_live and self._hub.cursor > self.cursor:
-            self.cursor = self._hub.cursor
 
     def _fall_behind(self) -> None:
         self._buffer.clear()
