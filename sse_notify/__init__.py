@@ -25,7 +25,7 @@ _HOMES = {
     for alias in node.names
 }
 #: These modules load no models, so their names never need a stand-in.
-_WITHOUT_MODELS = {f"{__name__}.{module}" for module in ("exceptions", "sse.event", "topics")}
+_WITHOUT_MODELS = {f"{__name__}.{module}" for module in ("exceptions", "sse.format", "topics")}
 
 __all__ = list(_HOMES)
 

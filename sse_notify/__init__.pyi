@@ -34,7 +34,7 @@ from sse_notify.notifications.send import notify as notify
 from sse_notify.notifications.send import publish as publish
 from sse_notify.notifications.send import recall as recall
 from sse_notify.progress.context import Progress as Progress
-from sse_notify.sse.event import Event as Event
+from sse_notify.sse.format import Event as Event
 from sse_notify.topics import EVERYONE as EVERYONE
 from sse_notify.topics import STAFF as STAFF
 from sse_notify.topics import topic as topic

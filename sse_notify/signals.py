@@ -6,7 +6,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 #: Sent when a stream has joined its hub, with ``user_id`` and ``topics``. Both signals are sent on
 #: the event loop: a receiver must not block, and cannot be ``async def``, as nothing awaits it.

@@ -29,8 +29,8 @@ from django.test import RequestFactory
 
 from sse_notify.log.position import database
 from sse_notify.models import Notification
-from sse_notify.sse.parser import Received, parse
-from sse_notify.views.handshake import make_stream, read_request
+from sse_notify.sse.format import Received, parse
+from sse_notify.views.stream import make_stream, read_request
 
 if TYPE_CHECKING:
     from sse_notify.models.querysets import NotificationQuerySet, User

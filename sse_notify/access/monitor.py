@@ -26,7 +26,7 @@ from sse_notify.access.decisions import Ended, Question, decide, refused_topic, 
 from sse_notify.bus import publisher
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:

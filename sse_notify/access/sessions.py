@@ -18,7 +18,7 @@ from django.http import parse_cookie
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase

@@ -3,7 +3,7 @@
     application = EventStreams(get_asgi_application())
 
 A request for a view marked as an event stream runs through Django's *synchronous* handler, with all middleware, in one hop on a
-small pool of threads. The view authenticates, authorises, and hands a stream over through an object in the scope. Then Django's
+small pool of threads. The view authenticates, authorises, and hands a stream over through an object in the context. Then Django's
 request ends completely, and what is left is the stream, ``receive`` and ``send``: no thread, no connection, no request.
 
 All other requests go to the wrapped application unchanged; if one of them answers with a stream all the same, it is handed over in
@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import io
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from django.core import signals
@@ -27,8 +27,13 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify.asgi.disconnect import ClientLeft, Watch, give_up_after
-from sse_notify.asgi.handover import Handover, current_handover, is_event_stream
+from sse_notify.asgi.exchange import (
+    MARK,
+    ClientLeft,
+    Exchange,
+    current_exchange,
+    give_up_after,
+)
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -40,10 +45,6 @@ if TYPE_CHECKING:
 
     from sse_notify.streaming.base import BaseStream
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 # Loose, as Django's handler and other frameworks' types differ in their kinds of mappings.
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -70,105 +71,82 @@ class EventStreams:
         #: Handshakes under way, most of them waiting for a thread.
         self._waiting = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection, as ASGI has it."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        handover = Handover(_cookies(scope))
-        token = current_handover.set(handover)
-        watch = Watch(receive)
+        exchange = Exchange(receive, _header(scope, b"cookie"))
+        token = current_exchange.set(exchange)
         try:
             try:
                 if _asks_for_stream(scope) and _is_marked(scope):
-                    await self._handshake(scope, watch, send, handover)
+                    await self._handshake(scope, exchange, send)
                 else:
-                    head = scope["method"] == "HEAD"
-                    await self.application(
-                        scope, watch.receive, _Interceptor(handover, send, head=head)
-                    )
-            except BaseException:
-                handover.abandon()
-                raise
+                    kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
+                    await self.application(scope, exchange.receive, kept_open)
             finally:
-                current_handover.reset(token)
-            stream = handover.take()
-            del scope, handover
-            if stream is not None and watch.left:
-                stream.close()
-            elif stream is not None:
-                await serve(stream, watch, send)
+                current_exchange.reset(token)
+            stream = exchange.take()
+            del scope
+            if stream is not None:
+                await serve(stream, exchange, send)
         finally:
-            watch.end()
+            exchange.end()
 
-    async def _handshake(self, scope: Scope, watch: Watch, send: Send, handover: Handover) -> None:
+    async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
         """Answer the request through the synchronous handler."""
         if self._handler is None:
             self._handler = _Handler()
-        try:
-            if scope["method"] == "GET":
-                admission.check(waiting=self._waiting)
-        except HandshakeRefused as refusal:
-            await _send(send, _render(refuse(refusal)))
-            return
+        headers: list[tuple[bytes, bytes]] = []
+        waiting = self._waiting
         self._waiting += 1
         try:
+            if scope["method"] == "GET":
+                admission.check(waiting=waiting)
             # In a copy of this context, as Django's own handler would.
-            answer = await watch.unless_left(
+            status, headers, body = await exchange.unless_left(
                 threadpool.streams(
-                    contextvars.copy_context().run, self._handler.answer, scope, handover
+                    contextvars.copy_context().run, self._handler.answer, scope, exchange
                 )
             )
-            if answer[2] is None and handover.stream is not None:
-                answer = await _join(handover.stream, watch, answer)
+            if exchange.stream is not None:
+                await exchange.unless_left(exchange.stream.join())
         except ClientLeft:
-            # While this waited: then it gets none; else what the thread still makes is given back.
-            handover.abandon()
             return
+        except HandshakeRefused as refusal:
+            exchange.abandon()
+            refused = refuse(refusal)
+            refused["Content-Length"] = str(len(refused.content))
+            # What the middleware has added stays.
+            kept = [(name, value) for name, value in headers if name.lower() not in _OF_A_STREAM]
+            status, headers, body = _render(refused)
+            headers = [*kept, *headers]
         finally:
             self._waiting -= 1
-        if answer[2] is not None:
-            handover.abandon()
-        await _send(send, answer)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if body is not None:
+            await send({"type": "http.response.body", "body": body})
 
 
-async def _join(stream: BaseStream, watch: Watch, answer: Answer) -> Answer:
-    """Have it decided whether ``stream`` may begin; return ``answer`` if so, else a refusal that keeps what the middleware has added."""
-    try:
-        await watch.unless_left(stream.join())
-    except HandshakeRefused as refusal:
-        refused = refuse(refusal)
-    else:
-        return answer
-    refused["Content-Length"] = str(len(refused.content))
-    status, headers, body = _render(refused)
-    kept = [(name, value) for name, value in answer[1] if name.lower() not in _OF_A_STREAM]
-    return status, [*kept, *headers], body
-
-
-async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
+async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already.
 
     Every ``send`` is called in this task, so that a middleware around it may use timeouts and context variables.
     """
     task = asyncio.current_task()
     assert task is not None
-
-    def leave() -> None:
-        if not stream.closed:
-            task.cancel()
-
     stream.served_by(task.cancel)
-    watch.serving(leave)
+    exchange.watch(stream.abort)
     changed = give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        if not watch.left:
+        if not exchange.left:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:
         # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
-        if not watch.left and not stream.aborted:
+        if not stream.aborted:
             raise
         task.uncancel()
     except OSError:  # the client left while this was writing, as some servers say
@@ -179,35 +157,24 @@ async def serve(stream: BaseStream, watch: Watch, send: Send) -> None:
             give_up_after(0, send)
 
 
-async def _send(send: Send, answer: Answer) -> None:
-    status, headers, body = answer
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if body is not None:
-        await send({"type": "http.response.body", "body": body})
+def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], Awaitable[None]]:
+    """Return ``send`` for the wrapped application: it keeps the response open if its body was that of a stream, which is served then."""
+    is_stream = False
 
-
-class _Interceptor:
-    """``send`` for the wrapped application: keeps the response open if its body was that of a stream, which is served then."""
-
-    __slots__ = ("_handover", "_head", "_is_stream", "_send")
-
-    def __init__(self, handover: Handover, send: Send, *, head: bool) -> None:
-        self._handover = handover
-        self._send = send
-        self._head = head
-        self._is_stream = False
-
-    async def __call__(self, message: Message) -> None:
+    async def send_on(message: Any) -> None:
+        nonlocal is_stream
         if message["type"] == "http.response.start":
-            self._is_stream = not self._head and _is_stream(message["status"], message["headers"])
-        elif self._handover.stream is not None and not message.get("more_body", False):
-            if not self._is_stream:  # the headers alone are asked for
-                self._handover.abandon()
+            is_stream = not head and _is_stream(message["status"], message["headers"])
+        elif exchange.stream is not None and not message.get("more_body", False):
+            if not is_stream:  # the headers alone are asked for
+                exchange.abandon()
             elif not message.get("body"):
                 return
             else:
                 message = {**message, "more_body": True}
-        await self._send(message)
+        await send(message)
+
+    return send_on
 
 
 class _Handler(BaseHandler):
@@ -222,9 +189,9 @@ class _Handler(BaseHandler):
         super().__init__()
         self.load_middleware(is_async=False)
 
-    def answer(self, scope: Scope, handover: Handover) -> Answer:
+    def answer(self, scope: Any, exchange: Exchange) -> Answer:
         """Return status, headers and body; ``None`` for the body of a stream."""
-        handover.joins = True
+        exchange.joins = True
         set_script_prefix(get_script_prefix(scope))
         try:
             # Not before: a thousand that wait for a thread hold no request.
@@ -238,34 +205,30 @@ class _Handler(BaseHandler):
             if (
                 request.method == "GET"
                 and _is_stream(response.status_code, headers)
-                and handover.choose(getattr(response, "stream", None))
+                and exchange.choose(getattr(response, "stream", None))
             ):
                 return response.status_code, headers, None
-            if request.method == "HEAD" or handover.is_over:
+            if request.method == "HEAD" or exchange.is_over:
                 return response.status_code, headers, b""
             return _render(response)
         finally:
             response.close()
 
 
-def _cookies(scope: Scope) -> str:
-    """Return the ``Cookie`` header; HTTP/2 may send several."""
-    return "; ".join(
-        value.decode("latin1") for name, value in scope["headers"] if name == b"cookie"
-    )
+def _header(scope: Any, name: bytes) -> str:
+    """Return a header; HTTP/2 may send several ``Cookie``."""
+    return "; ".join(value.decode("latin1") for key, value in scope["headers"] if key == name)
 
 
-def _asks_for_stream(scope: Scope) -> bool:
+def _asks_for_stream(scope: Any) -> bool:
     # What EventSource and every reader of event streams send. Without it the request takes the long way and is served as well.
-    return scope["method"] in ("GET", "HEAD") and any(
-        name == b"accept" and _ACCEPT in value.lower() for name, value in scope["headers"]
-    )
+    return scope["method"] in ("GET", "HEAD") and CONTENT_TYPE in _header(scope, b"accept").lower()
 
 
-def _is_marked(scope: Scope) -> bool:
+def _is_marked(scope: Any) -> bool:
     """Return whether a view that is marked as an event stream answers the request."""
     try:
-        return is_event_stream(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func)
+        return hasattr(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func, MARK)
     except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
         return False
 

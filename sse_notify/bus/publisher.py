@@ -39,7 +39,7 @@ from django.db import transaction
 from sse_notify.bus import messages
 from sse_notify.bus.messages import Message, PresenceQuery, Revocation
 from sse_notify.conf import get_settings
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 #: Messages that may wait for the layer. Beyond them the oldest are dropped, as hubs read the log.
 BACKLOG = 1000

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sse_notify.bus import publisher, subscriber
 from sse_notify.bus.messages import PresenceQuery
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

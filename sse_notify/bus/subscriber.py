@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from sse_notify.bus import publisher
 from sse_notify.conf import get_settings
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from sse_notify.bus.publisher import Callback

@@ -18,11 +18,11 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
@@ -40,12 +40,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Run(Protocol):
-    """Runs a function that queries, from the event loop: on a pool, or in a test's own thread."""
-
-    async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``function`` returns, raise what it raises."""
-        ...
+#: Runs a function that queries, from the event loop: on a pool, or in a test's own thread.
+Run = Callable[..., Awaitable[Any]]
 
 
 class Pool:
@@ -139,6 +135,25 @@ access = Pool("access", lambda: 1)
 
 #: A project's own ``@topic`` functions.
 topics = Pool("topic", lambda: 4)
+
+
+# --- async code ---
+
+
+def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return the async twin of a function: ``sync_to_async`` runs its body, as in Django's ORM.
+
+    Args:
+        function: the sync function. The twin is called ``a`` and its name.
+    """
+
+    @wraps(function)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await sync_to_async(function)(*args, **kwargs)
+
+    run.__name__ = run.__qualname__ = f"a{function.__name__}"
+    run.__doc__ = f"Do what :func:`{function.__name__}` does, from async code."
+    return run
 
 
 # --- a test's own thread --------------------------------------------------------------------------

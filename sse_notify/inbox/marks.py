@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from sse_notify.concurrency.twins import twin
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.inbox import receipts
 from sse_notify.log.position import database, get_head
 from sse_notify.models import Inbox, Notification

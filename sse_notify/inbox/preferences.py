@@ -16,7 +16,7 @@ from django.db import transaction
 
 from sse_notify.bus.messages import Revocation
 from sse_notify.bus.publisher import ring_on_commit
-from sse_notify.concurrency.twins import twin
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
 from sse_notify.log.position import begin_write, database

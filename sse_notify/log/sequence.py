@@ -41,13 +41,13 @@ from django.db import connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch
 from sse_notify.log import changes
 from sse_notify.log.entries import changed_entries, entries_of
 from sse_notify.log.position import HEAD_PK, database, lock_head, locked
 from sse_notify.models import Inbox, LogHead, Notification
-from sse_notify.telemetry import tracing
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -86,10 +86,10 @@ def number_pending() -> Iterator[Batch]:
     """
     full = has_pending()
     while full:
-        with tracing.span("sequence") as span:
+        with telemetry.span("sequence") as span:
             batch = _sequence_batch(database())
             number = 0 if batch is None else batch.last - batch.first + 1
-            span.set_attribute("sse_notify.sse.event", number)
+            span.set_attribute("sse_notify.events", number)
         # Not full: what is left was committed since, and whoever committed it numbers it; or it is
         # locked by an open transaction, whose commit will number it.
         full = number == SEQUENCE_BATCH

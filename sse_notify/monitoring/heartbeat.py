@@ -24,14 +24,14 @@ from weakref import WeakKeyDictionary
 from django.db.models.functions import Now
 from django.dispatch import receiver
 
+from sse_notify import counters
 from sse_notify.bus import publisher
 from sse_notify.log.position import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.signals import stream_opened
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import admission
-from sse_notify.telemetry import counters
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -20,7 +20,7 @@ from sse_notify.monitoring import presence
 from sse_notify.signals import stream_opened
 from sse_notify.sse.format import dumps, encode
 from sse_notify.streaming import registry
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 from sse_notify.topics import topic
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from sse_notify.bus import requests
-from sse_notify.concurrency.twins import twin
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.position import get_head
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus

@@ -15,9 +15,10 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.concurrency.twins import twin
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.position import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.notifications.audience import has_user_field, route
@@ -30,7 +31,6 @@ from sse_notify.notifications.validation import (
     instance_keys,
 )
 from sse_notify.sse import format as sse_format
-from sse_notify.telemetry import tracing
 from sse_notify.topics import EVERYONE, STAFF, check_name, user_topic
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def notify(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    with tracing.span("notify") as span:
+    with telemetry.span("notify") as span:
         checked = check(title, body, content)
         model = get_user_model()
         one = isinstance(to, model)
@@ -129,7 +129,7 @@ def broadcast(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    with tracing.span("broadcast") as span:
+    with telemetry.span("broadcast") as span:
         checked = check(title, body, content)
         kind, topic, group_id = route(audience)
         excluded = tuple(instance_keys("exclude", exclude, get_user_model()))

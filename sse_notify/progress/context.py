@@ -26,7 +26,7 @@ from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.translation import gettext as _
 
-from sse_notify.concurrency.twins import twin
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox.marks import check_user
 from sse_notify.notifications.validation import check

@@ -26,7 +26,7 @@ from django.db import Error
 
 from sse_notify.progress import store
 from sse_notify.progress.estimate import DONE, RUNNING, Estimate, Throttle, check_number, check_text
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
     from sse_notify.notifications.validation import Checked

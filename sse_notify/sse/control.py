@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from sse_notify.sse.format import dumps, encode, encode_json
 
@@ -14,38 +15,21 @@ from sse_notify.sse.format import dumps, encode, encode_json
 VERSION = 1
 
 
-def hello(
-    cursor: int,
-    *,
-    head: int,
-    state_seq: int | None,
-    unread: int,
-    unseen: int,
-    key: str | None,
-    ping: float,
-    retry: int,
-) -> bytes:
+def hello(cursor: int, *, retry: int, **fields: Any) -> bytes:
     """Return the first block of a stream.
 
     Args:
         cursor: the number after which the replay starts.
-        head: how far the log was numbered at that moment.
-        state_seq: the number of the inbox's newest change; ``None`` if there is none.
-        unread: how many notifications are unread, up to ``head``.
-        unseen: how many notifications are unseen, up to ``head``.
-        key: stands for the user; ``None`` for an anonymous visitor.
-        ping: seconds between two heartbeats.
         retry: milliseconds after which the client reconnects.
+        fields: ``head``, how far the log was numbered at that moment; ``state_seq``, the number of
+            the inbox's newest change, ``None`` if there is none; how many notifications are
+            ``unread`` and ``unseen``, up to ``head``; ``key``, which stands for the user, ``None``
+            for an anonymous visitor; ``ping``, the seconds between two heartbeats.
     """
     data = {
         "v": VERSION,
         "cursor": cursor,
-        "head": head,
-        "state_seq": state_seq,
-        "unread": unread,
-        "unseen": unseen,
-        "key": key,
-        "ping": ping,
+        **fields,
         "server_time": datetime.now(UTC).isoformat(),
     }
     # The blank line in front ends an event that was cut on an earlier connection, which a browser
@@ -83,6 +67,7 @@ def bye(reason: str, retry_after: int | None) -> bytes:
     return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")
 
 
+@lru_cache(maxsize=16)  # as all users who have muted it get the same
 def muted(frame: bytes) -> bytes:
     """Return the block of a notification for a user who has muted its category: silent, and muted.
 

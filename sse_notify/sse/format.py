@@ -1,4 +1,4 @@
-"""Encode events to bytes and parse cursors, as section 9.2 of the WHATWG HTML standard says.
+"""Encode events to bytes, decode them, and parse cursors, as section 9.2 of the WHATWG HTML standard says.
 
 This module uses the standard library alone, and nothing in it waits. Four deliberate choices, each
 for the sake of clients:
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 CONTENT_TYPE = "text/event-stream"
@@ -145,6 +146,80 @@ def parse_cursor(*values: str | None) -> int | None:
     if given and not numbers:
         raise MalformedCursor(f"A cursor must be a decimal number from 0 to {MAX_CURSOR}.")
     return max(numbers, default=None)
+
+
+# --- an event of a view's own stream ---
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that :class:`sse_notify.EventStreamResponse` sends.
+
+    Args:
+        data: text as it is, of any number of lines; anything else as JSON.
+        event: the name of the event. A browser's ``EventSource`` calls the listeners of that name.
+        id: the last event id that a client has after this event: a whole number, or text on one
+            line.
+        retry: milliseconds after which an ``EventSource`` reconnects when the stream has ended.
+    """
+
+    data: Any = ""
+    event: str = "message"
+    id: int | str | None = None
+    retry: int | None = None
+
+    def encode(self) -> bytes:
+        """Return the bytes that a stream carries.
+
+        Raises:
+            TypeError, ValueError: a field cannot be sent; the message names it.
+        """
+        text = as_text(self.data)
+        return encode(text, event=self.event, id=self.id, retry=self.retry)
+
+
+def encode_item(item: Any) -> bytes:
+    """Return the bytes for what a view yielded: an :class:`Event`, text, or a JSON value.
+
+    Raises:
+        TypeError, ValueError: it cannot be sent.
+    """
+    return item.encode() if isinstance(item, Event) else encode(as_text(item))
+
+
+# --- decoding, for tests and terminals ---
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One event of a stream, as a browser gets it."""
+
+    event: str
+    """Its name."""
+    data: Any
+    """Its data: what the JSON says, or the text if it is not JSON."""
+    id: int | None
+    """The cursor that it sets, if any."""
+    topic: str | None = None
+    """The topic that it was published under, if that is not its name."""
+
+
+def parse(chunk: bytes) -> list[Received]:
+    """Return the events of a chunk. A stream makes every chunk of complete blocks."""
+    received = []
+    for block in chunk.decode().split("\n\n"):
+        lines = [line.partition(":") for line in block.split("\n")]
+        fields = {name: value.removeprefix(" ") for name, _, value in lines}
+        if "data" not in fields:
+            continue
+        text = "\n".join(value.removeprefix(" ") for name, _, value in lines if name == "data")
+        try:
+            data = json.loads(text)
+        except ValueError:
+            data = text
+        id = int(fields["id"]) if fields.get("id") else None
+        received.append(Received(fields.get("event", "message"), data, id, fields.get("topic")))
+    return received
 
 
 def _field(name: str, text: str) -> str:

@@ -1,51 +1,182 @@
-"""What the streams of the log and those of a view have in common: one task that reads and writes them, a slot, and an end."""
+"""What all streams have in common: what waits for the client, a place in the process, a timer, and an end.
+
+One task reads a stream and writes each chunk to the socket before it reads the next.
+
+The timer is not moved when the stream writes. It fires when something may be due, looks, and is set for what may be due next: a
+stream costs one look for each heartbeat, whatever it sends meanwhile.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import asyncio
+import math
+import random
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
-from sse_notify.streaming.buffer import Buffer
-from sse_notify.streaming.timers import Timed
+from sse_notify import counters
+from sse_notify.conf import get_settings
+from sse_notify.sse import control
+from sse_notify.streaming.limits import admission
 
 
-class BaseStream(Timed):
-    """Chunks for one client. A task reads them and writes each to the socket before it reads the next.
+class Buffer:
+    """Blocks in their order, of two kinds, as what becomes of them differs when they don't fit.
+
+    An event of the log takes all with it: half of a client's events would be worse than none, and the log has them. Ephemeral events are
+    nowhere else: those that wait make room, the oldest before anything new, and the client is told how many it did not get.
 
     Args:
-        buffer_bytes: bytes that may wait for the client.
-        lifetime: seconds after which the stream ends by itself.
-        subscriber: who the stream is for; ``None``: nothing is decided about it.
-        on_close: called once, when the stream is over, however it ended.
+        limit: bytes that may wait.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_cancel", "_on_close", "aborted", "closed", "reason", "subscriber")  # fmt: skip
+    __slots__ = ("_blocks", "_ephemeral", "_news", "limit", "lost", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._blocks: list[bytes] = []
+        #: Which of the blocks are ephemeral events.
+        self._ephemeral: list[int] = []
+        # A future for as long as the task waits: an asyncio.Event takes several times the memory.
+        self._news: asyncio.Future[None] | None = None
+        self.limit = limit
+        self.size = 0
+        #: Ephemeral events that were dropped and that the client was not told of.
+        self.lost = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._blocks or self.lost)
+
+    def put(self, block: bytes) -> bool:
+        """Add ``block`` and return whether it fits; empty the buffer if not."""
+        fits = self.size + len(block) <= self.limit or self._make_room(len(block))
+        if fits:
+            self._blocks.append(block)
+            self.size += len(block)
+        else:
+            self.clear()
+        self.wake()
+        return fits
+
+    def put_ephemeral(self, block: bytes) -> None:
+        """Add a block that is in no log, if it fits when all others of its kind are gone."""
+        if self.size + len(block) <= self.limit or self._make_room(len(block)):
+            self._ephemeral.append(len(self._blocks))
+            self.put_anyway(block)
+        else:
+            self.lost += 1
+            self.wake()
+
+    def put_anyway(self, block: bytes) -> None:
+        """Add ``block``, however much waits: the last one, or one whose sender looks at the size itself."""
+        self._blocks.append(block)
+        self.size += len(block)
+        self.wake()
+
+    def take(self) -> bytes:
+        """Return what waits as one chunk, first how many were lost, and empty the buffer."""
+        if self.lost:
+            self._blocks.insert(0, control.lost(self.lost))
+            counters.add("lost", number=self.lost)
+            self.lost = 0
+        chunk = b"".join(self._blocks)
+        self._ephemeral.clear()
+        self._blocks.clear()
+        self.size = 0
+        return chunk
+
+    def clear(self) -> None:
+        """Empty the buffer."""
+        self.lost += len(self._ephemeral)
+        self._ephemeral.clear()
+        self._blocks.clear()
+        self.size = 0
+
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done with the next block, or :meth:`wake`. One task waits; it looks first whether it has to."""
+        self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    def wake(self) -> None:
+        """Have the task that waits look again, if there is one."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _make_room(self, size: int) -> bool:
+        """Drop the ephemeral events, and return whether that is enough."""
+        gone = set(self._ephemeral)
+        kept = [block for place, block in enumerate(self._blocks) if place not in gone]
+        self.clear()
+        self._blocks = kept
+        self.size = sum(map(len, kept))
+        return self.size + size <= self.limit
+
+
+class BaseStream:
+    """Chunks for one client. All methods are to be called on its loop.
+
+    Args:
+        feed: gives the hub of the running loop.
+        buffer_bytes: bytes that may wait for the client.
+        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once.
+        subscriber: who the stream is for; ``None``: nothing is decided about it.
+
+    Raises:
+        HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
+    """
+
+    __slots__ = (
+        "__weakref__", "_buffer", "_cancel", "_ended", "_feed", "_hub", "_timer", "aborted", "closed", "deadline", "reason",
+        "sending_since", "subscriber", "written_at",
+    )  # fmt: skip
+
+    #: What is decided about streams that have topics.
+    is_open = True
+    topics: tuple[str, ...] = ()
 
     def __init__(
         self,
         *,
+        feed: Callable[[], Any],
         buffer_bytes: int,
-        lifetime: float,
+        lifetime: float = math.inf,
         subscriber: Any = None,
-        on_close: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(lifetime)
-        self._buffer = Buffer(buffer_bytes)
+        #: Whether the stream is over, however it ended; before it has its place, too.
+        self.closed = True
         self.subscriber = subscriber
-        self._on_close = on_close
+        self._feed = feed
+        self._hub: Any = None
+        self._buffer = Buffer(buffer_bytes)
+        #: Whether nothing is added any more.
+        self._ended = False
         self._cancel: Callable[[], Any] | None = None
-        #: Whether the stream is over, however it ended.
-        self.closed = False
         #: Whether a write was given up, which cancels the task.
         self.aborted = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
+        self._timer: asyncio.TimerHandle | None = None
+        self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
+        #: When the last chunk was returned, and since when the server has not asked for the next.
+        self.written_at = monotonic()
+        self.sending_since: float | None = None
+        admission.admit(self.user_id)
+        self.closed = False
 
     def __del__(self) -> None:
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
-        if not self.closed and self._on_close is not None:
-            self._on_close()
+        if not self.closed:
+            admission.release(self.user_id)
+
+    @property
+    def user_id(self) -> Any:
+        """Whose place in the process the stream takes; ``None``: nobody's."""
+        return None if self.subscriber is None else self.subscriber.user_id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the client has, or finds in its buffer, what came so far."""
+        return True
 
     async def join(self) -> None:
         """Have it decided whether the stream may begin.
@@ -54,22 +185,17 @@ class BaseStream(Timed):
             HandshakeRefused: it may not.
         """
 
-    @abstractmethod
     async def read(self) -> bytes | None:
         """Return the next chunk of complete blocks, when there is one; ``None`` when the stream is over."""
 
-    @abstractmethod
-    def end(self, reason: str, retry_after: int | None) -> None:
-        """Say ``bye`` and end, after what is queued, unless the client may not have that any more.
+    def heartbeat(self) -> None:
+        """Write something, as nothing was written for ``HEARTBEAT`` seconds."""
 
-        Args:
-            reason: "lifetime", "drain", "logout", "revoked" or "slow".
-            retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
-        """
+    def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
+        """Go on with what the client may read now."""
 
-    @abstractmethod
-    def leave(self) -> None:
-        """Leave the hub and let go of everything; called once, by :meth:`close`."""
+    def drain(self, seconds: float) -> None:
+        """End within so many seconds, as the process does."""
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`, as the client's permission is in question."""
@@ -77,25 +203,89 @@ class BaseStream(Timed):
     def release(self) -> None:
         """Go on after :meth:`hold`."""
 
+    # --- the end ---
+
+    def end(self, reason: str, retry_after: int | None) -> None:
+        """Say ``bye`` and end: after what is queued, unless the client may not have that any more, or is behind.
+
+        Args:
+            reason: "lifetime", "drain", "logout", "revoked" or "slow".
+            retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
+        """
+        if self._ended:
+            return
+        if not self.is_live or reason in ("logout", "revoked"):
+            self._buffer.clear()  # what is missing comes with the client's next stream
+        self._ended = True
+        self.reason = reason
+        self._buffer.put_anyway(control.bye(reason, retry_after))
+
     def served_by(self, cancel: Callable[[], Any]) -> None:
         """Have ``cancel``, which cancels the task that writes, called when a blocked write must be given up."""
         self._cancel = cancel
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> None:
         """Cancel the task in the middle of whatever it writes: nothing more can be said to this client."""
-        self.reason = reason
+        self.reason = reason or self.reason
         self.aborted = True
         if self._cancel is not None:
             self._cancel()
 
     def close(self) -> None:
-        """Let go of everything. Callable any number of times, on the loop."""
+        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
         if self.closed:
             return
-        self.closed = True
+        self.closed = self._ended = True
         self._cancel = None
         self.stop_timer()
-        self.leave()
+        if self._hub is not None:
+            self._hub.leave(self)
+            self._hub = None
+        self._buffer.clear()
+        self._buffer.lost = 0
         self._buffer.wake()
-        if self._on_close is not None:
-            self._on_close()
+        admission.release(self.user_id)
+
+    # --- the timer ---
+
+    def start_timer(self, first_heartbeat: float | None = None) -> None:
+        """Begin to look.
+
+        Args:
+            first_heartbeat: seconds until the first heartbeat. ``None``: anything from half a ``HEARTBEAT`` on, so that streams that
+                came in one storm do not all write in the same second.
+        """
+        interval = get_settings().HEARTBEAT
+        if first_heartbeat is None:
+            first_heartbeat = random.uniform(interval / 2, interval)
+        self.written_at = monotonic() - interval + min(first_heartbeat, interval)
+        self._look()
+        if (
+            admission.draining
+        ):  # its handshake was under way, or its view at work, when the process was asked to end
+            self.drain(get_settings().DRAIN_SECONDS)
+
+    def stop_timer(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Do what is due, and look again when something else may be."""
+        conf, now = get_settings(), monotonic()
+        if self.sending_since is not None and now - self.sending_since >= conf.SEND_TIMEOUT:
+            self.abort("slow")
+            return
+        if now >= self.deadline:
+            self.deadline = math.inf
+            self.end("lifetime", random.randint(0, conf.RETRY_MS[0]))
+        elif self.sending_since is None and now - self.written_at >= conf.HEARTBEAT:
+            self.heartbeat()
+            self.written_at = now
+        if self.sending_since is None:
+            due = min(now + conf.SEND_TIMEOUT, self.written_at + conf.HEARTBEAT)
+        else:
+            due = self.sending_since + conf.SEND_TIMEOUT
+        seconds = max(min(due, self.deadline) - now, 0.001)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)

@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from sse_notify.concurrency import threadpool
-from sse_notify.sse import control, event
-from sse_notify.sse import format as sse_format
-from sse_notify.sse.event import Event
+from sse_notify.sse.format import Event, encode_comment, encode_item
 from sse_notify.streaming.base import BaseStream
-
-if TYPE_CHECKING:
-    from sse_notify.access.decisions import Subscriber
 
 logger = logging.getLogger("sse_notify")
 
@@ -36,18 +30,8 @@ FAILED = Event({"error": "failed", "message": "The stream has failed."}, event="
 #: client waits for them.
 OPENING_SECONDS = 1.0
 
-_HEARTBEAT = sse_format.encode_comment()
+_HEARTBEAT = encode_comment()
 _END = object()
-
-
-class Registry(Protocol):
-    """What the stream of a view's own events needs of its hub."""
-
-    def attach(self, stream: SourceStream) -> None:
-        """End ``stream`` with the process, and with its permission if it has one."""
-
-    def detach(self, stream: SourceStream) -> None:
-        """Forget ``stream``."""
 
 
 class SourceStream(BaseStream):
@@ -56,37 +40,26 @@ class SourceStream(BaseStream):
     Args:
         source: yields :class:`Event`, text, or what JSON can hold. A synchronous one has a thread of its own.
         last: the bytes to send when the iterator has ended by itself.
-        buffer_bytes: bytes that may wait for the client; then the iterator waits.
         own_thread: whether what the iterator does with ``sync_to_async``, such as queries, gets a thread of its own; it is given back at
             the end. ``False`` in a test's transaction, whose rows only the test's thread sees.
-        hub: gives the hub of the running loop.
-        lifetime, subscriber, on_close: as for :class:`BaseStream`.
+        options: as for :class:`BaseStream`. When ``buffer_bytes`` wait for the client, the iterator waits.
     """
 
-    __slots__ = ("_ended", "_get_hub", "_hub", "_last", "_own_thread", "_room", "_source", "_task")  # fmt: skip
+    __slots__ = ("_last", "_own_thread", "_room", "_source", "_task")
 
     def __init__(
         self,
         source: AsyncIterable[Any] | Iterable[Any],
         *,
         last: bytes = b"",
-        buffer_bytes: int,
         own_thread: bool = True,
-        hub: Callable[[], Registry],
-        lifetime: float = math.inf,
-        subscriber: Subscriber | None = None,
-        on_close: Callable[[], None] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            buffer_bytes=buffer_bytes, lifetime=lifetime, subscriber=subscriber, on_close=on_close
-        )
+        super().__init__(**options)
         self._source = source
         self._last = last
         self._own_thread = own_thread
-        self._get_hub = hub
-        self._hub: Registry | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ended = False
         self._room = asyncio.Event()
 
     # --- the task's side: it reads and writes to the socket ---
@@ -95,31 +68,23 @@ class SourceStream(BaseStream):
         """Return all that waits as one chunk, when there is something; ``None`` when the stream is over."""
         if self._task is None and not self.closed:
             self._task = asyncio.get_running_loop().create_task(self._run())
-            self._hub = self._get_hub()
+            self._hub = self._feed()
             self._hub.attach(self)
             self.start_timer(OPENING_SECONDS)
         self.sending_since = None
         while not (chunk := self._buffer.take()):
-            if self._ended or self.closed:
+            if self._ended:
                 return None
             await self._buffer.news()
         self._room.set()
         self.written_at = self.sending_since = monotonic()
         return chunk
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close the iterator and let go of everything."""
-        if self._hub is not None:
-            self._hub.detach(self)
-            self._hub = None
-        if self._task is not None:
-            self._task.cancel()  # ends in the iterator, wherever it waits; its own ``finally`` runs
-        self._buffer.clear()
-
-    async def wait_closed(self) -> None:
-        """Wait until the iterator is closed."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        if not self.closed:
+            self._stop()
+        super().close()
 
     # --- the hub's side ---
 
@@ -130,21 +95,19 @@ class SourceStream(BaseStream):
 
     def end(self, reason: str, retry_after: int | None) -> None:
         """Close the iterator, say ``bye`` and end: after what waits, unless the client may not have that any more."""
-        if self._ended:
-            return
-        if reason in ("logout", "revoked"):
-            self._buffer.clear()
-        self._buffer.put_anyway(control.bye(reason, retry_after))
-        self._ended = True
-        self.reason = reason
-        if self._task is not None:
-            self._task.cancel()
+        if not self._ended:
+            self._stop()
+        super().end(reason, retry_after)
 
-    def cut_after(self, seconds: float) -> None:
-        """Have the stream cut if it is not over in time: the process ends."""
+    def drain(self, seconds: float) -> None:
+        """Have the stream cut if it is not over in time."""
         asyncio.get_running_loop().call_later(seconds, self.abort, "drain")
 
     # --- inside ---
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()  # ends in the iterator, wherever it waits; its own ``finally`` runs
 
     async def _run(self) -> None:
         if self._own_thread:
@@ -152,14 +115,11 @@ class SourceStream(BaseStream):
             SyncToAsync.thread_sensitive_context.set(ThreadSensitiveContext())
         try:
             await self._produce()
-            if self._last and not self._ended:
-                self._buffer.put_anyway(self._last)
-        except (
-            BaseException
-        ) as error:  # whatever the project's code raises, a cancellation of something else among it
-            if isinstance(error, Exception) or not (self._ended or self.closed):
+        except BaseException as error:
+            # Whatever the project's code raises, a cancellation of something else among it.
+            if isinstance(error, Exception) or not self._ended:
                 logger.exception("The iterator of an event stream failed.")
-            if not (self._ended or self.closed):
+            if not self._ended:
                 self._buffer.put_anyway(FAILED)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
@@ -172,15 +132,18 @@ class SourceStream(BaseStream):
                 self._buffer.wake()
 
     async def _produce(self) -> None:
-        iterator = _iterate(self._source)
+        source = self._source
+        iterator = aiter(source) if isinstance(source, AsyncIterable) else _in_thread(source)
         try:
             async for item in iterator:
-                if self._ended or self.closed:  # it has passed over its cancellation
-                    break
-                self._buffer.put_anyway(event.encode(item))
+                if self._ended:  # it has passed over its cancellation
+                    return
+                self._buffer.put_anyway(encode_item(item))
                 while self._buffer.size > self._buffer.limit:
                     self._room.clear()
                     await self._room.wait()
+            if self._last and not self._ended:
+                self._buffer.put_anyway(self._last)
         finally:
             # An iterator need not have it, a generator does.
             aclose = getattr(iterator, "aclose", None)
@@ -188,29 +151,8 @@ class SourceStream(BaseStream):
                 await aclose()
 
 
-def iterate_here(source: Iterable[Any], last: bytes) -> Iterator[bytes]:
-    """Yield the blocks of a synchronous iterator in the caller's own thread: under WSGI, which has no event loop."""
-    try:
-        for item in source:
-            yield event.encode(item)
-    except (Exception, asyncio.CancelledError):  # whatever the project's code raises
-        logger.exception("The iterator of an event stream failed.")
-        yield FAILED
-    else:
-        if last:
-            yield last
-    finally:
-        close = getattr(source, "close", None)
-        if close is not None:
-            close()
-
-
-def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    return aiter(source) if isinstance(source, AsyncIterable) else _in_thread(source)
-
-
 async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
-    iterator: Iterator[Any] = await sync_to_async(lambda: iter(source))()
+    iterator: Iterator[Any] = await sync_to_async(iter)(source)
     try:
         # Not next() itself: a StopIteration does not pass through a future.
         while (item := await sync_to_async(lambda: next(iterator, _END))()) is not _END:
@@ -219,3 +161,35 @@ async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
         close = getattr(iterator, "close", None)
         if close is not None:
             await sync_to_async(close)()
+
+
+# --- without an event loop ---
+
+
+def iterate_here(source: AsyncIterable[Any] | Iterable[Any], last: bytes) -> Iterator[bytes]:
+    """Yield the blocks of an iterator in the caller's own thread: under WSGI."""
+    items: Any = _run_here(source) if isinstance(source, AsyncIterable) else source
+    try:
+        for item in items:
+            yield encode_item(item)
+    except (Exception, asyncio.CancelledError):  # whatever the project's code raises
+        logger.exception("The iterator of an event stream failed.")
+        yield FAILED
+    else:
+        if last:
+            yield last
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _run_here(source: AsyncIterable[Any]) -> Iterator[Any]:
+    iterator = aiter(source)
+
+    async def take() -> Any:
+        return await anext(iterator, _END)
+
+    with asyncio.Runner() as runner:  # closes a generator at its end
+        while (item := runner.run(take())) is not _END:
+            yield item

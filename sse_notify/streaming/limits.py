@@ -8,9 +8,9 @@ from typing import Any
 
 from django.http import JsonResponse
 
+from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.telemetry import counters
 
 #: Seconds after which a client that was refused for lack of room may try again.
 RETRY_AFTER = 5
@@ -36,19 +36,13 @@ class Admission:
         Raises:
             HandshakeRefused: 503 while the process ends, is full, or has too many handshakes waiting.
         """
-        conf = get_settings()
+        most = get_settings().MAX_STREAMS
         if self.draining:
-            raise HandshakeRefused(
-                503, "draining", "The server is restarting.", retry_after=RETRY_AFTER
-            )
-        if self.total >= conf.MAX_STREAMS:
-            raise HandshakeRefused(
-                503, "full", "The server has no room for more streams.", retry_after=RETRY_AFTER
-            )
-        if waiting >= conf.MAX_STREAMS:
-            raise HandshakeRefused(
-                503, "busy", "Too many clients are connecting at once.", retry_after=RETRY_AFTER
-            )
+            raise _no_room("draining", "The server is restarting.")
+        if self.total >= most:
+            raise _no_room("full", "The server has no room for more streams.")
+        if waiting >= most:
+            raise _no_room("busy", "Too many clients are connecting at once.")
 
     def admit(self, user_id: Any) -> None:
         """Count one more stream for the user; ``None`` stands for anonymous visitors, who have no limit of their own.
@@ -56,28 +50,25 @@ class Admission:
         Raises:
             HandshakeRefused: 503 while the process ends or is full, 429 if the user has enough. Nothing is counted then.
         """
-        conf = get_settings()
         with self._lock:
             self.check()
-            if user_id is not None and self._users[user_id] >= conf.MAX_STREAMS_PER_USER:
-                raise HandshakeRefused(
-                    429,
-                    "too_many_streams",
-                    "You have too many open streams.",
-                    retry_after=RETRY_AFTER,
-                )
+            most = get_settings().MAX_STREAMS_PER_USER
+            if user_id is not None and self._users[user_id] >= most:
+                raise _no_room("too_many_streams", "You have too many open streams.", status=429)
             self.total += 1
-            if user_id is not None:
-                self._users[user_id] += 1
+            self._users[user_id] += 1
 
     def release(self, user_id: Any) -> None:
         """Undo one :meth:`admit`."""
         with self._lock:
             self.total -= 1
-            if user_id is not None:
-                self._users[user_id] -= 1
-                if not self._users[user_id]:
-                    del self._users[user_id]
+            self._users[user_id] -= 1
+            if not self._users[user_id]:
+                del self._users[user_id]
+
+
+def _no_room(code: str, message: str, *, status: int = 503) -> HandshakeRefused:
+    return HandshakeRefused(status, code, message, retry_after=RETRY_AFTER)
 
 
 #: The count of this process.
@@ -87,13 +78,10 @@ admission = Admission()
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
     """Return the answer that says ``refusal``: JSON that no cache keeps."""
     counters.add("refused", refusal.code)
-    said = {
-        "error": refusal.code,
-        "message": refusal.message,
-        **({"topic": refusal.topic} if refusal.topic else {}),
-    }
-    response = JsonResponse(said, status=refusal.status)
-    response["Cache-Control"] = "no-store"
+    said = {"error": refusal.code, "message": refusal.message}
+    if refusal.topic:
+        said["topic"] = refusal.topic
+    response = JsonResponse(said, status=refusal.status, headers={"Cache-Control": "no-store"})
     if refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)
     return response

@@ -7,28 +7,28 @@
 The hub dispatches in order, and joining happens in one step with reading the hub's cursor, so an event is on exactly one side.
 
 A client slower than its stream loses its buffer, not its events: the buffer is dropped and the same three steps start again from
-where the client is. Nothing here knows requests or responses; the hub and the way to run queries are passed in.
+where the client is. Nothing here knows requests or responses.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from django import db
 
+from sse_notify import counters, telemetry
 from sse_notify.log.position import get_position
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
-from sse_notify.telemetry import counters, tracing
-from sse_notify.telemetry.incidents import Incident
+from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
-    from sse_notify.access.decisions import Granted, Subscriber
-    from sse_notify.concurrency.threadpool import Run
+    from sse_notify.access.decisions import Granted
+    from sse_notify.bus.messages import Entry
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
@@ -36,75 +36,34 @@ RETRY_SECONDS = 1.0
 _database = Incident("database_replay")
 
 
-class Page(NamedTuple):
-    """A part of the log: ``entries`` blocks in one ``chunk``, complete up to the number ``cursor``, read while ``floor`` held."""
-
-    chunk: bytes
-    entries: int
-    cursor: int
-    floor: int
-
-
-def read_page(after: int, up_to: int, *, reader: Reader, limit: int) -> Page:
-    """Return what ``reader`` missed in between, at most ``limit`` notifications."""
+def read_page(
+    after: int, up_to: int, *, reader: Reader, limit: int
+) -> tuple[list[Entry], int, int]:
+    """Return what ``reader`` missed in between, at most ``limit`` notifications; up to where that is complete; and the log's floor."""
     # In the thread that queries, so that the spans of a database driver are inside this one.
-    with tracing.span("replay", after=after, up_to=up_to) as span:
+    with telemetry.span("replay", after=after, up_to=up_to) as span:
         entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
-        span.set_attribute("sse_notify.sse.event", len(entries))
+        span.set_attribute("sse_notify.events", len(entries))
         # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.
-        floor = get_position().floor
-    return Page(b"".join([entry.frame for entry in entries]), len(entries), complete, floor)
+        return entries, complete, get_position().floor
 
 
 #: What may be read before it is decided.
 NOTHING = Reader(topics=())
 
 
-class Feed(Protocol):
-    """What a stream needs of its hub."""
-
-    cursor: int
-    """Every event up to here was pushed to the streams that get it."""
-
-    async def join(self, stream: Stream) -> None:
-        """Have ``stream`` begin as is decided, and push to it from then on."""
-
-    def leave(self, stream: Stream) -> None:
-        """Push to ``stream`` no more."""
-
-
 class Stream(BaseStream):
     """The events of one client.
 
     Args:
-        feed: gives the hub of the running loop.
-        run: runs ``source`` off the loop.
-        source: reads the log.
         page: notifications that one query of a replay reads.
-        buffer_bytes, lifetime, on_close: as for :class:`BaseStream`.
-        subscriber: who the stream is for; ``None``: nothing is decided about it, and somebody calls :meth:`begin`.
+        options: as for :class:`BaseStream`. Without a subscriber, somebody calls :meth:`begin`.
     """
 
-    __slots__ = (
-        "_behind", "_ended", "_feed", "_held", "_hub", "_page", "_prelude", "_run", "_source", "_target", "cursor", "is_open", "reader",
-        "topics",
-    )  # fmt: skip
+    __slots__ = ("_behind", "_held", "_page", "_prelude", "_target", "cursor", "is_open", "reader", "topics")  # fmt: skip
 
-    def __init__(
-        self,
-        *,
-        feed: Callable[[], Feed],
-        run: Run,
-        source: Callable[..., Page] = read_page,
-        page: int,
-        buffer_bytes: int,
-        lifetime: float,
-        subscriber: Subscriber | None = None,
-        on_close: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(
-            buffer_bytes=buffer_bytes, lifetime=lifetime, subscriber=subscriber, on_close=on_close
-        )
+    def __init__(self, *, page: int, **options: Any) -> None:
+        super().__init__(**options)
         #: Whether it was decided that the stream may begin, and how.
         self.is_open = False
         #: What the client may read of the log, and with it the topics that it asked for and was granted.
@@ -113,13 +72,10 @@ class Stream(BaseStream):
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = 0
         self._prelude: bytes | None = None
-        self._feed = feed
-        self._hub: Feed | None = None
-        self._run = run
-        self._source = source
         self._page = page
+        #: Up to where the log is read before what the hub pushes. ``_behind``: up to wherever the hub is by then.
         self._target: int | None = None
-        self._behind = self._ended = self._held = False
+        self._behind = self._held = False
 
     @property
     def is_live(self) -> bool:
@@ -133,7 +89,7 @@ class Stream(BaseStream):
         self.reader, self.topics = granted.reader, (*granted.reader.topics, *asked)
         self.cursor, self._prelude = granted.opening.cursor, granted.opening.prelude
 
-    def go_live(self, hub: Feed) -> None:
+    def go_live(self, hub: Any) -> None:
         """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed."""
         self._hub = hub
         self.start_timer()
@@ -143,13 +99,17 @@ class Stream(BaseStream):
     # --- the task's side: it reads and writes to the socket ---
 
     async def join(self) -> None:
-        """Join the hub, which decides whether and how the stream begins; while the database is away, wait for it.
+        """Join the hub, which decides whether and how the stream begins.
 
         Raises:
             HandshakeRefused: it does not.
         """
-        while self._hub is None and not self.closed:
-            await self._join()
+        hub = self._feed()
+        await hub.join(self)
+        if self.closed:  # the client left while the hub was starting
+            hub.leave(self)
+        else:
+            self._hub = hub
 
     async def read(self) -> bytes | None:
         """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
@@ -159,52 +119,57 @@ class Stream(BaseStream):
             if self._prelude is not None:
                 chunk, self._prelude = self._prelude, None
             elif self._ended:
-                chunk = self._take() or None
+                chunk = self._buffer.take() or None
             elif self._hub is None:
-                chunk = await self._join()
+                await self.join()
             elif self._held:
                 await self._buffer.news()
             elif self._behind or self._target is not None:
-                chunk = await self._read_log(self._hub)
-            elif not (chunk := self._take()):
+                chunk = await self._read_log()
+            elif self._buffer.size or self._buffer.lost:
+                self.cursor = max(self.cursor, self._hub.cursor)
+                chunk = self._buffer.take()
+            else:
                 await self._buffer.news()
         self.written_at = monotonic()
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
 
-    def leave(self) -> None:
-        """Leave the hub and let go of everything."""
-        self._ended = True
-        if self._hub is not None:
-            self._hub.leave(self)
-        self._buffer.clear()
-        self._buffer.lost = 0
-        self._prelude = self._hub = None
+    def close(self) -> None:
+        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
+        super().close()
+        self._prelude = None
 
     # --- the hub's side ---
 
-    def push(self, seq: int, frame: bytes) -> bool:
+    def push(self, entry: Entry) -> bool:
         """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
-        if seq <= self.cursor or self._behind or self._ended:
+        if entry.seq <= self.cursor or self._behind or self._ended:
             return False
-        if not self._held:  # what the hub dispatched since may be this client's by then
-            self._advance()
-        if not self._buffer.put(frame):
+        if entry.excluded and str(self.reader.user_id) in entry.excluded:
+            return False
+        # Nothing of what the hub has dispatched is missing, should the log have to be read from here. While the stream is held, what came
+        # since may be this client's by then.
+        if not (self._held or self._buffer.size) and self._target is None:
+            self.cursor = max(self.cursor, self._hub.cursor)
+        is_muted = entry.category in self.reader.muted
+        if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
             counters.add("slow")
             self._fall_behind()
         return True
 
     def push_ephemeral(self, frame: bytes) -> None:
         """Queue an event that is in no log; a client that is behind does not get it, and is told how many there were."""
+        if self._ended:
+            return
         if self._behind:
             self._buffer.lost += 1
-        elif not self._ended:
+        else:
             self._buffer.put_ephemeral(frame)
 
     def heartbeat(self) -> None:
         """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
         if self.is_live and not self._ended:
-            assert self._hub is not None
             self._buffer.put_anyway(control.ping(max(self.cursor, self._hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
@@ -218,7 +183,8 @@ class Stream(BaseStream):
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
-        self._advance()
+        if self.is_live and not self._buffer.size:
+            self.cursor = max(self.cursor, self._hub.cursor)
         self._held = True
 
     def release(self) -> None:
@@ -227,94 +193,55 @@ class Stream(BaseStream):
             self._held = False
             self._buffer.wake()
 
-    def retopic(self, reader: Reader, asked: tuple[str, ...]) -> None:
+    def retopic(self, reader: Reader, asked: tuple[str, ...] | None) -> None:
         """Go on from the log with other topics, or other categories muted; what waits may be of a topic that the client has no more.
 
-        If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
+        ``asked`` are the project's topics, ``None`` for those that it has. If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
         """
-        if self._ended:
+        before = self.reader
+        if asked is None:
+            asked = self.topics[len(before.topics) :]
+        is_same = {*reader.topics, *asked} == set(self.topics) and reader.muted == before.muted
+        if is_same or self._ended:
             return
-        before, self.reader, self.topics = self.reader, reader, (*reader.topics, *asked)
+        self.reader, self.topics = reader, (*reader.topics, *asked)
         has_other_topics = set(reader.topics) != set(before.topics)
         if has_other_topics or reader.muted != before.muted:
             self.reset("topics" if has_other_topics else "state", self.cursor)
         self._fall_behind()
 
-    def end(self, reason: str, retry_after: int | None) -> None:
-        """Say ``bye`` and end: after what is queued, unless the client may not have that any more."""
-        if self._ended:
-            return
-        if not self.is_live or reason in ("logout", "revoked"):
-            # What is missing comes with the client's next stream.
-            self._buffer.clear()
-            self._behind, self._target = False, None
-        self._ended = True
-        self.reason = reason
-        self._buffer.put_anyway(control.bye(reason, retry_after))
+    def drain(self, seconds: float) -> None:
+        """End within so many seconds; the clients come back spread over as many."""
+        self.end("drain", random.randint(0, int(seconds * 1000)))
 
     # --- inside ---
 
-    async def _join(self) -> bytes:
-        """Join the hub; return a ``ping`` if it cannot start."""
-        hub = self._feed()
-        try:
-            await hub.join(self)
-        except db.Error as error:
-            return await self._pause(error)
-        if self.closed:  # the client left while the hub was starting
-            hub.leave(self)
-        else:
-            self._hub = hub
-        return b""
-
-    async def _read_log(self, hub: Feed) -> bytes:
+    async def _read_log(self) -> bytes:
         """Return the next page up to the target, empty if the page holds nothing for this client."""
         if self._behind:
-            self._behind, self._target = False, hub.cursor
-        target = self._target
-        assert target is not None
+            self._behind, self._target = False, self._hub.cursor
+        target: Any = self._target
         try:
-            page = await self._run(
-                self._source, self.cursor, target, reader=self.reader, limit=self._page
+            entries, complete, floor = await self._hub.replay(
+                read_page, self.cursor, target, reader=self.reader, limit=self._page
             )
         except db.Error as error:
-            return await self._pause(error)
+            _database.failed(error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return b"" if self._ended else control.ping(self.cursor)
         _database.worked()
         # Ended or reset meanwhile, with other topics maybe; or the client's permission is in question, and the page is read again then.
         if self._target != target or self._held or self._ended:
             return b""
-        if self.cursor < page.floor:  # something that this client has not got is gone for good
+        if self.cursor < floor:  # something that this client has not got is gone for good
             counters.add("reset", "expired")
-            self.cursor, chunk = page.floor, control.reset("expired", page.floor)
+            self.cursor, chunk = floor, control.reset("expired", floor)
         else:
-            counters.add("replayed", number=page.entries)
-            self.cursor, chunk = page.cursor, page.chunk
+            counters.add("replayed", number=len(entries))
+            self.cursor, chunk = complete, b"".join([entry.frame for entry in entries])
         if self.cursor >= target:
             self._target = None
         return chunk
-
-    async def _pause(self, error: db.Error) -> bytes:
-        """Wait until the database may be back; return what to say meanwhile."""
-        _database.failed(error)
-        await asyncio.sleep(RETRY_SECONDS)
-        return b"" if self._ended else control.ping(self.cursor)
-
-    def _take(self) -> bytes:
-        lost = self._buffer.lost
-        chunk = self._buffer.take()
-        if chunk and self._hub is not None and self._hub.cursor > self.cursor:
-            self.cursor = self._hub.cursor
-        if lost:
-            counters.add("lost", number=lost)
-        return chunk
-
-    def _advance(self) -> None:
-        """Take in that nothing of what the hub has dispatched is missing, should the log have to be read from here."""
-        hub = self._hub
-        if hub is None or self._target is not None or self._behind or self._buffer.size:
-            return
-        if hub.cursor > self.cursor:
-            self.cursor = hub.cursor
 
     def _fall_behind(self) -> None:
         self._buffer.clear()

@@ -17,26 +17,24 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
 from sse_notify.access import sessions
 from sse_notify.access.decisions import subscriber_of
-from sse_notify.asgi.handover import current_handover
+from sse_notify.asgi.exchange import current_exchange
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.sse import event
-from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.sse.format import CONTENT_TYPE, Event, encode_item
 from sse_notify.streaming import registry
 from sse_notify.streaming.generator import SourceStream, iterate_here
-from sse_notify.streaming.limits import admission, refuse
+from sse_notify.streaming.limits import refuse
 
 if TYPE_CHECKING:
     from sse_notify.access.decisions import Subscriber
-    from sse_notify.asgi.handover import Handover
     from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
@@ -83,56 +81,54 @@ async def _whole(response: Iterable[bytes]) -> AsyncIterator[bytes]:
 class _Body:
     """What Django iterates: nothing if there is a wrapper, which serves the stream of the response that is iterated; else the stream."""
 
-    _warned = False
-
     def __init__(self, stream: BaseStream) -> None:
         self._stream = stream
-        self._handover: Handover | None = current_handover.get()
-        if self._handover is not None:
-            self._handover.offer(stream)
+        self._exchange = current_exchange.get()
+        if self._exchange is not None:
+            self._exchange.offer(stream)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._handover is not None:
-            self._handover.choose(self._stream)
+        if self._exchange is not None:
+            self._exchange.choose(self._stream)
             raise StopAsyncIteration
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._warn()
+            _warn()
             await threadpool.release_thread()
             task = asyncio.current_task()
             if task is not None:
                 self._stream.served_by(task.cancel)
+        chunk = None
         try:
             chunk = await self._stream.read()
-        except BaseException:
-            self._stream.close()
-            raise
+        finally:
+            if chunk is None:
+                self._stream.close()
         if chunk is None:
-            self._stream.close()
             raise StopAsyncIteration
         return chunk
 
     def close(self) -> None:
         """Called by Django, from a worker thread, when the response ends; the wrapper knows what becomes of its streams."""
-        if self._handover is not None:
+        if self._exchange is not None:
             return
         if self._loop is None or self._loop.is_closed():
             self._stream.close()
         else:
             self._loop.call_soon_threadsafe(self._stream.close)
 
-    @classmethod
-    def _warn(cls) -> None:
-        if not cls._warned:
-            _Body._warned = True
-            logger.warning(
-                "Event streams are served inside Django's request handler, which costs more for each stream. In asgi.py, "
-                "write: from sse_notify.asgi.app import EventStreams; application = EventStreams(get_asgi_application())"
-            )
+
+@cache
+def _warn() -> None:
+    """Log once how streams cost less."""
+    logger.warning(
+        "Event streams are served inside Django's request handler, which costs more for each stream. In asgi.py, "
+        "write: from sse_notify.asgi.app import EventStreams; application = EventStreams(get_asgi_application())"
+    )
 
 
 class EventStreamResponse(StreamResponse):
@@ -174,60 +170,46 @@ class EventStreamResponse(StreamResponse):
         source: AsyncIterable[Any] | Iterable[Any],
         *,
         user: Any = None,
-        end: event.Event | str | None = None,
+        end: Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(source, (str, bytes, Mapping)) or not isinstance(
             source, (AsyncIterable, Iterable)
         ):
             raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
-        if not isinstance(end, (event.Event, str, type(None))):
+        if not isinstance(end, (Event, str, type(None))):
             raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
         self._source = source
-        self._last = b"" if end is None else event.encode(end)
-        user_id = getattr(user, "pk", None)
+        self._last = b"" if end is None else encode_item(end)
+        conf = get_settings()
         try:
-            subscriber = None if user_id is None else _subscriber(user)
-            admission.admit(user_id)
+            subscriber = _subscriber(user)
+            stream = SourceStream(
+                source,
+                last=self._last,
+                own_thread=not threadpool.in_test_transaction(),
+                feed=registry.feed(),
+                buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
+                lifetime=math.inf if subscriber is None else conf.MAX_LIFETIME,
+                subscriber=subscriber,
+            )
         except HandshakeRefused as refusal:
             answer = refuse(refusal)
             super().__init__(answer.content, headers=answer.headers, status=answer.status_code)
-            return
-        stream = SourceStream(
-            source,
-            last=self._last,
-            buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
-            own_thread=not threadpool.in_test_transaction(),
-            hub=registry.feed(),
-            lifetime=math.inf if user_id is None else get_settings().MAX_LIFETIME,
-            subscriber=subscriber,
-            on_close=partial(admission.release, user_id),
-        )
-        super().__init__(stream, headers={**HEADERS, **(headers or {})})
+        else:
+            super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the stream under WSGI, which has no event loop; the worker is held for as long as it lasts."""
-        if not isinstance(self.stream, SourceStream):
+        if self.stream is None:
             return super().__iter__()
-        if isinstance(self._source, AsyncIterable):
-            # Nothing runs between two events: neither a hub, nor a timer.
-            self.stream.subscriber, self.stream.deadline = None, math.inf
-            return _run_here(self.stream)
         return iterate_here(self._source, self._last)
 
 
-def _subscriber(user: Any) -> Subscriber:
+def _subscriber(user: Any) -> Subscriber | None:
     """Return who a user's stream is for, so that it ends as the user's other streams do."""
-    handover = current_handover.get()
-    cookies = None if handover is None else handover.cookies
+    if getattr(user, "pk", None) is None:
+        return None
+    exchange = current_exchange.get()
+    cookies = None if exchange is None else exchange.cookies
     return subscriber_of(user, session=sessions.of_user(user.pk, cookies))
-
-
-def _run_here(stream: SourceStream) -> Iterator[bytes]:
-    with asyncio.Runner() as runner:
-        try:
-            while (chunk := runner.run(stream.read())) is not None:
-                yield chunk
-        finally:
-            runner.get_loop().call_soon(stream.close)
-            runner.run(stream.wait_closed())

@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from sse_notify import Event, EventStreamResponse, recheck
 from sse_notify.asgi.app import EventStreams
-from sse_notify.asgi.handover import event_stream
+from sse_notify.asgi.exchange import event_stream
 from sse_notify.log.position import get_position
 from sse_notify.streaming import generator, registry
 from sse_notify.streaming import hub as hub_module
@@ -383,7 +383,7 @@ async def test_an_iterator_is_only_a_little_ahead_of_a_client_that_takes_nothing
             yield "x" * 1_000
             await asyncio.sleep(0)
 
-    stream = generator.SourceStream(fast(), buffer_bytes=10_000, hub=registry.current)
+    stream = generator.SourceStream(fast(), buffer_bytes=10_000, feed=registry.current)
     assert await stream.read()
     await until(lambda: made >= 11)
     for _ in range(
@@ -428,7 +428,7 @@ async def test_one_that_says_nothing_at_first_opens_all_the_same(
         await asyncio.Event().wait()
         yield "never"
 
-    stream = generator.SourceStream(silent(), buffer_bytes=100, hub=registry.current)
+    stream = generator.SourceStream(silent(), buffer_bytes=100, feed=registry.current)
     async with asyncio.timeout(GUARD):
         assert await stream.read() == b":\n\n"
     again = asyncio.create_task(stream.read())
@@ -453,11 +453,11 @@ async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_
         finally:
             ended.set()
 
-    stream = generator.SourceStream(stubborn(), buffer_bytes=10_000, hub=registry.current)
+    stream = generator.SourceStream(stubborn(), buffer_bytes=10_000, feed=registry.current)
     assert await stream.read()
     stream.close()
     async with asyncio.timeout(GUARD):
-        await stream.wait_closed()
+        await ended.wait()
     assert ended.is_set()
 
 
@@ -465,9 +465,9 @@ async def test_an_iterator_that_passes_over_its_cancellation_ends_with_the_next_
 async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(admission, "draining", True)  # while its view was at work
     cut = asyncio.Event()
-    stream = generator.SourceStream(Endless().events(), buffer_bytes=100, hub=registry.current)
+    stream = generator.SourceStream(Endless().events(), buffer_bytes=100, feed=registry.current)
+    monkeypatch.setattr(admission, "draining", True)  # while its view was at work
     stream.served_by(cut.set)
     assert await stream.read()
     async with asyncio.timeout(GUARD):
@@ -479,7 +479,7 @@ async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
 async def test_a_write_that_blocks_for_too_long_is_given_up_and_the_iterator_closed() -> None:
     waits = Endless()
     given_up = asyncio.Event()
-    stream = generator.SourceStream(waits.events(), buffer_bytes=100, hub=registry.current)
+    stream = generator.SourceStream(waits.events(), buffer_bytes=100, feed=registry.current)
     stream.served_by(given_up.set)
     assert await stream.read() == b"data: first\n\n"
     async with asyncio.timeout(GUARD):

@@ -12,7 +12,7 @@ from django.test import AsyncClient, TestCase
 from sse_notify import notify
 from sse_notify.models import Notification
 from sse_notify.streaming import registry
-from sse_notify.streaming.shutdown import end_streams
+from sse_notify.streaming.registry import end_streams
 from tests.asgi.client import GUARD, events
 
 

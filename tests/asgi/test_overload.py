@@ -13,10 +13,10 @@ from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
+from sse_notify import counters
 from sse_notify.asgi.app import EventStreams
 from sse_notify.concurrency import threadpool
 from sse_notify.streaming.limits import admission
-from sse_notify.telemetry import counters
 from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -18,7 +18,7 @@ from sse_notify.models import Notification
 from sse_notify.streaming import registry
 from sse_notify.streaming.stream import Stream
 from sse_notify.testing import open_stream
-from sse_notify.views.handshake import finite, make_stream, read_request
+from sse_notify.views.stream import finite, make_stream, read_request
 
 pytestmark = [
     pytest.mark.asyncio,

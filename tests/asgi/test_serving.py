@@ -16,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.test import override_settings
 
-from sse_notify import anotify, notify
+from sse_notify import anotify, counters, notify
 from sse_notify.asgi.app import EventStreams
 from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
@@ -24,8 +24,7 @@ from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming import registry
 from sse_notify.streaming import stream as stream_module
 from sse_notify.streaming.limits import admission
-from sse_notify.streaming.shutdown import end_streams
-from sse_notify.telemetry import counters
+from sse_notify.streaming.registry import end_streams
 from tests.asgi.client import GUARD, connect, cookies_of, events, threads, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -129,7 +128,7 @@ async def test_without_the_wrapper_the_thread_is_given_back_and_it_is_said_once(
 ) -> None:
     from sse_notify.views import responses
 
-    monkeypatch.setattr(responses._Body, "_warned", False)
+    responses._warn.cache_clear()
     user, headers = await sign_in()
     application = get_asgi_application()
     before = threads()
@@ -342,7 +341,7 @@ async def test_a_hub_that_cannot_start_is_tried_again(
 ) -> None:
     from django.db import OperationalError
 
-    monkeypatch.setattr("sse_notify.streaming.stream.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sse_notify.streaming.hub.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("sse_notify.access.monitor.RETRY_SECONDS", 0.01)
     user, headers = await sign_in()
     calls: list[int] = []
@@ -385,6 +384,6 @@ async def test_what_is_not_http_goes_to_the_wrapped_application() -> None:
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    await EventStreams(inner)({"type": "websocket"}, None, None)  # type: ignore[arg-type]
-    await EventStreams(inner)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    await EventStreams(inner)({"type": "websocket"}, None, None)
+    await EventStreams(inner)({"type": "lifespan"}, None, None)
     assert seen == ["websocket", "lifespan"]

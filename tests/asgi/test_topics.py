@@ -10,9 +10,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 
-from sse_notify import anotify, apublish, publish, topics
+from sse_notify import anotify, apublish, counters, publish, topics
 from sse_notify.asgi.app import EventStreams
-from sse_notify.telemetry import counters
 from tests.asgi.client import GUARD, connect, cookies_of, events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from sse_notify import counters
 from sse_notify.metrics import NotifyCollector
-from sse_notify.telemetry import counters
 from tests.docs.pages import read, rows
 from tests.support import ROOT
 
@@ -48,7 +48,7 @@ def test_the_spans_that_are_listed_are_those_that_are_recorded() -> None:
     recorded = {
         f"sse_notify.{name}"
         for source in sources
-        for name in re.findall(r'tracing\.span\("(\w+)"', source)
+        for name in re.findall(r'telemetry\.span\("(\w+)"', source)
     }
     listed = {
         cells[0].strip("`")

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-from sse_notify.streaming import shutdown
+from sse_notify.streaming import registry
 
 
 def patient(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     """Have the signal passed on when the last stream has left, or after a minute."""
-    shutdown.TOLD_SECONDS = 60.0
+    registry.TOLD_SECONDS = 60.0
     return get_response

@@ -20,9 +20,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 import sse_notify
+from sse_notify import counters
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import admission
-from sse_notify.telemetry import counters
 from tests.docs.pages import DOCS, blocks
 
 #: The pages of the documentation whose samples tests open.

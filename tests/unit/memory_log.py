@@ -16,7 +16,7 @@ from sse_notify.log.reader import Reader, read_entries
 from sse_notify.sse.format import encode
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.hub import Hub
-from sse_notify.streaming.stream import Page, Stream
+from sse_notify.streaming.stream import Stream, read_page
 
 MINE, OTHERS = "user:1", "user:2"
 
@@ -48,17 +48,16 @@ class MemoryLog:
         calls: dict[Any, Callable[..., Any]] = {
             get_position: self.position,
             read_entries: self.read,
+            read_page: self.read_page,
             hub_module.sweep: self.position,
         }
-        call = calls.get(
-            function, function
-        )  # what a stream reads with has this log's own `read` inside
+        call = calls.get(function, function)
         self.queries.append((answer, lambda: call(*args, **kwargs)))
         return await answer
 
-    def read_page(self, after: int, up_to: int, *, limit: int, reader: Reader) -> Page:
+    def read_page(self, after: int, up_to: int, *, limit: int, reader: Reader) -> Any:
         entries, complete = self.read(after, up_to, limit=limit, reader=reader)
-        return Page(b"".join(entry.frame for entry in entries), len(entries), complete, self.floor)
+        return entries, complete, self.floor
 
     def answer_one(self, rng: random.Random) -> None:
         answer, call = self.queries.pop(rng.randrange(len(self.queries)))
@@ -94,8 +93,6 @@ def stream_on(
     stream = Stream(
         subscriber=subscriber,
         feed=lambda: hub,
-        source=memory.read_page,
-        run=memory.run,
         page=page,
         buffer_bytes=buffer_bytes,
         lifetime=1e9,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sse_notify.streaming.buffer import Buffer
+from sse_notify.streaming.base import Buffer
 
 LOST_TWO = b'event: lost\ndata: {"count":2}\n\n'
 
@@ -16,7 +16,7 @@ def test_what_fits_comes_in_order_as_one_chunk() -> None:
     assert buffer.put(b"one")
     buffer.put_ephemeral(b"two")
     assert buffer.put(b"six")
-    assert (len(buffer), buffer.take()) == (3, b"onetwosix")
+    assert (buffer.size, buffer.take()) == (9, b"onetwosix")
     assert not buffer
 
 
@@ -52,7 +52,7 @@ def test_an_event_of_the_log_that_finds_no_room_empties_the_buffer() -> None:
     buffer.put_ephemeral(b"n")
     buffer.put_ephemeral(b"n")
     assert not buffer.put(b"log-log-log")
-    assert (len(buffer), buffer.size) == (0, 0)
+    assert buffer.size == 0
     assert buffer, "there is something to say"
     assert buffer.take() == LOST_TWO
 
@@ -62,7 +62,7 @@ def test_a_flood_that_nobody_reads_holds_no_more_than_the_limit() -> None:
     for _ in range(10_000):
         buffer.put_ephemeral(b"0123456789")
         assert buffer.size <= 1000
-    kept = len(buffer)
+    kept = buffer.size // 10
     assert buffer.lost + kept == 10_000
     assert kept > 0
 

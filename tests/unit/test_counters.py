@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from sse_notify.telemetry import counters
-from sse_notify.telemetry.incidents import Incident
+from sse_notify import counters
+from sse_notify.telemetry import Incident
 
 
 def test_every_counter_is_there_before_anything_happened() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sse_notify import Event
-from sse_notify.sse.event import encode
-from sse_notify.sse.parser import Received, parse
+from sse_notify.sse.format import Received, encode_item, parse
 
 
 @pytest.mark.parametrize(
@@ -23,11 +22,11 @@ from sse_notify.sse.parser import Received, parse
     ids=str,
 )
 def test_what_a_view_yields_arrives(item: Any, expected: Received) -> None:
-    assert parse(encode(item)) == [expected]
+    assert parse(encode_item(item)) == [expected]
 
 
 def test_a_chunk_holds_several_events_and_what_is_no_event_is_skipped() -> None:
-    chunk = b"retry: 5\n\n" + encode("1") + b":\n\n" + encode(Event("2", event="x"))
+    chunk = b"retry: 5\n\n" + encode_item("1") + b":\n\n" + encode_item(Event("2", event="x"))
     assert parse(chunk) == [Received("message", 1, None), Received("x", 2, None)]
 
 

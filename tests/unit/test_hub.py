@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sse_notify import signals
+from sse_notify import counters, signals
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch, Entry
 from sse_notify.signals import stream_closed, stream_opened
@@ -18,8 +18,8 @@ from sse_notify.sse.format import encode
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.limits import admission
 from sse_notify.streaming.stream import Stream
-from sse_notify.telemetry import counters
 from tests.unit.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
@@ -57,7 +57,7 @@ async def test_a_contiguous_batch_is_dispatched_at_once_and_without_a_query() ->
     memory = MemoryLog()
     hub = Hub(run=memory.run)
     stream, reading = await open_stream(hub, memory)
-    hub._on_message(batch(memory, MINE, "user:2", MINE))
+    hub.receive(batch(memory, MINE, "user:2", MINE))
     assert memory.queries == []
     assert await reading == encode("x", id=1) + encode("x", id=3), "what waits is one write"
     assert (hub.cursor, stream.cursor) == (3, 3)
@@ -69,8 +69,8 @@ async def test_a_batch_that_was_heard_is_not_dispatched_again() -> None:
     hub = Hub(run=memory.run)
     stream, reading = await open_stream(hub, memory)
     bell = batch(memory, MINE)
-    hub._on_message(bell)
-    hub._on_message(bell)
+    hub.receive(bell)
+    hub.receive(bell)
     assert await reading == encode("x", id=1)
     assert not stream._buffer
     stream.close()
@@ -82,8 +82,8 @@ async def test_a_gap_is_read_from_the_log_and_what_follows_waits_for_it() -> Non
     stream, reading = await open_stream(hub, memory)
     before = counters.get("repaired")
     batch(memory, MINE)  # nobody hears of it
-    hub._on_message(batch(memory, MINE))
-    hub._on_message(batch(memory, MINE))
+    hub.receive(batch(memory, MINE))
+    hub.receive(batch(memory, MINE))
     await asyncio.sleep(0)
     assert not reading.done()
     assert len(memory.queries) == 1, "one repair, not one for each batch"
@@ -101,8 +101,8 @@ async def test_an_excluded_user_is_passed_over() -> None:
     hub = Hub(run=memory.run)
     one, reading_one = await open_stream(hub, memory, user_id=1)
     two, reading_two = await open_stream(hub, memory, user_id=2)
-    hub._on_message(batch(memory, "everyone", excluded=frozenset({"1"})))
-    hub._on_message(batch(memory, "everyone"))
+    hub.receive(batch(memory, "everyone", excluded=frozenset({"1"})))
+    hub.receive(batch(memory, "everyone"))
     assert await reading_one == encode("x", id=2)
     assert await reading_two == encode("x", id=1) + encode("x", id=2)
     for stream in (one, two):
@@ -125,7 +125,7 @@ async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(
     assert await reading == b'event: reset\ndata: {"reason":"ahead","cursor":4}\nid: 4\n\n'
     reading = asyncio.create_task(stream.read())
     await asyncio.sleep(0)
-    hub._on_message(batch(memory, MINE))
+    hub.receive(batch(memory, MINE))
     assert await reading == encode("x", id=5)
     stream.close()
 
@@ -140,10 +140,10 @@ async def test_a_slow_client_is_told_of_pruning_only_if_it_missed_what_went(
     memory = MemoryLog()
     hub = Hub(run=memory.run)
     stream, reading = await open_stream(hub, memory, buffer_bytes=30)
-    hub._on_message(batch(memory, MINE, "user:2"))
+    hub.receive(batch(memory, MINE, "user:2"))
     assert await reading == encode("x", id=1)
-    hub._on_message(batch(memory, "user:2"))  # so that nothing of its own tells how far it is
-    hub._on_message(batch(memory, MINE, MINE, MINE))
+    hub.receive(batch(memory, "user:2"))  # so that nothing of its own tells how far it is
+    hub.receive(batch(memory, MINE, MINE, MINE))
     memory.floor = floor
     memory.rows = {key: row for key, row in memory.rows.items() if row.seq > floor}
     received, tasks = b"", []
@@ -165,7 +165,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     tasks = len(asyncio.all_tasks())
     hub = Hub(run=memory.run)
     streams = [await open_stream(hub, memory) for _ in range(3)]
-    assert hub._on_message in publisher._hubs
+    assert hub.receive in publisher._hubs
     for stream, reading in streams:
         assert not hub.stopped
         stream.close()
@@ -173,7 +173,7 @@ async def test_the_last_stream_stops_the_hub_and_nothing_stays() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert hub.stopped
-    assert hub._on_message not in publisher._hubs
+    assert hub.receive not in publisher._hubs
     assert (hub.streams, hub.listeners(MINE)) == (set(), 0)
     assert len(asyncio.all_tasks()) == tasks
     assert registry.current() is not hub
@@ -185,20 +185,18 @@ async def test_receivers_that_nobody_can_wait_for_harm_no_stream(
     async def receive(**named: Any) -> None:
         raise AssertionError("nobody awaits this")
 
-    closed: list[str] = []
     memory = MemoryLog()
     hub = Hub(run=memory.run)
     stream_opened.connect(receive)
     stream_closed.connect(receive)
     try:
         stream, reading = await open_stream(hub, memory)
-        stream._on_close = lambda: closed.append("closed")
         stream.close()
     finally:
         stream_opened.disconnect(receive)
         stream_closed.disconnect(receive)
     assert await reading is None
-    assert (closed, hub.streams, hub.stopped) == (["closed"], set(), True)
+    assert (admission.total, hub.streams, hub.stopped) == (0, set(), True)
     assert [record.getMessage().split(" error=")[0] for record in caplog.records] == [
         "incident=signal_receivers state=failed"
     ]
@@ -229,7 +227,7 @@ async def test_what_comes_while_a_permission_is_checked_is_not_lost_if_it_is_gra
     stream, reading = await open_stream(hub, memory)
     stream.hold()
     for topics in batches:
-        hub._on_message(batch(memory, *topics))
+        hub.receive(batch(memory, *topics))
     stream.retopic(replace(stream.reader, topics=(*stream.reader.topics, "user:2")), ())
     stream.release()
     got = b""
@@ -268,7 +266,7 @@ async def test_streams_that_leave_while_the_hub_starts_stop_it() -> None:
     ("make_busy", "expected"),
     [
         (lambda hub, memory: batch(memory, MINE), True),
-        (lambda hub, memory: hub._on_message(batch(memory, MINE)), False),
+        (lambda hub, memory: hub.receive(batch(memory, MINE)), False),
     ],
     ids=["missed", "heard"],
 )

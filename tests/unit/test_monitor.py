@@ -115,9 +115,9 @@ async def read_again(stream: Stream, court: Court) -> bytes | None:
 @pytest.mark.asyncio
 async def test_while_it_is_looked_at_nothing_is_written_and_then_everything(opened: Opened) -> None:
     court, hub, _, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE, GROUP))
-    hub._on_message(Ephemeral(GROUP, b"data: now\n\n"))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE, GROUP))
+    hub.receive(Ephemeral(GROUP, b"data: now\n\n"))
     look = await court.look()
     await court.settle()
     assert not reading.done()
@@ -147,13 +147,13 @@ async def test_what_waits_for_a_client_that_lost_its_permission_is_dropped(
     verdict: Ended, expected: bytes, opened: Opened
 ) -> None:
     court, hub, stream, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE, GROUP))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE, GROUP))
     (await court.look()).set_result([verdict])
     bye = await asyncio.wait_for(reading, 5)
     assert bye is not None
     assert bye.startswith(expected)
-    hub._on_message(batch(court, MINE))
+    hub.receive(batch(court, MINE))
     assert await read_again(stream, court) is None
 
 
@@ -166,8 +166,8 @@ async def test_a_look_that_is_older_than_the_change_lets_nothing_through() -> No
     reading = asyncio.create_task(stream.read())
     await court.settle()
     welcome = await court.look()
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE, GROUP))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE, GROUP))
     welcome.set_result([FINE])
     look = await court.look()
     await court.settle()
@@ -185,10 +185,10 @@ async def test_a_bell_in_the_very_moment_in_which_a_look_ends_starts_the_next(
     opened: Opened,
 ) -> None:
     court, hub, _, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     (await court.look()).set_result([FINE])
     asyncio.get_running_loop().call_soon(
-        hub._on_message, Revocation(topics=(MINE,))
+        hub.receive, Revocation(topics=(MINE,))
     )  # right after the look has found nothing more
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
     assert (
@@ -200,8 +200,8 @@ async def test_a_bell_in_the_very_moment_in_which_a_look_ends_starts_the_next(
 @pytest.mark.asyncio
 async def test_a_message_that_is_a_verdict_ends_at_once_and_without_a_look(opened: Opened) -> None:
     court, hub, stream, reading = opened
-    hub._on_message(Revocation(topics=("user:2",), end="revoked"))
-    hub._on_message(Revocation(topics=(MINE,), end="revoked"))
+    hub.receive(Revocation(topics=("user:2",), end="revoked"))
+    hub.receive(Revocation(topics=(MINE,), end="revoked"))
     assert (
         await asyncio.wait_for(reading, 5)
         == b'event: bye\ndata: {"reason":"revoked","retry_after":null}\n\n'
@@ -216,15 +216,15 @@ RESET = b'event: reset\ndata: {"reason":"topics","cursor":0}\nid: 0\n\n'
 @pytest.mark.asyncio
 async def test_what_waits_of_a_group_that_was_left_is_not_written(opened: Opened) -> None:
     court, hub, stream, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, GROUP, MINE))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, GROUP, MINE))
     (await court.look()).set_result([LEFT])
     assert await asyncio.wait_for(reading, 5) == RESET
     assert await read_again(stream, court) == encode("x", id=2)
     assert GROUP not in hub._by_topic
     reading = asyncio.create_task(stream.read())
     await court.settle()
-    hub._on_message(batch(court, GROUP, MINE))
+    hub.receive(batch(court, GROUP, MINE))
     assert await asyncio.wait_for(reading, 5) == encode("x", id=4)
     stream.close()
     await court.settle()
@@ -234,8 +234,8 @@ async def test_what_waits_of_a_group_that_was_left_is_not_written(opened: Opened
 @pytest.mark.asyncio
 async def test_what_was_sent_while_a_group_was_joined_arrives(opened: Opened) -> None:
     court, hub, stream, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE, "group:2"))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE, "group:2"))
     more = Granted(user=None, reader=Reader(topics=(MINE, "everyone", GROUP, "group:2"), user_id=1))
     (await court.look()).set_result([more])
     assert await asyncio.wait_for(reading, 5) == RESET
@@ -258,7 +258,7 @@ async def test_a_replay_under_way_obeys() -> None:
         while court.queries:
             court.answer_one(RNG)
     assert len(court.queries) == 1
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     look = await court.look()
     await court.settle()  # the page is there, and waits for the verdict
     assert not reading.done()
@@ -276,8 +276,8 @@ async def test_nothing_is_written_while_the_database_cannot_decide_and_nothing_e
     monkeypatch.setattr(monitor, "RETRY_SECONDS", 0)
     monkeypatch.setattr(monitor, "HOLD_SECONDS", 0)
     court, hub, stream, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE))
     look = await court.look()
     if is_away:
         look.set_exception(DatabaseError("away"))
@@ -286,7 +286,7 @@ async def test_nothing_is_written_while_the_database_cannot_decide_and_nothing_e
     assert not reading.done()
     look.set_result([FINE])
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
     assert b"bye" in (await read_again(stream, court) or b"")
 
@@ -296,11 +296,11 @@ async def test_what_a_message_names_while_it_is_decided_is_decided_again_before_
     opened: Opened,
 ) -> None:
     court, hub, _, reading = opened
-    hub._on_message(Revocation(topics=(MINE,)))
-    hub._on_message(batch(court, MINE))
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE))
     for _ in range(3):
         look = await court.look()
-        hub._on_message(Revocation(topics=(MINE,)))
+        hub.receive(Revocation(topics=(MINE,)))
         look.set_result([FINE])
         await court.settle()
         assert not reading.done()
@@ -340,14 +340,14 @@ async def test_a_user_who_was_saved_and_looks_as_before_is_not_decided_again(
     court, hub, _, reading = opened
     await decide_next(court, LOOKS)
     for _ in range(20):
-        hub._on_message(Revocation(users={MINE: "as before", "user:2": "new"}))
+        hub.receive(Revocation(users={MINE: "as before", "user:2": "new"}))
     await court.settle()
     assert court.looks == []
-    hub._on_message(Revocation(users={MINE: "new"}))
-    hub._on_message(batch(court, MINE))
+    hub.receive(Revocation(users={MINE: "new"}))
+    hub.receive(batch(court, MINE))
     look = await court.look()
     # As before again: but the decision under way may have seen what was in between.
-    hub._on_message(Revocation(users={MINE: "as before"}))
+    hub.receive(Revocation(users={MINE: "as before"}))
     look.set_result([Ended(reason="revoked", again=False)])
     assert b"bye" in (await asyncio.wait_for(reading, 5) or b"")
 
@@ -362,7 +362,7 @@ async def test_a_project_that_asks_for_a_decision_gets_it_though_the_user_looks_
     saved, asked = Revocation(users={MINE: "as before"}), Revocation(topics=(MINE,))
     both = saved.joined_with(asked)
     assert both is not None
-    hub._on_message(both)
+    hub.receive(both)
     (await court.look()).set_result([LOOKS])
 
 
@@ -370,10 +370,10 @@ async def test_a_project_that_asks_for_a_decision_gets_it_though_the_user_looks_
 async def test_a_save_while_a_decision_is_under_way_has_it_made_again(opened: Opened) -> None:
     court, hub, _, reading = opened
     await decide_next(court, LOOKS)
-    hub._on_message(Revocation(users={MINE: "new"}))
+    hub.receive(Revocation(users={MINE: "new"}))
     look = await court.look()
-    hub._on_message(Revocation(users={MINE: "as before"}))
-    hub._on_message(batch(court, MINE))
+    hub.receive(Revocation(users={MINE: "as before"}))
+    hub.receive(batch(court, MINE))
     look.set_result([LOOKS])
     look = await court.look()
     await court.settle()
@@ -390,8 +390,6 @@ def new_stream(hub: Hub, court: Court, **given: Any) -> Stream:
     return Stream(
         subscriber=Subscriber(**{"user_id": 1, **given}),
         feed=lambda: hub,
-        source=court.read_page,
-        run=court.run,
         page=100,
         buffer_bytes=100_000,
         lifetime=1e9,
@@ -423,18 +421,18 @@ async def test_a_stream_is_silent_until_it_is_decided_and_misses_nothing(
     site: tuple[Court, Hub],
 ) -> None:
     court, hub = site
-    hub._on_message(batch(court, MINE))
+    hub.receive(batch(court, MINE))
     stream = new_stream(hub, court)
     joining = asyncio.create_task(stream.join())
     look = await court.look()
-    hub._on_message(batch(court, MINE, "user:2"))
-    hub._on_message(Ephemeral("everyone", b"data: early\n\n"))
+    hub.receive(batch(court, MINE, "user:2"))
+    hub.receive(Ephemeral("everyone", b"data: early\n\n"))
     await court.settle()
     assert not joining.done()
     assert hub.listeners(MINE) == 0
     look.set_result([begins()])
     await joining
-    hub._on_message(batch(court, MINE))
+    hub.receive(batch(court, MINE))
     assert await read_again(stream, court) == b"hello\n\n"
     assert await read_again(stream, court) == encode("x", id=1) + encode("x", id=2)
     assert await read_again(stream, court) == encode("x", id=4)
@@ -450,7 +448,7 @@ async def test_whatever_joins_while_a_decision_is_under_way_is_decided_together_
     first = new_stream(hub, court)
     joining = [asyncio.create_task(first.join())]
     look = await court.look()
-    hub._on_message(Revocation(everybody=True))
+    hub.receive(Revocation(everybody=True))
     streams = [new_stream(hub, court) for _ in range(6)]
     joining += [asyncio.create_task(stream.join()) for stream in streams]
     await court.settle()
@@ -484,8 +482,8 @@ async def test_what_rings_for_a_stream_before_it_begins_has_it_decided_again(
     stream = new_stream(hub, court, session=Session(digest="s", store=SessionStore))
     joining = asyncio.create_task(stream.join())
     look = await court.look()
-    hub._on_message(Revocation(topics=("user:2",), sessions=("other",), users={"user:3": "x"}))
-    hub._on_message(message)
+    hub.receive(Revocation(topics=("user:2",), sessions=("other",), users={"user:3": "x"}))
+    hub.receive(message)
     look.set_result([begins(MINE, "group:7")])
     while not court.looks:
         await court.settle()
@@ -567,7 +565,7 @@ async def test_project_code_delays_the_stream_that_asked_and_nobody_else(
     assert len(answers) == 1
     assert not joining[0].done()
     # What ends its user ends it all the same.
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     (await court.look()).set_result([Ended(reason="revoked", again=False)])
     with pytest.raises(HandshakeRefused):
         await joining[0]
@@ -617,13 +615,13 @@ async def test_an_open_stream_loses_the_topics_that_are_not_allowed_any_more(
     assert await read_again(stream, court) == b"hello\n\n"
     allowed.discard(2)
     reading = asyncio.create_task(stream.read())
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     await decide_next(court, granted)
-    hub._on_message(Ephemeral("room.2", b"data: two\n\n"))
-    hub._on_message(Ephemeral("room.1", b"data: one\n\n"))
+    hub.receive(Ephemeral("room.2", b"data: two\n\n"))
+    hub.receive(Ephemeral("room.1", b"data: one\n\n"))
     await court.settle()
     assert hub.listeners("room.2") == 0
-    hub._on_message(Ephemeral("room.1", b"data: one more\n\n"))
+    hub.receive(Ephemeral("room.1", b"data: one more\n\n"))
     assert b"two" not in (await asyncio.wait_for(reading, 5) or b"")
     stream.close()
 
@@ -651,13 +649,13 @@ async def test_a_function_that_hangs_keeps_its_topic_back_and_nothing_else(
         return await run(function, *args, **kwargs)
 
     monkeypatch.setattr(hub._monitor._authorisers, "_run", hang)
-    hub._on_message(Revocation(topics=(MINE,)))
+    hub.receive(Revocation(topics=(MINE,)))
     await decide_next(court, granted)
     while hub.listeners("room.1"):
         await court.settle()
     reading = asyncio.create_task(stream.read())
-    hub._on_message(Ephemeral("room.1", b"data: one\n\n"))
-    hub._on_message(batch(court, MINE))
+    hub.receive(Ephemeral("room.1", b"data: one\n\n"))
+    hub.receive(batch(court, MINE))
     await court.settle()
     assert await asyncio.wait_for(reading, 5) == encode("x", id=1)
     answer.set_result(True)

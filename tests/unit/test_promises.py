@@ -30,7 +30,7 @@ async def test_bells_that_ring_in_another_order_are_heard_in_the_logs() -> None:
     stream, reading = await open_stream(hub, memory)
     one, two, three = (batch(memory, MINE) for _ in range(3))
     for bell in (three, one, two):
-        hub._on_message(bell)
+        hub.receive(bell)
     got = b""
     async with asyncio.timeout(5):
         while b"id: 3\n" not in got:
@@ -52,7 +52,7 @@ async def test_an_event_is_encoded_once_however_many_listen() -> None:
     hub = Hub(run=memory.run)
     opened = [await open_stream(hub, memory) for _ in range(50)]
     bell = batch(memory, "everyone")
-    hub._on_message(bell)
+    hub.receive(bell)
     chunks = [await reading for _, reading in opened]
     assert all(chunk is bell.entries[0].frame for chunk in chunks), "the very same bytes"
     for stream, _ in opened:

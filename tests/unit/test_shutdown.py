@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sse_notify.streaming import registry, shutdown
+from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
-from sse_notify.streaming.shutdown import SignalHandler, end_streams
+from sse_notify.streaming.registry import SignalHandler, end_streams
 from tests.support import GUARD
 from tests.unit.memory_log import MemoryLog, stream_on
 
@@ -67,7 +67,7 @@ def test_the_server_is_told_when_the_streams_were(passed_on: threading.Event) ->
 def test_streams_that_take_no_leave_do_not_hold_the_process(
     passed_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutdown, "TOLD_SECONDS", 0.01)
+    monkeypatch.setattr(registry, "TOLD_SECONDS", 0.01)
     SignalHandler(Begin()).install()
     signal.raise_signal(signal.SIGINT)
     assert arrives(passed_on)
@@ -142,8 +142,8 @@ class SlowStream:
         hub.streams.add(self)
         hub.empty.clear()
 
-    def end(self, reason: str, retry_after: int | None) -> None:
-        self.said.append(reason)
+    def drain(self, seconds: float) -> None:
+        self.said.append("drain")
 
     def abort(self, reason: str) -> None:
         self.said.append(f"abort {reason}")
@@ -153,7 +153,7 @@ class SlowStream:
 
 @pytest.mark.asyncio
 async def test_a_client_that_does_not_take_its_bye_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "CUT_SECONDS", 0.0)
+    monkeypatch.setattr(registry, "CUT_SECONDS", 0.0)
     hub = Hub()
     slow = SlowStream(hub)
     async with asyncio.timeout(GUARD):

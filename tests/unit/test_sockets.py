@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sse_notify.asgi import disconnect
+from sse_notify.asgi import exchange
 
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel has no TCP_USER_TIMEOUT"
@@ -50,9 +50,9 @@ def test_the_connection_is_changed_and_changed_back(accepted: socket.socket) -> 
         channel=SimpleNamespace(transport=SimpleNamespace(getHandle=lambda: accepted))
     )
     for send in (Cycle(accepted).send, partial(handle_reply, request)):
-        assert disconnect.give_up_after(30.0, send)
+        assert exchange.give_up_after(30.0, send)
         assert timeout_of(accepted) == 30_000
-        assert disconnect.give_up_after(0, send)
+        assert exchange.give_up_after(0, send)
         assert timeout_of(accepted) == 0
 
 
@@ -69,6 +69,6 @@ def test_what_is_not_understood_is_left_alone(accepted: socket.socket) -> None:
             Cycle(near).send,
             None,
         ):
-            assert not disconnect.give_up_after(30.0, send)
+            assert not exchange.give_up_after(30.0, send)
     accepted.close()
-    assert not disconnect.give_up_after(0, Cycle(accepted).send), "it was closed meanwhile"
+    assert not exchange.give_up_after(0, Cycle(accepted).send), "it was closed meanwhile"

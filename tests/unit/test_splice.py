@@ -107,9 +107,9 @@ class Schedule:
         bell = self.bells.pop(self.rng.randrange(len(self.bells)) if self.rng.random() < 0.3 else 0)
         fate = self.rng.random()
         if fate > 0.1:
-            self.hub._on_message(bell)
+            self.hub.receive(bell)
         if fate > 0.9:
-            self.hub._on_message(bell)
+            self.hub.receive(bell)
 
     def publish(self) -> None:
         """Publish up to five ephemeral events; who listens now is to get each, or to hear of it."""
@@ -120,7 +120,7 @@ class Schedule:
             for client in self.clients:
                 if client.stream in listeners:
                     client.published.append(event)
-            self.hub._on_message(Ephemeral(MINE, event))
+            self.hub.receive(Ephemeral(MINE, event))
 
     async def settle(self) -> None:
         """Polls go on and every query is answered; no bell is needed for everybody to have everything."""
@@ -196,7 +196,7 @@ def test_an_ephemeral_event_reaches_the_listeners_of_its_topic_only() -> None:
         memory.answer_one(random.Random(1))
         while any(client.stream not in hub._by_topic.get(MINE, ()) for client in clients):
             await asyncio.sleep(0)
-        hub._on_message(Ephemeral("wall", b"data: hello\n\n"))
+        hub.receive(Ephemeral("wall", b"data: hello\n\n"))
         first = await reads[0]
         for client in clients:
             client.stream.end("drain", 0)

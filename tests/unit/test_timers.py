@@ -10,17 +10,17 @@ from time import monotonic
 import pytest
 from django.test import override_settings
 
-from sse_notify.streaming.timers import Timed
+from sse_notify.streaming.base import BaseStream
 from tests.support import GUARD
 
 pytestmark = pytest.mark.asyncio
 
 
-class Timekeeper(Timed):
+class Timekeeper(BaseStream):
     """Notes what its timer tells it."""
 
     def __init__(self, lifetime: float = math.inf) -> None:
-        super().__init__(lifetime)
+        super().__init__(feed=lambda: None, buffer_bytes=0, lifetime=lifetime)
         self.told: asyncio.Queue[str] = asyncio.Queue()
 
     def heartbeat(self) -> None:
@@ -30,7 +30,7 @@ class Timekeeper(Timed):
         assert retry_after is not None
         self.told.put_nowait(f"end {reason}")
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> None:
         self.told.put_nowait(f"abort {reason}")
 
     async def next(self) -> str:

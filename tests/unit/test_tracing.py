@@ -29,11 +29,11 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 import django
 django.setup()
 from sse_notify import notify
-from sse_notify.telemetry import tracing
+from sse_notify import telemetry
 from sse_notify.views import health, inbox, stream
 assert not {"opentelemetry", "prometheus_client"} & {name.split(".")[0] for name in sys.modules}, "nothing is imported beforehand"
 sys.meta_path.insert(0, Absent())
-with tracing.span("notify", a=1) as span:
+with telemetry.span("notify", a=1) as span:
     span.set_attribute("sse_notify.b", 2)
 try:
     notify(None, "")
@@ -83,11 +83,11 @@ async def test_the_way_of_a_notification_is_told_in_spans(
     }
     assert told["notify"] == {"sse_notify.notifications": 2}
     assert told["broadcast"] == {"sse_notify.topic": "everyone"}
-    assert told["sequence"] == {"sse_notify.sse.event": 1}
+    assert told["sequence"] == {"sse_notify.events": 1}
     assert told["replay"] == {
         "sse_notify.after": 0,
         "sse_notify.up_to": 3,
-        "sse_notify.sse.event": 2,
+        "sse_notify.events": 2,
     }
     numbered = spans["sse_notify.sequence"]
     assert numbered.parent == spans["sse_notify.broadcast"].context, (

@@ -13,7 +13,7 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.log.sequence import announce
 from sse_notify.models import Notification
-from sse_notify.sse.parser import parse
+from sse_notify.sse.format import parse
 
 
 class Clock:

@@ -23,7 +23,7 @@ from sse_notify import Progress, ProgressFailed, archive, mark_read, unread_coun
 from sse_notify.log.position import get_head
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.models import Notification
-from sse_notify.sse.parser import parse
+from sse_notify.sse.format import parse
 from sse_notify.topics import topics_of
 
 try:

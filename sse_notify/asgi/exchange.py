@@ -1,4 +1,4 @@
-"""Whether the client of one request is still there: asked from the handshake on, for as long as its stream lives.
+"""One request beside Django: whether its client is still there, and the streams that were made for it.
 
 A handshake may wait for a thread while a thousand others are before it. Its client may give up meanwhile, and most servers say so only
 to whoever calls ``receive()``; so that is called from then on, and what else the client sends is dropped.
@@ -7,6 +7,8 @@ Some clients go without a word: a phone without a network acknowledges nothing, 
 ``TCP_USER_TIMEOUT`` (RFC 5482) makes it less, and ends the connection of a client that takes nothing as well, even on a server that
 holds no writer back. ASGI shows an application no socket. Two servers' ``send`` leads to it all the same: uvicorn's and daphne's. With
 others, and behind a proxy, which has clients of its own, it stays as it is: the stream ends when a write blocks, or at its maximum age.
+
+Nothing here needs the apps to be loaded: `sse_notify.asgi.app` is imported before they are.
 """
 
 from __future__ import annotations
@@ -15,37 +17,66 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sse_notify.streaming.base import BaseStream
 
 # Linux has it, others do not.
 _OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 T = TypeVar("T")
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+MARK = "_sse_notify_event_stream"
 
-Message = MutableMapping[str, Any]
+
+def event_stream(view: ViewT) -> ViewT:
+    """Mark a sync view that answers with an event stream: its handshake then runs in one thread hop.
+
+    Decorators that use ``functools.wraps`` keep the mark. A stream from a view without it is served as well, after a handshake through
+    Django's async handler.
+    """
+    setattr(view, MARK, True)
+    return view
 
 
 class ClientLeft(Exception):
     """Raised when a client is gone before it was answered."""
 
 
-class Watch:
-    """Reads what the server says of one client, in one task, which starts with the first question that needs it.
+class Exchange:
+    """Reads what the server says of one client, and passes a stream from the view that made it to the wrapper that serves it.
+
+    One task reads; it starts with the first question that needs it. The view's side may be another thread's.
 
     Args:
         receive: the request's, as ASGI has it.
+        cookies: the request's ``Cookie`` header.
     """
 
-    __slots__ = ("_on_leave", "_receive", "_task", "left")
+    __slots__ = ("_lock", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins", "left", "stream")  # fmt: skip
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
         self._on_leave: Callable[[], Any] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()
+        self._made: list[BaseStream] = []
+        self.cookies = cookies
         #: Whether the client is known to be gone.
         self.left = False
+        #: Whether the stream joins its hub, which decides about it, before the request is answered.
+        self.joins = False
+        #: Whether nobody waits for a stream any more.
+        self.is_over = False
+        #: The stream that the response carries, once that is known.
+        self.stream: BaseStream | None = None
+
+    # --- the client ---
 
     async def unless_left(self, work: Awaitable[T]) -> T:
         """Return what ``work`` returns. When the client leaves or the caller is cancelled, it is cancelled.
@@ -54,7 +85,7 @@ class Watch:
             ClientLeft: the client left first.
         """
         future = asyncio.ensure_future(work)
-        self._start(future.cancel)
+        self.watch(future.cancel)
         try:
             return await future
         except asyncio.CancelledError:
@@ -65,11 +96,7 @@ class Watch:
         finally:
             self._on_leave = None
 
-    def serving(self, on_leave: Callable[[], Any]) -> None:
-        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
-        self._start(on_leave)
-
-    async def receive(self) -> Message:
+    async def receive(self) -> Any:
         """Return the next message, for an application that answers itself."""
         if self.left:  # some servers say it once, and the stream that a view still makes must know
             return {"type": "http.disconnect"}
@@ -77,13 +104,8 @@ class Watch:
         self.left = message["type"] == "http.disconnect"
         return message
 
-    def end(self) -> None:
-        """Stop reading."""
-        self._on_leave = None
-        if self._task is not None:
-            self._task.cancel()
-
-    def _start(self, on_leave: Callable[[], Any]) -> None:
+    def watch(self, on_leave: Callable[[], Any]) -> None:
+        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
         self._on_leave = on_leave
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._read())
@@ -97,6 +119,57 @@ class Watch:
         self.left = True
         if self._on_leave is not None:
             self._on_leave()
+
+    # --- the streams ---
+
+    def offer(self, stream: BaseStream) -> None:
+        """Take in a stream that a response was made with; if nobody waits for it any more, it is closed."""
+        with self._lock:
+            if not self.is_over:
+                self._made.append(stream)
+                return
+        stream.close()
+
+    def choose(self, stream: BaseStream | None) -> bool:
+        """Have ``stream`` served, as the response that carries it is the answer. Return whether there is one.
+
+        ``None``: a middleware has put another response around the body, which does not say; then the last that was made.
+        """
+        with self._lock:
+            if stream in self._made or (stream is None and self._made):
+                self.stream = stream or self._made[-1]
+            return self.stream is not None
+
+    def take(self) -> BaseStream | None:
+        """Return the stream that was chosen, which from then on is the caller's, and close all others, and what still comes.
+
+        ``None``: there is none, or nobody to serve it to.
+        """
+        with self._lock:
+            self.is_over = True
+            made, self._made = self._made, []
+            chosen, self.stream = None if self.left else self.stream, None
+        for stream in made:
+            if stream is not chosen:
+                stream.close()
+        return chosen
+
+    def abandon(self) -> None:
+        """Close all streams, and what still comes: nothing is served."""
+        stream = self.take()
+        if stream is not None:
+            stream.close()
+
+    def end(self) -> None:
+        """Stop reading, and let go of everything."""
+        self._on_leave = None
+        if self._task is not None:
+            self._task.cancel()
+        self.abandon()
+
+
+#: Where a response finds the wrapper that its request came through.
+current_exchange: ContextVar[Exchange | None] = ContextVar("sse_notify.asgi.exchange", default=None)
 
 
 def give_up_after(seconds: float, send: Any) -> bool:

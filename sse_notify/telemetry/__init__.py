@@ -1,1 +1,0 @@
-"""What every level may count, log and trace."""
