@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from sse_notify.admin.audience import MAX_USERS, Addressees
 from sse_notify.admin.compose import Composition, audience_form, content_form, render
 from sse_notify.admin.forms import checked
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.models.fields import FIELDS, Kind
 from sse_notify.notifications.send import recall

@@ -22,9 +22,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connections, models, router, transaction
 
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
-from sse_notify.log import changes
-from sse_notify.log.position import database
-from sse_notify.log.sequence import announce_on_commit
+from sse_notify.log import entries
+from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.models import Audience, Inbox, Notification, Receipt, fields
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert
@@ -269,7 +268,7 @@ def _write(new: list[tuple[Notification, Receipt | None]]) -> None:
 def _reset_inboxes(users: set[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
     using, lost = database(), Inbox()
-    changes.lose(lost)
+    entries.lose(lost)
     pks = sorted(users)
     for chunk in (pks[start : start + BATCH] for start in range(0, len(pks), BATCH)):
         with transaction.atomic(using=using):

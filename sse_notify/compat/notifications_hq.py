@@ -19,7 +19,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Notification
 from sse_notify.notifications import send
 from sse_notify.notifications.validation import check_instance

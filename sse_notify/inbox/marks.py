@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 
 from sse_notify.concurrency.twins import twin
 from sse_notify.inbox import receipts
-from sse_notify.log.position import database, get_head
+from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Inbox, Notification
 from sse_notify.models.paging import Place
 from sse_notify.sse.format import MAX_CURSOR

@@ -19,7 +19,7 @@ from sse_notify.bus.publisher import ring_on_commit
 from sse_notify.concurrency.twins import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Mute
 from sse_notify.topics import user_topic
 

@@ -26,9 +26,8 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from sse_notify.log import changes
-from sse_notify.log.position import database, get_head
-from sse_notify.log.sequence import announce_on_commit
+from sse_notify.log import entries
+from sse_notify.log.sequence import announce_on_commit, database, get_head
 from sse_notify.models import Inbox, Notification, Receipt
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _write(
             marked = {"ids": _mark_ids(inbox, mark, ids, user, using)}
             is_changed = bool(marked["ids"])
         if is_changed:
-            changes.note(inbox, {"set": mark.name, **marked, "client": client})
+            entries.note(inbox, {"set": mark.name, **marked, "client": client})
             inbox.save(using=using)
             announce_on_commit()
 

@@ -20,8 +20,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import count_pending
+from sse_notify.log.sequence import count_pending, get_head
 from sse_notify.monitoring import heartbeat, presence
 from sse_notify.telemetry import counters
 

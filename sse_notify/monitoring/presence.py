@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 
 from sse_notify.bus import requests
 from sse_notify.concurrency.twins import twin
-from sse_notify.log.position import get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.streaming import registry as hubs_here

@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.twins import twin
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.notifications.audience import has_user_field, route
 from sse_notify.notifications.store import Recipient, take_back, write

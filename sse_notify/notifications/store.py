@@ -14,8 +14,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify.log.position import begin_write, database
-from sse_notify.log.sequence import announce_on_commit
+from sse_notify.log.sequence import announce_on_commit, begin_write, database
 from sse_notify.models import Exclusion, Notification, Receipt
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from sse_notify.conf import get_settings
-from sse_notify.log.position import database
+from sse_notify.log.sequence import database
 from sse_notify.models import Notification
 from sse_notify.models.fields import FIELDS, Content, Kind
 from sse_notify.sse import format as sse_format

@@ -26,8 +26,7 @@ from django.utils import timezone
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.log.position import begin_write, database
-from sse_notify.log.sequence import announce_on_commit
+from sse_notify.log.sequence import announce_on_commit, begin_write, database
 from sse_notify.models import Audience, Level, Notification, Receipt
 from sse_notify.notifications.store import Recipient, write
 from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED

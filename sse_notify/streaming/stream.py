@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django import db
 
-from sse_notify.log.position import get_position
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.telemetry import counters, tracing

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from sse_notify.log.position import database
+from sse_notify.log.sequence import database
 from sse_notify.models import Notification
 
 if TYPE_CHECKING:

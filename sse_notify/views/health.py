@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from sse_notify.bus import publisher, requests
 from sse_notify.concurrency import threadpool
-from sse_notify.log.position import get_position
+from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ import sse_notify
 from sse_notify import STAFF, broadcast, notify, recall
 from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
-from sse_notify.log.position import get_head
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, number_pending
+from sse_notify.log.sequence import announce, get_head, number_pending
 from sse_notify.models import Inbox, Notification, Receipt
 from tests.asgi.client import events
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sse_notify import retention
 from sse_notify.compat import hq_import
-from sse_notify.log import retention
 from sse_notify.management.bar import Bar
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from django.utils import timezone
 
 from sse_notify.access.links import signed_stream_url
 from sse_notify.bus import publisher, requests
-from sse_notify.log.position import database, get_position
-from sse_notify.log.sequence import count_pending
+from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.management import people
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
