@@ -61,11 +61,12 @@ def prune(
     check_number("batch", batch, int, least=1, most=MAX_BATCH)
     before = oldest_kept(days)
     deleted = 0
-    for pks in _candidates(before, batch) if before is not None else ():
-        number = _delete(pks, before)
-        deleted += number
-        if on_batch is not None:
-            on_batch(number)
+    if before is not None:
+        for pks in _candidates(before, batch):
+            number = _delete(pks, before)
+            deleted += number
+            if on_batch is not None:
+                on_batch(number)
     return deleted
 
 

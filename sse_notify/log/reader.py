@@ -132,7 +132,7 @@ def _first(
     """Return the first ``limit`` rows of the stretch, in order."""
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
         return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    return _readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
+    return readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
 
 
 def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
@@ -144,15 +144,15 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
     """
     features = connections[using].features
     if len(reader.topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
-        return _readable(reader, using).filter(**stretch).order_by("seq")[:limit]
+        return readable(reader, using).filter(**stretch).order_by("seq")[:limit]
     topics = [
-        _readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
+        readable(reader, using, topic).filter(**stretch).order_by("seq")[:limit]
         for topic in reader.topics
     ]
     return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
 
 
-def _readable(
+def readable(
     reader: Reader | None, using: str, topic: str | None = None
 ) -> QuerySet[Notification]:
     """Return what ``reader`` may read, in one topic or all; ``None``: what anybody may read."""

@@ -1,4 +1,4 @@
-"""The tables: what was sent (`Notification`), how far the log is numbered (`LogHead`), and what each user did with it."""
+"""What was sent: the table that is the log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.models.base import OfUser
 from sse_notify.models.fields import FIELDS, Kind
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.topics import Audience as Audience
+from sse_notify.topics import Audience
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -183,27 +182,6 @@ class Notification(models.Model):
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
-
-
-class Exclusion(OfUser):
-    """One user who does not get one broadcast."""
-
-    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
-
-    if TYPE_CHECKING:
-        notification_id: int
-
-    class Meta:
-        verbose_name = _("exclusion")
-        verbose_name_plural = _("exclusions")
-        constraints = (
-            models.UniqueConstraint(
-                fields=("user", "notification"), name="sse_notify_one_exclusion"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"user={self.user_id} notification={self.notification_id}"
 
 
 def iso(moment: datetime | None) -> str | None:
