@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from django.utils.functional import Promise
 
-    from sse_notify.models.querysets import User
+    from sse_notify.models.querysets import NotificationQuerySet, User
+
+#: The newest notifications in which categories are looked for.
+CATEGORIES_OF = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,11 +104,16 @@ def muted_categories(user: User) -> list[str]:
     return sorted(set(found) - get_settings().required)
 
 
+def categories(rows: NotificationQuerySet) -> set[str]:
+    """Return the categories of the newest 200 of ``rows``: bounded, however long the inbox."""
+    return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
+
+
 def preferences(user: User) -> list[Preference]:
     """Return every category that ``user`` can mute: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    for category in sorted(marks.categories(marks.visible(user)).union(muted)):
+    for category in sorted(categories(marks.visible(user)).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(

@@ -152,9 +152,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
     return topics[0].union(*topics[1:], all=True).order_by("seq")[:limit]
 
 
-def readable(
-    reader: Reader | None, using: str, topic: str | None = None
-) -> QuerySet[Notification]:
+def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return what ``reader`` may read, in one topic or all; ``None``: what anybody may read."""
     rows = (
         Notification._base_manager.using(using)

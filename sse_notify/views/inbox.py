@@ -29,6 +29,7 @@ from django.views.decorators.vary import vary_on_cookie
 
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks as inbox
+from sse_notify.inbox.preferences import categories
 from sse_notify.models.paging import Place
 from sse_notify.progress import store
 from sse_notify.streaming import hub
@@ -73,7 +74,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     # when all of the page is marked.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
-    recent = inbox.categories(inbox.visible(request.user))
+    recent = categories(inbox.visible(request.user))
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
         **asdict(state),

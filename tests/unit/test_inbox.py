@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import connection, transaction
 from django.utils import timezone
@@ -639,7 +639,7 @@ def test_async_twins_run_the_same_body(alice: User) -> None:
         seen: list[Any] = [await sse_notify.aunread_count(alice)]
         await sse_notify.amark_read(alice, ids=[first.pk])
         await sse_notify.amark_seen(alice, ids=[second.pk])
-        seen.append(await inbox.acounts(alice))
+        seen.append(await sync_to_async(inbox.counts)(alice))
         await sse_notify.amark_unread(alice, ids=[first.pk])
         seen.append(await sse_notify.aunread_count(alice))
         await sse_notify.aarchive(alice, ids=[first.pk, second.pk])
