@@ -153,7 +153,8 @@ def checked(arguments: dict[str, Any]) -> Notification:
         TypeError, ValueError: an argument is wrong, as for :func:`sse_notify.notify`.
     """
     content: Any = dict(arguments)
-    return arriving(check(content.pop("title"), content.pop("body"), content).row())
+    columns = check(content.pop("title"), content.pop("body"), content)
+    return arriving(Notification(**columns))
 
 
 def arriving(row: Notification) -> Notification:

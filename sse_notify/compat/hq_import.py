@@ -24,9 +24,9 @@ from django.db import IntegrityError, connections, models, router, transaction
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
 from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database
-from sse_notify.models import Audience, Inbox, Notification, Receipt, fields
+from sse_notify.models import Inbox, Notification, Receipt, fields
 from sse_notify.notifications import validation
-from sse_notify.notifications.store import ATTEMPTS, insert
+from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
@@ -183,11 +183,11 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
     address = _clean(address_of(target, acted_on))
     try:
-        checked = validation.check(title, body, {**said, "url": address})
+        columns = validation.check(title, body, {**said, "url": address})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
-        checked = validation.check(title, body, said)
+        columns = validation.check(title, body, said)
     to = row.recipient
-    notification = checked.row(audience=Audience.USER, topic=user_topic(to), recipient_id=to)
+    notification = Notification(**columns, **to_user(to))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
     for which, thing in (("actor", actor), ("target", target)):
         type_id = _reference(row, which)[0] if thing.type else None

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 
-from sse_notify.notifications.audience import users_by_name
+from sse_notify.notifications.send import users_by_name
 
 
 def users(names: Sequence[str]) -> list[Any]:
