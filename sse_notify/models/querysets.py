@@ -203,12 +203,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             )
         if not _has_inbox(user):
             return 0, 0
-        topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
+        topics = topics_of(user) if topics is None else topics
         owner = Owner(user.pk, topics, getattr(user, "date_joined", None))
         return count([owner], self.db, up_to)[0]
 
     def _inbox_of(self, user: User, **how: Any) -> Self:
-        topics = topics_of(user) if _has_inbox(user) else ()  # type: ignore[arg-type]
+        topics = topics_of(user) if _has_inbox(user) else ()
         return _Inbox(rows=self, user=user, topics=topics, **how).queryset()  # type: ignore[return-value]
 
 
