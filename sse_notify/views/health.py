@@ -10,7 +10,7 @@ from django.db import Error, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify.bus import publisher, requests
+from sse_notify.bus import publisher, subscriber
 from sse_notify.concurrency import threadpool
 from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
@@ -44,7 +44,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    layer = requests.ping(SECONDS) if publisher.remote_layer() is not None else None
+    layer = subscriber.ping(SECONDS) if publisher.remote_layer() is not None else None
     found = {"database": _state(_is_database_ok())}
     found["layer"] = "none" if layer is None else _state(layer.result())
     lost = [name for name, state in found.items() if state == "unreachable"]

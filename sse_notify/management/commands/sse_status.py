@@ -17,7 +17,7 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from sse_notify.access.links import signed_stream_url
-from sse_notify.bus import publisher, requests
+from sse_notify.bus import publisher, subscriber
 from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.management import people
 from sse_notify.models import Notification
@@ -91,7 +91,7 @@ def _status(timeout: float) -> dict[str, Any]:
     problems = []
     layer = publisher.remote_layer()
     name = f"{type(layer).__module__}.{type(layer).__qualname__}" if layer is not None else ""
-    if layer is not None and not requests.ping(timeout).result():
+    if layer is not None and not subscriber.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     figures: dict[str, Any] = {"head": 0, "floor": 0, "rows": 0, "oldest": None, "pending": 0}
     hubs, users = [], 0
