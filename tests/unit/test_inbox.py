@@ -378,15 +378,6 @@ def test_counts_of_part_of_an_inbox_are_refused_rather_than_wrong(alice: User) -
         Notification.objects.filter(category="bills").counts(alice)
 
 
-def test_counts_need_one_query_if_the_topics_are_known(
-    alice: User, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    notify(alice, "Hello")
-    broadcast("to all")
-    with django_assert_num_queries(1):
-        assert Notification.objects.counts(alice, topics=(f"user:{alice.pk}",)) == (1, 1)
-
-
 def test_counts_agree_with_the_rows_after_any_history(alice: User, bob: User) -> None:
     """Random marks: the quick counts, the annotated rows and a model in plain Python say the same at every step."""
     for seed in range(3):
