@@ -21,7 +21,7 @@ from sse_notify.admin.compose import Composition, audience_form, content_form, r
 from sse_notify.admin.forms import checked
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
-from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import recall
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.audience import Addressees
 from sse_notify.models import Audience, Notification
-from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:

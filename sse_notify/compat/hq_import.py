@@ -24,13 +24,15 @@ from django.db import IntegrityError, connections, models, router, transaction
 from sse_notify.compat.activities import Thing, address_of, data_of, phrase
 from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database
-from sse_notify.models import Inbox, Notification, Receipt, fields
+from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from sse_notify.models.notification import Content
 
 #: Their table, unless the package is installed with a model of the project's own.
 TABLE = "notifications_notification"
@@ -180,7 +182,7 @@ def _convert(row: Any, things: dict[tuple[Any, str], Thing]) -> tuple[Notificati
     title = _clean(phrase(actor, row.verb, acted_on, target))
     body = _clean(row.description or "")
     data = data_of(_data_of(row), row.verb, acted_on, public=row.public, extra={})
-    said: fields.Content = {"level": row.level, "data": data, "idempotency_key": row.key}
+    said: Content = {"level": row.level, "data": data, "idempotency_key": row.key}
     address = _clean(address_of(target, acted_on))
     try:
         columns = validation.check(title, body, {**said, "url": address})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-    from sse_notify.models.fields import Content
+    from sse_notify.models.notification import Content
 
 #: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
 #: Projects can connect more receivers.

@@ -59,7 +59,7 @@ class _Mark:
     """One way to mark."""
 
     name: str
-    """The ``set`` of the ``update`` event."""
+    """What the ``update`` event calls it."""
     changes: Q
     """Which rows it changes. A repeat finds none, so that it writes and says nothing."""
     stamps: str
@@ -67,7 +67,6 @@ class _Mark:
     clears: str = ""
     """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
     sees: bool = False
-    """Whether what is marked was also seen."""
     watermarks: tuple[str, ...] = ()
     """The inbox's columns that ``up_to`` raises."""
 
@@ -99,8 +98,7 @@ def mark_read(
 ) -> None:
     """Mark notifications of ``user`` as read, and so as seen.
 
-    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone: a
-    repeat does nothing.
+    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone.
 
     Args:
         user: whose inbox.
@@ -279,8 +277,7 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
 def check_user(user: Any) -> None:
     """Raise a ``TypeError`` or ``ValueError`` if ``user`` is not a user, or not saved."""
     model = get_user_model()
-    if not isinstance(user, model):
-        # The class that a lazy object stands for, as `request.user` is one.
+    if not isinstance(user, model):  # `__class__`: what a lazy object such as request.user is
         raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
     if user.pk is None:
         raise ValueError("user must be saved.")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.models.fields import Content
+    from sse_notify.models.notification import Content
 
     Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 

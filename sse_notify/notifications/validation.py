@@ -21,7 +21,7 @@ from django.utils.functional import Promise
 from sse_notify.conf import get_settings
 from sse_notify.log.sequence import database
 from sse_notify.models import Notification
-from sse_notify.models.fields import FIELDS, Content, Kind
+from sse_notify.models.notification import FIELDS, Content, Kind
 from sse_notify.sse import format as sse_format
 
 #: The schemes that a link may have. All others are refused, ``javascript:`` above all.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.models.fields import HasAddress
+    from sse_notify.models.notification import HasAddress
 
 logger = logging.getLogger("sse_notify")
 

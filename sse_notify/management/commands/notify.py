@@ -14,7 +14,7 @@ from django.forms import DateTimeField
 
 from sse_notify.management import people
 from sse_notify.models import Notification
-from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import send
 
 if TYPE_CHECKING:
