@@ -82,10 +82,9 @@ def oldest_kept(days: float | None = None) -> datetime | None:
     Raises:
         TypeError, ValueError: ``days`` is not a number from 0 to 36,500.
     """
+    days = get_settings().RETENTION_DAYS if days is None else days
     if days is None:
-        days = get_settings().RETENTION_DAYS
-        if days is None:
-            return None
+        return None
     check_number("days", days, (int, float), least=0, most=MAX_DAYS)
     return timezone.now() - timedelta(days=days)
 

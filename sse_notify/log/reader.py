@@ -64,13 +64,12 @@ def read_entries(
     """
     using = database()
     rows, complete = _page(after, up_to, reader, using, limit)
-    entries = entries_of(rows, using, reader.muted if reader is not None else frozenset())
     inboxes = changed_after(after, using)
     if reader is not None:
         inboxes = inboxes.filter(pk=reader.user_id)
-    entries.extend(changed(inboxes, after, complete))
-    entries.sort(key=attrgetter("seq"))
-    return entries, complete
+    muted = frozenset() if reader is None else reader.muted
+    entries = [*entries_of(rows, using, muted), *changed(inboxes, after, complete)]
+    return sorted(entries, key=attrgetter("seq")), complete
 
 
 def count_missed(after: int, *, reader: Reader, limit: int) -> int:
@@ -154,16 +153,13 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return what ``reader`` may read, in one topic or all; ``None``: what anybody may read."""
-    rows = (
-        Notification._base_manager.using(using)
-        .filter(told(timezone.now()))
-        .annotate(weight=_WEIGHT)
-    )
+    rows = Notification._base_manager.using(using).filter(told(timezone.now()))
+    rows = rows.annotate(weight=_WEIGHT)
     if reader is None:
         return rows
-    rows = rows.filter(topic__in=reader.topics if topic is None else (topic,)).exclude(
-        pk__in=Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
-    )
+    excluded = Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
+    rows = rows.filter(topic__in=reader.topics if topic is None else (topic,))
+    rows = rows.exclude(pk__in=excluded)
     if reader.since is not None:
         rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
     return rows

@@ -171,13 +171,13 @@ def _sequence_batch(using: str) -> Batch | None:
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         _head(using).update(seq=last)
     now = timezone.now()
-    unexpired = [
-        row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now
+    told = [
+        row
+        for row in rows
+        if row.recalled_at or (row.event and (row.expires_at is None or row.expires_at > now))
     ]
-    entries = entries_of([row for row in unexpired if row.recalled_at or row.event], using)
-    entries += changed(inboxes, before, last)
-    entries.sort(key=attrgetter("seq"))
-    return Batch(before + 1, last, tuple(entries))
+    entries = [*entries_of(told, using), *changed(inboxes, before, last)]
+    return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
 def _write_numbers(rows: Sequence[Notification], using: str) -> None:

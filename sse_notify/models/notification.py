@@ -208,10 +208,6 @@ class Notification(models.Model):
     objects = NotificationQuerySet.as_manager()
 
     if TYPE_CHECKING:
-        recipient_id: Any
-        group_id: int | None
-        actor_type_id: int | None
-        target_type_id: int | None
         # Added by NotificationQuerySet.visible_to().
         is_unread: bool
         is_unseen: bool

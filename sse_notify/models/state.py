@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -27,9 +25,6 @@ class Inbox(models.Model):
     #: The newest change alone: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": the number of the one before}.
     changes = models.JSONField(default=list)
 
-    if TYPE_CHECKING:
-        user_id: Any
-
     class Meta:
         verbose_name = _("inbox")
         verbose_name_plural = _("inboxes")
@@ -44,9 +39,6 @@ class OfUser(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
     )
-
-    if TYPE_CHECKING:
-        user_id: Any
 
     class Meta:
         abstract = True
@@ -67,9 +59,6 @@ class Receipt(OfUser):
     unarchived_at = models.DateTimeField(null=True)
     #: When the user asked for the end of the long work that the notification tells of.
     cancel_asked_at = models.DateTimeField(null=True)
-
-    if TYPE_CHECKING:
-        notification_id: int
 
     class Meta:
         verbose_name = _("receipt")
@@ -107,9 +96,6 @@ class Exclusion(OfUser):
     """One user who does not get one broadcast."""
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
-
-    if TYPE_CHECKING:
-        notification_id: int
 
     class Meta:
         verbose_name = _("exclusion")

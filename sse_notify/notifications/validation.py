@@ -152,14 +152,6 @@ def _string(name: str, value: Any, column: str = "") -> str:
     return value
 
 
-def _key(name: str, value: Any) -> str | None:
-    return _string(name, value) or None
-
-
-def _event(name: str, value: Any) -> str:
-    return check_event(_string(name, value))
-
-
 def _choice(name: str, value: Any) -> str:
     values = [known for known, _label in _column(name).flatchoices]
     if value not in values:
@@ -250,9 +242,9 @@ def _instance(name: str, value: Any) -> dict[str, Any]:
 
 _CHECKS: Mapping[Kind, Callable[[str, Any], Any]] = {
     Kind.TEXT: _text,
-    Kind.KEY: _key,
+    Kind.KEY: lambda name, value: _string(name, value) or None,
     Kind.ADDRESS: _address,
-    Kind.EVENT: _event,
+    Kind.EVENT: lambda name, value: check_event(_string(name, value)),
     Kind.CHOICE: _choice,
     Kind.BUTTONS: _buttons,
     Kind.JSON: _json,
