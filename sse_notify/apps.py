@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -19,9 +20,9 @@ class SseNotifyConfig(AppConfig):
         Raises:
             Exception: whatever a ``topics.py`` raises.
         """
-        from sse_notify import checks, topics  # noqa: F401, PLC0415
+        from sse_notify import checks  # noqa: F401, PLC0415
         from sse_notify.access import receivers  # noqa: PLC0415
         from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415
 
         receivers.connect()
-        topics.discover()
+        autodiscover_modules("topics")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings  # noqa: TID251  (these are Django's and Channels' settings)
@@ -13,24 +12,20 @@ from django.db import connections, router
 
 from sse_notify import conf
 
-if TYPE_CHECKING:
-    from django.apps import AppConfig
-    from django.db.models import Model
-
 _IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 _CORE = "channels_redis.core.RedisChannelLayer"
 _PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 
 
 @register("sse_notify")
-def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: a key of ``SSE_NOTIFY`` is unknown or its value wrong."""
     hint = "Correct SSE_NOTIFY in your settings."
     return [Error(problem, hint=hint, id="sse_notify.E001") for problem in conf.validate()[1]]
 
 
 @register("sse_notify")
-def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_layer(**kwargs: Any) -> list[CheckMessage]:
     """E002: ``LAYER`` names no layer. W003: the Redis core layer drops messages."""
     alias, backend = _layer()
     if backend is None and alias != "default":
@@ -39,8 +34,8 @@ def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         return [Error(message, hint=hint, id="sse_notify.E002")]
     if backend == _CORE:
         message = (
-            "RedisChannelLayer holds 100 messages for each process and drops the others, "
-            "whose events then arrive at the next poll."
+            "RedisChannelLayer holds 100 messages for each process and drops the others, whose "
+            "events then arrive at the next poll."
         )
         hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
         return [Warning(message, hint=hint, id="sse_notify.W003")]
@@ -48,7 +43,7 @@ def check_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
 
 
 @register("sse_notify", Tags.security, deploy=True)
-def check_processes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_processes(**kwargs: Any) -> list[CheckMessage]:
     """W004: no layer connects processes, so events of other processes arrive at the next poll."""
     if _layer()[1] not in (None, _IN_MEMORY):
         return []
@@ -62,7 +57,7 @@ def check_processes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
 
 
 @register("sse_notify")
-def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_application(**kwargs: Any) -> list[CheckMessage]:
     """W005: ``ASGI_APPLICATION`` is missing, so that ``runserver`` answers with finite streams."""
     if getattr(settings, "ASGI_APPLICATION", None):
         return []
@@ -75,26 +70,23 @@ def check_application(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 
 
 @register("sse_notify")
-def check_routers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_routers(**kwargs: Any) -> list[CheckMessage]:
     """E006: a database router separates tables that foreign keys and joins connect.
 
     Only ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where
     it writes whenever it must not be late.
     """
-    own = _own_models()
-    related: set[Any] = {field.related_model for model in own for field in model._meta.fields}
+    models: set[Any] = {*_own_models()}
+    models |= {field.related_model for model in models for field in model._meta.fields}
     # The table of group members is joined. A custom user model need not have groups.
-    members = {getattr(getattr(get_user_model(), "groups", None), "through", None)}
-    models = {*own, *related, *members} - {None}
-    aliases = {model: router.db_for_write(model) for model in models}
+    models |= {getattr(getattr(get_user_model(), "groups", None), "through", None)}
+    aliases = {model: router.db_for_write(model) for model in models - {None}}
     if len(set(aliases.values())) == 1:
         return []
     places = sorted(f"{model._meta.label} in {alias!r}" for model, alias in aliases.items())
-    message = (
-        f"The database routers separate tables that sse_notify needs together: {', '.join(places)}."
-    )
+    message = "The database routers separate tables that sse_notify needs together: "
     alias = aliases[get_user_model()]
-    labels = tuple(sorted({model._meta.app_label for model in models if aliases[model] != alias}))
+    labels = tuple(sorted({model._meta.app_label for model in aliases if aliases[model] != alias}))
     hint = f"""Put this router first in DATABASE_ROUTERS, and migrate:
 
 class SseNotifyRouter:
@@ -106,11 +98,11 @@ class SseNotifyRouter:
     def allow_migrate(self, db, app_label, **hints):
         return db == {alias!r} if app_label in {labels} else None
 """
-    return [Error(message, hint=hint, id="sse_notify.E006")]
+    return [Error(f"{message}{', '.join(places)}.", hint=hint, id="sse_notify.E006")]
 
 
 @register("sse_notify")
-def check_autocommit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_autocommit(**kwargs: Any) -> list[CheckMessage]:
     """E007: the connection does not commit by itself."""
     aliases = {router.db_for_write(model) for model in _own_models()}
     return [
@@ -124,8 +116,8 @@ def check_autocommit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     ]
 
 
-def _own_models() -> list[type[Model]]:
-    return list(apps.get_app_config("sse_notify").get_models())
+def _own_models() -> Any:
+    return apps.get_app_config("sse_notify").get_models()
 
 
 def _layer() -> tuple[str, str | None]:

@@ -13,6 +13,8 @@ Exception
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 
 class SseNotifyError(Exception):
     """The base class of this package's own exceptions. Never raised itself."""
@@ -44,6 +46,7 @@ class ProgressFailed(SseNotifyError):
     """
 
 
+@dataclass(eq=False)
 class HandshakeRefused(SseNotifyError):
     """Raised when a stream is not opened.
 
@@ -52,18 +55,12 @@ class HandshakeRefused(SseNotifyError):
     changes. ``topic`` is the topic that is refused, "" if it is none.
     """
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        retry_after: int | None = None,
-        topic: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.retry_after = retry_after
-        self.topic = topic
+    status: int
+    code: str
+    message: str
+    _: KW_ONLY
+    retry_after: int | None = None
+    topic: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__(self.message)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 from asgiref.sync import sync_to_async
 from django.test import RequestFactory
 
-from sse_notify.log.position import database
+from sse_notify.log.sequence import database
 from sse_notify.models import Notification
 from sse_notify.sse.format import Received, parse
 from sse_notify.views.stream import make_stream, read_request

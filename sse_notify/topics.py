@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.db.models import TextChoices
 from django.urls import Resolver404
 from django.urls.resolvers import RoutePattern
-from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.exceptions import UnknownTopic
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
 
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
@@ -62,25 +56,20 @@ def group_topic(pk: Any) -> str:
     return f"group:{pk}"
 
 
-def topics_of(user: AbstractBaseUser, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
+def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
     """Return the topics of this package that ``user`` has now: the user's own, everyone's, the staff's, each group's.
 
     Args:
         user: whose topics.
         groups: the keys of the user's groups. ``None``: they are looked up, with one query unless they were prefetched.
     """
-    topics = [user_topic(user.pk), EVERYONE_TOPIC]
-    if getattr(user, "is_staff", False):
-        topics.append(STAFF_TOPIC)
-    if groups is None:
-        manager: Any = getattr(user, "groups", None)  # a custom user model need not have groups
-        groups = [] if manager is None else [group.pk for group in manager.all()]
-    topics.extend(group_topic(pk) for pk in groups)
-    return tuple(topics)
+    if groups is None:  # a custom user model need not have groups
+        groups = [group.pk for group in user.groups.all()] if hasattr(user, "groups") else []
+    staff = [STAFF_TOPIC] if getattr(user, "is_staff", False) else []
+    return (user_topic(user.pk), EVERYONE_TOPIC, *staff, *map(group_topic, groups))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """One ``@topic``: a pattern and the function that decides."""
 
     pattern: str
@@ -92,18 +81,11 @@ class Registration:
     public: bool
     """Whether anonymous visitors may ask at all."""
 
-    def match(self, name: str) -> dict[str, Any] | None:
-        """Return what the pattern captures from ``name``, ``None`` if it does not match."""
-        found = self.route.match(name)
-        return found[2] if found else None
-
 
 _registrations: dict[str, Registration] = {}
 
 #: Stands for what was not registered.
-NOBODYS = Registration(
-    pattern="", route=RoutePattern(""), authorise=lambda user: False, public=False
-)
+NOBODYS = Registration("", RoutePattern(""), lambda user: False, public=False)
 
 
 def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
@@ -132,9 +114,7 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
         if known is not None and known.authorise is not authorise:
             raise ValueError(f"pattern {pattern!r} is already registered, by {known.authorise!r}.")
         route = RoutePattern(pattern, is_endpoint=True)
-        _registrations[pattern] = Registration(
-            pattern=pattern, route=route, authorise=authorise, public=public
-        )
+        _registrations[pattern] = Registration(pattern, route, authorise, public)
         return authorise
 
     return register
@@ -172,7 +152,7 @@ class Match(NamedTuple):
             return self.name
         return key
 
-    def allows(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+    def allows(self, user: Any) -> bool:
         """Return whether ``user`` may listen now. Call it from sync code: the project's function may query.
 
         Raises:
@@ -195,19 +175,14 @@ def find(name: str) -> Match:
     if not is_own(name) and len(name) <= MAX_LENGTH:
         for registration in _registrations.values():
             try:
-                captured = registration.match(name)
+                found = registration.route.match(name)
             except Resolver404:
                 continue
-            if captured is not None:
-                return Match(registration, captured, name)
+            if found:
+                return Match(registration, found[2], name)
     raise UnknownTopic(f"no @topic pattern matches {name!r}")
 
 
 def is_own(name: str) -> bool:
     """Return whether ``name`` is one of this package's own topics."""
     return name in (EVERYONE_TOPIC, STAFF_TOPIC) or name.startswith(("user:", "group:"))
-
-
-def discover() -> None:
-    """Import every app's ``topics.py``. Called once the apps are ready, so that what is broken in one is seen at the start."""
-    autodiscover_modules("topics")

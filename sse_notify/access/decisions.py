@@ -22,8 +22,8 @@ from sse_notify.access.authorisers import may_listen
 from sse_notify.access.openings import Opening, openings
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.log.position import database
 from sse_notify.log.reader import Reader
+from sse_notify.log.sequence import database
 from sse_notify.models import Mute
 from sse_notify.topics import topics_of
 

@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from sse_notify.admin.forms import Addressees
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
-from sse_notify.models.fields import FIELDS, Kind
+from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import recall
 from sse_notify.notifications.validation import check
 

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
 

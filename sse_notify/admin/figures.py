@@ -23,7 +23,7 @@ from django.db.models.functions import Coalesce
 
 from sse_notify.admin.forms import active_users
 from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
-from sse_notify.notifications.audience import has_user_field
+from sse_notify.notifications.send import has_user_field
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

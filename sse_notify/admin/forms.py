@@ -16,9 +16,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models import Audience, Notification
-from sse_notify.models.fields import FIELDS, Kind
-from sse_notify.notifications.audience import has_user_field, users_by_name
-from sse_notify.notifications.send import send
+from sse_notify.models.notification import FIELDS, Kind
+from sse_notify.notifications.send import has_user_field, send, users_by_name
 from sse_notify.notifications.validation import check
 
 if TYPE_CHECKING:

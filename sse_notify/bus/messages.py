@@ -63,18 +63,6 @@ class Revocation:
     """The topics of users that were saved, each with what the user looks like now: see :func:`sse_notify.access.decisions.fingerprint`.
     Nothing of a user that looked so before has changed."""
 
-    def joined_with(self, other: Message) -> Revocation | None:
-        """Return one message in place of this and ``other``, ``None`` if both are needed."""
-        if not isinstance(other, Revocation) or (self.end, self.again) != (other.end, other.again):
-            return None
-        topics = tuple(dict.fromkeys((*self.topics, *other.topics)))
-        sessions = tuple(dict.fromkeys((*self.sessions, *other.sessions)))
-        users = {**self.users, **other.users}
-        if len(topics) + len(sessions) + len(users) > REVOCATION_SUBJECTS:
-            return None
-        everybody = self.everybody or other.everybody
-        return Revocation(topics, sessions, everybody, self.end, self.again, users)
-
 
 @dataclass(frozen=True, slots=True)
 class PresenceQuery:
@@ -87,29 +75,49 @@ class PresenceQuery:
 Message = Batch | Ephemeral | Revocation | PresenceQuery
 
 
-def pack(message: Message) -> Iterator[dict[str, Any]]:
-    """Yield the layer messages that carry ``message``: several for a large batch."""
-    match message:
-        case Ephemeral():
-            yield {"topic": message.topic, "frame": message.frame}
-        case Revocation():
-            yield {"revocation": list(astuple(message))}
-        case PresenceQuery():
-            yield {"presence": message.reply_channel}
-        case Batch():
-            yield from _pack_batch(message)
+def join(first: Any, then: Any) -> Revocation | None:
+    """Return one message in place of two revocations, ``None`` if both messages are needed."""
+    if not (isinstance(first, Revocation) and isinstance(then, Revocation)):
+        return None
+    topics = tuple(dict.fromkeys((*first.topics, *then.topics)))
+    sessions = tuple(dict.fromkeys((*first.sessions, *then.sessions)))
+    users = {**first.users, **then.users}
+    is_large = len(topics) + len(sessions) + len(users) > REVOCATION_SUBJECTS
+    if is_large or (first.end, first.again) != (then.end, then.again):
+        return None
+    everybody = first.everybody or then.everybody
+    return Revocation(topics, sessions, everybody, first.end, first.again, users)
 
 
-def _pack_batch(batch: Batch) -> Iterator[dict[str, Any]]:
-    rows: list[list[Any]] = []
-    first, size = batch.first, 0
-    for entry in batch.entries:
-        if rows and size + len(entry.frame) > MESSAGE_BYTES:
-            yield {"first": first, "last": entry.seq - 1, "entries": rows}
-            first, size, rows = entry.seq, 0, []
-        rows.append([entry.seq, entry.topic, entry.frame, list(entry.excluded), entry.category])
+def split(message: Message) -> Iterator[Message]:
+    """Yield ``message``, in several parts if it is a large batch."""
+    if not isinstance(message, Batch):
+        yield message
+        return
+    entries: list[Entry] = []
+    first, size = message.first, 0
+    for entry in message.entries:
+        if entries and size + len(entry.frame) > MESSAGE_BYTES:
+            yield Batch(first, entry.seq - 1, tuple(entries))
+            first, size, entries = entry.seq, 0, []
+        entries.append(entry)
         size += len(entry.frame)
-    yield {"first": first, "last": batch.last, "entries": rows}
+    yield Batch(first, message.last, tuple(entries))
+
+
+def pack(message: Message) -> dict[str, Any]:
+    """Return the layer message that carries ``message``."""
+    if isinstance(message, Ephemeral):
+        return {"topic": message.topic, "frame": message.frame}
+    if isinstance(message, Revocation):
+        return {"revocation": list(astuple(message))}
+    if isinstance(message, PresenceQuery):
+        return {"presence": message.reply_channel}
+    entries = [
+        [entry.seq, entry.topic, entry.frame, list(entry.excluded), entry.category]
+        for entry in message.entries
+    ]
+    return {"first": message.first, "last": message.last, "entries": entries}
 
 
 def unpack(message: dict[str, Any]) -> Message | None:

@@ -29,7 +29,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 from functools import partial
 from typing import Any
 
@@ -37,7 +36,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 
 from sse_notify.bus import messages
-from sse_notify.bus.messages import Message, PresenceQuery, Revocation
+from sse_notify.bus.messages import Message, PresenceQuery
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 
@@ -52,7 +51,6 @@ logger = logging.getLogger("sse_notify")
 
 _TYPE = "sse_notify.ring"
 _BOOT = uuid.uuid4().hex
-
 
 Callback = Callable[[Message], None]
 
@@ -79,23 +77,29 @@ def ring(message: Message) -> None:
         except RuntimeError:  # The loop is closed, and with it the hub.
             detach(callback)
     if remote_layer() is not None:
-        for part in _split(message):
+        for part in messages.split(message):
             _sender.put(part)
 
 
 async def send(layer: Any, message: Message) -> None:
-    """Send ``message`` to the hubs of other processes over ``layer``, and wait until it is sent.
+    """Send ``message`` to the hubs of other processes over ``layer``.
 
     Raises:
         Exception: whatever the layer raises.
     """
-    for part in _split(message):
-        await layer.group_send(get_settings().GROUP, part)
+    packed = {"type": _TYPE, "origin": origin(), **messages.pack(message)}
+    await layer.group_send(get_settings().GROUP, packed)
 
 
 def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
-    """Answer ``query`` with the number of streams by user's key. Callable as :func:`ring` is."""
-    _sender.put({"type": _TYPE, "to": query.reply_channel, "users": dict(users)})
+    """Answer ``query`` with the number of streams by user's key. Callable as :func:`ring` is.
+
+    An answer that cannot be sent is dropped: nobody waits for it for long.
+    """
+    layer = remote_layer()
+    if layer is not None:
+        sending = layer.send(query.reply_channel, {"type": _TYPE, "users": dict(users)})
+        asyncio.run_coroutine_threadsafe(asyncio.wait_for(sending, SEND_SECONDS), senders_loop())
 
 
 def remote_layer() -> Any | None:
@@ -137,13 +141,13 @@ class _Sender:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=BACKLOG)
+        self._waiting: deque[Message] = deque(maxlen=BACKLOG)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._incident = Incident("layer_send")
         self._is_idle = threading.Event()
         self._is_idle.set()
 
-    def put(self, message: dict[str, Any]) -> None:
+    def put(self, message: Message) -> None:
         loop = self.running_loop()
         with self._lock:
             _append(self._waiting, message)
@@ -171,19 +175,14 @@ class _Sender:
                     self._is_idle.set()
                     return
                 message = self._waiting.popleft()
-            await self._send(message)
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        try:
-            layer = remote_layer()
-            async with asyncio.timeout(SEND_SECONDS):
-                if layer is not None and "to" in message:
-                    await layer.send(message["to"], message)
-                elif layer is not None:
-                    await layer.group_send(get_settings().GROUP, message)
-            self._incident.worked()
-        except Exception as error:  # A layer that is down is not the publisher's business.
-            self._incident.failed(error)
+            try:
+                layer = remote_layer()
+                if layer is not None:
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send(layer, message)
+                self._incident.worked()
+            except Exception as error:  # A layer that is down is not the publisher's business.
+                self._incident.failed(error)
 
 
 _sender = _Sender()
@@ -195,25 +194,17 @@ def origin() -> str:
     return f"{_BOOT}-{os.getpid()}"
 
 
-def _append(waiting: deque[dict[str, Any]], message: dict[str, Any]) -> None:
+def _append(waiting: deque[Message], message: Message) -> None:
     """Append ``message``.
 
     Revocations in a row are joined: a thousand users that are saved one by one must not push events
     out of the queue.
     """
-    if waiting and "revocation" in message and "revocation" in waiting[-1]:
-        both = Revocation(*waiting[-1]["revocation"]).joined_with(
-            Revocation(*message["revocation"])
-        )
-        if both is not None:
-            waiting[-1] = {**message, "revocation": list(astuple(both))}
-            return
-    waiting.append(message)
-
-
-def _split(message: Message) -> list[dict[str, Any]]:
-    """Return ``message`` as layer messages."""
-    return [{"type": _TYPE, "origin": origin(), **part} for part in messages.pack(message)]
+    joined = messages.join(waiting[-1], message) if waiting else None
+    if joined is None:
+        waiting.append(message)
+    else:
+        waiting[-1] = joined
 
 
 def deliver(message: dict[str, Any], callback: Callback) -> None:

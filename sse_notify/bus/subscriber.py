@@ -1,4 +1,15 @@
-"""Receive the messages of other processes, for as long as a hub has streams.
+"""Receive the messages of other processes, and ask them which users are connected.
+
+    listen()       for as long as a hub has streams
+
+    ask()          this process' sender thread                       hubs of the other processes
+    waits ───────► opens a channel, sends a PresenceQuery ─────────► publisher.answer()
+      ▲                                                                │
+      └─ answers ─ receives until the time is over ◄───────────────────┘
+
+Nobody knows how many processes there are: one that died says nothing, one that started just now is
+on no list. So a question takes all the time that it was given. After the first, the pub/sub layer
+keeps one more connection for as long as the process lives, and its task wakes ten times a second.
 
 Deliberate oddities:
 
@@ -18,15 +29,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sse_notify.bus import publisher
+from sse_notify.bus.messages import PresenceQuery
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sse_notify.bus.publisher import Callback
 
 #: Seconds of silence after which an error of the layer may be its own timeout.
@@ -39,6 +55,15 @@ LEAVE_SECONDS = 10.0
 #: one long wait: an event loop that was blocked has not given the task its time either.
 CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
+#: A group that nobody is in.
+HEALTH_GROUP = "sse_notify.health"
+
+logger = logging.getLogger("sse_notify")
+
+T = TypeVar("T")
+Answers = list[dict[str, int]]
+
+_asking = Incident("layer_answers")
 
 
 async def listen(callback: Callback, ready: asyncio.Event) -> None:
@@ -177,3 +202,81 @@ class Membership:
 
 #: Tasks that leave the group: the event loop alone would not keep them until they are done.
 _leaving: set[asyncio.Task[None]] = set()
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+def ask(seconds: float) -> Future[Answers]:
+    """Ask every other process which users are connected to it. Callable from any thread.
+
+    Args:
+        seconds: how long to wait for answers; 0: nobody is asked.
+
+    Returns:
+        The number of streams by user's key, of each event loop that answered in time. Without a
+        layer that connects processes, or while it is away, there are none, at once.
+    """
+    answers: Answers = []
+    work = _within(seconds, _collect(answers), answers)
+    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
+
+
+def ping(seconds: float) -> Future[bool]:
+    """Return whether the layer that connects processes answers in time. Callable from any thread."""
+    work = _within(seconds, _ping(), default=False)
+    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T:
+    """Return what ``work`` returns, or ``default`` if it takes longer than ``seconds``.
+
+    It is cancelled then, and nobody waits for it, as a layer may take long to react.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        stop(task)
+    return task.result() if done else default
+
+
+async def _ping() -> bool:
+    layer = publisher.remote_layer()
+    try:
+        if layer is not None:
+            await layer.group_send(HEALTH_GROUP, {"type": "sse_notify.ping"})
+    except Exception:  # Whatever the layer raises.
+        return False
+    return layer is not None
+
+
+async def _collect(answers: Answers) -> Answers:
+    """Send the question and add what is answered to ``answers``, until cancelled or in vain."""
+    layer, loop = publisher.remote_layer(), asyncio.get_running_loop()
+    if layer is None:
+        return answers
+    try:
+        # Redis' core layer receives on names with "!" on one event loop alone, which is a hub's.
+        channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
+        await publisher.send(layer, PresenceQuery(channel))
+        _asking.worked()
+        while True:
+            since = loop.time()
+            try:
+                message = await layer.receive(channel)
+            except Exception:
+                if loop.time() - since < QUIET_SECONDS:
+                    raise
+                continue  # Oddity 2.
+            _add(answers, message)
+    except Exception as error:  # Whatever the layer raises.
+        _asking.failed(error)
+        return answers
+
+
+def _add(answers: Answers, message: dict[str, Any]) -> None:
+    try:
+        answers.append({str(key): int(number) for key, number in message["users"].items()})
+    except Exception:  # Nothing from outside is believed.
+        logger.exception("An answer of another process cannot be read.")

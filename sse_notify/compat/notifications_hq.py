@@ -23,7 +23,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Notification
 from sse_notify.notifications import send
 from sse_notify.notifications.validation import check_instance
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-    from sse_notify.models.fields import Content
+    from sse_notify.models.notification import Content
 
 #: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
 #: Projects can connect more receivers.

@@ -1,4 +1,19 @@
-"""A user's inbox: the verbs that mark what is in it, their async twins, and what it holds."""
+"""A user's inbox: the verbs that mark what is in it, their async twins, and what it holds.
+
+    caller's transaction   lock the inbox, write the watermark or receipts, note the change ... COMMIT
+    after the commit       the log numbers the inbox, and every page of that user gets ``update``
+
+A mark by ``up_to`` moves a watermark: one row, whatever the number of notifications, and no race,
+as what is numbered later is above it. A mark by ``ids`` writes a receipt for each notification
+that it changes. The lock puts the marks of one user in order; those of different users never wait
+for each other, and none waits for the log.
+
+Deliberate oddities:
+
+1. ``up_to`` is cut to the head of the log. A larger one would mark what is yet to arrive.
+2. The lock begins with an insert that ignores conflicts. It makes the row on the first mark; and
+   SQLite waits for its one lock here, where a transaction that begins with a read fails at once.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +22,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.inbox import receipts
-from sse_notify.log.position import database, get_head
-from sse_notify.models import Inbox, Notification
+from sse_notify.log import entries
+from sse_notify.log.sequence import announce_on_commit, database, get_head
+from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.paging import Place
 from sse_notify.sse.format import MAX_CURSOR
 
 if TYPE_CHECKING:
-    from sse_notify.inbox.receipts import Mark
     from sse_notify.models.querysets import NotificationQuerySet, User
-
-#: The newest notifications in which categories are looked for.
-CATEGORIES_OF = 200
 
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
+#: Ids in one statement, below the limits of every database.
+CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +51,46 @@ class State:
     state_seq: int | None
     """The number of the inbox's newest change; ``None`` if there is none or it has none yet."""
     unread: int
-    """How many notifications are unread."""
     unseen: int
-    """How many notifications the user has not seen yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Mark:
+    """One way to mark."""
+
+    name: str
+    """What the ``update`` event calls it."""
+    changes: Q
+    """Which rows it changes. A repeat finds none, so that it writes and says nothing."""
+    stamps: str
+    """The receipt's column that gets the time."""
+    clears: str = ""
+    """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
+    sees: bool = False
+    watermarks: tuple[str, ...] = ()
+    """The inbox's columns that ``up_to`` raises."""
+
+
+_READ = _Mark(
+    name="read",
+    changes=Q(is_unread=True),
+    stamps="read_at",
+    clears="unread_at",
+    sees=True,
+    watermarks=("read_up_to", "seen_up_to"),
+)
+_UNREAD = _Mark(name="unread", changes=Q(is_unread=False), stamps="unread_at", clears="read_at")
+_SEEN = _Mark(name="seen", changes=Q(is_unseen=True), stamps="seen_at", watermarks=("seen_up_to",))
+_ARCHIVED = _Mark(
+    name="archived",
+    changes=Q(is_archived=False),
+    stamps="archived_at",
+    clears="unarchived_at",
+    watermarks=("archived_up_to",),
+)
+_UNARCHIVED = _Mark(
+    name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at"
+)
 
 
 def mark_read(
@@ -45,8 +98,7 @@ def mark_read(
 ) -> None:
     """Mark notifications of ``user`` as read, and so as seen.
 
-    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone: a
-    repeat does nothing.
+    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone.
 
     Args:
         user: whose inbox.
@@ -59,17 +111,15 @@ def mark_read(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    _mark(user, receipts.READ, ids, up_to, client)
+    _mark(user, _READ, ids, up_to, client)
 
 
 def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
-    """Mark notifications of ``user`` as unread. They stay seen.
+    """Mark notifications of ``user`` as unread, also those that ``up_to`` has covered.
 
-    Those that a mark by ``up_to`` has covered can be marked, too.
-
-    Args and errors as for :func:`mark_read`.
+    They stay seen. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, receipts.UNREAD, ids, None, client)
+    _mark(user, _UNREAD, ids, None, client)
 
 
 def mark_seen(
@@ -79,7 +129,7 @@ def mark_seen(
 
     Args and errors as for :func:`mark_read`.
     """
-    _mark(user, receipts.SEEN, ids, up_to, client)
+    _mark(user, _SEEN, ids, up_to, client)
 
 
 def archive(
@@ -89,28 +139,21 @@ def archive(
 
     One that is sent again under its ``key`` comes back. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, receipts.ARCHIVED, ids, up_to, client)
+    _mark(user, _ARCHIVED, ids, up_to, client)
 
 
 def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
     """Take notifications of ``user`` back from the archive.
 
-    Those that an :func:`archive` by ``up_to`` has covered come back, too.
-
-    They come back at their place, read or unread as they were. Args and errors as for
-    :func:`mark_read`.
+    They come back at their place, read or unread as they were, also those that an :func:`archive`
+    by ``up_to`` has covered. Args and errors as for :func:`mark_read`.
     """
-    _mark(user, receipts.UNARCHIVED, ids, None, client)
+    _mark(user, _UNARCHIVED, ids, None, client)
 
 
 def visible(user: User) -> NotificationQuerySet:
     """Return what ``user`` may see, without what is archived."""
     return Notification.objects.using(database()).visible_to(user)
-
-
-def categories(rows: NotificationQuerySet) -> set[str]:
-    """Return the categories of the newest 200 of ``rows``: bounded, however long the inbox."""
-    return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
 
 
 def counts(user: User) -> tuple[int, int]:
@@ -129,17 +172,10 @@ def unseen_count(user: User) -> int:
 
 
 def state(user: User) -> State:
-    """Return the state of the inbox of ``user``, in four queries.
-
-    Ask for it before the items, so that nothing falls between.
-    """
+    """Return the state of an inbox, in four queries. Ask before the items: nothing falls between."""
     cursor = get_head()
-    state_seq = (
-        Inbox.objects.using(database())
-        .filter(pk=user.pk)
-        .values_list("state_seq", flat=True)
-        .first()
-    )
+    inboxes = Inbox.objects.using(database()).filter(pk=user.pk)
+    state_seq = inboxes.values_list("state_seq", flat=True).first()
     unread, unseen = counts(user)
     return State(cursor=cursor, state_seq=state_seq, unread=unread, unseen=unseen)
 
@@ -147,13 +183,9 @@ def state(user: User) -> State:
 def page(
     rows: NotificationQuerySet, limit: int, begin: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
-    """Return a page of an inbox, newest first, and where the next begins, ``None`` at the end.
+    """Return a page of :func:`visible` rows, newest first, and where the next begins, if any.
 
-    Args:
-        rows: what :func:`visible` gave, filtered or not.
-        limit: items of a page; with 0 there is no next one.
-        begin: what the page before gave, or ``Place.top(cursor)`` of a :func:`state` that was
-            asked for before; the top by default.
+    It begins where the page before says, or at ``Place.top(cursor)`` of a :func:`state`.
     """
     begin = begin or Place.top(get_head())
     found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
@@ -162,42 +194,93 @@ def page(
 
 
 def _mark(
-    user: User, mark: Mark, ids: Iterable[int] | None, up_to: int | None, client: str
+    user: User, mark: _Mark, ids: Iterable[int] | None, up_to: int | None, client: str
 ) -> None:
     check_user(user)
-    _check_client(client)
-    if (ids is None) == (up_to is None):
-        raise ValueError("Give either ids or up_to, not both.")
-    chosen = None if ids is None else _check_ids(ids)
-    limit = 0 if up_to is None else _check_number("up_to", up_to)
-    receipts.write(user, mark, chosen, limit, client)
-
-
-def check_user(user: Any) -> None:
-    """Check that ``user`` has an inbox.
-
-    Raises:
-        TypeError, ValueError: it is not a user, or not saved.
-    """
-    model = get_user_model()
-    if not isinstance(user, model):
-        # The class that a lazy object stands for, as `request.user` is one.
-        raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
-    if user.pk is None:
-        raise ValueError("user must be saved.")
-
-
-def _check_client(client: Any) -> None:
     if not isinstance(client, str):
         raise TypeError(f"client must be a string, not {type(client).__name__}.")
     if len(client) > CLIENT_LENGTH or not (client.isascii() and client.isprintable()):
         raise ValueError(f"client must be at most {CLIENT_LENGTH} printable ASCII characters.")
-
-
-def _check_ids(ids: Any) -> list[int]:
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+    if (ids is None) == (up_to is None):
+        raise ValueError("Give either ids or up_to, not both.")
+    if ids is None:
+        asked: dict[str, Any] = {"up_to": _check_number("up_to", up_to)}
+    elif isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise TypeError(f"ids must be a list of whole numbers, not {type(ids).__name__}.")
-    return list(dict.fromkeys(_check_number("ids", id) for id in ids))
+    else:
+        asked = {"ids": list(dict.fromkeys(_check_number("ids", id) for id in ids))}
+    using = database()
+    try:
+        _write(user, mark, asked, client, using)
+    except IntegrityError:
+        # At the commit: one of them was pruned in this moment, and is not found again.
+        if ids is None or connections[using].in_atomic_block:
+            raise
+        _write(user, mark, asked, client, using)
+
+
+def _write(user: User, mark: _Mark, asked: dict[str, Any], client: str, using: str) -> None:
+    with transaction.atomic(using=using):
+        inboxes = Inbox.objects.using(using)
+        inboxes.bulk_create([Inbox(pk=user.pk)], ignore_conflicts=True)  # oddity 2
+        inbox = inboxes.select_for_update().get(pk=user.pk)
+        marked: dict[str, Any]
+        if "ids" in asked:
+            marked = {"ids": _mark_ids(user, mark, asked["ids"], using)}
+            is_changed = bool(marked["ids"])
+        else:
+            marked = {"up_to": min(asked["up_to"], get_head())}  # oddity 1
+            is_changed = _mark_up_to(inbox, mark, marked["up_to"], using)
+        if is_changed:
+            entries.note(inbox, {"set": mark.name, **marked, "client": client})
+            inbox.save(using=using)
+            announce_on_commit()
+
+
+def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
+    """Write a receipt for each of the notifications that the mark changes; return their ids."""
+    now = timezone.now()
+    columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
+    theirs: Any = Notification.objects.using(using).with_states(user, heed_mutes=False)
+    receipts = []
+    for start in range(0, len(ids), CHUNK):
+        chunk = theirs.filter(mark.changes, pk__in=ids[start : start + CHUNK]).order_by("pk")
+        for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
+            stamps = {"seen_at": seen_at or now} if mark.sees else {}
+            stamps[mark.stamps] = now
+            receipts.append(Receipt(user=user, notification_id=pk, **stamps))
+    # MySQL takes any unique key, and refuses to be told.
+    with_target = connections[using].features.supports_update_conflicts_with_target
+    Receipt.objects.using(using).bulk_create(
+        receipts,
+        batch_size=CHUNK,
+        update_conflicts=True,
+        update_fields=columns,
+        unique_fields=["user", "notification"] if with_target else None,
+    )
+    return [receipt.notification_id for receipt in receipts]
+
+
+def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
+    """Raise the watermarks, end what overrides them below, and return whether anything changed."""
+    raised = [name for name in mark.watermarks if getattr(inbox, name) < up_to]
+    for name in raised:
+        setattr(inbox, name, up_to)
+    if mark.clears:
+        overriding = {f"{mark.clears}__isnull": False, "notification__seq__lte": up_to}
+        below = Receipt.objects.using(using).filter(user_id=inbox.pk, **overriding)
+        if below.update(**{mark.clears: None, mark.stamps: timezone.now()}):
+            return True
+    return bool(raised)
+
+
+def check_user(user: Any) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` if ``user`` is not a user, or not saved."""
+    model = get_user_model()
+    if not isinstance(user, model):  # `__class__`: what a lazy object such as request.user is
+        raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
+    if user.pk is None:
+        raise ValueError("user must be saved.")
 
 
 def _check_number(name: str, value: Any) -> int:
@@ -213,6 +296,5 @@ amark_unread = twin(mark_unread)
 amark_seen = twin(mark_seen)
 aarchive = twin(archive)
 aunarchive = twin(unarchive)
-acounts = twin(counts)
 aunread_count = twin(unread_count)
 aunseen_count = twin(unseen_count)

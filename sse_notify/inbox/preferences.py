@@ -19,7 +19,7 @@ from sse_notify.bus.publisher import ring_on_commit
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Mute
 from sse_notify.topics import user_topic
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from django.utils.functional import Promise
 
-    from sse_notify.models.querysets import User
+    from sse_notify.models.querysets import NotificationQuerySet, User
+
+#: The newest notifications in which categories are looked for.
+CATEGORIES_OF = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +62,7 @@ def mute(user: User, *categories: str) -> None:
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the project requires one of the categories;
-        the message names it, and nothing
-            is written.
+        the message names it, and nothing is written.
     """
     wanted = _check(user, categories)
     if required := sorted(wanted & get_settings().required):
@@ -71,7 +73,7 @@ def mute(user: User, *categories: str) -> None:
 
 
 def unmute(user: User, *categories: str) -> None:
-    """Have ``user`` hear of ``categories`` again. What was unread before is unread again.
+    """Announce and count ``categories`` for ``user`` again. What was unread is unread again.
 
     Args and errors as for :func:`mute`, but that a required category is as good as any.
     """
@@ -95,24 +97,25 @@ def muted_categories(user: User) -> list[str]:
     """Return the categories that ``user`` has muted, in order; none for an anonymous visitor."""
     if not user.is_authenticated:
         return []
-    found = (
-        Mute.objects.using(database()).filter(user_id=user.pk).values_list("category", flat=True)
-    )
-    return sorted(set(found) - get_settings().required)
+    mutes = Mute.objects.using(database()).filter(user_id=user.pk)
+    return sorted({*mutes.values_list("category", flat=True)} - get_settings().required)
+
+
+def categories(rows: NotificationQuerySet) -> set[str]:
+    """Return the categories of the newest 200 of ``rows``: bounded, however long the inbox."""
+    return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
 
 
 def preferences(user: User) -> list[Preference]:
     """Return every category that ``user`` can mute: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    for category in sorted(marks.categories(marks.visible(user)).union(muted)):
+    for category in sorted(categories(marks.visible(user)).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(
+            **{**about, "label": about.get("label") or category},
             category=category,
-            label=about.get("label") or category,
-            description=about.get("description", ""),
-            required=about.get("required", False),
             muted=category in muted,
         )
         for category, about in listed.items()
@@ -140,18 +143,13 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
 
 def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     using = database()
-    mutes = Mute.objects.using(using)
+    mutes = Mute.objects.using(using).filter(user_id=user.pk)
     with transaction.atomic(using=using):
         begin_write(using)
-        before = set(mutes.filter(user_id=user.pk).values_list("category", flat=True))
-        new, gone = mute - before, unmute & before
-        if new:
-            # Another request of the same user may write the same.
-            mutes.bulk_create(
-                [Mute(user_id=user.pk, category=category) for category in sorted(new)],
-                ignore_conflicts=True,
-            )
-        if gone:
-            mutes.filter(user_id=user.pk, category__in=gone).delete()
+        new = mute.difference(mutes.values_list("category", flat=True))
+        rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]
+        # Another request of the same user may write the same.
+        mutes.bulk_create(rows, ignore_conflicts=True)
+        gone, _ = mutes.filter(category__in=unmute).delete()
         if new or gone:
             ring_on_commit(Revocation(topics=(user_topic(user.pk),)), using)

@@ -32,21 +32,21 @@ Deliberate oddities:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch
-from sse_notify.log import changes
-from sse_notify.log.entries import changed_entries, entries_of
-from sse_notify.log.position import HEAD_PK, database, lock_head, locked
+from sse_notify.log.entries import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
 
 if TYPE_CHECKING:
@@ -56,22 +56,66 @@ if TYPE_CHECKING:
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
 #: weighs.
 SEQUENCE_BATCH = 1000
-
-
 #: Runs of consecutive ids that are numbered by a statement each.
 MAX_RUNS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the log is numbered, and from where it is complete."""
+
+    head: int = 0
+    floor: int = 0
+
+
+def database() -> str:
+    """Return the alias of the database that holds the log."""
+    return router.db_for_write(Notification)
+
+
+def get_position() -> Position:
+    """Return the head and the floor of the log: one query."""
+    row = _head(database()).values_list("seq", "floor").first()
+    return Position(*row or ())
+
+
+def get_head() -> int:
+    """Return the newest number that was given out, 0 before the first."""
+    return get_position().head
+
+
+def raise_floor(to: int, using: str) -> None:
+    """Refuse cursors before ``to`` after this transaction's commit: what they missed is gone.
+
+    Holds the head until then, so it comes last.
+    """
+    _head(using).filter(floor__lt=to).update(floor=to)
+
+
+def begin_write(using: str) -> None:
+    """Begin a transaction that reads before it writes.
+
+    SQLite waits for its one lock if a transaction's first statement is a write; a write after a
+    read would fail at once.
+    """
+    if not connections[using].features.has_select_for_update:
+        _head(using).update(seq=F("seq"))
+
+
+def locked(rows: Any, using: str) -> Any:
+    """Return ``rows`` by key, locked until the transaction ends, without those locked elsewhere."""
+    skips = connections[using].features.has_select_for_update_skip_locked
+    return rows.using(using).order_by("pk").select_for_update(skip_locked=skips)
+
+
 def has_pending() -> bool:
     """Return whether something committed is not numbered yet: two look-ups in an index."""
-    using = database()
-    return _pending(using).exists() or changes.pending(using).exists()
+    return any(rows.exists() for rows in _pending(database()))
 
 
 def count_pending() -> int:
     """Return how much is committed and not numbered yet: two counts, by indexes."""
-    using = database()
-    return _pending(using).count() + changes.pending(using).count()
+    return sum(rows.count() for rows in _pending(database()))
 
 
 def number_pending() -> Iterator[Batch]:
@@ -97,36 +141,43 @@ def number_pending() -> Iterator[Batch]:
             yield batch
 
 
-def _pending(using: str) -> QuerySet[Notification]:
-    return Notification._base_manager.using(using).filter(seq=None)
+def _head(using: str) -> QuerySet[LogHead]:
+    return LogHead.objects.using(using).filter(pk=1)
+
+
+def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
+    """Return what is not numbered yet: rows, and inboxes with a change."""
+    inboxes = Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
+    return Notification._base_manager.using(using).filter(seq=None), inboxes
 
 
 def _sequence_batch(using: str) -> Batch | None:
     with transaction.atomic(using=using):
-        before = lock_head(using)
-        rows = list(locked(_pending(using), using)[:SEQUENCE_BATCH])
-        room = SEQUENCE_BATCH - len(rows)
-        inboxes = list(locked(changes.pending(using), using)[:room])
+        begin_write(using)
+        head = _head(using).select_for_update().get_or_create(pk=1)[0]
+        pending, changes = (locked(waiting, using) for waiting in _pending(using))
+        rows = list(pending[:SEQUENCE_BATCH])
+        inboxes = list(changes[: SEQUENCE_BATCH - len(rows)])
         if not rows and not inboxes:
             return None
         if any(row.count > 1 for row in rows):  # oddity 5
             rows.sort(key=lambda row: (row.created_at, row.pk))
-        last = before + len(rows) + len(inboxes)
+        before, last = head.seq, head.seq + len(rows) + len(inboxes)
         for seq, row in enumerate(rows, start=before + 1):
             row.seq = seq
         for seq, inbox in enumerate(inboxes, start=before + len(rows) + 1):
             inbox.state_seq = seq
         _write_numbers(rows, using)
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
-        LogHead.objects.using(using).filter(pk=HEAD_PK).update(seq=last)
+        _head(using).update(seq=last)
     now = timezone.now()
-    unexpired = [
-        row for row in rows if row.recalled_at or row.expires_at is None or row.expires_at > now
+    told = [
+        row
+        for row in rows
+        if row.recalled_at or (row.event and (row.expires_at is None or row.expires_at > now))
     ]
-    entries = entries_of([row for row in unexpired if row.recalled_at or row.event], using)
-    entries.extend(changed_entries(inboxes, before, last))
-    entries.sort(key=attrgetter("seq"))
-    return Batch(before + 1, last, tuple(entries))
+    entries = [*entries_of(told, using), *changed(inboxes, before, last)]
+    return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
 def _write_numbers(rows: Sequence[Notification], using: str) -> None:
@@ -143,6 +194,9 @@ def _write_numbers(rows: Sequence[Notification], using: str) -> None:
 
 # --- announcing -----------------------------------------------------------------------------------
 
+#: Of each connection, whether the last announcement that was registered has run.
+_announcements: WeakKeyDictionary[BaseDatabaseWrapper, Event] = WeakKeyDictionary()
+
 
 def announce_on_commit() -> None:
     """Call :func:`announce` after the commit of the current transaction; at once if there is none.
@@ -152,28 +206,17 @@ def announce_on_commit() -> None:
     find them when they poll.
     """
     using = database()
-    connection = connections[using]
-    announcement = _announcements.get(connection)
+    has_run = _announcements.get(connections[using])
     # One that a rollback took with it has not run: the next transaction can have it.
-    if announcement is None or announcement.has_run:
-        announcement = _announcements[connection] = _Announcement()
-    transaction.on_commit(announcement.run, using=using, robust=True)
+    if has_run is None or has_run.is_set():
+        has_run = _announcements[connections[using]] = Event()
 
-
-class _Announcement:
-    """What one transaction runs after its commit, as often as it was registered: the first time counts."""
-
-    has_run = False
-
-    def run(self) -> None:
-        """Announce what the transaction sent."""
-        if not self.has_run:
-            self.has_run = True
+    def announce_once() -> None:
+        if not has_run.is_set():
+            has_run.set()
             announce()
 
-
-#: The last announcement that each connection registered.
-_announcements: WeakKeyDictionary[BaseDatabaseWrapper, _Announcement] = WeakKeyDictionary()
+    transaction.on_commit(announce_once, using=using, robust=True)
 
 
 def announce() -> None:

@@ -1,19 +1,12 @@
 """The tables: what was sent, what each user did with it, how far the log is, how processes are."""
 
-from sse_notify.models.inbox import Inbox, Mute, Receipt
-from sse_notify.models.notification import Exclusion, Level, Notification, iso
-from sse_notify.models.system import Heartbeat, LogHead
-from sse_notify.topics import Audience
-
-__all__ = [
-    "Audience",
-    "Exclusion",
-    "Heartbeat",
-    "Inbox",
-    "Level",
-    "LogHead",
-    "Mute",
-    "Notification",
-    "Receipt",
-    "iso",
-]
+from sse_notify.models.notification import Level as Level
+from sse_notify.models.notification import Notification as Notification
+from sse_notify.models.notification import iso as iso
+from sse_notify.models.state import Exclusion as Exclusion
+from sse_notify.models.state import Heartbeat as Heartbeat
+from sse_notify.models.state import Inbox as Inbox
+from sse_notify.models.state import LogHead as LogHead
+from sse_notify.models.state import Mute as Mute
+from sse_notify.models.state import Receipt as Receipt
+from sse_notify.topics import Audience as Audience

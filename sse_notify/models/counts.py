@@ -142,16 +142,11 @@ def _moment(moment: datetime, using: str) -> Any:
 
 @cache
 def _sql(using: str, parts: int, required: int) -> str:
-    connection = connections[using]
-    row = (
-        "ROW"
-        if connection.vendor == "mysql" and not getattr(connection, "mysql_is_mariadb", False)
-        else ""
-    )
-    names = {
-        name: connection.ops.quote_name(apps.get_model("sse_notify", name)._meta.db_table)
-        for name in _TABLES
-    }
+    connection: Any = connections[using]
+    is_mysql = connection.vendor == "mysql" and not connection.mysql_is_mariadb
+    row = "ROW" if is_mysql else ""
+    tables = {name: apps.get_model("sse_notify", name)._meta.db_table for name in _TABLES}
+    names = {name: connection.ops.quote_name(table) for name, table in tables.items()}
     theirs = _THEIRS.format(**names)
     return _SQL.format(
         **names,

@@ -12,7 +12,6 @@ user's inbox, whose watermarks stand for all rows numbered up to them. A row wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -46,41 +45,34 @@ if TYPE_CHECKING:
     User = AbstractBaseUser | AnonymousUser
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Inbox:
-    """What a chain that began with a user asks for, so that it can be asked for in another way."""
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a chain that began with a user has asked for, so that it can be asked in another way."""
 
     rows: NotificationQuerySet
-    """What it was asked of."""
-    user: Any
+    """The rows so far, in whatever topic, archived or not."""
     topics: tuple[str, ...]
     """The user's; none for an anonymous visitor."""
-    heeds_mutes: bool = True
     is_archived: bool | None = False
     """``None``: what is archived and what is not."""
-    conditions: tuple[Q, ...] = ()
-    """What the chain has filtered by since."""
 
-    def of_any_topic(self) -> NotificationQuerySet:
+    def in_any_topic(self) -> NotificationQuerySet:
         """Return the rows, but for the condition that they are in one of the user's topics."""
-        rows = _with_states(self.rows, self.user, heeds_mutes=self.heeds_mutes)
         shown = Q() if self.is_archived is None else Q(is_archived=self.is_archived)
-        for condition in (shown, *self.conditions):
-            rows = rows.filter(condition)
-        return rows
+        return self.rows.filter(shown)
 
-    def queryset(self) -> NotificationQuerySet:
+    def queryset(self) -> Any:
         """Return the rows."""
-        rows = self.of_any_topic().filter(topic__in=self.topics)
-        rows._inbox = self
+        rows = self.in_any_topic().filter(topic__in=self.topics)
+        rows._view = self
         return rows
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     """What a project asks of the log. The states chain on :meth:`visible_to`."""
 
-    #: What the chain asks for, as far as it consists of the methods below.
-    _inbox: _Inbox | None = None
+    #: Known as long as the chain consists of the methods below.
+    _view: _View | None = None
 
     def filter(self, *args: Any, **kwargs: Any) -> Self:
         """Return the rows that meet the conditions."""
@@ -91,8 +83,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self._with_condition(super().exclude(*args, **kwargs), ~Q(*args, **kwargs))
 
     def _with_condition(self, rows: Self, condition: Q) -> Self:
-        if self._inbox is not None:
-            rows._inbox = replace(self._inbox, conditions=(*self._inbox.conditions, condition))
+        if self._view is not None:
+            rows._view = replace(self._view, rows=self._view.rows.filter(condition))
         return rows
 
     def visible_to(self, user: User) -> Self:
@@ -108,7 +100,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self._inbox_of(user)
+        return self._begin(user, heed_mutes=True)
 
     def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
         """Return what :meth:`visible_to` does, and the archived rows as well.
@@ -118,7 +110,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             heed_mutes: ``False``: what is muted has the state that it comes back with when it is
                 no longer muted.
         """
-        return self._inbox_of(user, is_archived=None, heeds_mutes=heed_mutes)
+        return self._begin(user, heed_mutes=heed_mutes, is_archived=None)
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -134,11 +126,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         Raises:
             TypeError: between :meth:`visible_to` and this call the chain has more than filters.
         """
-        if self._inbox is None:
+        if self._view is None:
             raise TypeError(
                 "archived() must come after visible_to(), with nothing but filters between."
             )
-        return replace(self._inbox, is_archived=True).queryset()  # type: ignore[return-value]
+        found: Self = replace(self._view, is_archived=True).queryset()
+        return found
 
     def newest(self, limit: int, begin: Place | None = None) -> Self:
         """Return the newest rows, newest first, at a cost that the rows of others do not raise.
@@ -154,23 +147,19 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             begin: where to begin; at the top by default.
         """
         begin = begin or Place.top()
-        if self._inbox is None or not self._inbox.topics:
+        if self._view is None or not self._view.topics:
             follows = reduce(or_, begin.waiting(), begin.numbered())
             return self.filter(follows).order_by(*begin.order())[:limit]
-        topics, rows = self._inbox.topics, self._inbox.of_any_topic()
+        topics, rows = self._view.topics, self._view.in_any_topic()
         # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant
         # and drop it from the order), only that index has the order; else a database walks back
         # through the numbers, past the rows of others.
+        numbered, waiting = rows.filter(begin.numbered()), rows.filter(topic__in=topics)
         parts = [
-            rows.filter(begin.numbered(), topic__gte=topic, topic__lte=topic).order_by(
-                "-topic", "-seq"
-            )
+            numbered.filter(topic__gte=topic, topic__lte=topic).order_by("-topic", "-seq")
             for topic in topics
         ]
-        parts += [
-            rows.filter(waiting, topic__in=topics).order_by("-created_at", "-pk")
-            for waiting in begin.waiting()
-        ]
+        parts += [waiting.filter(part).order_by("-created_at", "-pk") for part in begin.waiting()]
         features = connections[self.db].features
         pks = [part.values("pk")[:limit] for part in parts]
         if not features.supports_slicing_ordering_in_compound:  # SQLite
@@ -182,17 +171,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             found = [row["pk"] for row in found]
         return self.filter(pk__in=found).order_by(*begin.order())[:limit]
 
-    def counts(
-        self, user: User, up_to: int | None = None, *, topics: Sequence[str] | None = None
-    ) -> tuple[int, int]:
-        """Return how many notifications of the inbox are unread and how many unseen: exact, in two queries at most. What is muted
-        counts as neither.
+    def counts(self, user: User, up_to: int | None = None) -> tuple[int, int]:
+        """Return how many notifications of the inbox are unread and how many unseen.
+
+        Exact, in two queries at most. What is muted counts as neither.
 
         Args:
             user: whose; (0, 0) for an anonymous visitor.
             up_to: count only what is numbered up to here; ``None``: everything, pending rows
                 included.
-            topics: the user's topics, if they are known: saves a query.
 
         Raises:
             TypeError: the queryset is filtered, which would make no difference.
@@ -203,13 +190,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             )
         if not _has_inbox(user):
             return 0, 0
-        topics = topics_of(user) if topics is None else topics  # type: ignore[arg-type]  # not anonymous by now
-        owner = Owner(user.pk, topics, getattr(user, "date_joined", None))
+        owner = Owner(user.pk, topics_of(user), getattr(user, "date_joined", None))
         return count([owner], self.db, up_to)[0]
 
-    def _inbox_of(self, user: User, **how: Any) -> Self:
-        topics = topics_of(user) if _has_inbox(user) else ()  # type: ignore[arg-type]
-        return _Inbox(rows=self, user=user, topics=topics, **how).queryset()  # type: ignore[return-value]
+    def _begin(self, user: User, *, heed_mutes: bool, **how: Any) -> Self:
+        topics = topics_of(user) if _has_inbox(user) else ()
+        found: Self = _View(_with_states(self, user, heed_mutes), topics, **how).queryset()
+        return found
 
 
 _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
@@ -224,26 +211,23 @@ def _model(name: str) -> Any:
     return apps.get_model("sse_notify", name)  # by name, as the models import this module
 
 
-def _with_states(
-    rows: NotificationQuerySet, user: Any, *, heeds_mutes: bool
-) -> NotificationQuerySet:
+def _with_states(rows: NotificationQuerySet, user: Any, heed_mutes: Any) -> NotificationQuerySet:
     """Return what ``user`` may see in whatever topic, with its states and the user's ``receipt``."""
     if not _has_inbox(user):
         nothing = Value(value=False, output_field=BooleanField())
         return rows.annotate(**dict.fromkeys(_STATES, nothing)).none()
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
     excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
-    rows = rows.filter(
-        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), recalled_at=None
-    ).exclude(pk__in=excluded.values("notification_id"))
+    rows = rows.filter(unexpired, recalled_at=None)
+    rows = rows.exclude(pk__in=excluded.values("notification_id"))
     joined = getattr(user, "date_joined", None)
     if joined is not None:
         rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
-    muted = Q(
-        category__in=_model("Mute")._default_manager.filter(user_id=user.pk).values("category")
-    )
-    muted &= ~Q(category__in=get_settings().required)
-    heard = ~muted if heeds_mutes else Q()
-    read, seen, archived = (_watermark(user, name) for name in _WATERMARKS)
+    mutes = _model("Mute")._default_manager.filter(user_id=user.pk)
+    muted = Q(category__in=mutes.values("category")) & ~Q(category__in=get_settings().required)
+    heard = ~muted if heed_mutes else Q()
+    inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
+    read, seen, archived = (Coalesce(Subquery(inbox.values(name)), 0) for name in _WATERMARKS)
     states = (
         heard & Q(receipt__read_at=None) & (_above(read) | Q(receipt__unread_at__isnull=False)),
         heard & Q(receipt__seen_at=None) & _above(seen),
@@ -251,19 +235,9 @@ def _with_states(
         | Q(seq__isnull=False, seq__lte=archived, receipt__unarchived_at=None),
         muted,
     )
-    return rows.alias(
-        receipt=FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
-    ).annotate(
-        **{
-            name: ExpressionWrapper(state, output_field=BooleanField())
-            for name, state in zip(_STATES, states, strict=True)
-        }
-    )
-
-
-def _watermark(user: Any, name: str) -> Any:
-    inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
-    return Coalesce(Subquery(inbox.values(name)), 0)
+    receipt = FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
+    booleans = [ExpressionWrapper(state, output_field=BooleanField()) for state in states]
+    return rows.alias(receipt=receipt).annotate(**dict(zip(_STATES, booleans, strict=True)))
 
 
 def _above(watermark: Any) -> Q:

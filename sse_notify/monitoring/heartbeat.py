@@ -26,7 +26,7 @@ from django.dispatch import receiver
 
 from sse_notify import counters
 from sse_notify.bus import publisher
-from sse_notify.log.position import database, get_head
+from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.signals import stream_opened
 from sse_notify.streaming import registry

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from django.contrib.auth import get_user_model
 from django.dispatch import receiver
 
-from sse_notify.bus import requests
+from sse_notify.bus import subscriber
 from sse_notify.log.sequence import count_pending
 from sse_notify.monitoring import presence
 from sse_notify.signals import stream_opened
@@ -125,7 +125,7 @@ async def _send_reports() -> None:
     incident = Incident("live_page")
     while (hub := registry.running()) is not None and _watchers(hub):
         try:
-            answers = await asyncio.wrap_future(requests.ask(TIMEOUT))
+            answers = await asyncio.wrap_future(subscriber.ask(TIMEOUT))
             frame = await hub.run(_frame, answers)
             for stream in _watchers(hub):
                 stream.push_ephemeral(frame)

@@ -21,8 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from sse_notify import counters
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import count_pending
+from sse_notify.log.sequence import count_pending, get_head
 from sse_notify.monitoring import heartbeat, presence
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from sse_notify.bus import requests
+from sse_notify.bus import subscriber
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.position import get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.streaming import registry as hubs_here
@@ -133,7 +133,7 @@ def _check(timeout: Any) -> None:
 
 def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, int]]]:
     _check(timeout)
-    return requests.ask(timeout if everywhere else 0)
+    return subscriber.ask(timeout if everywhere else 0)
 
 
 def _users(answers: list[dict[str, int]]) -> Counter[str]:

@@ -19,10 +19,9 @@ from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.position import begin_write, database
+from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
-from sse_notify.notifications.audience import has_user_field, route
-from sse_notify.notifications.store import Recipient, take_back, write
+from sse_notify.notifications.store import take_back, to_user, write
 from sse_notify.notifications.validation import (
     check,
     check_event,
@@ -31,13 +30,13 @@ from sse_notify.notifications.validation import (
     instance_keys,
 )
 from sse_notify.sse import format as sse_format
-from sse_notify.topics import EVERYONE, STAFF, check_name, user_topic
+from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.models.fields import Content
+    from sse_notify.models.notification import Content
 
     Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
@@ -99,8 +98,7 @@ def notify(
         if isinstance(to, Group):
             to = model._default_manager.filter(groups=check_instance("to", to))
         keys = [check_instance("to", to).pk] if one else instance_keys("to", to, model)
-        recipients = [_recipient(Audience.USER, user_topic(key), recipient_id=key) for key in keys]
-        rows = write(checked, recipients)
+        rows = write(checked, [to_user(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
 
@@ -131,10 +129,20 @@ def broadcast(
     """
     with telemetry.span("broadcast") as span:
         checked = check(title, body, content)
-        kind, topic, group_id = route(audience)
-        excluded = tuple(instance_keys("exclude", exclude, get_user_model()))
-        span.set_attribute("sse_notify.topic", topic)
-        return write(checked, [_recipient(kind, topic, excluded, group_id=group_id)])[0]
+        recipient = _to_audience(audience)
+        excluded = instance_keys("exclude", exclude, get_user_model())
+        span.set_attribute("sse_notify.topic", recipient["topic"])
+        return write(checked, [recipient], excluded)[0]
+
+
+def _to_audience(audience: Audience | Group) -> dict[str, Any]:
+    """Return the columns of a notification for an audience."""
+    if isinstance(audience, Group):
+        pk = check_instance("audience", audience).pk
+        return {"audience": Audience.GROUP, "topic": group_topic(pk), "group_id": pk}
+    if audience not in (EVERYONE, STAFF):
+        raise TypeError(f"audience must be EVERYONE, STAFF or a Group, not {audience!r}.")
+    return {"audience": Audience(audience), "topic": Audience(audience).value}
 
 
 def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
@@ -250,6 +258,13 @@ def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
     return users.filter(some & again).distinct()
 
 
-def _recipient(kind: str, topic: str, excluded: tuple[Any, ...] = (), **key: Any) -> Recipient:
-    columns = {"audience": kind, "topic": topic, **key}
-    return Recipient(topic=topic, columns=columns, excluded=excluded)
+def has_user_field(name: str) -> bool:
+    """Return whether the user model has a field of this name, not only an attribute."""
+    return any(field.name == name for field in get_user_model()._meta.get_fields())
+
+
+def users_by_name(names: Iterable[str]) -> dict[str, Any]:
+    """Return those users who sign in with one of these names, by their names: one query."""
+    model = get_user_model()
+    found = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
+    return {str(user.get_username()): user for user in found}

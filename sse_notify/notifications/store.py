@@ -5,51 +5,54 @@ All in bulk, and inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sse_notify.log.position import begin_write, database
-from sse_notify.log.sequence import announce_on_commit
-from sse_notify.models import Exclusion, Notification, Receipt
+from sse_notify.log.sequence import announce_on_commit, begin_write, database
+from sse_notify.models import Audience, Exclusion, Notification, Receipt
+from sse_notify.topics import user_topic
 
-if TYPE_CHECKING:
-    from sse_notify.notifications.validation import Checked
-
-#: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of a row counted.
+#: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of
+#: a row counted.
 CHUNK = 1000
 #: How often a repeat is tried again when another process inserts the same key in the same moment.
 ATTEMPTS = 3
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipient:
-    """Whom one row is for."""
-
-    topic: str
-    """The routing key."""
-    columns: dict[str, Any] = field(hash=False)
-    """The columns that name the recipient."""
-    excluded: tuple[Any, ...] = ()
-    """The keys of users who do not get a broadcast."""
+#: The columns that say what a notification says, or whom it is for.
+Columns = dict[str, Any]
 
 
-def write(checked: Checked, recipients: Sequence[Recipient]) -> list[Notification]:
-    """Write one row for each recipient, have it sent after the commit, and return the rows in the recipients' order."""
+def to_user(pk: Any) -> Columns:
+    """Return the columns of a notification for one user."""
+    return {"audience": Audience.USER, "topic": user_topic(pk), "recipient_id": pk}
+
+
+def write(
+    content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any] = ()
+) -> list[Notification]:
+    """Write a row for each recipient, have it sent after the commit, and return the rows in order.
+
+    Args:
+        content: what :func:`sse_notify.notifications.validation.check` returned.
+        recipients: whom the rows are for.
+        excluded: the keys of users who do not get a broadcast.
+    """
     if not recipients:
         return []
     using = database()
+    insert_all = _insert
     with transaction.atomic(using=using):
-        if checked.key is not None or checked.idempotency_key is not None:
+        if content["key"] is not None or content["idempotency_key"] is not None:
             begin_write(using)  # the rows that have the key are read first
+            insert_all = _insert_or_repeat
         rows: list[Notification] = []
         for start in range(0, len(recipients), CHUNK):
-            rows.extend(_write_chunk(checked, recipients[start : start + CHUNK], using))
+            rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
         announce_on_commit()
     return rows
 
@@ -79,80 +82,67 @@ def insert(rows: list[Notification], using: str) -> list[Notification]:
     return rows
 
 
-def _write_chunk(
-    checked: Checked, recipients: Sequence[Recipient], using: str
-) -> list[Notification]:
-    if checked.key is None and checked.idempotency_key is None:
-        return _insert(checked, recipients, using)
-    for _ in range(ATTEMPTS - 1):
-        # The key was inserted elsewhere in this moment, or its row was pruned: the next look finds out.
-        with suppress(IntegrityError), transaction.atomic(using=using):
-            return _insert_or_repeat(checked, recipients, using)
-    with transaction.atomic(using=using):
-        return _insert_or_repeat(checked, recipients, using)
-
-
 def _insert_or_repeat(
-    checked: Checked, recipients: Sequence[Recipient], using: str
+    content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any], using: str
 ) -> list[Notification]:
+    for _ in range(ATTEMPTS - 1):
+        # The key was inserted elsewhere in this moment, or its row was pruned: the next try shows.
+        with suppress(IntegrityError), transaction.atomic(using=using):
+            return _try_to_repeat(content, recipients, excluded, using)
+    with transaction.atomic(using=using):
+        return _try_to_repeat(content, recipients, excluded, using)
+
+
+def _try_to_repeat(
+    content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any], using: str
+) -> list[Notification]:
+    topics = {recipient["topic"] for recipient in recipients}
+    rows = Notification.objects.using(using)
     found: dict[str, Notification] = {}
-    if checked.idempotency_key is not None:
-        found = _existing(recipients, using, idempotency_key=checked.idempotency_key)
-    if checked.key is not None:
-        open_ = [recipient for recipient in recipients if recipient.topic not in found]
-        repeated = _existing(open_, using, key=checked.key)
-        again = [recipient for recipient in open_ if recipient.topic in repeated]
-        if again:
-            pks = [repeated[recipient.topic].pk for recipient in again]
-            found |= _repeat(checked, pks, again, using)
-    new = [recipient for recipient in recipients if recipient.topic not in found]
-    found |= {row.topic: row for row in _insert(checked, new, using)}
-    return [found[recipient.topic] for recipient in recipients]
-
-
-def _existing(recipients: Sequence[Recipient], using: str, **by: str) -> dict[str, Notification]:
-    topics = [recipient.topic for recipient in recipients]
-    return {
-        row.topic: row for row in Notification.objects.using(using).filter(topic__in=topics, **by)
-    }
+    if content["idempotency_key"] is not None:
+        sent = rows.filter(topic__in=topics, idempotency_key=content["idempotency_key"])
+        found = {row.topic: row for row in sent}
+    if content["key"] is not None:
+        same = rows.filter(topic__in=topics - found.keys(), key=content["key"])
+        if pks := list(same.values_list("pk", flat=True)):
+            found |= {row.topic: row for row in _repeat(content, pks, excluded, using)}
+    new = [recipient for recipient in recipients if recipient["topic"] not in found]
+    found |= {row.topic: row for row in _insert(content, new, excluded, using)}
+    return [found[recipient["topic"]] for recipient in recipients]
 
 
 def _repeat(
-    checked: Checked, pks: list[int], recipients: Sequence[Recipient], using: str
-) -> dict[str, Notification]:
-    """Update the rows with what is said now; they are pending again, unread again, and counted once more."""
-    columns = {
-        "progress_state": None,
-        **checked.columns,
-        "created_at": timezone.now(),
-        "recalled_at": None,
-        "seq": None,
-    }
-    # A repeat without an idempotency key keeps the one that the row has: it must still stop a repeat of the first call.
-    if checked.idempotency_key is None:
+    content: Columns, pks: list[int], excluded: Sequence[Any], using: str
+) -> Iterable[Notification]:
+    """Update the rows with what is said now.
+
+    They are pending again, unread again, and counted once more.
+    """
+    now = {"created_at": timezone.now(), "recalled_at": None, "seq": None}
+    columns = {"progress_state": None, **content, **now}
+    # A repeat without an idempotency key keeps the row's: it must still stop a repeat of the first
+    # call.
+    if content["idempotency_key"] is None:
         del columns["idempotency_key"]
-    if Notification.objects.using(using).filter(pk__in=pks).update(
-        **columns, count=F("count") + 1
-    ) < len(pks):
+    rows = Notification.objects.using(using)
+    if rows.filter(pk__in=pks).update(**columns, count=F("count") + 1) < len(pks):
         raise IntegrityError("a row was deleted in this moment")
     Receipt.objects.using(using).filter(notification_id__in=pks).delete()
     Exclusion.objects.using(using).filter(notification_id__in=pks).delete()
-    rows = Notification.objects.using(using).in_bulk(pks)
-    _exclude([rows[pk] for pk in pks], recipients, using)
-    return {row.topic: row for row in rows.values()}
+    repeated = rows.in_bulk(pks)
+    _exclude(repeated.values(), excluded, using)
+    return repeated.values()
 
 
-def _insert(checked: Checked, recipients: Sequence[Recipient], using: str) -> list[Notification]:
-    rows = insert([checked.row(**recipient.columns) for recipient in recipients], using)
-    _exclude(rows, recipients, using)
+def _insert(
+    content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any], using: str
+) -> list[Notification]:
+    rows = insert([Notification(**content, **recipient) for recipient in recipients], using)
+    _exclude(rows, excluded, using)
     return rows
 
 
-def _exclude(rows: Sequence[Notification], recipients: Sequence[Recipient], using: str) -> None:
-    exclusions = [
-        Exclusion(notification_id=row.pk, user_id=pk)
-        for row, recipient in zip(rows, recipients, strict=True)
-        for pk in dict.fromkeys(recipient.excluded)
-    ]
-    if exclusions:
+def _exclude(rows: Iterable[Notification], excluded: Sequence[Any], using: str) -> None:
+    if excluded:
+        exclusions = [Exclusion(notification=row, user_id=pk) for row in rows for pk in excluded]
         Exclusion.objects.using(using).bulk_create(exclusions, batch_size=CHUNK)

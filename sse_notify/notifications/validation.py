@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +19,9 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from sse_notify.conf import get_settings
-from sse_notify.log.position import database
+from sse_notify.log.sequence import database
 from sse_notify.models import Notification
-from sse_notify.models.fields import FIELDS, Content, Kind
+from sse_notify.models.notification import FIELDS, Content, Kind
 from sse_notify.sse import format as sse_format
 
 #: The schemes that a link may have. All others are refused, ``javascript:`` above all.
@@ -36,30 +35,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"\s*((?:[^\W_]|[+.-])+):")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    """The columns of a `Notification` that its arguments fill."""
-
-    columns: dict[str, Any]
-    """Every column of `FIELDS` to its value: what was not given has its default."""
-
-    @property
-    def key(self) -> str | None:
-        """The collapse key, if any."""
-        return self.columns["key"]  # type: ignore[no-any-return]
-
-    @property
-    def idempotency_key(self) -> str | None:
-        """The idempotency key, if any."""
-        return self.columns["idempotency_key"]  # type: ignore[no-any-return]
-
-    def row(self, **recipient: Any) -> Notification:
-        """Return an unsaved row for the recipient."""
-        return Notification(**self.columns, **recipient)
-
-
-def check(title: str | Promise, body: str | Promise, content: Content) -> Checked:
-    """Return the columns for these arguments.
+def check(title: str | Promise, body: str | Promise, content: Content) -> dict[str, Any]:
+    """Return the columns for these arguments: what was not given has its default.
 
     Raises:
         TypeError: an argument is of the wrong type or not known, or JSON cannot hold ``data``.
@@ -80,7 +57,7 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> Checke
     probe = Notification(**columns, seq=sse_format.MAX_CURSOR, pk=sse_format.MAX_CURSOR)
     payload = probe.payload()
     check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
-    return Checked(columns=columns)
+    return columns
 
 
 def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
@@ -175,14 +152,6 @@ def _string(name: str, value: Any, column: str = "") -> str:
     return value
 
 
-def _key(name: str, value: Any) -> str | None:
-    return _string(name, value) or None
-
-
-def _event(name: str, value: Any) -> str:
-    return check_event(_string(name, value))
-
-
 def _choice(name: str, value: Any) -> str:
     values = [known for known, _label in _column(name).flatchoices]
     if value not in values:
@@ -273,9 +242,9 @@ def _instance(name: str, value: Any) -> dict[str, Any]:
 
 _CHECKS: Mapping[Kind, Callable[[str, Any], Any]] = {
     Kind.TEXT: _text,
-    Kind.KEY: _key,
+    Kind.KEY: lambda name, value: _string(name, value) or None,
     Kind.ADDRESS: _address,
-    Kind.EVENT: _event,
+    Kind.EVENT: lambda name, value: check_event(_string(name, value)),
     Kind.CHOICE: _choice,
     Kind.BUTTONS: _buttons,
     Kind.JSON: _json,

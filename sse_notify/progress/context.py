@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.utils.functional import Promise
 
-    from sse_notify.models.fields import HasAddress
+    from sse_notify.models.notification import HasAddress
 
 logger = logging.getLogger("sse_notify")
 
@@ -110,7 +110,7 @@ class Progress:
                 "silent": True,  # the user has just begun the work; its end is news
             },
         )
-        del content.columns["data"]["progress"]
+        del content["data"]["progress"]
         self._title = title
         self._run = Run(
             user, content, total, cancellable=cancellable, stalls_after=stalls_after, clock=clock
@@ -205,7 +205,7 @@ class Progress:
             RuntimeError: the block has not begun.
             django.db.Error: the database refuses.
         """
-        columns = {"url": check(self._title, "", {"url": url}).columns["url"]} if url else {}
+        columns = {"url": check(self._title, "", {"url": url})["url"]} if url else {}
         self._run.end(estimate.DONE, message, **columns)
 
     afinish = twin(finish)

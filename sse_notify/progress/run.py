@@ -20,16 +20,13 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import Error
 
 from sse_notify.progress import store
 from sse_notify.progress.estimate import DONE, RUNNING, Estimate, Throttle, check_number, check_text
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from sse_notify.notifications.validation import Checked
 
 #: Seconds between two live updates of one run.
 LIVE_SECONDS = 0.1
@@ -54,7 +51,7 @@ class Run:
     def __init__(
         self,
         user: Any,
-        content: Checked,
+        content: dict[str, Any],
         total: float | None,
         *,
         cancellable: bool,
@@ -206,7 +203,7 @@ class Run:
         if self._live.is_due(now):
             payload = {
                 "id": self.pk,
-                "key": self._content.key,
+                "key": self._content["key"],
                 **self.estimate.as_dict(RUNNING, now),
                 "cancellable": self._cancellable,
                 "stalls_in": round(self._stalls_after, 1),

@@ -26,17 +26,15 @@ from django.utils import timezone
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.log.position import begin_write, database
-from sse_notify.log.sequence import announce_on_commit
-from sse_notify.models import Audience, Level, Notification, Receipt
-from sse_notify.notifications.store import Recipient, write
+from sse_notify.log.sequence import announce_on_commit, begin_write, database
+from sse_notify.models import Level, Notification, Receipt
+from sse_notify.notifications.store import to_user, write
 from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from sse_notify.models.querysets import NotificationQuerySet
-    from sse_notify.notifications.validation import Checked
 
 #: The name of the event that ``publish()`` sends.
 EVENT = "progress"
@@ -53,7 +51,7 @@ class Answer(NamedTuple):
     """Whether the user, or a later run under the same key, asks for the end."""
 
 
-def begin(user_id: Any, content: Checked, state: dict[str, Any]) -> int:
+def begin(user_id: Any, content: dict[str, Any], state: dict[str, Any]) -> int:
     """Write the notification, have it sent after the commit, and return its id.
 
     A row under the same key is taken over.
@@ -61,10 +59,7 @@ def begin(user_id: Any, content: Checked, state: dict[str, Any]) -> int:
     Raises:
         django.db.Error: the database refuses.
     """
-    topic = user_topic(user_id)
-    columns = {"audience": Audience.USER, "topic": topic, "recipient_id": user_id}
-    content.columns["progress_state"] = state
-    return write(content, [Recipient(topic=topic, columns=columns)])[0].pk
+    return write({**content, "progress_state": state}, [to_user(user_id)])[0].pk
 
 
 def publish(user_id: Any, payload: dict[str, Any]) -> None:

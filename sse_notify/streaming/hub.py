@@ -20,9 +20,8 @@ from sse_notify.bus import publisher, subscriber
 from sse_notify.bus.messages import Ephemeral, Message, PresenceQuery, Revocation
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
-from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce
+from sse_notify.log.sequence import announce, get_position
 from sse_notify.signals import stream_closed, stream_opened, tell
 from sse_notify.telemetry import Incident
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from sse_notify.access.decisions import Granted
     from sse_notify.bus.messages import Batch, Entry
     from sse_notify.concurrency.threadpool import Run
-    from sse_notify.log.position import Position
+    from sse_notify.log.sequence import Position
     from sse_notify.streaming.generator import SourceStream
     from sse_notify.streaming.stream import Stream
 

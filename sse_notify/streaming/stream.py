@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from django import db
 
 from sse_notify import counters, telemetry
-from sse_notify.log.position import get_position
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.telemetry import Incident

@@ -10,9 +10,9 @@ from django.db import Error, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify.bus import publisher, requests
+from sse_notify.bus import publisher, subscriber
 from sse_notify.concurrency import threadpool
-from sse_notify.log.position import get_position
+from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    ping = requests.ping(SECONDS) if publisher.remote_layer() is not None else None
+    ping = subscriber.ping(SECONDS) if publisher.remote_layer() is not None else None
     found = {"database": "ok" if _is_database_ok() else "unreachable", "layer": "none"}
     if ping is not None:
         found["layer"] = "ok" if ping.result() else "unreachable"

@@ -78,7 +78,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     # when all of the page is marked.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
-    recent = inbox.categories(inbox.visible(request.user))
+    recent = preferences.categories(inbox.visible(request.user))
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
         **asdict(state),

@@ -23,8 +23,8 @@ from sse_notify.access.openings import MALFORMED
 from sse_notify.asgi.exchange import current_exchange, event_stream
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused, UnknownTopic
-from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import get_position
 from sse_notify.sse import control
 from sse_notify.sse.format import MalformedCursor, parse_cursor
 from sse_notify.streaming import registry

@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sse_notify import Event, EventStreamResponse, recheck
 from sse_notify.asgi.app import EventStreams
 from sse_notify.asgi.exchange import event_stream
-from sse_notify.log.position import get_position
+from sse_notify.log.sequence import get_position
 from sse_notify.streaming import generator, registry
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.limits import admission

@@ -11,9 +11,8 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from django.utils import timezone
 
-from sse_notify import notify
+from sse_notify import notify, retention
 from sse_notify.access.decisions import open_now
-from sse_notify.log import retention
 from sse_notify.models import Notification
 from sse_notify.streaming import registry
 from sse_notify.streaming.stream import Stream

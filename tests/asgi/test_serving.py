@@ -18,8 +18,8 @@ from django.test import override_settings
 
 from sse_notify import anotify, counters, notify
 from sse_notify.asgi.app import EventStreams
-from sse_notify.log.position import get_position
 from sse_notify.log.reader import read_entries
+from sse_notify.log.sequence import get_position
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming import registry
 from sse_notify.streaming import stream as stream_module

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from sse_notify import notify
-from sse_notify.log.position import get_head
+from sse_notify.log.sequence import get_head
 from tests.asgi.client import events
 
 STREAM = "/notifications/stream/"

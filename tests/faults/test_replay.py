@@ -124,8 +124,8 @@ async def test_a_long_replay_holds_a_page_at_a_time_and_live_events_go_on(
 PLAN = """
 import json
 from django.contrib.auth.models import User
-from sse_notify.log import pages as log_pages
-from sse_notify.log.position import get_head
+from sse_notify.log import reader as log_reader
+from sse_notify.log.sequence import get_head
 from sse_notify.log.reader import read_entries
 from tests.support.readers import reader_of
 
@@ -133,11 +133,11 @@ reader, limit = reader_of(User.objects.get(username="alice")), 200
 head = get_head()
 
 def cost(after):
-    rows = log_pages._first(after, head, reader, "default", limit)
+    rows = log_reader._first(after, head, reader, "default", limit)
     (found,) = json.loads(rows.explain(format="json", analyze=True, buffers=True))
     return found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"], found["Execution Time"], rows.explain()
 
-shown = log_pages._first(head - 1_000, head, reader, "default", limit).explain(analyze=True, buffers=True, costs=False)
+shown = log_reader._first(head - 1_000, head, reader, "default", limit).explain(analyze=True, buffers=True, costs=False)
 pages, blocks, milliseconds, cursor = 0, 0, 0.0, head - 10_000
 while cursor < head:
     hit, took, plan = cost(cursor)

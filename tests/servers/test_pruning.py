@@ -36,7 +36,7 @@ PRUNE = """
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from sse_notify import unread_count
-    from sse_notify.log.position import get_position
+    from sse_notify.log.sequence import get_position
     from sse_notify.models import Notification
 
     call_command("prune_notifications", batch=20)

@@ -11,8 +11,8 @@ from typing import Any
 from sse_notify.access.decisions import Granted, Subscriber
 from sse_notify.access.openings import Opening
 from sse_notify.bus.messages import Batch, Entry
-from sse_notify.log.position import Position, get_position
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import Position, get_position
 from sse_notify.sse.format import encode
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.hub import Hub

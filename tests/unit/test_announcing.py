@@ -14,8 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sse_notify import anotify, broadcast, mark_read, notify, recall
 from sse_notify.log import sequence
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import announce
+from sse_notify.log.sequence import announce, get_head
 from sse_notify.models import Notification
 
 committed = pytest.mark.django_db(transaction=True)

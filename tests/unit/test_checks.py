@@ -11,10 +11,18 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connection, router
 from django.test import override_settings
 
-from sse_notify import broadcast, mark_read, mute, notify, recall, unread_count, unseen_count
-from sse_notify.log import retention
-from sse_notify.log.position import get_head
+from sse_notify import (
+    broadcast,
+    mark_read,
+    mute,
+    notify,
+    recall,
+    retention,
+    unread_count,
+    unseen_count,
+)
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Inbox, Notification
 from sse_notify.topics import topics_of
 

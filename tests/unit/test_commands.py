@@ -19,9 +19,8 @@ from django.test import RequestFactory, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from sse_notify import mark_read, notify
+from sse_notify import mark_read, notify, retention
 from sse_notify.access.links import Link, link_of
-from sse_notify.log import retention
 from sse_notify.management import commands
 from sse_notify.models import Exclusion, Notification
 from sse_notify.notifications import send

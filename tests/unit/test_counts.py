@@ -26,8 +26,7 @@ from sse_notify import (
     unarchive,
     unmute,
 )
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Notification
 from sse_notify.models.counts import Owner, count
 from sse_notify.topics import topics_of

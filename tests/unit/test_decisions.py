@@ -31,8 +31,7 @@ from sse_notify.access.decisions import (
     subscriber_of,
 )
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Inbox, Notification
 from sse_notify.sse.format import MAX_CURSOR
 from tests.asgi.client import events

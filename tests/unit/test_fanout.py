@@ -29,15 +29,14 @@ def batch_of(*sizes: int) -> Batch:
     ids=["ephemeral", "batch", "empty", "query"],
 )
 def test_a_message_comes_out_of_the_layer_as_it_went_in(message: Message) -> None:
-    (sent,) = publisher._split(message)
-    assert messages.unpack(sent) == message
-    assert sent["origin"] == publisher.origin()
+    (part,) = messages.split(message)
+    assert messages.unpack(messages.pack(part)) == message
 
 
 def test_a_large_batch_becomes_several_messages_without_a_gap() -> None:
     size = messages.MESSAGE_BYTES // 2
     batch = batch_of(size, size, size, 10, size)
-    parts = [messages.unpack(part) for part in publisher._split(batch)]
+    parts = [messages.unpack(messages.pack(part)) for part in messages.split(batch)]
     assert [(part.first, part.last) for part in parts if isinstance(part, Batch)] == [
         (11, 12),
         (13, 14),

@@ -12,11 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sse_notify import STAFF, broadcast, notify
-from sse_notify.log import pages as log_pages
+from sse_notify.log import reader as log_reader
 from sse_notify.log import sequence
-from sse_notify.log.position import Position, get_head, get_position
 from sse_notify.log.reader import Reader, count_missed, read_entries
-from sse_notify.log.sequence import has_pending, number_pending
+from sse_notify.log.sequence import Position, get_head, get_position, has_pending, number_pending
 from sse_notify.models import LogHead, Notification
 from sse_notify.topics import topics_of
 
@@ -222,16 +221,16 @@ def test_a_page_is_bounded_in_bytes_as_well_as_in_rows(
         entries, cursor = read_entries(cursor, 60, reader=reader, limit=500)
         seqs += [entry.seq for entry in entries]
         assert entries, "at least one"
-        assert sum(len(entry.frame) for entry in entries) <= log_pages.PAGE_BYTES
+        assert sum(len(entry.frame) for entry in entries) <= log_reader.PAGE_BYTES
     assert seqs == list(range(1, 61))
-    assert max(fetched) <= log_pages.PAGE_BYTES * 1.1
-    assert len(fetched) <= len(large) * 60_000 // log_pages.PAGE_BYTES * 2 + 1
+    assert max(fetched) <= log_reader.PAGE_BYTES * 1.1
+    assert len(fetched) <= len(large) * 60_000 // log_reader.PAGE_BYTES * 2 + 1
 
 
 def test_an_event_that_is_larger_than_a_page_is_a_page_of_its_own(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_pages, "PAGE_BYTES", 3_000)
+    monkeypatch.setattr(log_reader, "PAGE_BYTES", 3_000)
     for size in (10, 5_000, 10, 10, 5_000):
         notify(alice, "x", "y" * size)
     pages, cursor = [], 0

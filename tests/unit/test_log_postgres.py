@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from sse_notify import notify
-from sse_notify.log import pages as log_rows
-from sse_notify.log.position import get_head
+from sse_notify.log import reader as log_reader
 from sse_notify.log.reader import Reader, count_missed, read_entries
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
 
@@ -141,7 +141,7 @@ def test_reading_uses_the_index(alice: User) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sse_notify_notification")
     rows = (
-        log_rows.readable(reader_of(alice), "default")
+        log_reader.readable(reader_of(alice), "default")
         .filter(seq__gt=10_100, seq__lte=get_head())
         .order_by("seq")[:200]
     )
@@ -185,5 +185,5 @@ def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(
     with connection.cursor() as db:
         db.execute("ANALYZE sse_notify_notification")
         db.execute("SET enable_seqscan = off")  # four hundred rows fit a few pages
-    rows = log_rows._first(0, 400, reader, "default", 7)
+    rows = log_reader._first(0, 400, reader, "default", 7)
     assert "Sort  (" not in (plan := rows.explain()), plan

@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from sse_notify import archive, mark_read, notify, unread_count, unseen_count
 from sse_notify.bus.messages import Entry
-from sse_notify.log.position import Position, get_position
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import Position, get_position, number_pending
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.progress.store import cancel
 from tests.support.readers import reader_of

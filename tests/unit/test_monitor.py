@@ -20,7 +20,7 @@ from sse_notify.access import authorisers, monitor
 from sse_notify.access.decisions import Decision, Ended, Granted, Question, Subscriber, decide
 from sse_notify.access.openings import Opening
 from sse_notify.access.sessions import Session
-from sse_notify.bus.messages import Ephemeral, Revocation
+from sse_notify.bus.messages import Ephemeral, Revocation, join
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.reader import Reader
 from sse_notify.sse.format import encode
@@ -360,7 +360,7 @@ async def test_a_project_that_asks_for_a_decision_gets_it_though_the_user_looks_
     court, hub, *_ = opened
     await decide_next(court, LOOKS)
     saved, asked = Revocation(users={MINE: "as before"}), Revocation(topics=(MINE,))
-    both = saved.joined_with(asked)
+    both = join(saved, asked)
     assert both is not None
     hub.receive(both)
     (await court.look()).set_result([LOOKS])

@@ -18,14 +18,13 @@ from django.test import override_settings
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 
-from sse_notify import mark_read, notify, unread_count, unseen_count
+from sse_notify import mark_read, notify, retention, unread_count, unseen_count
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch, Ephemeral, Message
 from sse_notify.compat import notifications_hq
 from sse_notify.compat.eventstream import send_event
-from sse_notify.log import retention
-from sse_notify.log.position import Position, get_head, get_position
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import Position, get_head, get_position
 from sse_notify.models import Notification
 from sse_notify.topics import topics_of
 

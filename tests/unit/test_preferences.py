@@ -20,9 +20,8 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch, Entry, Message, Revocation, pack, unpack
 from sse_notify.inbox import marks, preferences
 from sse_notify.inbox.preferences import mute, muted_categories, unmute
-from sse_notify.log.position import get_head
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce
+from sse_notify.log.sequence import announce, get_head
 from sse_notify.models import Mute, Notification
 from sse_notify.sse import control
 from tests.asgi.client import events
@@ -147,7 +146,7 @@ def test_another_process_hears_of_which_category_it_is() -> None:
     batch = Batch(
         1, 2, (Entry(1, "everyone", b"a", frozenset({"5"}), "news"), Entry(2, "everyone", b"b"))
     )
-    assert [unpack(part) for part in pack(batch)] == [batch]
+    assert unpack(pack(batch)) == batch
 
 
 @pytest.mark.parametrize(

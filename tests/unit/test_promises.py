@@ -11,9 +11,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from sse_notify import STAFF, broadcast, notify
-from sse_notify.log.position import get_head
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Notification
 from sse_notify.sse.format import encode
 from sse_notify.streaming.hub import Hub

@@ -12,7 +12,7 @@ import pytest
 from channels.layers import channel_layers
 from django.test import override_settings
 
-from sse_notify.bus import publisher, requests
+from sse_notify.bus import publisher, subscriber
 from sse_notify.conf import get_settings
 from tests.support.processes import free_port
 
@@ -57,7 +57,7 @@ async def another_process(answers: list[dict[str, Any]]) -> AsyncIterator[None]:
 
 async def ask_until(expected: list[dict[str, int]]) -> None:
     """Ask until these are the answers: Redis may be slow."""
-    while (found := await asyncio.wrap_future(requests.ask(0.2))) != expected:
+    while (found := await asyncio.wrap_future(subscriber.ask(0.2))) != expected:
         assert all(answer in expected for answer in found)
 
 
@@ -78,7 +78,7 @@ async def test_an_answer_that_cannot_be_read_is_logged_and_the_next_one_counts(
 async def test_questions_at_the_same_time_do_not_disturb_each_other() -> None:
     async with another_process([{"users": {"1": 2}}]), asyncio.timeout(30):
         asked = (ask_until([{"1": 2}]) for _ in range(5))
-        pinged = [asyncio.wrap_future(requests.ping(20)) for _ in range(5)]
+        pinged = [asyncio.wrap_future(subscriber.ping(20)) for _ in range(5)]
         await asyncio.gather(*asked)
         assert await asyncio.gather(*pinged) == [True] * 5
 
@@ -93,8 +93,8 @@ async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
     away = {"hosts": [f"redis://127.0.0.1:{free_port()}/0"]}
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": away}}):
         for _ in range(2):
-            assert await asyncio.wrap_future(requests.ask(20)) == []
-            assert await asyncio.wrap_future(requests.ping(20)) is False
+            assert await asyncio.wrap_future(subscriber.ask(20)) == []
+            assert await asyncio.wrap_future(subscriber.ping(20)) is False
     said = [vars(record) for record in caplog.records if hasattr(record, "incident")]
     assert [(found["incident"], found["state"]) for found in said] == [("layer_answers", "failed")]
 
@@ -102,4 +102,4 @@ async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
 def test_without_a_layer_nobody_is_asked() -> None:
     assert publisher.remote_layer() is None
     # A guard that no call runs into.
-    assert requests.ask(3600).result(30) == []
+    assert subscriber.ask(3600).result(30) == []

@@ -13,10 +13,9 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import broadcast, mark_read, notify, recall, unread_count, unseen_count
+from sse_notify import broadcast, mark_read, notify, recall, retention, unread_count, unseen_count
 from sse_notify.inbox.marks import archive, mark_unread
-from sse_notify.log import retention
-from sse_notify.log.position import Position, get_head, get_position
+from sse_notify.log.sequence import Position, get_head, get_position
 from sse_notify.models import Exclusion, LogHead, Notification, Receipt
 
 pytestmark = pytest.mark.django_db(transaction=True)

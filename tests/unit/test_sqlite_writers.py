@@ -23,10 +23,10 @@ from django.urls import reverse
 from sse_notify import STAFF, Progress, broadcast, notify, recall
 from sse_notify.inbox import marks
 from sse_notify.inbox.preferences import choose, mute, unmute
-from sse_notify.log.retention import prune
 from sse_notify.models import Notification
 from sse_notify.notifications import send
 from sse_notify.progress.store import cancel
+from sse_notify.retention import prune
 from tests.support import GUARD
 from tests.unit.admin.test_compose import BROADCAST, MESSAGE, Visit, select
 

@@ -15,9 +15,8 @@ from django.test import Client
 
 from sse_notify import notify
 from sse_notify.bus import publisher
-from sse_notify.log.position import get_head
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Heartbeat, Notification
 from sse_notify.monitoring import heartbeat
 

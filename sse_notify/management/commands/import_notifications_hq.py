@@ -22,20 +22,20 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, connections, models, router, transaction
 
+from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
-from sse_notify.log import changes, retention
-from sse_notify.log.position import database
-from sse_notify.log.sequence import announce_on_commit
+from sse_notify.log import entries
+from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.management import progress
-from sse_notify.models import Audience, Inbox, Notification, Receipt
+from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.notifications import validation
-from sse_notify.notifications.store import ATTEMPTS, insert
+from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from sse_notify.models.fields import Content
+    from sse_notify.models.notification import Content
 
 #: Their table, unless the package is installed with a model of the project's own.
 TABLE = "notifications_notification"
@@ -213,11 +213,11 @@ def _convert(
     }
     body, url = _clean(row.description or ""), _clean(address_of(target, acted_on))
     try:
-        checked = validation.check(title, body, {**content, "url": url})
+        columns = validation.check(title, body, {**content, "url": url})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
-        checked = validation.check(title, body, content)
+        columns = validation.check(title, body, content)
     to = row.recipient
-    notification = checked.row(audience=Audience.USER, topic=user_topic(to), recipient_id=to)
+    notification = Notification(**columns, **to_user(to))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
     for which, thing in (("actor", actor), ("target", target)):
         type_id = _reference(row, which)[0] if thing.type else None
@@ -273,7 +273,7 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 def _reset_inboxes(users: list[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
     using, lost = database(), Inbox()
-    changes.lose(lost)
+    entries.lose(lost)
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
         with transaction.atomic(using=using):

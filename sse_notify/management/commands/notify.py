@@ -14,9 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.forms import DateTimeField
 
 from sse_notify.models import Notification
-from sse_notify.models.fields import FIELDS, Kind
-from sse_notify.notifications.audience import users_by_name
-from sse_notify.notifications.send import send
+from sse_notify.models.notification import FIELDS, Kind
+from sse_notify.notifications.send import send, users_by_name
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

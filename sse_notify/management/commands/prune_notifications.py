@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sse_notify.log import retention
+from sse_notify import retention
 from sse_notify.management import progress
 
 if TYPE_CHECKING:

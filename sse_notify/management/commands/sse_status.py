@@ -17,12 +17,11 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from sse_notify.access.links import signed_stream_url
-from sse_notify.bus import publisher, requests
-from sse_notify.log.position import database, get_position
-from sse_notify.log.sequence import count_pending
+from sse_notify.bus import publisher, subscriber
+from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
-from sse_notify.notifications.audience import users_by_name
+from sse_notify.notifications.send import users_by_name
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -93,7 +92,7 @@ def _status(timeout: float) -> dict[str, Any]:
     """Return what ``--json`` prints. What cannot be read is among the ``problems``."""
     problems = []
     layer = publisher.remote_layer()
-    if layer is not None and not requests.ping(timeout).result():
+    if layer is not None and not subscriber.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     found: dict[str, Any] = {
         "head": 0,

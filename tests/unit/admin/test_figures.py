@@ -17,8 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 from sse_notify import STAFF, archive, broadcast, mark_read, mark_unread, notify, recall
 from sse_notify.admin.figures import Figures, figures_of
 from sse_notify.inbox import marks
-from sse_notify.log.position import get_head
-from sse_notify.log.sequence import number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Audience, Notification
 
 pytestmark = pytest.mark.django_db

@@ -20,8 +20,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
 from sse_notify import Progress, ProgressFailed, archive, mark_read, unread_count
-from sse_notify.log.position import get_head
 from sse_notify.log.reader import Reader, read_entries
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
 from sse_notify.sse.format import parse
 from sse_notify.topics import topics_of

@@ -1,16 +1,13 @@
-"""What users did: with their whole inbox, with one notification, and what they muted."""
+"""What users did, how far the log is numbered, and how the processes are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.models.base import OfUser
 from sse_notify.models.notification import Notification
-from sse_notify.topics import Audience as Audience
 
 
 class Inbox(models.Model):
@@ -28,15 +25,23 @@ class Inbox(models.Model):
     #: The newest change alone: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": the number of the one before}.
     changes = models.JSONField(default=list)
 
-    if TYPE_CHECKING:
-        user_id: Any
-
     class Meta:
         verbose_name = _("inbox")
         verbose_name_plural = _("inboxes")
 
     def __str__(self) -> str:
         return f"user={self.user_id} state_seq={self.state_seq}"
+
+
+class OfUser(models.Model):
+    """What one user has of its kind. The constraints that begin with the user are the index."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
+    )
+
+    class Meta:
+        abstract = True
 
 
 class Receipt(OfUser):
@@ -54,9 +59,6 @@ class Receipt(OfUser):
     unarchived_at = models.DateTimeField(null=True)
     #: When the user asked for the end of the long work that the notification tells of.
     cancel_asked_at = models.DateTimeField(null=True)
-
-    if TYPE_CHECKING:
-        notification_id: int
 
     class Meta:
         verbose_name = _("receipt")
@@ -88,3 +90,53 @@ class Mute(OfUser):
 
     def __str__(self) -> str:
         return f"user={self.user_id} category={self.category}"
+
+
+class Exclusion(OfUser):
+    """One user who does not get one broadcast."""
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
+
+    class Meta:
+        verbose_name = _("exclusion")
+        verbose_name_plural = _("exclusions")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user", "notification"), name="sse_notify_one_exclusion"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"user={self.user_id} notification={self.notification_id}"
+
+
+class LogHead(models.Model):
+    """The one row that says how far the log is numbered. Who holds its lock is the one that numbers."""
+
+    #: The newest number that was given out.
+    seq = models.BigIntegerField(default=0)
+    #: Everything up to here may have been pruned: an older cursor cannot be honoured.
+    floor = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("head of the log")
+        verbose_name_plural = _("heads of the log")
+
+    def __str__(self) -> str:
+        return f"seq={self.seq}"
+
+
+class Heartbeat(models.Model):
+    """What one process with open streams last wrote: see :mod:`sse_notify.monitoring.heartbeat`."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    #: When it was written, by the database's clock.
+    at = models.DateTimeField()
+    #: The fields of a `HubStatus`.
+    figures = models.JSONField(encoder=DjangoJSONEncoder)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.id
