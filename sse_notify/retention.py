@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Q
@@ -28,9 +28,7 @@ from sse_notify.conf import get_settings
 from sse_notify.log.reader import told
 from sse_notify.log.sequence import begin_write, database, locked, raise_floor
 from sse_notify.models import Notification
-
-if TYPE_CHECKING:
-    from sse_notify.models.querysets import NotificationQuerySet
+from sse_notify.models.querysets import NotificationQuerySet
 
 #: Rows that one transaction deletes: the default, and the most.
 BATCH, MAX_BATCH = 1000, 10_000

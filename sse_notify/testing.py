@@ -22,18 +22,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from asgiref.sync import sync_to_async
 from django.test import RequestFactory
 
 from sse_notify.log.sequence import database
 from sse_notify.models import Notification
+from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.sse.format import Received, parse
 from sse_notify.views.stream import make_stream, read_request
-
-if TYPE_CHECKING:
-    from sse_notify.models.querysets import NotificationQuerySet, User
 
 __all__ = ["Captured", "capture_notifications", "open_stream"]
 

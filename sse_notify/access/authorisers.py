@@ -10,13 +10,12 @@ import asyncio
 import logging
 from collections.abc import Hashable, Iterable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
-if TYPE_CHECKING:
-    from sse_notify.concurrency.threadpool import Run
-    from sse_notify.topics import Match
+from sse_notify.concurrency.threadpool import Run
+from sse_notify.topics import Match
 
 logger = logging.getLogger("sse_notify")
 

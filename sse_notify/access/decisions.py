@@ -10,28 +10,24 @@ import hashlib
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django import db
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import router
 
 from sse_notify.access import sessions
 from sse_notify.access.authorisers import may_listen
 from sse_notify.access.openings import Opening, openings
+from sse_notify.access.sessions import Session
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.reader import Reader
 from sse_notify.log.sequence import database
 from sse_notify.models import Mute
-from sse_notify.topics import topics_of
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-
-    from sse_notify.access.sessions import Session
-    from sse_notify.topics import Match
+from sse_notify.topics import Match, topics_of
 
 logger = logging.getLogger("sse_notify")
 

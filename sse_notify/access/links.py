@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import signing
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
@@ -22,10 +24,6 @@ from sse_notify.access.decisions import auth_hash
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.inbox.marks import check_user
 from sse_notify.topics import MAX_TOPICS, check_name
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.http import HttpRequest
 
 #: The query's name.
 TOKEN = "token"  # noqa: S105  (a name)

@@ -19,20 +19,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from sse_notify.access import decisions
 from sse_notify.access.authorisers import Authorisers
-from sse_notify.access.decisions import Ended, Question, decide, refused_topic, unauthenticated
+from sse_notify.access.decisions import Decision, Ended, Granted, Question, decide
 from sse_notify.bus import publisher
+from sse_notify.bus.messages import Revocation
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 from sse_notify.topics import user_topic
-
-if TYPE_CHECKING:
-    from sse_notify.access.decisions import Decision, Granted
-    from sse_notify.bus.messages import Revocation
-    from sse_notify.concurrency.threadpool import Run
 
 logger = logging.getLogger("sse_notify")
 
@@ -90,7 +87,7 @@ class Monitor:
 
     def __init__(
         self,
-        run: Run | None,
+        run: threadpool.Run | None,
         by_topic: Mapping[str, Collection[Subscription]],
         accept: Callable[[Any, Granted, tuple[str, ...] | None], None],
     ) -> None:
@@ -190,7 +187,7 @@ class Monitor:
                 case.fingerprint = ""
                 page[stream] = Question(stream.subscriber, case.opened is not None)
             try:
-                decisions = await self._run(decide, list(page.values()))
+                found = await self._run(decide, list(page.values()))
             except Exception as error:
                 # The database is away: new streams wait, and those that a message named stay silent.
                 self._database.failed(error)
@@ -198,7 +195,7 @@ class Monitor:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._database.worked()
-            for stream, decision in zip(page, decisions, strict=True):
+            for stream, decision in zip(page, found, strict=True):
                 if stream not in self._cases:  # it has left meanwhile
                     continue
                 case = self._cases[stream]
@@ -252,7 +249,7 @@ class Monitor:
         if opened is not None:
             if is_due:  # a message came meanwhile
                 return
-            if refusal := refused_topic(stream.subscriber, allowed or ()):
+            if refusal := decisions.refused_topic(stream.subscriber, allowed or ()):
                 _answer(opened, refusal)
                 return
             self._unlisted.discard(stream)
@@ -268,7 +265,7 @@ class Monitor:
 
     def _end(self, stream: Subscription, case: _Case, ended: Ended) -> None:
         if case.opened is not None and not ended.again:
-            _answer(case.opened, unauthenticated())
+            _answer(case.opened, decisions.unauthenticated())
             return
         stream.end(ended.reason, random.randint(*AGAIN_MS) if ended.again else None)
         _answer(case.opened)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.crypto import salted_hmac
 
 from sse_notify import counters
 from sse_notify.conf import get_settings
-from sse_notify.log.reader import count_missed
-from sse_notify.log.sequence import get_position
+from sse_notify.log.reader import Reader, count_missed
+from sse_notify.log.sequence import Position, get_position
 from sse_notify.models import Inbox
 from sse_notify.models.counts import Owner, count
 from sse_notify.sse import control
-
-if TYPE_CHECKING:
-    from sse_notify.log.reader import Reader
-    from sse_notify.log.sequence import Position
 
 #: Stands for a cursor that cannot be read.
 MALFORMED = -1

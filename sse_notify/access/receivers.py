@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.base_session import AbstractBaseSession
@@ -26,9 +27,6 @@ from sse_notify.access.decisions import fingerprint
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.topics import group_topic, user_topic
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
 
 #: What of a user decides about streams; a save that touches other fields alone rings nothing.
 FIELDS = frozenset({"is_active", "is_staff", "is_superuser", "password"})

@@ -8,22 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings  # noqa: TID251  (SESSION_ENGINE is Django's setting, not one of ours)
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.db import router
-from django.http import parse_cookie
+from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from django.contrib.sessions.backends.base import SessionBase
-    from django.http import HttpRequest
-
 
 _engine = Incident("session_engine")
 

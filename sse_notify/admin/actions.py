@@ -6,28 +6,24 @@ registered its models, in whatever order. Only sites with the notifications get 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.http import HttpResponse, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import recall
 from sse_notify.notifications.validation import check
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-    from django.http import HttpRequest
-
-    from sse_notify.admin.compose import ComposeAdmin
 
 #: Notifications that are broadcast again at once.
 MAX_AGAIN = 100

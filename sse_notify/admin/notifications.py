@@ -5,15 +5,17 @@ Notifications cannot be edited: pages and streams have them already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
-from django.http import Http404, HttpResponseRedirect
-from django.urls import path
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -26,12 +28,6 @@ from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import live, presence
-
-if TYPE_CHECKING:
-    from django.contrib.admin.views.main import ChangeList
-    from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
-    from django.urls import URLPattern
 
 
 class CategoryFilter(admin.SimpleListFilter):

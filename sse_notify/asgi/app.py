@@ -19,12 +19,13 @@ import asyncio
 import contextvars
 import io
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
+from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from sse_notify.asgi.exchange import (
@@ -38,12 +39,8 @@ from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.limits import admission, refuse
-
-if TYPE_CHECKING:
-    from django.http.response import HttpResponseBase
-
-    from sse_notify.streaming.base import BaseStream
 
 # Loose, as Django's handler and other frameworks' types differ in their kinds of mappings.
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -21,10 +21,9 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from sse_notify.streaming.base import BaseStream
+from sse_notify.streaming.base import BaseStream
 
 # Linux has it, others do not.
 _OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)

@@ -33,17 +33,14 @@ import logging
 import math
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import PresenceQuery
+from sse_notify.bus.publisher import Callback
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from sse_notify.bus.publisher import Callback
 
 #: Seconds of silence after which an error of the layer may be its own timeout.
 QUIET_SECONDS = 1.0

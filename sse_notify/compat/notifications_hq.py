@@ -13,27 +13,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.auth import get_user_model
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
+from django.db.models import Model
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Notification
+from sse_notify.models.notification import Content
 from sse_notify.notifications import send
 from sse_notify.notifications.validation import check_instance
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from django.db.models import Model
-
-    from sse_notify.models.notification import Content
 
 #: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
 #: Projects can connect more receivers.

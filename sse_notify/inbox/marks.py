@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
@@ -31,10 +31,8 @@ from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database, get_head
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.paging import Place
+from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.sse.format import MAX_CURSOR
-
-if TYPE_CHECKING:
-    from sse_notify.models.querysets import NotificationQuerySet, User
 
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100

@@ -9,10 +9,12 @@ no longer is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
+from django.utils.functional import Promise
 
 from sse_notify.bus.messages import Revocation
 from sse_notify.bus.publisher import ring_on_commit
@@ -21,14 +23,8 @@ from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Mute
+from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.topics import user_topic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.utils.functional import Promise
-
-    from sse_notify.models.querysets import NotificationQuerySet, User
 
 #: The newest notifications in which categories are looked for.
 CATEGORIES_OF = 200

@@ -12,11 +12,12 @@ change overwritten.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from sse_notify.bus.messages import Entry
 from sse_notify.models import Exclusion, Inbox, Notification
@@ -24,11 +25,6 @@ from sse_notify.models.counts import Owner, count
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import topics_of, user_topic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.db.models import QuerySet
 
 #: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
 #: most.

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections
-from django.db.models import Func, IntegerField, Q, TextField
+from django.db.models import Func, IntegerField, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
+from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.log.entries import changed, changed_after, entries_of
 from sse_notify.log.sequence import database
 from sse_notify.models import Exclusion, Notification
 from sse_notify.topics import user_topic
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from django.db.models import QuerySet
-
-    from sse_notify.bus.messages import Entry
 
 #: Bytes that one page of the log fetches, about.
 PAGE_BYTES = 1024 * 1024

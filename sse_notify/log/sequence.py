@@ -36,11 +36,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import connections, router, transaction
-from django.db.models import F
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from sse_notify import telemetry
@@ -48,10 +49,6 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch
 from sse_notify.log.entries import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
-
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models import QuerySet
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
 #: weighs.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from django.core.management.base import OutputWrapper
+from django.core.management.base import OutputWrapper
 
 
 @contextmanager

@@ -10,19 +10,15 @@ reads on:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from sse_notify.sse.format import MAX_CURSOR
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sse_notify.models import Notification
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -68,7 +64,7 @@ class Place:
         """The place as clients get it: as a rule the number of the last item that they have."""
         return self.seq if self.sent is None else f"{self.seq}.{self.sent}.{self.pk}"
 
-    def after(self, row: Notification) -> Place:
+    def after(self, row: Any) -> Place:
         """Return the place below a row of a page that began here."""
         if row.seq is not None and row.seq < self.seq:
             return Place(row.seq)

@@ -18,6 +18,8 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import (
     BooleanField,
@@ -36,13 +38,10 @@ from sse_notify.models.paging import Place
 from sse_notify.topics import topics_of, user_topic
 
 if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
-
     from sse_notify.models import Notification  # noqa: F401  (named in the class's bases)
 
-    # An instance of the project's AUTH_USER_MODEL, or nobody.
-    User = AbstractBaseUser | AnonymousUser
+#: An instance of the project's AUTH_USER_MODEL, or nobody.
+User = AbstractBaseUser | AnonymousUser
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.dispatch import receiver
 
@@ -30,13 +31,9 @@ from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.signals import stream_opened
 from sse_notify.streaming import registry
+from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from sse_notify.streaming.hub import Hub
 
 #: Seconds between two heartbeats.
 INTERVAL = 10.0

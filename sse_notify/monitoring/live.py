@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.dispatch import receiver
 
 from sse_notify.bus import subscriber
 from sse_notify.log.sequence import count_pending
 from sse_notify.monitoring import presence
+from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.monitoring.presence import Presence
 from sse_notify.signals import stream_opened
 from sse_notify.sse.format import dumps, encode
 from sse_notify.streaming import registry
+from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.stream import Stream
 from sse_notify.telemetry import Incident
 from sse_notify.topics import topic
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
-
-    from sse_notify.monitoring.heartbeat import HubStatus
-    from sse_notify.monitoring.presence import Presence
-    from sse_notify.streaming.hub import Hub
-    from sse_notify.streaming.stream import Stream
 
 TOPIC = "sse_notify.live"
 #: Seconds between two reports, besides the time to make one.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import db
 from django.contrib.auth.decorators import login_not_required
@@ -23,9 +23,7 @@ from django.views.decorators.http import require_safe
 from sse_notify import counters
 from sse_notify.log.sequence import count_pending, get_head
 from sse_notify.monitoring import heartbeat, presence
-
-if TYPE_CHECKING:
-    from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.monitoring.heartbeat import HubStatus
 
 try:
     from prometheus_client import CollectorRegistry

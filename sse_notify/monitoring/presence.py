@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -21,9 +22,6 @@ from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.streaming import registry as hubs_here
 from sse_notify.streaming.registry import listeners
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 __all__ = [
     "HubStatus",

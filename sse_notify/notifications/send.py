@@ -8,12 +8,14 @@ through ``sync_to_async``, as Django's own async ORM does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
 
 from sse_notify import telemetry
 from sse_notify.bus import publisher
@@ -21,6 +23,7 @@ from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
+from sse_notify.models.notification import Content
 from sse_notify.notifications.store import take_back, to_user, write
 from sse_notify.notifications.validation import (
     check,
@@ -32,13 +35,7 @@ from sse_notify.notifications.validation import (
 from sse_notify.sse import format as sse_format
 from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic
 
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.utils.functional import Promise
-
-    from sse_notify.models.notification import Content
-
-    Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
+Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
 
 @overload

@@ -18,26 +18,23 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
 from django.utils.asyncio import async_unsafe
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox.marks import check_user
+from sse_notify.models.notification import HasAddress
 from sse_notify.notifications.validation import check
 from sse_notify.progress import estimate
 from sse_notify.progress.run import Job, Run
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.utils.functional import Promise
-
-    from sse_notify.models.notification import HasAddress
 
 logger = logging.getLogger("sse_notify")
 

@@ -18,7 +18,7 @@ requests, at whose start Django would do it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
@@ -28,13 +28,11 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.log.sequence import announce_on_commit, begin_write, database
 from sse_notify.models import Level, Notification, Receipt
+from sse_notify.models.querysets import NotificationQuerySet
 from sse_notify.notifications.store import to_user, write
 from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import user_topic
-
-if TYPE_CHECKING:
-    from sse_notify.models.querysets import NotificationQuerySet
 
 #: The name of the event that ``publish()`` sends.
 EVENT = "progress"

@@ -12,28 +12,24 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from django.dispatch import Signal
 
 from sse_notify import counters
+from sse_notify.access.decisions import Granted
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
-from sse_notify.bus.messages import Ephemeral, Message, PresenceQuery, Revocation
+from sse_notify.bus.messages import Batch, Entry, Ephemeral, Message, PresenceQuery, Revocation
 from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_position
+from sse_notify.log.sequence import Position, announce, get_position
 from sse_notify.signals import stream_closed, stream_opened, tell
+from sse_notify.streaming.generator import SourceStream
+from sse_notify.streaming.stream import Stream
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from django.dispatch import Signal
-
-    from sse_notify.access.decisions import Granted
-    from sse_notify.bus.messages import Batch, Entry
-    from sse_notify.concurrency.threadpool import Run
-    from sse_notify.log.sequence import Position
-    from sse_notify.streaming.generator import SourceStream
-    from sse_notify.streaming.stream import Stream
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
 GRACE = 0.1

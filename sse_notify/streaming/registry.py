@@ -21,18 +21,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from sse_notify.concurrency.threadpool import Run
 
 logger = logging.getLogger("sse_notify")
 

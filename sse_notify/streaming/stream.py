@@ -15,20 +15,18 @@ from __future__ import annotations
 import asyncio
 import random
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import db
 
 from sse_notify import counters, telemetry
+from sse_notify.access.decisions import Granted
+from sse_notify.bus.messages import Entry
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.telemetry import Incident
-
-if TYPE_CHECKING:
-    from sse_notify.access.decisions import Granted
-    from sse_notify.bus.messages import Entry
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0

@@ -9,26 +9,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from django import template
 from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
+from django.template.context import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks
 from sse_notify.models import iso
 from sse_notify.models.paging import Place
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from django.template.context import Context
-    from django.utils.safestring import SafeString
 
 register = template.Library()
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.validators import RegexValidator
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.inbox.marks import CLIENT_LENGTH
 from sse_notify.models.paging import Place
 from sse_notify.sse.format import MAX_CURSOR
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
 
 #: Ids that one request may mark; more is what ``up_to`` is for.
 MAX_IDS = 1000

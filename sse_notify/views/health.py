@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error, transaction
-from django.http import JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from sse_notify.bus import publisher, subscriber
 from sse_notify.concurrency import threadpool
 from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
 
 #: Seconds that the database and the layer have to answer.
 SECONDS = 2.0

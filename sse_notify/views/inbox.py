@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_not_required, login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
-from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.urls import reverse
@@ -30,18 +31,13 @@ from django.views.decorators.vary import vary_on_cookie
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
+from sse_notify.models import Notification
 from sse_notify.models.paging import Place
 from sse_notify.progress import store
 from sse_notify.streaming import hub
 from sse_notify.views.forms import PAGE, MarkForm, PageForm, first_error, is_json
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from sse_notify.models import Notification
-
-    View = Callable[[HttpRequest], HttpResponseBase]
+View = Callable[[HttpRequest], HttpResponseBase]
 
 
 _never_stored = cache_control(private=True, no_store=True)

@@ -18,24 +18,21 @@ import logging
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import StreamingHttpResponse
 
 from sse_notify.access import sessions
-from sse_notify.access.decisions import subscriber_of
+from sse_notify.access.decisions import Subscriber, subscriber_of
 from sse_notify.asgi.exchange import current_exchange
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.sse.format import CONTENT_TYPE, Event, encode_item
 from sse_notify.streaming import registry
+from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.generator import SourceStream, iterate_here
 from sse_notify.streaming.limits import refuse
-
-if TYPE_CHECKING:
-    from sse_notify.access.decisions import Subscriber
-    from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
 

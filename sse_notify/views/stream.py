@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from sse_notify.access import sessions
 from sse_notify.access.decisions import (
+    Granted,
     Subscriber,
     forbidden,
     open_now,
@@ -32,13 +35,6 @@ from sse_notify.streaming.limits import refuse
 from sse_notify.streaming.stream import Stream
 from sse_notify.topics import MAX_TOPICS, NOBODYS, Match, find
 from sse_notify.views.responses import StreamResponse
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from sse_notify.access.decisions import Granted
 
 logger = logging.getLogger("sse_notify")
 

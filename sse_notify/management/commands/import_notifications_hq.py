@@ -9,10 +9,11 @@ from, so a second run imports only what is new.
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.apps.registry import Apps
@@ -28,14 +29,10 @@ from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models.notification import Content
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from sse_notify.models.notification import Content
 
 #: Their table, unless the package is installed with a model of the project's own.
 TABLE = "notifications_notification"

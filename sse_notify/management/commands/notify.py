@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import SUPPRESS
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -16,9 +16,6 @@ from django.forms import DateTimeField
 from sse_notify.models import Notification
 from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import send, users_by_name
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 #: Options that are named otherwise than their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}

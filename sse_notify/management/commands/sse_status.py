@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from django import db
@@ -22,9 +23,6 @@ from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
 from sse_notify.notifications.send import users_by_name
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 #: Seconds after which a committed row without a number is a problem: hubs number it when they poll.
 PENDING_SECONDS = 60.0
