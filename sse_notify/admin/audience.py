@@ -111,16 +111,16 @@ class AudienceForm(forms.Form):
         label=_("Groups"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Who is in several of them gets it once."),
+        help_text=_("Users in several groups get it once."),
     )
     users: Any = forms.ModelMultipleChoiceField(
-        None, label=_("Users"), required=False, help_text=_("Type to find them.")
+        None, label=_("Users"), required=False, help_text=_("Type to search for users.")
     )
     names = forms.CharField(
-        label=_("Names"),
+        label=_("Usernames"),
         required=False,
         widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-        help_text=_("The names that users sign in with, one in each line."),
+        help_text=_("The names that users sign in with, one per line."),
     )
 
     def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
@@ -148,10 +148,10 @@ class AudienceForm(forms.Form):
         if self.cleaned_data.get("audience") != Audience.USER:
             return []
         if len(names) > MAX_NAMES:
-            raise ValidationError(_("At most %(most)s names at once.") % {"most": MAX_NAMES})
+            raise ValidationError(_("Enter at most %(most)s usernames.") % {"most": MAX_NAMES})
         found = users_by_name(names)
         if unknown := ", ".join(sorted(names - found.keys())):
-            raise ValidationError(_("Nobody has this name: %(names)s") % {"names": unknown})
+            raise ValidationError(_("Unknown usernames: %(names)s") % {"names": unknown})
         return list(found.values())
 
     def clean(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class AudienceForm(forms.Form):
         }
         names = needed.get(data.get("audience"), ())
         if names and not self.errors and not any(data.get(name) for name in names):
-            self.add_error(names[0], _("Choose one at least."))
+            self.add_error(names[0], _("Select at least one."))
         return data
 
     @property

@@ -133,7 +133,9 @@ class Composition:
                 action_flag=ADDITION,
             )
             if entries.exists():
-                messages.info(self.request, _("This was sent already, and not again."))
+                messages.info(
+                    self.request, _("This notification was already sent. It was not sent again.")
+                )
             else:
                 for row in noted:
                     self.model_admin.log_addition(self.request, row, note)

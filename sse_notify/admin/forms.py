@@ -68,7 +68,7 @@ class ComposeForm(ContentForm):
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
             widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
         for names in BUTTONS:
-            for name, label in zip(names, (_("Label"), _("Address")), strict=True):
+            for name, label in zip(names, (_("Label"), _("URL")), strict=True):
                 widget = forms.TextInput(attrs={"class": "vTextField"})
                 self.fields[name] = forms.CharField(
                     label=label, required=False, max_length=2000, widget=widget
@@ -83,7 +83,7 @@ class ComposeForm(ContentForm):
                 self._check({"title": "-", "body": "", "actions": [button]}, names[1])
             elif label or url:
                 missing = names[bool(label)]
-                self.add_error(missing, _("A button needs a label and an address."))
+                self.add_error(missing, _("A button needs a label and a URL."))
         return super().clean()
 
     @property
@@ -117,7 +117,7 @@ class SendForm(ContentForm):
         help_texts: ClassVar[dict[str, Any]] = {
             **ContentForm.Meta.help_texts,
             "audience": _(
-                "One row reaches a whole audience. Who belongs to it is decided when it is read."
+                "One row reaches the whole audience. Membership is checked when users read it."
             ),
             "recipient": _("For one user only."),
             "group": _("For a group only."),
@@ -129,9 +129,9 @@ class SendForm(ContentForm):
         for audience, field in ((Audience.USER, "recipient"), (Audience.GROUP, "group")):
             chosen = data.get("audience") == audience
             if chosen and not data.get(field) and field not in self.errors:
-                self.add_error(field, _("Choose one for this audience."))
+                self.add_error(field, _("This field is required for this audience."))
             elif not chosen and data.get(field):
-                self.add_error(field, _("Leave it empty for this audience."))
+                self.add_error(field, _("Leave this field empty for this audience."))
         return data
 
     @property
