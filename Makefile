@@ -20,7 +20,7 @@ NPM := $(BIN)/python -m tests.support.node npm
 SPREAD := --numprocesses 3 --dist loadfile
 # What pytest exits with if no test was chosen.
 NONE := 5
-HTML := find sse_notify demo_project templates tests -name '*.html' -not -path '*/node_modules/*' -print0
+HTML := find sse_notify demo_project templates tests -name '*.html' -print0
 
 export PYTHONUTF8 := 1
 
@@ -111,29 +111,27 @@ $(DONE)/npm: package-lock.json | $(DONE)/test
 	@$(NPM) --loglevel=error ci
 	@touch $@
 
-$(DONE)/browser: tests/chromium/package-lock.json | $(DONE)/test
+$(DONE)/browser: tests/support/browser.py tests/support/debian.py | $(DONE)/test
 	@$(BIN)/python -m tests.support.browser
 	@touch $@
 
-$(DONE)/webkit: tests/support/webkit.py | $(DONE)/test
+$(DONE)/webkit: tests/support/webkit.py tests/support/debian.py | $(DONE)/test
 	@$(BIN)/python -m tests.support.webkit
 	@touch $@
 
-$(DONE)/nginx: tests/support/nginx.py | $(DONE)/test
+$(DONE)/nginx: tests/support/nginx.py tests/support/debian.py | $(DONE)/test
 	@$(BIN)/python -m tests.support.nginx
 	@touch $@
 
-lock: ## take the newest versions of everything into constraints.txt and the package locks
+lock: ## take the newest versions of everything into constraints.txt and package-lock.json
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/python -m pip install --quiet --prefer-binary '.[demo,test,lint,docs,bench,matrix]'
 	{ sed -n '/^#/p' constraints.txt; .cache/lock/bin/python -m pip freeze --exclude sse-notify; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 	# From nothing: npm drops other platforms' packages from a lock that it mends beside installed ones.
-	rm -rf node_modules package-lock.json tests/chromium/node_modules tests/chromium/package-lock.json
+	rm -rf node_modules package-lock.json
 	$(NPM) install
-	$(NPM) install --prefix tests/chromium
 
 clean: ## remove what all of these made, the demo's database too
-	rm -rf $(VENV) .nox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist docs/_build var \
-		node_modules tests/chromium/node_modules
+	rm -rf $(VENV) .nox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist docs/_build var node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,7 +46,7 @@ def broadcast_selected(
         return None
     rows = list(selected.order_by("pk"))
     if recalled := [row.title for row in rows if row.recalled_at is not None]:
-        text = _("What was recalled is not broadcast again: %(titles)s")
+        text = _("Recalled notifications cannot be broadcast again: %(titles)s")
         messages.error(request, text % {"titles": ", ".join(recalled)})
         return None
     again = []
@@ -86,7 +86,7 @@ def recall_selected(
         count = recall(rows)
         for row in rows:
             model_admin.log_change(request, row, _("Recalled."))
-    messages.success(request, _("Recalled from everybody: %(count)s") % {"count": count})
+    messages.success(request, _("Notifications recalled: %(count)s") % {"count": count})
     return HttpResponseRedirect(back)
 
 
@@ -121,6 +121,6 @@ def offer_notify(model_admin: ComposeAdmin) -> None:
 def _too_many(request: HttpRequest, count: int, most: int) -> bool:
     """Return whether ``count`` is more than ``most``, and say so."""
     if count > most:
-        text = _("At most %(most)s can be selected here, and these are %(count)s.")
+        text = _("Select at most %(most)s items. You selected %(count)s.")
         messages.error(request, text % {"most": most, "count": count})
     return count > most

@@ -163,7 +163,9 @@ class ComposeAdmin(NotificationModelAdmin):
                 action_flag=ADDITION,
             )
             if entries.exists():
-                messages.info(request, _("This was sent already, and not again."))
+                messages.info(
+                    request, _("This notification was already sent. It was not sent again.")
+                )
             else:
                 for row in noted:
                     self.log_addition(request, row, note)

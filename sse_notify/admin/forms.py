@@ -118,16 +118,16 @@ class AudienceForm(forms.Form):
         label=_("Groups"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Who is in several of them gets it once."),
+        help_text=_("Users in several groups get it once."),
     )
     users: Any = forms.ModelMultipleChoiceField(
-        None, label=_("Users"), required=False, help_text=_("Type to find them.")
+        None, label=_("Users"), required=False, help_text=_("Type to search for users.")
     )
     names = forms.CharField(
-        label=_("Names"),
+        label=_("Usernames"),
         required=False,
         widget=forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-        help_text=_("The names that users sign in with, one in each line."),
+        help_text=_("The names that users sign in with, one per line."),
     )
 
     def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
@@ -158,10 +158,10 @@ class AudienceForm(forms.Form):
         if self.cleaned_data.get("audience") != Audience.USER:
             return []
         if len(names) > MAX_NAMES:
-            raise ValidationError(_("At most %(most)s names at once.") % {"most": MAX_NAMES})
+            raise ValidationError(_("Enter at most %(most)s usernames.") % {"most": MAX_NAMES})
         found = users_by_name(names)
         if unknown := ", ".join(sorted(names - found.keys())):
-            raise ValidationError(_("Nobody has this name: %(names)s") % {"names": unknown})
+            raise ValidationError(_("Unknown usernames: %(names)s") % {"names": unknown})
         return list(found.values())
 
     def clean(self) -> dict[str, Any]:
@@ -174,13 +174,13 @@ class AudienceForm(forms.Form):
         if audience == Audience.GROUP:
             self.addressees = Addressees(audience=audience, groups=tuple(data["groups"]))
             if not data["groups"]:
-                self.add_error("groups", _("Choose one at least."))
+                self.add_error("groups", _("Select at least one."))
         if audience == Audience.USER:
             keys = {user.pk for user in (*data["names"], *data.get("users", ()))}
             users = get_user_model()._default_manager.filter(pk__in=keys)
             self.addressees = Addressees(audience=audience, users=users)
             if not keys:
-                self.add_error("names", _("Choose one at least."))
+                self.add_error("names", _("Select at least one."))
         return data
 
 
@@ -193,7 +193,7 @@ class ContentForm(NotificationForm):
         help_texts: ClassVar[dict[str, Any]] = {
             **{name: FIELDS[name].help for name in ASKED},
             "audience": _(
-                "One row reaches a whole audience. Who belongs to it is decided when it is read."
+                "One row reaches the whole audience. Membership is checked when users read it."
             ),
             "recipient": _("For one user only."),
             "group": _("For a group only."),
@@ -232,7 +232,7 @@ class ComposeForm(ContentForm):
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
             widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
         for names in BUTTONS:
-            for name, label in zip(names, (_("Label"), _("Address")), strict=True):
+            for name, label in zip(names, (_("Label"), _("URL")), strict=True):
                 widget = forms.TextInput(attrs={"class": "vTextField"})
                 self.fields[name] = forms.CharField(
                     label=label, required=False, max_length=2000, widget=widget
@@ -254,7 +254,7 @@ class ComposeForm(ContentForm):
                 self._check({"title": "-", "body": "", "actions": [button]}, names[1])
             elif label or url:
                 missing = names[bool(label)]
-                self.add_error(missing, _("A button needs a label and an address."))
+                self.add_error(missing, _("A button needs a label and a URL."))
         return super().clean()
 
     @property
@@ -277,9 +277,9 @@ class SendForm(ContentForm):
         for audience, field in ((Audience.USER, "recipient"), (Audience.GROUP, "group")):
             chosen = data.get("audience") == audience
             if chosen and not data.get(field) and field not in self.errors:
-                self.add_error(field, _("Choose one for this audience."))
+                self.add_error(field, _("This field is required for this audience."))
             elif not chosen and data.get(field):
-                self.add_error(field, _("Leave it empty for this audience."))
+                self.add_error(field, _("Leave this field empty for this audience."))
         return data
 
     @property

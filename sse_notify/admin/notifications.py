@@ -197,10 +197,10 @@ class NotificationAdmin(compose.ComposeAdmin):
         try:
             user = model._default_manager.get(pk=request.POST.get("user", ""))
         except (model.DoesNotExist, ValueError, ValidationError) as error:
-            raise Http404(_("There is no such user.")) from error
+            raise Http404(_("This user does not exist.")) from error
         # The streams end after the commit, so not without a trace in the history.
         with transaction.atomic(using=router.db_for_write(model)):
-            self.log_change(request, user, _("Ended the open streams."))
+            self.log_change(request, user, _("The open streams were ended."))
             disconnect(user)
         messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
         return HttpResponseRedirect(self.address("live"))

@@ -74,17 +74,20 @@ class Message(TypedDict):
 class Content(TypedDict, total=False):
     """The keyword arguments that ``notify()`` and ``broadcast()`` share."""
 
-    level: Annotated[str, Field(Kind.CHOICE, MESSAGE, _("How serious it is."))]
+    level: Annotated[str, Field(Kind.CHOICE, MESSAGE, _("How serious the notification is."))]
     url: Annotated[
         str | Promise | HasAddress,
         Field(
             Kind.ADDRESS,
             MESSAGE,
-            _("Where a click leads: a path of this site, or a full address."),
+            _("Where a click leads: a path on this site, or a full URL."),
         ),
     ]
-    category: Annotated[str | Promise, Field(Kind.TEXT, MESSAGE, _("What users filter by."))]
-    icon: Annotated[str, Field(Kind.ADDRESS, MORE, _("The address of a small image."))]
+    category: Annotated[
+        str | Promise,
+        Field(Kind.TEXT, MESSAGE, _("Users can filter their notifications by category.")),
+    ]
+    icon: Annotated[str, Field(Kind.ADDRESS, MORE, _("The URL of a small image."))]
     actions: Annotated[
         Sequence[Mapping[str, Any]], Field(Kind.BUTTONS, BUTTONS, "A button; may be repeated.")
     ]
@@ -97,7 +100,7 @@ class Content(TypedDict, total=False):
     ]
     expires_at: Annotated[
         datetime | None,
-        Field(Kind.MOMENT, MORE, _("From then on it is neither shown nor counted.")),
+        Field(Kind.MOMENT, MORE, _("From then on, it is neither shown nor counted.")),
     ]
     data: Annotated[Any, Field(Kind.JSON, help="For the site's own scripts.")]
     silent: Annotated[bool, Field(Kind.FLAG, MORE, _("Listed and counted, but not announced."))]

@@ -1,1 +1,1 @@
-"""Long work that tells its user how far it is, in any process."""
+"""Long work that shows its progress to its user, in any process."""

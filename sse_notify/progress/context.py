@@ -1,4 +1,4 @@
-"""Long work that tells its user how far it is: :class:`Progress`.
+"""Long work that shows its progress to its user: :class:`Progress`.
 
     with ...        a notification under a key: durable, in the inbox, on the open pages
     advance()       live on the open pages, at most ten times a second;
@@ -6,17 +6,20 @@
     end of with     the same notification again: done, failed or cancelled; unread, and replayed
                     to clients that were away
 
-It needs the database and the channel layer and nothing else, so it runs wherever the work does: in
-a view, a thread, a management command, a task of any queue.
+There is no thread and no timer: what a call reports too soon after another goes out with the next
+call, at the latest with the end. A database that refuses a report does not end the work: that is
+logged once, and the next report tries again. An end that is refused raises.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Self
 
@@ -31,12 +34,15 @@ from django.utils.translation import gettext as _
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox.marks import check_user
-from sse_notify.models.notification import HasAddress
+from sse_notify.models.notification import Content, HasAddress
 from sse_notify.notifications.validation import check
-from sse_notify.progress import estimate
-from sse_notify.progress.run import Job, Run
+from sse_notify.progress import estimate, store
+from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, RUNNING
+from sse_notify.telemetry import Incident
 
 logger = logging.getLogger("sse_notify")
+
+Job = Callable[[], None] | None
 
 
 class Progress:
@@ -49,23 +55,19 @@ class Progress:
     propagates. :class:`Cancelled`, which :meth:`check` raises, ends the work as cancelled and does
     not propagate past the block.
 
-    Inside a transaction of the caller's, live updates go out at once, and rows are written with the
-    transaction: nobody else sees them before the commit, and a rollback undoes them. So put the
-    block around the transactions, not inside one.
+    Inside a transaction of the caller's, live updates go out at once, but rows are written with the
+    transaction. So put the block around the transactions, not inside one.
 
     Args:
         user: who sees it, and may cancel it.
         title: one line of text, at most 255 characters.
         total: how much there is to do, in any unit; ``None`` if nobody knows. It can be set later.
-        key: names the work. Begun again under its key, it takes the row over, and a run that still
-            goes on is asked to end. "": a key of its own.
-        body, category, icon, actions: as for :func:`sse_notify.notify`.
-        url: where a click leads; :meth:`finish` can give another one, of the result.
+        key: names the work. A new run under the key takes the row over, and asks an earlier one to
+            end. "": a key of its own.
+        body, url, category, icon, actions: as for :func:`sse_notify.notify`.
         data: a dict, for scripts; clients also get ``progress`` in it.
-        cancellable: whether the user gets a button. The work then has to look at :attr:`cancelled`,
-            or to call :meth:`check`.
-        stalls_after: seconds of silence, at least 1, after which the work is shown as stalled until
-            it reports again.
+        cancellable: whether the user gets a button. The work then has to call :meth:`check`.
+        stalls_after: seconds of silence, at least 1, after which the work is shown as stalled.
         clock: returns the time in seconds, for tests.
 
     Raises:
@@ -90,56 +92,43 @@ class Progress:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         check_user(user)
-        stalls_after = estimate.check_number("stalls_after", stalls_after, least=1)
+        estimate.check_number("stalls_after", stalls_after, least=1)
         #: The notification's collapse key.
         self.key = key or f"progress:{uuid.uuid4().hex}"
-        content = check(
-            title,
-            body,
-            {
-                "key": self.key,
-                "url": url,
-                "category": category,
-                "icon": icon,
-                "actions": actions,
-                # The size is checked as if the row had the largest progress already.
-                "data": {**_check_data(data), "progress": estimate.WIDEST},
-                "silent": True,  # the user has just begun the work; its end is news
-            },
-        )
-        del content["data"]["progress"]
-        self._title = title
-        self._run = Run(
-            user, content, total, cancellable=cancellable, stalls_after=stalls_after, clock=clock
-        )
+        content: Content = {"key": self.key, "url": url, "category": category, "icon": icon}
+        # Silent, as the user has just begun the work; its end is news.
+        content |= {"actions": actions, "data": estimate.check_data(data), "silent": True}
+        run = {"stalls_after": stalls_after, "cancellable": bool(cancellable)}
+        self._row = store.Row(user.pk, check(title, body, content), run)
+        self._estimate = estimate.Estimate(total, stalls_after)
+        self._clock = clock
+        self._lock = threading.Lock()  # held for moments, never while the database works
+        self._incident = Incident("progress")
 
     @property
     def id(self) -> int | None:
         """The notification's id; ``None`` before the block."""
-        return self._run.pk
+        return self._row.pk
 
     @property
     def total(self) -> float | None:
-        """How much there is to do; ``None`` if nobody knows. It can be set, also before the block.
-
-        A new total goes out with the next call.
-        """
-        return self._run.estimate.total
+        """How much there is to do; ``None`` if nobody knows. A new total goes out with the next call."""
+        return self._estimate.total
 
     @total.setter
     def total(self, total: float | None) -> None:
-        self._run.set_total(total)
+        self._estimate.set_total(total)
 
     @property
     def cancelled(self) -> bool:
         """Whether the work is asked to end: by its user, or by a later run under its key.
 
-        The answer is at most half a second old, as the database is asked no more often than that.
-        Reading it is a sign of life. In async code it is what the last awaited method found.
+        The answer is at most half a second old. Reading it is a sign of life. In async code it is
+        what the last awaited method found.
         """
-        with suppress(SynchronousOnlyOperation):
-            self._look()
-        return self._run.is_asked_to_end
+        with suppress(Cancelled, SynchronousOnlyOperation):
+            self.check()
+        return self._row.is_asked_to_end
 
     @async_unsafe("Use 'await progress.aupdate()' in async code.")
     def update(
@@ -153,39 +142,39 @@ class Progress:
             message: more about it, at most 1,000 characters; ``None``: as before.
 
         Raises:
-            TypeError, ValueError: an argument is wrong; the message names it, and nothing is
-                reported.
+            TypeError, ValueError: an argument is wrong; nothing is reported.
             RuntimeError: the block has not begun.
         """
-        _do(self._run.update(done=done, stage=stage, message=message))
+        _do(self._take(done=done, stage=stage, message=message))
 
     async def aupdate(
         self, done: float | None = None, *, stage: str | None = None, message: str | None = None
     ) -> None:
         """Do what :meth:`update` does, from async code."""
-        await _ado(self._run.update(done=done, stage=stage, message=message))
+        await _ado(self._take(done=done, stage=stage, message=message))
 
     @async_unsafe("Use 'await progress.aadvance()' in async code.")
     def advance(self, n: float = 1) -> None:
         """Report that ``n`` more is done. Errors as for :meth:`update`."""
-        _do(self._run.update(n=n))
+        _do(self._take(n))
 
     async def aadvance(self, n: float = 1) -> None:
         """Do what :meth:`advance` does, from async code."""
-        await _ado(self._run.update(n=n))
+        await _ado(self._take(n))
 
+    @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
         """Return if the work may go on.
 
         Raises:
             Cancelled: the work is asked to end; the block ends quietly with it.
         """
-        self._look()
+        _do(self._due(looks=True))
         self._raise_if_asked()
 
     async def acheck(self) -> None:
         """Do what :meth:`check` does, from async code."""
-        await _ado(self._run.look())
+        await _ado(self._due(looks=True))
         self._raise_if_asked()
 
     @async_unsafe("Use 'await progress.afinish()' in async code.")
@@ -197,53 +186,94 @@ class Progress:
             url: where a click leads from now on, as to the result; "": as before.
 
         Raises:
-            TypeError, ValueError: an argument is wrong; the message names it, and the work has not
-                ended.
-            RuntimeError: the block has not begun.
-            django.db.Error: the database refuses.
+            TypeError, ValueError, RuntimeError: as for :meth:`update`.
+            django.db.Error: the database refuses; the work has not ended.
         """
-        columns = {"url": check(self._title, "", {"url": url})["url"]} if url else {}
-        self._run.end(estimate.DONE, message, **columns)
+        columns = {"url": check("-", "", {"url": url})["url"]} if url else {}
+        self._end(DONE, message, **columns)
 
     afinish = twin(finish)
 
     @async_unsafe("Use 'await progress.afail()' in async code.")
     def fail(self, message: str) -> None:
-        """End the work as failed, with a text for the user; the block goes on.
-
-        Errors as for :meth:`finish`.
-        """
-        self._run.end(estimate.FAILED, message)
+        """End the work as failed, with a text for the user. Errors as for :meth:`finish`."""
+        self._end(FAILED, message)
 
     afail = twin(fail)
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __enter__(self) -> Self:
-        self._run.begin()
+        if self.id is not None:
+            raise RuntimeError("A Progress is one run of the work: make another one for the next.")
+        now = self._clock()
+        self._estimate.start(now)
+        self._row.begin(self._estimate.as_dict(RUNNING, now))
         return self
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            self._run.close(estimate.DONE)
-            return False
+        state, message = _ending(error)
         if isinstance(error, Exception) and not isinstance(error, (Cancelled, ProgressFailed)):
             logger.error("progress=%s state=failed error=%r", self.key, error, exc_info=error)
         try:
-            self._run.close(*_ending(error))
-        except Error:  # the caller has to know what ended the work
-            logger.exception("progress=%s state=unwritten", self.key)
+            self._row.write_end_again(state)
+            self._end(state, message)
+        except Error:
+            if error is None:
+                raise
+            logger.exception("progress=%s state=unwritten", self.key)  # raise what ended the work
         return isinstance(error, Cancelled) and error.progress in (None, self)
 
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
 
-    @async_unsafe("Use 'await progress.acheck()' in async code.")
-    def _look(self) -> None:
-        _do(self._run.look())
+    def _take(self, n: float | None = None, **values: Any) -> Job:
+        """Note that ``n`` more is done, or ``values``, and do what :meth:`_due` does."""
+        self._check_begun()
+        with self._lock:
+            if n is not None:
+                values["done"] = self._estimate.done + estimate.check_number("n", n)
+            self._estimate.update(self._clock(), **values)
+        return self._due()
+
+    def _due(self, *, looks: bool = False) -> Job:
+        """Send a live update if it is time. Return what uses the database if it is time for that."""
+        with self._lock:  # so that the events of several threads are in the order of their numbers
+            if not self._row.is_open:
+                return None
+            now = self._clock()
+            if self._estimate.live.is_due(now):
+                self._row.publish(self._estimate.as_dict(RUNNING, now))
+            if self._estimate.writes.is_due(now):
+                self._estimate.looks.at = now  # a write looks as well
+                return partial(self._report, self._estimate.as_dict(RUNNING, now))
+            return self._report if looks and self._estimate.looks.is_due(now) else None
+
+    def _report(self, progress: dict[str, Any] | None = None) -> None:
+        try:
+            self._row.report(progress)
+            self._incident.worked()
+        except Error as error:
+            self._incident.failed(error)
+            self._estimate.writes.has_news = True
+
+    def _end(self, state: str, message: str = "", **columns: Any) -> None:
+        self._check_begun()
+        message = estimate.check_text("message", message)
+        with self._lock:
+            if not self._row.is_open:
+                return
+            progress = self._estimate.as_dict(state, self._clock())
+            progress["message"] = message or progress["message"]
+            self._row.ended = {**columns, "progress_state": progress}
+        self._row.write_end()
+
+    def _check_begun(self) -> None:
+        if self.id is None:
+            raise RuntimeError("The work has not begun: use 'with progress:'.")
 
     def _raise_if_asked(self) -> None:
-        if self._run.is_asked_to_end:
+        if self._row.is_asked_to_end:
             raise Cancelled(progress=self)
 
 
@@ -257,19 +287,11 @@ async def _ado(job: Job) -> None:
         await sync_to_async(job)()
 
 
-def _ending(error: BaseException) -> tuple[str, str]:
-    """Return how the work ends with this exception, and what its user reads."""
+def _ending(error: BaseException | None) -> tuple[str, str]:
+    """Return how the work ends with this exception, if any, and what its user reads."""
+    if error is None:
+        return DONE, ""
     if isinstance(error, (Cancelled, asyncio.CancelledError)):
-        return estimate.CANCELLED, ""
+        return CANCELLED, ""
     reason = estimate.clean(str(error)) if isinstance(error, ProgressFailed) else ""
-    return estimate.FAILED, reason[: estimate.LENGTHS["message"]] or _("Something went wrong.")
-
-
-def _check_data(data: Any) -> Mapping[str, Any]:
-    if data is None:
-        return {}
-    if not isinstance(data, Mapping):
-        raise TypeError(f"data must be a dict, not {type(data).__name__}.")
-    if "progress" in data:
-        raise ValueError("data must not have 'progress', which the work itself fills.")
-    return data
+    return FAILED, reason[: estimate.LENGTHS["message"]] or _("Something went wrong.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ from django.utils.functional import Promise
 
 RUNNING, DONE, FAILED, CANCELLED, STALLED = "running", "done", "failed", "cancelled", "stalled"
 
+#: Seconds between two live updates.
+LIVE_SECONDS = 0.1
+#: Seconds between two writes, and between two questions whether the work is to end.
+WRITE_SECONDS = 0.5
 #: How long the texts may be, in characters.
 LENGTHS = {"stage": 255, "message": 1000}
 #: The largest number. JavaScript cannot tell larger ones apart.
@@ -35,88 +40,6 @@ WIDEST = {
 }
 
 
-class Estimate:
-    """How far one run of long work is, and how long it still takes. Not thread-safe.
-
-    Args:
-        total: how much there is to do; ``None`` if nobody knows.
-
-    Raises:
-        TypeError, ValueError: ``total`` is wrong.
-    """
-
-    def __init__(self, total: float | None) -> None:
-        self.set_total(total)
-        self.done: float = 0
-        self.stage = ""
-        self.message = ""
-        #: When how much was done, oldest first, at least ``SAMPLE`` apart.
-        self._samples: deque[tuple[float, float]] = deque()
-
-    def set_total(self, total: float | None) -> None:
-        """Change how much there is to do. Errors as for :func:`check_number`."""
-        self.total = None if total is None else check_number("total", total)
-
-    def start(self, now: float) -> None:
-        """Measure the time from ``now`` on."""
-        self._samples.append((now, 0))
-
-    def update(self, now: float, **values: Any) -> None:
-        """Change ``done``, ``stage`` and ``message``; each that is ``None`` stays.
-
-        Raises:
-            TypeError, ValueError: a value is wrong; the message names it, and nothing changes.
-        """
-        checked = {
-            name: check_number(name, value) if name == "done" else check_text(name, value)
-            for name, value in values.items()
-            if value is not None
-        }
-        for name, value in checked.items():
-            setattr(self, name, value)
-        if "done" in checked:
-            self._sample(now)
-
-    def eta(self, now: float) -> int | None:
-        """Return the seconds that are left at the current rate; ``None`` if that is unknown."""
-        while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW:
-            self._samples.popleft()
-        since, before = self._samples[0]
-        if self.total is None or now - since < SAMPLE or self.done <= before:
-            return None
-        left = max(0.0, self.total - self.done) * (now - since) / (self.done - before)
-        return math.ceil(round(left, 3)) if left <= LONGEST_ETA else None
-
-    def as_dict(self, state: str, now: float) -> dict[str, Any]:
-        """Return what clients get of work that is in ``state``."""
-        return {
-            "state": state,
-            "done": self.done,
-            "total": self.total,
-            "percent": 100.0 if state == DONE else percent(self.done, self.total),
-            "stage": self.stage,
-            "message": self.message,
-            "eta": self.eta(now) if state == RUNNING else None,
-        }
-
-    def _sample(self, now: float) -> None:
-        at, before = self._samples[-1]
-        if not before and now - at < SAMPLE:
-            # What is done at the very start was done before, by a run that was interrupted.
-            self._samples[-1] = (at, self.done)
-        elif self.done < before:  # the work begins anew
-            self._samples = deque([(now, self.done)])
-        elif now - at >= SAMPLE:
-            self._samples.append((now, self.done))
-
-
-def percent(done: float, total: float | None) -> float | None:
-    """Return how much is done, 0 to 100, rounded down to one decimal; ``None`` without a total."""
-    if total is None:
-        return None
-    return 100.0 if done >= total else math.floor(1000 * done / total) / 10
-
-
 @dataclass(slots=True)
 class Throttle:
     """When to do something again: soon if there is news, later, as a sign of life, if not."""
@@ -135,6 +58,89 @@ class Throttle:
             return False
         self.at, self.has_news = now, False
         return True
+
+
+class Estimate:
+    """How far one run of long work is, how long it still takes, and when to report. Not thread-safe.
+
+    Args:
+        total: how much there is to do; ``None`` if nobody knows.
+        stalls_after: seconds of silence after which the work counts as stalled.
+
+    Raises:
+        TypeError, ValueError: ``total`` is wrong.
+    """
+
+    def __init__(self, total: float | None, stalls_after: float = 30.0) -> None:
+        # Two signs of life may be lost before the work counts as stalled.
+        beat = max(WRITE_SECONDS, stalls_after / 3)
+        self.live, self.writes = Throttle(LIVE_SECONDS, beat), Throttle(WRITE_SECONDS, beat)
+        #: When to ask whether the work is to end.
+        self.looks = Throttle(WRITE_SECONDS, WRITE_SECONDS)
+        self.set_total(total)
+        self.done: float = 0
+        self.stage = self.message = ""
+        #: When how much was done, oldest first, at least ``SAMPLE`` apart.
+        self._samples: deque[tuple[float, float]] = deque()
+
+    def set_total(self, total: float | None) -> None:
+        """Change how much there is to do. Errors as for :func:`check_number`."""
+        self.total = None if total is None else check_number("total", total)
+        self.live.has_news = self.writes.has_news = True
+
+    def start(self, now: float) -> None:
+        """Measure the time from ``now`` on."""
+        self._samples.append((now, 0))
+        self.live.at = self.writes.at = self.looks.at = now
+        self.live.has_news = self.writes.has_news = False
+
+    def update(self, now: float, **values: Any) -> None:
+        """Change ``done``, ``stage`` and ``message``; each that is ``None`` stays.
+
+        Raises:
+            TypeError, ValueError: a value is wrong; the message names it, and nothing changes.
+        """
+        checked = {
+            name: check_number(name, value) if name == "done" else check_text(name, value)
+            for name, value in values.items()
+            if value is not None
+        }
+        for name, value in checked.items():
+            setattr(self, name, value)
+        self.live.has_news = self.writes.has_news = True
+        at, before = self._samples[-1]
+        if not before and now - at < SAMPLE:
+            # What is done at the very start was done before, by a run that was interrupted.
+            self._samples[-1] = (at, self.done)
+        elif self.done < before:  # the work begins anew
+            self._samples = deque([(now, self.done)])
+        elif "done" in checked and now - at >= SAMPLE:
+            self._samples.append((now, self.done))
+
+    def eta(self, now: float) -> int | None:
+        """Return the seconds that are left at the current rate; ``None`` if that is unknown."""
+        while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW:
+            self._samples.popleft()
+        since, before = self._samples[0]
+        if self.total is None or now - since < SAMPLE or self.done <= before:
+            return None
+        left = max(0.0, self.total - self.done) * (now - since) / (self.done - before)
+        return math.ceil(round(left, 3)) if left <= LONGEST_ETA else None
+
+    def as_dict(self, state: str, now: float) -> dict[str, Any]:
+        """Return what clients get of work that is in ``state``."""
+        percent = None if self.total is None else 100.0
+        if self.total is not None and self.done < self.total:
+            percent = math.floor(1000 * self.done / self.total) / 10  # 99.96 is not done
+        return {
+            "state": state,
+            "done": self.done,
+            "total": self.total,
+            "percent": 100.0 if state == DONE else percent,
+            "stage": self.stage,
+            "message": self.message,
+            "eta": self.eta(now) if state == RUNNING else None,
+        }
 
 
 def check_number(name: str, value: Any, *, least: float = 0) -> float:
@@ -166,6 +172,19 @@ def check_text(name: str, value: Any) -> str:
     if value != clean(value):
         raise ValueError(f"{name} must not contain NUL or lone surrogates.")
     return value
+
+
+def check_data(data: Any) -> dict[str, Any]:
+    """Return ``data`` with the largest progress, so that the size is checked for every later one.
+
+    Raises:
+        TypeError, ValueError: ``data`` is no dict, or has "progress" already.
+    """
+    if data is not None and not isinstance(data, Mapping):
+        raise TypeError(f"data must be a dict, not {type(data).__name__}.")
+    if data and "progress" in data:
+        raise ValueError("data must not have 'progress', which the work itself fills.")
+    return {**(data or {}), "progress": WIDEST}
 
 
 def clean(text: str) -> str:

@@ -1,15 +1,17 @@
-"""The rows of long work. Its state is the notification's ``progress_state``.
+"""The row of long work: a notification whose ``progress_state`` says how far the work is.
 
 Clients get the state as ``data.progress``, see :attr:`sse_notify.models.Notification.progress`.
 
-    begin()    write the notification as ``notify(key=...)`` does: numbered, replayed, live
-    report()   write the state alone: no number, still read; whoever loads the page sees it
-    publish()  send an event to the user's open pages: nothing is written
-    end()      write the notification again: a new number, unread, sent exactly once
-    cancel()   write a mark in the user's receipt, which the run finds at its next report
+    begin()      write the notification as ``notify(key=...)`` does: numbered, replayed, live
+    report()     write the state alone: no number, still read; whoever loads the page sees it
+    publish()    send an event to the user's open pages: nothing is written
+    write_end()  write the notification again: a new number, unread, sent exactly once
+    cancel()     write a mark in the user's receipt, which the run finds at its next report
 
 While the work runs, the state also names the run. A later run under the same key overwrites that:
-the statements of the earlier run then match no row, and ``report()`` says so.
+the statements of the earlier run then match no row, and ``report()`` says so. Reports of several
+threads may overtake one another if the database is slow; the next one corrects that. They cannot
+overtake the end, as the row names no run after it.
 
 A connection that was cut is opened again, unless a transaction is open: a worker serves no
 requests, at whose start Django would do it.
@@ -17,8 +19,10 @@ requests, at whose start Django would do it.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from time import time
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef
@@ -34,89 +38,101 @@ from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import user_topic
 
-#: The name of the event that ``publish()`` sends.
-EVENT = "progress"
-
 _LEVELS = {DONE: Level.SUCCESS, FAILED: Level.ERROR, CANCELLED: Level.WARNING}
 
 
-class Answer(NamedTuple):
-    """What a report finds."""
-
-    has_row: bool = True
-    """Whether the row belongs to this run. It does not if it was recalled, deleted or taken over."""
-    is_asked_to_end: bool = False
-    """Whether the user, or a later run under the same key, asks for the end."""
-
-
-def begin(user_id: Any, content: dict[str, Any], state: dict[str, Any]) -> int:
-    """Write the notification, have it sent after the commit, and return its id.
-
-    A row under the same key is taken over.
-
-    Raises:
-        django.db.Error: the database refuses.
-    """
-    return write({**content, "progress_state": state}, [to_user(user_id)])[0].pk
-
-
-def publish(user_id: Any, payload: dict[str, Any]) -> None:
-    """Send ``payload`` to the user's open pages, at once and whatever the transaction.
-
-    This never waits and never fails.
-    """
-    publisher.ring(Ephemeral(user_topic(user_id), encode_json(payload, event=EVENT)))
-
-
-def report(pk: Any, run: str, state: dict[str, Any] | None = None) -> Answer:
-    """Write ``state``, if any, and return whether the work is to go on.
+class Row:
+    """The row of one run.
 
     Args:
-        pk: the notification's id.
-        run: the id of the run.
-        state: how far it is.
-
-    Raises:
-        django.db.Error: the database refuses. A transaction that is open goes on.
+        user_id: whose work it is.
+        content: of the notification.
+        run: ``stalls_after`` and ``cancellable``.
     """
-    using = _connect()
-    if state is not None:
-        with transaction.atomic(using=using):  # a failure must not break one of the caller's
-            _rows(pk, using, progress_state__run__id=run).update(progress_state=state)
-    asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
-    rows = _rows(pk, using).annotate(is_asked=Exists(asked))
-    row = rows.values_list("progress_state__run__id", "is_asked").first()
-    if row is None:
-        return Answer(has_row=False)
-    has_row, is_asked = row[0] == run, row[1]
-    return Answer(has_row, is_asked_to_end=is_asked or not has_row)
 
+    def __init__(self, user_id: Any, content: dict[str, Any], run: dict[str, Any]) -> None:
+        del content["data"]["progress"]  # it was there for its size alone
+        self.pk: int | None = None
+        #: How the work has ended: the columns that say so.
+        self.ended: dict[str, Any] = {}
+        self._user_id, self._content, self._run = user_id, content, {**run, "id": uuid.uuid4().hex}
+        #: The row is not ours any more if it was recalled, deleted or taken over.
+        self.is_asked_to_end = self._is_ours = self._is_final = False
 
-def end(pk: Any, run: str, progress: dict[str, Any], **columns: Any) -> bool:
-    """Write how the work has ended, and have that sent after the commit.
+    @property
+    def is_open(self) -> bool:
+        """Whether the work can still report and end."""
+        return self._is_ours and not self.ended
 
-    Nothing happens if the row belongs to this run no more.
+    def begin(self, progress: dict[str, Any]) -> None:
+        """Write the notification and have it sent after the commit. A row under the key is reused.
 
-    Args:
-        pk: the notification's id.
-        run: the id of the run.
-        progress: the row's state from now on.
-        columns: other columns of the row.
+        Raises:
+            django.db.Error: the database refuses.
+        """
+        content = {**self._content, "progress_state": self._state(progress)}
+        self.pk = write(content, [to_user(self._user_id)])[0].pk
+        self._is_ours = True
 
-    Returns:
-        Whether that is final: ``False`` inside a transaction, which may be rolled back.
+    def publish(self, progress: dict[str, Any]) -> None:
+        """Send ``progress`` to the user's open pages, at once and whatever the transaction.
 
-    Raises:
-        django.db.Error: the database refuses.
-    """
-    using = _connect()
-    columns |= {"progress_state": progress, "level": _LEVELS[progress["state"]], "silent": False}
-    columns |= {"seq": None, "count": F("count") + 1, "created_at": timezone.now()}
-    with transaction.atomic(using=using):
-        if _rows(pk, using, progress_state__run__id=run).update(**columns):
-            Receipt.objects.using(using).filter(notification_id=pk).delete()
-            announce_on_commit()
-    return not connections[using].in_atomic_block
+        This never waits and never fails.
+        """
+        payload = {"id": self.pk, "key": self._content["key"], **progress}
+        payload["cancellable"] = self._run["cancellable"]
+        payload["stalls_in"] = round(self._run["stalls_after"], 1)
+        frame = encode_json(payload, event="progress")
+        publisher.ring(Ephemeral(user_topic(self._user_id), frame))
+
+    def report(self, progress: dict[str, Any] | None) -> None:
+        """Write ``progress``, if any, and find out whether the work is to end.
+
+        Raises:
+            django.db.Error: the database refuses. A transaction that is open goes on.
+        """
+        using = _connect()
+        run = self._run["id"]
+        if progress is not None:
+            with transaction.atomic(using=using):  # a failure must not break one of the caller's
+                ours = _rows(using, pk=self.pk, progress_state__run__id=run)
+                ours.update(progress_state=self._state(progress))
+        asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
+        rows = _rows(using, pk=self.pk).annotate(is_asked=Exists(asked))
+        row = rows.values_list("progress_state__run__id", "is_asked").first()
+        if not self.ended:  # after the end, the row names no run
+            self._is_ours = row is not None and row[0] == run
+            self.is_asked_to_end = row is not None and (row[1] or not self._is_ours)
+
+    def write_end(self) -> None:
+        """Write :attr:`ended` and have it sent after the commit.
+
+        Raises:
+            django.db.Error: the database refuses; the work has not ended.
+        """
+        try:
+            using = _connect()
+            _end(self.pk, using, self._run["id"], self.ended)
+        except BaseException:
+            self.ended = {}
+            raise
+        self._is_final = not connections[using].in_atomic_block
+
+    def write_end_again(self, state: str) -> None:
+        """Write the end again if a rollback may have undone it; that changes nothing if none has.
+
+        Args:
+            state: how the block has ended. Work that was done and rolled back has not ended if the
+                block has failed.
+        """
+        if self.ended and not self._is_final:
+            if state != DONE and self.ended["progress_state"]["state"] == DONE:
+                self.ended = {}
+            else:
+                self.write_end()
+
+    def _state(self, progress: dict[str, Any]) -> dict[str, Any]:
+        return {**progress, "run": {**self._run, "heard_at": time()}}
 
 
 def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
@@ -133,22 +149,15 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
     using = database()
     with transaction.atomic(using=using):
         begin_write(using)
-        rows = Notification.objects.using(using).filter(
-            pk__in=ids, topic=user_topic(user.pk), recalled_at=None, progress_state__isnull=False
-        )
+        mine = _rows(using, pk__in=ids, topic=user_topic(user.pk)).order_by("pk")
+        receipts, asked = Receipt.objects.using(using), {"cancel_asked_at": timezone.now()}
         # Lock the rows: a run could end meanwhile, and the next one under its key would be asked.
-        for row in rows.select_for_update().order_by("pk"):
-            state = dict(row.progress_state or {})
-            run = state.pop("run", None)
-            if run is None or not run["cancellable"]:
-                continue
+        for row in mine.filter(progress_state__run__cancellable=True).select_for_update():
             if row.progress and row.progress["state"] == STALLED:
-                end(row.pk, run["id"], {**state, "state": CANCELLED, "eta": None})
+                state = {**(row.progress_state or {}), "state": CANCELLED, "eta": None}
+                _end(row.pk, using, state.pop("run")["id"], {"progress_state": state})
             else:
-                asked = {"cancel_asked_at": timezone.now()}
-                Receipt.objects.using(using).update_or_create(
-                    asked, user_id=user.pk, notification=row
-                )
+                receipts.update_or_create(asked, user_id=user.pk, notification=row)
 
 
 def _connect() -> str:
@@ -161,5 +170,16 @@ def _connect() -> str:
     return using
 
 
-def _rows(pk: Any, using: str, **filters: Any) -> NotificationQuerySet:
-    return Notification.objects.using(using).filter(pk=pk, recalled_at=None, **filters)
+def _end(pk: Any, using: str, run: str, columns: dict[str, Any]) -> None:
+    """Write the end of the run, and have it sent. Nothing happens if the row is not the run's."""
+    level = _LEVELS[columns["progress_state"]["state"]]
+    columns = {**columns, "level": level, "silent": False, "created_at": timezone.now()}
+    with transaction.atomic(using=using):
+        rows = _rows(using, pk=pk, progress_state__run__id=run)
+        if rows.update(**columns, seq=None, count=F("count") + 1):
+            Receipt.objects.using(using).filter(notification_id=pk).delete()
+            announce_on_commit()
+
+
+def _rows(using: str, **filters: Any) -> NotificationQuerySet:
+    return Notification.objects.using(using).filter(recalled_at=None, **filters)

@@ -105,7 +105,7 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     expect(reach).to_have_text("3")
     expect(connected).to_have_text("1")
     # Only what the chosen audience needs is asked for, and the numbers follow.
-    expect(page.get_by_label("Names")).to_be_hidden()
+    expect(page.get_by_label("Usernames")).to_be_hidden()
     page.get_by_label("Staff").check()
     expect(reach).to_have_text("1")
     expect(connected).to_have_text("0")
@@ -117,7 +117,7 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     page.locator(".field-users .select2-search__field").fill("bo")
     page.locator(".select2-results__option", has_text="bob").click()
     expect(reach).to_have_text("1")
-    page.get_by_label("Names").fill("alice")
+    page.get_by_label("Usernames").fill("alice")
     expect(reach).to_have_text("2")
     page.get_by_label("Everyone").check()
     # The preview is the item itself.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_panel import GUARD, send, sign_in
-from tests.support import browser as browsers
 from tests.support.site import Site
 
 #: Keeps what pages show on the desktop, counts tones and how often it was asked whether the user sees a tab, and lets a test hide the page, as Playwright shows all of them. Its own
@@ -35,7 +34,6 @@ window.hide = (hidden) => { visibility = hidden ? "hidden" : "visible"; document
 def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
     site: Site, context: BrowserContext, page: Page
 ) -> None:
-    browsers.need(whole=True)
     server = site.serve()
     context.grant_permissions(["notifications"], origin=server.url)
     context.add_init_script(WATCH)
@@ -84,7 +82,6 @@ def test_title_sound_and_desktop_reach_who_looks_elsewhere_once_asked_for(
 def test_nothing_pops_up_while_the_user_sees_any_tab_of_the_site(
     site: Site, context: BrowserContext, page: Page
 ) -> None:
-    browsers.need(whole=True)
     server = site.serve()
     context.grant_permissions(["notifications"], origin=server.url)
     context.add_init_script(WATCH)

@@ -59,7 +59,7 @@ def test_the_live_page_follows_every_process_and_ends_a_users_streams(
     # Without a script the same is there as a picture of the moment, which says so.
     still = page.context.request.get(one.url + LIVE).text()
     assert all(f">{name}</" in still for name in (*names, desk.user))
-    assert re.search(r'"still">As of the moment', still)
+    assert re.search(r'"still">Shows the state', still)
 
     # The button of a row that the script has made reaches the process that the page is not on.
     row.get_by_role("button").click()

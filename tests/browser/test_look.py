@@ -152,7 +152,7 @@ def test_the_panel_is_used_by_keyboard(desk: Desk, page: Page) -> None:
     # Where the keyboard is, nothing moves: what arrives waits behind a button.
     desk.send("Three")
     more = page.locator("[data-ssen=new]")
-    expect(more).to_have_text("New: 1", timeout=GUARD)
+    expect(more).to_have_text("1 new", timeout=GUARD)
     expect(items).to_have_count(2)
     tab_to(page, items.first.locator("[data-ssen-mark=archive]"))
     page.keyboard.press("Enter")
@@ -179,7 +179,7 @@ def test_the_button_for_what_is_new_stays_under_the_keyboard_while_the_list_chan
     expect(page.locator("[data-ssen=heading]")).to_be_focused()
     items.first.locator("[data-ssen-mark=archive]").focus()
     waiting = desk.send("Two")
-    expect(more).to_have_text("New: 1", timeout=GUARD)
+    expect(more).to_have_text("1 new", timeout=GUARD)
     more.focus()
     page.evaluate("([id]) => document.querySelector('sse-notify').client.markRead([id])", [item])
     expect(items.first.locator("[data-ssen-mark=unread]")).to_be_visible(timeout=GUARD)

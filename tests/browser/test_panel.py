@@ -68,7 +68,7 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page
 
     page.route("**/items/**", refuse)
     items.last.scroll_into_view_if_needed()
-    expect(page.locator("[data-ssen=status]")).to_contain_text("did not work")
+    expect(page.locator("[data-ssen=status]")).to_contain_text("went wrong")
     expect(older).to_have_text("Try again")
     page.unroute("**/items/**")
     assert len(asked) == 1
@@ -85,7 +85,7 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page
     before = page.evaluate(scrolled)
     send(site, server, "News", category="orders")
     more = page.locator("[data-ssen=new]")
-    expect(more).to_have_text("New: 1", timeout=GUARD)
+    expect(more).to_have_text("1 new", timeout=GUARD)
     assert page.evaluate(scrolled) == before > 0
     more.click()
     expect(titles.first).to_have_text("News")
@@ -134,7 +134,7 @@ def test_what_was_archived_comes_back_to_its_place_in_every_tab(
     page.keyboard.press("Enter")
     expect(titles).to_have_text(["Three", "One"])
     expect(titles.last).to_be_focused()
-    expect(page.locator("[data-ssen=live]")).to_contain_text("can be undone")
+    expect(page.locator("[data-ssen=live]")).to_contain_text("You can undo this")
     expect(other.locator("sse-notify li [data-ssen=title]")).to_have_text(
         ["Three", "One"], timeout=GUARD
     )
@@ -183,13 +183,13 @@ def test_an_action_is_submitted_without_leaving_the_page(site: Site, page: Page)
     live = page.locator("[data-ssen=live]")
     # What has arrived is told by then, whether in one message or in two, and not in the place of what comes next.
     expect(live).to_have_text(
-        re.compile("^New notifications: 2$|^New notification: Wrong$"), timeout=GUARD
+        re.compile("^2 new notifications$|^New notification: Wrong$"), timeout=GUARD
     )
     page.locator("[data-ssen=bell]").click()
     with page.expect_response("**/notifications/seen/") as answer:
         page.get_by_role("button", name="Go", exact=True).click()
     assert answer.value.status == 400
-    expect(page.locator("[data-ssen=status]")).to_contain_text("did not work")
+    expect(page.locator("[data-ssen=status]")).to_contain_text("went wrong")
     accept = page.get_by_role("button", name="Accept")
     with page.expect_response("**/stats/") as answer:
         accept.click()

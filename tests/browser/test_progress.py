@@ -22,7 +22,7 @@ with Progress(User.objects.get(username=USER), "Export", 100_000, key="export", 
     while True:
         progress.check()
         progress.advance()
-        time.sleep(0.002)
+        time.sleep(0.002)  # the work
 """
 
 IMPORT = """

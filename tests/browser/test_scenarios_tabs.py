@@ -84,7 +84,7 @@ def test_a_tab_in_front_takes_the_stream_from_a_frozen_one_within_two_seconds(
 def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(
     desk: Desk, browser: Browser
 ) -> None:
-    chromium = browsers.need(whole=True)
+    chromium = browsers.need()
     # Playwright switches the cache for Back and Forward off.
     with browser.browser_type.launch(
         executable_path=chromium.executable,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.chunks import Chunks, fields
+from tests.support import GUARD
 from tests.support.site import STREAM, Site
 
 _SO_ATTACH_FILTER = 26
@@ -262,6 +263,15 @@ class Crowd:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
         return await asyncio.open_connection(sock=connection, limit=2048)
+
+    @property
+    def newest(self) -> int:
+        """The largest id that a client got, 0 if none got any."""
+        return max((client.got[-1] for client in self.clients if client.got), default=0)
+
+    async def gets(self, number: int) -> None:
+        """Wait until a client got the notification with this number, or a later one."""
+        await self.until(lambda: self.newest >= number, guard=GUARD, what=f"notification {number}")
 
     def tell(self) -> None:
         """Look at what is waited for; something changed."""

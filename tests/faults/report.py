@@ -19,12 +19,12 @@ _PAGE = ROOT / "docs" / "soak.md"
 
 _HEAD = """# The soak
 
-One full run of the long form of the fault suite, `make soak`. `make test` runs the same faults in a short form, with fewer clients and
-shorter outages. Every client opens a real stream on real servers, and comes back with its cursor when it is cut; what it got is compared
-with the log in the database. What each fault shows, and what is not promised, stands in [Promises](explanation/promises.md).
+These are the results of one full run of `make soak`, the long form of the fault suite. `make test` runs the same faults in a short form, with fewer
+clients and shorter outages. Every client opens a real stream on real servers, and reconnects with its cursor when it is cut. The test compares what
+it got with the log in the database. [Promises](explanation/promises.md) lists what each fault shows, and what is not promised.
 
-- *Deliveries*: events that arrived in some client. *Lost*, *twice*, *wrong*: events that a client did not get, got a second time or out of
-  order, or that were another user's, after it came back.
+- *Deliveries*: events that clients received. *Lost*: events that a client did not get. *Twice*: events that came a second time or out of order.
+  *Wrong*: events of another user. All are counted after the clients have reconnected.
 - *Healed*: seconds from the end of the fault until the last client had everything.
 
 """

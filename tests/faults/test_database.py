@@ -49,7 +49,7 @@ while not stop.exists():
     except (OperationalError, InterfaceError):
         refused.append(number)
     close_old_connections()  # as at the end of a request
-    time.sleep(0.05)
+    time.sleep(0.05)  # twenty times a second
 print(json.dumps([sent, refused]))
 """
 
@@ -93,8 +93,7 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
             head = await asyncio.to_thread(carol.head)
             assert head[0] == 200
             ids = await asyncio.to_thread(_read, carol, lambda ids, name: len(ids) == 20)
-            while len(numbered(site)) < MISSED + 20:  # the publisher is at work
-                await asyncio.sleep(0.05)
+            await at_one.gets(MISSED + 20)  # the publisher is at work
 
             await asyncio.to_thread(postgres_server.stop, "immediate")
             went = time.monotonic()
@@ -106,13 +105,12 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
             ids += await asyncio.to_thread(_read, carol, lambda ids, name: name == b"ping")
             assert len(ids) < MISSED
             assert "incident=database_replay state=failed" in one.output()
-            await asyncio.sleep(max(0.0, went + away - time.monotonic()))
+            await asyncio.sleep(max(0.0, went + away - time.monotonic()))  # the fault's length
             assert [crowd.open for crowd in crowds] == [CLIENTS, CLIENTS]
             await asyncio.to_thread(postgres_server.start)
             back = time.monotonic()
             before = len(numbered(site))
-            while len(numbered(site)) == before:  # until somebody is heard again
-                await asyncio.sleep(0.05)
+            await at_one.gets(before + 1)  # the publisher is at work again
             await seconds_behind(site, *crowds)
             healed = time.monotonic() - back
             ids += await asyncio.to_thread(
@@ -121,9 +119,7 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
             hers = (_topic(site, "carol"), "everyone")
             assert ids == [seq for seq, topic in numbered(site) if seq <= ids[-1] and topic in hers]
         # It goes on with what comes after.
-        before = len(numbered(site))
-        while len(numbered(site)) < before + 20:
-            await asyncio.sleep(0.05)
+        await at_one.gets(len(numbered(site)) + 20)
         stop.touch()
         assert await asyncio.to_thread(publisher.wait) == 0, publisher.output()
         await seconds_behind(site, *crowds)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sse_notify.progress.run import LIVE_SECONDS
+from sse_notify.progress.estimate import LIVE_SECONDS
 from tests.conftest import MakeSite
 from tests.support import GUARD
 from tests.support.servers import Server

@@ -10,8 +10,9 @@
 ``sse``        clients that read a stream: one async, one on a bare socket
 ``node``       a long-lived Node process that answers lines of JSON
 ``holding``    a proxy that holds back, or breaks off, what servers stream
-``browser``    a Chromium: the system's, or one out of an npm package
-``webkit``     a WebKit: the system's, or Debian's packages unpacked, driven over WebDriver
+``debian``     Debian's packages, unpacked into ``.cache``
+``browser``    a Chromium: the system's, or Debian's, unpacked
+``webkit``     a WebKit: the system's, or Debian's, unpacked; driven over WebDriver
 
 The fixtures that hand these out are in ``tests/conftest.py``, each with a docstring that shows its use (``pytest --fixtures``).
 """

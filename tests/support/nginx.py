@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, debian
 from tests.support.processes import Process, free_port, listens
 from tests.support.requirements import missing
 
-_UNPACKED = ROOT / ".cache" / "nginx"
+_UNPACKED = debian.CACHE / "nginx"
 _SITE = ROOT / "deploy" / "nginx.conf"
 
 _FRAME = """
@@ -122,32 +121,9 @@ def _deployed(
     return site
 
 
-def _unpack() -> None:
-    """Fetch Debian's packages and unpack them, if the lists of packages name them. It needs no rights."""
-    folder = _UNPACKED / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ["nginx-light", "nginx", "nginx-common"]
-    known = [
-        name
-        for name in names
-        if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode
-        == 0
-    ]
-    if known:
-        subprocess.run(
-            ["apt-get", "download", *known], cwd=folder, check=False, capture_output=True
-        )
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, _UNPACKED], check=False, capture_output=True)
-
-
 def main() -> int:
     """Fetch an nginx if the machine has none, where that can be done; print where it is."""
-    if find() is None and shutil.which("apt-get"):
-        _unpack()
-        if find() is None and os.geteuid() == 0:  # a machine whose lists were never fetched
-            subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-            _unpack()
+    debian.fetch(_UNPACKED, "nginx-light", until=find)
     print(f"nginx: {find() or 'none; install it for the tests that need it'}")
     return 0
 

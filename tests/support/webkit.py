@@ -8,10 +8,8 @@ fails: a test that needs WebKit says what to install.
 from __future__ import annotations
 
 import base64
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +17,12 @@ from typing import Any
 
 import httpx
 
-from tests.support import GUARD, ROOT
+from tests.support import GUARD, debian
 from tests.support.processes import Process, free_port, listens
 from tests.support.requirements import missing
 
 _PACKAGES = ("webkit2gtk-driver", "xvfb")
-_UNPACKED = ROOT / ".cache" / "webkit"
+_UNPACKED = debian.CACHE / "webkit"
 
 #: Debian's binaries look for other programs in fixed folders. In the unpacked copies the names of
 #: these are relative to the working directory, which is ``_UNPACKED``.
@@ -64,17 +62,12 @@ def find() -> WebKit | None:
     if not browsers:
         return None
     programs = _UNPACKED / "usr" / "bin"
-    libraries = browsers[0].parent.parent
     return WebKit(
         driver=programs / "WebKitWebDriver",
         screen=programs / "Xvfb",
         browser=browsers[0],
         env={
-            "LD_LIBRARY_PATH": f"{libraries}:{_UNPACKED / 'lib' / libraries.name}",
-            # Its own fonts, on a machine that has none.
-            **(
-                {"FONTCONFIG_SYSROOT": str(_UNPACKED)} if (_UNPACKED / "etc/fonts").exists() else {}
-            ),
+            **debian.environment(_UNPACKED),
             "WEBKIT_INJECTED_BUNDLE_PATH": str(browsers[0].parent / "injected-bundle"),
         },
         folder=_UNPACKED,
@@ -181,24 +174,8 @@ class Window:
         return value
 
 
-def _unpack() -> None:
-    """Fetch Debian's packages, and those that they need and the machine lacks, and unpack them."""
-    folder = _UNPACKED / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
-    plan = subprocess.run(
-        ["apt-get", "install", "--simulate", "-qq", "--no-install-recommends", *_PACKAGES],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    names = [line.split()[1] for line in plan.stdout.splitlines() if line.startswith("Inst ")]
-    if names:
-        subprocess.run(
-            ["apt-get", "download", *names], cwd=folder, check=False, capture_output=True
-        )
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, _UNPACKED], check=False, capture_output=True)
-    shutil.rmtree(folder)
+def _fetch() -> None:
+    debian.fetch(_UNPACKED, *_PACKAGES, until=find)
     for pattern, name in _FIXED_FOLDERS:
         for binary in _UNPACKED.glob(pattern):
             if not binary.is_symlink():
@@ -212,11 +189,8 @@ def _relative(binary: bytes, folder: bytes) -> bytes:
 
 def main() -> int:
     """Fetch a WebKit if the machine has none, where that can be done; print where it is."""
-    if find() is None and shutil.which("apt-get"):
-        _unpack()
-        if find() is None and os.geteuid() == 0:  # a machine whose lists were never fetched
-            subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-            _unpack()
+    if find() is None:
+        _fetch()
     found = find()
     print(f"WebKit: {found.driver if found else 'none; install it for the tests that need it'}")
     return 0

@@ -696,8 +696,8 @@ def test_the_page_is_private_escaped_and_free_of_inline_code(client: Client, ali
     ("query", "words"),
     [
         ({}, "no notifications"),
-        ({"state": "unread"}, "read everything"),
-        ({"state": "archived"}, "Nothing is archived"),
+        ({"state": "unread"}, "No unread notifications"),
+        ({"state": "archived"}, "No archived notifications"),
     ],
 )
 def test_an_empty_page_says_why(client: Client, query: dict[str, str], words: str) -> None:

@@ -199,5 +199,5 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
     assert (entry.object_id, entry.user_id, entry.change_message) == (
         str(alice.pk),
         root.pk,
-        "Ended the open streams.",
+        "The open streams were ended.",
     )

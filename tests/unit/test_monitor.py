@@ -39,20 +39,27 @@ class Court(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.looks: list[tuple[Sequence[Question], asyncio.Future[list[Decision]]]] = []
+        self._came = asyncio.Event()
 
     async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if function is not decide:
             return await super().run(function, *args, **kwargs)
         answer: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
         self.looks.append((args[0], answer))
+        self._came.set()
         return await answer
 
     async def look(self) -> asyncio.Future[list[Decision]]:
         """Return the next look, which waits for its verdicts."""
+        return (await self.next_look())[1]
+
+    async def next_look(self) -> tuple[Sequence[Question], asyncio.Future[list[Decision]]]:
+        """Return what is asked next, and the future of its answer."""
         async with asyncio.timeout(10):
             while not self.looks:
-                await asyncio.sleep(0)
-        return self.looks.pop(0)[1]
+                self._came.clear()
+                await self._came.wait()
+        return self.looks.pop(0)
 
     async def settle(self) -> None:
         for _ in range(10):
@@ -320,14 +327,11 @@ async def test_everybody_is_looked_at_in_rounds_and_never_too_many_at_once(
     readings = [asyncio.create_task(stream.read()) for stream in streams]
     await court.settle()
     seen: set[int] = set()
-    async with asyncio.timeout(10):
-        while len(seen) < 25:
-            while not court.looks:
-                await asyncio.sleep(0.01)
-            found, answer = court.looks.pop(0)
-            assert len(found) <= 10
-            seen |= {question.subscriber.user_id for question in found}
-            answer.set_result([FINE] * len(found))
+    while len(seen) < 25:
+        found, answer = await court.next_look()
+        assert len(found) <= 10
+        seen |= {question.subscriber.user_id for question in found}
+        answer.set_result([FINE] * len(found))
     for stream in streams:
         stream.close()
     await asyncio.wait(readings)

@@ -215,7 +215,7 @@ def test_the_form_mutes_what_is_not_ticked_and_nothing_that_it_did_not_offer(
             url, {"category": shown, "heard": ["plain", "long ago"]}, follow=True
         )
         assert response.redirect_chain == [(f"{url}?saved", 302)]
-        assert "Saved." in response.content.decode()
+        assert "Your preferences have been saved." in response.content.decode()
         assert muted_categories(alice) == ["news"]
         assert muted_categories(bob) == ["plain"]
         assert client.post(url, {"category": ["news"], "heard": ["x" * 101]}).status_code == 400

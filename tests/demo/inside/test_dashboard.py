@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from demo_project.dashboard import machine
 from demo_project.dashboard.sampler import Sampler
+from tests.support import GUARD
 
 
 class Measuring:
@@ -31,6 +32,7 @@ class Measuring:
 
 @pytest.mark.asyncio
 async def test_one_measurement_serves_all_who_watch_and_ends_with_the_last() -> None:
+    others = asyncio.all_tasks()
     made = Measuring()
     sampler = Sampler(made.begin, interval=0.001, size=5)
     assert not sampler.is_running
@@ -45,10 +47,12 @@ async def test_one_measurement_serves_all_who_watch_and_ends_with_the_last() -> 
 
     await first.aclose()
     assert (sampler.watchers, sampler.is_running) == (1, True)
+    (measuring,) = asyncio.all_tasks() - others
     await second.aclose()
     assert (sampler.watchers, sampler.is_running) == (0, False)
     count = made.measured
-    await asyncio.sleep(0.02)  # twenty intervals
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(measuring, GUARD)
     assert made.measured == count
 
     third: Any = sampler.watch()

@@ -148,7 +148,10 @@ def test_a_form_that_is_sent_twice_sends_and_is_noted_once(client: Client) -> No
             client.post(visit.address, {**carried, "_send": "1"}, follow=True).content.decode()
             for _ in range(2)
         ]
-        assert ["This was sent already" in answer for answer in answers] == [False, True]
+        assert ["This notification was already sent" in answer for answer in answers] == [
+            False,
+            True,
+        ]
     assert Notification.objects.count() == 1 + 2 + 1
     assert LogEntry.objects.count() == 1 + 2 + 1
     # Another form, with a token of its own, is another broadcast.
@@ -275,7 +278,7 @@ def test_names_are_taken_up_to_a_number(
     visit = Visit(client, reverse(BROADCAST)).go(
         "_confirm", **{**MESSAGE, "audience": "user", "names": "alice\ncarol"}
     )
-    assert visit.errors() == {"names": ["At most 1 names at once."]}
+    assert visit.errors() == {"names": ["Enter at most 1 usernames."]}
     visit.go("_confirm", **{**MESSAGE, "audience": "user", "names": "alice\nalice"})
     assert visit.number("reach") == "1"
 
@@ -456,12 +459,12 @@ def test_what_was_recalled_or_is_too_much_is_not_broadcast_again(
     recall(gone)
     form = {"action": "broadcast_selected", "index": "0", "_selected_action": [gone.pk, there.pk]}
     assert (
-        "not broadcast again: Gone"
+        "cannot be broadcast again: Gone"
         in client.post(reverse(LIST), form, follow=True).content.decode()
     )
     monkeypatch.setattr(actions, "MAX_AGAIN", 1)
     text = client.post(reverse(LIST), form, follow=True).content.decode()
-    assert "At most 1 can be selected" in text
+    assert "Select at most 1 items." in text
     assert 'name="_confirm"' not in text
 
 
@@ -495,7 +498,7 @@ def test_selected_users_are_notified_whatever_page_of_the_list_they_are_on(
     assert visit.number("reach") == "50"
     User.objects.create_user("u1-new")
     visit.go("_send")
-    assert "The number has changed" in visit.text
+    assert "The number of recipients has changed" in visit.text
     assert not Notification.objects.exists()
     visit.go("_send")
     assert Notification.objects.count() == 51
@@ -531,7 +534,7 @@ def test_more_users_than_can_be_notified_one_by_one_are_refused(
         "_selected_action": [carol.pk],
     }
     text = client.post(reverse(USERS), form, follow=True).content.decode()
-    assert "At most 1 can be selected here, and these are 2." in text
+    assert "Select at most 1 items. You selected 2." in text
     assert 'name="_confirm"' not in text
 
 
@@ -558,6 +561,6 @@ def test_a_recalled_broadcast_leaves_every_inbox_and_the_history_tells(
     select(client, "recall_selected", mine, yours).go("_recall")
     assert [row.title for row in Notification.objects.visible_to(alice)] == [third.title]
     assert history() == [("One", "Recalled."), ("Two", "Recalled.")]
-    assert "recalled already" in client.get(reverse(RECALL, args=[mine.pk])).content.decode()
+    assert "Already recalled" in client.get(reverse(RECALL, args=[mine.pk])).content.decode()
     for nothing in ("12345", "x", "1_2F"):
         assert client.get(reverse(RECALL, args=[nothing])).status_code == 404
