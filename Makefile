@@ -61,7 +61,7 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 # there is none here. Two files that are left out query nothing; the third tries texts by the hundred, which are no other there.
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
 	PYTHONDEVMODE=1 PYTHONMALLOC=pymalloc $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(SPREAD) tests/unit tests/asgi \
-		--ignore tests/unit/test_splice.py --ignore tests/unit/test_wire.py --ignore tests/unit/test_injection.py $(ARGS)
+		--ignore tests/unit/streaming/test_splice.py --ignore tests/unit/sse/test_wire.py --ignore tests/unit/notifications/test_injection.py $(ARGS)
 
 # Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.
 matrix: $(DONE)/matrix ## run the tests with each Python and Django that is here (ARGS="--list", ARGS="-k py313")

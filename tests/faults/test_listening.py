@@ -14,7 +14,7 @@ from sse_notify.bus import publisher, subscriber
 from sse_notify.conf import get_settings
 from sse_notify.streaming.hub import Hub
 from tests.support import GUARD
-from tests.unit.memory_log import MemoryLog, stream_on
+from tests.unit.streaming.memory_log import MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
 

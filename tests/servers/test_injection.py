@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.site import STREAM, Site
 from tests.support.sse import RawStream
-from tests.unit.test_injection import contents, parse, slow
+from tests.unit.notifications.test_injection import contents, parse, slow
 
 
 def test_no_text_breaks_out_of_its_event_on_the_real_stream(site: Site) -> None:

@@ -17,8 +17,8 @@ from sse_notify.models import Notification
 from sse_notify.sse.format import encode
 from sse_notify.streaming.hub import Hub
 from tests.support.readers import reader_of
-from tests.unit.memory_log import MINE, MemoryLog
-from tests.unit.test_hub import RNG, batch, open_stream
+from tests.unit.streaming.memory_log import MINE, MemoryLog
+from tests.unit.streaming.test_hub import RNG, batch, open_stream
 
 
 @pytest.mark.asyncio

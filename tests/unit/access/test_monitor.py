@@ -26,8 +26,8 @@ from sse_notify.log.reader import Reader
 from sse_notify.sse.format import encode
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.stream import Stream
-from tests.unit.memory_log import MINE, MemoryLog, stream_on
-from tests.unit.test_hub import batch
+from tests.unit.streaming.memory_log import MINE, MemoryLog, stream_on
+from tests.unit.streaming.test_hub import batch
 
 RNG = random.Random(0)
 GROUP = "group:1"

@@ -23,7 +23,7 @@ from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import announce, get_head
 from sse_notify.models import Notification
 from sse_notify.sse.format import RESERVED_EVENTS
-from tests.unit.test_wire import NASTY
+from tests.unit.sse.test_wire import NASTY
 
 pytestmark = [
     pytest.mark.django_db,

@@ -20,7 +20,7 @@ from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.streaming.stream import Stream
-from tests.unit.memory_log import MINE, MemoryLog, stream_on
+from tests.unit.streaming.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
 

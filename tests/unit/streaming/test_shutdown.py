@@ -18,7 +18,7 @@ from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.streaming.registry import SignalHandler, end_streams
 from tests.support import GUARD
-from tests.unit.memory_log import MemoryLog, stream_on
+from tests.unit.streaming.memory_log import MemoryLog, stream_on
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from sse_notify.bus.messages import Batch, Ephemeral
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.hub import Hub
-from tests.unit.memory_log import MINE, MemoryLog, stream_on
+from tests.unit.streaming.memory_log import MINE, MemoryLog, stream_on
 
 SCHEDULES = 10_000
 
