@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -26,13 +25,17 @@ from sse_notify.access import sessions
 from sse_notify.access.decisions import fingerprint
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.topics import group_topic, user_topic
 
 #: What of a user decides about streams; a save that touches other fields alone rings nothing.
 FIELDS = frozenset({"is_active", "is_staff", "is_superuser", "password"})
 
 
-def recheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None = None) -> None:
+Users = AbstractBaseUser | Iterable[AbstractBaseUser]
+
+
+def recheck(users: Users | None = None) -> None:
     """Decide again about open streams, in every process: who may no longer have one is told ``bye``, topics change in place.
 
     For what no signal tells: a rule behind a ``@topic`` has changed, rows were written with ``QuerySet.update()`` or in SQL. It takes
@@ -44,20 +47,13 @@ def recheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None = None) 
     if users is None:
         _send(Revocation(everybody=True))
     else:
-        _send_topics(_topics_of(users))
+        _send_users(users)
 
 
-async def arecheck(users: AbstractBaseUser | Iterable[AbstractBaseUser] | None = None) -> None:
-    """Do what :func:`recheck` does, from async code."""
-    await sync_to_async(recheck)(users)
+arecheck = twin(recheck)
 
 
-def disconnect(
-    users: AbstractBaseUser | Iterable[AbstractBaseUser],
-    *,
-    reason: str = "revoked",
-    again: bool = False,
-) -> None:
+def disconnect(users: Users, *, reason: str = "revoked", again: bool = False) -> None:
     """End the streams of ``users`` in every process, whether or not they may have them.
 
     Args:
@@ -65,13 +61,13 @@ def disconnect(
         reason: what ``bye`` says.
         again: whether the clients are to come back, a few seconds later; otherwise they wait until the page is loaded anew.
     """
-    _send_topics(_topics_of(users), end=reason, again=again)
+    _send_users(users, end=reason, again=again)
 
 
-def _topics_of(users: AbstractBaseUser | Iterable[AbstractBaseUser]) -> list[str]:
+def _send_users(users: Users, **how: Any) -> None:
     # Asked so, as ``request.user`` has the methods of everything, __iter__ among them.
     several: Any = [users] if isinstance(users, get_user_model()) else users
-    return [user_topic(user.pk) for user in several]
+    _send_topics([user_topic(user.pk) for user in several], **how)
 
 
 def _send_topics(topics: list[str], using: str | None = None, **how: Any) -> None:
