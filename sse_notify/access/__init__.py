@@ -1,1 +1,1 @@
-"""Who may listen, decided in one place."""
+"""Decide who may open a stream, and what it may receive."""

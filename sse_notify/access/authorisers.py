@@ -1,7 +1,8 @@
-"""Ask a project's own ``@topic`` functions, off the event loop.
+"""Call a project's own ``@topic`` functions off the event loop.
 
-They are the project's code: one may be slow, hang or fail. So each user has one call under way at a time, and the calls of all users
-take turns on a few threads: a user's slow topics delay that user's topics alone, and nothing of the log.
+A topic function may be slow, hang or fail. So each user has at most one call running, and the calls
+of all users take turns on a few threads. One user's slow topics delay only that user's topics, and
+never the events of the log.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from sse_notify.topics import Match
 
 logger = logging.getLogger("sse_notify")
 
-#: Seconds after which a function that has not answered counts as one that said no.
+#: Seconds after which a function that has not answered counts as a refusal.
 ANSWER_SECONDS = 30.0
-#: Streams whose topics are asked again at the same time: whoever joins meanwhile does not wait for all of them.
+#: Open streams whose topics are rechecked at the same time, so that new streams need not wait.
 RECHECKS = 8
 
 
 class _Call:
-    """One call of a function, for everybody who waits for the same answer."""
+    """One call of a topic function, shared by all who wait for its answer."""
 
     __slots__ = ("answer", "match", "user", "waiting")
 
@@ -38,7 +39,9 @@ class _Call:
 
 
 class Authorisers:
-    """Asks who may listen to which of the project's topics. All methods are to be called on one loop.
+    """Finds out which of the project's topics a user may listen to.
+
+    Call all methods on one event loop.
 
     Args:
         run: runs the functions off the loop.
@@ -47,7 +50,8 @@ class Authorisers:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._rechecks = asyncio.Semaphore(RECHECKS)
-        #: The calls that wait for their turn, by user: a call that has begun may be older than the change that somebody asks about.
+        #: The calls that have not begun, by user. A running call cannot be shared: it may have
+        #: begun before the change that is being checked.
         self._calls: dict[Any, dict[Hashable, _Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,12 +60,14 @@ class Authorisers:
     ) -> tuple[str, ...]:
         """Return the names of those of ``matches`` that ``user`` may listen to now.
 
-        A function that raises, or does not answer in time, says no. Cancelled while it waits, it asks no more.
+        A function that raises or does not answer in time counts as a refusal. If this coroutine is
+        cancelled, its calls that have not begun are dropped, unless somebody else waits for them.
 
         Args:
-            user: who asks.
-            matches: what is asked for, one at least.
-            first: whether a client waits for it; all others take turns, :data:`RECHECKS` at the same time.
+            user: the user to check.
+            matches: the topics to check, at least one.
+            first: whether a new stream waits for the answer. Rechecks take turns,
+                :data:`RECHECKS` at a time.
         """
         async with nullcontext() if first else self._rechecks:
             calls = {match.name: self._call(user, match) for match in matches}
@@ -77,7 +83,8 @@ class Authorisers:
         return tuple(name for name, answer in answers.items() if answer.done() and answer.result())
 
     def _call(self, user: Any, match: Match) -> _Call:
-        # Visitors are alike, so their calls are shared; those of different topics must not wait for each other.
+        # Anonymous visitors share their calls. Each topic then has its own queue, so that one
+        # topic does not wait for another.
         queue = ("", match.key) if isinstance(user, AnonymousUser) else user.pk
         if queue not in self._calls:
             self._calls[queue] = {}
@@ -100,9 +107,9 @@ class Authorisers:
 
 
 def may_listen(user: Any, match: Match) -> bool:
-    """Return whether ``user`` may listen now; no, if the project's function fails. For sync code."""
+    """Call the function in this thread. Return whether ``user`` may listen; no if it fails."""
     try:
         return match.allows(user)
-    except BaseException:  # the project's code: a CancelledError of its own, say
+    except BaseException:  # the project's code may raise anything, even a CancelledError
         logger.exception("The function of topic %r failed; its listener loses it.", match.name)
         return False

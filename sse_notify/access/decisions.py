@@ -1,7 +1,8 @@
-"""Decide who may listen: once a stream has joined its hub, when something rings, and in rounds.
+"""Decide what streams may receive: when they join a hub, when a message names them, in rounds.
 
-A request only says who asks. What the streams' users may have is decided here, for up to 500 streams at once, by a number of queries
-that does not grow with them. A project's own ``@topic`` functions are not asked here: see `sse_notify.access.authorisers`.
+A request only says who the user is. :func:`decide` takes up to 500 streams at once and runs the
+same number of queries for one as for 500. It does not call a project's own ``@topic`` functions:
+see `sse_notify.access.authorisers`.
 """
 
 from __future__ import annotations
@@ -34,63 +35,63 @@ logger = logging.getLogger("sse_notify")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subscriber:
-    """Who a stream is for, as its request said."""
+    """The user and the session of a stream, as its request gave them."""
 
     user_id: Any = None
     """The user's key; ``None`` for an anonymous visitor."""
     was_active: bool = True
-    """``is_active``: some authentication backends admit users who are not."""
+    """The user's ``is_active``: some authentication backends admit inactive users."""
     auth_hash: str = ""
-    """``get_session_auth_hash()``, which changes with the password."""
+    """The user's ``get_session_auth_hash()``, which changes with the password."""
     session: Session | None = None
-    """The session that the request was signed in by, if it was by one."""
+    """The session that authenticated the request, if any."""
     asked: tuple[Match, ...] = ()
     """The project's own topics that the client asked for."""
     cursor: int | None = None
-    """The last number that the client says it has, see :func:`sse_notify.access.openings.openings`."""
+    """The client's cursor, as :func:`sse_notify.access.openings.openings` takes it."""
 
 
 class Question(NamedTuple):
-    """One stream that is to be decided."""
+    """One stream to decide about."""
 
     subscriber: Subscriber
     is_new: bool = False
-    """Whether it has not said ``hello`` yet."""
+    """Whether the stream has not sent ``hello`` yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """The stream must end."""
+    """The decision that a stream must end."""
 
     reason: str
-    """``logout`` or ``revoked``, for ``bye``."""
+    """What ``bye`` says: ``logout`` or ``revoked``."""
     again: bool
-    """Whether the client is to come back, as only a handshake can say whether it may."""
+    """Whether the client reconnects, because only a new handshake can decide."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Granted:
-    """The stream may go on, or begin."""
+    """The decision that a stream may start or continue."""
 
     user: Any
-    """The user as it is now, for the project's ``@topic`` functions."""
+    """The user as just loaded, for the project's ``@topic`` functions."""
     reader: Reader
-    """What the client may read of the log now."""
+    """What the client may now read of the log."""
     fingerprint: str = ""
-    """See :func:`fingerprint`; "" for an anonymous visitor."""
+    """The :func:`fingerprint` of the user; "" for an anonymous visitor."""
     opening: Opening | None = None
-    """How a new stream starts."""
+    """How a new stream starts; ``None`` for an open stream."""
 
 
 Decision = Ended | Granted
 
 
 def subscriber_of(user: AbstractBaseUser | AnonymousUser, **given: Any) -> Subscriber:
-    """Return the subscriber for a request of ``user``; ``given``: its other fields.
+    """Return the subscriber for a request of ``user``. ``given`` are its other fields.
 
     Raises:
-        HandshakeRefused: 403 for a user who is no row of the project's user model but what a token says: nothing of it can be decided
-            again.
+        HandshakeRefused: 403: ``user`` is not an instance of the project's user model but, for
+            example, made from a token. It could not be checked again.
     """
     if not user.is_authenticated:
         return Subscriber(**given)
@@ -101,25 +102,25 @@ def subscriber_of(user: AbstractBaseUser | AnonymousUser, **given: Any) -> Subsc
 
 
 def auth_hash(user: Any) -> str:
-    """Return what changes with the user's password; "" for a user model that has no such thing."""
+    """Return ``get_session_auth_hash()``, or "" for a user model without that method."""
     get_hash = getattr(user, "get_session_auth_hash", None)
     return str(get_hash()) if get_hash is not None else ""
 
 
 def fingerprint(user: Any) -> str:
-    """Return a text that differs if something of ``user`` differs that decides about streams, its groups apart."""
+    """Return a hash of everything about ``user`` that affects streams, except groups."""
     flags = [getattr(user, name, None) for name in ("is_active", "is_staff", "is_superuser")]
     return hashlib.sha256(f"{flags} {auth_hash(user)}".encode()).hexdigest()[:16]
 
 
 def decide(questions: Sequence[Question]) -> list[Decision]:
-    """Return the decision about each of ``questions``.
+    """Return the decisions about ``questions``, in the same order.
 
-    Four queries for up to 500 of them, and three more if some are new; a session engine without a table is asked for one session after the
-    other. The project's topics are not decided.
+    This takes four queries for up to 500 streams, and three more if some are new. A session engine
+    without a table takes one call per session. The project's own topics are not decided.
 
     Raises:
-        django.db.Error: the database is away; nothing is known then.
+        django.db.Error: the database cannot be reached, so nothing is decided.
     """
     using, required = database(), get_settings().required
     users = _users({each.user_id for each, _ in questions} - {None})
@@ -152,7 +153,7 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
 
 
 def open_now(subscriber: Subscriber) -> Granted:
-    """Decide about one new stream, its topics included, in this thread: where no hub can be joined first.
+    """Decide about one new stream and its topics in this thread, for streams without a hub.
 
     Raises:
         HandshakeRefused: 401 or 403.
@@ -167,12 +168,12 @@ def open_now(subscriber: Subscriber) -> Granted:
 
 
 def unauthenticated() -> HandshakeRefused:
-    """Return the refusal of who is nobody, or nobody any more."""
+    """Return the refusal for a client that is not signed in, or no longer."""
     return HandshakeRefused(401, "unauthenticated", "Sign in to open a stream.")
 
 
 def refused_topic(subscriber: Subscriber, allowed: Iterable[str]) -> HandshakeRefused | None:
-    """Return the refusal of the first topic that a new stream asks for and may not have."""
+    """Return the refusal of the first topic that a new stream may not have, if any."""
     for match in subscriber.asked:
         if match.name not in allowed:
             return forbidden(match.name, visitor=subscriber.user_id is None)
@@ -180,7 +181,7 @@ def refused_topic(subscriber: Subscriber, allowed: Iterable[str]) -> HandshakeRe
 
 
 def forbidden(name: str, *, visitor: bool) -> HandshakeRefused:
-    """Return the refusal of the topic ``name``."""
+    """Return the refusal of the topic ``name``: 401 for a visitor, 403 for a user."""
     if visitor:
         return HandshakeRefused(401, "unauthenticated", "Sign in to listen to this topic.")
     return HandshakeRefused(403, "forbidden", "You may not listen to this topic.", topic=name)
@@ -188,15 +189,15 @@ def forbidden(name: str, *, visitor: bool) -> HandshakeRefused:
 
 def _users(pks: set[Any]) -> dict[Any, Any]:
     model: Any = get_user_model()
-    # Whole rows: which fields ``get_session_auth_hash`` looks at, the project decides.
+    # Load whole rows: a project's ``get_session_auth_hash`` may read any field.
     rows = model._base_manager.using(router.db_for_write(model)).filter(pk__in=pks)
     return {user.pk: user for user in rows} if pks else {}
 
 
 def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
-    """Return the keys of the users' groups."""
+    """Return the primary keys of each user's groups."""
     model: Any = get_user_model()
-    if not pks or getattr(model, "groups", None) is None:  # a custom user model need not have any
+    if not pks or getattr(model, "groups", None) is None:  # a custom user model may have none
         return {}
     field = model.groups.field
     source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
@@ -205,7 +206,7 @@ def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
 
 
 def _muted(pks: Collection[Any], using: str) -> dict[Any, list[str]]:
-    """Return the categories that the users have muted."""
+    """Return the categories that each user has muted."""
     mutes = Mute.objects.using(using).filter(user_id__in=pks)
     return _by_user(mutes.values_list("user_id", "category")) if pks else {}
 
@@ -218,15 +219,15 @@ def _by_user(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
 
 
 def _refusal(subscriber: Subscriber, user: Any, dead: set[str]) -> Ended | None:
-    """Return why the stream must end; ``user``: its user as it is now, ``None`` if there is none."""
+    """Return why the stream must end, if so. ``user`` is its user as just loaded."""
     if subscriber.user_id is not None:
         if user is None or (subscriber.was_active and not getattr(user, "is_active", True)):
             return Ended(reason="revoked", again=False)
         if _has_another_password(user, subscriber.auth_hash):
-            # ``update_session_auth_hash`` keeps the one browser signed in in which the password was changed.
+            # ``update_session_auth_hash`` keeps one browser signed in, and its handshake succeeds.
             return Ended(reason="revoked", again=True)
     if subscriber.session is not None and subscriber.session.key in dead:
-        # Flushed, or given another key, which ``cycle_key`` does; the client's cookie says which.
+        # It was flushed, or ``cycle_key`` changed its key. Only the client's cookie says which.
         return Ended(reason="logout", again=True)
     return None
 
@@ -236,6 +237,6 @@ def _has_another_password(user: Any, before: str) -> bool:
         return auth_hash(user) != before
     except db.Error:
         raise
-    except Exception:  # the project's own code; nobody else's decision may depend on it
+    except Exception:  # the project's own code must not stop other users' decisions
         logger.exception("get_session_auth_hash() of a user failed; the user's stream ends.")
         return True

@@ -1,7 +1,7 @@
-"""Signed links to a stream, for clients that have no session: another domain, a mobile app, a script.
+"""Signed links to a stream, for clients without a session: another domain, an app, a script.
 
-A link names the user, says which topics it opens, and until when it can be used; ``django.core.signing`` keeps it from being changed. It is
-a key: whoever has it reads that user's stream. So it lives for minutes, and with the password it ends.
+A link holds the user, topics and an expiry time, signed with ``django.core.signing``. Anybody who
+has the link can read that user's stream. So it expires after minutes, or when the password changes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.inbox.marks import check_user
 from sse_notify.topics import MAX_TOPICS, check_name
 
-#: The query's name.
+#: The name of the query parameter.
 TOKEN = "token"  # noqa: S105  (a name)
-#: Seconds that a link may live at most.
+#: The longest time in seconds for which a link can be valid.
 MAX_AGE = 86_400
 
 _SALT = "sse_notify.stream_link"
@@ -35,10 +35,10 @@ _SALT = "sse_notify.stream_link"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """What a link that holds says."""
+    """The content of a valid link."""
 
     user: AbstractBaseUser
-    """Whose stream it opens."""
+    """The user whose stream it opens."""
     topics: tuple[str, ...]
     """The project's own topics that it opens, and no others."""
 
@@ -46,16 +46,18 @@ class Link:
 def signed_stream_url(
     user: AbstractBaseUser, topics: Iterable[str] = (), max_age: int = 300
 ) -> str:
-    """Return the address of the stream of ``user`` for a client without a session: a path, to be joined with your site's address.
+    """Return the path of the stream of ``user``, signed for a client without a session.
 
-    Whoever has the address reads the stream, so hand it to nobody else, and let it live no longer than it takes to connect. A stream that
-    is open goes on when its link has expired, for ``MAX_LIFETIME`` at most; then the client asks for another link. A new password, or
-    ``is_active = False``, ends both.
+    Join it with your site's address. Anybody who has the link can read the stream, so send it only
+    to that client, with a ``max_age`` just long enough to connect. An open stream continues after
+    its link has expired, for ``MAX_LIFETIME`` at most; then the client needs a new link. A new
+    password or ``is_active = False`` ends both.
 
     Args:
-        user: whose stream, an account that is active.
-        topics: topics of the project's own that it opens too, if the user may listen to them when it is used; 50 at most.
-        max_age: seconds in which it can be used, 1 to 86,400.
+        user: the user whose stream it opens, an active account.
+        topics: the project's own topics that it opens too, at most 50. Whether the user may listen
+            to them is checked when the link is used.
+        max_age: seconds until the link expires, 1 to 86,400.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it.
@@ -80,10 +82,11 @@ def signed_stream_url(
 
 
 def link_of(request: HttpRequest) -> Link | None:
-    """Return what the link says that ``request`` came with; ``None`` if it came with none.
+    """Return the content of the link in ``request``; ``None`` if there is none.
 
     Raises:
-        HandshakeRefused: 401: it was changed, has expired, or its user is gone, is not active or has another password.
+        HandshakeRefused: 401: the link was changed or has expired, or its user was deleted, is
+            inactive or has another password.
     """
     token = request.GET.get(TOKEN)
     if token is None:
@@ -104,10 +107,10 @@ def link_of(request: HttpRequest) -> Link | None:
 def _find(pk: str) -> Any:
     try:
         return get_user_model()._base_manager.filter(pk=pk).first()
-    except (TypeError, ValueError, ValidationError):  # the project has another user model since
+    except (TypeError, ValueError, ValidationError):  # the user model has changed since
         return None
 
 
 def _auth(user: AbstractBaseUser) -> str:
-    """Return what changes with the password, and tells nothing of it."""
+    """Return a text that changes with the password but does not reveal its hash."""
     return salted_hmac(_SALT, auth_hash(user), algorithm="sha256").hexdigest()[:32]

@@ -1,12 +1,13 @@
-"""Decide about the streams of one hub: when they join, when a message names them, and all of them in rounds.
+"""Decide about one hub's streams: when they join, when a message names them, and in rounds.
 
-    joined ────┐
-    revocation ┼─► due ─► decide(): up to 500 streams at once ─► ended │ the project's topics, if asked ─► hello, other topics, go on
+    joined ────┐                                           ┌─► bye
+    revocation ┼─► due ─► decide(): up to 500 streams ─────┴─► @topic functions ─► hello, go on
     round ─────┘
 
-The database decides, a message only says when. What becomes due during a decision is decided after it, all together. A stream that
-joined is silent until its decision, and so is one that a message names, so that an event in between finds the right listeners. A
-message may be lost, and ``QuerySet.update()`` sends none: hence the rounds.
+The database decides; a message only says when. Streams that become due during a decision are
+decided together in the next one. A new stream sends nothing until it is decided, nor does one that
+a message names, so that an event sent meanwhile reaches the right users. A message may be lost, and
+``QuerySet.update()`` sends none: hence the rounds.
 """
 
 from __future__ import annotations
@@ -33,56 +34,56 @@ from sse_notify.topics import user_topic
 
 logger = logging.getLogger("sse_notify")
 
-PAGE = 500  #: Streams that one decision takes.
-#: Seconds after which a stream goes on without the project's topics if their functions have not answered.
+PAGE = 500  #: Streams in one decision.
+#: Seconds after which a held stream continues without the project's topics if no answer came.
 HOLD_SECONDS = 2.0
-#: Seconds between two tries while the database is away.
+#: Seconds between two attempts while the database is down.
 RETRY_SECONDS = 1.0
-#: Seconds of a round while a layer connects the processes; and between two decisions that ask the project's topics without one.
+#: Seconds of a round with a channel layer, and between two checks of the project's own topics.
 ROUND_SECONDS = 60.0
-#: Milliseconds, from and to, after which clients come back: a browser has its new cookie by then.
+#: Milliseconds, from and to, after which clients reconnect: a browser has its new cookie by then.
 AGAIN_MS = (1000, 3000)
 
 
 @dataclass(slots=True, eq=False)
 class _Case:
-    """What is known of one stream."""
+    """The state of one stream."""
 
     opened: asyncio.Future[None] | None = None
-    """Done with the first decision, while that is open."""
+    """The future of the first decision; ``None`` after it."""
     asked_at: float = -math.inf
-    """When the project's topics were asked; never, if a message came since."""
+    """When the topic functions were last called; ``-inf`` if a message arrived since."""
     fingerprint: str = ""
-    """What its user looked like at the last decision; "" while one is under way."""
+    """The user's fingerprint at the last decision; "" while one is running."""
     is_held: bool = False
-    """Whether it writes nothing, as a message named it."""
+    """Whether it writes nothing because a message named it."""
     topics: asyncio.Task[None] | None = None
-    """Asks the project's topics."""
+    """The task that calls the topic functions."""
 
 
 class Subscription(Protocol):
-    """What the monitor needs of a stream."""
+    """The part of a stream that the monitor uses."""
 
     subscriber: Any  #: The :class:`Subscriber` that the stream is for.
 
     def end(self, reason: str, retry_after: int | None) -> None:
-        """Say ``bye`` and end."""
+        """Send ``bye`` and end."""
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`."""
 
     def release(self) -> None:
-        """Go on after :meth:`hold`."""
+        """Continue after :meth:`hold`."""
 
 
 class Monitor:
-    """Decides about one hub's streams. All methods are to be called on its loop.
+    """Decides about one hub's streams. Call all methods on its event loop.
 
     Args:
-        run: runs queries and the project's functions off the loop; ``None``: on pools of their own.
+        run: runs queries and topic functions off the loop; ``None``: on pools of their own.
         by_topic: the hub's open streams by topic.
-        accept: begins a stream, or has it listen to what it may listen to now, given the decision and the project's topics that are
-            allowed; ``None``: as before.
+        accept: starts a stream, or updates what it may receive. Its arguments: the stream, the
+            decision, and the project's topics that are allowed; ``None``: the same as before.
     """
 
     def __init__(
@@ -95,11 +96,11 @@ class Monitor:
         self._authorisers = Authorisers(run or threadpool.topics)
         self._by_topic = by_topic
         self._accept = accept
-        #: Those that were decided last stand at the end.
+        #: Ordered by the last round that checked them, the oldest first.
         self._cases: dict[Subscription, _Case] = {}
-        #: Those that ``by_topic`` does not hold: new streams, and those of views' own events.
+        #: Streams that ``by_topic`` does not hold: new ones, and those of views' own events.
         self._unlisted: set[Subscription] = set()
-        #: What is to be decided, in order.
+        #: Streams to decide about, in order.
         self._due: dict[Subscription, None] = {}
         self._deciding: asyncio.Task[None] | None = None
         self._rounds: asyncio.Task[None] | None = None
@@ -108,10 +109,10 @@ class Monitor:
     def add(
         self, stream: Subscription, *, is_new: bool = False, listed: bool = True
     ) -> asyncio.Future[None]:
-        """Decide about ``stream`` soon, and again whenever it is due; ``listed``: whether ``by_topic`` holds it.
+        """Decide about ``stream``, now and when it is due; ``listed``: ``by_topic`` holds it.
 
         Returns:
-            What is done when a new stream has begun; it raises :class:`HandshakeRefused` if that must not be.
+            A future that is done when a new stream has begun, or raises :class:`HandshakeRefused`.
         """
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._cases[stream] = _Case(opened if is_new else None)
@@ -123,7 +124,7 @@ class Monitor:
         return opened
 
     def remove(self, stream: Subscription) -> None:
-        """Decide about ``stream`` no more."""
+        """Stop deciding about ``stream``."""
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
         case = self._cases.pop(stream, None)
@@ -131,12 +132,12 @@ class Monitor:
             case.topics.cancel()
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Cancel all tasks and remove all streams."""
         for stream in list(self._cases):
             self.remove(stream)
         for task in filter(None, (self._deciding, self._rounds)):
             task.cancel()
-        self._deciding = self._rounds = None  # a task keeps what it worked on
+        self._deciding = self._rounds = None  # a task holds references to streams
 
     def revoke(self, message: Revocation) -> None:
         """Decide again about the streams that ``message`` names, or end them if it says so."""
@@ -163,7 +164,7 @@ class Monitor:
             session = stream.subscriber.session
             if session is not None and session.digest in sessions:
                 yield stream
-        # A decision that is under way may be reading their groups.
+        # A decision that is running may have read their groups before the change.
         groups = any(topic.startswith("group:") for topic in topics)
         for stream in self._unlisted:
             own = user_topic(stream.subscriber.user_id)
@@ -173,7 +174,7 @@ class Monitor:
 
     def _ask(self, streams: Iterable[Subscription]) -> None:
         self._due.update(dict.fromkeys(streams))
-        # One that is done finds nothing more, though it is said to be over one turn of the loop later.
+        # Ask done() here: a done callback would run one turn of the loop later.
         if self._due and (self._deciding is None or self._deciding.done()):
             self._deciding = asyncio.create_task(self._decide())
 
@@ -189,24 +190,24 @@ class Monitor:
             try:
                 found = await self._run(decide, list(page.values()))
             except Exception as error:
-                # The database is away: new streams wait, and those that a message named stay silent.
+                # The database is down: new streams wait, and held streams stay silent.
                 self._database.failed(error)
                 self._due.update(dict.fromkeys(page.keys() & self._cases.keys()))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._database.worked()
             for stream, decision in zip(page, found, strict=True):
-                if stream not in self._cases:  # it has left meanwhile
+                if stream not in self._cases:  # it was removed meanwhile
                     continue
                 case = self._cases[stream]
                 try:
                     self._apply(stream, case, decision)
-                except Exception as error:  # one stream; the loop goes on for the others
+                except Exception as error:  # must not stop the other streams' decisions
                     logger.exception("A decision about a stream cannot be applied.")
                     _answer(case.opened, error)
 
     def _apply(self, stream: Subscription, case: _Case, decision: Decision) -> None:
-        """Do what a decision says, at once; the project's topics are asked after that, if it is time."""
+        """Apply a decision at once. Then call the topic functions, if it is time."""
         if isinstance(decision, Ended):
             self._end(stream, case, decision)
             return
@@ -219,7 +220,7 @@ class Monitor:
             case.asked_at = monotonic()
             if case.opened is None:
                 self._accept(stream, decision, None)
-            if case.topics is not None:  # it was asked before the change
+            if case.topics is not None:  # it began before the change
                 case.topics.cancel()
             case.topics = asyncio.create_task(self._ask_topics(stream, case, decision))
 
@@ -244,10 +245,10 @@ class Monitor:
     def _finish(
         self, stream: Subscription, case: _Case, granted: Granted, allowed: tuple[str, ...] | None
     ) -> None:
-        """Have the stream begin or go on, with those of the project's topics that are allowed."""
+        """Start or continue the stream with those of the project's topics that are allowed."""
         opened, is_due = case.opened, stream in self._due
         if opened is not None:
-            if is_due:  # a message came meanwhile
+            if is_due:  # a message arrived meanwhile
                 return
             if refusal := decisions.refused_topic(stream.subscriber, allowed or ()):
                 _answer(opened, refusal)
@@ -271,7 +272,7 @@ class Monitor:
         _answer(case.opened)
 
     async def _go_round(self) -> None:
-        """Decide about everybody in turn, a few at each step, so that each is within ``RECHECK_INTERVAL``."""
+        """Decide about all streams in turn, a few at each step, within ``RECHECK_INTERVAL``."""
         due = random.random()
         while True:
             conf, is_connected = get_settings(), publisher.remote_layer() is not None
@@ -289,7 +290,7 @@ class Monitor:
 
 
 def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:
-    """Say to who waits for the first decision that the stream has begun, or why not."""
+    """Complete the future of the first decision: the stream has begun, or ``error``."""
     if opened is not None and not opened.done():
         if error is None:
             opened.set_result(None)

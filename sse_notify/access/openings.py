@@ -1,4 +1,4 @@
-"""How a new stream starts: where its cursor puts it, and what ``hello`` says."""
+"""Decide how a new stream starts: at which cursor, and with which ``hello``."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ from sse_notify.models import Inbox
 from sse_notify.models.counts import Owner, count
 from sse_notify.sse import control
 
-#: Stands for a cursor that cannot be read.
+#: Stands for a cursor that cannot be parsed.
 MALFORMED = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """How a stream starts."""
+    """How a new stream starts."""
 
     cursor: int
-    """After which number of the log."""
+    """The number of the log after which the replay starts."""
     head: int
-    """How far the log was numbered at that moment."""
+    """The highest number of the log at that moment."""
     prelude: bytes
-    """``retry:``, ``hello``, and ``reset`` if the client's cursor cannot be honoured."""
+    """``hello`` with ``retry:``, then ``reset`` if the client's cursor cannot be used."""
 
 
 def user_key(user_id: Any) -> str:
-    """Return a name for a user, given by key, that tells nothing of it.
+    """Return a name for a user that does not reveal the primary key.
 
-    The widget carries it and ``hello`` repeats it: tabs of one user find each other by it, and a page of one user does not take the
-    stream of another who signed in since.
+    The widget carries it and ``hello`` repeats it. Tabs of the same user find each other by it, and
+    a page does not use the stream of another user who has signed in since.
     """
     return salted_hmac("sse_notify.user_key", str(user_id), algorithm="sha256").hexdigest()[:32]
 
 
 def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[Opening]:
-    """Return how new streams start: three queries for all of them.
+    """Return how new streams start, in three queries for all of them.
 
     Args:
-        clients: what each may read, and the cursor that it says it has: ``None`` for none, :data:`MALFORMED`.
+        clients: what each client may read, and its cursor: ``None`` if it has none,
+            :data:`MALFORMED` if it cannot be parsed.
         using: the alias of the log's database.
     """
     readers = [reader for reader, _ in clients]
-    # In this order: what changes after the head was read comes with the stream.
+    # Read the head first: the stream delivers what changes after it.
     position = get_position()
     inboxes = Inbox.objects.using(using).filter(pk__in=[each.user_id for each in readers])
     states = dict(inboxes.values_list("pk", "state_seq"))
@@ -77,7 +78,7 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
 
 
 def _start(cursor: int | None, reader: Reader, position: Position) -> tuple[int, str]:
-    """Return the cursor to start from, and why the client's own cannot be honoured, if so."""
+    """Return the cursor to start from, and the reason for ``reset``, "" for none."""
     head = position.head
     if cursor is None:
         return head, ""
@@ -88,7 +89,7 @@ def _start(cursor: int | None, reader: Reader, position: Position) -> tuple[int,
     if cursor < position.floor:
         return head, "expired"
     limit = get_settings().REPLAY_LIMIT
-    # Numbers are dense: who is not further behind than the limit cannot have missed more than that.
+    # Numbers are dense: a client at most ``limit`` numbers behind cannot have missed more events.
     if head - cursor > limit and count_missed(cursor, reader=reader, limit=limit + 1) > limit:
         return head, "too_many"
     return cursor, ""

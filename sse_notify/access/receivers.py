@@ -1,8 +1,9 @@
-"""Send a message to the hubs when users, groups or sessions change, so that they decide again about the streams concerned.
+"""Send a message to the hubs when users, groups or sessions change, so that they check streams.
 
-Nothing here queries the database, so a project's own changes cost no query more (but for ``user.groups.add()``, see
-``docs/explanation/revocation.md``). A transaction that is rolled back sends nothing. Changes without a signal, such as
-``QuerySet.update()``, are found by the hubs at their next round, or at once if the project calls :func:`recheck`.
+Nothing here queries the database, so a project's own changes cost no more queries (except
+``user.groups.add()``, see ``docs/explanation/revocation.md``). A rollback sends nothing. Some
+changes have no signal, such as ``QuerySet.update()``. The hubs find them in their next round, or at
+once if the project calls :func:`recheck`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.topics import group_topic, user_topic
 
-#: What of a user decides about streams; a save that touches other fields alone rings nothing.
+#: The fields of a user that affect streams. Saving only other fields sends no message.
 FIELDS = frozenset({"is_active", "is_staff", "is_superuser", "password"})
 
 
@@ -36,13 +37,13 @@ Users = AbstractBaseUser | Iterable[AbstractBaseUser]
 
 
 def recheck(users: Users | None = None) -> None:
-    """Decide again about open streams, in every process: who may no longer have one is told ``bye``, topics change in place.
+    """Check open streams again in every process: end them, or change their topics in place.
 
-    For what no signal tells: a rule behind a ``@topic`` has changed, rows were written with ``QuerySet.update()`` or in SQL. It takes
-    effect after the commit of the current transaction.
+    Call it after changes that send no signal: ``QuerySet.update()``, plain SQL, or data that a
+    ``@topic`` function reads. It takes effect after the commit of the current transaction.
 
     Args:
-        users: whose streams, one user or many; ``None``: everybody's, anonymous visitors included.
+        users: whose streams, one user or many; ``None``: all streams, also of anonymous visitors.
     """
     if users is None:
         _send(Revocation(everybody=True))
@@ -54,18 +55,19 @@ arecheck = twin(recheck)
 
 
 def disconnect(users: Users, *, reason: str = "revoked", again: bool = False) -> None:
-    """End the streams of ``users`` in every process, whether or not they may have them.
+    """End the streams of ``users`` in every process, even if they may have them.
 
     Args:
         users: whose streams, one user or many.
         reason: what ``bye`` says.
-        again: whether the clients are to come back, a few seconds later; otherwise they wait until the page is loaded anew.
+        again: whether the clients reconnect after a few seconds. Otherwise they stay disconnected
+            until the page is reloaded.
     """
     _send_users(users, end=reason, again=again)
 
 
 def _send_users(users: Users, **how: Any) -> None:
-    # Asked so, as ``request.user`` has the methods of everything, __iter__ among them.
+    # Do not check for ``__iter__``: ``request.user`` is a lazy object, which always has it.
     several: Any = [users] if isinstance(users, get_user_model()) else users
     _send_topics([user_topic(user.pk) for user in several], **how)
 
@@ -79,18 +81,18 @@ def _send(message: Revocation, using: str | None = None) -> None:
     publisher.ring_on_commit(message, using or router.db_for_write(get_user_model()))
 
 
-# --- what Django's signals tell ------------------------------------------------------------------------------------------------
+# --- receivers of Django's signals ---
 
 
 def _on_user_saved(
     *, instance: Any, created: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any
 ) -> None:
-    # Nobody listens as a user who is new.
+    # A new user has no streams.
     if created or not (update_fields is None or FIELDS & update_fields):
         return
     message = Revocation(topics=(user_topic(instance.pk),))
-    if not instance.get_deferred_fields():  # to look at them would be a query
-        with suppress(Exception):  # the project's own code, and its save() must not fail for us
+    if not instance.get_deferred_fields():  # reading them would take a query
+        with suppress(Exception):  # the project's own code; its save() must not fail because of us
             message = Revocation(users={user_topic(instance.pk): fingerprint(instance)})
     _send(message, using)
 
@@ -109,33 +111,37 @@ def _on_members_changed(
         topics = [user_topic(instance.pk)]
     elif pk_set is not None:
         topics = [user_topic(pk) for pk in pk_set]
-    else:  # a group that was cleared does not name its members; those who listen to it are they
+    else:  # clearing a group does not name its members, but they listen to its topic
         topics = [group_topic(instance.pk)]
     _send_topics(topics, using)
 
 
 def _on_logged_out(*, request: Any, user: Any, **kwargs: Any) -> None:
-    """End what rests on the session, which is flushed after this signal; what was opened in between is found then."""
+    """End the streams of the session.
+
+    Django flushes the session after this signal. Streams opened in between end after the flush.
+    """
     session = sessions.of(request)
     if session is not None:
         named = (session.digest,) if user is None else (session.digest, sessions.digest_of(user.pk))
         _send(Revocation(sessions=named, end="logout"))
     if user is not None and (session is None or session.key is None):
-        # Which of the user's streams are meant cannot be known: the handshakes of all decide.
+        # Nothing says which of the user's streams to end, so all reconnect and handshakes decide.
         _send(Revocation(topics=(user_topic(user.pk),), end="logout", again=True))
 
 
 def _on_session_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
-    # No stream rests on one that has expired, which ``clearsessions`` deletes by the thousand, nor on a visitor's, which a login replaces.
+    # No stream depends on an expired session, which ``clearsessions`` deletes by the thousand, nor
+    # on an anonymous one, which a login replaces.
     if instance.expire_date > timezone.now() and SESSION_KEY in instance.get_decoded():
         _send(Revocation(sessions=(sessions.digest(instance.session_key),)), using)
 
 
 def connect() -> None:
-    """Receive the signals. Called once the apps are ready."""
+    """Connect the receivers. Called once the apps are ready."""
     user_model: Any = get_user_model()
     for model in apps.get_models():
-        # A proxy, or a child with a table of its own, sends signals of its own.
+        # A proxy model or a child model is the sender of its own signals.
         if issubclass(model, user_model):
             post_save.connect(_on_user_saved, sender=model)
             post_delete.connect(_on_deleted, sender=model)

@@ -1,6 +1,7 @@
-"""The sessions that streams rest on: named without their keys, and asked for whether they still live.
+"""Name the sessions that streams depend on, without their keys, and check whether they have ended.
 
-A session's key is as good as its cookie, so it never leaves the process: messages between processes name a session by its digest.
+A session's key gives the same access as its cookie, so it never leaves the process. Messages
+between processes name a session by its digest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from django.conf import settings  # noqa: TID251  (SESSION_ENGINE is Django's setting, not one of ours)
+from django.conf import settings  # noqa: TID251  (SESSION_ENGINE is Django's own)
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
@@ -29,27 +30,27 @@ class Session:
     """The session that one stream was opened with."""
 
     digest: str
-    """Its name in messages, see :func:`digest`."""
+    """Its name in messages: see :func:`digest`."""
     store: type[SessionBase]
-    """The engine's class, which is asked for it."""
+    """The session engine's ``SessionStore``."""
     key: str | None = field(default=None, repr=False)
-    """Its key; ``None`` if the engine cannot say whether it lives, as its data is in the client's cookie."""
+    """Its key, to check whether it has ended; ``None`` if that is not checked."""
 
 
 def digest(key: str) -> str:
-    """Return a name for the session ``key``: the same in every process of the site, and useless to anybody else."""
+    """Return a name for the session ``key``: the same in every process, and not usable as a key."""
     return salted_hmac("sse_notify.session", key, algorithm="sha256").hexdigest()[:32]
 
 
 def digest_of(user_pk: Any) -> str:
-    """Return a name for all sessions of a user: of streams that are a user's, while nothing says which session opened them."""
+    """Return a name for all sessions of a user, for streams whose session is not known."""
     return digest(f"user {user_pk}")
 
 
 def of(request: HttpRequest) -> Session | None:
-    """Return the session that ``request`` is signed in by; ``None`` if it is by other means, a token, say."""
+    """Return the session that authenticated ``request``; ``None`` if it was, say, a token."""
     session: SessionBase | None = getattr(request, "session", None)
-    # Without a key there was no cookie, and nothing has to be loaded to know so.
+    # Without a key there was no cookie. Checking it first saves loading the session.
     if session is None or not session.session_key or SESSION_KEY not in session:
         return None
     key = session.session_key
@@ -58,11 +59,12 @@ def of(request: HttpRequest) -> Session | None:
 
 
 def of_user(user_pk: Any, cookies: str | None) -> Session:
-    """Return the session that a view's own events rest on.
+    """Return the session that a view's own stream depends on.
 
     Args:
-        user_pk: whose events they are.
-        cookies: the request's ``Cookie`` header; ``None`` if the request is not known: then any logout of the user ends them.
+        user_pk: the primary key of the stream's user.
+        cookies: the request's ``Cookie`` header; ``None`` if the request is not known. Then any
+            logout of the user ends the stream.
     """
     store = import_module(settings.SESSION_ENGINE).SessionStore
     if cookies is None:
@@ -72,7 +74,10 @@ def of_user(user_pk: Any, cookies: str | None) -> Session:
 
 
 def ended(sessions: Iterable[Session]) -> set[str]:
-    """Return the keys of those that ended: one query for an engine that has a model, one call for each session for another."""
+    """Return the keys of those sessions that have ended.
+
+    An engine with a model takes one query, any other engine one call per session.
+    """
     keys: dict[type[SessionBase], set[str]] = {}
     for session in sessions:
         if session.key is not None:
@@ -90,13 +95,16 @@ def ended(sessions: Iterable[Session]) -> set[str]:
 
 
 def _missing(store: type[SessionBase], keys: set[str]) -> set[str]:
-    """Return which of ``keys`` the engine does not know; none more, once it fails: a cache that is away ends no stream."""
+    """Return those of ``keys`` that the engine does not know, up to its first error.
+
+    A cache that cannot be reached must not end streams.
+    """
     found = set()
     try:
         for key in keys:
             if not store().exists(key):
                 found.add(key)
-    except Exception as error:  # whatever the engine raises
+    except Exception as error:  # engines raise exceptions of many kinds
         _engine.failed(error)
     else:
         _engine.worked()
@@ -104,6 +112,6 @@ def _missing(store: type[SessionBase], keys: set[str]) -> set[str]:
 
 
 def _model(store: type[SessionBase]) -> Any:
-    """Return the model that an engine keeps its sessions in, as Django's ``db`` and ``cached_db`` do."""
+    """Return the engine's model, as ``db`` and ``cached_db`` have one; ``None`` without one."""
     get_model_class = getattr(store, "get_model_class", None)
     return None if get_model_class is None else get_model_class()
