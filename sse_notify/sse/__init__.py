@@ -1,1 +1,1 @@
-"""The format of Server-Sent Events. It needs the standard library alone."""
+"""The format of Server-Sent Events. It needs only the standard library."""

@@ -1,7 +1,7 @@
-"""Encode events to bytes, decode them, and parse cursors, as section 9.2 of the WHATWG HTML standard says.
+"""Encode and decode events and parse cursors, as section 9.2 of the WHATWG HTML standard says.
 
-This module uses the standard library alone, and nothing in it waits. Four deliberate choices, each
-for the sake of clients:
+This module uses only the standard library, and nothing in it blocks. Four choices are deliberate,
+each for the sake of clients:
 
 1. Lines end with LF only. Some parsers split a CRLF wrongly when it falls between two chunks.
 2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. So a
@@ -10,7 +10,7 @@ for the sake of clients:
 3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours
    it.
 4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know.
-   So an event can name its topic without a word in its name or its data, which belong to the
+   So an event can carry its topic without changing its name or its data, which belong to the
    publisher.
 """
 
@@ -29,8 +29,8 @@ RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "lost", "reset", "update", 
 #: The largest cursor: what a signed 64-bit column can hold.
 MAX_CURSOR = 2**63 - 1
 
-# Section 9.2.5: a line ends at CRLF, CR or LF and at nothing else. str.splitlines() also splits at
-# U+2028, U+0085 and others.
+# Section 9.2.5: a line ends only at CRLF, CR or LF. str.splitlines() also splits at U+2028, U+0085
+# and others.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FORBIDDEN_IN_FIELD = re.compile(r"[\r\n\0]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -94,7 +94,7 @@ def encode_json(obj: Any, *, event: str = "message", id: int | None = None) -> b
 
 
 def dumps(obj: Any) -> str:
-    """Return ``obj`` as compact JSON, its text readable rather than escaped."""
+    """Return ``obj`` as compact JSON, without escaping non-ASCII characters."""
     return json.dumps(obj, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -201,11 +201,11 @@ class Received:
     id: int | None
     """The cursor that it sets, if any."""
     topic: str | None = None
-    """The topic that it was published under, if that is not its name."""
+    """The topic that it was published under, if it differs from the name."""
 
 
 def parse(chunk: bytes) -> list[Received]:
-    """Return the events of a chunk. A stream makes every chunk of complete blocks."""
+    """Return the events of a chunk of complete blocks, as streams send them."""
     received = []
     for block in chunk.decode().split("\n\n"):
         lines = [line.partition(":") for line in block.split("\n")]
