@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SseNotifyConfig(AppConfig):
-    """Connects the receivers and registers the checks. The rest starts when it is first used."""
+    """Registers the checks and connects the receivers. Everything else starts at its first use."""
 
     name = "sse_notify"
     verbose_name = _("Notifications")
@@ -18,7 +18,7 @@ class SseNotifyConfig(AppConfig):
         """Register the checks, connect the receivers, and import every app's ``topics.py``.
 
         Raises:
-            Exception: whatever a ``topics.py`` raises.
+            Exception: a ``topics.py`` raised it.
         """
         from sse_notify import checks  # noqa: F401, PLC0415
         from sse_notify.access import receivers  # noqa: PLC0415
