@@ -1,1 +1,1 @@
-"""A site that shows ``sse_notify`` at work: a gallery with one small app per way of sending."""
+"""A demo site for ``sse_notify``: a gallery with one small app per way of sending."""

@@ -1,4 +1,4 @@
-"""The site as an ASGI application: Django, with its event streams served beside it."""
+"""The site as an ASGI application: Django, wrapped to serve event streams."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sse_notify.asgi import EventStreams
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_project.settings")
 
-# The outer layer hands out static files straight from the apps' folders, so that the demo runs without `collectstatic`. A real
-# site leaves that to its web server, and has `application = EventStreams(get_asgi_application())`.
-application = ASGIStaticFilesHandler(EventStreams(get_asgi_application()))  # type: ignore[arg-type]  # any application will do
+# The outer handler serves static files from the apps' folders, so that the demo runs without
+# `collectstatic`. A real site's web server serves them, and it needs only
+# `application = EventStreams(get_asgi_application())`.
+application = ASGIStaticFilesHandler(EventStreams(get_asgi_application()))  # type: ignore[arg-type]

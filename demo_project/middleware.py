@@ -1,4 +1,7 @@
-"""The strictest Content Security Policy that a page with the bell needs, nothing inline, nothing from elsewhere; and a line per request."""
+"""A strict Content Security Policy that a page with the bell can have, and a log of requests.
+
+The policy allows nothing inline and nothing from other sites.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-#: Scripts may not turn text into markup. Django's admin still does, through jQuery.
+#: Scripts must not turn text into markup. Django's admin still does, through jQuery.
 _TRUSTED_TYPES = "; require-trusted-types-for 'script'"
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Sends the policy with every answer that does not bring its own."""
+    """Adds the policy to every response that has none."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
@@ -36,11 +39,11 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
 
 
 class RequestLogMiddleware(MiddlewareMixin):
-    """Logs each request, without what comes after the "?": there may be secrets, such as a signed link's."""
+    """Logs each request without its query, which may hold a secret such as a signed link."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Write the line; for a stream, when it begins."""
+        """Write the line. For a stream, this is when it begins."""
         logger.info("%s %s %d", request.method, request.path, response.status_code)
         return response

@@ -1,13 +1,15 @@
-"""Settings of the demo site. What differs between machines comes from the environment.
+"""Settings of the demo site. The environment holds what differs between machines.
 
 ``DEBUG``          1 (the default) or 0
 ``SECRET_KEY``     needed when ``DEBUG`` is 0
-``ALLOWED_HOSTS``  names with commas between; this machine's own by default
+``ALLOWED_HOSTS``  names, separated by commas; this machine's own by default
 ``DATABASE_URL``   "postgres://user:password@host/name"; a SQLite file by default
 ``REDIS_URL``      a Redis that connects several server processes; not needed for one
-``DEMO_PASSWORD``  what the demo users log in with; needed when ``DEBUG`` is 0, as the login page shows the default
+``DEMO_PASSWORD``  the demo users' password; needed when ``DEBUG`` is 0, as the login page shows the
+                   default
 ``OPENAI_BASE_URL``, ``OPENAI_API_KEY``, ``OPENAI_MODEL``
-                   who answers in the chat: any server that speaks OpenAI's protocol; the documentation does, if the first two are empty
+                   the model for the chat, on any server with OpenAI's protocol; if the first two
+                   are empty, the documentation answers
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-#: What the site writes: the database, and nothing else.
+#: The only folder that the site writes to; it holds the database.
 VAR_DIR = BASE_DIR / "var"
 
 DEBUG = os.environ.get("DEBUG", "1") not in ("", "0", "false", "no")
 
 
 def _secret(name: str, development: str) -> str:
-    """Return a secret from the environment; only a development site may do without."""
+    """Return a secret from the environment; only a development site has a default."""
     value = os.environ.get(name, "")
     if not value and not DEBUG:
         raise ImproperlyConfigured(
@@ -108,7 +110,7 @@ DATABASES: dict[str, Any] = {
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     VAR_DIR.mkdir(exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
-        # The shell and the commands write while the server reads, and who finds the file locked waits its turn.
+        # The shell and commands write while the server reads: wait for the lock if it is taken.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds
@@ -126,7 +128,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 }
 
 SSE_NOTIFY = {
-    "HEARTBEAT": 2,  # seconds: often, so that visitors of the protocol lab see one
+    "HEARTBEAT": 2,  # seconds: short, so that visitors of the protocol lab see one
     "CATEGORIES": {
         "Announcements": {
             "label": _("Announcements"),
@@ -140,7 +142,7 @@ SSE_NOTIFY = {
     },
 }
 
-# Warnings go to the terminal, and everything to the page with the live log.
+# Warnings go to the terminal, all records to the page with the live log.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -148,11 +150,11 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "level": "WARNING"},
         "ring": {"class": "demo_project.livelog.handler.RingHandler"},
     },
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},  # once is enough
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},  # the root logger has the handlers
     "root": {"handlers": ["console", "ring"], "level": "INFO"},
 }
 
-# Who answers in the chat, see above.
+# The model for the chat, see above.
 OPENAI_BASE_URL = os.environ.get("OPENAI_BASE_URL", "")
 OPENAI_API_KEY = os.environ.get("OPENAI_API_KEY", "")
 OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini"
@@ -170,7 +172,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
-# Away from this machine, over TLS or not at all.
+# Other machines connect only over TLS.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -1,4 +1,4 @@
-"""The site as a WSGI application: it works, but pages ask for news instead of hearing it."""
+"""The site as a WSGI application: it works, but pages poll for events."""
 
 from __future__ import annotations
 

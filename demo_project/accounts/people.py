@@ -59,7 +59,7 @@ PEOPLE = (
 
 
 def signed_in(user: AbstractBaseUser | AnonymousUser) -> User:
-    """Return the user whom ``login_required`` has let pass, as what type checkers then know them to be."""
+    """Return the user of a ``login_required`` view, typed as a ``User``."""
     if not isinstance(user, User):
         raise TypeError("the view is not behind login_required")
     return user

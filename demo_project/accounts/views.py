@@ -14,14 +14,14 @@ from demo_project.accounts.people import PEOPLE
 class SignInView(LoginView):
     """Django's own login, with a button per demo user that fills in the form's name and password.
 
-    There is no way around the password: a site that is not for development needs its own ``DEMO_PASSWORD``, and then the page
-    offers no buttons.
+    The password is always checked. A site that is not for development needs its own
+    ``DEMO_PASSWORD``, and then the page has no buttons.
     """
 
     template_name = "demo/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the demo users that there are, and their password if it may be shown."""
+        """Add the existing demo users, and their password if it may be shown."""
         context = super().get_context_data(**kwargs)
         if settings.DEBUG:
             users = User.objects.in_bulk(

@@ -25,10 +25,10 @@ class AnnouncementAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not gene
     search_fields = ("title", "body")
     date_hierarchy = "created_at"
 
-    def save_model(self, request: HttpRequest, obj: Announcement, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's own)
-        """Save, and tell the audience."""
+    def save_model(self, request: HttpRequest, obj: Announcement, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Save, and broadcast a new announcement."""
         if not change:
-            obj.author = request.user  # type: ignore[assignment]  # whoever gets here is signed in
+            obj.author = request.user  # type: ignore[assignment]  # the admin requires a login
         super().save_model(request, obj, form, change)
         if not change:
             broadcast(

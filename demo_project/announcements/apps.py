@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import Scenario
 
 
 class AnnouncementsConfig(AppConfig):
-    """What the house tells everyone, written in the admin."""
+    """Announcements to everyone, written in the admin."""
 
     name = "demo_project.announcements"
     verbose_name = _("Announcements")

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class AnnouncementQuerySet(models.QuerySet["Announcement"]):
-    """What a page asks of the announcements."""
+    """The queries for announcements."""
 
     def visible_to(self, user: User) -> Self:
-        """Return what ``user`` may read."""
+        """Return the announcements that ``user`` may read."""
         return self if user.is_staff else self.filter(audience=Audience.EVERYONE)
 
 
 class Announcement(models.Model):
-    """Something that the house tells everyone, or its staff."""
+    """An announcement to everyone, or to staff."""
 
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -60,5 +60,5 @@ class Announcement(models.Model):
         return self.title
 
     def get_absolute_url(self) -> str:
-        """Return the announcement's place on the page of all."""
+        """Return the address of the announcement on the list page."""
         return f"{reverse('announcements:list')}#announcement-{self.pk}"

@@ -1,4 +1,4 @@
-"""The announcements, to read. They are written in the admin."""
+"""The list of announcements. They are written in the admin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 20
 
 @login_required
 def announcements(request: HttpRequest) -> HttpResponse:
-    """Show the newest."""
+    """Show the newest announcements."""
     newest = Announcement.objects.visible_to(signed_in(request.user)).select_related("author")[
         :_SHOWN
     ]

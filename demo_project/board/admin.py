@@ -1,4 +1,4 @@
-"""The board in the admin. A comment that is written here notifies as well: the signal does not mind."""
+"""The board in the admin. A comment written here also notifies, through the signal."""
 
 from __future__ import annotations
 

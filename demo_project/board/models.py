@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Post(models.Model):
-    """Something that somebody tells the team."""
+    """A post to the team."""
 
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="posts", verbose_name=_("author")
@@ -33,7 +33,7 @@ class Post(models.Model):
 
 
 class Comment(models.Model):
-    """What somebody says to a post."""
+    """A comment on a post."""
 
     post = models.ForeignKey(Post, models.CASCADE, related_name="comments", verbose_name=_("post"))
     author = models.ForeignKey(

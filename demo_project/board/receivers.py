@@ -1,4 +1,4 @@
-"""Sending from a signal: it makes no difference who saved the comment, or from where."""
+"""Sending from a signal, which works wherever the comment was saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sse_notify import notify
 
 @receiver(post_save, sender=Comment)
 def tell_the_author(instance: Comment, *, created: bool, raw: bool, **kwargs: Any) -> None:
-    """Tell the author of the post about a new comment by somebody else."""
+    """Notify the author of the post of a new comment by somebody else."""
     post = instance.post
     if not created or raw or instance.author_id == post.author_id:
         return
@@ -28,6 +28,6 @@ def tell_the_author(instance: Comment, *, created: bool, raw: bool, **kwargs: An
         category=_("Comments"),
         actor=instance.author,
         target=post,
-        # Ten comments before the author looks are one notification that counts to ten.
+        # Ten comments before the author reads them become one notification with the count 10.
         key=f"post:{post.pk}:comments",
     )

@@ -24,7 +24,7 @@ _PER_PAGE = 20
 
 @login_required
 def board(request: HttpRequest) -> HttpResponse:
-    """Show the posts, newest first; take a new one and tell everyone else."""
+    """Show the posts, newest first; save a new one and notify everyone else."""
     user = signed_in(request.user)
     form = PostForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -55,7 +55,7 @@ def board(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def post(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one post with its comments; take a new one. That the author hears of it is the signal's doing."""
+    """Show one post with its comments; save a new one. The signal notifies the author."""
     shown = get_object_or_404(Post.objects.select_related("author"), pk=pk)
     form = CommentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

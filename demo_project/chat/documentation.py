@@ -1,4 +1,4 @@
-"""Answers without a model: the sections of this project's documentation that fit the question best."""
+"""Answers without a model: the sections of the documentation that fit the question best."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PAUSE = 0.05  # seconds between two words
 
 
 def answer(messages: list[Message]) -> AsyncIterator[Any]:
-    """Yield the answer to a conversation, word by word, and then where it is from."""
+    """Yield the answer to a conversation word by word, then its sources."""
     questions = [message["content"] for message in messages if message["role"] == "user"]
     return _typed(questions, get_language() or "en")
 
 
 async def _typed(questions: list[str], language: str) -> AsyncIterator[Any]:
-    # “And how do I test it?” is about what was asked before.
+    # “And how do I test it?” refers to the question before.
     found = await sync_to_async(search)(questions[-1], before=" ".join(questions[-3:-1]))
     with override(language):
         if found:

@@ -1,4 +1,4 @@
-"""What of a section answers a question, as plain text."""
+"""Extract the part of a section that answers a question, as plain text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ LENGTH = 900  # characters, about
 
 
 def excerpt(markdown: str, question: str) -> str:
-    """Return the blocks of a section that have most to do with ``question``, in their order; code stays between its fences."""
+    """Return the blocks of a section that fit ``question`` best, in their order.
+
+    Code stays between its fences.
+    """
     blocks = _blocks(markdown)
     if sum(map(len, blocks)) <= LENGTH:
         return "\n\n".join(blocks)
     words = [word[:6] for word in terms(question)]
-    # The first says what the section is about, and code belongs to what stands before it.
+    # The first block introduces the section, and code belongs to the block before it.
     scores = [
         sum(word in block.lower() for word in words) + (number == 0)
         for number, block in enumerate(blocks)

@@ -10,17 +10,19 @@ MAX_LENGTH = 8_000  # characters of one message
 
 
 class Message(TypedDict):
-    """What somebody said."""
+    """One message of the conversation."""
 
     role: Literal["user", "assistant"]
     content: str
 
 
 def read_history(body: bytes) -> list[Message]:
-    """Return the messages of a request, ``{"messages": [{"role": "user", "content": "…"}, …]}``; the last is the user's.
+    """Return the messages of a request. The last one is the user's.
+
+    The body is ``{"messages": [{"role": "user", "content": "…"}, …]}``.
 
     Raises:
-        ValueError: the body is something else; the message names the place.
+        ValueError: the body is not valid; the message names the place.
     """
     try:
         messages = json.loads(body)["messages"]

@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 
 
 def is_there() -> bool:
-    """Return whether one is set up."""
+    """Return whether a model is configured."""
     return bool(settings.OPENAI_BASE_URL or settings.OPENAI_API_KEY)
 
 
 async def answer(messages: list[Message]) -> AsyncIterator[dict[str, str]]:
-    """Yield the answer to a conversation, token by token. Closed before its end, it hangs up, and the server stops thinking."""
-    from openai import AsyncOpenAI  # noqa: PLC0415  (a second to import, for a site that has a model)
+    """Yield the answer to a conversation, token by token.
+
+    If it is closed before its end, it closes the connection, and the server stops generating.
+    """
+    from openai import AsyncOpenAI  # noqa: PLC0415  (takes a second)
 
     conversation: Iterable[Any] = messages
-    # A server of one's own may need no key, but the client does.
+    # A local server may need no key, but the client does.
     key, address = settings.OPENAI_API_KEY or "none", settings.OPENAI_BASE_URL or None
     async with AsyncOpenAI(api_key=key, base_url=address, max_retries=0) as client:
         tokens = await client.chat.completions.create(

@@ -10,16 +10,16 @@ from functools import cache
 
 from demo_project.handbook.pages import pages
 
-#: What a question has and a section need not have.
+#: Words of a question that a section need not contain.
 _FILLERS = """
     a about all am an and any are as at be been but by can could did do does for from get happen happens has have how i if in
     into is it its let make mean means me my need no not of on or our should so some tell than that the their them then there
     these they this to us use used using want was we what when where which who whole why will with work works would you your
 """
-#: Lists of links, and of tests: they hold every word and answer nothing.
+#: Lists of links and of tests: they contain most words and answer no question.
 _LEFT_OUT = ("index", "explanation/promises", "soak")
 _CANDIDATES = 12  # sections
-_STEM = 6  # characters that tell a word, whatever its ending
+_STEM = 6  # characters that identify a word, whatever its ending
 _LOCK = threading.Lock()
 
 
@@ -40,14 +40,14 @@ def search(question: str, *, before: str = "", limit: int = 3) -> list[Found]:
 
     Args:
         question: any text.
-        before: what was asked before: it counts if the question alone finds nothing, or says nothing.
+        before: the questions before. They are added if the question alone finds nothing.
         limit: how many sections at most.
     """
     return _query(terms(question), limit) or _query(terms(f"{question} {before}"), limit)
 
 
 def terms(text: str) -> list[str]:
-    """Return the words of a text that say something, in lower case."""
+    """Return the words of a text in lower case, without fillers."""
     fillers = _FILLERS.split()
     return [word for word in re.findall(r"\w+", text.lower())[:60] if word not in fillers]
 
@@ -55,10 +55,10 @@ def terms(text: str) -> list[str]:
 def _query(words: list[str], limit: int) -> list[Found]:
     if not words:
         return []
-    # In quotes nothing is an operator; a word holds no quotes itself.
+    # In quotes nothing is an operator; a word itself contains no quotes.
     expression = " OR ".join(f'"{word}"' for word in dict.fromkeys(words))
     with _LOCK:
-        # A word in a heading tells most, and a how-to is a better answer than a table.
+        # A word in a heading counts most, and a how-to answers better than a table.
         rows = _index().execute(
             "SELECT title, heading, text, url FROM sections WHERE sections MATCH ? "
             "ORDER BY bm25(sections, 4.0, 8.0, 1.0) * weight LIMIT ?",
@@ -68,7 +68,7 @@ def _query(words: list[str], limit: int) -> list[Found]:
             Found(heading=title if title == heading else f"{title}: {heading}", text=text, url=url)
             for title, heading, text, url in rows
         ]
-    # A rare word weighs much there; who asks means all of them.
+    # FTS5 ranks a rare word high, but a question means all its words.
     return sorted(found, key=lambda section: -_covered(words, section))[:limit]
 
 

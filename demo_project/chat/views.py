@@ -1,4 +1,4 @@
-"""The chat: the page has the conversation and sends all of it; the answer is streamed."""
+"""The chat: the page keeps the conversation and sends all of it; the answer is streamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def answer(request: HttpRequest) -> HttpResponseBase:
-    """Answer the last message of a conversation. When the visitor stops it, the model is stopped, too."""
+    """Answer the last message of a conversation. Stopping the answer also stops the model."""
     try:
         messages = read_history(request.body)
     except ValueError as error:

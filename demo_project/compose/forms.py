@@ -1,4 +1,4 @@
-"""The form that says what to send, and to whom."""
+"""The form for a notification and its audience."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERYONE, OTHERS, STAFF = "everyone", "others", "staff"
 
 
 class ComposeForm(forms.Form):
-    """What ``notify()`` and ``broadcast()`` take, as fields of the same names."""
+    """The arguments of ``notify()`` and ``broadcast()``, as fields of the same names."""
 
     to = forms.ChoiceField(label=_("To"))
     title = forms.CharField(label=_("Title"), max_length=255)

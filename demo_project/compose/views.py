@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @login_required
 def compose(request: HttpRequest) -> HttpResponse:
-    """Show the form; send what it says."""
+    """Show the form, and send the notification."""
     user = signed_in(request.user)
     form = ComposeForm(request.POST or None, sender=user, initial=request.GET.dict())
     if request.method == "POST" and form.is_valid():
@@ -39,7 +39,7 @@ def compose(request: HttpRequest) -> HttpResponse:
 
 
 def send(sender: User, *, to: str, **content: Any) -> None:
-    """Send to what the form calls "user:5", "group:3", "everyone", "others" or "staff"."""
+    """Send to an audience of the form: "user:5", "group:3", "everyone", "others" or "staff"."""
     kind, _colon, pk = to.partition(":")
     if kind == "user":
         notify(User.objects.get(pk=pk), actor=sender, **content)

@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class DashboardConfig(AppConfig):
-    """Measures while somebody watches."""
+    """A dashboard that measures only while somebody watches."""
 
     name = "demo_project.dashboard"
     label = "demo_dashboard"

@@ -1,4 +1,4 @@
-"""What this machine does, by psutil."""
+"""Measure this machine with psutil."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Sample = dict[str, float]
 
 
 def begin() -> Callable[[], Sample]:
-    """Return what measures: each call compares with the one before."""
+    """Return a function that measures. Each call compares with the one before."""
     psutil.cpu_percent()
     before, moment = psutil.net_io_counters(), time.monotonic()
 

@@ -1,4 +1,4 @@
-"""One measurement for all who watch: begun with the first of them, ended with the last."""
+"""One measurement for all watchers: it starts with the first and ends with the last."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ T = TypeVar("T")
 
 
 class Sampler(Generic[T]):
-    """Measures while it is watched, on the event loop of the first who watches.
+    """Measures while it is watched, on the event loop of the first watcher.
 
     Args:
-        begin: called when the first begins to watch; returns what measures once. It is quick, and may compare with the time before.
+        begin: called for the first watcher; returns a function that takes one measurement. That
+            function must be quick, and may compare with the measurement before.
         interval: seconds between two measurements.
-        size: how many are kept for who comes later.
+        size: how many measurements are kept for later watchers.
     """
 
     def __init__(self, begin: Callable[[], Callable[[], T]], *, interval: float, size: int) -> None:
@@ -28,7 +29,7 @@ class Sampler(Generic[T]):
         self._size = size
         self._task: asyncio.Task[None] | None = None
         self._ring: Ring[T] = Ring(size)
-        #: How many watch now.
+        #: The number of watchers.
         self.watchers = 0
 
     @property
@@ -37,10 +38,10 @@ class Sampler(Generic[T]):
         return self._task is not None
 
     async def watch(self) -> AsyncIterator[T]:
-        """Yield what was measured lately, then each measurement as it is made. Closing it is to stop watching."""
+        """Yield the recent measurements, then each new one. Close it to stop watching."""
         self.watchers += 1
         if self._task is None:
-            self._ring = Ring(self._size)  # what is older has a gap behind it
+            self._ring = Ring(self._size)  # older measurements have a gap after them
             self._task = asyncio.create_task(self._run(self._begin()))
         try:
             async for _number, sample in self._ring.follow(0):

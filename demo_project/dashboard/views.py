@@ -1,4 +1,4 @@
-"""The dashboard: one sampler, and a stream of its measurements for everybody who watches."""
+"""The dashboard: one sampler, and a stream of its measurements for each watcher."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def stream(request: HttpRequest) -> EventStreamResponse:
-    """Stream what is measured."""
+    """Stream the measurements."""
     return EventStreamResponse(_samples(), user=request.user)
 
 

@@ -1,4 +1,4 @@
-"""The frame of the site: its front page, its menu, its content."""
+"""The site's front page, menu and initial content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source code as a page shows it: taken from the file itself, with its syntax marked by classes."""
+"""Source code for the pages, read from the file and highlighted with CSS classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pygments.util import ClassNotFound
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
-#: What is said to linters and type checkers, not to readers: what to find, and what to leave of it.
+#: Comments for linters and type checkers, which pages leave out: patterns and replacements.
 _ASIDES = [
     (re.compile(pattern, re.MULTILINE), left)
     for pattern, left in (
@@ -38,7 +38,10 @@ _LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html+django", ".cs
 
 @cache
 def source_of(path: str) -> tuple[str, SafeString]:
-    """Return the file and the marked source of ``"package.module.name"``, or of a whole file, ``"static/demo/lab.js"``."""
+    """Return the file and the highlighted source of a name or of a whole file.
+
+    For example ``"package.module.name"`` or ``"static/demo/lab.js"``.
+    """
     if "/" in path:
         file = settings.BASE_DIR / path
         return path, highlighted(
@@ -60,10 +63,10 @@ def _for_readers(text: str) -> str:
 
 @cache
 def highlighted(text: str, language: str) -> SafeString:
-    """Return ``text`` with its syntax marked; as it is, if the language is unknown."""
+    """Return ``text`` highlighted, or unchanged if the language is unknown."""
     try:
         lexer = get_lexer_by_name(language)
     except ClassNotFound:
         lexer = get_lexer_by_name("text")
-    # Pygments escapes what it marks up.
+    # Pygments escapes the text.
     return mark_safe(highlight(text.strip(), lexer, HtmlFormatter(nowrap=True)).rstrip())  # noqa: S308

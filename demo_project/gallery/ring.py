@@ -1,4 +1,4 @@
-"""The newest things of a feed, for any number of readers, each at its own pace."""
+"""A ring buffer that any number of readers follow, each at its own pace."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a reader takes at a time. The rest may still be pushed out before it comes back.
+#: Items that a reader takes at a time. The rest may be dropped before it continues.
 _AT_ONCE = 20
 
 
 class Ring(Generic[T]):
-    """A bounded feed: what is added gets the next number, and pushes out the oldest.
+    """A ring buffer: a new item gets the next number and replaces the oldest.
 
-    Readers have no queue of their own, only the number of what they had last: a thousand cost no more memory than one, and who is too
-    slow finds a hole in the numbers. It belongs to one process; what several have to share belongs into the database.
+    A reader has no queue, only the number of its last item, so a thousand readers need hardly more
+    memory than one. A slow reader finds a gap in the numbers. The buffer belongs to one process;
+    use the database to share items between processes.
 
     Args:
-        size: how many things are kept.
-        last: the number before the first.
+        size: how many items are kept.
+        last: the number before the first item.
     """
 
     def __init__(self, size: int, *, last: int = 0) -> None:
-        #: The number of the newest.
+        #: The number of the newest item.
         self.last = last
         self._things: deque[T] = deque(maxlen=size)
         self._lock = threading.Lock()
         self._bells: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def append(self, thing: T) -> int:
-        """Add ``thing``, from any thread, and return its number."""
+        """Add ``thing`` and return its number. Callable from any thread."""
         with self._lock:
             self._things.append(thing)
             self.last += 1
@@ -48,7 +49,7 @@ class Ring(Generic[T]):
         return number
 
     def after(self, number: int, *, limit: int | None = None) -> list[tuple[int, T]]:
-        """Return the oldest ``limit`` things that are later than ``number`` and still there, each with its number."""
+        """Return the oldest ``limit`` items that are newer than ``number``, with their numbers."""
         with self._lock:
             oldest = self.last - len(self._things) + 1
             start = max(number + 1, oldest)
@@ -57,7 +58,10 @@ class Ring(Generic[T]):
             return list(enumerate(islice(self._things, skipped, stop), start))
 
     async def follow(self, number: int) -> AsyncIterator[tuple[int, T]]:
-        """Yield what is later than ``number``, then what is added, each with its number; one that nobody gave out yet counts as none."""
+        """Yield the items after ``number``, then each new item, with their numbers.
+
+        A ``number`` that is not yet in use counts as none: all items follow.
+        """
         if number > self.last:
             number = -1
         bell = asyncio.Event()
@@ -66,7 +70,7 @@ class Ring(Generic[T]):
         try:
             while True:
                 bell.clear()
-                for number, thing in self.after(number, limit=_AT_ONCE):  # noqa: B020  (the next round goes on from there)
+                for number, thing in self.after(number, limit=_AT_ONCE):  # noqa: B020
                     yield number, thing
                 if number >= self.last:
                     await bell.wait()

@@ -1,4 +1,4 @@
-"""What the gallery shows: every app that describes a scenario in its config."""
+"""The scenarios of the gallery, which apps describe in their configs."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ STREAMS = _("Streams of every kind")
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One page of the gallery. An app gives it as the attribute ``scenario`` of its ``AppConfig``."""
+    """One page of the gallery, the attribute ``scenario`` of an app's ``AppConfig``."""
 
     name: _StrPromise
     """A word or two, for the menu."""
     summary: _StrPromise
     """One sentence, for the card."""
     sends: str
-    """How it sends, as code: what the card is tagged with."""
+    """The code that it uses to send, shown as the card's tag."""
     url_name: str
-    """The name of its page's address."""
+    """The URL name of its page."""
     icon: str
     """The name of a symbol in ``static/demo/icons.svg``."""
     guide: str
-    """The page of the documentation that tells how: its path in ``docs/`` without the ending, ``"how-to/define-a-topic"``."""
+    """The page of the documentation, for example ``"how-to/define-a-topic"``."""
     heading: _StrPromise = SENDING
-    """Under what it stands in the menu."""
+    """Its heading in the menu."""
     public: bool = False
-    """Whether visitors without an account may open it. The view decides; the front page says so."""
+    """Whether visitors without an account may open it. The view decides."""
     staff: bool = False
     """Whether only staff may open it. The view decides."""
 
@@ -55,7 +55,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 
 def by_heading() -> list[tuple[_StrPromise, list[Scenario]]]:
-    """Return the headings of the menu with what stands under each."""
+    """Return the headings of the menu, each with its scenarios."""
     return [
         (heading, list(members))
         for heading, members in groupby(scenarios(), key=lambda scenario: scenario.heading)
@@ -63,5 +63,5 @@ def by_heading() -> list[tuple[_StrPromise, list[Scenario]]]:
 
 
 def scenario_of(namespace: str) -> Scenario | None:
-    """Return the scenario that covers a part of the site, if one does."""
+    """Return the scenario that covers a part of the site, if any."""
     return next((scenario for scenario in scenarios() if scenario.namespace == namespace), None)

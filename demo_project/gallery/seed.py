@@ -1,4 +1,4 @@
-"""What the demo starts with: people, posts, comments, announcements, and so a few notifications."""
+"""The initial content: people, posts, comments, announcements and some notifications."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _ANNOUNCEMENTS = (
 )
 
 
-#: Who ordered what, and how far it is.
+#: User, item, state.
 _ORDERS = (
     ("dave", "A fern", State.DELIVERED),
     ("alice", "Two mugs", State.SHIPPED),
@@ -96,9 +96,9 @@ _ORDERS = (
 
 @transaction.atomic
 def seed() -> bool:
-    """Create what is missing. Return whether anything was there to be created the first time.
+    """Create what is missing. Return whether this was the first time.
 
-    Users keep what they changed, except their password: the sign-in page has to tell the truth about it.
+    Users keep their changes, except their password, as the sign-in page shows it.
     """
     users = {person.username: _user(person) for person in PEOPLE}
     _set_passwords(users)
@@ -138,7 +138,7 @@ def _user(person: Person) -> User:
 
 
 def _set_passwords(users: Mapping[str, User]) -> None:
-    # Checking one is slow enough, on purpose: they all have the same.
+    # Hashing is slow on purpose, and all users have the same password: hash it once.
     first = next(iter(users.values()))
     if first.has_usable_password() and first.check_password(settings.DEMO_PASSWORD):
         return
@@ -178,7 +178,7 @@ def _post(users: Mapping[str, User]) -> None:
         written = now - timedelta(hours=26 * age)
         post = Post.objects.create(author=users[author], title=title, body=body, created_at=written)
         for later, (commenter, text) in enumerate(comments, start=1):
-            # The signal notifies, as it does when somebody comments in the page.
+            # The signal notifies, as it does for a comment on the page.
             Comment.objects.create(
                 post=post,
                 author=users[commenter],

@@ -1,4 +1,4 @@
-"""The front page: what there is to try."""
+"""The front page with all scenarios."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class HandbookConfig(AppConfig):
-    """The pages of ``docs/``, so that what a scenario links to is here without a network."""
+    """The pages of ``docs/``, so that the scenarios' links work offline."""
 
     name = "demo_project.handbook"
     label = "demo_handbook"

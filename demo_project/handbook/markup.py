@@ -1,4 +1,4 @@
-"""Markdown to HTML, for pages of this project's own: links stay inside, code is marked, what would be raw HTML is text."""
+"""Render the documentation's Markdown as HTML: local links, highlighted code, no raw HTML."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from demo_project.handbook.pages import Page
 
-#: What the files say to those who build or test them.
+#: Comments for the tools that build or test the files.
 _ASIDE = re.compile(r"^[ ]*<!--.*?-->\n|^```\{.*?^```\n", re.MULTILINE | re.DOTALL)
 
 
 @cache
 def to_html(page: Page) -> SafeString:
-    """Return the page as HTML, its title left out."""
+    """Return the page as HTML, without its title."""
     markdown = MarkdownIt("commonmark", {"html": False, "highlight": _block})
     tokens = markdown.enable("table").parse(_ASIDE.sub("", page.text))
     if len(tokens) > 2 and tokens[0].tag == "h1":
@@ -36,17 +36,17 @@ def to_html(page: Page) -> SafeString:
         for child in token.children or ():
             if child.type == "link_open":
                 _settle(child, page)
-    # The parser escapes; the files are the project's own besides.
+    # The parser escapes, and the files are the project's own.
     return mark_safe(str(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S308
 
 
 def _block(text: str, language: str, _attributes: str) -> str:
-    # Focusable, so that keys can scroll it.
+    # Focusable, so that the keyboard can scroll it.
     return f'<pre tabindex="0"><code>{highlighted(text, language)}</code></pre>'
 
 
 def _settle(link: Token, page: Page) -> None:
-    """Have a link lead to the page here; one to a file that is no page leads nowhere."""
+    """Point a link to the page on this site; remove a link to a file that is not a page."""
     target, _, anchor = str(link.attrs.get("href", "")).partition("#")
     if re.match(r"https?:", target):
         link.attrSet("rel", "noreferrer")

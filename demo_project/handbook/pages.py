@@ -1,4 +1,4 @@
-"""The pages of ``docs/``, as they are when the site starts, and the sections that they consist of."""
+"""The pages of ``docs/`` and their sections, read when the site starts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _FENCE = re.compile(r"^ *```")
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading with what follows it, up to the next one."""
+    """A heading with the text up to the next heading."""
 
     heading: str
-    """Its words, as they are written."""
+    """The text of the heading."""
     anchor: str
     """The part of the address after "#", empty for the page's own heading."""
     text: str
@@ -31,7 +31,7 @@ class Page:
     """One page."""
 
     name: str
-    """Its path in ``docs/`` without the ending, ``"how-to/define-a-topic"``."""
+    """Its path in ``docs/`` without the extension: ``"how-to/define-a-topic"``."""
     title: str
     """Its first heading."""
     text: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def page(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the page with this name; what is no page of ``docs/`` is not found."""
+    """Show the page with this name; 404 if ``docs/`` has no such page."""
     shown = pages().get(name)
     if shown is None:
         raise Http404(name)

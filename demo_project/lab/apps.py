@@ -1,4 +1,4 @@
-"""The wire, to look at."""
+"""The bytes of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocol lab: a numbered stream for everybody, which can be cut and goes on without a hole."""
+"""The protocol lab: a public numbered stream that can be cut and continues without a gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RETRY = 2000  # milliseconds
 CUT = "cut"
 
-#: The last messages as (event, text). The numbers go on rising when the server starts anew, so that an id never means two things.
+#: The last messages as (event, text). Numbers keep rising after a restart, so each id is unique.
 messages: Ring[tuple[str, str]] = Ring(100, last=int(time.time()))
 #: The names of the open connections.
 connections: set[str] = set()
@@ -59,7 +59,7 @@ async def _events(seen: int) -> AsyncIterator[Event]:
 
 @require_POST
 def send(request: HttpRequest) -> HttpResponse:
-    """Send a message to everybody, here now or back later."""
+    """Send a message to all clients, connected now or reconnecting later."""
     form = MessageForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
@@ -70,7 +70,10 @@ def send(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def cut(request: HttpRequest) -> HttpResponse:
-    """Cut one connection; only its own client knows its name. What is sent next falls into the hole."""
+    """Cut one connection, then send a message that its client misses.
+
+    Only the client of a connection knows its name.
+    """
     connection = request.POST.get("connection", "")
     if connection not in connections:
         return JsonResponse({"errors": {"connection": ["There is none of that name."]}}, status=404)

@@ -1,4 +1,7 @@
-"""Keeps the newest lines of the log in memory. Named in the settings, so it imports nothing that needs Django to be ready."""
+"""Keep the newest lines of the log in memory.
+
+The settings name this handler, so it imports nothing that needs Django to be ready.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,20 @@ class Line:
     name: str
     """The level's name."""
     logger: str
-    """Who wrote it."""
+    """The name of the logger."""
     text: str
-    """One line, whatever was logged: a line break in it is shown as ``\\n``."""
+    """One line of text: a line break in the message becomes ``\\n``."""
 
 
-#: The numbers go on rising when the server starts anew.
+#: The numbers keep rising after a restart.
 lines: Ring[Line] = Ring(SIZE, last=int(time.time() * 1000))
 
 
 class RingHandler(logging.Handler):
-    """Puts what is logged into ``lines``. It waits for nobody, so that a slow reader never holds up the server.
+    """Appends log records to ``lines``. It never waits, so a slow reader does not delay the server.
 
-    Of an exception it takes the class alone: a traceback may hold what not even the staff should see in a browser.
+    Of an exception it keeps only the class: a traceback may contain secrets that not even staff
+    should see in a browser.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -52,12 +56,12 @@ class RingHandler(logging.Handler):
                 printable(text[:MAX_LENGTH]),
             )
             lines.append(line)
-        except Exception:  # as every handler does: logging breaks nothing
+        except Exception:  # as in every handler: logging must not break anything
             self.handleError(record)
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as one line: a path or a name in it cannot pretend to be a line of its own."""
+    """Return ``text`` as one line, so that a path or a name in it cannot forge a line."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text

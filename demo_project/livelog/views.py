@@ -1,4 +1,4 @@
-"""The log of this server, followed by its staff."""
+"""The log of this server, for staff."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("demo.livelog")
 
 BURST = 4 * SIZE
-#: Seconds after which a reader has to ask again, and is asked who they are.
+#: Seconds after which a reader must reconnect, which checks the user again.
 LIFETIME = 60
 TAIL = 50
 
 
 def staff_only(view: View) -> View:
-    """Let staff pass; ask who has not signed in, refuse everybody else."""
+    """Allow staff only: redirect visitors to the login, refuse other users."""
 
     @login_required
     @wraps(view)
@@ -89,7 +89,7 @@ async def _lines(after: int | None, level: int, rate: int) -> AsyncIterator[Even
 @require_POST
 @staff_only
 def write(request: HttpRequest) -> HttpResponse:
-    """Write a line."""
+    """Write a line to the log."""
     form = WriteForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
@@ -105,7 +105,7 @@ def write(request: HttpRequest) -> HttpResponse:
 @require_POST
 @staff_only
 def burst(request: HttpRequest) -> HttpResponse:
-    """Write more lines at once than are kept."""
+    """Write more lines at once than the buffer keeps."""
     for number in range(1, BURST + 1):
         logger.info("Line %d of a burst of %d.", number, BURST)
     return HttpResponse(status=204)

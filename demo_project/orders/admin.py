@@ -1,4 +1,4 @@
-"""Orders in the admin. Changing the state here moves the timeline in the owner's page as well: saving does it."""
+"""Orders in the admin. Saving another state also updates the timeline on the owner's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A topic for each object, with permission."""
+"""A topic for each object, with a permission check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class OrdersConfig(AppConfig):
-    """Orders that move on while their owner watches."""
+    """Orders that change state while their owner watches."""
 
     name = "demo_project.orders"
     verbose_name = _("Orders")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class State(models.TextChoices):
-    """How far an order is, in order."""
+    """The states of an order, in sequence."""
 
     PLACED = "placed", _("Placed")
     PAID = "paid", _("Paid")
@@ -31,12 +31,12 @@ class OrderQuerySet(models.QuerySet["Order"]):
     """Orders, and who may see which."""
 
     def visible_to(self, user: User) -> OrderQuerySet:
-        """Return what ``user`` ordered; everybody's orders for staff."""
+        """Return the orders of ``user``; all orders for staff."""
         return self if user.is_staff else self.filter(owner=user)
 
 
 class Order(models.Model):
-    """Something that somebody has ordered."""
+    """One order."""
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="orders", verbose_name=_("owner")
@@ -57,30 +57,30 @@ class Order(models.Model):
         return self.item
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Note when the state was reached."""
+        """Record when the state was reached, and save."""
         self.reached.setdefault(self.state, timezone.now().isoformat(timespec="seconds"))
         super().save(*args, **kwargs)
 
     def move_on(self) -> None:
-        """Reach the next state; nothing happens once it has arrived."""
+        """Move to the next state; do nothing after the last one."""
         if self.next_state is not None:
             self.state = self.next_state
             self.save()
 
     def get_absolute_url(self) -> str:
-        """Return where the order stands on the page."""
+        """Return the address of the order on the list page."""
         return f"{reverse('orders:list')}#order-{self.pk}"
 
     @property
     def next_state(self) -> State | None:
-        """What comes next; ``None`` if it has arrived."""
+        """The next state; ``None`` after the last one."""
         states = list(State)
         return next(iter(states[states.index(State(self.state)) + 1 :]), None)
 
     def as_event(self) -> dict[str, Any]:
-        """Return what the page is told: all of it, so that one event is enough, whatever was missed before."""
+        """Return the data of an event. It is complete, so a page needs no earlier event."""
         return {"pk": self.pk, "reached": self.reached, "is_over": self.next_state is None}
 
     def timeline(self) -> list[tuple[State, datetime | None]]:
-        """Return every state with when it was reached, ``None`` for those to come."""
+        """Return every state with the time when it was reached, or ``None``."""
         return [(state, parse_datetime(self.reached.get(state.value, ""))) for state in State]

@@ -1,4 +1,4 @@
-"""Telling the pages that watch: it makes no difference who moved the order on, or from where."""
+"""Publish each change of an order to the pages that watch it, wherever it was saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sse_notify import publish
 
 @receiver(post_save, sender=Order)
 def tell_who_watches(instance: Order, **kwargs: Any) -> None:
-    """Publish how far the order is, once that is committed."""
+    """Publish the state of the order after the commit."""
     event = instance.as_event()
     transaction.on_commit(
         lambda: publish(f"order.{instance.pk}", event, event="order"), robust=True

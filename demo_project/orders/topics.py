@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @topic("order.<int:pk>")
 def can_watch(user: User, pk: int) -> bool:
-    """Return whether the order is the user's own; staff may watch each."""
+    """Return whether the order is the user's own; staff may watch all orders."""
     return Order.objects.visible_to(user).filter(pk=pk).exists()

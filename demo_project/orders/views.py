@@ -1,4 +1,4 @@
-"""One's orders, and the buttons that move them on."""
+"""The user's orders, and the buttons that change their state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sse_notify import notify
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-#: What the shop sells.
+#: The items of the shop.
 GOODS = (
     gettext_noop("A desk lamp"),
     gettext_noop("Two mugs"),
@@ -34,7 +34,7 @@ SHOWN = 6
 @require_GET
 @login_required
 def orders(request: HttpRequest) -> HttpResponse:
-    """Show one's newest orders, and which order of somebody else's one may try to watch."""
+    """Show the user's newest orders, and one of another user to try to watch."""
     user = signed_in(request.user)
     mine = Order.objects.visible_to(user).select_related("owner")[:SHOWN]
     foreign = Order.objects.exclude(owner=user).select_related("owner").first()
@@ -44,7 +44,7 @@ def orders(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def states(request: HttpRequest) -> HttpResponse:
-    """Answer with how far each of them is: what the page asks for whenever its stream opens."""
+    """Return the state of each order. The page fetches it whenever its stream opens."""
     mine = Order.objects.visible_to(signed_in(request.user))[:SHOWN]
     return JsonResponse({"orders": [order.as_event() for order in mine]})
 
@@ -52,7 +52,7 @@ def states(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def place(request: HttpRequest) -> HttpResponse:
-    """Order something."""
+    """Place an order."""
     item = _(random.choice(GOODS))
     return redirect(Order.objects.create(owner=signed_in(request.user), item=item))
 
@@ -61,7 +61,7 @@ def place(request: HttpRequest) -> HttpResponse:
 @login_required
 @transaction.atomic
 def advance(request: HttpRequest, pk: int) -> HttpResponse:
-    """Move an order on by one state. Saving it tells the pages that watch; the bell tells of the end, wherever its owner is."""
+    """Move an order to its next state, which publishes it. Notify the owner of the last one."""
     order = get_object_or_404(
         Order.objects.visible_to(signed_in(request.user)).select_for_update(), pk=pk
     )

@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import Scenario
 
 
 class PeopleConfig(AppConfig):
-    """The colleagues, with a button to wave at each."""
+    """The colleagues, each with a button to wave."""
 
     name = "demo_project.people"
     label = "demo_people"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @login_required
 def people(request: HttpRequest) -> HttpResponse:
-    """Show everybody, oneself too: who is alone can wave at the mirror."""
+    """Show all users, including the visitor, who can try it alone."""
     users = (
         User.objects.filter(is_active=True)
         .order_by("first_name", "username")

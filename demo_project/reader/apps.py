@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class ReaderConfig(AppConfig):
-    """A page of the documentation, read aloud in text."""
+    """A page of the documentation, streamed word by word."""
 
     name = "demo_project.reader"
     label = "demo_reader"

@@ -1,4 +1,4 @@
-"""What is to be read, and how fast."""
+"""The form for the page and the speed."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class ReadForm(forms.Form):
     )
 
     def clean_page(self) -> Page:
-        """Return the page itself."""
+        """Return the page with this name."""
         return pages()[self.cleaned_data["page"]]

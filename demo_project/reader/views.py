@@ -1,4 +1,4 @@
-"""The manual reader: the answer to a form, which says where it begins, how it goes on, and that it is complete."""
+"""The manual reader: a form's streamed answer, with events for its start, progress and end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("demo.reader")
 
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the form; also to visitors without an account."""
+    """Show the form, also to visitors without an account."""
     return render(
         request,
         "demo/reader.html",
@@ -37,7 +37,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def read(request: HttpRequest) -> HttpResponseBase:
-    """Read a page to the one who asks."""
+    """Stream a page word by word."""
     form = ReadForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
@@ -49,10 +49,10 @@ async def _reading(page: Page, pause: float) -> AsyncIterator[Event]:
     done = 0
     try:
         yield Event({"title": page.title, "chunks": len(words)}, event="start")
-        for done, word in enumerate(words, 1):  # noqa: B007  (what the last line tells)
+        for done, word in enumerate(words, 1):  # noqa: B007  (the last event uses it)
             yield Event({"text": word}, event="chunk")
             await asyncio.sleep(pause)
         yield Event({"chunks": done}, event="end")
     finally:
-        # Also when the reader has gone: the wait above is cancelled.
+        # Also if the reader disconnects, which cancels the wait above.
         logger.info("“%s” was read up to word %d of %d.", page.title, done, len(words))

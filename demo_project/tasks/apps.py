@@ -1,4 +1,4 @@
-"""Long work, done by a process of its own."""
+"""Long work in a separate process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class TasksConfig(AppConfig):
-    """Jobs with a bar that moves."""
+    """Jobs with a progress bar."""
 
     name = "demo_project.tasks"
     label = "demo_tasks"

@@ -1,4 +1,4 @@
-"""Asking for jobs."""
+"""The form for new jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo_project.tasks.models import Job
 
 
 class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    """What to make, and how often."""
+    """The kind of job, and how many."""
 
     number = forms.TypedChoiceField(
         label=_("How many"),

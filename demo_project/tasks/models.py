@@ -1,4 +1,4 @@
-"""Jobs: rows that wait for a worker, and what came of them. Any task queue would do; this one is a table."""
+"""Jobs and their results, in a table that serves as the task queue. Any queue would do."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from sse_notify.models import Notification
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Seconds between two signs of life of a worker.
+#: Seconds between two heartbeats of a worker.
 ALIVE_SECONDS = 1.0
 
 
 class Kind(models.TextChoices):
-    """What is made."""
+    """The kinds of jobs."""
 
     SURVEY = "survey", _("Table of files (CSV)")
     PICTURE = "picture", _("Picture of lines (PNG)")
 
 
 class Package(models.TextChoices):
-    """What it is made from: the source code that is on this machine."""
+    """The source code that a job reads, on this machine."""
 
     DJANGO = "django", "Django"
     PYTHON = "python", _("Python's standard library")
@@ -38,7 +38,7 @@ class Package(models.TextChoices):
 
 
 class State(models.TextChoices):
-    """Where a job is."""
+    """The states of a job."""
 
     WAITING = "waiting", _("Waiting")
     RUNNING = "running", _("Running")
@@ -47,7 +47,7 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
-#: What the progress of a job that runs may say instead: that its worker is silent, or that its owner has cancelled it.
+#: States of the progress that replace "running": the worker is silent, or the owner has cancelled.
 _TOLD = {"stalled": _("Stalled"), "cancelled": State.CANCELLED.label}
 
 
@@ -64,7 +64,7 @@ class Job(models.Model):
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.WAITING
     )
-    #: Who works on it, and when that was last heard of.
+    #: The worker that runs it, and the time of its last heartbeat.
     worker = models.CharField(max_length=40, blank=True)
     alive_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -87,23 +87,24 @@ class Job(models.Model):
 
     @property
     def result_url(self) -> str:
-        """Where the result is, "" before there is one."""
+        """The address of the result; "" before there is one."""
         return reverse("tasks:result", args=[self.pk]) if self.state == State.DONE else ""
 
     @classmethod
     def claim(cls, worker: str, patience: float) -> Job | None:
-        """Return a job that ``worker`` has to itself now, the oldest first; ``None`` if there is none.
+        """Assign the oldest free job to ``worker`` and return it; ``None`` if there is none.
 
         Args:
-            worker: names the worker, and no other.
-            patience: seconds of silence after which a worker counts as dead, and its job is begun again.
+            worker: the unique name of the worker.
+            patience: seconds without a heartbeat after which a worker counts as dead and its job
+                is free again.
         """
         dead = timezone.now() - timedelta(seconds=patience)
         free = cls.objects.filter(
             Q(state=State.WAITING) | Q(state=State.RUNNING, alive_at__lt=dead)
         )
         while (job := free.defer("result").order_by("pk").first()) is not None:
-            # Whoever changes the row first has it: the others find another number of attempts.
+            # The first worker to change the row gets it: the others find another ``attempts``.
             if free.filter(pk=job.pk, attempts=job.attempts).update(
                 state=State.RUNNING,
                 worker=worker,
@@ -115,10 +116,10 @@ class Job(models.Model):
         return None
 
     def stay_alive(self) -> None:
-        """Say that its worker is at it.
+        """Write the worker's heartbeat.
 
         Raises:
-            ProgressFailed: the job is another worker's by now, or gone.
+            ProgressFailed: the job now belongs to another worker, or was deleted.
         """
         now = timezone.now()
         if self.alive_at is None or now - self.alive_at >= timedelta(seconds=ALIVE_SECONDS):
@@ -127,17 +128,17 @@ class Job(models.Model):
                 raise ProgressFailed(_("Another worker has it now."))
 
     def end(self, state: State, result: bytes | None = None) -> bool:
-        """Write how it ended, and return whether that was this worker's to say."""
+        """Write how the job ended. Return whether it still belonged to this worker."""
         return bool(self._mine().update(state=state, result=result))
 
     def _mine(self) -> models.QuerySet[Job]:
         return Job.objects.filter(pk=self.pk, worker=self.worker, state=State.RUNNING)
 
     def as_dict(self, progress: dict[str, Any]) -> dict[str, Any]:
-        """Return what the page shows of it.
+        """Return the job's data for the page.
 
         Args:
-            progress: of its notification; empty before it was begun.
+            progress: the progress of its notification; empty before the job has begun.
         """
         told = progress.get("state", "") if self.state == State.RUNNING else ""
         state = told if told in _TOLD else self.state
@@ -150,7 +151,8 @@ class Job(models.Model):
             "message": "" if state == State.WAITING else progress.get("message", ""),
             "eta": progress.get("eta") if state == State.RUNNING else None,
             "result": self.result_url,
-            # One that waits is this page's alone; work that has begun is cancelled as in the bell, by the id of its notification.
+            # A waiting job has no notification, so this app cancels it. A job that has begun is
+            # cancelled as in the bell, by the id of its notification.
             "cancel": reverse("tasks:cancel", args=[self.pk])
             if state == State.WAITING
             else reverse("sse_notify:cancel")
@@ -161,7 +163,7 @@ class Job(models.Model):
 
 
 def progress_of(jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
-    """Return the progress of those that were begun, by key, with the ``id`` of its notification."""
+    """Return the progress of the jobs that have begun, by key, with the notification's ``id``."""
     shown = {job.key: job.owner_id for job in jobs}
     rows = Notification.objects.filter(recipient__in=set(shown.values()), key__in=list(shown))
     return {

@@ -1,6 +1,7 @@
-"""Live updates without Redis: nothing but the database connects the worker with the server, so the server looks there.
+"""Live updates without Redis: the server polls the database for the worker's progress.
 
-With a layer that connects processes, the worker's own updates reach the page, and this does nothing.
+With a channel layer that connects processes, the worker's own updates reach the page, and this
+module does nothing.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from sse_notify import publish
 from sse_notify.presence import listeners
 from sse_notify.signals import stream_opened
 
-#: Seconds between two looks.
+#: Seconds between two polls.
 LOOK_SECONDS = 0.5
 
 watched: set[int] = set()
-"""The users whose jobs somebody watches, or has just watched."""
+"""The users whose jobs somebody watches, or watched until now."""
 _running: list[asyncio.Task[None]] = []
 
 
 @receiver(stream_opened)
 def somebody_came(user_id: Any, topics: tuple[str, ...], **kwargs: Any) -> None:
-    """Look while somebody watches jobs."""
+    """Poll while somebody watches jobs."""
     if (
         "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]
         and user_id is not None
@@ -51,7 +52,7 @@ async def _look() -> None:
 
 
 def running(owners: list[int]) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return what is running of these users' jobs: owner, key, progress."""
+    """Return the running jobs of these users: owner, key, progress."""
     jobs = list(Job.objects.filter(owner__in=owners, state=State.RUNNING).defer("result"))
     found = progress_of(jobs)
     return [(job.owner_id, job.key, found[job.key]) for job in jobs if job.key in found]

@@ -1,4 +1,4 @@
-"""The page with one's jobs, starting them, and what came of them."""
+"""The user's jobs: start them, watch them, download their results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FILES = {Kind.SURVEY: ("text/csv; charset=utf-8", "csv"), Kind.PICTURE: ("image
 @require_GET
 @login_required
 def jobs(request: HttpRequest) -> HttpResponse:
-    """Show one's jobs, and the form for new ones."""
+    """Show the user's jobs, and the form for new ones."""
     user = signed_in(request.user)
     return render(request, "demo/tasks.html", {"jobs": _jobs(user), "form": JobForm()})
 
@@ -37,14 +37,14 @@ def jobs(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def states(request: HttpRequest) -> HttpResponse:
-    """Answer with the same jobs: what the page asks for when its stream opens, and when one begins or ends."""
+    """Return the jobs. The page fetches them when its stream opens or a job begins or ends."""
     return JsonResponse({"jobs": _jobs(signed_in(request.user))})
 
 
 @require_POST
 @login_required
 def start(request: HttpRequest) -> HttpResponse:
-    """Have jobs done. All that happens here is that rows are written: a worker takes them."""
+    """Create jobs. This only writes rows: a worker runs them."""
     user = signed_in(request.user)
     form = JobForm(request.POST)
     if not form.is_valid():
@@ -70,7 +70,7 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """End a job that waits. Work that has begun is cancelled through its progress, at ``sse_notify:cancel``."""
+    """End a waiting job. A job that has begun is cancelled at ``sse_notify:cancel``."""
     signed_in(request.user).jobs.filter(pk=pk, state=State.WAITING).update(state=State.CANCELLED)
     return redirect("tasks:list")
 
@@ -78,7 +78,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @login_required
 def result(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer with the file that came of a job, to its owner."""
+    """Return the result of a job as a file, to its owner."""
     job = get_object_or_404(Job, pk=pk, owner=signed_in(request.user), state=State.DONE)
     content_type, ending = _FILES[Kind(job.kind)]
     name = f"{job.package}-{job.kind}-{job.pk}.{ending}"

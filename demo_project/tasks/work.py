@@ -1,4 +1,4 @@
-"""The work itself: it knows files, and nothing of jobs, users or progress."""
+"""The work of the jobs, independent of jobs, users and progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 #: Parts of paths that are left out.
 _ASIDE = frozenset({"site-packages", "test", "tests", "idlelib", "lib2to3"})
-#: The picture: pixels of a line, which are two characters each; lines of a column; pixels between two columns.
+#: The picture: pixels per line (one per two characters), lines per column, pixels between columns.
 _WIDTH, _HEIGHT, _GAP = 60, 1500, 6
 _PAPER, _INK, _PALE = 255, 40, 170
 
@@ -23,7 +23,7 @@ Each = Callable[[Path], None]
 
 
 def files_of(package: str) -> list[Path]:
-    """Return the Python files of an installed package, or of the standard library for "python", in order."""
+    """Return the sorted Python files of a package; "python" is the standard library."""
     if package == "python":
         root = Path(sysconfig.get_path("stdlib"))
     else:
@@ -37,11 +37,11 @@ def files_of(package: str) -> list[Path]:
 
 
 def survey(files: list[Path], each: Each) -> bytes:
-    """Return a CSV with a row for each file: how long it is, what it defines, and its checksum.
+    """Return a CSV with a row per file: its size, its definitions and its checksum.
 
     Args:
-        files: what to look at.
-        each: called before each of them.
+        files: the files to read.
+        each: called before each file.
     """
     text = io.StringIO(newline="")
     table = csv.writer(text)
@@ -64,7 +64,7 @@ def survey(files: list[Path], each: Each) -> bytes:
 
 
 def picture(files: list[Path], each: Each) -> bytes:
-    """Return a PNG of every line of the files, one pixel high, in columns; arguments as for :func:`survey`."""
+    """Return a PNG of all lines, one pixel high, in columns. Arguments as for :func:`survey`."""
     lines: list[bytes] = []
     for path in files:
         each(path)

@@ -1,4 +1,4 @@
-"""Running a job: the one place where the work, its row and its progress meet."""
+"""Run a job: do its work, and update its row and its progress."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Times that a job is begun at most: one that kills its worker is not to kill the next for ever.
+#: Maximum attempts, so that a job that kills its worker does not kill the next ones for ever.
 ATTEMPTS = 3
 
 _WORK = {Kind.SURVEY: survey, Kind.PICTURE: picture}
 
 
 def run(job: Job, *, patience: float, hold: Callable[[], None]) -> None:
-    """Do the work of ``job``, and write what came of it.
+    """Do the work of ``job`` and write its result.
 
     Args:
-        job: one that this worker has claimed.
-        patience: seconds of silence after which it is shown as stalled.
-        hold: called now and then; it does not return while the process is ending.
+        job: a job that this worker has claimed.
+        patience: seconds without an update after which it is shown as stalled.
+        hold: called between steps; it does not return while the process shuts down.
     """
     if job.attempts > 1 and progress_of([job]).get(job.key, {}).get("state") == "cancelled":
-        job.end(State.CANCELLED)  # by its owner, when its worker was dead already
+        job.end(State.CANCELLED)  # its owner cancelled it after its worker had died
         return
     with Progress(
         job.owner,

@@ -1,4 +1,4 @@
-"""What to type into a second terminal."""
+"""Commands for a second terminal."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 
 @login_required
 def commands(request: HttpRequest) -> HttpResponse:
-    """Show commands that reach the one who reads them."""
+    """Show commands that notify the user of the page."""
     return render(request, "demo/terminal.html", {"username": signed_in(request.user).username})

@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class TickerConfig(AppConfig):
-    """Simulated prices, as fast as one wants them."""
+    """Simulated prices, at a rate that the visitor chooses."""
 
     name = "demo_project.ticker"
     label = "demo_ticker"

@@ -1,6 +1,6 @@
-"""Publishes prices while somebody watches, and does nothing at all while nobody does.
+"""Publish prices, but only while somebody watches.
 
-One process publishes for all: with several, this would be a job of its own.
+This is for a site with one process. With several, publish from a separate job.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ running: dict[int, asyncio.Task[None]] = {}
 
 @receiver(stream_opened)
 def somebody_came(topics: tuple[str, ...], **kwargs: Any) -> None:
-    """Start what is watched now. This is called on the event loop, so a task can be started right here."""
+    """Start the rates that are watched. This runs on the event loop, so it can start tasks."""
     for rate in RATES:
         if topic_of(rate) in topics and (rate not in running or running[rate].done()):
             running[rate] = asyncio.get_running_loop().create_task(_publish(rate))
 
 
 async def _publish(rate: int) -> None:
-    """Publish what has moved, so many times a second: a slow ticker skips prices in between, and is as fresh as a fast one."""
+    """Publish the changed prices ``rate`` times a second.
+
+    A slow ticker skips the prices in between, so its last price is as new as a fast ticker's.
+    """
     seen = 0
     while listeners(topic_of(rate)):
         market.catch_up()
@@ -42,7 +45,7 @@ async def _publish(rate: int) -> None:
 
 
 def flood(rate: int, events: int) -> None:
-    """Publish more than a stream may have waiting. Called on the event loop, no stream is written to meanwhile."""
+    """Publish more than a stream buffers. On the event loop, no stream can write meanwhile."""
     for _ in range(events):
         market.move()
         publish(topic_of(rate), {"moves": market.moves, "prices": market.since(0)}, event="prices")

@@ -18,9 +18,9 @@ from demo_project.ticker.topics import RATES
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-#: What the flood sends: about twice the ``BUFFER_BYTES`` of a stream.
+#: Events of a flood: about twice the ``BUFFER_BYTES`` of a stream.
 FLOOD = 2000
-#: Seconds between two floods, whoever asks.
+#: Seconds between two floods, for all users together.
 PAUSE = 3
 
 
@@ -32,7 +32,7 @@ def ticker(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 async def flood(request: HttpRequest) -> HttpResponse:
-    """Publish far too much at once. An async view, so that no stream gets to write meanwhile."""
+    """Publish too much at once. The view is async, so that no stream can write meanwhile."""
     rate = request.POST.get("rate", "")
     if rate not in map(str, RATES):
         return JsonResponse(

@@ -9,7 +9,7 @@ from demo_project.gallery.scenarios import STREAMS, Scenario
 
 
 class WallConfig(AppConfig):
-    """A wall that anybody writes on."""
+    """A wall that anybody can write on."""
 
     name = "demo_project.wall"
     label = "demo_wall"

@@ -9,7 +9,7 @@ from demo_project.wall.models import Message
 
 
 class MessageForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    """A message of anybody; who is signed in writes under their own name."""
+    """A message by anybody. Users who are signed in write under their own name."""
 
     class Meta:
         model = Message

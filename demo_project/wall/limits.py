@@ -1,4 +1,4 @@
-"""How often one address may do something that anybody may do."""
+"""A rate limit per client address, for public actions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 
 def is_allowed(request: HttpRequest, what: str, *, times: int, seconds: int) -> bool:
-    """Return whether the request's address may do ``what`` once more.
+    """Return whether the request's address may do ``what`` again, and count it.
 
     Args:
-        request: a request; behind a proxy, have the server set ``REMOTE_ADDR`` from what that proxy says.
-        what: names the counter.
+        request: the request. Behind a proxy, the server must set ``REMOTE_ADDR`` from the proxy's
+            header.
+        what: the name of the counter.
         times: how often in ``seconds``.
-        seconds: after the first time, how long it takes until counting starts anew.
+        seconds: the time from the first count until counting starts again.
     """
     key = f"{what}:{request.META.get('REMOTE_ADDR', '')}"
     cache.add(key, 0, seconds)
     try:
         return cache.incr(key) <= times
-    except ValueError:  # its time has just come
+    except ValueError:  # the counter has just expired
         return True

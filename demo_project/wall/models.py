@@ -1,4 +1,4 @@
-"""What people write on the wall."""
+"""Messages on the wall."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = 200
 
 
 class Message(models.Model):
-    """One message, by a user or by a visitor who says what to be called."""
+    """One message, by a user or by a visitor who gives a name."""
 
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("author")
@@ -34,7 +34,7 @@ class Message(models.Model):
         return self.text[:60]
 
     def as_event(self) -> dict[str, Any]:
-        """Return what the page is told."""
+        """Return the data of the message's event."""
         return {
             "pk": self.pk,
             "name": self.name,
@@ -44,7 +44,7 @@ class Message(models.Model):
 
 
 def write(message: Message) -> None:
-    """Save a message, tell everybody who has the wall open once it is committed, and drop what is too old to be shown."""
+    """Save a message, publish it after the commit, and delete messages too old to be shown."""
     message.save()
     transaction.on_commit(lambda: publish("wall", message.as_event(), event="wall"), robust=True)
     Message.objects.filter(pk__lte=message.pk - KEPT).delete()

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 @topic("wall", public=True)
 def can_watch(user: User | AnonymousUser) -> bool:
-    """Let everybody in, with an account or without. Without ``public`` nobody would even be asked who is not signed in."""
+    """Admit everybody. Without ``public`` this is not called for anonymous visitors."""
     return True

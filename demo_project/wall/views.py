@@ -1,4 +1,4 @@
-"""The wall, for everybody who comes by."""
+"""The public wall."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from demo_project.wall.models import Message, write
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-#: Messages that who comes late still sees.
+#: Messages that the page shows.
 SHOWN = 30
-#: What one address may write: so many messages in so many seconds.
+#: The limit for one address: messages, and seconds.
 TIMES, SECONDS = 5, 20
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def wall(request: HttpRequest) -> HttpResponse:
-    """Show the newest messages; take a new one, from anybody."""
+    """Show the newest messages; save a new one, from anybody."""
     form = MessageForm(request.POST if request.method == "POST" else None)
     if isinstance(request.user, User):
         del form.fields["name"]
@@ -36,7 +36,7 @@ def wall(request: HttpRequest) -> HttpResponse:
         )
     status = HTTPStatus.OK
     if request.method == "POST":
-        # Counted whatever it holds: trying what passes costs as much.
+        # Count it before validation: an invalid message costs as much.
         if not is_allowed(request, "wall", times=TIMES, seconds=SECONDS):
             form.add_error(None, _("That was a lot at once. Wait a little, please."))
             status = HTTPStatus.TOO_MANY_REQUESTS
@@ -62,7 +62,7 @@ def wall(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def newer(request: HttpRequest) -> HttpResponse:
-    """Answer with what was written after the message ``after``: what the page asks for whenever its stream opens."""
+    """Return the messages after ``after``. The page fetches them whenever its stream opens."""
     after = request.GET.get("after", "")
     newest = Message.objects.filter(
         pk__gt=int(after) if after.isdecimal() and len(after) < 18 else 0

@@ -1,4 +1,4 @@
-"""What the demo's templates need beyond Django's own: the menu, icons, avatars, and source code as it is."""
+"""Template tags of the demo: the menu, icons, avatars and source code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def menu(context: dict[str, Any]) -> dict[str, Any]:
 
 @register.inclusion_tag("demo/_guide.html", takes_context=True)
 def guide(context: dict[str, Any]) -> dict[str, Any]:
-    """Render the link to the page of the documentation that tells how the current scenario is done."""
+    """Render the link to the documentation of the current scenario."""
     scenario = scenario_of(_namespace(context))
     return {"page": pages()[scenario.guide] if scenario else None}
 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """Render one symbol of ``icons.svg``; it says nothing that the text beside it does not."""
+    """Render one symbol of ``icons.svg``, hidden from screen readers."""
     return format_html(
         '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
         static("demo/icons.svg"),
@@ -46,7 +46,7 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def avatar(user: User) -> SafeString:
-    """Render the initials of ``user`` on a tint that is always the same for this user."""
+    """Render the initials of ``user`` on a colour that stays the same for this user."""
     initials = f"{user.first_name[:1]}{user.last_name[:1]}".strip() or user.username[:2].upper()
     return format_html(
         '<span class="avatar avatar--{}" aria-hidden="true">{}</span>', user.pk % _TINTS, initials
@@ -55,9 +55,10 @@ def avatar(user: User) -> SafeString:
 
 @register.inclusion_tag("demo/_source.html")
 def source(path: str) -> dict[str, Any]:
-    """Render source of this site, taken from the file itself.
+    """Render source code of this site, read from the file.
 
-    ``{% source "package.module.name" %}`` is a function or class, ``{% source "static/demo/lab.js" %}`` a whole file.
+    ``{% source "package.module.name" %}`` renders a function or class,
+    ``{% source "static/demo/lab.js" %}`` a whole file.
     """
     file, code = source_of(path)
     return {"file": file, "code": code}
@@ -65,7 +66,10 @@ def source(path: str) -> dict[str, Any]:
 
 @register.simple_block_tag
 def code(content: str, language: str) -> SafeString:
-    """Render what stands between the tags with its syntax marked; classes only, as the page's policy has no inline styles."""
+    """Render the code between the tags highlighted.
+
+    It uses only classes, because the page's policy forbids inline styles.
+    """
     return highlighted(content, language)
 
 

@@ -35,18 +35,18 @@ Ctrl-C stops it.
 
 
 class Command(BaseCommand):
-    """Serves the demo on this machine only, by the server that is recommended for production."""
+    """Serves the demo on this machine only, with the server recommended for production."""
 
     help = "Set the demo up if need be, and serve it with uvicorn."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the port."""
+        """Add the option for the port."""
         parser.add_argument(
             "--port", type=int, default=int(os.environ.get("PORT") or 8000), help="8000, or $PORT"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Take the port first, so that nothing is announced that cannot be kept."""
+        """Bind the port first, so that the address is only printed if it can be served."""
         with _listen(options["port"]) as listener:
             call_command("setup_demo", stdout=self.stdout)
             connections.close_all()
@@ -57,11 +57,11 @@ class Command(BaseCommand):
                 "demo_project.asgi:application",
                 log_level="warning",
                 lifespan="off",
-                # The streams end by themselves when asked to; this is for a page that never finishes loading.
+                # Streams end at shutdown by themselves; this is for pages that never finish.
                 timeout_graceful_shutdown=5,  # seconds
             )
             server = uvicorn.Server(config)
-            # After a clean end uvicorn passes Ctrl-C on, as it were its parent's.
+            # After a clean shutdown uvicorn raises Ctrl-C again for its parent.
             with _worker(), contextlib.suppress(KeyboardInterrupt):
                 server.run(sockets=[listener])
         if not server.started:
@@ -70,8 +70,8 @@ class Command(BaseCommand):
 
 @contextlib.contextmanager
 def _worker() -> Iterator[None]:
-    """Have the jobs of the page "Background tasks" done meanwhile, by a process of its own."""
-    # In a session of its own, so that Ctrl-C reaches it through here: the pages are told of the end first.
+    """Run the jobs of the page "Background tasks" in a separate process."""
+    # Its own session, so that Ctrl-C reaches it only through here, after the streams have ended.
     worker = subprocess.Popen(  # noqa: S603  (this very site)
         [
             sys.executable,

@@ -1,4 +1,4 @@
-"""``manage.py setup_demo``: the database, the demo users and their content."""
+"""``manage.py setup_demo``: create the database, the demo users and their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = "Create the demo's database, users and content, as far as they are missing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it, and say who can log in."""
+        """Migrate, create the content, and print who can log in."""
         call_command("migrate", verbosity=0, interactive=False)
         is_new = seed()
         self.stdout.write(

@@ -1,4 +1,4 @@
-"""``manage.py demo_worker``: does the jobs of the page "Background tasks"."""
+"""``manage.py demo_worker``: run the jobs of the page "Background tasks"."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks for a job.
+#: Seconds between two queries for a job.
 LOOK_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    """Works until it is told to stop. What it has not finished by then waits for the next worker."""
+    """Works until a signal stops it. Unfinished jobs wait for the next worker."""
 
     help = "Work on the jobs of the demo, several at once, until interrupted."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take how many, and how long a silence is a death."""
+        """Add the options for the number of threads, and for when a worker counts as dead."""
         parser.add_argument("--threads", type=int, default=2, help="jobs at once; 2 by default")
         parser.add_argument(
             "--patience",
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         for worker in workers:
-            # They end with the process, wherever they are: a result is written whole or not at all.
+            # The process ends them at any point: a result is written completely or not at all.
             threading.Thread(
                 target=self._work, args=(worker, options["patience"], stop), daemon=True
             ).start()
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             if options["follow"] and os.getppid() != options["follow"]:
                 break
         stop.set()
-        with contextlib.suppress(Error):  # what cannot be given back is taken for dead later
+        with contextlib.suppress(Error):  # otherwise the job counts as stalled later
             Job.objects.filter(worker__in=workers, state=State.RUNNING).update(state=State.WAITING)
         connections.close_all()
 
@@ -74,17 +74,17 @@ class Command(BaseCommand):
             try:
                 job = Job.claim(worker, patience)
                 is_away = False
-            except Error as error:  # a database that is away comes back, and is told of once
+            except Error as error:  # the database is down: log it once and try again
                 if not is_away:
                     logger.warning("No job can be looked for: %s", error)
                 job, is_away = None, True
             if job is None:
                 stop.wait(LOOK_SECONDS)
                 continue
-            with contextlib.suppress(Exception):  # is logged, and the page says that it failed
+            with contextlib.suppress(Exception):  # it is logged, and the page shows the failure
                 run(job, patience=patience, hold=lambda: _hold(stop))
 
 
 def _hold(stop: threading.Event) -> None:
     if stop.is_set():
-        threading.Event().wait()  # the process ends, and this thread with it
+        threading.Event().wait()  # the process ends this thread

@@ -1,4 +1,4 @@
-"""``manage.py demo_notify``: sending from a management command."""
+"""``manage.py demo_notify``: send from a management command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     help = "Notify one user, or everyone, from the command line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take whom, what and how."""
+        """Add the options for the recipient and the notification."""
         to = parser.add_mutually_exclusive_group(required=True)
         to.add_argument("--user", metavar="NAME", help="the user to notify")
         to.add_argument("--everyone", action="store_true", help="notify everyone")
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default="", help="where a click leads")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Send it."""
+        """Send the notification."""
         content = {name: options[name] for name in ("level", "url")}
         try:
             if options["everyone"]:
