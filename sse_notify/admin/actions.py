@@ -30,9 +30,8 @@ MAX_AGAIN = 100
 #: The most users who are notified one by one: the admin's request writes a row for each.
 MAX_USERS = 10_000
 
-#: The fields of a broadcast that is sent again. Keys would change the rows that are there.
+#: What a broadcast that is sent again leaves out. Keys would change the rows that are there.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
-_AGAIN = tuple(name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN)
 
 
 @admin.action(
@@ -51,7 +50,8 @@ def broadcast_selected(
         return None
     again = []
     for row in rows:
-        arguments: Any = {name: getattr(row, name) for name in _AGAIN}
+        names = [name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN]
+        arguments: Any = {name: getattr(row, name) for name in names}
         # An expiry that has passed would hide it at once.
         if row.expires_at is not None and row.expires_at > timezone.now():
             arguments["expires_at"] = row.expires_at
@@ -61,9 +61,8 @@ def broadcast_selected(
             messages.error(request, f"{row.title}: {error}")
             return None
         again.append(arguments)
-    title, audience = _("Broadcast again"), model_admin.audience_form(request)
     back = model_admin.address("changelist")
-    return model_admin.respond(request, title, audience, again, back=back)
+    return model_admin.respond(request, _("Broadcast again"), back=back, contents=again)
 
 
 @admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
@@ -98,9 +97,8 @@ def notify_selected_users(
     if _too_many(request, selected.count(), MAX_USERS):
         return None
     model_admin: ComposeAdmin = user_admin.admin_site.get_model_admin(Notification)
-    audience = Addressees(audience=Audience.USER, users=selected)
-    title, content = _("Notify users"), model_admin.content_form(request)
-    return model_admin.respond(request, title, audience, content, back=request.get_full_path())
+    whom, back = Addressees(audience=Audience.USER, users=selected), request.get_full_path()
+    return model_admin.respond(request, _("Notify users"), back=back, addressees=whom)
 
 
 def offer_notify(model_admin: ComposeAdmin) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django import forms
-from django.contrib.admin import widgets
+from django.contrib.admin import AdminSite, widgets
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,23 +22,13 @@ from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import has_user_field, send, users_by_name
 from sse_notify.notifications.validation import check
 
-if TYPE_CHECKING:
-    from django.contrib.admin import AdminSite
-    from django.db.models import QuerySet
-    from django.http import HttpRequest
-
-    NotificationForm = forms.ModelForm[Notification]
-else:
-    NotificationForm = forms.ModelForm
-
 #: The most names that may be typed or pasted at once.
 MAX_NAMES = 1000
 #: Names that a description spells out.
 NAMES = 5
 #: The fields that forms ask for by a widget of their own.
-ASKED = tuple(
-    name for name, field in FIELDS.items() if field.section and field.kind is not Kind.BUTTONS
-)
+ASKED = tuple(name for name, field in FIELDS.items() if field.section and name != "actions")
+_ONE_ROW = _("One row reaches the whole audience. Membership is checked when users read it.")
 #: The names of the fields of each button. Their number is fixed, as no script need add more.
 BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
@@ -59,7 +51,7 @@ class Addressees:
             return gettext("Groups: %(names)s") % {"names": names}
         if self.users is not None:
             users = [str(user) for user in self.users[: NAMES + 1]]
-            names = ", ".join(users[:NAMES]) + (" …" if len(users) > NAMES else "")
+            names = ", ".join(users[:NAMES]) + " …" * (len(users) > NAMES)
             return gettext("Chosen users: %(names)s") % {"names": names}
         return str(self.audience.label)
 
@@ -169,22 +161,21 @@ class AudienceForm(forms.Form):
         data = self.cleaned_data
         if self.errors:
             return data
-        audience = Audience(data["audience"])
-        self.addressees = Addressees(audience=audience)
-        if audience == Audience.GROUP:
-            self.addressees = Addressees(audience=audience, groups=tuple(data["groups"]))
+        chosen: dict[str, Any] = {"audience": Audience(data["audience"])}
+        if chosen["audience"] == Audience.GROUP:
+            chosen["groups"] = tuple(data["groups"])
             if not data["groups"]:
                 self.add_error("groups", _("Select at least one."))
-        if audience == Audience.USER:
+        if chosen["audience"] == Audience.USER:
             keys = {user.pk for user in (*data["names"], *data.get("users", ()))}
-            users = get_user_model()._default_manager.filter(pk__in=keys)
-            self.addressees = Addressees(audience=audience, users=users)
+            chosen["users"] = get_user_model()._default_manager.filter(pk__in=keys)
             if not keys:
                 self.add_error("names", _("Select at least one."))
+        self.addressees = Addressees(**chosen)
         return data
 
 
-class ContentForm(NotificationForm):
+class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no arguments
     """What a notification says, checked by the rules of ``notify()`` and ``broadcast()``."""
 
     class Meta:
@@ -192,9 +183,7 @@ class ContentForm(NotificationForm):
         fields: tuple[str, ...] = ASKED
         help_texts: ClassVar[dict[str, Any]] = {
             **{name: FIELDS[name].help for name in ASKED},
-            "audience": _(
-                "One row reaches the whole audience. Membership is checked when users read it."
-            ),
+            "audience": _ONE_ROW,
             "recipient": _("For one user only."),
             "group": _("For a group only."),
         }
@@ -287,8 +276,5 @@ class SendForm(ContentForm):
         """Those who get it, if the form is valid."""
         recipient, group = self.cleaned_data["recipient"], self.cleaned_data.get("group")
         users = get_user_model()._default_manager.filter(pk=recipient.pk) if recipient else None
-        return Addressees(
-            audience=Audience(self.cleaned_data["audience"]),
-            groups=(group,) if group else (),
-            users=users,
-        )
+        audience, groups = Audience(self.cleaned_data["audience"]), (group,) if group else ()
+        return Addressees(audience=audience, groups=groups, users=users)

@@ -179,15 +179,9 @@ class NotificationAdmin(compose.ComposeAdmin):
         Query: ``q``, a part of a user's name.
         """
         query = request.GET.get("q", "").strip()
-        return self.render(
-            request,
-            "live.html",
-            title=_("Live"),
-            report=live.report(presence.look(live.TIMEOUT), query=query),
-            query=query,
-            topic=live.TOPIC,
-            may_disconnect=self.may_disconnect(request),
-        )
+        report = live.report(presence.look(live.TIMEOUT), query=query)
+        shown = {"report": report, "query": query, "may_disconnect": self.may_disconnect(request)}
+        return self.render(request, "live.html", title=_("Live"), topic=live.TOPIC, **shown)
 
     def end_streams(self, request: HttpRequest) -> HttpResponse:
         """End the streams of the user whose key is posted as ``user``, and note it in the history."""
@@ -231,8 +225,8 @@ class NotificationAdmin(compose.ComposeAdmin):
         return path(route, self.admin_site.admin_view(page), name=name)
 
 
-def _figures(notification: Any) -> Figures:
+def _figures(row: Any) -> Figures:
     """Return the figures of a row of the list, or count those of the page of one notification."""
-    if not hasattr(notification, "figures"):
-        notification.figures = figures_of([notification]).get(notification.pk, UNKNOWN)
-    return notification.figures  # type: ignore[no-any-return]
+    if not hasattr(row, "figures"):
+        row.figures = figures_of([row]).get(row.pk, UNKNOWN)
+    return row.figures  # type: ignore[no-any-return]

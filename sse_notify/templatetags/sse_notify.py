@@ -161,7 +161,7 @@ def sse_notify_progress(progress: Any) -> str:
     """
     if not isinstance(progress, dict):
         return ""
-    parts = [_ENDS.get(str(progress.get("state")))]
+    parts: list[Any] = [_ENDS.get(str(progress.get("state")))]
     percent: Any = progress.get("percent")
     if isinstance(percent, (int, float)) and math.isfinite(percent):
         parts.append(f"{math.floor(percent)}%")

@@ -57,7 +57,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""
         if not 0 < timeout <= 60:
-            raise CommandError(f"--timeout must be more than 0 and at most 60 seconds, not {timeout:g}.")
+            raise CommandError(
+                f"--timeout must be more than 0 and at most 60 seconds, not {timeout:g}."
+            )
         if options["link"] is not None:
             self.stdout.write(_link(options["link"], options["topic"], options["base_url"]))
             return
