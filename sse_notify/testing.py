@@ -33,9 +33,6 @@ from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.sse.format import Received, parse
 from sse_notify.views.stream import make_stream, read_request
 
-#: Seconds that opening a stream may take: a guard against a hang.
-JOIN_SECONDS = 10.0
-
 
 class Captured(list[Notification]):
     """What was notified, oldest first: new rows, and repeats under a ``key``."""
@@ -116,7 +113,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         # In Django's thread for queries: there the handshake sees the transaction of a test.
         self._stream = await sync_to_async(lambda: make_stream(read_request(self._request)))()
         try:
-            async with asyncio.timeout(JOIN_SECONDS):
+            async with asyncio.timeout(10):  # a guard against a hang
                 await self._stream.join()
         except BaseException:
             self._stream.close()

@@ -14,8 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
@@ -34,9 +33,7 @@ MAX_USERS = 10_000
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
 
 
-@admin.action(
-    description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
-)
+@admin.action(description=_("Broadcast selected notifications…"), permissions=["broadcast"])
 def broadcast_selected(
     model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
@@ -48,9 +45,9 @@ def broadcast_selected(
         text = _("Recalled notifications cannot be broadcast again: %(titles)s")
         messages.error(request, text % {"titles": ", ".join(recalled)})
         return None
+    names = [name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN]
     again = []
     for row in rows:
-        names = [name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN]
         arguments: Any = {name: getattr(row, name) for name in names}
         # An expiry that has passed would hide it at once.
         if row.expires_at is not None and row.expires_at > timezone.now():
@@ -65,7 +62,7 @@ def broadcast_selected(
     return model_admin.respond(request, _("Broadcast again"), back=back, contents=again)
 
 
-@admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
+@admin.action(description=_("Recall selected notifications…"), permissions=["broadcast"])
 def recall_selected(
     model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
@@ -89,7 +86,7 @@ def recall_selected(
     return HttpResponseRedirect(back)
 
 
-@admin.action(description=gettext_lazy("Notify selected users…"), permissions=["notify_users"])
+@admin.action(description=_("Notify selected users…"), permissions=["notify_users"])
 def notify_selected_users(
     user_admin: Any, request: HttpRequest, selected: QuerySet[Any]
 ) -> HttpResponse | None:

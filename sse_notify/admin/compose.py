@@ -64,7 +64,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
     def respond(
         self,
         request: HttpRequest,
-        title: str,
+        title: Any,
         *,
         back: str,
         addressees: Addressees | None = None,

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
@@ -26,8 +25,7 @@ from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
 from sse_notify.notifications.send import has_user_field
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """The figures of one notification."""
 
     reach: int | None

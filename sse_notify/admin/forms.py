@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models import Audience, Notification
@@ -48,11 +47,11 @@ class Addressees:
         """Return who they are, in the language of the page."""
         if self.audience == Audience.GROUP:
             names = ", ".join(group.name for group in self.groups)
-            return gettext("Groups: %(names)s") % {"names": names}
+            return _("Groups: %(names)s") % {"names": names}
         if self.users is not None:
             users = [str(user) for user in self.users[: NAMES + 1]]
             names = ", ".join(users[:NAMES]) + " …" * (len(users) > NAMES)
-            return gettext("Chosen users: %(names)s") % {"names": names}
+            return _("Chosen users: %(names)s") % {"names": names}
         return str(self.audience.label)
 
     def members(self) -> QuerySet[Any] | None:
@@ -124,22 +123,21 @@ class AudienceForm(forms.Form):
 
     def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
         super().__init__(answers)
-        model, fields = get_user_model(), self.fields
+        model = get_user_model()
+        fields: Any = self.fields
         choices = {kind: kind.label for kind in (Audience.EVERYONE, Audience.STAFF)}
         choices |= {Audience.GROUP: _("Groups"), Audience.USER: _("Chosen users")}
         if not hasattr(model, "is_staff"):
             del choices[Audience.STAFF]
         if not has_user_field("groups"):
             del choices[Audience.GROUP], fields["groups"]
-        asked: Any = fields["audience"]
-        asked.choices = choices
+        fields["audience"].choices = choices
         users = admin_site.get_model_admin(model) if admin_site.is_registered(model) else None
         if users and users.get_search_fields(request) and users.has_view_permission(request):
             # The field only names the relation that Django's view for completion follows.
             relation = Notification._meta.get_field("excluded")
-            found: Any = fields["users"]
-            found.widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
-            found.queryset = model._default_manager.all()
+            fields["users"].widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
+            fields["users"].queryset = model._default_manager.all()
         else:
             del fields["users"]
         self.fieldsets: Any = [(_("Audience"), {"fields": list(fields)})]

@@ -39,9 +39,6 @@ TABLE = "notifications_notification"
 #: Rows, or inboxes, of one transaction.
 BATCH = 500
 
-#: The longest name of an actor or a target, in characters: what the columns hold.
-NAME_LENGTH = 255
-
 _THINGS = ("actor", "target", "action_object")
 _TEXT = models.TextField(null=True)
 #: The columns that are read. Keys of users and things are read as text: they are of any type.
@@ -138,7 +135,7 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
         text = f"The table {table!r} is not of django-notifications: it has no {missing}."
         raise LookupError(text)
     # A registry of its own: to the project this model does not exist.
-    options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
+    options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table}
     fields = {name: field.clone() for name, field in _COLUMNS.items()}
     body = {"__module__": __name__, "Meta": type("Meta", (), options), **fields}
     model: Any = type("Activity", (models.Model,), body)
@@ -207,11 +204,12 @@ def _convert(
         columns = validation.check(title, body, content)
     notification = Notification(**columns, **to_user(row.recipient))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
+    longest = 255  # the columns of the names hold no more
     for which, thing in (("actor", actor), ("target", target)):
         type_id = _reference(row, which)[0] if thing.type else None
         setattr(notification, f"{which}_type_id", type_id)
         setattr(notification, f"{which}_pk", thing.pk)
-        setattr(notification, f"{which}_name", _clean(thing.name)[:NAME_LENGTH])
+        setattr(notification, f"{which}_name", _clean(thing.name)[:longest])
     if row.unread and not row.deleted:
         return notification, None
     # When the user did it is not known, so it was at once.
