@@ -43,18 +43,17 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or remove 'LAYER' from SSE_NOTIFY."
         found.append(Error(message, hint=hint, id="sse_notify.E002"))
     if backend == "channels_redis.core.RedisChannelLayer":
-        message = (
-            "RedisChannelLayer holds 100 messages for each process and drops the others, whose "
-            "events then arrive at the next poll."
-        )
+        drops = "holds 100 messages for each process and drops the others"
+        message = f"RedisChannelLayer {drops}, whose events then arrive at the next poll."
         hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
         found.append(Warning(message, hint=hint, id="sse_notify.W003"))
     if not getattr(settings, "ASGI_APPLICATION", None):
         message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
-        hint = (
-            "Set ASGI_APPLICATION = 'yourproject.asgi.application'. In that module, write "
-            "application = EventStreams(get_asgi_application()), EventStreams from sse_notify.asgi."
+        line = (
+            "application = EventStreams(get_asgi_application()), EventStreams from sse_notify.asgi"
         )
+        name = "ASGI_APPLICATION = 'yourproject.asgi.application'"
+        hint = f"Set {name}. In that module, write {line}."
         found.append(Warning(message, hint=hint, id="sse_notify.W005"))
     return found
 

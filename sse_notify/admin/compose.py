@@ -171,8 +171,6 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
             # What chose an action and its rows in Django's list chooses them again in the next step.
             "carried": [(name, each) for name in _SELECTION for each in request.POST.getlist(name)],
             "has_view_permission": self.has_view_permission(request),
-            "preview_url": self.address("preview"),
-            "reach_url": self.address("reach"),
         }
         return TemplateResponse(request, f"admin/sse_notify/{template}", {**shared, **context})
 

@@ -179,12 +179,9 @@ class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no
     class Meta:
         model = Notification
         fields: tuple[str, ...] = ASKED
-        help_texts: ClassVar[dict[str, Any]] = {
-            **{name: FIELDS[name].help for name in ASKED},
-            "audience": _ONE_ROW,
-            "recipient": _("For one user only."),
-            "group": _("For a group only."),
-        }
+        help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
+        help_texts |= {"recipient": _("For one user only."), "group": _("For a group only.")}
+        help_texts["audience"] = _ONE_ROW
 
     def clean(self) -> dict[str, Any]:
         """Validate the content as the verbs do."""
