@@ -215,12 +215,11 @@ class ComposeForm(ContentForm):
         moment: Any = self.fields["expires_at"].widget
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
             widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
-        for names in BUTTONS:
-            for name, label in zip(names, (_("Label"), _("URL")), strict=True):
-                widget = forms.TextInput(attrs={"class": "vTextField"})
-                self.fields[name] = forms.CharField(
-                    label=label, required=False, max_length=2000, widget=widget
-                )
+        text: Any = {"required": False, "max_length": 2000}
+        text["widget"] = forms.TextInput(attrs={"class": "vTextField"})
+        for label_name, url_name in BUTTONS:
+            self.fields[label_name] = forms.CharField(label=_("Label"), **text)
+            self.fields[url_name] = forms.CharField(label=_("URL"), **text)
         #: In the order of the page, as Django's admin describes them.
         sections: dict[Any, list[Any]] = {}
         for name, field in FIELDS.items():

@@ -204,12 +204,11 @@ def _convert(
         columns = validation.check(title, body, content)
     notification = Notification(**columns, **to_user(row.recipient))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
-    longest = 255  # the columns of the names hold no more
     for which, thing in (("actor", actor), ("target", target)):
         type_id = _reference(row, which)[0] if thing.type else None
         setattr(notification, f"{which}_type_id", type_id)
         setattr(notification, f"{which}_pk", thing.pk)
-        setattr(notification, f"{which}_name", _clean(thing.name)[:longest])
+        setattr(notification, f"{which}_name", _clean(thing.name)[:255])  # what the column holds
     if row.unread and not row.deleted:
         return notification, None
     # When the user did it is not known, so it was at once.
@@ -232,21 +231,21 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
     """Return everything that the rows refer to, as it is now: one query for each type."""
     wanted = {_reference(row, which) for row in rows for which in _THINGS}
     types = ContentType.objects.in_bulk({type_id for type_id, _ in wanted})
-    # What is gone is named as what it was, such as "comment 5".
     things = {(type_id, pk): Thing(pk=pk, name=f"? {pk}") for type_id, pk in wanted}
+    things |= {(type_id, pk): Thing() for type_id, pk in wanted if type_id is None}
     for type_id, kind in types.items():
         model: Any = kind.model_class()
         keys = {}
         for pk in (pk for wanted_type, pk in wanted if wanted_type == type_id):
-            label = f"{kind.app_label}.{kind.model}"
-            things[type_id, pk] = Thing(label, pk, f"{kind.name} {pk}")
+            # What is gone is named as what it was, such as "comment 5".
+            things[type_id, pk] = Thing(f"{kind.app_label}.{kind.model}", pk, f"{kind.name} {pk}")
             # No key of this model, whatever its field raises, or no model.
             with suppress(Exception):
                 keys[model._meta.pk.to_python(pk)] = pk
         for instance in model._base_manager.filter(pk__in=keys) if keys else ():
             with suppress(Exception):  # whatever the project's own ``__str__`` raises
                 things[type_id, keys[instance.pk]] = Thing.of(instance)
-    return {**things, **{reference: Thing() for reference in wanted if reference[0] is None}}
+    return things
 
 
 def _reset_inboxes(users: list[Any]) -> None:
