@@ -12,40 +12,56 @@ from django.db import connections, router
 
 from sse_notify import conf
 
-_IN_MEMORY = "channels.layers.InMemoryChannelLayer"
-_CORE = "channels_redis.core.RedisChannelLayer"
 _PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
+_ROUTER = """Put this router first in DATABASE_ROUTERS, and migrate:
+
+class SseNotifyRouter:
+    def db_for_write(self, model, **hints):
+        return {alias!r} if model._meta.app_label in {labels} else None
+
+    db_for_read = db_for_write
+
+    def allow_migrate(self, db, app_label, **hints):
+        return db == {alias!r} if app_label in {labels} else None
+"""
 
 
 @register("sse_notify")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001: a key of ``SSE_NOTIFY`` is unknown or its value wrong."""
+    """Check what each setting says by itself.
+
+    E001: a key of ``SSE_NOTIFY`` is unknown or its value wrong. E002: ``LAYER`` names no layer.
+    W003: the Redis core layer drops messages. W005: ``ASGI_APPLICATION`` is missing, so that
+    ``runserver`` answers with finite streams.
+    """
     hint = "Correct SSE_NOTIFY in your settings."
-    return [Error(problem, hint=hint, id="sse_notify.E001") for problem in conf.validate()[1]]
-
-
-@register("sse_notify")
-def check_layer(**kwargs: Any) -> list[CheckMessage]:
-    """E002: ``LAYER`` names no layer. W003: the Redis core layer drops messages."""
+    found: list[CheckMessage] = []
+    found += [Error(problem, hint=hint, id="sse_notify.E001") for problem in conf.validate()[1]]
     alias, backend = _layer()
     if backend is None and alias != "default":
         message = f"SSE_NOTIFY['LAYER'] is {alias!r}, but CHANNEL_LAYERS has no such alias."
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or remove 'LAYER' from SSE_NOTIFY."
-        return [Error(message, hint=hint, id="sse_notify.E002")]
-    if backend == _CORE:
-        message = (
-            "RedisChannelLayer holds 100 messages for each process and drops the others, whose "
-            "events then arrive at the next poll."
-        )
+        found.append(Error(message, hint=hint, id="sse_notify.E002"))
+    if backend == "channels_redis.core.RedisChannelLayer":
+        drops = "holds 100 messages for each process and drops the others"
+        message = f"RedisChannelLayer {drops}, whose events then arrive at the next poll."
         hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
-        return [Warning(message, hint=hint, id="sse_notify.W003")]
-    return []
+        found.append(Warning(message, hint=hint, id="sse_notify.W003"))
+    if not getattr(settings, "ASGI_APPLICATION", None):
+        message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
+        line = (
+            "application = EventStreams(get_asgi_application()), EventStreams from sse_notify.asgi"
+        )
+        name = "ASGI_APPLICATION = 'yourproject.asgi.application'"
+        hint = f"Set {name}. In that module, write {line}."
+        found.append(Warning(message, hint=hint, id="sse_notify.W005"))
+    return found
 
 
 @register("sse_notify", Tags.security, deploy=True)
 def check_processes(**kwargs: Any) -> list[CheckMessage]:
     """W004: no layer connects processes, so events of other processes arrive at the next poll."""
-    if _layer()[1] not in (None, _IN_MEMORY):
+    if _layer()[1] not in (None, "channels.layers.InMemoryChannelLayer"):
         return []
     message = "No channel layer connects the processes. Events arrive late from other processes."
     layer = {"BACKEND": _PUBSUB, "CONFIG": {"hosts": ["redis://localhost:6379"]}}
@@ -57,67 +73,36 @@ def check_processes(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("sse_notify")
-def check_application(**kwargs: Any) -> list[CheckMessage]:
-    """W005: ``ASGI_APPLICATION`` is missing, so that ``runserver`` answers with finite streams."""
-    if getattr(settings, "ASGI_APPLICATION", None):
-        return []
-    message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
-    hint = (
-        "Set ASGI_APPLICATION = 'yourproject.asgi.application'. In that module, write "
-        "application = EventStreams(get_asgi_application()), EventStreams from sse_notify.asgi."
-    )
-    return [Warning(message, hint=hint, id="sse_notify.W005")]
+def check_databases(**kwargs: Any) -> list[CheckMessage]:
+    """Check where the tables are.
 
-
-@register("sse_notify")
-def check_routers(**kwargs: Any) -> list[CheckMessage]:
-    """E006: a database router separates tables that foreign keys and joins connect.
-
-    Only ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where
-    it writes whenever it must not be late.
+    E006: a database router separates tables that foreign keys and joins connect. Only
+    ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where it
+    writes whenever it must not be late. E007: the connection does not commit by itself.
     """
-    models: set[Any] = {*_own_models()}
-    models |= {field.related_model for model in models for field in model._meta.fields}
-    # The table of group members is joined. A custom user model need not have groups.
-    models |= {getattr(getattr(get_user_model(), "groups", None), "through", None)}
-    aliases = {model: router.db_for_write(model) for model in models - {None}}
-    if len(set(aliases.values())) == 1:
-        return []
-    places = sorted(f"{model._meta.label} in {alias!r}" for model, alias in aliases.items())
-    message = "The database routers separate tables that sse_notify needs together: "
-    alias = aliases[get_user_model()]
-    labels = tuple(sorted({model._meta.app_label for model in aliases if aliases[model] != alias}))
-    hint = f"""Put this router first in DATABASE_ROUTERS, and migrate:
-
-class SseNotifyRouter:
-    def db_for_write(self, model, **hints):
-        return {alias!r} if model._meta.app_label in {labels} else None
-
-    db_for_read = db_for_write
-
-    def allow_migrate(self, db, app_label, **hints):
-        return db == {alias!r} if app_label in {labels} else None
-"""
-    return [Error(f"{message}{', '.join(places)}.", hint=hint, id="sse_notify.E006")]
-
-
-@register("sse_notify")
-def check_autocommit(**kwargs: Any) -> list[CheckMessage]:
-    """E007: the connection does not commit by itself."""
-    aliases = {router.db_for_write(model) for model in _own_models()}
-    return [
+    models: set[Any] = {*apps.get_app_config("sse_notify").get_models()}
+    used = {router.db_for_write(model) for model in models}
+    found: list[CheckMessage] = [
         Error(
             f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so notifications are never committed.",
             hint="Remove it. For one transaction per request, set 'ATOMIC_REQUESTS': True instead.",
             id="sse_notify.E007",
         )
-        for alias in sorted(aliases & {*connections})
+        for alias in sorted(used & {*connections})
         if not connections[alias].settings_dict["AUTOCOMMIT"]
     ]
-
-
-def _own_models() -> Any:
-    return apps.get_app_config("sse_notify").get_models()
+    models |= {field.related_model for model in models for field in model._meta.fields}
+    # The table of group members is joined. A custom user model need not have groups.
+    models |= {getattr(getattr(get_user_model(), "groups", None), "through", None)}
+    aliases = {model: router.db_for_write(model) for model in models - {None}}
+    if len(set(aliases.values())) > 1:
+        places = sorted(f"{model._meta.label} in {alias!r}" for model, alias in aliases.items())
+        message = "The database routers separate tables that sse_notify needs together: "
+        alias = aliases[get_user_model()]
+        labels = {model._meta.app_label for model in aliases if aliases[model] != alias}
+        hint = _ROUTER.format(alias=alias, labels=tuple(sorted(labels)))
+        found.append(Error(f"{message}{', '.join(places)}.", hint=hint, id="sse_notify.E006"))
+    return found
 
 
 def _layer() -> tuple[str, str | None]:

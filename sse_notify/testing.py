@@ -33,11 +33,6 @@ from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.sse.format import Received, parse
 from sse_notify.views.stream import make_stream, read_request
 
-__all__ = ["Captured", "capture_notifications", "open_stream"]
-
-#: Seconds that opening a stream may take: a guard against a hang.
-JOIN_SECONDS = 10.0
-
 
 class Captured(list[Notification]):
     """What was notified, oldest first: new rows, and repeats under a ``key``."""
@@ -59,17 +54,17 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
 
     def __enter__(self) -> Captured:
         self._sent = Captured()
-        self._before = set(_rows().values_list("pk", "count", "created_at"))
+        self._before = {row.pk: (row.count, row.created_at) for row in _rows()}
         return self._sent
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:  # the transaction may be broken
             return
-        known = {pk for pk, *_version in self._before}
         for row in _rows().order_by("created_at", "pk"):
-            is_changed = (row.pk, row.count, row.created_at) not in self._before
+            before = self._before.get(row.pk)
             # A recall changes the row too, and sends no notification.
-            if is_changed and (row.pk not in known or row.recalled_at is None):
+            is_sent = before is None or row.recalled_at is None
+            if is_sent and before != (row.count, row.created_at):
                 self._sent.append(row)
 
     async def __aenter__(self) -> Captured:
@@ -118,7 +113,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         # In Django's thread for queries: there the handshake sees the transaction of a test.
         self._stream = await sync_to_async(lambda: make_stream(read_request(self._request)))()
         try:
-            async with asyncio.timeout(JOIN_SECONDS):
+            async with asyncio.timeout(10):  # a guard against a hang
                 await self._stream.join()
         except BaseException:
             self._stream.close()

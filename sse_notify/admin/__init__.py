@@ -9,6 +9,4 @@
 
 from __future__ import annotations
 
-from sse_notify.admin.notifications import NotificationAdmin
-
-__all__ = ["NotificationAdmin"]
+from sse_notify.admin.notifications import NotificationAdmin as NotificationAdmin

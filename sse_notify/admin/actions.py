@@ -14,8 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
@@ -30,14 +29,11 @@ MAX_AGAIN = 100
 #: The most users who are notified one by one: the admin's request writes a row for each.
 MAX_USERS = 10_000
 
-#: The fields of a broadcast that is sent again. Keys would change the rows that are there.
+#: What a broadcast that is sent again leaves out. Keys would change the rows that are there.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
-_AGAIN = tuple(name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN)
 
 
-@admin.action(
-    description=gettext_lazy("Broadcast selected notifications…"), permissions=["broadcast"]
-)
+@admin.action(description=_("Broadcast selected notifications…"), permissions=["broadcast"])
 def broadcast_selected(
     model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
@@ -49,9 +45,10 @@ def broadcast_selected(
         text = _("Recalled notifications cannot be broadcast again: %(titles)s")
         messages.error(request, text % {"titles": ", ".join(recalled)})
         return None
+    names = [name for name, field in FIELDS.items() if field.kind not in _NOT_AGAIN]
     again = []
     for row in rows:
-        arguments: Any = {name: getattr(row, name) for name in _AGAIN}
+        arguments: Any = {name: getattr(row, name) for name in names}
         # An expiry that has passed would hide it at once.
         if row.expires_at is not None and row.expires_at > timezone.now():
             arguments["expires_at"] = row.expires_at
@@ -61,12 +58,11 @@ def broadcast_selected(
             messages.error(request, f"{row.title}: {error}")
             return None
         again.append(arguments)
-    title, audience = _("Broadcast again"), model_admin.audience_form(request)
     back = model_admin.address("changelist")
-    return model_admin.respond(request, title, audience, again, back=back)
+    return model_admin.respond(request, _("Broadcast again"), back=back, contents=again)
 
 
-@admin.action(description=gettext_lazy("Recall selected notifications…"), permissions=["broadcast"])
+@admin.action(description=_("Recall selected notifications…"), permissions=["broadcast"])
 def recall_selected(
     model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
@@ -90,7 +86,7 @@ def recall_selected(
     return HttpResponseRedirect(back)
 
 
-@admin.action(description=gettext_lazy("Notify selected users…"), permissions=["notify_users"])
+@admin.action(description=_("Notify selected users…"), permissions=["notify_users"])
 def notify_selected_users(
     user_admin: Any, request: HttpRequest, selected: QuerySet[Any]
 ) -> HttpResponse | None:
@@ -98,9 +94,8 @@ def notify_selected_users(
     if _too_many(request, selected.count(), MAX_USERS):
         return None
     model_admin: ComposeAdmin = user_admin.admin_site.get_model_admin(Notification)
-    audience = Addressees(audience=Audience.USER, users=selected)
-    title, content = _("Notify users"), model_admin.content_form(request)
-    return model_admin.respond(request, title, audience, content, back=request.get_full_path())
+    whom, back = Addressees(audience=Audience.USER, users=selected), request.get_full_path()
+    return model_admin.respond(request, _("Notify users"), back=back, addressees=whom)
 
 
 def offer_notify(model_admin: ComposeAdmin) -> None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.forms import BaseForm, modelform_factory
-from django.http import HttpResponse, HttpResponseRedirect
+from django.forms import modelform_factory
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import get_random_string
@@ -30,18 +30,6 @@ from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    NotificationModelAdmin = admin.ModelAdmin[Notification]
-else:
-    NotificationModelAdmin = admin.ModelAdmin
-
-#: The newest rows in which categories are looked for.
-CATEGORIES_OF = 1000
-#: Seconds to wait for the processes to answer who is connected.
-PRESENCE_SECONDS = 0.5
-
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
 #: Fields that Django's list posts with an action.
 _SELECTION = ("action", "index", "select_across", ACTION_CHECKBOX_NAME)
@@ -49,7 +37,7 @@ _SELECTION = ("action", "index", "select_across", ACTION_CHECKBOX_NAME)
 _OF_A_STEP = ("csrfmiddlewaretoken", "_confirm", "_edit", "_send", "reach")
 
 
-class ComposeAdmin(NotificationModelAdmin):
+class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has no arguments
     """The pages on which a broadcast is composed."""
 
     def has_broadcast_permission(self, request: HttpRequest) -> bool:
@@ -59,9 +47,7 @@ class ComposeAdmin(NotificationModelAdmin):
     def compose(self, request: HttpRequest) -> HttpResponse:
         """Answer the page "Compose broadcast" with its first or a further step."""
         back = "changelist" if self.has_view_permission(request) else "broadcast"
-        audience, content = self.audience_form(request), self.content_form(request)
-        title = _("Compose broadcast")
-        return self.respond(request, title, audience, content, back=self.address(back))
+        return self.respond(request, _("Compose broadcast"), back=self.address(back))
 
     def preview(self, request: HttpRequest) -> HttpResponse:
         """Return a preview of the item for what is filled in so far. Nothing is written."""
@@ -78,47 +64,46 @@ class ComposeAdmin(NotificationModelAdmin):
     def respond(
         self,
         request: HttpRequest,
-        title: str,
-        audience: AudienceForm | Addressees,
-        content: ComposeForm | Sequence[dict[str, Any]],
+        title: Any,
         *,
         back: str,
+        addressees: Addressees | None = None,
+        contents: Sequence[dict[str, Any]] | None = None,
     ) -> HttpResponse:
         """Answer the step that is asked for.
 
         Args:
             request: the step's.
             title: the pages' heading.
-            audience: the form that asks who gets it, or those who get it.
-            content: the form that asks what it says, or the arguments of each notification.
             back: the address of "Cancel", and of the page that follows.
+            addressees: those who get it; ``None``: a form asks.
+            contents: the arguments of each notification; ``None``: a form asks for those of one.
         """
-        posted = request.POST
-        forms: list[Any] = [part for part in (audience, content) if isinstance(part, BaseForm)]
+        posted, shown = request.POST, {"title": title, "back": back}
+        audience: Any = self.audience_form(request) if addressees is None else None
+        content: Any = self.content_form(request) if contents is None else None
+        forms = [form for form in (audience, content) if form is not None]
         # Each form is validated, so that each says what is wrong.
         wrong = [form for form in forms if not form.is_valid()]
         # A token that is not one of ours begins anew.
         is_ours = _TOKEN.fullmatch(token := posted.get("token", ""))
         if wrong or "_edit" in posted or not is_ours:
-            parts: list[Any] = [
-                AdminForm(form, form.fieldsets, {}, model_admin=self) for form in forms
-            ]
+            parts = [AdminForm(form, form.fieldsets, {}, model_admin=self) for form in forms]
             context: dict[str, Any] = {
                 "parts": parts,
                 "media": sum((part.media for part in parts), self.media),
                 "errors": "_edit" not in posted and any(form.errors for form in forms),
                 "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
                 "token": token if is_ours else get_random_string(22),
+                "addressees": addressees,
+                "reach": addressees and addressees.count(),
+                "samples": [sample(arguments) for arguments in contents or ()],
             }
-            if isinstance(audience, Addressees):
-                context |= {"addressees": audience, "reach": audience.count()}
-            if not isinstance(content, ComposeForm):
-                context["samples"] = [sample(arguments) for arguments in content]
-            return self.render(
-                request, "notification/compose.html", title=title, back=back, **context
-            )
-        addressees = audience if isinstance(audience, Addressees) else audience.addressees
-        contents = [content.arguments] if isinstance(content, ComposeForm) else content
+            return self.render(request, "notification/compose.html", **shown, **context)
+        if addressees is None:
+            addressees = audience.addressees
+        if contents is None:
+            contents = [content.arguments]
         # A selection of users may have changed since its number was shown.
         is_chosen = addressees.audience == Audience.USER
         is_same = not is_chosen or posted.get("reach") == str(addressees.count())
@@ -135,14 +120,10 @@ class ComposeAdmin(NotificationModelAdmin):
             "addressees": addressees,
             **numbers(addressees),
         }
-        return self.render(request, "notification/confirm.html", title=title, back=back, **context)
+        return self.render(request, "notification/confirm.html", **shown, **context)
 
     def _send(
-        self,
-        request: HttpRequest,
-        addressees: Addressees,
-        contents: Sequence[dict[str, Any]],
-        token: str,
+        self, request: HttpRequest, addressees: Addressees, contents: Sequence[Any], token: str
     ) -> list[Notification]:
         note = describe(addressees)
         # With the user's key in it, so that nobody can use up another's.
@@ -163,9 +144,8 @@ class ComposeAdmin(NotificationModelAdmin):
                 action_flag=ADDITION,
             )
             if entries.exists():
-                messages.info(
-                    request, _("This notification was already sent. It was not sent again.")
-                )
+                note = _("This notification was already sent. It was not sent again.")
+                messages.info(request, note)
             else:
                 for row in noted:
                     self.log_addition(request, row, note)
@@ -191,11 +171,8 @@ class ComposeAdmin(NotificationModelAdmin):
             # What chose an action and its rows in Django's list chooses them again in the next step.
             "carried": [(name, each) for name in _SELECTION for each in request.POST.getlist(name)],
             "has_view_permission": self.has_view_permission(request),
-            "preview_url": self.address("preview"),
-            "reach_url": self.address("reach"),
         }
-        template = f"admin/sse_notify/{template}"
-        return TemplateResponse(request, template, {**shared, **context})
+        return TemplateResponse(request, f"admin/sse_notify/{template}", {**shared, **context})
 
     def address(self, page: str, *args: Any) -> str:
         """Return the address of one of this model's pages on this site."""
@@ -211,9 +188,9 @@ def sample(arguments: dict[str, Any]) -> Notification:
 
 
 def newest_categories() -> set[str]:
-    """Return the categories of the newest rows: by the primary key, however long the log."""
+    """Return the categories of the newest 1,000 rows by the primary key, however long the log."""
     rows = Notification.objects.using(database()).order_by("-pk")
-    return set(rows.values_list("category", flat=True)[:CATEGORIES_OF]) - {""}
+    return set(rows.values_list("category", flat=True)[:1000]) - {""}
 
 
 def numbers(addressees: Addressees | None) -> dict[str, Any]:
@@ -224,7 +201,7 @@ def numbers(addressees: Addressees | None) -> dict[str, Any]:
     members = addressees.members() if addressees else None
     if members is None:
         return {"reach": None, "connected": None}
-    connected = presence.connected_users(timeout=PRESENCE_SECONDS)
+    connected = presence.connected_users(timeout=0.5)
     return {"reach": members.count(), "connected": members.filter(pk__in=connected).count()}
 
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
@@ -26,8 +25,7 @@ from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
 from sse_notify.notifications.send import has_user_field
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """The figures of one notification."""
 
     reach: int | None
@@ -69,11 +67,8 @@ def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
 def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
     inboxes = Inbox.objects.filter(**_active("user__"))
     members = {row: _members(row, "") for row in rows}
-    readers = {
-        row: _members(row, "user__") & Q(read_up_to__gte=row.seq)
-        for row in rows
-        if row.seq is not None
-    }
+    numbered = [row for row in rows if row.seq is not None]
+    readers = {row: _members(row, "user__") & Q(read_up_to__gte=row.seq) for row in numbered}
     reach, read = _count(active_users(), members, ""), _count(inboxes, readers, "user__")
     _count_exceptions(rows, reach, read)
     return {row.pk: Figures(reach=reach[row.pk], read=read[row.pk]) for row in rows}
@@ -103,9 +98,8 @@ def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str)
         chosen = users
         if rows is groups:
             chosen = users.filter(**{f"{prefix}groups__in": {row.group_id for row in rows}})
-        found = chosen.aggregate(
-            **{f"n{row.pk}": Count("pk", filter=conditions[row]) for row in rows}
-        )
+        counted = {f"n{row.pk}": Count("pk", filter=conditions[row]) for row in rows}
+        found = chosen.aggregate(**counted)
         counts.update({row.pk: found[f"n{row.pk}"] for row in rows})
     return counts
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django import forms
-from django.contrib.admin import widgets
+from django.contrib.admin import AdminSite, widgets
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.text import capfirst
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models import Audience, Notification
@@ -20,23 +21,13 @@ from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import has_user_field, send, users_by_name
 from sse_notify.notifications.validation import check
 
-if TYPE_CHECKING:
-    from django.contrib.admin import AdminSite
-    from django.db.models import QuerySet
-    from django.http import HttpRequest
-
-    NotificationForm = forms.ModelForm[Notification]
-else:
-    NotificationForm = forms.ModelForm
-
 #: The most names that may be typed or pasted at once.
 MAX_NAMES = 1000
 #: Names that a description spells out.
 NAMES = 5
 #: The fields that forms ask for by a widget of their own.
-ASKED = tuple(
-    name for name, field in FIELDS.items() if field.section and field.kind is not Kind.BUTTONS
-)
+ASKED = tuple(name for name, field in FIELDS.items() if field.section and name != "actions")
+_ONE_ROW = _("One row reaches the whole audience. Membership is checked when users read it.")
 #: The names of the fields of each button. Their number is fixed, as no script need add more.
 BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
@@ -56,11 +47,11 @@ class Addressees:
         """Return who they are, in the language of the page."""
         if self.audience == Audience.GROUP:
             names = ", ".join(group.name for group in self.groups)
-            return gettext("Groups: %(names)s") % {"names": names}
+            return _("Groups: %(names)s") % {"names": names}
         if self.users is not None:
             users = [str(user) for user in self.users[: NAMES + 1]]
-            names = ", ".join(users[:NAMES]) + (" …" if len(users) > NAMES else "")
-            return gettext("Chosen users: %(names)s") % {"names": names}
+            names = ", ".join(users[:NAMES]) + " …" * (len(users) > NAMES)
+            return _("Chosen users: %(names)s") % {"names": names}
         return str(self.audience.label)
 
     def members(self) -> QuerySet[Any] | None:
@@ -132,22 +123,21 @@ class AudienceForm(forms.Form):
 
     def __init__(self, answers: Any, *, admin_site: AdminSite, request: HttpRequest) -> None:
         super().__init__(answers)
-        model, fields = get_user_model(), self.fields
+        model = get_user_model()
+        fields: Any = self.fields
         choices = {kind: kind.label for kind in (Audience.EVERYONE, Audience.STAFF)}
         choices |= {Audience.GROUP: _("Groups"), Audience.USER: _("Chosen users")}
         if not hasattr(model, "is_staff"):
             del choices[Audience.STAFF]
         if not has_user_field("groups"):
             del choices[Audience.GROUP], fields["groups"]
-        asked: Any = fields["audience"]
-        asked.choices = choices
+        fields["audience"].choices = choices
         users = admin_site.get_model_admin(model) if admin_site.is_registered(model) else None
         if users and users.get_search_fields(request) and users.has_view_permission(request):
             # The field only names the relation that Django's view for completion follows.
             relation = Notification._meta.get_field("excluded")
-            found: Any = fields["users"]
-            found.widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
-            found.queryset = model._default_manager.all()
+            fields["users"].widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
+            fields["users"].queryset = model._default_manager.all()
         else:
             del fields["users"]
         self.fieldsets: Any = [(_("Audience"), {"fields": list(fields)})]
@@ -169,35 +159,29 @@ class AudienceForm(forms.Form):
         data = self.cleaned_data
         if self.errors:
             return data
-        audience = Audience(data["audience"])
-        self.addressees = Addressees(audience=audience)
-        if audience == Audience.GROUP:
-            self.addressees = Addressees(audience=audience, groups=tuple(data["groups"]))
+        chosen: dict[str, Any] = {"audience": Audience(data["audience"])}
+        if chosen["audience"] == Audience.GROUP:
+            chosen["groups"] = tuple(data["groups"])
             if not data["groups"]:
                 self.add_error("groups", _("Select at least one."))
-        if audience == Audience.USER:
+        if chosen["audience"] == Audience.USER:
             keys = {user.pk for user in (*data["names"], *data.get("users", ()))}
-            users = get_user_model()._default_manager.filter(pk__in=keys)
-            self.addressees = Addressees(audience=audience, users=users)
+            chosen["users"] = get_user_model()._default_manager.filter(pk__in=keys)
             if not keys:
                 self.add_error("names", _("Select at least one."))
+        self.addressees = Addressees(**chosen)
         return data
 
 
-class ContentForm(NotificationForm):
+class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no arguments
     """What a notification says, checked by the rules of ``notify()`` and ``broadcast()``."""
 
     class Meta:
         model = Notification
         fields: tuple[str, ...] = ASKED
-        help_texts: ClassVar[dict[str, Any]] = {
-            **{name: FIELDS[name].help for name in ASKED},
-            "audience": _(
-                "One row reaches the whole audience. Membership is checked when users read it."
-            ),
-            "recipient": _("For one user only."),
-            "group": _("For a group only."),
-        }
+        help_texts: ClassVar[dict[str, Any]] = {name: FIELDS[name].help for name in ASKED}
+        help_texts |= {"recipient": _("For one user only."), "group": _("For a group only.")}
+        help_texts["audience"] = _ONE_ROW
 
     def clean(self) -> dict[str, Any]:
         """Validate the content as the verbs do."""
@@ -231,12 +215,11 @@ class ComposeForm(ContentForm):
         moment: Any = self.fields["expires_at"].widget
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
             widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
-        for names in BUTTONS:
-            for name, label in zip(names, (_("Label"), _("URL")), strict=True):
-                widget = forms.TextInput(attrs={"class": "vTextField"})
-                self.fields[name] = forms.CharField(
-                    label=label, required=False, max_length=2000, widget=widget
-                )
+        text: Any = {"required": False, "max_length": 2000}
+        text["widget"] = forms.TextInput(attrs={"class": "vTextField"})
+        for label_name, url_name in BUTTONS:
+            self.fields[label_name] = forms.CharField(label=_("Label"), **text)
+            self.fields[url_name] = forms.CharField(label=_("URL"), **text)
         #: In the order of the page, as Django's admin describes them.
         sections: dict[Any, list[Any]] = {}
         for name, field in FIELDS.items():
@@ -287,8 +270,5 @@ class SendForm(ContentForm):
         """Those who get it, if the form is valid."""
         recipient, group = self.cleaned_data["recipient"], self.cleaned_data.get("group")
         users = get_user_model()._default_manager.filter(pk=recipient.pk) if recipient else None
-        return Addressees(
-            audience=Audience(self.cleaned_data["audience"]),
-            groups=(group,) if group else (),
-            users=users,
-        )
+        audience, groups = Audience(self.cleaned_data["audience"]), (group,) if group else ()
+        return Addressees(audience=audience, groups=groups, users=users)

@@ -13,13 +13,12 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from sse_notify.access.receivers import disconnect
@@ -33,7 +32,7 @@ from sse_notify.monitoring import live, presence
 class CategoryFilter(admin.SimpleListFilter):
     """Filter by category. It offers the categories of the newest rows."""
 
-    title = gettext_lazy("category")
+    title = _("category")
     parameter_name = "category"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -49,18 +48,17 @@ class CategoryFilter(admin.SimpleListFilter):
 class RecalledFilter(admin.SimpleListFilter):
     """Filter by whether a notification was recalled."""
 
-    title = gettext_lazy("recalled")
+    title = _("recalled")
     parameter_name = "recalled"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the choices."""
-        return [("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
+        return [("yes", _("Yes")), ("no", _("No"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
-        if self.value() not in ("yes", "no"):
-            return queryset
-        return queryset.filter(recalled_at__isnull=self.value() == "no")
+        recalled = {"yes": Q(recalled_at__isnull=False), "no": Q(recalled_at=None)}
+        return queryset.filter(recalled.get(self.value() or "", Q()))
 
 
 @admin.register(Notification)
@@ -82,36 +80,36 @@ class NotificationAdmin(compose.ComposeAdmin):
 
     # --- what is shown ---
 
-    @admin.display(description=gettext_lazy("for"))
+    @admin.display(description=_("for"))
     def addressee(self, notification: Notification) -> str:
         """Return the user, the group, or the audience."""
         named = notification.recipient or notification.group
         return str(named or notification.get_audience_display())
 
-    @admin.display(description=gettext_lazy("created"), ordering="created_at")
+    @admin.display(description=_("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
         """Return when it was created, in the short format."""
         moment = timezone.template_localtime(notification.created_at)  # type: ignore[attr-defined]
         return date_format(moment, "SHORT_DATETIME_FORMAT")
 
-    @admin.display(description=gettext_lazy("reach"))
+    @admin.display(description=_("reach"))
     def reach(self, notification: Notification) -> int | None:
         """Return how many users it reaches now."""
         return _figures(notification).reach
 
-    @admin.display(description=gettext_lazy("read by"))
+    @admin.display(description=_("read by"))
     def read(self, notification: Notification) -> int | None:
         """Return how many of them have read it."""
         return _figures(notification).read
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=_("state"))
     def state(self, notification: Notification) -> str:
         """Return what became of it."""
         if notification.recalled_at is not None:
-            return _("Recalled")
+            return str(_("Recalled"))
         if notification.expires_at is not None and notification.expires_at <= timezone.now():
-            return _("Expired")
-        return _("Sent") if notification.seq is not None else _("Pending")
+            return str(_("Expired"))
+        return str(_("Sent") if notification.seq is not None else _("Pending"))
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Search in the text, and by the recipient's ``USERNAME_FIELD``."""
@@ -179,15 +177,9 @@ class NotificationAdmin(compose.ComposeAdmin):
         Query: ``q``, a part of a user's name.
         """
         query = request.GET.get("q", "").strip()
-        return self.render(
-            request,
-            "live.html",
-            title=_("Live"),
-            report=live.report(presence.look(live.TIMEOUT), query=query),
-            query=query,
-            topic=live.TOPIC,
-            may_disconnect=self.may_disconnect(request),
-        )
+        report = live.report(presence.look(live.TIMEOUT), query=query)
+        shown = {"report": report, "query": query, "may_disconnect": self.may_disconnect(request)}
+        return self.render(request, "live.html", title=_("Live"), topic=live.TOPIC, **shown)
 
     def end_streams(self, request: HttpRequest) -> HttpResponse:
         """End the streams of the user whose key is posted as ``user``, and note it in the history."""
@@ -227,12 +219,11 @@ class NotificationAdmin(compose.ComposeAdmin):
                 raise PermissionDenied
             return view(request, **kwargs)
 
-        name = f"sse_notify_notification_{name}"
-        return path(route, self.admin_site.admin_view(page), name=name)
+        return path(route, self.admin_site.admin_view(page), name=f"sse_notify_notification_{name}")
 
 
-def _figures(notification: Any) -> Figures:
+def _figures(row: Any) -> Figures:
     """Return the figures of a row of the list, or count those of the page of one notification."""
-    if not hasattr(notification, "figures"):
-        notification.figures = figures_of([notification]).get(notification.pk, UNKNOWN)
-    return notification.figures  # type: ignore[no-any-return]
+    if not hasattr(row, "figures"):
+        row.figures = figures_of([row]).get(row.pk, UNKNOWN)
+    return row.figures  # type: ignore[no-any-return]

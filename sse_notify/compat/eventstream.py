@@ -49,7 +49,6 @@ def send_event(
         except (TypeError, ValueError) as error:
             raise type(error)(f"data must be JSON serializable. {error}.") from error
     elif not isinstance(data, str):
-        raise TypeError(
-            f"data must be a string, not {type(data).__name__}, with json_encode=False."
-        )
+        kind = type(data).__name__
+        raise TypeError(f"data must be a string, not {kind}, with json_encode=False.")
     publish(channel, data, event=event_type)

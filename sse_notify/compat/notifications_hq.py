@@ -78,9 +78,9 @@ def notify_handler(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
-    things = {"sender": sender, "action_object": action_object, "target": target}
-    for name, thing in things.items():
-        if thing is not None or name == "sender":
+    check_instance("sender", sender)
+    for name, thing in (("action_object", action_object), ("target", target)):
+        if thing is not None:
             check_instance(name, thing)
     if timestamp is not None and settings.USE_TZ and timezone.is_naive(timestamp):
         raise ValueError("timestamp must be an aware datetime, as USE_TZ is True.")
@@ -103,8 +103,7 @@ def notify_handler(
         if timestamp is not None:
             for row in rows:
                 row.created_at = timestamp
-            notifications = Notification.objects.using(database())
-            notifications.bulk_update(rows, ["created_at"], batch_size=500)
+            Notification.objects.using(database()).bulk_update(rows, ["created_at"], 500)
     return rows
 
 

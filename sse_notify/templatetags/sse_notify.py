@@ -29,9 +29,6 @@ from sse_notify.models.paging import Place
 
 register = template.Library()
 
-#: Items in the panel if the tag does not say; the rest is on the list page.
-PANEL_ITEMS = 20
-
 _ENDS = {"done": _("Done"), "failed": _("Failed")}
 _ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 
@@ -55,7 +52,7 @@ def sse_notify_assets(context: Context) -> SafeString:
 @register.inclusion_tag("sse_notify/widget.html", takes_context=True)
 def sse_notify_widget(
     context: Context,
-    limit: int = PANEL_ITEMS,
+    limit: int = 20,
     badge: str = "unread",
     toasts: str = "on",
     *,
@@ -68,7 +65,7 @@ def sse_notify_widget(
 
     Args:
         context: the page's. Its request says who the user is; ``user`` counts only without one.
-        limit: items in the panel.
+        limit: items in the panel; the rest is on the list page.
         badge: what the badge counts, "unread" or "unseen".
         toasts: "on", "off", or "urgent": for warnings and errors alone.
         external: whether notifications may link to other sites. Their text is shown anyway.
@@ -164,14 +161,11 @@ def sse_notify_progress(progress: Any) -> str:
     """
     if not isinstance(progress, dict):
         return ""
+    parts: list[Any] = [_ENDS.get(str(progress.get("state")))]
     percent: Any = progress.get("percent")
-    is_number = isinstance(percent, (int, float)) and math.isfinite(percent)
-    parts = [
-        _ENDS.get(str(progress.get("state"))),
-        f"{math.floor(percent)}%" if is_number else "",
-        progress.get("stage"),
-        progress.get("message"),
-    ]
+    if isinstance(percent, (int, float)) and math.isfinite(percent):
+        parts.append(f"{math.floor(percent)}%")
+    parts += [progress.get("stage"), progress.get("message")]
     return " · ".join(str(part) for part in parts if part)
 
 

@@ -36,14 +36,11 @@ class MarkForm(forms.Form):
         """Return the form, bound to the body of the request, whether it is JSON or a form.
 
         Raises:
-            ValueError: the body is said to be JSON and is not an object.
+            ValueError, RecursionError: the body is said to be JSON and is not an object.
         """
         if not is_json(request):
             return cls(request.POST)
-        try:
-            body = json.loads(request.body)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
+        body = json.loads(request.body)
         if not isinstance(body, dict):
             raise ValueError("not an object")
         return cls({name: value for name, value in body.items() if value is not None})

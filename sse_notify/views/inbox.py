@@ -55,7 +55,7 @@ def _for_users(view: View) -> View:
         if request.method == "POST" and not is_json(request) and _names_html(request):
             return redirect_to_login(reverse("sse_notify:list"))
         message = "Sign in to see your notifications."
-        return _refuse(401, {"error": "unauthenticated", "message": message})
+        return _refuse(401, error="unauthenticated", message=message)
 
     return signed_in
 
@@ -122,11 +122,8 @@ def state(request: HttpRequest) -> HttpResponseBase:
     user's pages from others', as in ``hello``; ``csrf`` is a fresh token, for a page that was
     opened before a login in another tab.
     """
-    answer = {
-        **asdict(inbox.state(request.user)),
-        "poll": hub.poll_interval(),
-        "key": user_key(request.user.pk),
-    }
+    answer = asdict(inbox.state(request.user))
+    answer |= {"poll": hub.poll_interval(), "key": user_key(request.user.pk)}
     # The token differs with every answer, as it is masked; what must not be kept beyond a login is
     # the secret behind it.
     token = get_token(request)
@@ -154,7 +151,7 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
     def view(request: HttpRequest) -> HttpResponse:
         try:
             form = MarkForm.from_request(request)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # no JSON object, or nested too deeply
             return _invalid("body", f"The body is not a JSON object: {error}")
         if not form.is_valid():
             return _invalid(*first_error(form))
@@ -225,18 +222,16 @@ def _page(
     request: HttpRequest, query: dict[str, Any], top: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
     rows = inbox.visible(request.user)
-    if query["state"] == "unread":
-        rows = rows.unread()
-    elif query["state"] == "archived":
-        rows = rows.archived()
+    if query["state"]:  # "unread" or "archived", which the rows have a method for
+        rows = getattr(rows, query["state"])()
     if query["category"]:
         rows = rows.filter(category=query["category"])
     return inbox.page(rows, query["limit"] or PAGE, query["before"] or top)
 
 
 def _invalid(field: str, message: str) -> JsonResponse:
-    return _refuse(400, {"error": "invalid", "message": message, "field": field})
+    return _refuse(400, error="invalid", message=message, field=field)
 
 
-def _refuse(status: int, answer: dict[str, str]) -> JsonResponse:
+def _refuse(status: int, **answer: str) -> JsonResponse:
     return JsonResponse(answer, status=status, headers={"Cache-Control": "no-store"})

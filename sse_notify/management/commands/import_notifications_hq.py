@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -39,11 +39,6 @@ TABLE = "notifications_notification"
 #: Rows, or inboxes, of one transaction.
 BATCH = 500
 
-#: The longest name of an actor or a target, in characters: what the columns hold.
-NAME_LENGTH = 255
-
-_OLDER = "--all imports the older ones too; prune_notifications deletes them at its next run."
-
 _THINGS = ("actor", "target", "action_object")
 _TEXT = models.TextField(null=True)
 #: The columns that are read. Keys of users and things are read as text: they are of any type.
@@ -55,8 +50,6 @@ _COLUMNS: dict[str, models.Field[Any, Any]] = {
     **{f"{thing}_object_id": _TEXT for thing in _THINGS},
     **{f"{thing}_content_type_id": models.IntegerField(null=True) for thing in _THINGS},
 }
-#: The columns that early versions lack, with what a row has in their place.
-_OPTIONAL = {"public": True, "deleted": False, "data": None}
 
 
 class Command(BaseCommand):
@@ -115,7 +108,8 @@ class Command(BaseCommand):
             for why, number in (+report).most_common():
                 self.stdout.write(f"Left out: {number:,}, {why}")
             if report["older"]:
-                self.stdout.write(_OLDER)
+                older = "--all imports the older ones too"
+                self.stdout.write(f"{older}; prune_notifications deletes them at its next run.")
 
 
 def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
@@ -137,16 +131,15 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
         if table not in introspection.table_names(cursor):
             raise LookupError(f"The database {using!r} has no table {table!r}.")
         found = {column.name for column in introspection.get_table_description(cursor, table)}
-    if missing := ", ".join(name for name in _COLUMNS if name not in {*found, *_OPTIONAL}):
+    if missing := ", ".join(sorted(_COLUMNS.keys() - found)):
         text = f"The table {table!r} is not of django-notifications: it has no {missing}."
         raise LookupError(text)
     # A registry of its own: to the project this model does not exist.
-    options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table, "managed": False}
-    fields = {name: field.clone() for name, field in _COLUMNS.items() if name in found}
-    body = {**_OPTIONAL, "__module__": __name__, "Meta": type("Meta", (), options), **fields}
+    options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table}
+    fields = {name: field.clone() for name, field in _COLUMNS.items()}
+    body = {"__module__": __name__, "Meta": type("Meta", (), options), **fields}
     model: Any = type("Activity", (models.Model,), body)
-    rows: models.QuerySet[Any] = model._base_manager.using(using).order_by("pk")
-    return rows
+    return model._base_manager.using(using).order_by("pk")  # type: ignore[no-any-return]
 
 
 def _import(
@@ -159,8 +152,7 @@ def _import(
         try:
             with transaction.atomic(using=using):
                 insert([notification for notification, _ in new], using)
-                receipts = [receipt for _, receipt in new if receipt]
-                Receipt.objects.using(using).bulk_create(receipts)
+                Receipt.objects.using(using).bulk_create(filter(None, (row[1] for row in new)))
                 announce_on_commit()
         except IntegrityError:  # another run imported some of them meanwhile, or a user was deleted
             if attempts == 1:
@@ -203,28 +195,24 @@ def _convert(
         with suppress(ValueError):
             data = json.loads(data) if data else None
     title = _clean(phrase(actor, row.verb, acted_on, target))
-    content: Content = {
-        "level": row.level,
-        "data": data_of(data, row.verb, acted_on, public=row.public, extra={}),
-        "idempotency_key": row.key,
-    }
+    data = data_of(data, row.verb, acted_on, public=row.public, extra={})
+    content: Content = {"level": row.level, "data": data, "idempotency_key": row.key}
     body, url = _clean(row.description or ""), _clean(address_of(target, acted_on))
     try:
         columns = validation.check(title, body, {**content, "url": url})
     except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
         columns = validation.check(title, body, content)
-    to = row.recipient
-    notification = Notification(**columns, **to_user(to))
+    notification = Notification(**columns, **to_user(row.recipient))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
     for which, thing in (("actor", actor), ("target", target)):
         type_id = _reference(row, which)[0] if thing.type else None
         setattr(notification, f"{which}_type_id", type_id)
         setattr(notification, f"{which}_pk", thing.pk)
-        setattr(notification, f"{which}_name", _clean(thing.name)[:NAME_LENGTH])
+        setattr(notification, f"{which}_name", _clean(thing.name)[:255])  # what the column holds
     if row.unread and not row.deleted:
         return notification, None
     # When the user did it is not known, so it was at once.
-    receipt = Receipt(user_id=to, notification=notification, seen_at=row.timestamp)
+    receipt = Receipt(user_id=row.recipient, notification=notification, seen_at=row.timestamp)
     receipt.read_at = None if row.unread else row.timestamp
     receipt.archived_at = row.timestamp if row.deleted else None
     return notification, receipt
@@ -241,29 +229,22 @@ def _reference(row: Any, which: str) -> tuple[Any, str]:
 
 def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
     """Return everything that the rows refer to, as it is now: one query for each type."""
-    wanted: dict[Any, set[str]] = defaultdict(set)
-    for type_id, pk in (_reference(row, which) for row in rows for which in _THINGS):
-        wanted[type_id].add(pk)
-    things = {(None, pk): Thing() for pk in wanted.pop(None, ())}
-    types = ContentType.objects.in_bulk(wanted)
-    for type_id, pks in wanted.items():
-        kind = types.get(type_id)
-        label, noun = (f"{kind.app_label}.{kind.model}", kind.name) if kind else ("", "?")
-        model: Any = kind.model_class() if kind else None
+    wanted = {_reference(row, which) for row in rows for which in _THINGS}
+    types = ContentType.objects.in_bulk({type_id for type_id, _ in wanted})
+    things = {(type_id, pk): Thing(pk=pk, name=f"? {pk}") for type_id, pk in wanted}
+    things |= {(type_id, pk): Thing() for type_id, pk in wanted if type_id is None}
+    for type_id, kind in types.items():
+        model: Any = kind.model_class()
         keys = {}
-        for pk in pks:
-            with suppress(
-                Exception
-            ):  # no key of this model, whatever its field raises, or no model
-                keys[model._meta.pk.to_python(pk)] = pk
-        found = model._base_manager.filter(pk__in=keys) if keys else ()
-        instances = {keys[instance.pk]: instance for instance in found}
-        for pk in pks:
+        for pk in (pk for wanted_type, pk in wanted if wanted_type == type_id):
             # What is gone is named as what it was, such as "comment 5".
-            instance, name = instances.get(pk), f"{noun} {pk}"
+            things[type_id, pk] = Thing(f"{kind.app_label}.{kind.model}", pk, f"{kind.name} {pk}")
+            # No key of this model, whatever its field raises, or no model.
+            with suppress(Exception):
+                keys[model._meta.pk.to_python(pk)] = pk
+        for instance in model._base_manager.filter(pk__in=keys) if keys else ():
             with suppress(Exception):  # whatever the project's own ``__str__`` raises
-                name = name if instance is None else str(instance)
-            things[type_id, pk] = Thing(label, pk, name, instance)
+                things[type_id, keys[instance.pk]] = Thing.of(instance)
     return things
 
 

@@ -19,11 +19,7 @@ from sse_notify.notifications.send import send, users_by_name
 
 #: Options that are named otherwise than their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}
-_OPTIONS = {
-    name: f"--{_SHORT.get(name, name).replace('_', '-')}"
-    for name, field in FIELDS.items()
-    if field.help
-}
+_OPTIONS = [name for name, field in FIELDS.items() if field.help]
 
 #: How an option asks for a field, where it is not for a text.
 _ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
@@ -57,7 +53,8 @@ class Command(BaseCommand):
         whom.add_argument("--staff", action="store_true", help="whoever is staff")
         whom.add_argument("--everyone", action="store_true", help="everybody")
         what = parser.add_argument_group("what else it says")
-        for name, option in _OPTIONS.items():
+        for name in _OPTIONS:
+            option = f"--{_SHORT.get(name, name).replace('_', '-')}"
             # What is not given is left to the verb.
             asked = {"dest": name, "default": SUPPRESS, **_ARGUMENTS.get(FIELDS[name].kind, {})}
             column: Any = Notification._meta.get_field(name)
@@ -77,10 +74,8 @@ class Command(BaseCommand):
         if body == "-":
             body = sys.stdin.read()
         try:
-            content: Any = {
-                name: _read(name, options[name]) for name in _OPTIONS if name in options
-            }
-            rows = send(title, body, users=users, groups=groups, **whom, **content)
+            given: Any = {name: _read(name, options[name]) for name in _OPTIONS if name in options}
+            rows = send(title, body, users=users, groups=groups, **whom, **given)
         except (TypeError, ValueError) as error:
             raise CommandError(f"{error} Nothing is sent.") from error
         if options["json"]:

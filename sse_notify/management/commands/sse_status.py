@@ -57,8 +57,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, timeout: float, **options: Any) -> None:
         """Print the status, or the link."""
         if not 0 < timeout <= 60:
-            limits = "more than 0 and at most 60 seconds"
-            raise CommandError(f"--timeout must be {limits}, not {timeout:g}.")
+            raise CommandError(
+                f"--timeout must be more than 0 and at most 60 seconds, not {timeout:g}."
+            )
         if options["link"] is not None:
             self.stdout.write(_link(options["link"], options["topic"], options["base_url"]))
             return
@@ -70,11 +71,10 @@ class Command(BaseCommand):
 
 
 def _link(username: str, topics: list[str], base_url: str) -> str:
-    user = users_by_name([username]).get(username)
-    if user is None:
-        raise CommandError(f"--link: no user {username!r}")
     try:
-        path = signed_stream_url(user, topics)
+        path = signed_stream_url(users_by_name([username])[username], topics)
+    except KeyError as error:
+        raise CommandError(f"--link: no user {username!r}") from error
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     if not base_url:
@@ -92,17 +92,9 @@ def _status(timeout: float) -> dict[str, Any]:
     layer = publisher.remote_layer()
     if layer is not None and not subscriber.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
-    found: dict[str, Any] = {
-        "head": 0,
-        "floor": 0,
-        "rows": 0,
-        "oldest": None,
-        "pending": 0,
-        "layer": "" if layer is None else f"{type(layer).__module__}.{type(layer).__qualname__}",
-        "streams": 0,
-        "users": 0,
-        "hubs": [],
-    }
+    name = "" if layer is None else f"{type(layer).__module__}.{type(layer).__qualname__}"
+    found: dict[str, Any] = {"head": 0, "floor": 0, "rows": 0, "oldest": None, "pending": 0}
+    found |= {"layer": name, "streams": 0, "users": 0, "hubs": []}
     try:
         rows = Notification.objects.using(database())
         found |= asdict(get_position())
@@ -146,7 +138,6 @@ def _as_text(found: dict[str, Any]) -> str:
         for hub in hubs:
             figures = {**hub, **hub["counters"]}
             numbers = " ".join(f"{figures[name]:>8,}" for name in columns)
-            draining = " draining" if hub["draining"] else ""
-            lines.append(f"{hub['process']:<30} {numbers}{draining}")
+            lines.append(f"{hub['process']:<30} {numbers}{' draining' * hub['draining']}")
         lines.append("")
     return "\n".join([*lines, *(found["problems"] or ["All is in order."])])
