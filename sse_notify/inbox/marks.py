@@ -27,7 +27,6 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database, get_head
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.paging import Place
@@ -230,7 +229,7 @@ def _write(user: User, mark: _Mark, asked: dict[str, Any], client: str, using: s
             marked = {"up_to": min(asked["up_to"], get_head())}  # oddity 1
             is_changed = _mark_up_to(inbox, mark, marked["up_to"], using)
         if is_changed:
-            entries.note(inbox, {"set": mark.name, **marked, "client": client})
+            inbox.note({"set": mark.name, **marked, "client": client})
             inbox.save(using=using)
             announce_on_commit()
 

@@ -1,23 +1,37 @@
-"""What one client may read of the log, in pages that are bounded in rows and in bytes."""
+"""What streams read of the log: its rows and the changes of inboxes, encoded, in pages.
+
+An inbox keeps its newest change alone, its number, and the number of the change before. That is
+enough to lose none: a page that has the one before gets ``update``; a page that has not fetches the
+inbox again. So does a page whose stretch of the log ends between the two, as it finds the earlier
+change overwritten.
+
+    Inbox.note()  in the user's transaction: the change waits, without a number
+    sequence      after the commit: the inbox gets the next number
+    changed()     live and in replay: ``update``, or ``reset`` to a page that missed more
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from django.db import connections
+from django.contrib.auth import get_user_model
+from django.db import connections, router
 from django.db.models import Func, IntegerField, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
-from sse_notify.log.entries import changed, changed_after, entries_of
-from sse_notify.log.sequence import database
-from sse_notify.models import Exclusion, Notification
-from sse_notify.topics import user_topic
+from sse_notify.models import Exclusion, Inbox, Notification
+from sse_notify.models.counts import Owner, count
+from sse_notify.models.state import LOST
+from sse_notify.sse import control
+from sse_notify.sse.format import encode_json
+from sse_notify.topics import topics_of, user_topic
 
 #: Bytes that one page of the log fetches, about.
 PAGE_BYTES = 1024 * 1024
@@ -38,6 +52,11 @@ class Reader:
     """When the user joined: older broadcasts are not theirs."""
     muted: frozenset[str] = frozenset()
     """The categories that the user has muted."""
+
+
+def database() -> str:
+    """Return the alias of the database that holds the log."""
+    return router.db_for_write(Notification)
 
 
 def read_entries(
@@ -158,3 +177,82 @@ def readable(reader: Reader | None, using: str, topic: str | None = None) -> Que
     if reader.since is not None:
         rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
     return rows
+
+
+# --- encoding ------------------------------------------------------------------------------------
+
+
+def entries_of(
+    rows: list[Notification], using: str, muted: frozenset[str] = frozenset()
+) -> list[Entry]:
+    """Return the rows encoded; ``muted``: the categories that their reader has muted."""
+    excluded: dict[int, set[str]] = {row.pk: set() for row in rows if not row.recipient_id}
+    if excluded:
+        pairs = Exclusion.objects.using(using).filter(notification_id__in=excluded)
+        for pk, user_id in pairs.values_list("notification_id", "user_id"):
+            excluded[pk].add(str(user_id))
+    return [
+        Entry(
+            row.seq or 0,
+            row.topic,
+            _frame(row, muted),
+            frozenset(excluded.get(row.pk, ())),
+            "" if row.recalled_at else row.category,
+        )
+        for row in rows
+    ]
+
+
+def _frame(row: Notification, muted: frozenset[str]) -> bytes:
+    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
+    if row.recalled_at is not None:
+        return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
+    return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
+
+
+def changed_after(after: int, using: str) -> QuerySet[Inbox]:
+    """Return the inboxes whose newest change, or the one before it, may be numbered after ``after``."""
+    since = Q(state_seq__gt=after) | Q(state_seq=None)
+    return Inbox.objects.using(using).filter(since).exclude(changes=[])
+
+
+def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
+    """Return the changes that are numbered after ``after`` and up to ``up_to``, encoded.
+
+    The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up
+    to the change. What is numbered later comes after it in the stream, and the client counts it
+    then.
+    """
+    entries: list[Entry] = []
+    updates: dict[Any, tuple[int, dict[str, Any]]] = {}
+    for inbox in inboxes:
+        number = inbox.state_seq
+        change, before = inbox.newest()
+        if number is None or number > up_to:
+            # The newest is for another time, and has overwritten the one before.
+            number = before
+        elif change and change != LOST and before <= after:
+            updates[inbox.pk] = number, change
+            continue
+        if after < number <= up_to:
+            entries.append(Entry(number, user_topic(inbox.pk), control.reset("state", number)))
+    if updates:
+        entries += _updates(updates)
+    return entries
+
+
+def _updates(changes: dict[Any, tuple[int, dict[str, Any]]]) -> Iterable[Entry]:
+    """Yield ``update`` with the counts for each user's key, number and change: in few queries."""
+    users = get_user_model()._base_manager.all()
+    if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
+        users = users.prefetch_related("groups")
+    owners = [
+        Owner(pk, topics_of(user), getattr(user, "date_joined", None), changes[pk][0])
+        for pk, user in users.in_bulk(list(changes)).items()  # not those who are deleted by now
+    ]
+    counted = count(owners, database())
+    for owner, (unread, unseen) in zip(owners, counted, strict=True):
+        seq, change = changes[owner.user_id]
+        data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
+        frame = encode_json(data, event="update", id=seq)
+        yield Entry(seq, user_topic(owner.user_id), frame)

@@ -25,7 +25,6 @@ from django.db import IntegrityError, connections, models, router, transaction
 
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
-from sse_notify.log import entries
 from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
@@ -270,7 +269,7 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 def _reset_inboxes(users: list[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
     using, lost = database(), Inbox()
-    entries.lose(lost)
+    lost.note()
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
         with transaction.atomic(using=using):
