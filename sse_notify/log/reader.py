@@ -121,7 +121,12 @@ def _page(
     after: int, up_to: int, reader: Reader | None, using: str, limit: int
 ) -> tuple[list[Notification], int]:
     """Return at most ``limit`` rows, of about 1 MiB, and up to which number they are all."""
-    found: Any = _first(after, up_to, reader, using, limit)
+    found: Any
+    if reader is not None and up_to - after > SHORT_REPLAY * limit:
+        found = _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
+    else:
+        found = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
+        found = found.order_by("seq")[:limit]
     if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
         rows = list(found)  # so few weigh no more
         return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
@@ -137,15 +142,6 @@ def _page(
     rows = list(Notification._base_manager.using(using).filter(seq__in=seqs).order_by("seq"))
     is_all = len(seqs) == len(weights) < limit
     return rows, up_to if is_all else seqs[-1]
-
-
-def _first(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
-) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order."""
-    if reader is not None and up_to - after > SHORT_REPLAY * limit:
-        return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    return readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
 
 
 def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.conf import settings  # noqa: TID251  (USE_TZ is Django's setting, not one of ours)
 from django.contrib.auth import get_user_model
 from django.db import connections, transaction
-from django.db.models import DateTimeField
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.topics import user_topic
 
-_FIELD = DateTimeField()
-#: Older than any notification: a user's own notifications have no other bound.
-_LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 #: Larger than any number of the log.
 _END = 2**62
 
@@ -99,23 +94,25 @@ def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list
         using: the database's alias.
         up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
     """
-    connection, long_ago = connections[using], _moment(_LONG_AGO, using)
+    connection, now = connections[using], timezone.now()
+    to_database = connection.ops.adapt_datetimefield_value
+    # A century: a user's own notifications have no other bound.
+    long_ago = now - timedelta(days=36_525)
     found: list[tuple[int, int]] = []
     values: list[Any] = []
     for number, owner in enumerate(owners):
         found.append((0, 0))
         key = get_user_model()._meta.pk.get_db_prep_value(owner.user_id, connection)
-        since = long_ago if owner.since is None else _moment(owner.since, using)
         own = user_topic(owner.user_id)
         end = next(seq for seq in (owner.up_to, up_to, _END) if seq is not None)
         for topic in owner.topics:
-            values += (number, key, topic, long_ago if topic == own else since, end)
+            since = long_ago if topic == own else owner.since or long_ago
+            values += (number, key, topic, to_database(since), end)
     if not values:
         return found
     required = [None, *sorted(get_settings().required)]  # VALUES cannot be empty
     sql = _sql(using, len(values) // 5, len(required))
-    values += required
-    values.append(_moment(timezone.now(), using))
+    values += [*required, to_database(now)]
     with _without_jit(using, len(found)), connection.cursor() as cursor:
         cursor.execute(sql, values)
         for number, unread, unseen in cursor:
@@ -132,12 +129,6 @@ def _without_jit(using: str, owners: int) -> Iterator[None]:
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
         yield
-
-
-def _moment(moment: datetime, using: str) -> Any:
-    if timezone.is_aware(moment) and not settings.USE_TZ:
-        moment = timezone.make_naive(moment)
-    return _FIELD.get_db_prep_value(moment, connections[using])
 
 
 @cache

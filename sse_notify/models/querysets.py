@@ -21,14 +21,7 @@ from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
-from django.db.models import (
-    BooleanField,
-    ExpressionWrapper,
-    FilteredRelation,
-    Q,
-    Subquery,
-    Value,
-)
+from django.db.models import BooleanField, ExpressionWrapper, FilteredRelation, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -52,7 +45,7 @@ class _View:
     """The rows so far, in whatever topic, archived or not."""
     topics: tuple[str, ...]
     """The user's; none for an anonymous visitor."""
-    is_archived: bool | None = False
+    is_archived: bool | None
     """``None``: what is archived and what is not."""
 
     def in_any_topic(self) -> NotificationQuerySet:
@@ -99,17 +92,23 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self._begin(user, heed_mutes=True)
+        return self.with_states(user, is_archived=False)
 
-    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
+    def with_states(
+        self, user: User, *, heed_mutes: bool = True, is_archived: bool | None = None
+    ) -> Self:
         """Return what :meth:`visible_to` does, and the archived rows as well.
 
         Args:
             user: whose states.
             heed_mutes: ``False``: what is muted has the state that it comes back with when it is
                 no longer muted.
+            is_archived: only what is archived, or only what is not; ``None``: both.
         """
-        return self._begin(user, heed_mutes=heed_mutes, is_archived=None)
+        topics = topics_of(user) if _has_inbox(user) else ()
+        view = _View(_with_states(self, user, heed_mutes), topics, is_archived)
+        found: Self = view.queryset()
+        return found
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -191,11 +190,6 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             return 0, 0
         owner = Owner(user.pk, topics_of(user), getattr(user, "date_joined", None))
         return count([owner], self.db, up_to)[0]
-
-    def _begin(self, user: User, *, heed_mutes: bool, **how: Any) -> Self:
-        topics = topics_of(user) if _has_inbox(user) else ()
-        found: Self = _View(_with_states(self, user, heed_mutes), topics, **how).queryset()
-        return found
 
 
 _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")

@@ -31,6 +31,7 @@ from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.notification import Content
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
+from sse_notify.notifications.validation import check_number
 from sse_notify.topics import user_topic
 
 #: Their table, unless the package is installed with a model of the project's own.
@@ -87,7 +88,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, batch: int, dry_run: bool, verbosity: int, **given: Any) -> None:
         """Import, and say how many, and what was left out for which reason."""
         try:
-            retention.check_number("batch", batch, int, least=1, most=retention.MAX_BATCH)
+            check_number("batch", batch, 1, retention.MAX_BATCH, is_whole=True)
             since = None if given["all"] else retention.oldest_kept(given["days"])
             rows = _find_rows(given["table"], given["database"])
         except ValueError as error:
