@@ -67,17 +67,14 @@ class _Mark:
 
 
 _READ = _Mark(
-    "read",
-    Q(is_unread=True),
-    {"read_at": "read_up_to", "seen_at": "seen_up_to"},
-    clears="unread_at",
+    "read", Q(is_unread=True), {"read_at": "read_up_to", "seen_at": "seen_up_to"}, "unread_at"
 )
-_UNREAD = _Mark("unread", Q(is_unread=False), {"unread_at": ""}, clears="read_at")
+_UNREAD = _Mark("unread", Q(is_unread=False), {"unread_at": ""}, "read_at")
 _SEEN = _Mark("seen", Q(is_unseen=True), {"seen_at": "seen_up_to"})
 _ARCHIVED = _Mark(
-    "archived", Q(is_archived=False), {"archived_at": "archived_up_to"}, clears="unarchived_at"
+    "archived", Q(is_archived=False), {"archived_at": "archived_up_to"}, "unarchived_at"
 )
-_UNARCHIVED = _Mark("unarchived", Q(is_archived=True), {"unarchived_at": ""}, clears="archived_at")
+_UNARCHIVED = _Mark("unarchived", Q(is_archived=True), {"unarchived_at": ""}, "archived_at")
 
 
 def mark_read(

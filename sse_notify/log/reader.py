@@ -232,23 +232,16 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
             continue
         if after < number <= up_to:
             entries.append(Entry(number, user_topic(inbox.pk), control.reset("state", number)))
-    if updates:
-        entries += _updates(updates)
-    return entries
-
-
-def _updates(changes: dict[Any, tuple[int, dict[str, Any]]]) -> Iterable[Entry]:
-    """Yield ``update`` with the counts for each user's key, number and change: in few queries."""
     users = get_user_model()._base_manager.all()
     if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
         users = users.prefetch_related("groups")
     owners = [
-        Owner(pk, topics_of(user), getattr(user, "date_joined", None), changes[pk][0])
-        for pk, user in users.in_bulk(list(changes)).items()  # not those who are deleted by now
+        Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])
+        for pk, user in users.in_bulk(list(updates)).items()  # not those who are deleted by now
     ]
-    counted = count(owners, database())
-    for owner, (unread, unseen) in zip(owners, counted, strict=True):
-        seq, change = changes[owner.user_id]
+    for owner, (unread, unseen) in zip(owners, count(owners, database()), strict=True):
+        seq, change = updates[owner.user_id]
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
         frame = encode_json(data, event="update", id=seq)
-        yield Entry(seq, user_topic(owner.user_id), frame)
+        entries.append(Entry(seq, user_topic(owner.user_id), frame))
+    return entries

@@ -68,8 +68,7 @@ class Position:
 
 def get_position() -> Position:
     """Return the head and the floor of the log: one query."""
-    row = _head(database()).values_list("seq", "floor").first()
-    return Position(*row or ())
+    return Position(*_head(database()).values_list("seq", "floor").first() or ())
 
 
 def get_head() -> int:

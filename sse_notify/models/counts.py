@@ -24,8 +24,6 @@ from sse_notify.topics import user_topic
 #: Larger than any number of the log.
 _END = 2**62
 
-_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
-
 # Correlated subqueries: so every database goes through the index (topic, seq) once for each user and topic. CROSS JOIN keeps SQLite
 # from starting with the long table; "+ 0" keeps PostgreSQL from preferring the index of seq alone, which leads through everybody's rows.
 _SQL = """
@@ -52,7 +50,6 @@ SELECT
     + (SELECT COUNT(*) {receipts} AND r.seen_at IS NULL AND r.unarchived_at IS NOT NULL AND n.seq <= w.was_archived AND n.seq > w.was_seen)
 FROM w
 """
-_LOG = "FROM {Notification} n WHERE {theirs}"
 _RECEIPTS = """
     FROM {Receipt} r CROSS JOIN {Notification} n
     WHERE r.user_id = w.user_id AND r.archived_at IS NULL AND n.id = r.notification_id AND n.seq <= w.up_to AND {theirs}
@@ -136,15 +133,15 @@ def _sql(using: str, parts: int, required: int) -> str:
     connection: Any = connections[using]
     is_mysql = connection.vendor == "mysql" and not connection.mysql_is_mariadb
     row = "ROW" if is_mysql else ""
-    tables = {name: apps.get_model("sse_notify", name)._meta.db_table for name in _TABLES}
-    names = {name: connection.ops.quote_name(table) for name, table in tables.items()}
+    models = apps.get_app_config("sse_notify").get_models()
+    names = {model.__name__: connection.ops.quote_name(model._meta.db_table) for model in models}
     theirs = _THEIRS.format(**names)
     return _SQL.format(
         **names,
         end=_END,
         parts=", ".join([f"{row}(%s, %s, %s, %s, %s)"] * parts),
         required=", ".join([f"{row}(%s)"] * required),
-        log=_LOG.format(**names, theirs=theirs),
+        log=f"FROM {names['Notification']} n WHERE {theirs}",
         receipts=_RECEIPTS.format(**names, theirs=theirs),
         without_read_at=_WITHOUT.format(**names, stamp="read_at"),
         without_seen_at=_WITHOUT.format(**names, stamp="seen_at"),
