@@ -25,11 +25,11 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
+from sse_notify.inbox.marks import check_number
 from sse_notify.log.reader import told
 from sse_notify.log.sequence import begin_write, database, locked, raise_floor
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.notifications.validation import check_number
 
 #: Rows that one transaction deletes: the default, and the most.
 BATCH, MAX_BATCH = 1000, 10_000

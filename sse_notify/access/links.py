@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from sse_notify.access.decisions import auth_hash
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.notifications.validation import check_user
+from sse_notify.inbox.marks import check_user
 from sse_notify.topics import MAX_TOPICS, check_name
 
 #: The query's name.

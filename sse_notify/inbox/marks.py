@@ -21,16 +21,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
+from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database, get_head
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.paging import Place
 from sse_notify.models.querysets import NotificationQuerySet, User
-from sse_notify.notifications.validation import check_number, check_user
+from sse_notify.sse.format import MAX_CURSOR
 
 #: The longest ``client``, in characters.
 CLIENT_LENGTH = 100
@@ -213,7 +215,7 @@ def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, us
             marked = min(asked[0], get_head())  # oddity 1
             is_changed = _mark_up_to(inbox, mark, marked, using)
         if is_changed:
-            inbox.note({"set": mark.name, name: marked, "client": client})
+            note(inbox, {"set": mark.name, name: marked, "client": client})
             inbox.save(using=using)
             announce_on_commit()
 
@@ -251,6 +253,31 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
         if below.update(**{mark.clears: None, next(iter(mark.stamps)): timezone.now()}):
             return True
     return bool(raised)
+
+
+def check_user(user: Any) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` if ``user`` is not a user, or not saved."""
+    model = get_user_model()
+    if not isinstance(user, model):  # `__class__`: what a lazy object such as request.user is
+        raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
+    if user.pk is None:
+        raise ValueError("user must be saved.")
+
+
+def check_number(
+    name: str, value: Any, least: float = 0, most: float = MAX_CURSOR, *, is_whole: bool = False
+) -> Any:
+    """Return the argument ``name`` if it is a number in this range.
+
+    Raises:
+        TypeError, ValueError: it is not; the message begins with ``name``.
+    """
+    kind = "a whole number" if is_whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
+        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
+    if not least <= value <= most:  # refuses NaN, too
+        raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {value!r}.")
+    return value
 
 
 amark_read = twin(mark_read)

@@ -24,7 +24,7 @@ from sse_notify.inbox import marks
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Mute
 from sse_notify.models.querysets import NotificationQuerySet, User
-from sse_notify.notifications.validation import check_text, check_user
+from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 
 #: The newest notifications in which categories are looked for.
@@ -123,7 +123,7 @@ amuted_categories = twin(muted_categories)
 
 
 def _check(user: User, categories: Iterable[str]) -> set[str]:
-    check_user(user)
+    marks.check_user(user)
     found = {check_text("categories", category, CATEGORY_LENGTH) for category in categories}
     if "" in found:
         raise ValueError("categories must not be empty.")

@@ -5,7 +5,7 @@ enough to lose none: a page that has the one before gets ``update``; a page that
 inbox again. So does a page whose stretch of the log ends between the two, as it finds the earlier
 change overwritten.
 
-    Inbox.note()  in the user's transaction: the change waits, without a number
+    note()        in the user's transaction: the change waits, without a number
     sequence      after the commit: the inbox gets the next number
     changed()     live and in replay: ``update``, or ``reset`` to a page that missed more
 """
@@ -28,7 +28,6 @@ from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.models.state import LOST
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import topics_of, user_topic
@@ -38,6 +37,13 @@ PAGE_BYTES = 1024 * 1024
 
 #: Pages of a replay beyond which each topic is read by itself.
 SHORT_REPLAY = 10
+
+
+#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
+#: most.
+IDS_PER_CHANGE = 1000
+#: What stands for more than one change can say.
+LOST: dict[str, Any] = {"set": "lost"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +58,6 @@ class Reader:
     """When the user joined: older broadcasts are not theirs."""
     muted: frozenset[str] = frozenset()
     """The categories that the user has muted."""
-
-
-def database() -> str:
-    """Return the alias of the database that holds the log."""
-    return router.db_for_write(Notification)
 
 
 def read_entries(
@@ -76,7 +77,7 @@ def read_entries(
         The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
         or the size was reached.
     """
-    using = database()
+    using = router.db_for_write(Notification)
     rows, complete = _page(after, up_to, reader, using, limit)
     inboxes = changed_after(after, using)
     if reader is not None:
@@ -88,7 +89,8 @@ def read_entries(
 
 def count_missed(after: int, *, reader: Reader, limit: int) -> int:
     """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
-    return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
+    using = router.db_for_write(Notification)
+    return _by_topic(reader, using, limit, seq__gt=after).values("seq").count()
 
 
 def told(now: datetime) -> Q:
@@ -223,7 +225,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
     updates: dict[Any, tuple[int, dict[str, Any]]] = {}
     for inbox in inboxes:
         number = inbox.state_seq
-        change, before = inbox.newest()
+        change, before = newest(inbox)
         if number is None or number > up_to:
             # The newest is for another time, and has overwritten the one before.
             number = before
@@ -232,6 +234,8 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
             continue
         if after < number <= up_to:
             entries.append(Entry(number, user_topic(inbox.pk), control.reset("state", number)))
+    if not updates:
+        return entries
     users = get_user_model()._base_manager.all()
     if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
         users = users.prefetch_related("groups")
@@ -239,9 +243,55 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
         Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])
         for pk, user in users.in_bulk(list(updates)).items()  # not those who are deleted by now
     ]
-    for owner, (unread, unseen) in zip(owners, count(owners, database()), strict=True):
+    counted = count(owners, router.db_for_write(Notification))
+    for owner, (unread, unseen) in zip(owners, counted, strict=True):
         seq, change = updates[owner.user_id]
         data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
         frame = encode_json(data, event="update", id=seq)
         entries.append(Entry(seq, user_topic(owner.user_id), frame))
     return entries
+
+
+def note(inbox: Inbox, change: dict[str, Any] = LOST) -> None:
+    """Make ``change`` the newest of ``inbox``, without saving it.
+
+    One like it that still waits for its number is merged with it.
+
+    Args:
+        inbox: the user's, locked.
+        change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``; without it, the user's
+            pages fetch the inbox again.
+    """
+    waiting, before = newest(inbox)
+    if inbox.state_seq is not None:
+        before = inbox.state_seq
+    elif waiting is not None:
+        change = _merge(waiting, change)
+    if len(change.get("ids", ())) > IDS_PER_CHANGE:
+        change = LOST
+    inbox.changes = [{**change, "after": before}]
+    inbox.state_seq = None
+
+
+def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
+    """Return the newest change, and the number of the one before.
+
+    A process of an older version kept more than the newest, and with each its own number.
+    """
+    if not inbox.changes:
+        return None, 0
+    said = dict(inbox.changes[-1])
+    *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
+    before = max(filter(None, earlier), default=said.pop("after", 0))
+    said.pop("seq", None)
+    return LOST if number in earlier else said, before
+
+
+def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return both changes as one, or what stands for more than one."""
+    if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
+        if "up_to" in waiting and "up_to" in change:
+            return {**change, "up_to": max(waiting["up_to"], change["up_to"])}
+        if "ids" in waiting and "ids" in change:
+            return {**change, "ids": list(dict.fromkeys([*waiting["ids"], *change["ids"]]))}
+    return LOST

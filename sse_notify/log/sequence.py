@@ -39,7 +39,7 @@ from threading import Event
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, QuerySet
 from django.utils import timezone
@@ -48,7 +48,6 @@ from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch
 from sse_notify.log.reader import changed, entries_of
-from sse_notify.log.reader import database as database
 from sse_notify.models import Inbox, LogHead, Notification
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
@@ -64,6 +63,11 @@ class Position:
 
     head: int = 0
     floor: int = 0
+
+
+def database() -> str:
+    """Return the alias of the database that holds the log."""
+    return router.db_for_write(Notification)
 
 
 def get_position() -> Position:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models.notification import Notification
-
-#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
-#: most.
-IDS_PER_CHANGE = 1000
-#: What stands for more than one change can say.
-LOST: dict[str, Any] = {"set": "lost"}
 
 
 class Inbox(models.Model):
@@ -39,49 +31,6 @@ class Inbox(models.Model):
 
     def __str__(self) -> str:
         return f"user={self.user_id} state_seq={self.state_seq}"
-
-    def note(self, change: dict[str, Any] = LOST) -> None:
-        """Make ``change`` the newest, without saving it.
-
-        One like it that still waits for its number is merged with it.
-
-        Args:
-            change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``; without it, the
-                user's pages fetch the inbox again.
-        """
-        newest, before = self.newest()
-        if self.state_seq is not None:
-            before = self.state_seq
-        elif newest is not None:
-            change = _merge(newest, change)
-        if len(change.get("ids", ())) > IDS_PER_CHANGE:
-            change = LOST
-        self.changes = [{**change, "after": before}]
-        self.state_seq = None
-
-    def newest(self) -> tuple[dict[str, Any] | None, int]:
-        """Return the newest change, and the number of the one before.
-
-        A process of an older version, beside this one or before it, kept more than the newest, and
-        with each its own number.
-        """
-        if not self.changes:
-            return None, 0
-        newest = dict(self.changes[-1])
-        *earlier, number = (change.get("seq", self.state_seq) for change in self.changes)
-        before = max(filter(None, earlier), default=newest.pop("after", 0))
-        newest.pop("seq", None)
-        return LOST if number in earlier else newest, before
-
-
-def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Return both changes as one, or what stands for more than one."""
-    if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
-        if "up_to" in waiting and "up_to" in change:
-            return {**change, "up_to": max(waiting["up_to"], change["up_to"])}
-        if "ids" in waiting and "ids" in change:
-            return {**change, "ids": list(dict.fromkeys([*waiting["ids"], *change["ids"]]))}
-    return LOST
 
 
 class OfUser(models.Model):

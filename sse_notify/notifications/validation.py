@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
-from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.utils import timezone
@@ -91,22 +90,6 @@ def check_event(event: Any) -> str:
     return sse_format.check_event_name(event)
 
 
-def check_number(
-    name: str, value: Any, least: float = 0, most: float = MAX_CURSOR, *, is_whole: bool = False
-) -> Any:
-    """Return the argument ``name`` if it is a number in this range.
-
-    Raises:
-        TypeError, ValueError: it is not; the message begins with ``name``.
-    """
-    kind = "a whole number" if is_whole else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
-        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
-    if not least <= value <= most:  # refuses NaN, too
-        raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {value!r}.")
-    return value
-
-
 def check_text(name: str, value: Any, longest: int | None) -> str:
     """Return ``value`` as text that every database stores and every stream carries.
 
@@ -127,11 +110,6 @@ def check_text(name: str, value: Any, longest: int | None) -> str:
     if longest is not None and len(value) > longest:
         raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}.")
     return value
-
-
-def check_user(user: Any) -> None:
-    """Raise a ``TypeError`` or ``ValueError`` if ``user`` is not a user, or not saved."""
-    check_instance("user", user, get_user_model())
 
 
 def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:

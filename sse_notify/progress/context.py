@@ -29,8 +29,9 @@ from django.utils.functional import Promise
 
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
+from sse_notify.inbox.marks import check_number, check_user
 from sse_notify.models.notification import Content, HasAddress
-from sse_notify.notifications.validation import check, check_number, check_text, check_user
+from sse_notify.notifications.validation import check, check_text
 from sse_notify.progress import estimate, store
 from sse_notify.progress.estimate import DONE, FAILED, RUNNING
 from sse_notify.telemetry import Incident

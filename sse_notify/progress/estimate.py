@@ -15,7 +15,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.notifications.validation import check_number, check_text
+from sse_notify.inbox.marks import check_number
+from sse_notify.notifications.validation import check_text
 
 RUNNING, DONE, FAILED, CANCELLED, STALLED = "running", "done", "failed", "cancelled", "stalled"
 

@@ -25,13 +25,14 @@ from django.db import IntegrityError, connections, models, router, transaction
 
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
+from sse_notify.inbox.marks import check_number
+from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.notification import Content
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
-from sse_notify.notifications.validation import check_number
 from sse_notify.topics import user_topic
 
 #: Their table, unless the package is installed with a model of the project's own.
@@ -270,7 +271,7 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 def _reset_inboxes(users: list[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
     using, lost = database(), Inbox()
-    lost.note()
+    note(lost)
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
         with transaction.atomic(using=using):

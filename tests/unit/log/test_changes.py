@@ -16,7 +16,7 @@ from sse_notify.inbox import marks
 from sse_notify.log import reader as log_reader
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, has_pending, number_pending
-from sse_notify.models import Inbox, LogHead, Notification, state
+from sse_notify.models import Inbox, LogHead, Notification
 from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
@@ -192,7 +192,7 @@ def test_changes_that_differ_and_wait_for_one_number_become_a_reset(
 def test_a_mark_of_more_ids_than_an_update_holds_becomes_a_reset(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "IDS_PER_CHANGE", 4)
+    monkeypatch.setattr(log_reader, "IDS_PER_CHANGE", 4)
     rows = [notify(alice, f"n{index}").pk for index in range(10)]
     head = number()
     marks.mark_read(alice, ids=rows[:4])
