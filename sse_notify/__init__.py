@@ -50,17 +50,16 @@ def _stand_in(name: str) -> Any:
     """Return what stands for a public name while the apps are not ready."""
     if name[0].isupper():
         return _LazyClass(name)
-    if name[0] == "a" and name[1:] in _HOMES:
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            return await _load(name)(*args, **kwargs)
-    else:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _load(name)(*args, **kwargs)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return _load(name)(*args, **kwargs)
+    async def acall(*args: Any, **kwargs: Any) -> Any:
+        return await call(*args, **kwargs)
 
-    call.__name__ = call.__qualname__ = name
-    return call
+    stand_in = acall if name[0] == "a" and name[1:] in _HOMES else call
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
 
 
 class _LazyClass:

@@ -69,8 +69,7 @@ class Settings:
 
 #: The longest name of a category, in characters: what the column holds.
 CATEGORY_LENGTH = 100
-_TEXT = (str, Promise)
-_CATEGORY: dict[Any, Any] = {"label": _TEXT, "description": _TEXT, "required": bool}
+_CATEGORY: Any = {"label": str | Promise, "description": str | Promise, "required": bool}
 _MAY_BE_NONE = {"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
 _MOST = {"HANDSHAKE_THREADS": 256, "RETENTION_DAYS": 36_500}
 
@@ -107,9 +106,7 @@ def _unmet_requirement(key: str, value: Any, default: Any) -> str:
         requirement = "1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     elif key == "CATEGORIES":
         good = isinstance(value, dict) and all(map(_is_category, value.items()))
-        requirement = (
-            "like {'orders': {'label': 'Orders', 'description': 'Yours', 'required': True}}"
-        )
+        requirement = "like {'orders': {'label': 'Orders', 'description': 'All', 'required': True}}"
     elif isinstance(default, str):
         good, requirement = isinstance(value, str) and value != "", "a string that is not empty"
     else:
@@ -130,12 +127,9 @@ def _is_whole(value: Any) -> bool:
 
 def _is_category(item: tuple[Any, Any]) -> bool:
     name, about = item
-    return (
-        isinstance(name, str)
-        and 1 <= len(name) <= CATEGORY_LENGTH
-        and isinstance(about, dict)
-        and all(isinstance(about[key], _CATEGORY.get(key, ())) for key in about)
-    )
+    is_named = isinstance(name, str) and 1 <= len(name) <= CATEGORY_LENGTH
+    is_pair = is_named and isinstance(about, dict)
+    return is_pair and all(isinstance(about[key], _CATEGORY.get(key, ())) for key in about)
 
 
 @cache

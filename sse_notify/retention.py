@@ -16,7 +16,7 @@ while its batch begins is new again and stays, as it is checked under its lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
+from sse_notify.inbox.marks import check_number
 from sse_notify.log.reader import told
 from sse_notify.log.sequence import begin_write, database, locked, raise_floor
 from sse_notify.models import Notification
@@ -56,15 +57,19 @@ def prune(
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is deleted.
     """
-    check_number("batch", batch, int, least=1, most=MAX_BATCH)
+    check_number("batch", batch, 1, MAX_BATCH, is_whole=True)
     before = oldest_kept(days)
     deleted = 0
     if before is not None:
-        for pks in _candidates(before, batch):
+        # In one walk through the table.
+        rows = _prunable(before).order_by("pk").values_list("pk", flat=True)
+        last = 0
+        while pks := list(rows.filter(pk__gt=last)[:batch]):
             number = _delete(pks, before)
             deleted += number
             if on_batch is not None:
                 on_batch(number)
+            last = pks[-1]
     return deleted
 
 
@@ -83,32 +88,14 @@ def oldest_kept(days: float | None = None) -> datetime | None:
     days = get_settings().RETENTION_DAYS if days is None else days
     if days is None:
         return None
-    check_number("days", days, (int, float), least=0, most=MAX_DAYS)
+    check_number("days", days, 0, MAX_DAYS)
     return timezone.now() - timedelta(days=days)
-
-
-def check_number(name: str, value: Any, kinds: Any, *, least: int, most: int) -> None:
-    """Raise a ``TypeError`` or ``ValueError`` if the argument is not a number in this range."""
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        kind = "a whole number" if kinds is int else "a number"
-        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}.")
 
 
 def _prunable(before: datetime) -> NotificationQuerySet:
     old = Q(created_at__lt=before) & (Q(recalled_at=None) | Q(recalled_at__lt=before))
     expired = Q(expires_at__lte=timezone.now(), recalled_at=None)
     return Notification.objects.using(database()).filter(old | expired, seq__isnull=False)
-
-
-def _candidates(before: datetime, batch: int) -> Iterator[list[int]]:
-    """Yield the keys of what may go, a batch at a time, in one walk through the table."""
-    rows = _prunable(before).order_by("pk").values_list("pk", flat=True)
-    last = 0
-    while pks := list(rows.filter(pk__gt=last)[:batch]):
-        yield pks
-        last = pks[-1]
 
 
 def _delete(candidates: list[int], before: datetime) -> int:

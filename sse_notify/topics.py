@@ -8,12 +8,11 @@ name and gets them if the function that the project registered with :func:`topic
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from asgiref.sync import async_to_sync
 from django.db.models import TextChoices
-from django.urls import Resolver404
 from django.urls.resolvers import RoutePattern
 from django.utils.translation import gettext_lazy as _
 
@@ -21,9 +20,6 @@ from sse_notify.exceptions import UnknownTopic
 
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
-
-EVERYONE_TOPIC = "everyone"
-STAFF_TOPIC = "staff"
 
 #: The longest name of a topic, in characters: what fits the column of the log and a sensible address.
 MAX_LENGTH = 100
@@ -65,27 +61,12 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
     """
     if groups is None:  # a custom user model need not have groups
         groups = [group.pk for group in user.groups.all()] if hasattr(user, "groups") else []
-    staff = [STAFF_TOPIC] if getattr(user, "is_staff", False) else []
-    return (user_topic(user.pk), EVERYONE_TOPIC, *staff, *map(group_topic, groups))
+    staff = [STAFF.value] if getattr(user, "is_staff", False) else []
+    return (user_topic(user.pk), EVERYONE.value, *staff, *map(group_topic, groups))
 
 
-class Registration(NamedTuple):
-    """One ``@topic``: a pattern and the function that decides."""
-
-    pattern: str
-    """The pattern as it was written, ``"order.<int:pk>"``."""
-    route: RoutePattern
-    """The compiled pattern, with Django's path converters."""
-    authorise: Authoriser
-    """``function(user, **captured)``, sync or async, that returns whether the user may listen."""
-    public: bool
-    """Whether anonymous visitors may ask at all."""
-
-
-_registrations: dict[str, Registration] = {}
-
-#: Stands for what was not registered.
-NOBODYS = Registration("", RoutePattern(""), lambda user: False, public=False)
+#: By pattern: the compiled pattern, with Django's path converters; the function; whether it is public.
+_registrations: dict[str, tuple[RoutePattern, Authoriser, bool]] = {}
 
 
 def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
@@ -105,16 +86,13 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
         ValueError: the pattern is empty, is registered already, or lies among this package's own topics.
     """
     if not pattern or is_own(pattern):
-        raise ValueError(
-            f"pattern must not be {pattern!r}, which is empty or one of the package's own topics."
-        )
+        raise ValueError(f"pattern must not be {pattern!r}: empty, or one of the package's own.")
 
     def register(authorise: AuthoriserT) -> AuthoriserT:
         known = _registrations.get(pattern)
-        if known is not None and known.authorise is not authorise:
-            raise ValueError(f"pattern {pattern!r} is already registered, by {known.authorise!r}.")
-        route = RoutePattern(pattern, is_endpoint=True)
-        _registrations[pattern] = Registration(pattern, route, authorise, public)
+        if known is not None and known[1] is not authorise:
+            raise ValueError(f"pattern {pattern!r} is already registered, by {known[1]!r}.")
+        _registrations[pattern] = RoutePattern(pattern, is_endpoint=True), authorise, public
         return authorise
 
     return register
@@ -135,17 +113,22 @@ def check_name(name: str) -> str:
 
 
 class Match(NamedTuple):
-    """A topic's name, and what the project registered for it."""
+    """A topic's name, and what the project registered for it: by default, that nobody may listen."""
 
-    registration: Registration
-    captured: dict[str, Any]
-    """What the pattern captured from the name."""
     name: str
+    authorise: Authoriser = lambda user: False
+    """``function(user, **captured)``, sync or async, that returns whether the user may listen."""
+    public: bool = False
+    """Whether anonymous visitors may ask at all."""
+    pattern: str = ""
+    """The pattern as it was written, ``"order.<int:pk>"``."""
+    captured: Mapping[str, Any] = {}
+    """What the pattern captured from the name."""
 
     @property
     def key(self) -> Hashable:
         """Name the call: two matches with the same key are answered alike, such as ``room.2`` and ``room.02``."""
-        key = (self.registration.pattern, *self.captured.values())
+        key = (self.pattern, *self.captured.values())
         try:
             hash(key)
         except TypeError:  # a path converter of the project's made it
@@ -158,11 +141,11 @@ class Match(NamedTuple):
         Raises:
             Exception: whatever the project's function raises.
         """
-        if not self.registration.public and not user.is_authenticated:
+        if not (self.public or user.is_authenticated):
             return False
-        authorise = self.registration.authorise
+        authorise: Any = self.authorise
         if inspect.iscoroutinefunction(authorise):
-            return bool(async_to_sync(authorise)(user, **self.captured))
+            authorise = async_to_sync(authorise)
         return bool(authorise(user, **self.captured))
 
 
@@ -173,16 +156,12 @@ def find(name: str) -> Match:
         UnknownTopic: nothing. This package's own topics are never found here: nobody asks for them by name.
     """
     if not is_own(name) and len(name) <= MAX_LENGTH:
-        for registration in _registrations.values():
-            try:
-                found = registration.route.match(name)
-            except Resolver404:
-                continue
-            if found:
-                return Match(registration, found[2], name)
+        for pattern, (route, authorise, public) in _registrations.items():
+            if found := route.match(name):
+                return Match(name, authorise, public, pattern, found[2])
     raise UnknownTopic(f"no @topic pattern matches {name!r}")
 
 
 def is_own(name: str) -> bool:
     """Return whether ``name`` is one of this package's own topics."""
-    return name in (EVERYONE_TOPIC, STAFF_TOPIC) or name.startswith(("user:", "group:"))
+    return name in (EVERYONE, STAFF) or name.startswith(("user:", "group:"))

@@ -113,10 +113,7 @@ def pack(message: Message) -> dict[str, Any]:
         return {"revocation": list(astuple(message))}
     if isinstance(message, PresenceQuery):
         return {"presence": message.reply_channel}
-    entries = [
-        [entry.seq, entry.topic, entry.frame, list(entry.excluded), entry.category]
-        for entry in message.entries
-    ]
+    entries = [[e.seq, e.topic, e.frame, [*e.excluded], e.category] for e in message.entries]
     return {"first": message.first, "last": message.last, "entries": entries}
 
 

@@ -159,14 +159,13 @@ class Membership:
             self._channel = await self.layer.new_channel("sse_notify")
         await self.layer.group_add(get_settings().GROUP, self._channel)
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Any:
         """Return the next message."""
         try:
-            message: dict[str, Any] = await self.layer.receive(self._channel)
+            return await self.layer.receive(self._channel)
         except asyncio.CancelledError:
             self._released = True  # Oddity 4.
             raise
-        return message
 
     def leave_soon(self) -> None:
         """Leave the group in the background."""
@@ -182,15 +181,12 @@ class Membership:
                 if self._channel is None:
                     return
                 if not self._released:
-                    await self._unsubscribe()
+                    # Cancelling ``receive()`` is the only way to unsubscribe from the pub/sub layer.
+                    receiving = asyncio.create_task(self._drop_all())
+                    await asyncio.sleep(0)
+                    stop(receiving)
+                    await asyncio.wait({receiving})
                 await self.layer.group_discard(get_settings().GROUP, self._channel)
-
-    async def _unsubscribe(self) -> None:
-        # Cancelling ``receive()`` is the only way to unsubscribe from the pub/sub layer.
-        receiving = asyncio.create_task(self._drop_all())
-        await asyncio.sleep(0)
-        stop(receiving)
-        await asyncio.wait({receiving})
 
     async def _drop_all(self) -> None:
         while True:  # A waiting message would end one ``receive()`` before it can be cancelled.

@@ -27,7 +27,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log import entries
+from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database, get_head
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.paging import Place
@@ -52,7 +52,7 @@ class State:
     unseen: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Mark:
     """One way to mark."""
 
@@ -60,35 +60,23 @@ class _Mark:
     """What the ``update`` event calls it."""
     changes: Q
     """Which rows it changes. A repeat finds none, so that it writes and says nothing."""
-    stamps: str
-    """The receipt's column that gets the time."""
+    stamps: dict[str, str]
+    """The receipt's columns that get the time, each with the inbox's watermark that stands for it:
+    ``up_to`` raises that. "": there is none, so the mark is by ``ids`` alone.
+    """
     clears: str = ""
     """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
-    sees: bool = False
-    watermarks: tuple[str, ...] = ()
-    """The inbox's columns that ``up_to`` raises."""
 
 
 _READ = _Mark(
-    name="read",
-    changes=Q(is_unread=True),
-    stamps="read_at",
-    clears="unread_at",
-    sees=True,
-    watermarks=("read_up_to", "seen_up_to"),
+    "read", Q(is_unread=True), {"read_at": "read_up_to", "seen_at": "seen_up_to"}, "unread_at"
 )
-_UNREAD = _Mark(name="unread", changes=Q(is_unread=False), stamps="unread_at", clears="read_at")
-_SEEN = _Mark(name="seen", changes=Q(is_unseen=True), stamps="seen_at", watermarks=("seen_up_to",))
+_UNREAD = _Mark("unread", Q(is_unread=False), {"unread_at": ""}, "read_at")
+_SEEN = _Mark("seen", Q(is_unseen=True), {"seen_at": "seen_up_to"})
 _ARCHIVED = _Mark(
-    name="archived",
-    changes=Q(is_archived=False),
-    stamps="archived_at",
-    clears="unarchived_at",
-    watermarks=("archived_up_to",),
+    "archived", Q(is_archived=False), {"archived_at": "archived_up_to"}, "unarchived_at"
 )
-_UNARCHIVED = _Mark(
-    name="unarchived", changes=Q(is_archived=True), stamps="unarchived_at", clears="archived_at"
-)
+_UNARCHIVED = _Mark("unarchived", Q(is_archived=True), {"unarchived_at": ""}, "archived_at")
 
 
 def mark_read(
@@ -201,36 +189,33 @@ def _mark(
         raise ValueError(f"client must be at most {CLIENT_LENGTH} printable ASCII characters.")
     if (ids is None) == (up_to is None):
         raise ValueError("Give either ids or up_to, not both.")
-    if ids is None:
-        asked: dict[str, Any] = {"up_to": _check_number("up_to", up_to)}
-    elif isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable | None):
         raise TypeError(f"ids must be a list of whole numbers, not {type(ids).__name__}.")
-    else:
-        asked = {"ids": list(dict.fromkeys(_check_number("ids", id) for id in ids))}
+    name, numbers = ("up_to", [up_to]) if ids is None else ("ids", ids)
+    asked = [check_number(name, number, is_whole=True) for number in numbers]
     using = database()
     try:
-        _write(user, mark, asked, client, using)
+        _write(user, mark, name, asked, client, using)
     except IntegrityError:
         # At the commit: one of them was pruned in this moment, and is not found again.
         if ids is None or connections[using].in_atomic_block:
             raise
-        _write(user, mark, asked, client, using)
+        _write(user, mark, name, asked, client, using)
 
 
-def _write(user: User, mark: _Mark, asked: dict[str, Any], client: str, using: str) -> None:
+def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, using: str) -> None:
     with transaction.atomic(using=using):
         inboxes = Inbox.objects.using(using)
         inboxes.bulk_create([Inbox(pk=user.pk)], ignore_conflicts=True)  # oddity 2
         inbox = inboxes.select_for_update().get(pk=user.pk)
-        marked: dict[str, Any]
-        if "ids" in asked:
-            marked = {"ids": _mark_ids(user, mark, asked["ids"], using)}
-            is_changed = bool(marked["ids"])
+        if name == "ids":
+            marked: Any = _mark_ids(user, mark, list(dict.fromkeys(asked)), using)
+            is_changed = bool(marked)
         else:
-            marked = {"up_to": min(asked["up_to"], get_head())}  # oddity 1
-            is_changed = _mark_up_to(inbox, mark, marked["up_to"], using)
+            marked = min(asked[0], get_head())  # oddity 1
+            is_changed = _mark_up_to(inbox, mark, marked, using)
         if is_changed:
-            entries.note(inbox, {"set": mark.name, **marked, "client": client})
+            note(inbox, {"set": mark.name, name: marked, "client": client})
             inbox.save(using=using)
             announce_on_commit()
 
@@ -238,14 +223,12 @@ def _write(user: User, mark: _Mark, asked: dict[str, Any], client: str, using: s
 def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
     """Write a receipt for each of the notifications that the mark changes; return their ids."""
     now = timezone.now()
-    columns = [mark.stamps, *filter(None, [mark.clears, "seen_at" if mark.sees else ""])]
     theirs: Any = Notification.objects.using(using).with_states(user, heed_mutes=False)
     receipts = []
     for start in range(0, len(ids), CHUNK):
         chunk = theirs.filter(mark.changes, pk__in=ids[start : start + CHUNK]).order_by("pk")
-        for pk, seen_at in chunk.values_list("pk", "receipt__seen_at"):
-            stamps = {"seen_at": seen_at or now} if mark.sees else {}
-            stamps[mark.stamps] = now
+        for pk, *before in chunk.values_list("pk", *(f"receipt__{name}" for name in mark.stamps)):
+            stamps = {name: at or now for name, at in zip(mark.stamps, before, strict=True)}
             receipts.append(Receipt(user=user, notification_id=pk, **stamps))
     # MySQL takes any unique key, and refuses to be told.
     with_target = connections[using].features.supports_update_conflicts_with_target
@@ -253,7 +236,7 @@ def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
         receipts,
         batch_size=CHUNK,
         update_conflicts=True,
-        update_fields=columns,
+        update_fields=[*mark.stamps, *filter(None, [mark.clears])],
         unique_fields=["user", "notification"] if with_target else None,
     )
     return [receipt.notification_id for receipt in receipts]
@@ -261,13 +244,13 @@ def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
 
 def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
     """Raise the watermarks, end what overrides them below, and return whether anything changed."""
-    raised = [name for name in mark.watermarks if getattr(inbox, name) < up_to]
+    raised = [name for name in mark.stamps.values() if getattr(inbox, name) < up_to]
     for name in raised:
         setattr(inbox, name, up_to)
     if mark.clears:
         overriding = {f"{mark.clears}__isnull": False, "notification__seq__lte": up_to}
         below = Receipt.objects.using(using).filter(user_id=inbox.pk, **overriding)
-        if below.update(**{mark.clears: None, mark.stamps: timezone.now()}):
+        if below.update(**{mark.clears: None, next(iter(mark.stamps)): timezone.now()}):
             return True
     return bool(raised)
 
@@ -281,11 +264,19 @@ def check_user(user: Any) -> None:
         raise ValueError("user must be saved.")
 
 
-def _check_number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}.")
-    if not 0 <= value <= MAX_CURSOR:
-        raise ValueError(f"{name} must be a number from 0 to {MAX_CURSOR}, not {value}.")
+def check_number(
+    name: str, value: Any, least: float = 0, most: float = MAX_CURSOR, *, is_whole: bool = False
+) -> Any:
+    """Return the argument ``name`` if it is a number in this range.
+
+    Raises:
+        TypeError, ValueError: it is not; the message begins with ``name``.
+    """
+    kind = "a whole number" if is_whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
+        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
+    if not least <= value <= most:  # refuses NaN, too
+        raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {value!r}.")
     return value
 
 

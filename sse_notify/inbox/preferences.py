@@ -24,6 +24,7 @@ from sse_notify.inbox import marks
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Mute
 from sse_notify.models.querysets import NotificationQuerySet, User
+from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 
 #: The newest notifications in which categories are looked for.
@@ -62,9 +63,7 @@ def mute(user: User, *categories: str) -> None:
     """
     wanted = _check(user, categories)
     if required := sorted(wanted & get_settings().required):
-        raise ValueError(
-            f"categories must not have {required[0]!r}, which SSE_NOTIFY['CATEGORIES'] requires."
-        )
+        raise ValueError(f"categories must not have {required[0]!r}, which SSE_NOTIFY requires.")
     _change(user, mute=wanted, unmute=set())
 
 
@@ -125,15 +124,9 @@ amuted_categories = twin(muted_categories)
 
 def _check(user: User, categories: Iterable[str]) -> set[str]:
     marks.check_user(user)
-    found = set()
-    for category in categories:
-        if not isinstance(category, str):
-            raise TypeError(f"categories must be strings, not {type(category).__name__}.")
-        if not 1 <= len(category) <= CATEGORY_LENGTH or "\0" in category:
-            raise ValueError(
-                f"categories must have 1 to {CATEGORY_LENGTH} characters, without NUL."
-            )
-        found.add(category)
+    found = {check_text("categories", category, CATEGORY_LENGTH) for category in categories}
+    if "" in found:
+        raise ValueError("categories must not be empty.")
     return found
 
 

@@ -1,29 +1,49 @@
-"""What one client may read of the log, in pages that are bounded in rows and in bytes."""
+"""What streams read of the log: its rows and the changes of inboxes, encoded, in pages.
+
+An inbox keeps its newest change alone, its number, and the number of the change before. That is
+enough to lose none: a page that has the one before gets ``update``; a page that has not fetches the
+inbox again. So does a page whose stretch of the log ends between the two, as it finds the earlier
+change overwritten.
+
+    note()        in the user's transaction: the change waits, without a number
+    sequence      after the commit: the inbox gets the next number
+    changed()     live and in replay: ``update``, or ``reset`` to a page that missed more
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from django.db import connections
+from django.contrib.auth import get_user_model
+from django.db import connections, router
 from django.db.models import Func, IntegerField, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
-from sse_notify.log.entries import changed, changed_after, entries_of
-from sse_notify.log.sequence import database
-from sse_notify.models import Exclusion, Notification
-from sse_notify.topics import user_topic
+from sse_notify.models import Exclusion, Inbox, Notification
+from sse_notify.models.counts import Owner, count
+from sse_notify.sse import control
+from sse_notify.sse.format import encode_json
+from sse_notify.topics import topics_of, user_topic
 
 #: Bytes that one page of the log fetches, about.
 PAGE_BYTES = 1024 * 1024
 
 #: Pages of a replay beyond which each topic is read by itself.
 SHORT_REPLAY = 10
+
+
+#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
+#: most.
+IDS_PER_CHANGE = 1000
+#: What stands for more than one change can say.
+LOST: dict[str, Any] = {"set": "lost"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +77,7 @@ def read_entries(
         The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
         or the size was reached.
     """
-    using = database()
+    using = router.db_for_write(Notification)
     rows, complete = _page(after, up_to, reader, using, limit)
     inboxes = changed_after(after, using)
     if reader is not None:
@@ -69,7 +89,8 @@ def read_entries(
 
 def count_missed(after: int, *, reader: Reader, limit: int) -> int:
     """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
-    return _by_topic(reader, database(), limit, seq__gt=after).values("seq").count()
+    using = router.db_for_write(Notification)
+    return _by_topic(reader, using, limit, seq__gt=after).values("seq").count()
 
 
 def told(now: datetime) -> Q:
@@ -102,7 +123,12 @@ def _page(
     after: int, up_to: int, reader: Reader | None, using: str, limit: int
 ) -> tuple[list[Notification], int]:
     """Return at most ``limit`` rows, of about 1 MiB, and up to which number they are all."""
-    found: Any = _first(after, up_to, reader, using, limit)
+    found: Any
+    if reader is not None and up_to - after > SHORT_REPLAY * limit:
+        found = _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
+    else:
+        found = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
+        found = found.order_by("seq")[:limit]
     if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
         rows = list(found)  # so few weigh no more
         return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
@@ -118,15 +144,6 @@ def _page(
     rows = list(Notification._base_manager.using(using).filter(seq__in=seqs).order_by("seq"))
     is_all = len(seqs) == len(weights) < limit
     return rows, up_to if is_all else seqs[-1]
-
-
-def _first(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
-) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, in order."""
-    if reader is not None and up_to - after > SHORT_REPLAY * limit:
-        return _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    return readable(reader, using).filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
 
 
 def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
@@ -158,3 +175,123 @@ def readable(reader: Reader | None, using: str, topic: str | None = None) -> Que
     if reader.since is not None:
         rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
     return rows
+
+
+# --- encoding ------------------------------------------------------------------------------------
+
+
+def entries_of(
+    rows: list[Notification], using: str, muted: frozenset[str] = frozenset()
+) -> list[Entry]:
+    """Return the rows encoded; ``muted``: the categories that their reader has muted."""
+    excluded: dict[int, set[str]] = {row.pk: set() for row in rows if not row.recipient_id}
+    if excluded:
+        pairs = Exclusion.objects.using(using).filter(notification_id__in=excluded)
+        for pk, user_id in pairs.values_list("notification_id", "user_id"):
+            excluded[pk].add(str(user_id))
+    return [
+        Entry(
+            row.seq or 0,
+            row.topic,
+            _frame(row, muted),
+            frozenset(excluded.get(row.pk, ())),
+            "" if row.recalled_at else row.category,
+        )
+        for row in rows
+    ]
+
+
+def _frame(row: Notification, muted: frozenset[str]) -> bytes:
+    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
+    if row.recalled_at is not None:
+        return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
+    return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
+
+
+def changed_after(after: int, using: str) -> QuerySet[Inbox]:
+    """Return the inboxes whose newest change, or the one before it, may be numbered after ``after``."""
+    since = Q(state_seq__gt=after) | Q(state_seq=None)
+    return Inbox.objects.using(using).filter(since).exclude(changes=[])
+
+
+def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
+    """Return the changes that are numbered after ``after`` and up to ``up_to``, encoded.
+
+    The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up
+    to the change. What is numbered later comes after it in the stream, and the client counts it
+    then.
+    """
+    entries: list[Entry] = []
+    updates: dict[Any, tuple[int, dict[str, Any]]] = {}
+    for inbox in inboxes:
+        number = inbox.state_seq
+        change, before = newest(inbox)
+        if number is None or number > up_to:
+            # The newest is for another time, and has overwritten the one before.
+            number = before
+        elif change and change != LOST and before <= after:
+            updates[inbox.pk] = number, change
+            continue
+        if after < number <= up_to:
+            entries.append(Entry(number, user_topic(inbox.pk), control.reset("state", number)))
+    if not updates:
+        return entries
+    users = get_user_model()._base_manager.all()
+    if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
+        users = users.prefetch_related("groups")
+    owners = [
+        Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])
+        for pk, user in users.in_bulk(list(updates)).items()  # not those who are deleted by now
+    ]
+    counted = count(owners, router.db_for_write(Notification))
+    for owner, (unread, unseen) in zip(owners, counted, strict=True):
+        seq, change = updates[owner.user_id]
+        data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
+        frame = encode_json(data, event="update", id=seq)
+        entries.append(Entry(seq, user_topic(owner.user_id), frame))
+    return entries
+
+
+def note(inbox: Inbox, change: dict[str, Any] = LOST) -> None:
+    """Make ``change`` the newest of ``inbox``, without saving it.
+
+    One like it that still waits for its number is merged with it.
+
+    Args:
+        inbox: the user's, locked.
+        change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``; without it, the user's
+            pages fetch the inbox again.
+    """
+    waiting, before = newest(inbox)
+    if inbox.state_seq is not None:
+        before = inbox.state_seq
+    elif waiting is not None:
+        change = _merge(waiting, change)
+    if len(change.get("ids", ())) > IDS_PER_CHANGE:
+        change = LOST
+    inbox.changes = [{**change, "after": before}]
+    inbox.state_seq = None
+
+
+def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
+    """Return the newest change, and the number of the one before.
+
+    A process of an older version kept more than the newest, and with each its own number.
+    """
+    if not inbox.changes:
+        return None, 0
+    said = dict(inbox.changes[-1])
+    *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
+    before = max(filter(None, earlier), default=said.pop("after", 0))
+    said.pop("seq", None)
+    return LOST if number in earlier else said, before
+
+
+def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return both changes as one, or what stands for more than one."""
+    if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
+        if "up_to" in waiting and "up_to" in change:
+            return {**change, "up_to": max(waiting["up_to"], change["up_to"])}
+        if "ids" in waiting and "ids" in change:
+            return {**change, "ids": list(dict.fromkeys([*waiting["ids"], *change["ids"]]))}
+    return LOST

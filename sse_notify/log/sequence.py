@@ -47,7 +47,7 @@ from django.utils import timezone
 from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch
-from sse_notify.log.entries import changed, entries_of
+from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
 
 #: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
@@ -72,8 +72,7 @@ def database() -> str:
 
 def get_position() -> Position:
     """Return the head and the floor of the log: one query."""
-    row = _head(database()).values_list("seq", "floor").first()
-    return Position(*row or ())
+    return Position(*_head(database()).values_list("seq", "floor").first() or ())
 
 
 def get_head() -> int:

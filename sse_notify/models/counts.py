@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.conf import settings  # noqa: TID251  (USE_TZ is Django's setting, not one of ours)
 from django.contrib.auth import get_user_model
 from django.db import connections, transaction
-from django.db.models import DateTimeField
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.topics import user_topic
 
-_FIELD = DateTimeField()
-#: Older than any notification: a user's own notifications have no other bound.
-_LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 #: Larger than any number of the log.
 _END = 2**62
-
-_TABLES = ("Notification", "Receipt", "Inbox", "Exclusion", "Mute")
 
 # Correlated subqueries: so every database goes through the index (topic, seq) once for each user and topic. CROSS JOIN keeps SQLite
 # from starting with the long table; "+ 0" keeps PostgreSQL from preferring the index of seq alone, which leads through everybody's rows.
@@ -57,7 +50,6 @@ SELECT
     + (SELECT COUNT(*) {receipts} AND r.seen_at IS NULL AND r.unarchived_at IS NOT NULL AND n.seq <= w.was_archived AND n.seq > w.was_seen)
 FROM w
 """
-_LOG = "FROM {Notification} n WHERE {theirs}"
 _RECEIPTS = """
     FROM {Receipt} r CROSS JOIN {Notification} n
     WHERE r.user_id = w.user_id AND r.archived_at IS NULL AND n.id = r.notification_id AND n.seq <= w.up_to AND {theirs}
@@ -99,23 +91,25 @@ def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list
         using: the database's alias.
         up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
     """
-    connection, long_ago = connections[using], _moment(_LONG_AGO, using)
+    connection, now = connections[using], timezone.now()
+    to_database = connection.ops.adapt_datetimefield_value
+    # A century: a user's own notifications have no other bound.
+    long_ago = now - timedelta(days=36_525)
     found: list[tuple[int, int]] = []
     values: list[Any] = []
     for number, owner in enumerate(owners):
         found.append((0, 0))
         key = get_user_model()._meta.pk.get_db_prep_value(owner.user_id, connection)
-        since = long_ago if owner.since is None else _moment(owner.since, using)
         own = user_topic(owner.user_id)
         end = next(seq for seq in (owner.up_to, up_to, _END) if seq is not None)
         for topic in owner.topics:
-            values += (number, key, topic, long_ago if topic == own else since, end)
+            since = long_ago if topic == own else owner.since or long_ago
+            values += (number, key, topic, to_database(since), end)
     if not values:
         return found
     required = [None, *sorted(get_settings().required)]  # VALUES cannot be empty
     sql = _sql(using, len(values) // 5, len(required))
-    values += required
-    values.append(_moment(timezone.now(), using))
+    values += [*required, to_database(now)]
     with _without_jit(using, len(found)), connection.cursor() as cursor:
         cursor.execute(sql, values)
         for number, unread, unseen in cursor:
@@ -134,26 +128,20 @@ def _without_jit(using: str, owners: int) -> Iterator[None]:
         yield
 
 
-def _moment(moment: datetime, using: str) -> Any:
-    if timezone.is_aware(moment) and not settings.USE_TZ:
-        moment = timezone.make_naive(moment)
-    return _FIELD.get_db_prep_value(moment, connections[using])
-
-
 @cache
 def _sql(using: str, parts: int, required: int) -> str:
     connection: Any = connections[using]
     is_mysql = connection.vendor == "mysql" and not connection.mysql_is_mariadb
     row = "ROW" if is_mysql else ""
-    tables = {name: apps.get_model("sse_notify", name)._meta.db_table for name in _TABLES}
-    names = {name: connection.ops.quote_name(table) for name, table in tables.items()}
+    models = apps.get_app_config("sse_notify").get_models()
+    names = {model.__name__: connection.ops.quote_name(model._meta.db_table) for model in models}
     theirs = _THEIRS.format(**names)
     return _SQL.format(
         **names,
         end=_END,
         parts=", ".join([f"{row}(%s, %s, %s, %s, %s)"] * parts),
         required=", ".join([f"{row}(%s)"] * required),
-        log=_LOG.format(**names, theirs=theirs),
+        log=f"FROM {names['Notification']} n WHERE {theirs}",
         receipts=_RECEIPTS.format(**names, theirs=theirs),
         without_read_at=_WITHOUT.format(**names, stamp="read_at"),
         without_seen_at=_WITHOUT.format(**names, stamp="seen_at"),

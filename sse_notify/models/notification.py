@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
+from typing import Annotated, Any, Protocol, TypedDict
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -61,14 +61,17 @@ class HasAddress(Protocol):
         """Return the address."""
 
 
+#: Text, or a lazy translation of it.
+Text = str | Promise
+
 MESSAGE, BUTTONS, MORE = _("Message"), _("Buttons"), _("More")
 
 
 class Message(TypedDict):
     """The arguments that ``notify()`` and ``broadcast()`` also take by position."""
 
-    title: Annotated[str | Promise, Field(section=MESSAGE)]
-    body: Annotated[str | Promise, Field(section=MESSAGE)]
+    title: Annotated[Text, Field(section=MESSAGE)]
+    body: Annotated[Text, Field(section=MESSAGE)]
 
 
 class Content(TypedDict, total=False):
@@ -76,16 +79,11 @@ class Content(TypedDict, total=False):
 
     level: Annotated[str, Field(Kind.CHOICE, MESSAGE, _("How serious the notification is."))]
     url: Annotated[
-        str | Promise | HasAddress,
-        Field(
-            Kind.ADDRESS,
-            MESSAGE,
-            _("Where a click leads: a path on this site, or a full URL."),
-        ),
+        Text | HasAddress,
+        Field(Kind.ADDRESS, MESSAGE, _("Where a click leads: a path on this site, or a full URL.")),
     ]
     category: Annotated[
-        str | Promise,
-        Field(Kind.TEXT, MESSAGE, _("Users can filter their notifications by category.")),
+        Text, Field(Kind.TEXT, MESSAGE, _("Users can filter their notifications by category."))
     ]
     icon: Annotated[str, Field(Kind.ADDRESS, MORE, _("The URL of a small image."))]
     actions: Annotated[
@@ -113,14 +111,7 @@ FIELDS: Mapping[str, Field] = {
     for name, annotation in declared.__annotations__.items()
 }
 
-#: What clients are sent of the content, and the attribute that holds it.
-_SENT = {
-    name: f"{name}_name" if field.kind is Kind.INSTANCE else name
-    for name, field in FIELDS.items()
-    if field.is_sent
-}
-_MOMENTS = [name for name in _SENT if FIELDS[name].kind is Kind.MOMENT]
-_KEYS = [name for name in _SENT if FIELDS[name].kind is Kind.KEY]
+_OPTIONAL: Any = {"blank": True, "related_name": "+"}
 
 
 class Level(models.TextChoices):
@@ -150,25 +141,15 @@ class Notification(models.Model):
         settings.AUTH_USER_MODEL,
         models.CASCADE,
         null=True,
-        blank=True,
         db_index=False,
-        related_name="+",
+        **_OPTIONAL,
         verbose_name=_("recipient"),
     )
     group = models.ForeignKey(
-        "auth.Group",
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("group"),
+        "auth.Group", models.CASCADE, null=True, **_OPTIONAL, verbose_name=_("group")
     )
     excluded = models.ManyToManyField(
-        settings.AUTH_USER_MODEL,
-        through="Exclusion",
-        blank=True,
-        related_name="+",
-        verbose_name=_("excluded users"),
+        settings.AUTH_USER_MODEL, through="Exclusion", **_OPTIONAL, verbose_name=_("excluded users")
     )
 
     event = models.CharField(_("event"), max_length=100, default="notification")
@@ -185,14 +166,14 @@ class Notification(models.Model):
 
     # The names are kept as text, so that history still reads well when what they name is gone.
     actor_type = models.ForeignKey(
-        "contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+"
+        "contenttypes.ContentType", models.SET_NULL, null=True, **_OPTIONAL
     )
     actor_pk = models.CharField(max_length=255, blank=True)
     actor_name = models.CharField(_("actor"), max_length=255, blank=True)
     # As the type is written: where the two differ, Django queries a proxy model anew at each read.
     actor = GenericForeignKey("actor_type", "actor_pk", for_concrete_model=False)
     target_type = models.ForeignKey(
-        "contenttypes.ContentType", models.SET_NULL, null=True, blank=True, related_name="+"
+        "contenttypes.ContentType", models.SET_NULL, null=True, **_OPTIONAL
     )
     target_pk = models.CharField(max_length=255, blank=True)
     target_name = models.CharField(_("target"), max_length=255, blank=True)
@@ -210,12 +191,11 @@ class Notification(models.Model):
 
     objects = NotificationQuerySet.as_manager()
 
-    if TYPE_CHECKING:
-        # Added by NotificationQuerySet.visible_to().
-        is_unread: bool
-        is_unseen: bool
-        is_archived: bool
-        is_muted: bool
+    # Added by NotificationQuerySet.visible_to().
+    is_unread: bool
+    is_unseen: bool
+    is_archived: bool
+    is_muted: bool
 
     class Meta:
         verbose_name = _("notification")
@@ -258,9 +238,12 @@ class Notification(models.Model):
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
-        content = {name: getattr(self, attribute) for name, attribute in _SENT.items()}
-        content |= {name: iso(content[name]) for name in _MOMENTS}
-        content |= {name: content[name] or "" for name in _KEYS}
+        content: dict[str, Any] = {}
+        for name, field in FIELDS.items():
+            if field.is_sent:
+                value = getattr(self, f"{name}_name" if field.kind is Kind.INSTANCE else name)
+                content[name] = iso(value) if field.kind is Kind.MOMENT else value
+        content["key"] = self.key or ""
         if (progress := self.progress) is not None:
             content["data"] = {**(self.data or {}), "progress": progress}
         return {

@@ -24,7 +24,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: Nothing was sent so late: a moment of the year 6536, in microseconds since 1970.
 _NEVER = 2**57
-_MAX_ID = 2**63 - 1
 _TEXT = re.compile(r"(\d{1,19})(?:\.(\d{1,18})\.(\d{1,19}))?", re.ASCII)
 
 
@@ -55,7 +54,7 @@ class Place:
         if not found:
             raise ValueError("not a place in an inbox")
         seq, sent, pk = (None if part is None else int(part) for part in found.groups())
-        if seq is None or seq > MAX_CURSOR or (sent or 0) > _NEVER or (pk or 0) > _MAX_ID:
+        if seq is None or seq > MAX_CURSOR or (sent or 0) > _NEVER or (pk or 0) > MAX_CURSOR:
             raise ValueError("no place of any inbox")
         return cls(seq, sent, pk or 0)
 

@@ -21,14 +21,7 @@ from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
-from django.db.models import (
-    BooleanField,
-    ExpressionWrapper,
-    FilteredRelation,
-    Q,
-    Subquery,
-    Value,
-)
+from django.db.models import BooleanField, ExpressionWrapper, FilteredRelation, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -48,23 +41,17 @@ User = AbstractBaseUser | AnonymousUser
 class _View:
     """What a chain that began with a user has asked for, so that it can be asked in another way."""
 
-    rows: NotificationQuerySet
+    rows: Any
     """The rows so far, in whatever topic, archived or not."""
     topics: tuple[str, ...]
     """The user's; none for an anonymous visitor."""
-    is_archived: bool | None = False
+    is_archived: bool | None
     """``None``: what is archived and what is not."""
 
-    def in_any_topic(self) -> NotificationQuerySet:
+    def in_any_topic(self) -> Any:
         """Return the rows, but for the condition that they are in one of the user's topics."""
         shown = Q() if self.is_archived is None else Q(is_archived=self.is_archived)
         return self.rows.filter(shown)
-
-    def queryset(self) -> Any:
-        """Return the rows."""
-        rows = self.in_any_topic().filter(topic__in=self.topics)
-        rows._view = self
-        return rows
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -86,6 +73,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             rows._view = replace(self._view, rows=self._view.rows.filter(condition))
         return rows
 
+    def _show(self, view: _View) -> Self:
+        rows: Self = view.in_any_topic().filter(topic__in=view.topics)
+        rows._view = view
+        return rows
+
     def visible_to(self, user: User) -> Self:
         """Return what ``user`` may see now, without what the user archived.
 
@@ -99,17 +91,46 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
         The groups of the user are looked up by this call, with one query; call it from sync code.
         """
-        return self._begin(user, heed_mutes=True)
+        return self.with_states(user, is_archived=False)
 
-    def with_states(self, user: User, *, heed_mutes: bool = True) -> Self:
+    def with_states(
+        self, user: User, *, heed_mutes: bool = True, is_archived: bool | None = None
+    ) -> Self:
         """Return what :meth:`visible_to` does, and the archived rows as well.
 
         Args:
             user: whose states.
             heed_mutes: ``False``: what is muted has the state that it comes back with when it is
                 no longer muted.
+            is_archived: only what is archived, or only what is not; ``None``: both.
         """
-        return self._begin(user, heed_mutes=heed_mutes, is_archived=None)
+        if not _has_inbox(user):
+            nothing = Value(value=False, output_field=BooleanField())
+            rows = self.annotate(**dict.fromkeys(_STATES, nothing)).none()
+            return self._show(_View(rows, (), is_archived))
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
+        rows = self.filter(unexpired, recalled_at=None)
+        rows = rows.exclude(pk__in=excluded.values("notification_id"))
+        joined = getattr(user, "date_joined", None)
+        if joined is not None:
+            rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
+        mutes = _model("Mute")._default_manager.filter(user_id=user.pk)
+        muted = Q(category__in=mutes.values("category")) & ~Q(category__in=get_settings().required)
+        heard = ~muted if heed_mutes else Q()
+        inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
+        read, seen, archived = (Coalesce(Subquery(inbox.values(name)), 0) for name in _WATERMARKS)
+        states = (
+            heard & Q(receipt__read_at=None) & (_above(read) | Q(receipt__unread_at__isnull=False)),
+            heard & Q(receipt__seen_at=None) & _above(seen),
+            Q(receipt__archived_at__isnull=False)
+            | Q(seq__isnull=False, seq__lte=archived, receipt__unarchived_at=None),
+            muted,
+        )
+        receipt = FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
+        booleans = [ExpressionWrapper(state, output_field=BooleanField()) for state in states]
+        rows = rows.alias(receipt=receipt).annotate(**dict(zip(_STATES, booleans, strict=True)))
+        return self._show(_View(rows, topics_of(user), is_archived))
 
     def unread(self) -> Self:
         """Return only what is unread."""
@@ -126,11 +147,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             TypeError: between :meth:`visible_to` and this call the chain has more than filters.
         """
         if self._view is None:
-            raise TypeError(
-                "archived() must come after visible_to(), with nothing but filters between."
-            )
-        found: Self = replace(self._view, is_archived=True).queryset()
-        return found
+            raise TypeError("archived() must come after visible_to(), with only filters between.")
+        return self._show(replace(self._view, is_archived=True))
 
     def newest(self, limit: int, begin: Place | None = None) -> Self:
         """Return the newest rows, newest first, at a cost that the rows of others do not raise.
@@ -184,18 +202,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             TypeError: the queryset is filtered, which would make no difference.
         """
         if self.query.where:
-            raise TypeError(
-                "counts() counts the whole inbox: call it on the manager, or count() on visible_to()"
-            )
+            raise TypeError("counts() is of the whole inbox: ask the manager, or use count().")
         if not _has_inbox(user):
             return 0, 0
         owner = Owner(user.pk, topics_of(user), getattr(user, "date_joined", None))
         return count([owner], self.db, up_to)[0]
-
-    def _begin(self, user: User, *, heed_mutes: bool, **how: Any) -> Self:
-        topics = topics_of(user) if _has_inbox(user) else ()
-        found: Self = _View(_with_states(self, user, heed_mutes), topics, **how).queryset()
-        return found
 
 
 _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
@@ -208,35 +219,6 @@ def _has_inbox(user: User) -> bool:
 
 def _model(name: str) -> Any:
     return apps.get_model("sse_notify", name)  # by name, as the models import this module
-
-
-def _with_states(rows: NotificationQuerySet, user: Any, heed_mutes: Any) -> NotificationQuerySet:
-    """Return what ``user`` may see in whatever topic, with its states and the user's ``receipt``."""
-    if not _has_inbox(user):
-        nothing = Value(value=False, output_field=BooleanField())
-        return rows.annotate(**dict.fromkeys(_STATES, nothing)).none()
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
-    rows = rows.filter(unexpired, recalled_at=None)
-    rows = rows.exclude(pk__in=excluded.values("notification_id"))
-    joined = getattr(user, "date_joined", None)
-    if joined is not None:
-        rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
-    mutes = _model("Mute")._default_manager.filter(user_id=user.pk)
-    muted = Q(category__in=mutes.values("category")) & ~Q(category__in=get_settings().required)
-    heard = ~muted if heed_mutes else Q()
-    inbox = _model("Inbox")._default_manager.filter(pk=user.pk)
-    read, seen, archived = (Coalesce(Subquery(inbox.values(name)), 0) for name in _WATERMARKS)
-    states = (
-        heard & Q(receipt__read_at=None) & (_above(read) | Q(receipt__unread_at__isnull=False)),
-        heard & Q(receipt__seen_at=None) & _above(seen),
-        Q(receipt__archived_at__isnull=False)
-        | Q(seq__isnull=False, seq__lte=archived, receipt__unarchived_at=None),
-        muted,
-    )
-    receipt = FilteredRelation("receipts", condition=Q(receipts__user_id=user.pk))
-    booleans = [ExpressionWrapper(state, output_field=BooleanField()) for state in states]
-    return rows.alias(receipt=receipt).annotate(**dict(zip(_STATES, booleans, strict=True)))
 
 
 def _above(watermark: Any) -> Q:

@@ -43,6 +43,10 @@ class OfUser(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        fields = self._meta.total_unique_constraints[0].fields
+        return " ".join(f"{name}={self.serializable_value(name)}" for name in fields)
+
 
 class Receipt(OfUser):
     """What one user did with one notification. There is no row until the user touches it.
@@ -72,9 +76,6 @@ class Receipt(OfUser):
             models.UniqueConstraint(fields=("user", "notification"), name="sse_notify_one_receipt"),
         )
 
-    def __str__(self) -> str:
-        return f"user={self.user_id} notification={self.notification_id}"
-
 
 class Mute(OfUser):
     """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
@@ -87,9 +88,6 @@ class Mute(OfUser):
         constraints = (
             models.UniqueConstraint(fields=("user", "category"), name="sse_notify_one_mute"),
         )
-
-    def __str__(self) -> str:
-        return f"user={self.user_id} category={self.category}"
 
 
 class Exclusion(OfUser):
@@ -105,9 +103,6 @@ class Exclusion(OfUser):
                 fields=("user", "notification"), name="sse_notify_one_exclusion"
             ),
         )
-
-    def __str__(self) -> str:
-        return f"user={self.user_id} notification={self.notification_id}"
 
 
 class LogHead(models.Model):

@@ -15,7 +15,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils.functional import Promise
 
 from sse_notify import telemetry
 from sse_notify.bus import publisher
@@ -23,15 +22,9 @@ from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import begin_write, database
 from sse_notify.models import Audience, Notification
-from sse_notify.models.notification import Content
+from sse_notify.models.notification import Content, Text
+from sse_notify.notifications import validation
 from sse_notify.notifications.store import take_back, to_user, write
-from sse_notify.notifications.validation import (
-    check,
-    check_event,
-    check_frame,
-    check_instance,
-    instance_keys,
-)
 from sse_notify.sse import format as sse_format
 from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic
 
@@ -40,17 +33,14 @@ Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
 @overload
 def notify(
-    to: AbstractBaseUser, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+    to: AbstractBaseUser, title: Text, body: Text = "", **content: Unpack[Content]
 ) -> Notification: ...
 @overload
 def notify(
-    to: Users, title: str | Promise, body: str | Promise = "", **content: Unpack[Content]
+    to: Users, title: Text, body: Text = "", **content: Unpack[Content]
 ) -> list[Notification]: ...
 def notify(
-    to: AbstractBaseUser | Users,
-    title: str | Promise,
-    body: str | Promise = "",
-    **content: Unpack[Content],
+    to: AbstractBaseUser | Users, title: Text, body: Text = "", **content: Unpack[Content]
 ) -> Notification | list[Notification]:
     """Notify one user or many.
 
@@ -89,20 +79,24 @@ def notify(
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
     with telemetry.span("notify") as span:
-        checked = check(title, body, content)
+        checked = validation.check(title, body, content)
         model = get_user_model()
         one = isinstance(to, model)
         if isinstance(to, Group):
-            to = model._default_manager.filter(groups=check_instance("to", to))
-        keys = [check_instance("to", to).pk] if one else instance_keys("to", to, model)
+            to = model._default_manager.filter(groups=validation.check_instance("to", to))
+        keys = (
+            [validation.check_instance("to", to).pk]
+            if one
+            else validation.instance_keys("to", to, model)
+        )
         rows = write(checked, [to_user(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
 
 
 def broadcast(
-    title: str | Promise,
-    body: str | Promise = "",
+    title: Text,
+    body: Text = "",
     *,
     audience: Audience | Group = EVERYONE,
     exclude: Iterable[AbstractBaseUser] = (),
@@ -125,9 +119,9 @@ def broadcast(
         TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
     """
     with telemetry.span("broadcast") as span:
-        checked = check(title, body, content)
+        checked = validation.check(title, body, content)
         recipient = _to_audience(audience)
-        excluded = instance_keys("exclude", exclude, get_user_model())
+        excluded = validation.instance_keys("exclude", exclude, get_user_model())
         span.set_attribute("sse_notify.topic", recipient["topic"])
         return write(checked, [recipient], excluded)[0]
 
@@ -135,7 +129,7 @@ def broadcast(
 def _to_audience(audience: Audience | Group) -> dict[str, Any]:
     """Return the columns of a notification for an audience."""
     if isinstance(audience, Group):
-        pk = check_instance("audience", audience).pk
+        pk = validation.check_instance("audience", audience).pk
         return {"audience": Audience.GROUP, "topic": group_topic(pk), "group_id": pk}
     if audience not in (EVERYONE, STAFF):
         raise TypeError(f"audience must be EVERYONE, STAFF or a Group, not {audience!r}.")
@@ -161,7 +155,7 @@ def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notif
         TypeError, ValueError: the argument is wrong; the message names it, and nothing is written.
     """
     rows = [notifications] if isinstance(notifications, Notification) else notifications
-    return take_back(sorted(instance_keys("notifications", rows, Notification)))
+    return take_back(sorted(validation.instance_keys("notifications", rows, Notification)))
 
 
 def publish(topic: str, data: Any, *, event: str | None = None) -> None:
@@ -180,10 +174,10 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
             message names it.
     """
     check_name(topic)
-    name = check_event(topic if event is None else event)
+    name = validation.check_event(topic if event is None else event)
     field = None if name == topic else topic
     frame = sse_format.encode(sse_format.as_text(data), event=name, topic=field)
-    publisher.ring(Ephemeral(topic, check_frame(frame, {"data": data})))
+    publisher.ring(Ephemeral(topic, validation.check_frame(frame, {"data": data})))
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:

@@ -45,12 +45,12 @@ def write(
     if not recipients:
         return []
     using = database()
-    insert_all = _insert
+    rows: list[Notification] = []
     with transaction.atomic(using=using):
+        insert_all = _insert
         if content["key"] is not None or content["idempotency_key"] is not None:
             begin_write(using)  # the rows that have the key are read first
             insert_all = _insert_or_repeat
-        rows: list[Notification] = []
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
         announce_on_commit()
@@ -63,9 +63,8 @@ def take_back(pks: Sequence[int]) -> int:
     changed = 0
     with transaction.atomic(using=using):
         for start in range(0, len(pks), CHUNK):
-            rows = Notification.objects.using(using).filter(
-                pk__in=pks[start : start + CHUNK], recalled_at=None
-            )
+            chunk = pks[start : start + CHUNK]
+            rows = Notification.objects.using(using).filter(pk__in=chunk, recalled_at=None)
             # A repeat under its key counts from one again: it is a new notification.
             changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
         if changed:

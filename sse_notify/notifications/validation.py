@@ -23,6 +23,7 @@ from sse_notify.log.sequence import database
 from sse_notify.models import Notification
 from sse_notify.models.notification import FIELDS, Content, Kind
 from sse_notify.sse import format as sse_format
+from sse_notify.sse.format import MAX_CURSOR
 
 #: The schemes that a link may have. All others are refused, ``javascript:`` above all.
 SCHEMES = ("http", "https", "mailto", "tel")
@@ -54,7 +55,7 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> dict[s
             columns[name] = _CHECKS[field.kind](name, given[name])
         else:
             columns[name] = _column(name).get_default()
-    probe = Notification(**columns, seq=sse_format.MAX_CURSOR, pk=sse_format.MAX_CURSOR)
+    probe = Notification(**columns, seq=MAX_CURSOR, pk=MAX_CURSOR)
     payload = probe.payload()
     check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
     return columns
@@ -87,6 +88,28 @@ def check_event(event: Any) -> str:
     if event in sse_format.RESERVED_EVENTS:
         raise ValueError(f"event must not be {event!r}, which the stream itself uses.")
     return sse_format.check_event_name(event)
+
+
+def check_text(name: str, value: Any, longest: int | None) -> str:
+    """Return ``value`` as text that every database stores and every stream carries.
+
+    Raises:
+        TypeError, ValueError: ``value`` is not a string, too long, or has NUL or a lone surrogate;
+            the message begins with ``name``.
+    """
+    if isinstance(value, Promise):  # a lazy translation, fixed in the language that is active now
+        value = str(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
+    if "\0" in value:
+        raise ValueError(f"{name} must not contain NUL.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must not contain a lone surrogate.") from error
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}.")
+    return value
 
 
 def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
@@ -136,20 +159,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _string(name: str, value: Any, column: str = "") -> str:
-    if isinstance(value, Promise):  # a lazy translation, fixed in the language that is active now
-        value = str(value)
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
-    if "\0" in value:
-        raise ValueError(f"{name} must not contain NUL.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} must not contain a lone surrogate.") from error
-    longest = _column(column or name).max_length
-    if longest is not None and len(value) > longest:
-        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}.")
-    return value
+    return check_text(name, value, _column(column or name).max_length)
 
 
 def _choice(name: str, value: Any) -> str:

@@ -13,36 +13,30 @@ logged once, and the next report tries again. An end that is refused raises.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any, Self
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
-from sse_notify.inbox.marks import check_user
+from sse_notify.inbox.marks import check_number, check_user
 from sse_notify.models.notification import Content, HasAddress
-from sse_notify.notifications.validation import check
+from sse_notify.notifications.validation import check, check_text
 from sse_notify.progress import estimate, store
-from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, RUNNING
+from sse_notify.progress.estimate import DONE, FAILED, RUNNING
 from sse_notify.telemetry import Incident
 
 logger = logging.getLogger("sse_notify")
-
-Job = Callable[[], None] | None
 
 
 class Progress:
@@ -92,12 +86,22 @@ class Progress:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         check_user(user)
-        estimate.check_number("stalls_after", stalls_after, least=1)
+        check_number("stalls_after", stalls_after, 1, estimate.LARGEST)
+        data = {} if data is None else data
+        if not isinstance(data, Mapping):
+            raise TypeError(f"data must be a dict, not {type(data).__name__}.")
+        if "progress" in data:
+            raise ValueError("data must not have 'progress', which the work itself fills.")
         #: The notification's collapse key.
         self.key = key or f"progress:{uuid.uuid4().hex}"
         content: Content = {"key": self.key, "url": url, "category": category, "icon": icon}
-        # Silent, as the user has just begun the work; its end is news.
-        content |= {"actions": actions, "data": estimate.check_data(data), "silent": True}
+        # The largest progress, so that the size is checked for every later one. Silent, as the user
+        # has just begun the work; its end is news.
+        content |= {
+            "actions": actions,
+            "data": {**data, "progress": estimate.WIDEST},
+            "silent": True,
+        }
         run = {"stalls_after": stalls_after, "cancellable": bool(cancellable)}
         self._row = store.Row(user.pk, check(title, body, content), run)
         self._estimate = estimate.Estimate(total, stalls_after)
@@ -145,22 +149,16 @@ class Progress:
             TypeError, ValueError: an argument is wrong; nothing is reported.
             RuntimeError: the block has not begun.
         """
-        _do(self._take(done=done, stage=stage, message=message))
+        self._take(done=done, stage=stage, message=message)
 
-    async def aupdate(
-        self, done: float | None = None, *, stage: str | None = None, message: str | None = None
-    ) -> None:
-        """Do what :meth:`update` does, from async code."""
-        await _ado(self._take(done=done, stage=stage, message=message))
+    aupdate = twin(update)
 
     @async_unsafe("Use 'await progress.aadvance()' in async code.")
     def advance(self, n: float = 1) -> None:
         """Report that ``n`` more is done. Errors as for :meth:`update`."""
-        _do(self._take(n))
+        self._take(n)
 
-    async def aadvance(self, n: float = 1) -> None:
-        """Do what :meth:`advance` does, from async code."""
-        await _ado(self._take(n))
+    aadvance = twin(advance)
 
     @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
@@ -169,13 +167,11 @@ class Progress:
         Raises:
             Cancelled: the work is asked to end; the block ends quietly with it.
         """
-        _do(self._due(looks=True))
-        self._raise_if_asked()
+        self._report(looks=True)
+        if self._row.is_asked_to_end:
+            raise Cancelled(progress=self)
 
-    async def acheck(self) -> None:
-        """Do what :meth:`check` does, from async code."""
-        await _ado(self._due(looks=True))
-        self._raise_if_asked()
+    acheck = twin(check)
 
     @async_unsafe("Use 'await progress.afinish()' in async code.")
     def finish(self, message: str = "", *, url: str | Promise | HasAddress = "") -> None:
@@ -212,7 +208,7 @@ class Progress:
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        state, message = _ending(error)
+        state, message = estimate.ending(error)
         if isinstance(error, Exception) and not isinstance(error, (Cancelled, ProgressFailed)):
             logger.error("progress=%s state=failed error=%r", self.key, error, exc_info=error)
         try:
@@ -227,29 +223,28 @@ class Progress:
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
 
-    def _take(self, n: float | None = None, **values: Any) -> Job:
-        """Note that ``n`` more is done, or ``values``, and do what :meth:`_due` does."""
+    def _take(self, n: float | None = None, **values: Any) -> None:
+        """Note that ``n`` more is done, or ``values``, and report it."""
         self._check_begun()
         with self._lock:
             if n is not None:
-                values["done"] = self._estimate.done + estimate.check_number("n", n)
+                values["done"] = self._estimate.done + check_number("n", n, 0, estimate.LARGEST)
             self._estimate.update(self._clock(), **values)
-        return self._due()
+        self._report()
 
-    def _due(self, *, looks: bool = False) -> Job:
-        """Send a live update if it is time. Return what uses the database if it is time for that."""
+    def _report(self, *, looks: bool = False) -> None:
+        """Send a live update, write, and find out whether the work is to end: each if it is time."""
         with self._lock:  # so that the events of several threads are in the order of their numbers
             if not self._row.is_open:
-                return None
-            now = self._clock()
+                return
+            now, progress = self._clock(), None
             if self._estimate.live.is_due(now):
                 self._row.publish(self._estimate.as_dict(RUNNING, now))
             if self._estimate.writes.is_due(now):
                 self._estimate.looks.at = now  # a write looks as well
-                return partial(self._report, self._estimate.as_dict(RUNNING, now))
-            return self._report if looks and self._estimate.looks.is_due(now) else None
-
-    def _report(self, progress: dict[str, Any] | None = None) -> None:
+                progress = self._estimate.as_dict(RUNNING, now)
+            elif not (looks and self._estimate.looks.is_due(now)):
+                return
         try:
             self._row.report(progress)
             self._incident.worked()
@@ -259,7 +254,7 @@ class Progress:
 
     def _end(self, state: str, message: str = "", **columns: Any) -> None:
         self._check_begun()
-        message = estimate.check_text("message", message)
+        message = check_text("message", message, estimate.LENGTHS["message"])
         with self._lock:
             if not self._row.is_open:
                 return
@@ -271,27 +266,3 @@ class Progress:
     def _check_begun(self) -> None:
         if self.id is None:
             raise RuntimeError("The work has not begun: use 'with progress:'.")
-
-    def _raise_if_asked(self) -> None:
-        if self._row.is_asked_to_end:
-            raise Cancelled(progress=self)
-
-
-def _do(job: Job) -> None:
-    if job is not None:
-        job()
-
-
-async def _ado(job: Job) -> None:
-    if job is not None:  # most calls need no thread
-        await sync_to_async(job)()
-
-
-def _ending(error: BaseException | None) -> tuple[str, str]:
-    """Return how the work ends with this exception, if any, and what its user reads."""
-    if error is None:
-        return DONE, ""
-    if isinstance(error, (Cancelled, asyncio.CancelledError)):
-        return CANCELLED, ""
-    reason = estimate.clean(str(error)) if isinstance(error, ProgressFailed) else ""
-    return FAILED, reason[: estimate.LENGTHS["message"]] or _("Something went wrong.")

@@ -6,13 +6,17 @@ forward.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from sse_notify.exceptions import Cancelled, ProgressFailed
+from sse_notify.inbox.marks import check_number
+from sse_notify.notifications.validation import check_text
 
 RUNNING, DONE, FAILED, CANCELLED, STALLED = "running", "done", "failed", "cancelled", "stalled"
 
@@ -85,7 +89,7 @@ class Estimate:
 
     def set_total(self, total: float | None) -> None:
         """Change how much there is to do. Errors as for :func:`check_number`."""
-        self.total = None if total is None else check_number("total", total)
+        self.total = None if total is None else check_number("total", total, 0, LARGEST)
         self.live.has_news = self.writes.has_news = True
 
     def start(self, now: float) -> None:
@@ -101,7 +105,9 @@ class Estimate:
             TypeError, ValueError: a value is wrong; the message names it, and nothing changes.
         """
         checked = {
-            name: check_number(name, value) if name == "done" else check_text(name, value)
+            name: check_number(name, value, 0, LARGEST)
+            if name == "done"
+            else check_text(name, value, LENGTHS[name])
             for name, value in values.items()
             if value is not None
         }
@@ -143,50 +149,13 @@ class Estimate:
         }
 
 
-def check_number(name: str, value: Any, *, least: float = 0) -> float:
-    """Return ``value`` if it is a number from ``least`` to :data:`LARGEST`.
-
-    Raises:
-        TypeError, ValueError: it is not; the message begins with ``name``.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}.")
-    if not least <= value <= LARGEST:  # refuses NaN, too
-        raise ValueError(f"{name} must be a number from {least:g} to {LARGEST}, not {value!r}.")
-    return value
-
-
-def check_text(name: str, value: Any) -> str:
-    """Return ``value`` as text that every database stores and every stream carries.
-
-    Raises:
-        TypeError, ValueError: ``value`` is not a string, too long, or has NUL or a lone surrogate;
-            the message begins with ``name``.
-    """
-    if isinstance(value, Promise):  # a lazy translation
-        value = str(value)
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
-    if len(value) > LENGTHS[name]:
-        raise ValueError(f"{name} must have at most {LENGTHS[name]} characters, not {len(value)}.")
-    if value != clean(value):
-        raise ValueError(f"{name} must not contain NUL or lone surrogates.")
-    return value
-
-
-def check_data(data: Any) -> dict[str, Any]:
-    """Return ``data`` with the largest progress, so that the size is checked for every later one.
-
-    Raises:
-        TypeError, ValueError: ``data`` is no dict, or has "progress" already.
-    """
-    if data is not None and not isinstance(data, Mapping):
-        raise TypeError(f"data must be a dict, not {type(data).__name__}.")
-    if data and "progress" in data:
-        raise ValueError("data must not have 'progress', which the work itself fills.")
-    return {**(data or {}), "progress": WIDEST}
-
-
-def clean(text: str) -> str:
-    """Return ``text`` without the characters that cannot be stored or sent."""
-    return text.replace("\0", "").encode(errors="ignore").decode()
+def ending(error: BaseException | None) -> tuple[str, str]:
+    """Return how the work ends with this exception, if any, and what its user reads."""
+    if error is None:
+        return DONE, ""
+    if isinstance(error, (Cancelled, asyncio.CancelledError)):
+        return CANCELLED, ""
+    reason = str(error) if isinstance(error, ProgressFailed) else ""
+    # Without what cannot be stored or sent.
+    reason = reason.replace("\0", "").encode(errors="ignore").decode()
+    return FAILED, reason[: LENGTHS["message"]] or _("Something went wrong.")

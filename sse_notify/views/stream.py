@@ -33,7 +33,7 @@ from sse_notify.sse.format import MalformedCursor, parse_cursor
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import refuse
 from sse_notify.streaming.stream import Stream
-from sse_notify.topics import MAX_TOPICS, NOBODYS, Match, find
+from sse_notify.topics import MAX_TOPICS, Match, find
 from sse_notify.views.responses import StreamResponse
 
 logger = logging.getLogger("sse_notify")
@@ -90,7 +90,7 @@ def read_request(request: HttpRequest) -> Subscriber:
         raise unauthenticated()
     asked = tuple(map(_find, names))
     for match in asked:
-        if not user.is_authenticated and not match.registration.public:
+        if not user.is_authenticated and not match.public:
             raise forbidden(match.name, visitor=True)
     try:
         cursor = parse_cursor(request.headers.get("Last-Event-ID"), *request.GET.getlist("cursor"))
@@ -150,4 +150,4 @@ def _find(name: str) -> Match:
         pass
     except Exception:  # a path converter of the project's
         logger.exception("The topic %r cannot be matched.", name)
-    return Match(NOBODYS, {}, name)
+    return Match(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -87,14 +86,13 @@ def test_a_row_that_is_sent_again_while_its_batch_begins_stays(
 ) -> None:
     send(alice, "Old", age=100, key="k")
     send(alice, "Other", age=100)
-    find = retention._candidates
+    delete = retention._delete
 
-    def find_and_be_late(*args: Any) -> Iterator[list[int]]:
-        for pks in find(*args):
-            notify(alice, "New", key="k")
-            yield pks
+    def be_late(*args: Any) -> int:
+        notify(alice, "New", key="k")
+        return delete(*args)
 
-    monkeypatch.setattr(retention, "_candidates", find_and_be_late)
+    monkeypatch.setattr(retention, "_delete", be_late)
     assert retention.prune() == 1
     assert titles() == ["New"]
     assert unread_count(alice) == 1

@@ -25,7 +25,8 @@ from django.db import IntegrityError, connections, models, router, transaction
 
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
-from sse_notify.log import entries
+from sse_notify.inbox.marks import check_number
+from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
@@ -81,7 +82,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, batch: int, dry_run: bool, verbosity: int, **given: Any) -> None:
         """Import, and say how many, and what was left out for which reason."""
         try:
-            retention.check_number("batch", batch, int, least=1, most=retention.MAX_BATCH)
+            check_number("batch", batch, 1, retention.MAX_BATCH, is_whole=True)
             since = None if given["all"] else retention.oldest_kept(given["days"])
             rows = _find_rows(given["table"], given["database"])
         except ValueError as error:
@@ -251,7 +252,7 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 def _reset_inboxes(users: list[Any]) -> None:
     """Tell the pages of each user to fetch their list again, once."""
     using, lost = database(), Inbox()
-    entries.lose(lost)
+    note(lost)
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
         with transaction.atomic(using=using):

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sse_notify import archive, mark_read, mark_seen, notify
 from sse_notify.inbox import marks
-from sse_notify.log import entries as log_entries
+from sse_notify.log import reader as log_reader
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, has_pending, number_pending
 from sse_notify.models import Inbox, LogHead, Notification
@@ -192,7 +192,7 @@ def test_changes_that_differ_and_wait_for_one_number_become_a_reset(
 def test_a_mark_of_more_ids_than_an_update_holds_becomes_a_reset(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_entries, "IDS_PER_CHANGE", 4)
+    monkeypatch.setattr(log_reader, "IDS_PER_CHANGE", 4)
     rows = [notify(alice, f"n{index}").pk for index in range(10)]
     head = number()
     marks.mark_read(alice, ids=rows[:4])
@@ -237,9 +237,9 @@ def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
     mark_read(alice, up_to=head)
     mark_read(bob, up_to=head)
     last = number()
-    found = list(log_entries.changed_after(head, "default"))
+    found = list(log_reader.changed_after(head, "default"))
     bob.delete()
-    (entry,) = log_entries.changed(found, head, last)
+    (entry,) = log_reader.changed(found, head, last)
     assert (entry.topic, entry.seq) == (f"user:{alice.pk}", last - 1)
 
 

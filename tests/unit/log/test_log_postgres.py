@@ -185,5 +185,5 @@ def test_a_long_replay_is_read_topic_by_topic_and_stays_complete_and_in_order(
     with connection.cursor() as db:
         db.execute("ANALYZE sse_notify_notification")
         db.execute("SET enable_seqscan = off")  # four hundred rows fit a few pages
-    rows = log_reader._first(0, 400, reader, "default", 7)
+    rows = log_reader._by_topic(reader, "default", 7, seq__gt=0, seq__lte=400)
     assert "Sort  (" not in (plan := rows.explain()), plan
