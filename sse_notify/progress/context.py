@@ -18,9 +18,11 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Self
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
@@ -149,16 +151,22 @@ class Progress:
             TypeError, ValueError: an argument is wrong; nothing is reported.
             RuntimeError: the block has not begun.
         """
-        self._take(done=done, stage=stage, message=message)
+        self._take(done=done, stage=stage, message=message)()
 
-    aupdate = twin(update)
+    async def aupdate(
+        self, done: float | None = None, *, stage: str | None = None, message: str | None = None
+    ) -> None:
+        """Do what :meth:`update` does, from async code."""
+        await _in_thread(self._take(done=done, stage=stage, message=message))
 
     @async_unsafe("Use 'await progress.aadvance()' in async code.")
     def advance(self, n: float = 1) -> None:
         """Report that ``n`` more is done. Errors as for :meth:`update`."""
-        self._take(n)
+        self._take(n)()
 
-    aadvance = twin(advance)
+    async def aadvance(self, n: float = 1) -> None:
+        """Do what :meth:`advance` does, from async code."""
+        await _in_thread(self._take(n))
 
     @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
@@ -167,11 +175,15 @@ class Progress:
         Raises:
             Cancelled: the work is asked to end; the block ends quietly with it.
         """
-        self._report(looks=True)
+        self._due(looks=True)()
         if self._row.is_asked_to_end:
             raise Cancelled(progress=self)
 
-    acheck = twin(check)
+    async def acheck(self) -> None:
+        """Do what :meth:`check` does, from async code."""
+        await _in_thread(self._due(looks=True))
+        if self._row.is_asked_to_end:
+            raise Cancelled(progress=self)
 
     @async_unsafe("Use 'await progress.afinish()' in async code.")
     def finish(self, message: str = "", *, url: str | Promise | HasAddress = "") -> None:
@@ -223,28 +235,29 @@ class Progress:
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
 
-    def _take(self, n: float | None = None, **values: Any) -> None:
-        """Note that ``n`` more is done, or ``values``, and report it."""
+    def _take(self, n: float | None = None, **values: Any) -> Callable[[], None]:
+        """Note that ``n`` more is done, or ``values``, and return what :meth:`_due` returns."""
         self._check_begun()
         with self._lock:
             if n is not None:
                 values["done"] = self._estimate.done + check_number("n", n, 0, estimate.LARGEST)
             self._estimate.update(self._clock(), **values)
-        self._report()
+        return self._due()
 
-    def _report(self, *, looks: bool = False) -> None:
-        """Send a live update, write, and find out whether the work is to end: each if it is time."""
+    def _due(self, *, looks: bool = False) -> Callable[[], None]:
+        """Send a live update if it is time. Return the work for the database, if it is time."""
         with self._lock:  # so that the events of several threads are in the order of their numbers
+            now = self._clock()
             if not self._row.is_open:
-                return
-            now, progress = self._clock(), None
+                return _nothing
             if self._estimate.live.is_due(now):
                 self._row.publish(self._estimate.as_dict(RUNNING, now))
             if self._estimate.writes.is_due(now):
                 self._estimate.looks.at = now  # a write looks as well
-                progress = self._estimate.as_dict(RUNNING, now)
-            elif not (looks and self._estimate.looks.is_due(now)):
-                return
+                return partial(self._report, self._estimate.as_dict(RUNNING, now))
+            return self._report if looks and self._estimate.looks.is_due(now) else _nothing
+
+    def _report(self, progress: dict[str, Any] | None = None) -> None:
         try:
             self._row.report(progress)
             self._incident.worked()
@@ -266,3 +279,12 @@ class Progress:
     def _check_begun(self) -> None:
         if self.id is None:
             raise RuntimeError("The work has not begun: use 'with progress:'.")
+
+
+def _nothing() -> None:
+    """Do nothing, as most calls."""
+
+
+async def _in_thread(job: Callable[[], None]) -> None:
+    if job is not _nothing:  # most calls need no thread
+        await sync_to_async(job)()
