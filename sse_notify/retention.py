@@ -20,14 +20,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.inbox.marks import check_number
 from sse_notify.log.reader import told
-from sse_notify.log.sequence import begin_write, database, locked, raise_floor
+from sse_notify.log.sequence import database, locked, raise_floor, writing
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
 
@@ -100,8 +99,7 @@ def _prunable(before: datetime) -> NotificationQuerySet:
 
 def _delete(candidates: list[int], before: datetime) -> int:
     using = database()
-    with transaction.atomic(using=using):
-        begin_write(using)
+    with writing(using):
         old = locked(_prunable(before).filter(pk__in=candidates), using)
         pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)

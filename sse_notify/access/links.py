@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from sse_notify.access.decisions import auth_hash
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.inbox.marks import check_user
+from sse_notify.inbox.marks import check_number, check_user
 from sse_notify.topics import MAX_TOPICS, check_name
 
 #: The name of the query parameter.
@@ -68,10 +68,7 @@ def signed_stream_url(
     names = list(dict.fromkeys(check_name(name) for name in topics))
     if len(names) > MAX_TOPICS:
         raise ValueError(f"topics must be at most {MAX_TOPICS} names, not {len(names)}.")
-    if isinstance(max_age, bool) or not isinstance(max_age, int):
-        raise TypeError(f"max_age must be a whole number of seconds, not {type(max_age).__name__}.")
-    if not 1 <= max_age <= MAX_AGE:
-        raise ValueError(f"max_age must be a number from 1 to {MAX_AGE}, not {max_age}.")
+    check_number("max_age", max_age, 1, MAX_AGE, is_whole=True)
     said = {
         "user": str(user.pk),
         "topics": names,

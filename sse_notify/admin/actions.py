@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -18,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
-from sse_notify.log.sequence import begin_write, database
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
 from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import recall
@@ -76,8 +75,7 @@ def recall_selected(
         shown = {"items": there[:MAX_AGAIN], "more": count > MAX_AGAIN}
         template, title = "notification/recall.html", _("Recall")
         return model_admin.render(request, template, title=title, back=back, **shown)
-    with transaction.atomic(using=database()):
-        begin_write(database())
+    with writing(database()):
         rows = list(there.order_by("pk"))
         count = recall(rows)
         for row in rows:

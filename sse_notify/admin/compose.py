@@ -16,7 +16,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -26,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
-from sse_notify.log.sequence import begin_write, database
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
 
@@ -130,8 +129,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         key = f"admin:{request.user.pk}:{token}"
         sent: list[Notification] = []
         noted: list[Notification] = []
-        with transaction.atomic(using=database()):
-            begin_write(database())
+        with writing(database()):
             for number, arguments in enumerate(contents):
                 rows = addressees.send(**arguments, idempotency_key=f"{key}:{number}")
                 sent += rows

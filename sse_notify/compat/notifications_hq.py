@@ -19,13 +19,12 @@ from typing import Any, NamedTuple
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
 from django.contrib.auth import get_user_model
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
 from django.db.models import Model
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from sse_notify.log.sequence import begin_write, database
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Notification
 from sse_notify.models.notification import Content
 from sse_notify.notifications import send
@@ -97,8 +96,7 @@ def notify_handler(
     }
     to = [recipient] if isinstance(recipient, get_user_model()) else recipient
     title = phrase(Thing.of(sender), str(verb), acted_on, aim)
-    with transaction.atomic(using=database()):
-        begin_write(database())
+    with writing(database()):
         rows: list[Notification] = send.notify(to, title, str(description or ""), **content)
         if timestamp is not None:
             for row in rows:

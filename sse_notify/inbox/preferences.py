@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.utils.functional import Promise
 
 from sse_notify.bus.messages import Revocation
@@ -21,7 +20,7 @@ from sse_notify.bus.publisher import ring_on_commit
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
-from sse_notify.log.sequence import begin_write, database
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Mute
 from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.notifications.validation import check_text
@@ -133,8 +132,7 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
 def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     using = database()
     mutes = Mute.objects.using(using).filter(user_id=user.pk)
-    with transaction.atomic(using=using):
-        begin_write(using)
+    with writing(using):
         new = mute.difference(mutes.values_list("category", flat=True))
         rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]
         # Another request of the same user may write the same.

@@ -32,6 +32,7 @@ Deliberate oddities:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -98,6 +99,14 @@ def begin_write(using: str) -> None:
         _head(using).update(seq=F("seq"))
 
 
+@contextmanager
+def writing(using: str) -> Iterator[None]:
+    """Open a transaction that reads before it writes, see :func:`begin_write`."""
+    with transaction.atomic(using=using):
+        begin_write(using)
+        yield
+
+
 def locked(rows: Any, using: str) -> Any:
     """Return ``rows`` by key, locked until the transaction ends, without those locked elsewhere."""
     skips = connections[using].features.has_select_for_update_skip_locked
@@ -148,8 +157,7 @@ def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
 
 
 def _sequence_batch(using: str) -> Batch | None:
-    with transaction.atomic(using=using):
-        begin_write(using)
+    with writing(using):
         head = _head(using).select_for_update().get_or_create(pk=1)[0]
         pending, changes = (locked(waiting, using) for waiting in _pending(using))
         rows = list(pending[:SEQUENCE_BATCH])

@@ -13,14 +13,13 @@ from typing import Any, Unpack, overload
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.sequence import begin_write, database
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
 from sse_notify.models.notification import Content, Text
 from sse_notify.notifications import validation
@@ -222,8 +221,7 @@ def send(
         return [broadcast(title, body, audience=EVERYONE, **content)]
     rows: list[Notification] = []
     reached: list[Q] = []
-    with transaction.atomic(using=database()):
-        begin_write(database())
+    with writing(database()):
         if staff:
             rows.append(broadcast(title, body, audience=STAFF, **content))
             if has_user_field("is_staff"):

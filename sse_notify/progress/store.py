@@ -30,7 +30,7 @@ from django.utils import timezone
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.log.sequence import announce_on_commit, begin_write, database
+from sse_notify.log.sequence import announce_on_commit, database, writing
 from sse_notify.models import Level, Notification, Receipt
 from sse_notify.models.querysets import NotificationQuerySet
 from sse_notify.notifications.store import to_user, write
@@ -147,8 +147,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         client: the page that asks; not used.
     """
     using = database()
-    with transaction.atomic(using=using):
-        begin_write(using)
+    with writing(using):
         mine = _rows(using, pk__in=ids, topic=user_topic(user.pk)).order_by("pk")
         receipts, asked = Receipt.objects.using(using), {"cancel_asked_at": timezone.now()}
         # Lock the rows: a run could end meanwhile, and the next one under its key would be asked.
