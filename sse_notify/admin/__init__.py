@@ -1,9 +1,9 @@
-"""Django's admin: read the log, compose a broadcast, act on selected notifications and users.
+"""Django's admin: list notifications, compose a broadcast, run actions on selected rows.
 
-``notifications``   the model admin: list, filters, permissions, addresses
-``compose``         the steps of a broadcast: form, confirmation, sent
+``notifications``   the model admin: list, filters, permissions, URLs
+``compose``         the steps of a broadcast: fill in, confirm, send
 ``actions``         actions on selected notifications and users
-``forms``           who gets it, and what it says
+``forms``           the forms: who gets a notification, and what it says
 ``figures``         how many users each notification reaches, and how many have read it
 """
 

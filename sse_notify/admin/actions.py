@@ -1,7 +1,7 @@
 """The actions on selected notifications and users: broadcast again, recall, notify.
 
-The user model's admin gets its action when the site builds its URLs: by then every app has
-registered its models, in whatever order. Only sites with the notifications get it.
+The user model's admin gets its action when the site builds its URLs, because by then every app has
+registered its models. A site without the notifications' admin does not get it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import recall
 from sse_notify.notifications.validation import check
 
-#: Notifications that are broadcast again at once.
+#: The most notifications that one action broadcasts again.
 MAX_AGAIN = 100
-#: The most users who are notified one by one: the admin's request writes a row for each.
+#: The most users that one action notifies: the request writes one row per user.
 MAX_USERS = 10_000
 
-#: What a broadcast that is sent again leaves out. Keys would change the rows that are there.
+#: The kinds of fields that are not sent again. With its key, it would change the existing row.
 _NOT_AGAIN = (Kind.KEY, Kind.MOMENT, Kind.INSTANCE)
 
 
@@ -48,12 +48,12 @@ def broadcast_selected(
     again = []
     for row in rows:
         arguments: Any = {name: getattr(row, name) for name in names}
-        # An expiry that has passed would hide it at once.
+        # An expiry in the past would hide the new row at once.
         if row.expires_at is not None and row.expires_at > timezone.now():
             arguments["expires_at"] = row.expires_at
         try:
             check(row.title, row.body, arguments)
-        except (TypeError, ValueError) as error:  # it was written by other means than the verbs
+        except (TypeError, ValueError) as error:  # not written by notify() or broadcast()
             messages.error(request, f"{row.title}: {error}")
             return None
         again.append(arguments)
@@ -65,7 +65,7 @@ def broadcast_selected(
 def recall_selected(
     model_admin: ComposeAdmin, request: HttpRequest, selected: QuerySet[Notification]
 ) -> HttpResponse | None:
-    """Ask once, and recall the selected notifications."""
+    """Ask for a confirmation, and recall the selected notifications."""
     there = selected.filter(recalled_at=None)
     count = there.count()
     if _too_many(request, count, MAX_USERS):
@@ -88,7 +88,7 @@ def recall_selected(
 def notify_selected_users(
     user_admin: Any, request: HttpRequest, selected: QuerySet[Any]
 ) -> HttpResponse | None:
-    """Ask what to say, and notify the selected users."""
+    """Ask for the content, and notify the selected users."""
     if _too_many(request, selected.count(), MAX_USERS):
         return None
     model_admin: ComposeAdmin = user_admin.admin_site.get_model_admin(Notification)
@@ -99,8 +99,8 @@ def notify_selected_users(
 def offer_notify(model_admin: ComposeAdmin) -> None:
     """Add the action to the user model's admin on this site.
 
-    An admin without actions, or with an action of this name, is left alone. Only this instance is
-    changed, not its class. Users without the permission to broadcast do not see the action.
+    Skip an admin without actions or with an action of this name. Change only the instance, not its
+    class. Users without the permission to broadcast do not see the action.
     """
     if not model_admin.admin_site.is_registered(get_user_model()):
         return
@@ -112,7 +112,7 @@ def offer_notify(model_admin: ComposeAdmin) -> None:
 
 
 def _too_many(request: HttpRequest, count: int, most: int) -> bool:
-    """Return whether ``count`` is more than ``most``, and say so."""
+    """Return whether ``count`` is more than ``most``, and show an error if it is."""
     if count > most:
         text = _("Select at most %(most)s items. You selected %(count)s.")
         messages.error(request, text % {"most": most, "count": count})

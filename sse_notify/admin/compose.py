@@ -1,8 +1,8 @@
-"""Compose a broadcast in the admin: fill in the form, look at preview and reach, confirm, send.
+"""Compose a broadcast in the admin: fill in the form, check preview and reach, confirm, send.
 
-The server keeps nothing between the steps: each form carries what was posted before, and each step
-validates it again. A token of the first step becomes the ``idempotency_key``, so a form that is
-posted twice sends once.
+The server stores nothing between the steps. Each form repeats the earlier values in hidden fields,
+and each step validates them again. The first step creates a token, which becomes the
+``idempotency_key``: a form that is posted twice sends once.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
 
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
-#: Fields that Django's list posts with an action.
+#: Fields that Django's change list posts with an action.
 _SELECTION = ("action", "index", "select_across", ACTION_CHECKBOX_NAME)
-#: Fields of one step that the next does not carry.
+#: Fields that the next step does not repeat.
 _OF_A_STEP = ("csrfmiddlewaretoken", "_confirm", "_edit", "_send", "reach")
 
 
 class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has no arguments
-    """The pages on which a broadcast is composed."""
+    """The pages that compose a broadcast."""
 
     def has_broadcast_permission(self, request: HttpRequest) -> bool:
-        """Return whether this user may broadcast, and recall."""
+        """Return whether this user may broadcast and recall."""
         return request.user.has_perm("sse_notify.broadcast_notification")
 
     def compose(self, request: HttpRequest) -> HttpResponse:
-        """Answer the page "Compose broadcast" with its first or a further step."""
+        """Return the current step of the page "Compose broadcast"."""
         back = "changelist" if self.has_view_permission(request) else "broadcast"
         return self.respond(request, _("Compose broadcast"), back=self.address(back))
 
     def preview(self, request: HttpRequest) -> HttpResponse:
-        """Return a preview of the item for what is filled in so far. Nothing is written."""
+        """Return a preview of the item for the values entered so far. Write nothing."""
         form = self.content_form(request)
         form.full_clean()
         return self.render(request, "notification/preview.html", items=[sample(form.arguments)])
 
     def numbers(self, request: HttpRequest) -> HttpResponse:
-        """Return the numbers for the audience that is chosen so far. Nothing is written."""
+        """Return the numbers for the audience chosen so far. Write nothing."""
         form = self.audience_form(request)
         found = numbers(form.addressees if form.is_valid() else None)
         return self.render(request, "notification/reach.html", **found)
@@ -69,22 +69,22 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         addressees: Addressees | None = None,
         contents: Sequence[dict[str, Any]] | None = None,
     ) -> HttpResponse:
-        """Answer the step that is asked for.
+        """Return the form, the confirmation, or a redirect after sending.
 
         Args:
-            request: the step's.
-            title: the pages' heading.
-            back: the address of "Cancel", and of the page that follows.
-            addressees: those who get it; ``None``: a form asks.
-            contents: the arguments of each notification; ``None``: a form asks for those of one.
+            request: the request of this step.
+            title: the heading of the pages.
+            back: the URL of "Cancel" and of the page after sending.
+            addressees: who gets it; ``None``: a form asks.
+            contents: the arguments of each notification; ``None``: a form asks for one.
         """
         posted, shown = request.POST, {"title": title, "back": back}
         audience: Any = self.audience_form(request) if addressees is None else None
         content: Any = self.content_form(request) if contents is None else None
         forms = [form for form in (audience, content) if form is not None]
-        # Each form is validated, so that each says what is wrong.
+        # Validate every form, so that the page shows all errors.
         wrong = [form for form in forms if not form.is_valid()]
-        # A token that is not one of ours begins anew.
+        # Without a valid token, start again at the first step.
         is_ours = _TOKEN.fullmatch(token := posted.get("token", ""))
         if wrong or "_edit" in posted or not is_ours:
             parts = [AdminForm(form, form.fieldsets, {}, model_admin=self) for form in forms]
@@ -103,7 +103,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
             addressees = audience.addressees
         if contents is None:
             contents = [content.arguments]
-        # A selection of users may have changed since its number was shown.
+        # The number of selected users may have changed since the page showed it.
         is_chosen = addressees.audience == Audience.USER
         is_same = not is_chosen or posted.get("reach") == str(addressees.count())
         if "_send" in posted and is_same:
@@ -125,7 +125,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         self, request: HttpRequest, addressees: Addressees, contents: Sequence[Any], token: str
     ) -> list[Notification]:
         note = describe(addressees)
-        # With the user's key in it, so that nobody can use up another's.
+        # The user's key is part of it, so that nobody can use another user's token.
         key = f"admin:{request.user.pk}:{token}"
         sent: list[Notification] = []
         noted: list[Notification] = []
@@ -133,9 +133,9 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
             for number, arguments in enumerate(contents):
                 rows = addressees.send(**arguments, idempotency_key=f"{key}:{number}")
                 sent += rows
-                # What is sent to chosen users is noted once, at the first of its rows.
+                # For chosen users, log only the first row.
                 noted += rows[:1] if addressees.audience == Audience.USER else rows
-            # A repeat finds the entries of the first: they were committed together with its rows.
+            # On a repeat, the log entries exist: they were committed together with the rows.
             entries = LogEntry.objects.filter(
                 content_type=ContentType.objects.get_for_model(Notification),
                 object_id__in=[str(row.pk) for row in noted],
@@ -151,42 +151,42 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         return sent
 
     def audience_form(self, request: HttpRequest) -> AudienceForm:
-        """Return the form that asks who gets it, bound to what was posted."""
+        """Return the form that asks who gets it, bound to the posted data."""
         return AudienceForm(_answers(request), admin_site=self.admin_site, request=request)
 
     def content_form(self, request: HttpRequest) -> ComposeForm:
-        """Return the form that asks what it says, with admin widgets, bound to what was posted."""
+        """Return the form for the content, with admin widgets, bound to the posted data."""
         widgets = partial(self.formfield_for_dbfield, request=request)
         form: Any = modelform_factory(Notification, ComposeForm, formfield_callback=widgets)
         return form(_answers(request))  # type: ignore[no-any-return]
 
     def render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        """Return one of the admin's own pages."""
+        """Return the response of an admin page."""
         request.current_app = self.admin_site.name  # as Django's admin does
         shared = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            # What chose an action and its rows in Django's list chooses them again in the next step.
+            # Repeat the fields that chose an action and its rows in Django's change list.
             "carried": [(name, each) for name in _SELECTION for each in request.POST.getlist(name)],
             "has_view_permission": self.has_view_permission(request),
         }
         return TemplateResponse(request, f"admin/sse_notify/{template}", {**shared, **context})
 
     def address(self, page: str, *args: Any) -> str:
-        """Return the address of one of this model's pages on this site."""
+        """Return the URL of one of this model's pages on this site."""
         name = f"admin:sse_notify_notification_{page}"
         return reverse(name, args=args, current_app=self.admin_site.name)
 
 
 def sample(arguments: dict[str, Any]) -> Notification:
-    """Return an unsaved row with these arguments, as pages will show it when it arrives."""
+    """Return an unsaved notification with these arguments, for the preview."""
     row = Notification(**arguments)
     row.is_unread = True
     return row
 
 
 def newest_categories() -> set[str]:
-    """Return the categories of the newest 1,000 rows by the primary key, however long the log."""
+    """Return the categories of the newest 1,000 rows, so that a long log stays fast."""
     rows = Notification.objects.using(database()).order_by("-pk")
     return set(rows.values_list("category", flat=True)[:1000]) - {""}
 
@@ -194,7 +194,7 @@ def newest_categories() -> set[str]:
 def numbers(addressees: Addressees | None) -> dict[str, Any]:
     """Return how many users it reaches, and how many of them are connected to any process.
 
-    ``None`` stands for what is not chosen yet, and for what no query can tell.
+    Both are ``None`` if no audience is chosen yet, or if no query can count it.
     """
     members = addressees.members() if addressees else None
     if members is None:
@@ -204,13 +204,13 @@ def numbers(addressees: Addressees | None) -> dict[str, Any]:
 
 
 def describe(addressees: Addressees) -> str:
-    """Return the message for the admin's history, and for the page that follows."""
+    """Return the text for the admin's history and for the message on the next page."""
     reach = addressees.count()
     numbers = {"audience": addressees, "reach": "?" if reach is None else reach}
     return _("Sent. Audience: %(audience)s. Reach: %(reach)s.") % numbers
 
 
 def _answers(request: HttpRequest) -> Any:
-    """Return what was posted to the form; ``None`` for a GET, or for an action's first POST."""
+    """Return the posted form data; ``None`` for a GET or an action's first POST."""
     is_selection = "action" in request.POST and "token" not in request.POST
     return request.POST if request.method == "POST" and not is_selection else None

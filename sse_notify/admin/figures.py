@@ -2,12 +2,12 @@
 
     reach   users who can sign in, are in the audience now, joined before it was sent and are not
             excluded
-    read    users of these whose watermark covers it, less those with a receipt "unread", plus those
-            with a receipt "read" above their watermark
+    read    of these, the users whose watermark covers it, minus those with a receipt "unread",
+            plus those with a receipt "read" above their watermark
 
-A broadcast is one row, so its users are counted: for all broadcasts of a page in one query over the
-users and one over the members of groups, and in two more over their watermarks. At most seven
-queries.
+A broadcast is one row without a list of users. For all broadcasts of a page, two queries count the
+users (one for groups, one for other audiences), and two more count their watermarks. A page takes
+at most seven queries.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ class Figures(NamedTuple):
     """The figures of one notification."""
 
     reach: int | None
-    """Users whom it reaches now."""
+    """How many users it reaches now."""
     read: int | None
-    """Users of these who have read it."""
+    """How many of these have read it."""
 
 
-#: The figures of what was recalled, and of what no query can count.
+#: The figures of recalled notifications, and of those that no query can count.
 UNKNOWN = Figures(reach=None, read=None)
 
 
 def figures_of(rows: Sequence[Notification]) -> dict[int, Figures]:
-    """Return the figures by key.
+    """Return the figures by primary key.
+
+    Leave out recalled rows, and rows for staff or groups if the user model has no such field.
 
     Args:
-        rows: with ``recipient`` selected. Recalled rows are left out, and rows for staff or groups
-            where no query can tell who belongs to these.
+        rows: notifications, with ``select_related("recipient")``.
     """
     fields = {Audience.STAFF: "is_staff", Audience.GROUP: "groups"}
     unknown = [audience for audience, field in fields.items() if not has_user_field(field)]
@@ -77,7 +78,7 @@ def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:
 def _members(row: Notification, prefix: str) -> Q:
     """Return the condition that a user belongs to the row's audience and joined before it.
 
-    ``prefix`` is what stands before the names of users' fields.
+    ``prefix`` is put before the names of the user model's fields.
     """
     members = Q()
     if has_user_field("date_joined"):
@@ -90,7 +91,7 @@ def _members(row: Notification, prefix: str) -> Q:
 
 
 def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str) -> Counter[int]:
-    """Count the users who meet each condition: one query for all groups, one for the others."""
+    """Count the users who match each condition: one query for groups, one for the others."""
     groups = [row for row in conditions if row.audience == Audience.GROUP]
     others = [row for row in conditions if row.audience != Audience.GROUP]
     counts: Counter[int] = Counter()
@@ -107,7 +108,7 @@ def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str)
 def _count_exceptions(
     rows: Sequence[Notification], reach: Counter[int], read: Counter[int]
 ) -> None:
-    """Subtract excluded users, and correct readers by receipts that differ from watermarks."""
+    """Subtract excluded users, and apply the receipts that differ from watermarks."""
     seq = F("notification__seq")
     covered = Q(notification__seq__isnull=False, mark__gte=seq)
     excluded = _of_members(rows, Exclusion.objects.all())
@@ -126,9 +127,9 @@ def _count_exceptions(
 
 
 def _of_members(rows: Sequence[Notification], exceptions: QuerySet[Any]) -> Any:
-    """Return those of the exclusions or receipts whose users the notification would reach.
+    """Return the exclusions or receipts of users in the audience, grouped by notification.
 
-    ``mark`` is the user's watermark.
+    The alias ``mark`` is the user's watermark.
     """
     kinds = Q(notification__audience=Audience.EVERYONE)
     if has_user_field("is_staff"):

@@ -1,4 +1,4 @@
-"""Forms of the admin: who gets a notification, and what it says."""
+"""The admin's forms: who gets a notification, and what it says."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import has_user_field, send, users_by_name
 from sse_notify.notifications.validation import check
 
-#: The most names that may be typed or pasted at once.
+#: The most usernames that the form accepts.
 MAX_NAMES = 1000
-#: Names that a description spells out.
+#: The most usernames that a description lists.
 NAMES = 5
-#: The fields that forms ask for by a widget of their own.
+#: The fields that have one form field each; ``actions`` has several.
 ASKED = tuple(name for name, field in FIELDS.items() if field.section and name != "actions")
 _ONE_ROW = _("One row reaches the whole audience. Membership is checked when users read it.")
-#: The names of the fields of each button. Their number is fixed, as no script need add more.
+#: The form fields of each button. Their number is fixed, so the page needs no script to add more.
 BUTTONS = tuple((f"label_{number}", f"address_{number}") for number in range(1, 4))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addressees:
-    """An audience of the verbs, several groups, or chosen users."""
+    """Everyone, staff, several groups, or chosen users."""
 
     audience: Audience
-    """Which kind."""
+    """The kind of audience."""
     groups: Sequence[Group] = ()
     """The groups, for ``Audience.GROUP``."""
     users: QuerySet[Any] | None = None
     """The users, for ``Audience.USER``."""
 
     def __str__(self) -> str:
-        """Return who they are, in the language of the page."""
+        """Return a description in the active language."""
         if self.audience == Audience.GROUP:
             names = ", ".join(group.name for group in self.groups)
             return _("Groups: %(names)s") % {"names": names}
@@ -55,10 +55,7 @@ class Addressees:
         return str(self.audience.label)
 
     def members(self) -> QuerySet[Any] | None:
-        """Return the users whom it reaches now and who can sign in.
-
-        Return ``None`` if a query cannot tell who is staff.
-        """
+        """Return the active users in the audience; ``None`` for staff without ``is_staff``."""
         users = active_users()
         if self.audience == Audience.STAFF:
             return users.filter(is_staff=True) if has_user_field("is_staff") else None
@@ -69,12 +66,12 @@ class Addressees:
         return users
 
     def count(self) -> int | None:
-        """Return how many it reaches now: one query. ``None`` if a query cannot tell."""
+        """Return the number of :meth:`members`, with one query; ``None`` if there is no query."""
         members = self.members()
         return None if members is None else members.count()
 
     def send(self, **arguments: Any) -> list[Notification]:
-        """Send to them, notifying each user once, and return the rows. Errors: as for the verbs."""
+        """Notify each of them once and return the rows. Raises what ``broadcast()`` raises."""
         return send(
             users=() if self.users is None else self.users,
             groups=self.groups,
@@ -91,12 +88,12 @@ def active_users() -> QuerySet[Any]:
 
 
 class AudienceForm(forms.Form):
-    """Ask who gets a broadcast. Fields of another audience than the chosen one are ignored.
+    """Ask who gets a broadcast. The form ignores the fields of audiences that are not chosen.
 
     Args:
-        answers: what was posted; ``None`` for an empty form.
-        admin_site: if its admin of the user model can be searched, users are found by typing.
-        request: who asks.
+        answers: the posted data; ``None`` for an empty form.
+        admin_site: if its admin of the user model has a search, the form has a user search too.
+        request: the current request, for its user's permissions.
     """
 
     audience = forms.ChoiceField(
@@ -134,7 +131,7 @@ class AudienceForm(forms.Form):
         fields["audience"].choices = choices
         users = admin_site.get_model_admin(model) if admin_site.is_registered(model) else None
         if users and users.get_search_fields(request) and users.has_view_permission(request):
-            # The field only names the relation that Django's view for completion follows.
+            # Django's autocomplete view needs a relation to the user model; any will do.
             relation = Notification._meta.get_field("excluded")
             fields["users"].widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
             fields["users"].queryset = model._default_manager.all()
@@ -143,7 +140,7 @@ class AudienceForm(forms.Form):
         self.fieldsets: Any = [(_("Audience"), {"fields": list(fields)})]
 
     def clean_names(self) -> list[Any]:
-        """Return the users who have the names."""
+        """Return the users with these names."""
         names = {name.strip() for name in self.cleaned_data["names"].splitlines()} - {""}
         if self.cleaned_data.get("audience") != Audience.USER:
             return []
@@ -155,7 +152,7 @@ class AudienceForm(forms.Form):
         return list(found.values())
 
     def clean(self) -> dict[str, Any]:
-        """Require what the chosen audience needs, and name the ``addressees``."""
+        """Require the fields of the chosen audience, and set ``addressees``."""
         data = self.cleaned_data
         if self.errors:
             return data
@@ -174,7 +171,7 @@ class AudienceForm(forms.Form):
 
 
 class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no arguments
-    """What a notification says, checked by the rules of ``notify()`` and ``broadcast()``."""
+    """The content of a notification, validated as ``notify()`` and ``broadcast()`` do."""
 
     class Meta:
         model = Notification
@@ -184,14 +181,14 @@ class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no
         help_texts["audience"] = _ONE_ROW
 
     def clean(self) -> dict[str, Any]:
-        """Validate the content as the verbs do."""
+        """Validate the content as ``notify()`` does."""
         super().clean()
         if {"title", "body"} <= self.cleaned_data.keys():
             self._check(self.arguments)
         return self.cleaned_data
 
     def _check(self, arguments: Any, field: str = "") -> None:
-        """Add the verbs' error to ``field``, or to that of the argument that the error names."""
+        """Add an error to ``field``, or to the field of the argument that the error names."""
         try:
             check(arguments["title"], arguments["body"], arguments)
         except (TypeError, ValueError) as error:
@@ -201,12 +198,12 @@ class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's has no
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments for the verbs, as far as they are valid."""
+        """The valid arguments for ``notify()`` or ``broadcast()``."""
         return {name: self.cleaned_data[name] for name in ASKED if name in self.cleaned_data}
 
 
 class ComposeForm(ContentForm):
-    """What a notification says, with its buttons."""
+    """The content of a notification, with its buttons."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -214,13 +211,13 @@ class ComposeForm(ContentForm):
         self.fields["category"].widget.attrs["list"] = "ssen-categories"
         moment: Any = self.fields["expires_at"].widget
         for widget, label in zip(moment.widgets, (_("Expiry date"), _("Expiry time")), strict=True):
-            widget.attrs["aria-label"] = label  # Django's own widget ties no label to them
+            widget.attrs["aria-label"] = label  # Django's widget gives them no label
         text: Any = {"required": False, "max_length": 2000}
         text["widget"] = forms.TextInput(attrs={"class": "vTextField"})
         for label_name, url_name in BUTTONS:
             self.fields[label_name] = forms.CharField(label=_("Label"), **text)
             self.fields[url_name] = forms.CharField(label=_("URL"), **text)
-        #: In the order of the page, as Django's admin describes them.
+        #: In the order of the page, in the format of ``ModelAdmin.fieldsets``.
         sections: dict[Any, list[Any]] = {}
         for name, field in FIELDS.items():
             if field.section:
@@ -229,7 +226,7 @@ class ComposeForm(ContentForm):
         self.fieldsets = [(section, {"fields": names}) for section, names in sections.items()]
 
     def clean(self) -> dict[str, Any]:
-        """Validate each button as the verbs do, and then the whole."""
+        """Validate each button as ``notify()`` does, then the whole content."""
         for names in BUTTONS:
             label, url = (self.cleaned_data.get(name, "") for name in names)
             if label and url:
@@ -242,20 +239,20 @@ class ComposeForm(ContentForm):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments for the verbs, with ``actions``."""
+        """The valid arguments, with ``actions``."""
         rows = [[self.cleaned_data.get(name, "") for name in names] for names in BUTTONS]
         actions = [{"label": label, "url": url} for label, url in rows if label and url]
         return {**super().arguments, "actions": actions}
 
 
 class SendForm(ContentForm):
-    """What a notification says and who gets it, for Django's own page "Add"."""
+    """The content and the audience, for Django's own page "Add"."""
 
     class Meta(ContentForm.Meta):
         fields = ("audience", "recipient", "group", *ASKED)
 
     def clean(self) -> dict[str, Any]:
-        """Require the recipient or group that the audience needs, and no other."""
+        """Require the recipient or the group if the audience needs it; reject it otherwise."""
         data = super().clean()
         for audience, field in ((Audience.USER, "recipient"), (Audience.GROUP, "group")):
             chosen = data.get("audience") == audience
@@ -267,7 +264,7 @@ class SendForm(ContentForm):
 
     @property
     def addressees(self) -> Addressees:
-        """Those who get it, if the form is valid."""
+        """The chosen audience. Available if the form is valid."""
         recipient, group = self.cleaned_data["recipient"], self.cleaned_data.get("group")
         users = get_user_model()._default_manager.filter(pk=recipient.pk) if recipient else None
         audience, groups = Audience(self.cleaned_data["audience"]), (group,) if group else ()

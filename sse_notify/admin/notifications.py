@@ -1,6 +1,6 @@
-"""The log in Django's admin: read what was sent and who has read it, send and recall.
+"""Notifications in Django's admin: list them with their readers, send and recall them.
 
-Notifications cannot be edited: pages and streams have them already.
+They cannot be edited, because browsers have received them already.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sse_notify.monitoring import live, presence
 
 
 class CategoryFilter(admin.SimpleListFilter):
-    """Filter by category. It offers the categories of the newest rows."""
+    """Filter by category. The choices are the categories of the newest rows."""
 
     title = _("category")
     parameter_name = "category"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the categories, and the one that is chosen."""
+        """Return the categories, including the chosen one."""
         names = {*compose.newest_categories(), self.value() or ""} - {""}
         return [(name, name) for name in sorted(names)]
 
@@ -63,7 +63,7 @@ class RecalledFilter(admin.SimpleListFilter):
 
 @admin.register(Notification)
 class NotificationAdmin(compose.ComposeAdmin):
-    """The log, newest first. "Add" sends at once, "Compose broadcast" after a confirmation."""
+    """The list, newest first. "Add" sends at once; "Compose broadcast" asks for a confirmation."""
 
     form = SendForm
     date_hierarchy = "created_at"
@@ -71,14 +71,14 @@ class NotificationAdmin(compose.ComposeAdmin):
     list_filter = ("level", "audience", CategoryFilter, RecalledFilter, "silent", "created_at")
     list_select_related = ("recipient", "group")
     raw_id_fields = ("recipient", "group")
-    readonly_fields = ("state", "reach", "read")  # columns that the page of one shows, too
-    show_full_result_count = False  # counting a long log costs more than showing a page of it
+    readonly_fields = ("state", "reach", "read")  # columns that the detail page shows too
+    show_full_result_count = False  # counting a long log is slow
     actions = (actions.broadcast_selected, actions.recall_selected)
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["sse_notify/admin.css"]}
 
-    # --- what is shown ---
+    # --- display ---
 
     @admin.display(description=_("for"))
     def addressee(self, notification: Notification) -> str:
@@ -88,7 +88,7 @@ class NotificationAdmin(compose.ComposeAdmin):
 
     @admin.display(description=_("created"), ordering="created_at")
     def created(self, notification: Notification) -> str:
-        """Return when it was created, in the short format."""
+        """Return the time of creation in the short format."""
         moment = timezone.template_localtime(notification.created_at)  # type: ignore[attr-defined]
         return date_format(moment, "SHORT_DATETIME_FORMAT")
 
@@ -104,7 +104,7 @@ class NotificationAdmin(compose.ComposeAdmin):
 
     @admin.display(description=_("state"))
     def state(self, notification: Notification) -> str:
-        """Return what became of it."""
+        """Return "Recalled", "Expired", "Sent" or "Pending"."""
         if notification.recalled_at is not None:
             return str(_("Recalled"))
         if notification.expires_at is not None and notification.expires_at <= timezone.now():
@@ -112,11 +112,11 @@ class NotificationAdmin(compose.ComposeAdmin):
         return str(_("Sent") if notification.seq is not None else _("Pending"))
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search in the text, and by the recipient's ``USERNAME_FIELD``."""
+        """Return the searched fields: the texts, and the recipient's ``USERNAME_FIELD``."""
         return ("title", "body", "category", "key", f"recipient__{get_user_model().USERNAME_FIELD}")
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Return a page of the list, with the figures of all its rows, counted at once."""
+        """Return the change list, with the figures of all rows of the page counted together."""
         page = super().get_changelist_instance(request)
         rows: Any = page.result_list
         figures = figures_of(rows)
@@ -125,7 +125,7 @@ class NotificationAdmin(compose.ComposeAdmin):
         return page
 
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:
-        """Ask for what can be sent, and show everything of what was sent."""
+        """Return the fields to fill in for a new notification, or all fields of a sent one."""
         if obj is None:
             hidden = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in hidden]
@@ -134,7 +134,7 @@ class NotificationAdmin(compose.ComposeAdmin):
         return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer all audiences to users who may broadcast, and one user to the others."""
+        """Offer every audience to users who may broadcast, and only "one user" to the others."""
         if db_field.name == "audience" and not self.has_broadcast_permission(request):
             kwargs["choices"] = [(Audience.USER.value, Audience.USER.label)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
@@ -142,39 +142,45 @@ class NotificationAdmin(compose.ComposeAdmin):
     # --- permissions ---
 
     def may_disconnect(self, request: HttpRequest) -> bool:
-        """Return whether this user may change users, and so deactivate them."""
+        """Return whether this user may change, and so deactivate, other users."""
         opts = get_user_model()._meta
         return request.user.has_perm(f"{opts.app_label}.change_{opts.model_name}")
 
     def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
-        """Return ``False``: what is sent cannot be changed."""
+        """Return ``False``: a sent notification cannot be changed."""
         return False
 
-    # --- what is done ---
+    # --- views ---
 
     def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
-        """Answer the button "Recall…" of one notification."""
+        """Recall one notification, after a confirmation: the button "Recall…"."""
         if (found := self.get_object(request, unquote(object_id))) is None:
             raise Http404
         rows = self.get_queryset(request).filter(pk=found.pk)
         return actions.recall_selected(self, request, rows)
 
-    def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's)
-        """Send it by the verbs, inside the admin's transaction; the form saves nothing."""
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Notification,
+        form: Any,
+        change: bool,  # noqa: FBT001  (Django's)
+    ) -> None:
+        """Send it inside the admin's transaction. The form itself saves nothing."""
         (sent,) = form.addressees.send(**form.arguments)
         obj.pk = sent.pk
         obj.refresh_from_db()
 
     def construct_change_message(self, request: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
-        """Name the audience and its reach in the history."""
+        """Return the text for the history: the audience and its reach."""
         return compose.describe(form.addressees)
 
     # --- the page "Live" ---
 
     def show_live(self, request: HttpRequest) -> HttpResponse:
-        """Show every process and who is connected; a script keeps it up to date.
+        """Show every process and the connected users; a script keeps the page up to date.
 
-        Query: ``q``, a part of a user's name.
+        Query: ``q``, a part of a username.
         """
         query = request.GET.get("q", "").strip()
         report = live.report(presence.look(live.TIMEOUT), query=query)
@@ -182,7 +188,7 @@ class NotificationAdmin(compose.ComposeAdmin):
         return self.render(request, "live.html", title=_("Live"), topic=live.TOPIC, **shown)
 
     def end_streams(self, request: HttpRequest) -> HttpResponse:
-        """End the streams of the user whose key is posted as ``user``, and note it in the history."""
+        """End the streams of the user whose key is posted as ``user``; log it in the history."""
         model: Any = get_user_model()
         if not self.may_disconnect(request):
             raise PermissionDenied
@@ -190,17 +196,17 @@ class NotificationAdmin(compose.ComposeAdmin):
             user = model._default_manager.get(pk=request.POST.get("user", ""))
         except (model.DoesNotExist, ValueError, ValidationError) as error:
             raise Http404(_("This user does not exist.")) from error
-        # The streams end after the commit, so not without a trace in the history.
+        # Streams end after the commit, so only if the history entry is written.
         with transaction.atomic(using=router.db_for_write(model)):
             self.log_change(request, user, _("The open streams were ended."))
             disconnect(user)
         messages.success(request, _("The open streams of %(user)s were ended.") % {"user": user})
         return HttpResponseRedirect(self.address("live"))
 
-    # --- addresses ---
+    # --- URLs ---
 
     def get_urls(self) -> list[URLPattern]:
-        """Add this app's pages before Django's own, and the action to the admin of users."""
+        """Add this app's pages before Django's own, and the action to the user model's admin."""
         actions.offer_notify(self)
         broadcast, view = self.has_broadcast_permission, self.has_view_permission
         return [
@@ -223,7 +229,7 @@ class NotificationAdmin(compose.ComposeAdmin):
 
 
 def _figures(row: Any) -> Figures:
-    """Return the figures of a row of the list, or count those of the page of one notification."""
+    """Return the figures of a row: from the list, or counted now on the detail page."""
     if not hasattr(row, "figures"):
         row.figures = figures_of([row]).get(row.pk, UNKNOWN)
     return row.figures  # type: ignore[no-any-return]
