@@ -1,1 +1,1 @@
-"""For projects that come from another package: adapters, and what moves their data."""
+"""Adapters for projects that used another package before."""

@@ -1,6 +1,6 @@
-"""``send_event(channel, event_type, data)`` of django-eventstream, by :func:`sse_notify.publish`.
+"""``send_event()`` of django-eventstream, implemented with :func:`sse_notify.publish`.
 
-Change the import, and register the channels with ``@topic``; see the guide about moving over::
+Change the import, and register the channels with ``@topic``; see the migration guide::
 
     # was: from django_eventstream import send_event
     from sse_notify.compat.eventstream import send_event
@@ -22,21 +22,21 @@ def send_event(
     event_type: str,
     data: Any,
     skip_user_ids: Iterable[Any] | None = None,
-    async_publish: bool = True,  # noqa: FBT001, FBT002  (its signature there)
+    async_publish: bool = True,  # noqa: FBT001, FBT002  (the original signature)
     json_encode: bool = True,  # noqa: FBT001, FBT002
 ) -> None:
-    """Send an event to whoever listens to the topic ``channel`` now.
+    """Send an event to the current subscribers of the topic ``channel``.
 
-    It is sent at once, as there, and not stored. What nobody must miss is for
-    :func:`sse_notify.notify`.
+    Like the original, it sends at once and stores nothing. To send something that users must not
+    miss, call :func:`sse_notify.notify`.
 
     Args:
         channel: the topic.
-        event_type: the name of the event, "message" for a browser's ``onmessage``.
-        data: what JSON can hold, with Django's dates, decimals and UUIDs.
-        skip_user_ids: not supported; there it had an effect only behind a GRIP proxy.
-        async_publish: ignored, as the call never waits.
-        json_encode: ``False``: ``data`` is text and is sent as it is.
+        event_type: the name of the event; "message" for a browser's ``onmessage``.
+        data: a value that ``DjangoJSONEncoder`` accepts: also dates, decimals and UUIDs.
+        skip_user_ids: not supported. In django-eventstream it needs a GRIP proxy.
+        async_publish: ignored, because the call never waits.
+        json_encode: ``False``: ``data`` is a string, and is sent as it is.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it.

@@ -1,4 +1,4 @@
-"""``notify.send(actor, recipient=..., verb=...)`` of django-notifications-hq, sent by this package.
+"""``notify.send()`` of django-notifications-hq, implemented with this package.
 
 Change the import and nothing else::
 
@@ -30,8 +30,8 @@ from sse_notify.models.notification import Content
 from sse_notify.notifications import send
 from sse_notify.notifications.validation import check_instance
 
-#: A Django signal, as there: ``send()`` returns ``[(notify_handler, [notification, ...])]``.
-#: Projects can connect more receivers.
+#: A Django signal, like the original. ``send()`` returns
+#: ``[(notify_handler, [notification, ...])]``. Projects can connect more receivers.
 notify = Signal()
 
 
@@ -56,19 +56,19 @@ def notify_handler(
     Args:
         sender: the actor, a saved model instance.
         recipient: a user, a ``Group``, or a list or QuerySet of users.
-        verb: what the actor did. The title is "actor verb action_object on target", of what is
-            given.
+        verb: what the actor did. The title is "actor verb action_object on target", without the
+            parts that are missing.
         action_object, target: saved model instances. ``target`` is the notification's target;
-            ``data`` keeps the action object.
+            the action object is stored in ``data``.
         level: "success", "info", "warning" or "error".
         description: the body.
         timestamp: when it happened; now by default.
-        public: kept in ``data``.
-        data, extra: kept in ``data``, with or without ``USE_JSONFIELD``. What JSON cannot hold is
-            kept as text.
+        public: stored in ``data``.
+        data, extra: stored in ``data``, with or without ``USE_JSONFIELD``. Values that are not
+            JSON serializable are stored as text.
         sse_notify: more arguments of :func:`sse_notify.notify`, such as
-            ``{"category": "comments"}``. Without a ``url``, a click leads to the ``get_absolute_url()`` of the target, or of the
-            action object.
+            ``{"category": "comments"}``. The default ``url`` is the ``get_absolute_url()`` of the
+            target, or else of the action object.
         signal: this signal.
 
     Returns:
@@ -84,7 +84,7 @@ def notify_handler(
     if timestamp is not None and settings.USE_TZ and timezone.is_naive(timestamp):
         raise ValueError("timestamp must be an aware datetime, as USE_TZ is True.")
     acted_on, aim = Thing.of(action_object), Thing.of(target)
-    # Callers there pass these to the model's generic foreign keys, which means nothing here.
+    # The original passes these to its generic foreign keys; this package has none.
     extra = {name: extra[name] for name in extra if not name.endswith("_for_concrete_model")}
     content: Content = {
         "level": level,
@@ -112,27 +112,27 @@ notify.connect(notify_handler, dispatch_uid="sse_notify.compat.notifications_hq"
 
 
 class Thing(NamedTuple):
-    """An actor, a target or an action object. Without arguments: none."""
+    """An actor, a target or an action object. ``Thing()`` stands for a missing one."""
 
     type: str = ""
-    """Its model, such as "auth.user"; "" if there is no such model any more."""
+    """Its model, such as "auth.user"; "" if the model no longer exists."""
     pk: str = ""
-    """Its key."""
+    """Its primary key."""
     name: str = ""
-    """What it is called."""
+    """Its name, for the title."""
     instance: Any = None
-    """The instance; ``None`` if it is gone."""
+    """The instance; ``None`` if it was deleted."""
 
     @classmethod
     def of(cls, instance: Model | None) -> Thing:
-        """Return the thing that ``instance`` is."""
+        """Return the thing for ``instance``."""
         if instance is None:
             return cls()
         return cls(instance._meta.label_lower, str(instance.pk), str(instance), instance)
 
 
 def phrase(actor: Thing, verb: str, action_object: Thing, target: Thing) -> str:
-    """Return the title in the active language, in the words of django-notifications-hq."""
+    """Return the title in the active language, worded as in django-notifications-hq."""
     names = {"actor": actor.name, "action_object": action_object.name, "target": target.name}
     if action_object.name and target.name:
         text = _("%(actor)s %(verb)s %(action_object)s on %(target)s") % {**names, "verb": verb}
@@ -145,14 +145,14 @@ def phrase(actor: Thing, verb: str, action_object: Thing, target: Thing) -> str:
 def data_of(
     data: Any, verb: str, action_object: Thing, *, public: bool, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return ``data``: the caller's own, as JSON can hold it, and what has no column here.
+    """Return the notification's ``data``: the caller's data, and the values without a column.
 
     Args:
-        data: the caller's. What is not a mapping gets the key "data".
-        verb: the verb alone.
-        action_object: kept with its type, key and name.
-        public: whether it was marked as public, which means nothing here.
-        extra: more of the caller's.
+        data: the caller's data. A value that is not a mapping gets the key "data".
+        verb: the verb.
+        action_object: stored with its type, key and name.
+        public: stored; it has no effect in this package.
+        extra: the caller's other keyword arguments.
     """
     own = data if isinstance(data, Mapping) else {} if data is None else {"data": data}
     activity: dict[str, Any] = {"verb": verb, "public": public}
@@ -164,7 +164,7 @@ def data_of(
 
 
 def _as_json(value: Any) -> Any:
-    """Make text of what JSON cannot hold: there it was accepted and dropped."""
+    """Return text for values that are not JSON serializable. The original drops them."""
     try:
         return DjangoJSONEncoder().default(value)
     except TypeError:
@@ -172,9 +172,9 @@ def _as_json(value: Any) -> Any:
 
 
 def address_of(*things: Thing) -> str:
-    """Return the address of the first of ``things`` that has one, "" if none has."""
+    """Return the URL of the first of ``things`` that has one, "" if none has."""
     for thing in things:
         if hasattr(thing.instance, "get_absolute_url"):
-            with suppress(Exception):  # the project's own code, which was not asked before
+            with suppress(Exception):  # the project's code, which the original did not call
                 return str(thing.instance.get_absolute_url() or "")
     return ""

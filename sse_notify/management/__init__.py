@@ -1,4 +1,4 @@
-"""What operators type: the commands, and what they share."""
+"""The management commands, and their progress bar."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.core.management.base import OutputWrapper
 
 @contextmanager
 def progress(stream: OutputWrapper, total: int, verbosity: int) -> Iterator[Callable[[int], None]]:
-    """Draw on a terminal how much of ``total`` is done; call what it yields after each batch.
+    """Draw a progress bar on a terminal. Yield a function to call with the size of each batch.
 
-    Ctrl-C ends the command with 130 and says how far it came.
+    Ctrl-C prints how much is done and exits with 130.
 
     Args:
-        stream: the command's ``stderr``, so that what the command prints can be piped.
-        total: how much there is to do, as far as is known.
-        verbosity: the command's; 0 draws nothing.
+        stream: the command's ``stderr``, so that its output can be piped.
+        total: the expected number of rows.
+        verbosity: the command's verbosity; 0 draws nothing.
     """
     draws = verbosity > 0 and stream.isatty()
     done = 0

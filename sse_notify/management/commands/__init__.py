@@ -1,1 +1,1 @@
-"""The management commands: arguments in, text out. The work is done in the app's modules."""
+"""The management commands. They parse arguments and print text; other modules do the work."""

@@ -1,9 +1,9 @@
 """``manage.py import_notifications_hq``: import the notifications of django-notifications-hq.
 
-An imported notification is history: it is in its user's list, read or unread as it was, and no
-stream sends it, as it has no event (see `sse_notify.log`). At the end each user's open pages are
-told once to fetch their list again. Each row has an ``idempotency_key`` that names the row it came
-from, so a second run imports only what is new.
+An imported notification appears in its user's list, read or unread as before. No stream sends it,
+because its ``event`` is empty (see `sse_notify.log.sequence`). At the end, each user's open pages
+get one event that makes them fetch their list again. The ``idempotency_key`` of each row holds the
+key of its source row, so a second run imports only new rows.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
 
-#: Their table, unless the package is installed with a model of the project's own.
+#: The table's default name. An installed package may use a custom model with another table.
 TABLE = "notifications_notification"
-#: Rows, or inboxes, of one transaction.
+#: Rows or inboxes per transaction.
 BATCH = 500
 
 _THINGS = ("actor", "target", "action_object")
 _TEXT = models.TextField(null=True)
-#: The columns that are read. Keys of users and things are read as text: they are of any type.
+#: The columns to read. Foreign keys are read as text, because they can have any type.
 _COLUMNS: dict[str, models.Field[Any, Any]] = {
     "id": models.BigAutoField(primary_key=True),
     "timestamp": models.DateTimeField(),
@@ -54,7 +54,7 @@ _COLUMNS: dict[str, models.Field[Any, Any]] = {
 
 
 class Command(BaseCommand):
-    """Read the table of the other package, which may be installed or gone; never write to it."""
+    """Read the other package's table, and never write to it. The package may be uninstalled."""
 
     help = (
         "Import the notifications of django-notifications-hq (or django-notifications-community), "
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         parser.add_argument("--database", default="", metavar="ALIAS", help=database)
 
     def handle(self, *args: Any, batch: int, dry_run: bool, verbosity: int, **given: Any) -> None:
-        """Import, and say how many, and what was left out for which reason."""
+        """Import the rows; print how many, and how many were left out and why."""
         try:
             check_number("batch", batch, 1, retention.MAX_BATCH, is_whole=True)
             since = None if given["all"] else retention.oldest_kept(given["days"])
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         last = 0
         with progress(self.stderr, rows.count(), verbosity) as advance:
             try:
-                # By key: a short query, however large the table is.
+                # Page by primary key: that stays fast in a large table.
                 while chunk := list(rows.filter(pk__gt=last)[:batch]):
                     young = [row for row in chunk if since is None or row.timestamp >= since]
                     report["older"] += len(chunk) - len(young)
@@ -117,7 +117,7 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
     """Return the rows of ``table``, or of the installed package's table, or of :data:`TABLE`.
 
     Raises:
-        LookupError: there is no such table, or it is another package's.
+        LookupError: there is no such table, or its columns do not match.
     """
     with suppress(LookupError, ValueError):  # it is not in INSTALLED_APPS
         name = getattr(settings, "NOTIFICATIONS_NOTIFICATION_MODEL", "notifications.Notification")
@@ -135,7 +135,7 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
     if missing := ", ".join(sorted(_COLUMNS.keys() - found)):
         text = f"The table {table!r} is not of django-notifications: it has no {missing}."
         raise LookupError(text)
-    # A registry of its own: to the project this model does not exist.
+    # A separate registry hides this model from the project.
     options = {"app_label": "sse_notify", "apps": Apps(), "db_table": table}
     fields = {name: field.clone() for name, field in _COLUMNS.items()}
     body = {"__module__": __name__, "Meta": type("Meta", (), options), **fields}
@@ -146,7 +146,7 @@ def _find_rows(table: str, using: str) -> models.QuerySet[Any]:
 def _import(
     rows: list[Any], report: Counter[str], *, dry_run: bool, attempts: int = ATTEMPTS
 ) -> set[Any]:
-    """Import the rows in one transaction, and return the keys of the users who got some."""
+    """Import the rows in one transaction and return the keys of their users."""
     using, left = database(), Counter[str]()
     new = list(_new(rows, left))
     if not dry_run:
@@ -155,7 +155,7 @@ def _import(
                 insert([notification for notification, _ in new], using)
                 Receipt.objects.using(using).bulk_create(filter(None, (row[1] for row in new)))
                 announce_on_commit()
-        except IntegrityError:  # another run imported some of them meanwhile, or a user was deleted
+        except IntegrityError:  # a parallel run imported some, or a user was deleted
             if attempts == 1:
                 raise
             return _import(rows, report, dry_run=False, attempts=attempts - 1)
@@ -164,7 +164,7 @@ def _import(
 
 
 def _new(rows: list[Any], left: Counter[str]) -> Iterator[tuple[Notification, Receipt | None]]:
-    """Yield what becomes of the rows that are not imported yet; count the others in ``left``."""
+    """Yield a notification and receipt per new row; count the other rows in ``left``."""
     model: Any = get_user_model()
     for row in rows:
         row.recipient = model._meta.pk.to_python(row.recipient_id)
@@ -192,7 +192,7 @@ def _convert(
     row: Any, actor: Thing, target: Thing, acted_on: Thing
 ) -> tuple[Notification, Receipt | None]:
     data = row.data
-    if isinstance(data, str):  # or it is JSON of the database's own
+    if isinstance(data, str):  # otherwise the column is a JSONField
         with suppress(ValueError):
             data = json.loads(data) if data else None
     title = _clean(phrase(actor, row.verb, acted_on, target))
@@ -201,7 +201,7 @@ def _convert(
     body, url = _clean(row.description or ""), _clean(address_of(target, acted_on))
     try:
         columns = validation.check(title, body, {**content, "url": url})
-    except (TypeError, ValueError):  # such as an address that is not allowed here, "javascript:"
+    except (TypeError, ValueError):  # such as a "javascript:" URL, which is not allowed
         columns = validation.check(title, body, content)
     notification = Notification(**columns, **to_user(row.recipient))
     notification.event, notification.silent, notification.created_at = "", True, row.timestamp
@@ -209,10 +209,10 @@ def _convert(
         type_id = _reference(row, which)[0] if thing.type else None
         setattr(notification, f"{which}_type_id", type_id)
         setattr(notification, f"{which}_pk", thing.pk)
-        setattr(notification, f"{which}_name", _clean(thing.name)[:255])  # what the column holds
+        setattr(notification, f"{which}_name", _clean(thing.name)[:255])  # the column's max_length
     if row.unread and not row.deleted:
         return notification, None
-    # When the user did it is not known, so it was at once.
+    # The other package stores no time of reading: use the time of the notification.
     receipt = Receipt(user_id=row.recipient, notification=notification, seen_at=row.timestamp)
     receipt.read_at = None if row.unread else row.timestamp
     receipt.archived_at = row.timestamp if row.deleted else None
@@ -220,7 +220,7 @@ def _convert(
 
 
 def _clean(text: str) -> str:
-    """Return ``text`` without what no column and no stream can hold."""
+    """Return ``text`` without characters that no column or stream can hold."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
@@ -229,7 +229,7 @@ def _reference(row: Any, which: str) -> tuple[Any, str]:
 
 
 def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
-    """Return everything that the rows refer to, as it is now: one query for each type."""
+    """Return all objects that the rows refer to, with one query per content type."""
     wanted = {_reference(row, which) for row in rows for which in _THINGS}
     types = ContentType.objects.in_bulk({type_id for type_id, _ in wanted})
     things = {(type_id, pk): Thing(pk=pk, name=f"? {pk}") for type_id, pk in wanted}
@@ -238,19 +238,19 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
         model: Any = kind.model_class()
         keys = {}
         for pk in (pk for wanted_type, pk in wanted if wanted_type == type_id):
-            # What is gone is named as what it was, such as "comment 5".
+            # The name of a deleted object, such as "comment 5".
             things[type_id, pk] = Thing(f"{kind.app_label}.{kind.model}", pk, f"{kind.name} {pk}")
-            # No key of this model, whatever its field raises, or no model.
+            # The key is invalid for this model (its field may raise anything), or no model exists.
             with suppress(Exception):
                 keys[model._meta.pk.to_python(pk)] = pk
         for instance in model._base_manager.filter(pk__in=keys) if keys else ():
-            with suppress(Exception):  # whatever the project's own ``__str__`` raises
+            with suppress(Exception):  # the project's ``__str__`` may raise anything
                 things[type_id, keys[instance.pk]] = Thing.of(instance)
     return things
 
 
 def _reset_inboxes(users: list[Any]) -> None:
-    """Tell the pages of each user to fetch their list again, once."""
+    """Send each user's open pages one event that makes them fetch their list again."""
     using, lost = database(), Inbox()
     note(lost)
     for start in range(0, len(users), BATCH):
@@ -258,7 +258,7 @@ def _reset_inboxes(users: list[Any]) -> None:
         with transaction.atomic(using=using):
             inboxes = Inbox.objects.using(using)
             inboxes.bulk_create([Inbox(pk=pk) for pk in pks], ignore_conflicts=True)
-            # In order, so that two runs at once do not wait for each other.
+            # Lock in order, so that two parallel runs cannot deadlock.
             list(inboxes.filter(pk__in=pks).order_by("pk").select_for_update())
             inboxes.filter(pk__in=pks).update(changes=lost.changes, state_seq=lost.state_seq)
             announce_on_commit()

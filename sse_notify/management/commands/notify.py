@@ -17,11 +17,11 @@ from sse_notify.models import Notification
 from sse_notify.models.notification import FIELDS, Kind
 from sse_notify.notifications.send import send, users_by_name
 
-#: Options that are named otherwise than their fields.
+#: Options whose names differ from their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}
 _OPTIONS = [name for name, field in FIELDS.items() if field.help]
 
-#: How an option asks for a field, where it is not for a text.
+#: Arguments of ``add_argument()`` for fields that are not text.
 _ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
     Kind.BUTTONS: {"nargs": 2, "metavar": ("LABEL", "URL"), "action": "append"},
     Kind.FLAG: {"action": "store_true"},
@@ -32,7 +32,7 @@ _ARGUMENTS: Mapping[Kind, dict[str, Any]] = {
 
 
 class Command(BaseCommand):
-    """Send to all audiences that are named, in one transaction."""
+    """Send to all given audiences in one transaction."""
 
     help = (
         "Send a notification to --user, --group, --staff or --everyone. They may be combined; who "
@@ -42,7 +42,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take whom it is for and what it says."""
+        """Add the arguments for the audience and the content."""
         parser.add_argument("title", help="one line of text")
         body = "more text; '-' reads it from the standard input"
         parser.add_argument("body", nargs="?", default="", help=body)
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         what = parser.add_argument_group("what else it says")
         for name in _OPTIONS:
             option = f"--{_SHORT.get(name, name).replace('_', '-')}"
-            # What is not given is left to the verb.
+            # Omitted options get the defaults of notify().
             asked = {"dest": name, "default": SUPPRESS, **_ARGUMENTS.get(FIELDS[name].kind, {})}
             column: Any = Notification._meta.get_field(name)
             if column.choices:
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print what was sent as JSON")
 
     def handle(self, *args: Any, title: str, body: str, **options: Any) -> None:
-        """Send it, and say what was sent."""
+        """Send the notification, and print what was sent."""
         whom = {name: options[name] for name in ("staff", "everyone")}
         users = _named("user", options["user"], users_by_name(options["user"]))
         found = {group.name: group for group in Group.objects.filter(name__in=options["group"])}
@@ -88,14 +88,14 @@ class Command(BaseCommand):
 
 
 def _named(kind: str, names: list[str], found: dict[str, Any]) -> list[Any]:
-    """Return those whose names were given, each once."""
+    """Return the objects with these names, each once."""
     if missing := [name for name in names if name not in found]:
         raise CommandError(f"--{kind}: no {kind} {', '.join(map(repr, missing))}")
     return [found[name] for name in dict.fromkeys(names)]
 
 
 def _read(name: str, given: Any) -> Any:
-    """Return the verb's argument for what was given as an option."""
+    """Return the argument of ``notify()`` for the value of an option."""
     kind = FIELDS[name].kind
     if kind is Kind.BUTTONS:
         return [{"label": label, "url": url} for label, url in given]

@@ -1,4 +1,4 @@
-"""``manage.py prune_notifications``: delete what is older than the retention."""
+"""``manage.py prune_notifications``: delete notifications older than the retention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sse_notify.management import progress
 
 
 class Command(BaseCommand):
-    """Delete in batches, each a short transaction. If it is stopped, the next run goes on."""
+    """Delete in batches, each in a short transaction. A stopped run can be repeated."""
 
     help = (
         "Delete the notifications that are older than RETENTION_DAYS, read or not, and those that "
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help=dry_run)
 
     def handle(self, *args: Any, days: float | None, verbosity: int, **options: Any) -> None:
-        """Delete, and say how many and how old."""
+        """Delete the rows; print how many, and the time before which they were sent."""
         try:
             before, total = retention.oldest_kept(days), retention.count(days)
             said = f"Would delete {total:,}"

@@ -1,4 +1,4 @@
-"""``manage.py sse_status``: show the status of the system, or a link to a user's stream."""
+"""``manage.py sse_status``: print the status of the system, or a link to a user's stream."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from sse_notify.models import Notification
 from sse_notify.monitoring import presence
 from sse_notify.notifications.send import users_by_name
 
-#: Seconds after which a committed row without a number is a problem: hubs number it when they poll.
+#: Seconds after which a committed row without a number is a problem: hubs number rows at each poll.
 PENDING_SECONDS = 60.0
 
 
 class Command(BaseCommand):
-    """Read the database and ask the layer; or print how to follow a stream."""
+    """Check the database and the channel layer, or print how to follow a stream."""
 
     help = (
         "Show the head of the log, what is pending, and every process that has open streams; or, "
@@ -87,7 +87,7 @@ def _link(username: str, topics: list[str], base_url: str) -> str:
 
 
 def _status(timeout: float) -> dict[str, Any]:
-    """Return what ``--json`` prints. What cannot be read is among the ``problems``."""
+    """Return the data that ``--json`` prints. Failed checks are listed in ``problems``."""
     problems = []
     layer = publisher.remote_layer()
     if layer is not None and not subscriber.ping(timeout).result():
@@ -103,12 +103,12 @@ def _status(timeout: float) -> dict[str, Any]:
         connected = presence.look(timeout, head=found["head"])
         hubs = connected.hubs
         found["streams"] = sum(hub.streams for hub in hubs)
-        # Without a layer, each process knows its own users alone.
+        # Without a channel layer, a process knows only its own users.
         found["users"] = len(connected.users) if layer else sum(hub.users for hub in hubs)
         found["hubs"] = [{**asdict(hub), "process": hub.process, "lag": hub.lag} for hub in hubs]
         since = timezone.now() - timedelta(seconds=PENDING_SECONDS)
         is_late = Q(recalled_at=None, created_at__lt=since) | Q(recalled_at__lt=since)
-        # The event of imported history is "", and it is never numbered.
+        # Imported rows have an empty event.
         if late := rows.filter(is_late, seq=None).exclude(event="").count():
             problems.append(
                 f"{late} notifications are committed for more than {PENDING_SECONDS:.0f} seconds "
