@@ -28,11 +28,11 @@ class SseNotifyRouter:
 
 @register("sse_notify")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """Check what each setting says by itself.
+    """Check each setting by itself.
 
-    E001: a key of ``SSE_NOTIFY`` is unknown or its value wrong. E002: ``LAYER`` names no layer.
-    W003: the Redis core layer drops messages. W005: ``ASGI_APPLICATION`` is missing, so that
-    ``runserver`` answers with finite streams.
+    E001: a key of ``SSE_NOTIFY`` is unknown, or its value is wrong. E002: ``LAYER`` is no alias in
+    ``CHANNEL_LAYERS``. W003: ``RedisChannelLayer`` drops messages. W005: ``ASGI_APPLICATION`` is
+    missing, so ``runserver`` ends each stream at once.
     """
     hint = "Correct SSE_NOTIFY in your settings."
     found: list[CheckMessage] = []
@@ -60,7 +60,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sse_notify", Tags.security, deploy=True)
 def check_processes(**kwargs: Any) -> list[CheckMessage]:
-    """W004: no layer connects processes, so events of other processes arrive at the next poll."""
+    """W004: without a channel layer, events of other processes arrive at the next poll."""
     if _layer()[1] not in (None, "channels.layers.InMemoryChannelLayer"):
         return []
     message = "No channel layer connects the processes. Events arrive late from other processes."
@@ -74,11 +74,11 @@ def check_processes(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sse_notify")
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """Check where the tables are.
+    """Check which databases the tables are in.
 
     E006: a database router separates tables that foreign keys and joins connect. Only
-    ``db_for_write()`` matters. Replicas for reading are fine, as the package reads from where it
-    writes whenever it must not be late. E007: the connection does not commit by itself.
+    ``db_for_write()`` matters: read replicas are fine, because the package reads from the database
+    that it writes to wherever it needs current data. E007: the connection has no autocommit.
     """
     models: set[Any] = {*apps.get_app_config("sse_notify").get_models()}
     used = {router.db_for_write(model) for model in models}
@@ -92,7 +92,7 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
         if not connections[alias].settings_dict["AUTOCOMMIT"]
     ]
     models |= {field.related_model for model in models for field in model._meta.fields}
-    # The table of group members is joined. A custom user model need not have groups.
+    # Queries join the table of group members. A custom user model may have no groups.
     models |= {getattr(getattr(get_user_model(), "groups", None), "through", None)}
     aliases = {model: router.db_for_write(model) for model in models - {None}}
     if len(set(aliases.values())) > 1:
@@ -106,7 +106,7 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _layer() -> tuple[str, str | None]:
-    """Return the alias of the channel layer, and its backend if there is such a layer."""
+    """Return the channel layer's alias, and its backend; ``None`` if there is no such alias."""
     alias = conf.validate()[0].LAYER
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     return alias, layers[alias].get("BACKEND", "") if alias in layers else None

@@ -1,4 +1,4 @@
-"""Tools for the tests of a project: capture what was notified, and read a stream without a server.
+"""Tools for a project's tests: capture notifications, and read a stream without a server.
 
 ::
 
@@ -13,9 +13,9 @@
             event = await stream.next("notification")
         self.assertEqual(event.data["title"], "Hello")
 
-Both work in a ``TestCase``, where nothing ever commits. ``capture_notifications`` reads from the
-database. A stream finds at its poll what no commit announces, within a second;
-``captureOnCommitCallbacks(execute=True)`` announces at once.
+Both work in a ``TestCase``, which never commits. ``capture_notifications`` reads from the database.
+A stream finds new notifications by polling, within a second. To send them to it at once, use
+``captureOnCommitCallbacks(execute=True)``.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from sse_notify.views.stream import make_stream, read_request
 
 
 class Captured(list[Notification]):
-    """What was notified, oldest first: new rows, and repeats under a ``key``."""
+    """The captured notifications, oldest first: new rows, and repeats under a ``key``."""
 
     def to(self, user: User) -> list[Notification]:
-        """Return what ``user`` received of it, broadcasts included."""
+        """Return the notifications that ``user`` received, including broadcasts."""
         rows = _rows().with_states(user).filter(pk__in=[row.pk for row in self])
         received = set(rows.values_list("pk", flat=True))
         return [row for row in self if row.pk in received]
 
 
-class capture_notifications:  # noqa: N801  (a context manager, named as it is used)
-    """Capture what any code notifies inside the block: ``with``, or ``async with`` in async tests.
+class capture_notifications:  # noqa: N801  (a context manager)
+    """Capture all notifications that are sent inside the block. Use ``with`` or ``async with``.
 
-    The list is filled when the block ends. It has nothing that was rolled back, no repeat of an
-    ``idempotency_key``, and nothing that ``publish()`` sent, which leaves no row. If the block
-    raises, the list stays empty.
+    The list is filled when the block ends. It contains no notification that was rolled back, no
+    repeat of an ``idempotency_key``, and no event of ``publish()``, which writes no row. If the
+    block raises, the list stays empty.
     """
 
     def __enter__(self) -> Captured:
@@ -62,7 +62,7 @@ class capture_notifications:  # noqa: N801  (a context manager, named as it is u
             return
         for row in _rows().order_by("created_at", "pk"):
             before = self._before.get(row.pk)
-            # A recall changes the row too, and sends no notification.
+            # A recall changes the row too, but sends no notification.
             is_sent = before is None or row.recalled_at is None
             if is_sent and before != (row.count, row.created_at):
                 self._sent.append(row)
@@ -78,21 +78,21 @@ def _rows() -> NotificationQuerySet:
     return Notification.objects.using(database())
 
 
-class open_stream:  # noqa: N801  (a context manager, named as it is used)
-    """Open a stream of ``user``: the real handshake, replay, hub and wire, without a server.
+class open_stream:  # noqa: N801  (a context manager)
+    """Open a stream for ``user``, with the real handshake, replay and hub, but without a server.
 
-    The block begins when the stream has joined, so whatever it sends arrives.
+    The block begins when the stream has joined its hub, so it receives everything sent inside the
+    block.
 
     Args:
-        user: whose stream.
-        topics: further topics to ask for.
-        cursor: the last id that the client has. What was sent since is replayed. ``None``: only
-            what is sent from now on.
-        timeout: seconds that :meth:`next` waits at most. It guards against a hang; an event that
-            arrives is returned at once.
+        user: the subscriber.
+        topics: more topics to ask for.
+        cursor: the client's last event id. Later events are replayed. ``None``: no replay.
+        timeout: the most seconds that :meth:`next` waits. It only guards against a hang; an event
+            that arrives is returned at once.
 
     Raises:
-        HandshakeRefused: on entering, as over HTTP.
+        HandshakeRefused: the stream is refused, as over HTTP. Raised on entering the block.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         self._received: asyncio.Queue[Received | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        # In Django's thread for queries: there the handshake sees the transaction of a test.
+        # Run it in the thread of ``sync_to_async``, which sees the test's transaction.
         self._stream = await sync_to_async(lambda: make_stream(read_request(self._request)))()
         try:
             async with asyncio.timeout(10):  # a guard against a hang
@@ -127,7 +127,7 @@ class open_stream:  # noqa: N801  (a context manager, named as it is used)
         await asyncio.wait([self._pump])
 
     async def next(self, event: str = "") -> Received:
-        """Return the next event, or the next one named ``event``. The events before it are dropped.
+        """Return the next event, or the next one named ``event``, and drop the events before it.
 
         Raises:
             TimeoutError: no such event arrived in time.

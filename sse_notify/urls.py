@@ -1,4 +1,4 @@
-"""The URLs of the app: ``path("notifications/", include("sse_notify.urls"))``."""
+"""The URLs. Include them: ``path("notifications/", include("sse_notify.urls"))``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Template tags for the script and stylesheet, the bell, and the number of unread notifications.
+"""Template tags for the script and stylesheet, the widget, and the number of unread notifications.
 
 {% load sse_notify %}
 {% sse_notify_assets %}          in the head, once
-{% sse_notify_widget %}          where the bell goes
-{% sse_notify_unread_count %}    the number alone
+{% sse_notify_widget %}          the bell with its panel
+{% sse_notify_unread_count %}    only the number
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 def sse_notify_assets(context: Context) -> SafeString:
     """Return the tags of the stylesheet and the script, with the context's ``csp_nonce`` if any.
 
-    Nothing is inline: ``style-src 'self'; script-src 'self'`` is enough, with or without a nonce.
+    Nothing is inline, so the policy ``style-src 'self'; script-src 'self'`` needs no nonce.
     """
     nonce = str(context.get("csp_nonce") or "")
     return format_html(
@@ -61,16 +61,17 @@ def sse_notify_widget(
     sound: str = "",
     title_badge: bool = False,
 ) -> dict[str, Any]:
-    """Render the bell and its panel for the user of the page; nothing for an anonymous visitor.
+    """Render the bell and its panel for the signed-in user; nothing for an anonymous visitor.
 
     Args:
-        context: the page's. Its request says who the user is; ``user`` counts only without one.
-        limit: items in the panel; the rest is on the list page.
+        context: the page's context. The user comes from its request, or from ``user`` if the
+            context has no request.
+        limit: the most items in the panel; the list page shows the rest.
         badge: what the badge counts, "unread" or "unseen".
-        toasts: "on", "off", or "urgent": for warnings and errors alone.
+        toasts: "on", "off", or "urgent": only for warnings and errors.
         external: whether notifications may link to other sites. Their text is shown anyway.
-        desktop: whether the panel offers notifications of the desktop, for when the page is hidden.
-        sound: "on" for a short tone with what arrives, the address of a sound file, or "" for none.
+        desktop: whether the panel offers desktop notifications, for when the page is hidden.
+        sound: "on" for a short tone at each notification, the URL of a sound file, or "" for none.
         title_badge: whether the page's title begins with the badge's number.
 
     Raises:
@@ -86,7 +87,7 @@ def sse_notify_widget(
     user = _user(context)
     if user is None:
         return {"shown": False}
-    # Before the items: the stream starts at this cursor, and repeats what arrives meanwhile.
+    # Read the state before the items: the stream starts at this cursor, so nothing is missed.
     state = marks.state(user)
     items, following = marks.page(marks.visible(user), limit, Place.top(state.cursor))
     return {
@@ -105,14 +106,14 @@ def sse_notify_widget(
         "limit": limit,
         "sound": sound,
         **options,
-        # From the name in the WSGI environment to that of the header, in which case is ignored.
+        # Convert the name in ``request.META`` to the header's name.
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
 
 
 @register.simple_tag(takes_context=True)
 def sse_notify_unread_count(context: Context) -> int:
-    """Return how many notifications of the page's user are unread, 0 for an anonymous visitor."""
+    """Return the signed-in user's number of unread notifications, 0 for an anonymous visitor."""
     return marks.unread_count(user) if (user := _user(context)) else 0
 
 
@@ -120,14 +121,14 @@ def sse_notify_unread_count(context: Context) -> int:
 def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str:
     """Return ``address`` if a notification may link there, "" otherwise.
 
-    It may link to http and https, on this site unless the widget was made with ``external=True``.
-    An address with a user name is refused, as that can look like another site. The script has the
-    same rules for live items.
+    It may link to http and https URLs: on this site only, unless the widget has ``external=True``.
+    A URL with a user name is refused, because it can look like another site. The script applies the
+    same rules to live items.
 
     Args:
-        context: of the widget or the list page.
-        address: relative or absolute.
-        own: whether it must be on this site in any case, as where a CSRF token goes.
+        context: the context of the widget or the list page.
+        address: a relative or absolute URL.
+        own: whether it must be on this site in any case, such as for a form with a CSRF token.
     """
     if not address:
         return ""
@@ -139,7 +140,7 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
         return ""
     try:
         parts = urlsplit(address)
-    except ValueError:  # half an IPv6 address
+    except ValueError:  # an incomplete IPv6 address
         return ""
     is_plain = parts.hostname and "@" not in parts.netloc and parts.scheme in ("http", "https")
     return address if is_plain else ""
@@ -147,17 +148,17 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
 
 @register.filter
 def sse_notify_iso(moment: datetime | None) -> str:
-    """Return a moment as ISO text with its offset from UTC, as live items have it; "" for none."""
+    """Return ISO 8601 text with the UTC offset, as live items have it; "" for ``None``."""
     return iso(moment or None) or ""
 
 
 @register.filter
 def sse_notify_progress(progress: Any) -> str:
-    """Return the progress of long work in words: its end, its percentage, its stage, its message.
+    """Return the progress of long work as text: final state, percentage, stage and message.
 
     Args:
         progress: the ``progress`` of an item's ``data``: ``{state, percent, stage, message}``, each
-            optional. For anything else the result is "".
+            optional. If it is no mapping, the result is "".
     """
     if not isinstance(progress, dict):
         return ""
@@ -170,25 +171,25 @@ def sse_notify_progress(progress: Any) -> str:
 
 
 def _check(name: str, value: Any, *choices: Any) -> None:
-    if value not in choices or not isinstance(value, type(choices[0])):  # 1 is no True
+    if value not in choices or not isinstance(value, type(choices[0])):  # 1 == True
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}.")
 
 
 def _request(context: Context) -> Any:
-    """Return the request that the page answers, or ``None``.
+    """Return the current request, or ``None``.
 
-    The variable ``request`` counts only if it is a request: a page about leave requests may have
-    another.
+    The variable ``request`` is used only if it is an HTTP request: a page about leave requests may
+    use that name for something else.
     """
     request = getattr(context, "request", None) or context.get("request")
     return request if hasattr(request, "get_host") else None
 
 
 def _user(context: Context) -> Any:
-    """Return the user who is signed in, or ``None``.
+    """Return the signed-in user, or ``None``.
 
-    If there is a request, only its user counts. Django's ``DetailView`` calls the user that a page
-    is about ``user``, too, and other users who look at that page must not see the notifications.
+    If there is a request, only its user counts. On a ``DetailView`` of users, the variable ``user``
+    is the user that the page shows, and other visitors must not see that user's notifications.
     """
     request = _request(context)
     user = getattr(request, "user", None) if request else context.get("user")
@@ -196,7 +197,7 @@ def _user(context: Context) -> Any:
 
 
 def _uid(context: Context) -> str:
-    """Return a prefix for ids that no other widget of this page has."""
+    """Return a prefix for HTML ids that is unique among the widgets of the page."""
     request = _request(context)
     number = getattr(request, "_sse_notify_widgets", 0) + 1
     if request is not None:

@@ -1,4 +1,4 @@
-"""Forms that validate what the inbox's views get: a form, JSON or a query string."""
+"""Forms that validate the input of the inbox's views: a form, JSON or a query string."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sse_notify.inbox.marks import CLIENT_LENGTH
 from sse_notify.models.paging import Place
 from sse_notify.sse.format import MAX_CURSOR
 
-#: Ids that one request may mark; more is what ``up_to`` is for.
+#: The most ids in one request. To mark more, clients send ``up_to``.
 MAX_IDS = 1000
-#: Items of a page: if the query does not say, and at most.
+#: Items of a page: the default and the maximum.
 PAGE, MAX_PAGE = 20, 100
 
 
 class MarkForm(forms.Form):
-    """``{ids: [...]}`` or ``{up_to: seq}``, and the ``client`` that asks.
+    """``{ids: [...]}`` or ``{up_to: seq}``, and ``client``, the page that sends it.
 
-    The form of a page also says which page comes ``next``.
+    An HTML form also posts ``next``, the URL to redirect to.
     """
 
     ids = forms.Field(required=False, widget=forms.MultipleHiddenInput)
@@ -33,10 +33,11 @@ class MarkForm(forms.Form):
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> MarkForm:
-        """Return the form, bound to the body of the request, whether it is JSON or a form.
+        """Return the form, bound to the body of the request: JSON or a form.
 
         Raises:
-            ValueError, RecursionError: the body is said to be JSON and is not an object.
+            ValueError, RecursionError: the content type is JSON, but the body is no JSON object, or
+                one that is nested too deeply.
         """
         if not is_json(request):
             return cls(request.POST)
@@ -46,7 +47,7 @@ class MarkForm(forms.Form):
         return cls({name: value for name, value in body.items() if value is not None})
 
     def clean_ids(self) -> list[int]:
-        """Return the ids as numbers: of a repeated field of a form, or of a list in JSON."""
+        """Return the ids as integers: from a repeated form field, or from a JSON list."""
         ids = self.cleaned_data["ids"]
         if ids is None:
             return []
@@ -58,7 +59,7 @@ class MarkForm(forms.Form):
         return [number.clean(id) for id in ids]
 
     def clean(self) -> dict[str, Any]:
-        """Have exactly one of ``ids`` and ``up_to``; ``marks`` are the inbox's arguments."""
+        """Require either ``ids`` or ``up_to``; set ``marks``, the inbox function's arguments."""
         data = self.cleaned_data
         given = [name for name in ("ids", "up_to") if name in self.data]
         self.marks = {name: data.get(name) for name in (*given, "client")}
@@ -70,7 +71,7 @@ class MarkForm(forms.Form):
 
 
 class PageForm(forms.Form):
-    """Which items: those ``before`` a place, at most ``limit``, of a ``category``, in a ``state``."""
+    """The query for a page of items: ``before``, ``limit``, ``category`` and ``state``."""
 
     before = forms.CharField(required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
@@ -80,7 +81,7 @@ class PageForm(forms.Form):
     )
 
     def clean_before(self) -> Place | None:
-        """Return the place that ``next`` of the page before named; ``None`` for the top."""
+        """Return the place that the ``next`` of the previous page names; ``None`` for the top."""
         text = self.cleaned_data["before"]
         try:
             return Place.parse(text) if text else None
@@ -89,11 +90,11 @@ class PageForm(forms.Form):
 
 
 def is_json(request: HttpRequest) -> bool:
-    """Return whether the request says that its body is JSON."""
+    """Return whether the request's content type is JSON."""
     return request.content_type == "application/json"
 
 
 def first_error(form: forms.Form) -> tuple[str, str]:
-    """Return the first field that is wrong, and why."""
+    """Return the first invalid field and its error message."""
     field, errors = next(iter(form.errors.items()))
     return field, str(errors[0])

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for load balancers and orchestrators: cheap, and bounded in time."""
+"""Liveness and readiness checks for load balancers and orchestrators: cheap, with a timeout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sse_notify.concurrency import threadpool
 from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
 
-#: Seconds that the database and the layer have to answer.
+#: Seconds that the database and the channel layer have to answer.
 SECONDS = 2.0
 
-# One thread: while a query hangs, the next ones wait for it and cost nothing more.
+# One thread: while a query hangs, later checks wait for it and open no more connections.
 _pool = threadpool.Pool("health", lambda: 1)
 
 
@@ -26,7 +26,7 @@ _pool = threadpool.Pool("health", lambda: 1)
 @login_not_required
 @require_safe
 def alive(request: HttpRequest) -> JsonResponse:
-    """Answer 200. Nothing else is checked, as a restart mends no database."""
+    """Return 200. Check nothing else: a restart does not repair a database."""
     return _answer({"status": "ok"})
 
 
@@ -34,10 +34,10 @@ def alive(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if the process is to get requests: it does not end, and the database answers.
+    """Return 200 if the process is not shutting down and the database answers, else 503.
 
-    A channel layer that is away is named but does not count, as hubs poll, and as every process
-    would be taken out of service at once. With ``?require=layer`` it counts.
+    If the channel layer is down, return 200 with the status "degraded": hubs poll the database, and
+    503 would take every process out of service at once. With ``?require=layer``, return 503.
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
@@ -53,7 +53,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _is_database_ok() -> bool:
-    """Return whether the log's database answers. A test's transaction is read in its own thread."""
+    """Return whether the log's database answers. In a test's transaction, use its thread."""
     try:
         if threadpool.in_test_transaction():
             get_position()

@@ -1,7 +1,7 @@
-"""The inbox: a page and JSON, its state, the marks, which change it by POST, and the preferences.
+"""The views of the inbox: list page, items and state as JSON, marks by POST, and preferences.
 
-Whatever is answered belongs to one user: no shared cache may keep it. Every change is protected
-against forged requests even in a project without Django's CSRF middleware.
+Every response is private to one user, so no shared cache may store it. Every POST checks the CSRF
+token, even in a project without Django's CSRF middleware.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _never_stored = cache_control(private=True, no_store=True)
 
 
 def _for_users(view: View) -> View:
-    """Answer an anonymous visitor with 401 in JSON, or lead a browser with a form to the login."""
+    """Return 401 as JSON to an anonymous visitor, or redirect a form's POST to the login."""
 
-    @login_not_required  # or Django's LoginRequiredMiddleware would redirect a script to an HTML page
+    @login_not_required  # LoginRequiredMiddleware would redirect a script to an HTML page
     @vary_on_cookie
     @wraps(view)
     def signed_in(request: HttpRequest) -> HttpResponseBase:
@@ -65,13 +65,13 @@ def _for_users(view: View) -> View:
 @require_safe
 @login_required
 def list_(request: HttpRequest) -> HttpResponse:
-    """Answer with the inbox as a page that works without JavaScript. Query as for `items`."""
+    """Return the inbox as a page that works without JavaScript. Query: as for :func:`items`."""
     form = PageForm(request.GET)
     if not form.is_valid():
         raise BadRequest(": ".join(first_error(form)))
     query = form.cleaned_data
-    # Before the items: what arrives while they are read is beyond the cursor, and so stays unread
-    # when all of the page is marked.
+    # Read the state before the items: "mark all" marks up to this cursor, so a notification that
+    # arrives between the two queries stays unread.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
     recent = preferences.categories(inbox.visible(request.user))
@@ -94,9 +94,9 @@ def list_(request: HttpRequest) -> HttpResponse:
 @_for_users
 @_never_stored
 def items(request: HttpRequest) -> HttpResponse:
-    """Answer with a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
+    """Return a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
 
-    Query: ``before``, what ``next`` of the page before said; ``limit``, 1 to 100, 20 by default;
+    Query: ``before``, the ``next`` of the previous page; ``limit``, 1 to 100, 20 by default;
     ``category``; ``state``, "unread" or "archived".
     """
     form = PageForm(request.GET)
@@ -116,16 +116,16 @@ def items(request: HttpRequest) -> HttpResponse:
 @_for_users
 @cache_control(private=True, no_cache=True)
 def state(request: HttpRequest) -> HttpResponseBase:
-    """Answer with the state as JSON, or with 304 if the client's ETag still holds.
+    """Return the state as JSON, or 304 if the client's ETag still matches.
 
-    ``poll`` is the seconds after which a client without a stream may ask again; ``key`` tells this
-    user's pages from others', as in ``hello``; ``csrf`` is a fresh token, for a page that was
-    opened before a login in another tab.
+    ``poll`` is the number of seconds between two requests of a client without a stream. ``key``
+    identifies the user, as in ``hello``. ``csrf`` is a fresh token, for a page that was opened
+    before a login in another tab.
     """
     answer = asdict(inbox.state(request.user))
     answer |= {"poll": hub.poll_interval(), "key": user_key(request.user.pk)}
-    # The token differs with every answer, as it is masked; what must not be kept beyond a login is
-    # the secret behind it.
+    # The masked token differs in every response, so the ETag covers the secret behind it, which
+    # changes at a login.
     token = get_token(request)
     covered = [str(request.user.pk), *map(str, answer.values()), request.META["CSRF_COOKIE"]]
     digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()
@@ -135,12 +135,11 @@ def state(request: HttpRequest) -> HttpResponseBase:
 
 
 def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
-    """Return the view of a verb, by POST with a CSRF token.
+    """Return the view for one of the inbox's functions, by POST with a CSRF token.
 
-    It takes ``{ids: [...]}`` or, ``by_number``, ``{up_to: seq}``, as JSON or as a form.
-
-    JSON is answered with the new counts, a form with a redirect back. Ids of others are ignored; a
-    repeat changes nothing.
+    It accepts ``{ids: [...]}`` or, if ``by_number``, ``{up_to: seq}``, as JSON or as a form. The
+    response to JSON is the new counts, the response to a form a redirect back. Ids of other users'
+    notifications are ignored. A repeat changes nothing.
     """
 
     @_never_stored
@@ -159,7 +158,7 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
             return _invalid("up_to", "Only ids can be marked so.")
         verb(request.user, **form.marks)
         preferred = request.get_preferred_type(["text/html", "application/json"])
-        # A script that cancels takes anything, and would load a page if it were redirected.
+        # A script that cancels accepts any type; with a redirect it would load a page.
         is_script = verb is store.cancel and not _names_html(request)
         if is_json(request) or preferred == "application/json" or is_script:
             unread, unseen = inbox.counts(request.user)
@@ -172,8 +171,8 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
 read = _marks(inbox.mark_read)
 seen = _marks(inbox.mark_seen)
 archive = _marks(inbox.archive)
-# Everything unread at once is nothing that a user asks for, and an undo by number would bring back
-# what was archived long ago.
+# These accept only ids. Users do not need to mark everything unread, and ``unarchive`` by number
+# would restore notifications archived long ago.
 unread = _marks(inbox.mark_unread, by_number=False)
 unarchive = _marks(inbox.unarchive, by_number=False)
 cancel = _marks(store.cancel, by_number=False)
@@ -185,13 +184,14 @@ cancel = _marks(store.cancel, by_number=False)
 @csrf_protect
 @login_required
 def preferences_(request: HttpRequest) -> HttpResponse:
-    """Show the user's categories, and by POST mute those of the listed that are not ``heard``.
+    """Show the user's categories. A POST mutes each ``category`` that is not in ``heard``.
 
-    It needs no JavaScript. What is listed is posted too, as ``category``.
+    The page works without JavaScript. Its form posts every listed category as ``category``, and
+    the checked ones as ``heard``.
     """
     listed = preferences.preferences(request.user)
     if request.method == "POST":
-        # What the page did not offer is nothing to decide about, and nothing to fill a table with.
+        # Ignore unknown categories, so that no request can fill the table.
         known = {preference.category for preference in listed}
         posted = known.intersection(request.POST.getlist("category"))
         try:
@@ -204,12 +204,12 @@ def preferences_(request: HttpRequest) -> HttpResponse:
 
 
 def _names_html(request: HttpRequest) -> bool:
-    """Return whether a browser navigates; a script that accepts anything does not name HTML."""
+    """Return whether Accept names HTML, as when a browser navigates; ``*/*`` does not."""
     return "text/html" in request.headers.get("Accept", "")
 
 
 def _back(request: HttpRequest, asked: str) -> str:
-    """Return the address to go back to, never one of another site."""
+    """Return the URL to redirect to, never one of another site."""
     for address in (asked, request.headers.get("Referer", "")):
         if url_has_allowed_host_and_scheme(
             address, {request.get_host()}, require_https=request.is_secure()
@@ -222,7 +222,7 @@ def _page(
     request: HttpRequest, query: dict[str, Any], top: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
     rows = inbox.visible(request.user)
-    if query["state"]:  # "unread" or "archived", which the rows have a method for
+    if query["state"]:  # "unread" or "archived": methods of the queryset
         rows = getattr(rows, query["state"])()
     if query["category"]:
         rows = rows.filter(category=query["category"])
