@@ -236,7 +236,7 @@ class Notification(models.Model):
         left = run["stalls_after"] - (time() - run["heard_at"])
         if left <= 0:
             return {**progress, "state": "stalled", "eta": None, "stalls_in": None}
-        # At most `stalls_after`: the worker's clock may be ahead. Not 0: pages refetch at once then.
+        # At most `stalls_after`: the worker's clock may be ahead. Not 0: a page would refetch.
         return {**progress, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
