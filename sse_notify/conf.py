@@ -27,7 +27,9 @@ class Settings:
     lifetime, at most a fifth shorter.
     """
     POLL_INTERVAL: float | None = None  # seconds
-    """Time between two reads of the log. ``None``: 5, or 1 if no channel layer connects processes."""
+    """Time between two reads of the log. ``None``: 5, or 1 if no channel layer connects
+    processes.
+    """
     RECHECK_INTERVAL: float | None = None  # seconds
     """Time in which the permissions of every open stream are checked again. ``None``: 60, or
     ``POLL_INTERVAL`` if no channel layer connects processes.
@@ -37,7 +39,7 @@ class Settings:
     MAX_STREAMS_PER_USER: int = 10  # per process
     """Maximum of open streams of one user. The next request gets a 429."""
     BUFFER_BYTES: int = 262_144  # bytes
-    """Maximum size of a client's buffer. Beyond it, the stream drops the buffer and reads the log."""
+    """Maximum size of a client's buffer. Beyond it, the stream drops it and reads the log."""
     SEND_TIMEOUT: float = 30.0  # seconds
     """Time that a client may block a write before the server closes its stream."""
     HANDSHAKE_THREADS: int = 8  # per process
@@ -45,7 +47,7 @@ class Settings:
     REPLAY_PAGE: int = 200  # events
     """Maximum that one query of a replay reads."""
     REPLAY_LIMIT: int = 10_000  # events
-    """Maximum length of a replay. A client that missed more gets a ``reset`` and refetches its list."""
+    """Maximum length of a replay. A client that missed more gets a ``reset``."""
     EVENT_MAX_BYTES: int = 65_536  # bytes
     """Maximum size of an encoded event."""
     RETENTION_DAYS: float | None = 90.0  # days
@@ -59,7 +61,7 @@ class Settings:
     LAYER: str = "default"
     """The alias of the channel layer in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
-    """The channel layer group that the hubs join. Sites that share a layer need different groups."""
+    """The channel layer group of the hubs. Sites that share a layer need different groups."""
 
     @property
     def required(self) -> frozenset[str]:
