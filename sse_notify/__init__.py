@@ -1,11 +1,11 @@
 """Live notifications for Django that arrive at once and are never lost.
 
-Import everything from here, also in a module that is loaded before ``django.setup()``. Importing
-this package loads nothing else, not even Django; a name is loaded when it is imported. The names
-that need Django's models are stand-ins until the apps are ready: a stand-in loads what it stands
-for when it is called.
+Import every public name from here, also in modules that load before ``django.setup()``. Importing
+this package loads nothing else, not even Django. Importing a name loads its module. Until the apps
+are ready, names that need Django's models are stand-ins, which load the real object when they are
+called.
 
-``__init__.pyi`` lists the public names, ``docs/explanation/architecture.md`` the modules.
+``__init__.pyi`` lists the public names. ``docs/explanation/architecture.md`` lists the modules.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _load(name: str) -> Any:
 
 
 def _stand_in(name: str) -> Any:
-    """Return what stands for a public name while the apps are not ready."""
+    """Return the stand-in for a public name while the apps are not ready."""
     if name[0].isupper():
         return _LazyClass(name)
 

@@ -1,4 +1,5 @@
-# Every public name, each once: type checkers read this file, and `__init__.py` reads it to know where a name lives.
+# Lists every public name once. Type checkers read this file, and `__init__.py` reads from it which
+# module defines a name.
 
 from sse_notify.access.links import signed_stream_url as signed_stream_url
 from sse_notify.access.receivers import arecheck as arecheck

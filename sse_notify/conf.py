@@ -1,4 +1,4 @@
-"""``SSE_NOTIFY``: its keys and defaults, their validation, and the only module that reads it."""
+"""The ``SSE_NOTIFY`` setting: keys, defaults and validation. No other module reads it."""
 
 from __future__ import annotations
 
@@ -16,50 +16,52 @@ from django.utils.functional import Promise
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Every key of ``SSE_NOTIFY`` with its default. All are optional."""
+    """The keys of ``SSE_NOTIFY`` with their defaults. All are optional."""
 
     HEARTBEAT: float = 15.0  # seconds
     """Silence after which a stream sends a ``ping``."""
     RETRY_MS: tuple[int, int] = (2000, 5000)  # milliseconds
-    """The least and the most of ``retry:``. Each stream draws its own."""
+    """Minimum and maximum of ``retry:``. Each stream picks a random value between them."""
     MAX_LIFETIME: float = 600.0  # seconds
-    """Age at which a stream ends with ``bye`` and its client reconnects. Each stream draws its own,
-    up to a fifth shorter.
+    """Age at which a stream ends with ``bye`` and its client reconnects. Each stream picks a random
+    lifetime, at most a fifth shorter.
     """
     POLL_INTERVAL: float | None = None  # seconds
-    """Time between two reads of the log. ``None``: 5, or 1 while no layer connects processes."""
+    """Time between two reads of the log. ``None``: 5, or 1 if no channel layer connects
+    processes.
+    """
     RECHECK_INTERVAL: float | None = None  # seconds
     """Time in which the permissions of every open stream are checked again. ``None``: 60, or
-    ``POLL_INTERVAL`` without a layer.
+    ``POLL_INTERVAL`` if no channel layer connects processes.
     """
     MAX_STREAMS: int = 10_000  # per process
-    """Open streams, and waiting handshakes. One more is answered by 503."""
+    """Maximum of open streams, and of waiting handshakes. The next request gets a 503."""
     MAX_STREAMS_PER_USER: int = 10  # per process
-    """Open streams of one user. One more is answered by 429."""
+    """Maximum of open streams of one user. The next request gets a 429."""
     BUFFER_BYTES: int = 262_144  # bytes
-    """What may wait for one client. Beyond it, the stream drops its buffer and reads the log."""
+    """Maximum size of a client's buffer. Beyond it, the stream drops it and reads the log."""
     SEND_TIMEOUT: float = 30.0  # seconds
-    """Time that a client may block a write before its stream is closed."""
+    """Time that a client may block a write before the server closes its stream."""
     HANDSHAKE_THREADS: int = 8  # per process
-    """Threads, and so database connections, for handshakes, decisions about streams and replays."""
+    """Threads, and so database connections, for handshakes, permission checks and replays."""
     REPLAY_PAGE: int = 200  # events
-    """What one query of a replay reads."""
+    """Maximum that one query of a replay reads."""
     REPLAY_LIMIT: int = 10_000  # events
-    """The longest replay. A client that missed more is told to fetch its list again."""
+    """Maximum length of a replay. A client that missed more gets a ``reset``."""
     EVENT_MAX_BYTES: int = 65_536  # bytes
-    """The largest encoded event."""
+    """Maximum size of an encoded event."""
     RETENTION_DAYS: float | None = 90.0  # days
     """Age at which ``prune_notifications`` deletes a notification. ``None``: never."""
     DRAIN_SECONDS: float = 10.0  # seconds
-    """Time over which clients are told to reconnect when the process is asked to end."""
+    """Time over which clients reconnect when the process shuts down."""
     CATEGORIES: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The categories that users can mute, besides those they received: name to ``label``,
+    """Categories that users can mute, besides those they received: name to ``label``,
     ``description`` and ``required`` (nobody can mute it), all optional.
     """
     LAYER: str = "default"
-    """The alias in ``CHANNEL_LAYERS``."""
+    """The alias of the channel layer in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
-    """The group of the layer that the hubs join. Sites that share a layer need different ones."""
+    """The channel layer group of the hubs. Sites that share a layer need different groups."""
 
     @property
     def required(self) -> frozenset[str]:
@@ -67,7 +69,7 @@ class Settings:
         return frozenset(name for name, about in self.CATEGORIES.items() if about.get("required"))
 
 
-#: The longest name of a category, in characters: what the column holds.
+#: Maximum length of a category's name in characters. The columns have the same length.
 CATEGORY_LENGTH = 100
 _CATEGORY: Any = {"label": str | Promise, "description": str | Promise, "required": bool}
 _MAY_BE_NONE = {"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
@@ -75,9 +77,9 @@ _MOST = {"HANDSHAKE_THREADS": 256, "RETENTION_DAYS": 36_500}
 
 
 def validate() -> tuple[Settings, list[str]]:
-    """Return the settings that the project's ``SSE_NOTIFY`` asks for, and what is wrong with it.
+    """Return the project's settings and a list of the problems in ``SSE_NOTIFY``.
 
-    A key that is wrong keeps its default in the settings that are returned.
+    In the returned settings, an invalid key has its default.
     """
     given = getattr(settings, "SSE_NOTIFY", {})
     if not isinstance(given, dict):
@@ -96,12 +98,12 @@ def validate() -> tuple[Settings, list[str]]:
 
 
 def _unmet_requirement(key: str, value: Any, default: Any) -> str:
-    """Return what the value must be, "" if it is that already."""
+    """Return the requirement that the value does not meet; "" if the value is valid."""
     if key == "RETRY_MS":
         pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_whole, value))
         good = pair and 0 < value[0] <= value[1]
         requirement = "two whole numbers of milliseconds, the smaller first"
-    elif key == "GROUP":  # what Channels allows as a group's name
+    elif key == "GROUP":  # Channels' rule for group names
         good = isinstance(value, str) and bool(re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value))
         requirement = "1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     elif key == "CATEGORIES":
@@ -112,7 +114,7 @@ def _unmet_requirement(key: str, value: Any, default: Any) -> str:
     else:
         whole, zero = isinstance(default, int), key == "DRAIN_SECONDS"
         if _is_whole(value) or (isinstance(value, float) and not whole):
-            # Put this way, the comparison refuses NaN.
+            # NaN fails every comparison, so this rejects it.
             good = 0 < value <= _MOST.get(key, value) or (zero and value == 0)
         else:
             good = value is None and key in _MAY_BE_NONE
@@ -134,11 +136,11 @@ def _is_category(item: tuple[Any, Any]) -> bool:
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings in force.
+    """Return the current settings.
 
     Raises:
-        ImproperlyConfigured: a key is unknown or its value wrong. ``manage.py check`` reports the
-            same.
+        ImproperlyConfigured: a key is unknown or its value is invalid. ``manage.py check`` reports
+            the same problems.
     """
     found, problems = validate()
     if problems:

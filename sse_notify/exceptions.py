@@ -2,13 +2,13 @@
 
 Exception
 ├── ValueError, TypeError           a wrong argument, at the call (Python's own)
-│   └── MalformedCursor             a client sent no number as its cursor (`sse_notify.sse.format`)
+│   └── MalformedCursor             a client's cursor is not a number (`sse_notify.sse.format`)
 ├── ImproperlyConfigured            a wrong setting (Django's own)
 └── SseNotifyError
     ├── UnknownTopic                no ``@topic`` pattern matches
-    ├── Cancelled                   the user asks for the end of long work
-    ├── ProgressFailed              long work failed, and its user may read why
-    └── HandshakeRefused            a stream is not opened; carries the HTTP answer
+    ├── Cancelled                   long work was cancelled
+    ├── ProgressFailed              long work failed for a reason that its user may read
+    └── HandshakeRefused            the server refused a stream; carries the HTTP response
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import KW_ONLY, dataclass
 
 
 class SseNotifyError(Exception):
-    """The base class of this package's own exceptions. Never raised itself."""
+    """The base class of this package's exceptions. It is never raised itself."""
 
 
 class UnknownTopic(SseNotifyError):
@@ -25,11 +25,11 @@ class UnknownTopic(SseNotifyError):
 
 
 class Cancelled(SseNotifyError):
-    """Raised when the user asks for the end of long work, by :meth:`sse_notify.Progress.check`.
+    """Raised when long work was cancelled, by :meth:`sse_notify.Progress.check`.
 
-    The ``with`` block ends quietly.
+    It ends the ``with`` block and does not propagate past it.
 
-    ``progress`` is the work that was asked, ``None`` if a project raised the exception itself.
+    ``progress`` is the cancelled work, or ``None`` if a project raised the exception itself.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Cancelled(SseNotifyError):
 class ProgressFailed(SseNotifyError):
     """Raised when long work fails for a reason that its user may read.
 
-    A project raises it, inside the ``with`` block of :class:`sse_notify.Progress`.
+    The project raises it inside the ``with`` block of :class:`sse_notify.Progress`.
     """
 
 
 @dataclass(eq=False)
 class HandshakeRefused(SseNotifyError):
-    """Raised when a stream is not opened.
+    """Raised when the server refuses to open a stream.
 
-    ``status`` is the HTTP status and ``code`` a stable word for scripts. ``retry_after`` is the
-    number of seconds after which a retry makes sense, ``None`` if it makes none until something
-    changes. ``topic`` is the topic that is refused, "" if it is none.
+    ``status`` is the HTTP status, and ``code`` is a stable string for scripts. ``retry_after`` is
+    the number of seconds to wait before a retry, or ``None`` if a retry fails until something
+    changes. ``topic`` is the refused topic, or "" if the reason is not a topic.
     """
 
     status: int

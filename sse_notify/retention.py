@@ -1,17 +1,16 @@
-"""Retention: delete what is older than the project keeps, in batches, while everything goes on.
+"""Retention: delete old notifications in batches, while the site keeps running.
 
-    find      the old rows, without a lock
-    delete    in a short transaction of its own: lock those rows, check them again, delete them,
-              raise the floor
-    tell      a cursor below the floor gets a ``reset``: at the handshake, or in the middle of a
-              replay
+    find      select the old rows, without a lock
+    delete    in a short transaction: lock the rows, check them again, delete them, raise the floor
+    reset     a stream whose cursor is below the floor sends a ``reset``, at the handshake or
+              during a replay
 
-It deletes what was sent, or recalled, longer ago than the retention, read or not, and what has
-expired, at any age, with all that users did with it. It keeps what is pending, which is yet to be
-sent.
+:func:`prune` deletes notifications that were sent or recalled before the retention period, read or
+not, and expired notifications of any age. Their receipts and exclusions are deleted with them. It
+keeps pending rows, because they are not sent yet.
 
-Only the last statement of a batch needs the log's lock. A row that is sent again under its ``key``
-while its batch begins is new again and stays, as it is checked under its lock.
+Only the last statement of a batch needs the log's lock. A row may be sent again under its ``key``
+while its batch starts. The check under the row's lock then finds that it is new, and it stays.
 """
 
 from __future__ import annotations
@@ -30,37 +29,37 @@ from sse_notify.log.sequence import database, locked, raise_floor, writing
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
 
-#: Rows that one transaction deletes: the default, and the most.
+#: Rows that one transaction deletes: the default and the maximum.
 BATCH, MAX_BATCH = 1000, 10_000
-#: The longest retention, in days.
+#: Maximum retention, in days.
 MAX_DAYS = 36_500
 
 
 def prune(
     days: float | None = None, *, batch: int = BATCH, on_batch: Callable[[int], Any] | None = None
 ) -> int:
-    """Delete the notifications that are older than the retention, and those that have expired.
+    """Delete the notifications that are older than the retention period, and expired ones.
 
-    Call it outside a transaction, as each batch is one. If it is interrupted, the next call goes
-    on.
+    Call it outside a transaction, because each batch is a transaction. If it is interrupted, the
+    next call continues.
 
     Args:
-        days: the age in days; ``None``: ``RETENTION_DAYS``, and if that is ``None``, nothing is
-            deleted.
-        batch: how many rows one transaction deletes, 1 to 10,000.
-        on_batch: called after each batch with the number of its rows.
+        days: the age in days. ``None``: use ``RETENTION_DAYS``; if that is ``None``, delete
+            nothing.
+        batch: the number of rows that one transaction deletes, 1 to 10,000.
+        on_batch: called after each batch with the number of rows that it deleted.
 
     Returns:
-        How many were deleted.
+        The number of deleted notifications.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is deleted.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is deleted.
     """
     check_number("batch", batch, 1, MAX_BATCH, is_whole=True)
     before = oldest_kept(days)
     deleted = 0
     if before is not None:
-        # In one walk through the table.
+        # Continue after the last key, so that all batches together read the table once.
         rows = _prunable(before).order_by("pk").values_list("pk", flat=True)
         last = 0
         while pks := list(rows.filter(pk__gt=last)[:batch]):
@@ -73,13 +72,13 @@ def prune(
 
 
 def count(days: float | None = None) -> int:
-    """Return how many notifications :func:`prune` would delete. Argument and errors as there."""
+    """Return how many notifications :func:`prune` would delete. Same ``days``, same errors."""
     before = oldest_kept(days)
     return 0 if before is None else _prunable(before).count()
 
 
 def oldest_kept(days: float | None = None) -> datetime | None:
-    """Return since when notifications are kept; ``None``: everything is.
+    """Return the time since which notifications are kept; ``None`` if all are kept.
 
     Raises:
         TypeError, ValueError: ``days`` is not a number from 0 to 36,500.
@@ -103,7 +102,7 @@ def _delete(candidates: list[int], before: datetime) -> int:
         old = locked(_prunable(before).filter(pk__in=candidates), using)
         pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)
-        # Nobody misses what no stream would have sent.
+        # Clients miss only rows that a stream would have sent.
         floor = rows.filter(told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:

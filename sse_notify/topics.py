@@ -1,8 +1,9 @@
-"""Who may listen to what: the names of topics, and the registry of those that a project defines.
+"""Topics: their names, and the registry of the topics that a project defines.
 
-A topic is a short text that events are addressed to. Four kinds belong to this package, and every signed-in user's stream has
-those that fit: ``user:<pk>``, ``group:<pk>``, ``staff``, ``everyone``. All others are a project's own; a stream asks for them by
-name and gets them if the function that the project registered with :func:`topic` says yes.
+A topic is a short string that events are addressed to. This package has four kinds, and every
+signed-in user's stream gets those that apply: ``user:<pk>``, ``group:<pk>``, ``staff`` and
+``everyone``. A project defines all others. A stream requests them by name and gets each one that
+the function registered with :func:`topic` allows.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from sse_notify.exceptions import UnknownTopic
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
 
-#: The longest name of a topic, in characters: what fits the column of the log and a sensible address.
+#: Maximum length of a topic's name in characters. The log's column has the same length.
 MAX_LENGTH = 100
-#: Topics that one stream may ask for; each costs a check when it opens.
+#: Maximum number of topics that one stream may request. Each costs a check when it opens.
 MAX_TOPICS = 50
 
 
 class Audience(TextChoices):
-    """Whom a notification is for. The value is also the first word of its topic."""
+    """Who gets a notification. The value is also the first word of the topic."""
 
     USER = "user", _("One user")
     GROUP = "group", _("A group")
@@ -36,9 +37,9 @@ class Audience(TextChoices):
     EVERYONE = "everyone", _("Everyone")
 
 
-#: Every user who has an account when reading, and had one when the broadcast was sent.
+#: Every user who has an account now and had one when the broadcast was sent.
 EVERYONE: Final = Audience.EVERYONE
-#: Every user who is staff when reading.
+#: Every user who is staff now, at the time of reading.
 STAFF: Final = Audience.STAFF
 
 
@@ -48,16 +49,17 @@ def user_topic(pk: Any) -> str:
 
 
 def group_topic(pk: Any) -> str:
-    """Return the topic of what is broadcast to a group."""
+    """Return the topic of the broadcasts to a group."""
     return f"group:{pk}"
 
 
 def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
-    """Return the topics of this package that ``user`` has now: the user's own, everyone's, the staff's, each group's.
+    """Return this package's topics that ``user`` has now: own, everyone's, staff's and groups'.
 
     Args:
-        user: whose topics.
-        groups: the keys of the user's groups. ``None``: they are looked up, with one query unless they were prefetched.
+        user: a signed-in user.
+        groups: the primary keys of the user's groups. ``None``: fetch them, with one query unless
+            they are prefetched.
     """
     if groups is None:  # a custom user model need not have groups
         groups = [group.pk for group in user.groups.all()] if hasattr(user, "groups") else []
@@ -65,25 +67,27 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
     return (user_topic(user.pk), EVERYONE.value, *staff, *map(group_topic, groups))
 
 
-#: By pattern: the compiled pattern, with Django's path converters; the function; whether it is public.
+#: Pattern to (the compiled pattern with Django's path converters, the function, ``public``).
 _registrations: dict[str, tuple[RoutePattern, Authoriser, bool]] = {}
 
 
 def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
-    """Register who may listen to the topics that ``pattern`` matches. Use it as a decorator, in an app's ``topics.py``.
+    """Register the function that decides who may subscribe to the topics matching ``pattern``.
 
-    ::
+    Use it as a decorator, in an app's ``topics.py``::
 
         @topic("order.<int:pk>")
         def can_watch(user, pk):
             return Order.objects.filter(pk=pk, owner=user).exists()
 
     Args:
-        pattern: a topic's name, with Django's path converters where it varies.
-        public: whether anonymous visitors may ask; the function still decides, and gets an ``AnonymousUser``.
+        pattern: a topic's name, with Django's path converters for the variable parts.
+        public: whether anonymous visitors may request the topic. The function still decides, and
+            gets an ``AnonymousUser``.
 
     Raises:
-        ValueError: the pattern is empty, is registered already, or lies among this package's own topics.
+        ValueError: the pattern is empty, is already registered, or is one of this package's own
+            topics.
     """
     if not pattern or is_own(pattern):
         raise ValueError(f"pattern must not be {pattern!r}: empty, or one of the package's own.")
@@ -99,11 +103,11 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if it can be a topic of a project's own.
+    """Return ``name`` if a project may use it for a topic.
 
     Raises:
-        TypeError: it is not text.
-        ValueError: it is empty, too long, or holds a control character.
+        TypeError: ``name`` is not a string.
+        ValueError: ``name`` is empty, too long or not printable.
     """
     if not isinstance(name, str):
         raise TypeError(f"topic must be a string, not {type(name).__name__}.")
@@ -113,33 +117,35 @@ def check_name(name: str) -> str:
 
 
 class Match(NamedTuple):
-    """A topic's name, and what the project registered for it: by default, that nobody may listen."""
+    """A topic's name and its registration. By default, nobody may subscribe."""
 
     name: str
     authorise: Authoriser = lambda user: False
-    """``function(user, **captured)``, sync or async, that returns whether the user may listen."""
+    """``function(user, **captured)``, sync or async. Returns whether the user may subscribe."""
     public: bool = False
-    """Whether anonymous visitors may ask at all."""
+    """Whether to call the function for anonymous visitors. If not, they are refused."""
     pattern: str = ""
-    """The pattern as it was written, ``"order.<int:pk>"``."""
+    """The pattern as registered, for example ``"order.<int:pk>"``."""
     captured: Mapping[str, Any] = {}
-    """What the pattern captured from the name."""
+    """The values that the pattern captured from the name."""
 
     @property
     def key(self) -> Hashable:
-        """Name the call: two matches with the same key are answered alike, such as ``room.2`` and ``room.02``."""
+        """The same for matches that get the same answer, for example ``room.2`` and ``room.02``."""
         key = (self.pattern, *self.captured.values())
         try:
             hash(key)
-        except TypeError:  # a path converter of the project's made it
+        except TypeError:  # a custom path converter returned an unhashable value
             return self.name
         return key
 
     def allows(self, user: Any) -> bool:
-        """Return whether ``user`` may listen now. Call it from sync code: the project's function may query.
+        """Return whether ``user`` may subscribe now.
+
+        Call it from sync code, because the project's function may query the database.
 
         Raises:
-            Exception: whatever the project's function raises.
+            Exception: the project's function raised it.
         """
         if not (self.public or user.is_authenticated):
             return False
@@ -150,10 +156,11 @@ class Match(NamedTuple):
 
 
 def find(name: str) -> Match:
-    """Return what the project registered for the topic ``name``.
+    """Return the registration that matches the topic ``name``.
 
     Raises:
-        UnknownTopic: nothing. This package's own topics are never found here: nobody asks for them by name.
+        UnknownTopic: no pattern matches. This package's own topics never match, because no stream
+            requests them by name.
     """
     if not is_own(name) and len(name) <= MAX_LENGTH:
         for pattern, (route, authorise, public) in _registrations.items():

@@ -1,1 +1,1 @@
-"""Messages between processes, as plain data."""
+"""Send messages between processes."""

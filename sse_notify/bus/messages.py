@@ -1,4 +1,4 @@
-"""The messages that hubs receive, and the form in which a channel layer carries them."""
+"""The messages that hubs receive, and their encoding for a channel layer."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
-#: Bytes of frames in one layer message; a larger batch is split.
+#: Maximum bytes of frames in one channel layer message. A larger batch is split.
 MESSAGE_BYTES = 256 * 1024
-#: Topics and sessions that one message about permissions may name.
+#: Maximum number of topics, sessions and users that a joined revocation may name.
 REVOCATION_SUBJECTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One numbered event, encoded once for everybody who gets it."""
+    """One numbered event, encoded once for all users who get it."""
 
     seq: int
     topic: str
     frame: bytes
     excluded: frozenset[str] = frozenset()
-    """The users, by key as text, who do not get it."""
+    """The users who do not get it, by primary key as a string."""
     category: str = ""
-    """The notification's category; who has muted it gets the frame's muted form."""
+    """The notification's category. Users who have muted it get the muted form of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The entries of one stretch of the log.
+    """The entries of one range of the log.
 
-    ``entries`` can be fewer than the numbers: what expired has no frame, nor has history.
+    There can be fewer entries than numbers: expired rows and imported history have no frame.
     """
 
     first: int
@@ -39,7 +39,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Ephemeral:
-    """An event for whoever listens now: not in the log, without a number."""
+    """An event for the current subscribers. It is not in the log and has no number."""
 
     topic: str
     frame: bytes
@@ -47,36 +47,38 @@ class Ephemeral:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A permission may have changed: check streams again, or end them. Never in the log."""
+    """A permission may have changed: check streams again, or end them. It is not in the log."""
 
     topics: tuple[str, ...] = ()
-    """The streams that listen to one of these: ``user:5``, ``group:3``."""
+    """The streams that subscribe to one of these, for example ``user:5`` or ``group:3``."""
     sessions: tuple[str, ...] = ()
-    """The streams of these sessions, which :func:`sse_notify.access.sessions.digest` names."""
+    """The streams of these sessions, as named by :func:`sse_notify.access.sessions.digest`."""
     everybody: bool = False
     """All streams."""
     end: str = ""
-    """The reason for ``bye``, if the streams are to be ended without a query."""
+    """The reason in ``bye`` if streams must end without a query; "" to check them."""
     again: bool = False
-    """Whether the clients of streams that are ended are to come back."""
+    """Whether the clients of ended streams should reconnect."""
     users: dict[str, str] = field(default_factory=dict)
-    """The topics of users that were saved, each with what the user looks like now: see :func:`sse_notify.access.decisions.fingerprint`.
-    Nothing of a user that looked so before has changed."""
+    """The topics of saved users, each with the user's new fingerprint: see
+    :func:`sse_notify.access.decisions.fingerprint`. If the fingerprint is the same as before, the
+    user's permissions have not changed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class PresenceQuery:
-    """The question which users are connected."""
+    """A request for the users who are connected."""
 
     reply_channel: str
-    """The layer's channel for the answers."""
+    """The channel for the answers."""
 
 
 Message = Batch | Ephemeral | Revocation | PresenceQuery
 
 
 def join(first: Any, then: Any) -> Revocation | None:
-    """Return one message in place of two revocations, ``None`` if both messages are needed."""
+    """Return one revocation that replaces both messages; ``None`` if both are needed."""
     if not (isinstance(first, Revocation) and isinstance(then, Revocation)):
         return None
     topics = tuple(dict.fromkeys((*first.topics, *then.topics)))
@@ -106,7 +108,7 @@ def split(message: Message) -> Iterator[Message]:
 
 
 def pack(message: Message) -> dict[str, Any]:
-    """Return the layer message that carries ``message``."""
+    """Return ``message`` encoded as a channel layer message."""
     if isinstance(message, Ephemeral):
         return {"topic": message.topic, "frame": message.frame}
     if isinstance(message, Revocation):
@@ -118,7 +120,7 @@ def pack(message: Message) -> dict[str, Any]:
 
 
 def unpack(message: dict[str, Any]) -> Message | None:
-    """Return what :func:`pack` was given; ``None`` for what another version may have sent."""
+    """Return the message from :func:`pack`; ``None`` if it is unknown, from another version."""
     if "topic" in message:
         return Ephemeral(message["topic"], message["frame"])
     if "revocation" in message:

@@ -1,22 +1,23 @@
-"""Send messages to every hub, in this process and in the others.
+"""Send messages to every hub, in this process and in other processes.
 
-    publisher's thread                sender's thread, one a process          other processes' loops
+    publisher's thread                sender's thread, one per process        other processes' loops
     ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listening ─► hub
        └── call_soon_threadsafe ─► hubs of this process
 
-Hubs of this process are called directly, the others through the layer. A layer may drop any
-message: the log is the truth, the message only makes it fast. So a publisher never waits for the
-layer and never sees its errors; they are logged once for each incident.
+The hubs of this process are called directly, all others through the channel layer. The channel
+layer may drop messages: the hubs also read the log, and a message only saves them the wait. So a
+publisher never waits for the channel layer and never gets its errors, which are logged once per
+incident.
 
 Deliberate oddities:
 
 1. One thread with its own event loop sends for the whole process.
-   ``async_to_sync(layer.group_send)`` makes a loop, and with it a Redis connection, for every call.
-2. What waits at the interpreter's end is flushed through ``threading._register_atexit``, not
-   ``atexit``: the latter runs when thread pools are shut already, and resolving a host name needs
-   one. Otherwise what a management command sends last would arrive at the next poll.
-3. A message carries the sender's origin, so that the sending process, whose hubs have it already,
-   skips it.
+   ``async_to_sync(layer.group_send)`` creates an event loop, and so a Redis connection, per call.
+2. At the interpreter's exit, waiting messages are flushed by ``threading._register_atexit``.
+   ``atexit`` runs when the thread pools are already shut down, and resolving a host name needs one.
+   Without the flush, the last messages of a management command would arrive at the next poll.
+3. A message carries its sender's origin. The sending process skips the message, because its hubs
+   already have it.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ from sse_notify.bus.messages import Message, PresenceQuery
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 
-#: Messages that may wait for the layer. Beyond them the oldest are dropped, as hubs read the log.
+#: Maximum number of waiting messages. Beyond it, the oldest are dropped; hubs read the log anyway.
 BACKLOG = 1000
-#: Seconds that one send may take before it counts as failed.
+#: Timeout of one send, in seconds.
 SEND_SECONDS = 5.0
-#: Seconds that the end of the process waits for what is not sent yet.
+#: Seconds that the process waits at its exit for messages that are not sent yet.
 FLUSH_SECONDS = 2.0
 
 logger = logging.getLogger("sse_notify")
@@ -58,7 +59,7 @@ Callback = Callable[[Message], None]
 def ring_on_commit(message: Message, using: str) -> None:
     """Send ``message`` to every hub after the commit of the current transaction of ``using``.
 
-    If there is no transaction, send it at once, without opening a connection.
+    If there is no transaction, send it at once, without opening a database connection.
     """
     if transaction.get_connection(using).in_atomic_block:
         transaction.on_commit(partial(ring, message), using=using, robust=True)
@@ -67,14 +68,14 @@ def ring_on_commit(message: Message, using: str) -> None:
 
 
 def ring(message: Message) -> None:
-    """Send ``message`` to every hub. Callable from any thread and from any event loop.
+    """Send ``message`` to every hub. Call it from any thread or event loop.
 
-    Returns at once and never raises for the layer.
+    It returns at once and does not raise errors of the channel layer.
     """
     for callback, loop in list(_hubs.items()):
         try:
             loop.call_soon_threadsafe(_call, callback, message)
-        except RuntimeError:  # The loop is closed, and with it the hub.
+        except RuntimeError:  # The event loop is closed, so the hub is gone.
             detach(callback)
     if remote_layer() is not None:
         for part in messages.split(message):
@@ -82,19 +83,20 @@ def ring(message: Message) -> None:
 
 
 async def send(layer: Any, message: Message) -> None:
-    """Send ``message`` to the hubs of other processes over ``layer``.
+    """Send ``message`` to the hubs of other processes through ``layer``.
 
     Raises:
-        Exception: whatever the layer raises.
+        Exception: the channel layer raised it.
     """
     packed = {"type": _TYPE, "origin": origin(), **messages.pack(message)}
     await layer.group_send(get_settings().GROUP, packed)
 
 
 def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
-    """Answer ``query`` with the number of streams by user's key. Callable as :func:`ring` is.
+    """Answer ``query`` with the number of streams per user's primary key.
 
-    An answer that cannot be sent is dropped: nobody waits for it for long.
+    Call it from any thread or event loop. An answer that cannot be sent is dropped, because the
+    asking process waits only briefly.
     """
     layer = remote_layer()
     if layer is not None:
@@ -103,13 +105,13 @@ def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
 
 
 def remote_layer() -> Any | None:
-    """Return the channel layer if it connects processes; ``None`` if it is in memory."""
+    """Return the channel layer if it connects processes; ``None`` if there is none or in memory."""
     layer = get_channel_layer(get_settings().LAYER)
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
 
 
 def senders_loop() -> asyncio.AbstractEventLoop:
-    """Return the event loop of the thread that sends; it is started if need be."""
+    """Return the event loop of the sender's thread. Start the thread if necessary."""
     return _sender.running_loop()
 
 
@@ -132,7 +134,7 @@ def detach(callback: Callback) -> None:
 
 
 class _Sender:
-    """The thread that sends, started when it is first needed and anew in a forked child."""
+    """The sender's thread. It starts at the first use, and again in a forked child."""
 
     def __init__(self) -> None:
         self._reset()
@@ -161,11 +163,11 @@ class _Sender:
                 self._loop = asyncio.new_event_loop()
                 run = self._loop.run_forever
                 threading.Thread(target=run, name="sse_notify-sender", daemon=True).start()
-                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # Oddity 2.
+                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
             return self._loop
 
     def flush(self) -> None:
-        """Wait until all is sent, but not for long."""
+        """Wait until all messages are sent, at most ``FLUSH_SECONDS``."""
         self._is_idle.wait(FLUSH_SECONDS)
 
     async def _send_all(self) -> None:
@@ -181,7 +183,7 @@ class _Sender:
                     async with asyncio.timeout(SEND_SECONDS):
                         await send(layer, message)
                 self._incident.worked()
-            except Exception as error:  # A layer that is down is not the publisher's business.
+            except Exception as error:  # A channel layer that is down must not stop publishers.
                 self._incident.failed(error)
 
 
@@ -189,16 +191,16 @@ _sender = _Sender()
 
 
 def origin() -> str:
-    """Return what identifies this process among all that share the layer or the database."""
-    # The pid tells a forked child from its parent, which share the random part.
+    """Return an id of this process, unique among those that share a channel layer or database."""
+    # A forked child shares the random part with its parent, but not the pid.
     return f"{_BOOT}-{os.getpid()}"
 
 
 def _append(waiting: deque[Message], message: Message) -> None:
-    """Append ``message``.
+    """Append ``message`` to the queue.
 
-    Revocations in a row are joined: a thousand users that are saved one by one must not push events
-    out of the queue.
+    Consecutive revocations are joined, so that saving a thousand users one by one does not push
+    events out of the queue.
     """
     joined = messages.join(waiting[-1], message) if waiting else None
     if joined is None:
@@ -208,15 +210,15 @@ def _append(waiting: deque[Message], message: Message) -> None:
 
 
 def deliver(message: dict[str, Any], callback: Callback) -> None:
-    """Call ``callback`` with what another process sent; skip what this process sent (oddity 3).
+    """Call ``callback`` with a message of another process; skip those of this one (oddity 3).
 
-    What fails is logged: it is a defect of ours, and the layer is not to blame.
+    Errors are logged, not raised: they are bugs in this package, not failures of the channel layer.
     """
     if message.get("origin") == origin():
         return
     try:
         received = messages.unpack(message)
-    except Exception:  # Nothing from outside is believed.
+    except Exception:  # Do not trust data from outside.
         logger.exception("A message of the channel layer cannot be read.")
         return
     if received is not None:

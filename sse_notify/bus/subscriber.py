@@ -1,28 +1,29 @@
-"""Receive the messages of other processes, and ask them which users are connected.
+"""Receive messages of other processes, and ask them which users are connected.
 
-    listen()       for as long as a hub has streams
+    listen()       runs as long as a hub has streams
 
     ask()          this process' sender thread                       hubs of the other processes
     waits ───────► opens a channel, sends a PresenceQuery ─────────► publisher.answer()
       ▲                                                                │
-      └─ answers ─ receives until the time is over ◄───────────────────┘
+      └─ answers ─ receives until the timeout ◄────────────────────────┘
 
-Nobody knows how many processes there are: one that died says nothing, one that started just now is
-on no list. So a question takes all the time that it was given. After the first, the pub/sub layer
-keeps one more connection for as long as the process lives, and its task wakes ten times a second.
+The number of processes is unknown: a process that died does not answer, and a new one is on no
+list. So :func:`ask` always waits for its whole timeout. After the first call, the pub/sub layer
+keeps one more connection until the process ends, and its task wakes ten times per second.
 
 Deliberate oddities:
 
-1. ``receive()`` runs without a timeout, as two of the layers lose messages when it is cancelled.
-2. When ``receive()`` fails after a while of silence, it is called again before anything is logged.
-   redis-py 8 gives up on an answer after as many seconds as channels-redis has Redis wait for a
-   message, so on that layer every quiet site would report incidents.
-3. Joining is not cancelled but undone. A channel whose creation was cancelled has no name to leave
-   by, and would be sent to for a day; and while it connects, the Redis client may swallow a
-   cancellation and listen for ever.
-4. A cancellation that has an effect must have its time: the pub/sub layer ends its subscription
-   when ``receive()`` is cancelled, and a second cancellation meanwhile would leave the subscription
-   there for as long as the process lives.
+1. ``receive()`` runs without a timeout, because two channel layers lose messages when it is
+   cancelled.
+2. When ``receive()`` fails after some silence, it is called again before an error is logged.
+   channels-redis lets Redis wait for a message exactly as long as redis-py 8 waits for the reply,
+   so with this channel layer every quiet site would log errors.
+3. Joining the group is not cancelled; the process leaves it afterwards. If the creation of a
+   channel is cancelled, its name is unknown, so the channel cannot leave the group and gets
+   messages for a day. Also, the Redis client may swallow a cancellation while it connects, and then
+   receive forever.
+4. A cancellation that works needs time: the pub/sub layer unsubscribes when ``receive()`` is
+   cancelled. A second cancellation during that would keep the subscription until the process ends.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ from sse_notify.bus.publisher import Callback
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 
-#: Seconds of silence after which an error of the layer may be its own timeout.
+#: Seconds of silence after which an error of the channel layer may be its own timeout.
 QUIET_SECONDS = 1.0
-#: Seconds between two joins of the group: membership expires, and an emptied Redis has forgotten it.
+#: Seconds between two joins of the group: membership expires, and flushing Redis deletes it.
 REJOIN_SECONDS = 60.0
-#: Seconds that leaving the group may take.
+#: Timeout for leaving the group, in seconds.
 LEAVE_SECONDS = 10.0
-#: A cancellation that had no effect is repeated after so many checks, so many seconds apart. Not
-#: one long wait: an event loop that was blocked has not given the task its time either.
+#: A cancellation without effect is repeated after this many checks, which are ``CANCEL_SECONDS``
+#: apart. One long wait would also count the time in which a blocked event loop runs no task.
 CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
-#: A group that nobody is in.
+#: A group without members.
 HEALTH_GROUP = "sse_notify.health"
 
 logger = logging.getLogger("sse_notify")
@@ -64,10 +65,10 @@ _asking = Incident("layer_answers")
 
 
 async def listen(callback: Callback, ready: asyncio.Event) -> None:
-    """Call ``callback`` with every message of the other processes, until :func:`stop` is called.
+    """Call ``callback`` with every message of other processes, until :func:`stop` is called.
 
-    What ``callback`` raises is logged, and the next message follows. ``ready`` is set when the
-    group was joined, or could not be: whoever waits for it must not wait for a layer that is down.
+    Errors of ``callback`` are logged, and the next message follows. ``ready`` is set when joining
+    the group has succeeded or failed, so that callers do not wait for a channel layer that is down.
     """
     layer = publisher.remote_layer()
     if layer is None:
@@ -82,7 +83,7 @@ async def listen(callback: Callback, ready: asyncio.Event) -> None:
 
 
 def stop(task: asyncio.Task[Any], checks: int = 0) -> None:
-    """Cancel a task that uses a layer until it is over (oddities 3, 4). Call it once for a task."""
+    """Cancel a task of a channel layer until it ends (oddities 3, 4). Call it once per task."""
     if not task.done():
         if checks % CANCEL_CHECKS == 0:
             task.cancel()
@@ -105,9 +106,9 @@ async def _receive_all(membership: Membership, callback: Callback, ready: asynci
                 incident.worked()
                 pause = 0.5
                 publisher.deliver(message, callback)
-        except Exception as error:  # Whatever a layer raises: the poll does without it.
+        except Exception as error:  # Channel layers raise any exception. Polling continues.
             if time.monotonic() - joined_at > QUIET_SECONDS:
-                continue  # Oddity 2: if something is out of order, joining again shows it.
+                continue  # Oddity 2: if the channel layer is down, the next join fails.
             incident.failed(error)
             ready.set()
             await asyncio.sleep(pause)
@@ -124,13 +125,13 @@ async def _rejoin(membership: Membership) -> None:
         try:
             await membership.join()
             incident.worked()
-        except Exception as error:  # The next round tries again.
+        except Exception as error:  # The next iteration tries again.
             incident.failed(error)
 
 
 def rejoin_seconds(layer: Any) -> float:
-    """Return the seconds between two joins: after a failed one there is time before the expiry."""
-    # In seconds. The pub/sub layer, where a membership is a subscription, has none.
+    """Return the seconds between two joins, so that a failed join can be repeated before expiry."""
+    # In seconds. The pub/sub layer has no expiry: a membership is a subscription.
     expiry = getattr(layer, "group_expiry", None)
     return REJOIN_SECONDS if expiry is None else min(REJOIN_SECONDS, expiry / 3)
 
@@ -138,7 +139,7 @@ def rejoin_seconds(layer: Any) -> float:
 class Membership:
     """One channel of ``layer`` in the group.
 
-    It is kept over failures, as a channel that is left behind would stay in the group.
+    The channel is kept after failures, because an abandoned channel would stay in the group.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -148,9 +149,9 @@ class Membership:
         self._released = False
 
     async def join(self) -> None:
-        """Join the group, or join it again. If cancelled, it goes on in the background (oddity 3)."""
+        """Join or rejoin the group. If cancelled, it continues in the background (oddity 3)."""
         self._joining = asyncio.create_task(self._join())
-        # Nobody else retrieves its exception if this here is cancelled.
+        # Retrieve the exception, because no other code does if this method is cancelled.
         self._joining.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._joining)
 
@@ -164,7 +165,7 @@ class Membership:
         try:
             return await self.layer.receive(self._channel)
         except asyncio.CancelledError:
-            self._released = True  # Oddity 4.
+            self._released = True  # oddity 4
             raise
 
     def leave_soon(self) -> None:
@@ -174,14 +175,14 @@ class Membership:
         task.add_done_callback(_leaving.discard)
 
     async def _leave(self) -> None:
-        with contextlib.suppress(Exception):  # A layer that is down forgets by itself.
+        with contextlib.suppress(Exception):  # If the channel layer is down, membership expires.
             async with asyncio.timeout(LEAVE_SECONDS):
                 if self._joining is not None:
                     await asyncio.wait({self._joining})
                 if self._channel is None:
                     return
                 if not self._released:
-                    # Cancelling ``receive()`` is the only way to unsubscribe from the pub/sub layer.
+                    # Only cancelling ``receive()`` unsubscribes from the pub/sub layer.
                     receiving = asyncio.create_task(self._drop_all())
                     await asyncio.sleep(0)
                     stop(receiving)
@@ -189,26 +190,26 @@ class Membership:
                 await self.layer.group_discard(get_settings().GROUP, self._channel)
 
     async def _drop_all(self) -> None:
-        while True:  # A waiting message would end one ``receive()`` before it can be cancelled.
+        while True:  # A waiting message would end a single ``receive()`` before its cancellation.
             await self.receive()
 
 
-#: Tasks that leave the group: the event loop alone would not keep them until they are done.
+#: Tasks that leave the group. The event loop keeps only weak references to tasks.
 _leaving: set[asyncio.Task[None]] = set()
 
 
-# --- questions ------------------------------------------------------------------------------------
+# --- queries --------------------------------------------------------------------------------------
 
 
 def ask(seconds: float) -> Future[Answers]:
-    """Ask every other process which users are connected to it. Callable from any thread.
+    """Ask every other process which users are connected to it. Call it from any thread.
 
     Args:
-        seconds: how long to wait for answers; 0: nobody is asked.
+        seconds: how long to wait for answers; 0: do not ask.
 
     Returns:
-        The number of streams by user's key, of each event loop that answered in time. Without a
-        layer that connects processes, or while it is away, there are none, at once.
+        For each event loop that answered in time, the number of streams per user's primary key. If
+        no channel layer connects processes, or it is down, the result is empty, without waiting.
     """
     answers: Answers = []
     work = _within(seconds, _collect(answers), answers)
@@ -216,7 +217,7 @@ def ask(seconds: float) -> Future[Answers]:
 
 
 def ping(seconds: float) -> Future[bool]:
-    """Return whether the layer that connects processes answers in time. Callable from any thread."""
+    """Return whether the channel layer answers within ``seconds``. Call it from any thread."""
     work = _within(seconds, _ping(), default=False)
     return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
 
@@ -224,7 +225,7 @@ def ping(seconds: float) -> Future[bool]:
 async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T:
     """Return what ``work`` returns, or ``default`` if it takes longer than ``seconds``.
 
-    It is cancelled then, and nobody waits for it, as a layer may take long to react.
+    After the timeout, ``work`` is cancelled but not awaited: a channel layer may react slowly.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
@@ -239,18 +240,18 @@ async def _ping() -> bool:
     try:
         if layer is not None:
             await layer.group_send(HEALTH_GROUP, {"type": "sse_notify.ping"})
-    except Exception:  # Whatever the layer raises.
+    except Exception:  # Channel layers raise any exception.
         return False
     return layer is not None
 
 
 async def _collect(answers: Answers) -> Answers:
-    """Send the question and add what is answered to ``answers``, until cancelled or in vain."""
+    """Send the query and add the replies to ``answers``, until cancelled or an error occurs."""
     layer, loop = publisher.remote_layer(), asyncio.get_running_loop()
     if layer is None:
         return answers
     try:
-        # Redis' core layer receives on names with "!" on one event loop alone, which is a hub's.
+        # Redis' core layer receives on names with "!" in one event loop only, which is a hub's.
         channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
         await publisher.send(layer, PresenceQuery(channel))
         _asking.worked()
@@ -261,9 +262,9 @@ async def _collect(answers: Answers) -> Answers:
             except Exception:
                 if loop.time() - since < QUIET_SECONDS:
                     raise
-                continue  # Oddity 2.
+                continue  # oddity 2
             _add(answers, message)
-    except Exception as error:  # Whatever the layer raises.
+    except Exception as error:  # Channel layers raise any exception.
         _asking.failed(error)
         return answers
 
@@ -271,5 +272,5 @@ async def _collect(answers: Answers) -> Answers:
 def _add(answers: Answers, message: dict[str, Any]) -> None:
     try:
         answers.append({str(key): int(number) for key, number in message["users"].items()})
-    except Exception:  # Nothing from outside is believed.
+    except Exception:  # Do not trust data from outside.
         logger.exception("An answer of another process cannot be read.")

@@ -1,1 +1,1 @@
-"""What users did with what was sent."""
+"""A user's inbox: marks and muted categories."""

@@ -1,18 +1,18 @@
-"""A user's inbox: the verbs that mark what is in it, their async twins, and what it holds.
+"""A user's inbox: mark, count and list its notifications. The public functions have async twins.
 
-    caller's transaction   lock the inbox, write the watermark or receipts, note the change ... COMMIT
+    caller's transaction   lock the inbox, write the watermark or receipts, store the change, COMMIT
     after the commit       the log numbers the inbox, and every page of that user gets ``update``
 
-A mark by ``up_to`` moves a watermark: one row, whatever the number of notifications, and no race,
-as what is numbered later is above it. A mark by ``ids`` writes a receipt for each notification
-that it changes. The lock puts the marks of one user in order; those of different users never wait
-for each other, and none waits for the log.
+A mark by ``up_to`` moves a watermark. This writes one row, whatever the number of notifications,
+and has no race, because later rows get higher numbers. A mark by ``ids`` writes a receipt for each
+notification that it changes. The lock puts the marks of one user in order. Marks of different users
+do not wait for each other, and no mark waits for the log.
 
 Deliberate oddities:
 
-1. ``up_to`` is cut to the head of the log. A larger one would mark what is yet to arrive.
-2. The lock begins with an insert that ignores conflicts. It makes the row on the first mark; and
-   SQLite waits for its one lock here, where a transaction that begins with a read fails at once.
+1. ``up_to`` is limited to the head of the log. A larger value would mark future notifications.
+2. The lock begins with an insert that ignores conflicts. It creates the row on the first mark. On
+   SQLite it also waits for the database lock, where a transaction that begins with a read fails.
 """
 
 from __future__ import annotations
@@ -34,38 +34,38 @@ from sse_notify.models.paging import Place
 from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.sse.format import MAX_CURSOR
 
-#: The longest ``client``, in characters.
+#: Maximum length of ``client`` in characters.
 CLIENT_LENGTH = 100
-#: Ids in one statement, below the limits of every database.
+#: Number of ids in one statement, below the limits of every database.
 CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class State:
-    """What a page needs to know of an inbox, apart from the items."""
+    """The state of an inbox that a page needs, apart from the items."""
 
     cursor: int
-    """The head of the log, read before the rest: a stream that starts there brings what follows."""
+    """The head of the log, read before the rest, so that a stream from here misses nothing."""
     state_seq: int | None
-    """The number of the inbox's newest change; ``None`` if there is none or it has none yet."""
+    """The number of the newest change; ``None`` if there is no change or no number yet."""
     unread: int
     unseen: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """One way to mark."""
+    """One kind of mark."""
 
     name: str
-    """What the ``update`` event calls it."""
+    """The name in the ``update`` event."""
     changes: Q
-    """Which rows it changes. A repeat finds none, so that it writes and says nothing."""
+    """The rows that it changes. A repeat finds none, so it writes and sends nothing."""
     stamps: dict[str, str]
-    """The receipt's columns that get the time, each with the inbox's watermark that stands for it:
-    ``up_to`` raises that. "": there is none, so the mark is by ``ids`` alone.
+    """The receipt's columns that get the time, each with the inbox's watermark that ``up_to``
+    raises. "": there is no watermark, so the mark works only by ``ids``.
     """
     clears: str = ""
-    """The receipt's column that says the opposite, and overrides the watermarks: it is emptied."""
+    """The receipt's column with the opposite meaning, which the mark sets to NULL."""
 
 
 _READ = _Mark(
@@ -82,26 +82,27 @@ _UNARCHIVED = _Mark("unarchived", Q(is_archived=True), {"unarchived_at": ""}, "a
 def mark_read(
     user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
 ) -> None:
-    """Mark notifications of ``user`` as read, and so as seen.
+    """Mark notifications of ``user`` as read and seen.
 
-    Give either ``ids`` or ``up_to``. What is not the user's, or is read already, is left alone.
+    Give either ``ids`` or ``up_to``. Notifications that are already read, or that are not the
+    user's, do not change.
 
     Args:
-        user: whose inbox.
-        ids: the notifications, by id.
-        up_to: all that are numbered up to this ``seq``, however many. What arrives meanwhile is
-            numbered higher and stays unread.
-        client: the mark of the page that asks, at most 100 characters: it comes back in the
-            ``update`` event, so that the page knows its own.
+        user: the inbox's owner.
+        ids: the ids of the notifications.
+        up_to: mark all notifications up to this ``seq``. Those that arrive meanwhile get higher
+            numbers and stay unread.
+        client: an id of the page that makes the request, at most 100 characters. The ``update``
+            event contains it, so that the page recognizes its own change.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     _mark(user, _READ, ids, up_to, client)
 
 
 def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
-    """Mark notifications of ``user`` as unread, also those that ``up_to`` has covered.
+    """Mark notifications of ``user`` as unread, also those that were read by ``up_to``.
 
     They stay seen. Args and errors as for :func:`mark_read`.
     """
@@ -111,7 +112,7 @@ def mark_unread(user: User, ids: Iterable[int], client: str = "") -> None:
 def mark_seen(
     user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
 ) -> None:
-    """Mark notifications of ``user`` as seen: they were before the user's eyes, but stay unread.
+    """Mark notifications of ``user`` as seen: the page has shown them. They stay unread.
 
     Args and errors as for :func:`mark_read`.
     """
@@ -121,44 +122,45 @@ def mark_seen(
 def archive(
     user: User, ids: Iterable[int] | None = None, up_to: int | None = None, client: str = ""
 ) -> None:
-    """Put notifications of ``user`` away: neither listed nor counted from then on, but kept.
+    """Archive notifications of ``user``: keep them, but do not list or count them.
 
-    One that is sent again under its ``key`` comes back. Args and errors as for :func:`mark_read`.
+    A repeat under a ``key`` puts the notification back in the inbox. Args and errors as for
+    :func:`mark_read`.
     """
     _mark(user, _ARCHIVED, ids, up_to, client)
 
 
 def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
-    """Take notifications of ``user`` back from the archive.
+    """Move notifications of ``user`` from the archive back to the inbox.
 
-    They come back at their place, read or unread as they were, also those that an :func:`archive`
-    by ``up_to`` has covered. Args and errors as for :func:`mark_read`.
+    They keep their place and stay read or unread. This includes notifications that were archived by
+    ``up_to``. Args and errors as for :func:`mark_read`.
     """
     _mark(user, _UNARCHIVED, ids, None, client)
 
 
 def visible(user: User) -> NotificationQuerySet:
-    """Return what ``user`` may see, without what is archived."""
+    """Return the notifications that ``user`` may see, without archived ones."""
     return Notification.objects.using(database()).visible_to(user)
 
 
 def counts(user: User) -> tuple[int, int]:
-    """Return how many notifications of ``user`` are unread and how many unseen, in two queries."""
+    """Return the (unread, unseen) counts of ``user``, with two queries."""
     return Notification.objects.using(database()).counts(user)
 
 
 def unread_count(user: User) -> int:
-    """Return how many notifications of ``user`` are unread, 0 for an anonymous visitor."""
+    """Return the number of unread notifications of ``user``; 0 for an anonymous visitor."""
     return counts(user)[0]
 
 
 def unseen_count(user: User) -> int:
-    """Return how many notifications of ``user`` are unseen, 0 for an anonymous visitor."""
+    """Return the number of unseen notifications of ``user``; 0 for an anonymous visitor."""
     return counts(user)[1]
 
 
 def state(user: User) -> State:
-    """Return the state of an inbox, in four queries. Ask before the items: nothing falls between."""
+    """Return the state of an inbox, with four queries. Call it before reading the items."""
     cursor = get_head()
     inboxes = Inbox.objects.using(database()).filter(pk=user.pk)
     state_seq = inboxes.values_list("state_seq", flat=True).first()
@@ -169,9 +171,10 @@ def state(user: User) -> State:
 def page(
     rows: NotificationQuerySet, limit: int, begin: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
-    """Return a page of :func:`visible` rows, newest first, and where the next begins, if any.
+    """Return a page of :func:`visible` rows, newest first, and the place of the next page, if any.
 
-    It begins where the page before says, or at ``Place.top(cursor)`` of a :func:`state`.
+    ``begin`` is the place that the previous page returned, or ``Place.top(cursor)`` with the cursor
+    of a :func:`state`.
     """
     begin = begin or Place.top(get_head())
     found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
@@ -197,7 +200,7 @@ def _mark(
     try:
         _write(user, mark, name, asked, client, using)
     except IntegrityError:
-        # At the commit: one of them was pruned in this moment, and is not found again.
+        # At the commit: a notification was pruned meanwhile. The second try does not find it.
         if ids is None or connections[using].in_atomic_block:
             raise
         _write(user, mark, name, asked, client, using)
@@ -221,7 +224,7 @@ def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, us
 
 
 def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
-    """Write a receipt for each of the notifications that the mark changes; return their ids."""
+    """Write a receipt for each notification that the mark changes, and return their ids."""
     now = timezone.now()
     theirs: Any = Notification.objects.using(using).with_states(user, heed_mutes=False)
     receipts = []
@@ -230,7 +233,7 @@ def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
         for pk, *before in chunk.values_list("pk", *(f"receipt__{name}" for name in mark.stamps)):
             stamps = {name: at or now for name, at in zip(mark.stamps, before, strict=True)}
             receipts.append(Receipt(user=user, notification_id=pk, **stamps))
-    # MySQL takes any unique key, and refuses to be told.
+    # MySQL uses any unique key and does not accept a conflict target.
     with_target = connections[using].features.supports_update_conflicts_with_target
     Receipt.objects.using(using).bulk_create(
         receipts,
@@ -243,7 +246,7 @@ def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
 
 
 def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
-    """Raise the watermarks, end what overrides them below, and return whether anything changed."""
+    """Raise the watermarks, clear overrides below them, and return whether anything changed."""
     raised = [name for name in mark.stamps.values() if getattr(inbox, name) < up_to]
     for name in raised:
         setattr(inbox, name, up_to)
@@ -256,9 +259,9 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
 
 
 def check_user(user: Any) -> None:
-    """Raise a ``TypeError`` or ``ValueError`` if ``user`` is not a user, or not saved."""
+    """Raise ``TypeError`` or ``ValueError`` if ``user`` is not a saved user."""
     model = get_user_model()
-    if not isinstance(user, model):  # `__class__`: what a lazy object such as request.user is
+    if not isinstance(user, model):  # `__class__` sees through lazy objects such as request.user
         raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
     if user.pk is None:
         raise ValueError("user must be saved.")
@@ -267,15 +270,15 @@ def check_user(user: Any) -> None:
 def check_number(
     name: str, value: Any, least: float = 0, most: float = MAX_CURSOR, *, is_whole: bool = False
 ) -> Any:
-    """Return the argument ``name`` if it is a number in this range.
+    """Return the argument ``name`` if it is a number from ``least`` to ``most``.
 
     Raises:
-        TypeError, ValueError: it is not; the message begins with ``name``.
+        TypeError, ValueError: it is not. The message begins with ``name``.
     """
     kind = "a whole number" if is_whole else "a number"
     if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
         raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
-    if not least <= value <= most:  # refuses NaN, too
+    if not least <= value <= most:  # also refuses NaN
         raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {value!r}.")
     return value
 

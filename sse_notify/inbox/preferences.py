@@ -1,10 +1,11 @@
-"""Categories that a user has muted: kept and listed, but neither counted nor announced.
+"""Muted categories: their notifications are kept and listed, but neither counted nor announced.
 
-    mute()      a row for each category and user ... after the commit the user's open streams are looked at again, in every process
-    streams     an event of a muted category goes out as ``silent`` and ``muted``; nothing is left out, as no number may be missing
+    mute()      writes a row per category and user; after the commit, all processes check the user's
+                open streams again
+    streams     send an event of a muted category as ``silent`` and ``muted``; they leave out no
+                event, because a stream must not skip a number
 
-Muting changes no notification: what was unread when its category was muted is unread again when it
-no longer is.
+Muting does not change notifications: those that were unread before are unread again after unmuting.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 
-#: The newest notifications in which categories are looked for.
+#: The number of newest notifications whose categories are listed.
 CATEGORIES_OF = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preference:
-    """One category, as a user has it."""
+    """One category and whether the user has muted it."""
 
     category: str
     """Its name."""
     label: str | Promise
-    """What users read."""
+    """The name that users see."""
     description: str | Promise = ""
-    """What it is about."""
+    """A description for users."""
     required: bool = False
     """Whether nobody can mute it."""
     muted: bool = False
@@ -47,18 +48,18 @@ class Preference:
 
 
 def mute(user: User, *categories: str) -> None:
-    """Mute ``categories`` for ``user``: keep and list what is in them, but announce and count none.
+    """Mute ``categories`` for ``user``: do not announce or count their notifications.
 
-    Open pages follow at once, after the commit of the current transaction. What is muted already
-    is left alone.
+    Open pages change after the commit of the current transaction. Categories that are already muted
+    do not change.
 
     Args:
-        user: whose preference.
-        categories: their names.
+        user: the user who mutes.
+        categories: the names of the categories.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the project requires one of the categories;
-        the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid, or the project requires one of the
+            categories. The message names it. Nothing is written.
     """
     wanted = _check(user, categories)
     if required := sorted(wanted & get_settings().required):
@@ -67,20 +68,20 @@ def mute(user: User, *categories: str) -> None:
 
 
 def unmute(user: User, *categories: str) -> None:
-    """Announce and count ``categories`` for ``user`` again. What was unread is unread again.
+    """Announce and count ``categories`` for ``user`` again. Unread notifications are unread again.
 
-    Args and errors as for :func:`mute`, but that a required category is as good as any.
+    Args and errors as for :func:`mute`, except that required categories are allowed.
     """
     _change(user, mute=set(), unmute=_check(user, categories))
 
 
 def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
-    """Mute those of the categories ``among`` that are not ``heard``, and no other, in one step.
+    """Mute the categories in ``among`` that are not in ``heard``, and unmute the rest of ``among``.
 
-    What is required is heard anyway.
+    Required categories are never muted.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     listed, kept = _check(user, among), _check(user, heard)
     silent = listed - kept - get_settings().required
@@ -88,7 +89,7 @@ def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
 
 
 def muted_categories(user: User) -> list[str]:
-    """Return the categories that ``user`` has muted, in order; none for an anonymous visitor."""
+    """Return the categories that ``user`` has muted, sorted; [] for an anonymous visitor."""
     if not user.is_authenticated:
         return []
     mutes = Mute.objects.using(database()).filter(user_id=user.pk)
@@ -96,12 +97,12 @@ def muted_categories(user: User) -> list[str]:
 
 
 def categories(rows: NotificationQuerySet) -> set[str]:
-    """Return the categories of the newest 200 of ``rows``: bounded, however long the inbox."""
+    """Return the categories of the newest 200 of ``rows``, so that long inboxes stay fast."""
     return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
 
 
 def preferences(user: User) -> list[Preference]:
-    """Return every category that ``user`` can mute: those of the settings, then others in the inbox."""
+    """Return all categories that ``user`` sees: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
     for category in sorted(categories(marks.visible(user)).union(muted)):
@@ -135,7 +136,7 @@ def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     with writing(using):
         new = mute.difference(mutes.values_list("category", flat=True))
         rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]
-        # Another request of the same user may write the same.
+        # Another request of the same user may insert the same rows.
         mutes.bulk_create(rows, ignore_conflicts=True)
         gone, _ = mutes.filter(category__in=unmute).delete()
         if new or gone:

@@ -1,4 +1,4 @@
-"""The order of what was committed."""
+"""The log: committed notifications and inbox changes, in one order."""
 
 from sse_notify.log.sequence import get_head as head
 

@@ -1,13 +1,13 @@
-"""What streams read of the log: its rows and the changes of inboxes, encoded, in pages.
+"""Read the log for streams: rows and inbox changes, encoded, in pages.
 
-An inbox keeps its newest change alone, its number, and the number of the change before. That is
-enough to lose none: a page that has the one before gets ``update``; a page that has not fetches the
-inbox again. So does a page whose stretch of the log ends between the two, as it finds the earlier
-change overwritten.
+An inbox stores only its newest change, that change's number, and the number of the change before.
+That is enough to lose none. A client that has the change before gets ``update``. A client that has
+not gets ``reset`` and fetches the inbox again. So does a client whose part of the log ends between
+the two changes, because the newest change has overwritten the one before.
 
-    note()        in the user's transaction: the change waits, without a number
-    sequence      after the commit: the inbox gets the next number
-    changed()     live and in replay: ``update``, or ``reset`` to a page that missed more
+    note()        in the user's transaction: store the change, without a number
+    sequence      after the commit: give the inbox the next number
+    changed()     live and in a replay: ``update``, or ``reset`` for a client that missed more
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import topics_of, user_topic
 
-#: Bytes that one page of the log fetches, about.
+#: Bytes that one page of the log fetches, approximately.
 PAGE_BYTES = 1024 * 1024
 
-#: Pages of a replay beyond which each topic is read by itself.
+#: A replay of more pages than this reads each topic separately.
 SHORT_REPLAY = 10
 
 
-#: Ids that one change can name; a change of more is told as ``reset``. A request marks as many at
-#: most.
+#: Maximum number of ids in one change; a larger change is sent as ``reset``. One request can mark
+#: at most this many.
 IDS_PER_CHANGE = 1000
-#: What stands for more than one change can say.
+#: Stands for several changes that cannot be merged.
 LOST: dict[str, Any] = {"set": "lost"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reader:
-    """What one client may read of the log."""
+    """The part of the log that one client may read."""
 
     topics: tuple[str, ...]
-    """The topics of this package that the client has."""
+    """The client's topics, of this package's own topics."""
     user_id: Any = None
-    """The user's key; ``None`` for an anonymous visitor, who has no topic in the log."""
+    """The user's primary key. ``None`` for an anonymous visitor, who has no topics in the log."""
     since: datetime | None = None
-    """When the user joined: older broadcasts are not theirs."""
+    """When the user joined. Older broadcasts are left out."""
     muted: frozenset[str] = frozenset()
     """The categories that the user has muted."""
 
@@ -65,17 +65,17 @@ def read_entries(
 ) -> tuple[list[Entry], int]:
     """Return the entries with ``after < seq <= up_to`` that ``reader`` may read, in order.
 
-    One call fetches about 1 MiB at most, but at least one notification if there is any.
+    One call fetches at most about 1 MiB, but at least one notification if there is one.
 
     Args:
-        after: the cursor: the last number that the reader has.
-        up_to: where to stop.
-        reader: whose entries to read; ``None``: all.
-        limit: at most so many notifications are read by one call.
+        after: the cursor, which is the last ``seq`` that the reader has.
+        up_to: the last ``seq`` to read.
+        reader: the client that reads; ``None``: read all entries.
+        limit: the maximum number of notifications that one call reads.
 
     Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if ``limit``
-        or the size was reached.
+        The entries, and the number up to which they are complete: ``up_to``, or less if the call
+        reached ``limit`` or the maximum size.
     """
     using = router.db_for_write(Notification)
     rows, complete = _page(after, up_to, reader, using, limit)
@@ -94,25 +94,25 @@ def count_missed(after: int, *, reader: Reader, limit: int) -> int:
 
 
 def told(now: datetime) -> Q:
-    """Return which rows the stream tells of: events that have not expired, and what was recalled."""
-    # Who has on a page what was recalled must lose it.
+    """Return the condition for the rows that streams send: unexpired events, and recalled rows."""
+    # Pages that show a recalled row must remove it, also after its expiry.
     unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
 
 
 class _Bytes(Func):
-    """The length of a text as UTF-8; of JSON, of its text."""
+    """The length in bytes of a text, or of the text of JSON, in UTF-8."""
 
     function = "OCTET_LENGTH"
     output_field = IntegerField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return it for SQLite, which knows the function in its newest versions alone."""
+        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
         template = "LENGTH(CAST(%(expressions)s AS BLOB))"
         return self.as_sql(compiler, connection, template=template, **context)
 
 
-#: What a row's frame weighs: what has no short limit of its own, and 1 kB for the rest.
+#: The estimated size of a row's frame: the fields without a short limit, and 1 KiB for the rest.
 _WEIGHT = 1024 + sum(
     (Coalesce(_Bytes(Cast(name, TextField())), 0) for name in ("body", "url", "data", "actions")),
     start=_Bytes("title"),
@@ -122,7 +122,7 @@ _WEIGHT = 1024 + sum(
 def _page(
     after: int, up_to: int, reader: Reader | None, using: str, limit: int
 ) -> tuple[list[Notification], int]:
-    """Return at most ``limit`` rows, of about 1 MiB, and up to which number they are all."""
+    """Return at most ``limit`` rows, about 1 MiB, and the number up to which they are complete."""
     found: Any
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
         found = _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
@@ -130,9 +130,9 @@ def _page(
         found = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
         found = found.order_by("seq")[:limit]
     if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
-        rows = list(found)  # so few weigh no more
+        rows = list(found)  # so few rows cannot exceed PAGE_BYTES
         return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
-    # What they weigh comes first, lest all of them are fetched to find out.
+    # Read the sizes first, so that only the rows that fit are fetched.
     weights = list(found.values_list("seq", "weight"))
     total = 0
     seqs: list[int] = []
@@ -147,11 +147,11 @@ def _page(
 
 
 def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySet[Notification]:
-    """Return the first ``limit`` rows of the stretch, at a cost that what follows does not raise.
+    """Return the first ``limit`` rows of the range, without reading the rows after them.
 
-    No index gives the rows of several topics in the order of ``seq``: one query for all would sort
-    whatever the client missed, for each page anew. So each topic's first ``limit`` are read, which
-    its index has in order, and merged.
+    No index has the rows of several topics in the order of ``seq``. One query for all topics would
+    sort all rows that the client missed, again for each page. So this reads the first ``limit``
+    rows of each topic, which the index has in order, and merges them.
     """
     features = connections[using].features
     if len(reader.topics) < 2 or not features.supports_slicing_ordering_in_compound:  # SQLite
@@ -164,7 +164,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 
 
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
-    """Return what ``reader`` may read, in one topic or all; ``None``: what anybody may read."""
+    """Return the rows that ``reader`` may read, in one topic or all; ``reader=None``: all rows."""
     rows = Notification._base_manager.using(using).filter(told(timezone.now()))
     rows = rows.annotate(weight=_WEIGHT)
     if reader is None:
@@ -183,7 +183,7 @@ def readable(reader: Reader | None, using: str, topic: str | None = None) -> Que
 def entries_of(
     rows: list[Notification], using: str, muted: frozenset[str] = frozenset()
 ) -> list[Entry]:
-    """Return the rows encoded; ``muted``: the categories that their reader has muted."""
+    """Return the rows encoded; ``muted``: the categories that the reader has muted."""
     excluded: dict[int, set[str]] = {row.pk: set() for row in rows if not row.recipient_id}
     if excluded:
         pairs = Exclusion.objects.using(using).filter(notification_id__in=excluded)
@@ -202,24 +202,23 @@ def entries_of(
 
 
 def _frame(row: Notification, muted: frozenset[str]) -> bytes:
-    """Return what clients get: what the row says, or if it was recalled, that it is gone."""
+    """Return the frame for clients: the row's event, or ``remove`` if the row was recalled."""
     if row.recalled_at is not None:
         return encode_json({"ids": [row.pk]}, event="remove", id=row.seq)
     return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
 
 
 def changed_after(after: int, using: str) -> QuerySet[Inbox]:
-    """Return the inboxes whose newest change, or the one before it, may be numbered after ``after``."""
+    """Return the inboxes whose newest change or the one before may have a ``seq > after``."""
     since = Q(state_seq__gt=after) | Q(state_seq=None)
     return Inbox.objects.using(using).filter(since).exclude(changes=[])
 
 
 def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
-    """Return the changes that are numbered after ``after`` and up to ``up_to``, encoded.
+    """Return the changes with ``after < number <= up_to``, encoded.
 
-    The counts in an ``update`` are absolute: of the inbox as it is now, and of what is numbered up
-    to the change. What is numbered later comes after it in the stream, and the client counts it
-    then.
+    The counts in an ``update`` are absolute. They come from the current inbox, but include only
+    rows numbered up to the change. Later rows follow in the stream, and the client adds them then.
     """
     entries: list[Entry] = []
     updates: dict[Any, tuple[int, dict[str, Any]]] = {}
@@ -227,7 +226,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
         number = inbox.state_seq
         change, before = newest(inbox)
         if number is None or number > up_to:
-            # The newest is for another time, and has overwritten the one before.
+            # The newest change is outside the range, and has overwritten the one before.
             number = before
         elif change and change != LOST and before <= after:
             updates[inbox.pk] = number, change
@@ -241,7 +240,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
         users = users.prefetch_related("groups")
     owners = [
         Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])
-        for pk, user in users.in_bulk(list(updates)).items()  # not those who are deleted by now
+        for pk, user in users.in_bulk(list(updates)).items()  # without deleted users
     ]
     counted = count(owners, router.db_for_write(Notification))
     for owner, (unread, unseen) in zip(owners, counted, strict=True):
@@ -253,13 +252,13 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
 
 
 def note(inbox: Inbox, change: dict[str, Any] = LOST) -> None:
-    """Make ``change`` the newest of ``inbox``, without saving it.
+    """Make ``change`` the newest change of ``inbox``, without saving the inbox.
 
-    One like it that still waits for its number is merged with it.
+    It is merged with a similar change that has no number yet.
 
     Args:
-        inbox: the user's, locked.
-        change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``; without it, the user's
+        inbox: the user's inbox, locked.
+        change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``. Without it, the user's
             pages fetch the inbox again.
     """
     waiting, before = newest(inbox)
@@ -274,9 +273,9 @@ def note(inbox: Inbox, change: dict[str, Any] = LOST) -> None:
 
 
 def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
-    """Return the newest change, and the number of the one before.
+    """Return the newest change and the number of the change before.
 
-    A process of an older version kept more than the newest, and with each its own number.
+    An older version of this package stored several changes, each with its number.
     """
     if not inbox.changes:
         return None, 0
@@ -288,7 +287,7 @@ def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
 
 
 def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Return both changes as one, or what stands for more than one."""
+    """Return both changes merged, or ``LOST`` if they cannot be merged."""
     if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
         if "up_to" in waiting and "up_to" in change:
             return {**change, "up_to": max(waiting["up_to"], change["up_to"])}

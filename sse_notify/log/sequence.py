@@ -1,32 +1,31 @@
-"""The log: the order of what was committed, and the only writer of ``seq``.
+"""Number committed rows in one order. This is the only module that assigns ``seq``.
 
-    caller's transaction        INSERT, seq NULL ............ COMMIT
-    number_pending(), its own                                        lock head, number all that is pending, COMMIT
-    readers                                                                                  seq > cursor: nothing is skipped
+    caller's transaction        INSERT, seq NULL ... COMMIT
+    number_pending()'s own                                  lock head, number pending rows, COMMIT
+    readers                                                      seq > cursor: nothing is skipped
 
-An auto-increment id cannot be the cursor: it is handed out at the insert and becomes visible at
-the commit, so a reader at "id > last" skips a lower id that commits later. ``seq`` is handed out
-after the commit, by whoever holds the lock on the head, to every row that is pending by then. It
-is dense and in commit order, on every database, and no lock is held while the caller's transaction
-is open. A process that dies in between loses nothing: the next one to call :func:`number_pending`
-numbers its rows.
+An auto-increment id cannot be the cursor. It is assigned at the insert and becomes visible at the
+commit, so a reader at "id > last" skips a lower id that commits later. ``seq`` is assigned after
+the commit, to every row that is pending then, by the process that holds the lock on the head. It is
+dense and in commit order on every database, and no lock is held while the caller's transaction is
+open. If a process dies before it numbers its rows, the next call of :func:`number_pending` numbers
+them.
 
 Deliberate oddities:
 
 1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that
-   updates a pending row under its ``key`` holds that row until it ends, maybe for minutes;
-   numbering must not wait for it. The row is numbered after that.
-2. Numbers are given by ``seq = id + delta``, one UPDATE for each run of consecutive ids: for the
-   usual bulk insert one statement. The ids of a run are all taken by the rows that were just
-   locked, so no other row can fall into it. Many runs are one slower statement.
-3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a hole at the
-   old one. Dense describes what is given out.
-4. A row whose ``event`` is empty makes no event: it is numbered, listed and counted, and no stream
-   tells of it. Such is history that was imported; its readers are told once that their inbox has
-   changed.
-5. Rows are numbered in the order of their ids, which is that of their inserts. A repeat under a
-   ``key`` keeps its id, so a batch that has one goes by when each was sent: a repeat is newer than
-   what was sent before it.
+   updates a pending row under its ``key`` locks that row until it ends, maybe for minutes, and
+   numbering must not wait for it. The row is numbered after that transaction.
+2. Numbers are written with ``seq = id + delta``, in one UPDATE for each run of consecutive ids. A
+   usual bulk insert needs one statement. The rows that were just locked have all ids of a run, so
+   the UPDATE cannot change another row. Many runs are written in one slower statement.
+3. A row that is updated under its ``key``, or recalled, gets a new number and leaves a gap at the
+   old one. Only the assigned numbers are dense.
+4. A row with an empty ``event`` is numbered, listed and counted, but no stream sends it. Imported
+   history has no event; its readers get one message that their inbox has changed.
+5. Rows are numbered in the order of their ids, which is the order of their inserts. A repeat under
+   a ``key`` keeps its id. So a batch with a repeat is ordered by the time when each row was sent:
+   the repeat is newer than the rows sent before it.
 """
 
 from __future__ import annotations
@@ -51,16 +50,16 @@ from sse_notify.bus.messages import Batch
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
 
-#: Rows that one transaction numbers: bounds how long the head stays locked, and what a batch
-#: weighs.
+#: Maximum number of rows that one transaction numbers. It limits how long the head stays locked,
+#: and the size of a batch.
 SEQUENCE_BATCH = 1000
-#: Runs of consecutive ids that are numbered by a statement each.
+#: Up to this many runs of consecutive ids are numbered with one statement each.
 MAX_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the log is numbered, and from where it is complete."""
+    """The last number of the log, and the number after which the log is complete."""
 
     head: int = 0
     floor: int = 0
@@ -72,19 +71,19 @@ def database() -> str:
 
 
 def get_position() -> Position:
-    """Return the head and the floor of the log: one query."""
+    """Return the head and the floor of the log, with one query."""
     return Position(*_head(database()).values_list("seq", "floor").first() or ())
 
 
 def get_head() -> int:
-    """Return the newest number that was given out, 0 before the first."""
+    """Return the last number that was assigned; 0 before the first."""
     return get_position().head
 
 
 def raise_floor(to: int, using: str) -> None:
-    """Refuse cursors before ``to`` after this transaction's commit: what they missed is gone.
+    """Refuse cursors before ``to`` after this transaction's commit: the rows they missed are gone.
 
-    Holds the head until then, so it comes last.
+    This locks the head until the commit, so call it last.
     """
     _head(using).filter(floor__lt=to).update(floor=to)
 
@@ -92,8 +91,8 @@ def raise_floor(to: int, using: str) -> None:
 def begin_write(using: str) -> None:
     """Begin a transaction that reads before it writes.
 
-    SQLite waits for its one lock if a transaction's first statement is a write; a write after a
-    read would fail at once.
+    SQLite waits for its lock if the first statement of a transaction is a write. A write after a
+    read can fail at once, so this writes first.
     """
     if not connections[using].features.has_select_for_update:
         _head(using).update(seq=F("seq"))
@@ -108,30 +107,30 @@ def writing(using: str) -> Iterator[None]:
 
 
 def locked(rows: Any, using: str) -> Any:
-    """Return ``rows`` by key, locked until the transaction ends, without those locked elsewhere."""
+    """Return ``rows`` by primary key and lock them, without rows that others have locked."""
     skips = connections[using].features.has_select_for_update_skip_locked
     return rows.using(using).order_by("pk").select_for_update(skip_locked=skips)
 
 
 def has_pending() -> bool:
-    """Return whether something committed is not numbered yet: two look-ups in an index."""
+    """Return whether a committed row or change has no number yet, with two index look-ups."""
     return any(rows.exists() for rows in _pending(database()))
 
 
 def count_pending() -> int:
-    """Return how much is committed and not numbered yet: two counts, by indexes."""
+    """Return how many committed rows and changes have no number yet, with two index counts."""
     return sum(rows.count() for rows in _pending(database()))
 
 
 def number_pending() -> Iterator[Batch]:
-    """Number everything that is pending and yield it in batches, each after it was committed.
+    """Number all pending rows and changes, and yield each batch after its commit.
 
-    Call it outside a transaction (inside one, as in a ``TestCase``, it works too, but holds the
-    head until that ends). Run the iterator to its end; a batch that was yielded is numbered for
-    good, whatever happens to the caller.
+    Call it outside a transaction. Inside one, as in a ``TestCase``, it works but locks the head
+    until that transaction ends. Run the iterator to its end. The numbers of a yielded batch are
+    committed, even if the caller fails.
 
     Raises:
-        django.db.Error: the database refuses; nothing of the current batch is numbered.
+        django.db.Error: the database failed. Nothing of the current batch is numbered.
     """
     full = has_pending()
     while full:
@@ -139,8 +138,8 @@ def number_pending() -> Iterator[Batch]:
             batch = _sequence_batch(database())
             number = 0 if batch is None else batch.last - batch.first + 1
             span.set_attribute("sse_notify.events", number)
-        # Not full: what is left was committed since, and whoever committed it numbers it; or it is
-        # locked by an open transaction, whose commit will number it.
+        # If the batch is not full, the remaining rows were committed since, and their process
+        # numbers them; or an open transaction has locked them, and numbers them after its commit.
         full = number == SEQUENCE_BATCH
         if batch is not None:
             yield batch
@@ -151,7 +150,7 @@ def _head(using: str) -> QuerySet[LogHead]:
 
 
 def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
-    """Return what is not numbered yet: rows, and inboxes with a change."""
+    """Return the rows without a number, and the inboxes with a change that has none."""
     inboxes = Inbox.objects.using(using).filter(state_seq=None).exclude(changes=[])
     return Notification._base_manager.using(using).filter(seq=None), inboxes
 
@@ -185,7 +184,7 @@ def _sequence_batch(using: str) -> Batch | None:
 
 
 def _write_numbers(rows: Sequence[Notification], using: str) -> None:
-    """Save the ``seq`` of each row, in few statements: oddity 2."""
+    """Save the ``seq`` of each row, in few statements (oddity 2)."""
     runs = [list(run) for _, run in groupby(rows, lambda row: (row.seq or 0) - row.pk)]
     numbered = Notification._base_manager.using(using)
     if len(runs) > MAX_RUNS:
@@ -198,20 +197,20 @@ def _write_numbers(rows: Sequence[Notification], using: str) -> None:
 
 # --- announcing -----------------------------------------------------------------------------------
 
-#: Of each connection, whether the last announcement that was registered has run.
+#: Connection to whether its last registered announcement has run.
 _announcements: WeakKeyDictionary[BaseDatabaseWrapper, Event] = WeakKeyDictionary()
 
 
 def announce_on_commit() -> None:
     """Call :func:`announce` after the commit of the current transaction; at once if there is none.
 
-    Call it for each thing that is sent. Of the calls in one transaction, the first that no rollback
-    undid announces for all. A failure is logged and not raised: the rows are committed, and hubs
-    find them when they poll.
+    Call it for each row or change. Of the calls in one transaction, the first that was not rolled
+    back announces for all. A failure is logged and not raised: the rows are committed, and the hubs
+    find them at their next poll.
     """
     using = database()
     has_run = _announcements.get(connections[using])
-    # One that a rollback took with it has not run: the next transaction can have it.
+    # A rollback drops the callbacks and leaves the event unset. The next transaction reuses it.
     if has_run is None or has_run.is_set():
         has_run = _announcements[connections[using]] = Event()
 
@@ -224,10 +223,10 @@ def announce_on_commit() -> None:
 
 
 def announce() -> None:
-    """Number what is pending and send it to every hub.
+    """Number all pending rows and changes and send them to every hub.
 
     Raises:
-        django.db.Error: the database refuses; the hubs try again when they poll.
+        django.db.Error: the database failed. The hubs try again at their next poll.
     """
     for batch in number_pending():
         publisher.ring(batch)

@@ -1,4 +1,4 @@
-"""The tables: what was sent, what each user did with it, how far the log is, how processes are."""
+"""The models: notifications, each user's state, the head of the log, process heartbeats."""
 
 from sse_notify.models.notification import Level as Level
 from sse_notify.models.notification import Notification as Notification

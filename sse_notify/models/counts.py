@@ -1,8 +1,10 @@
 """Count the unread and unseen notifications of many inboxes with one query.
 
-The query is written by hand: ``hello`` and every mark need it, and the ORM takes ten times as long to build it as the database to
-answer it. It reads short ranges of indexes, however long an inbox is: what lies above the user's watermarks, by (topic, seq), and
-what overrides them below, by the user's receipts. A test compares it with the annotated rows of `sse_notify.models.querysets`.
+The SQL is handwritten because ``hello`` and every mark need it, and the ORM takes ten times as
+long to build the query as the database takes to run it. The query reads short index ranges,
+however long an inbox is: the rows above the user's watermarks by (topic, seq), and the overrides
+below the watermarks by the user's receipts. A test compares the results with the annotated rows of
+`sse_notify.models.querysets`.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from django.utils import timezone
 from sse_notify.conf import get_settings
 from sse_notify.topics import user_topic
 
-#: Larger than any number of the log.
+#: Larger than any ``seq``.
 _END = 2**62
 
-# Correlated subqueries: so every database goes through the index (topic, seq) once for each user and topic. CROSS JOIN keeps SQLite
-# from starting with the long table; "+ 0" keeps PostgreSQL from preferring the index of seq alone, which leads through everybody's rows.
+# The subqueries are correlated so that every database reads the index (topic, seq) once for each
+# user and topic. CROSS JOIN stops SQLite from starting with the long table. "+ 0" stops PostgreSQL
+# from using the index on seq alone, which would read the rows of all users.
 _SQL = """
 WITH part (number, user_id, topic, since, up_to) AS (VALUES {parts}),
 required (category) AS (VALUES {required}),
@@ -72,28 +75,28 @@ _WITHOUT = """
 
 
 class Owner(NamedTuple):
-    """Whose inbox to count."""
+    """The owner of an inbox to count."""
 
     user_id: Any
     topics: Sequence[str]
     """The user's topics in the log."""
     since: datetime | None
-    """When the user joined: older broadcasts are not theirs. ``None``: all broadcasts are."""
+    """When the user joined. Older broadcasts do not count; ``None``: all broadcasts count."""
     up_to: int | None = None
-    """Count only what is numbered up to here; ``None``: up to where :func:`count` says for all."""
+    """Count only rows numbered up to here. ``None``: use the ``up_to`` of :func:`count`."""
 
 
 def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list[tuple[int, int]]:
-    """Return how many notifications are unread and how many unseen, for each of ``owners``: exact, in one query.
+    """Return the exact (unread, unseen) counts of each of ``owners``, in one query.
 
     Args:
-        owners: whose inboxes.
-        using: the database's alias.
-        up_to: count only what is numbered up to here; ``None``: everything, pending rows included.
+        owners: the owners of the inboxes.
+        using: the database alias.
+        up_to: count only rows numbered up to here. ``None``: count all rows, also pending ones.
     """
     connection, now = connections[using], timezone.now()
     to_database = connection.ops.adapt_datetimefield_value
-    # A century: a user's own notifications have no other bound.
+    # 100 years: the user's own notifications have no lower bound.
     long_ago = now - timedelta(days=36_525)
     found: list[tuple[int, int]] = []
     values: list[Any] = []
@@ -119,7 +122,10 @@ def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list
 
 @contextmanager
 def _without_jit(using: str, owners: int) -> Iterator[None]:
-    """Keep PostgreSQL from compiling the query: its estimates for many owners add up, and that takes longer than the query."""
+    """Turn off PostgreSQL's JIT compiler for many owners.
+
+    The cost estimates of all owners add up and would start it. It takes longer than the query.
+    """
     if owners == 1 or connections[using].vendor != "postgresql":
         yield
         return

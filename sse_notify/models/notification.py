@@ -1,8 +1,8 @@
-"""What was sent: the table that is the log, and the fields of a notification, declared once.
+"""The ``Notification`` model, which is the log, and the single declaration of its content fields.
 
 Each field is an argument of ``notify()`` and ``broadcast()`` and a column of ``Notification``. Its
-declaration decides the argument's type and validation, the data that clients get, the admin's form,
-the options of ``manage.py notify``, and the columns that a repeat under a ``key`` resets. Labels,
+declaration sets the argument's type and validation, the data that clients get, the admin form, the
+options of ``manage.py notify``, and the columns that a repeat under a ``key`` resets. Labels,
 lengths, choices and defaults come from the model's columns.
 """
 
@@ -13,7 +13,7 @@ from enum import Enum, auto
 from time import time
 from typing import Annotated, Any, Protocol, TypedDict
 
-from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
+from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.db import models
 from django.utils import timezone
@@ -25,11 +25,11 @@ from sse_notify.topics import Audience
 
 
 class Kind(Enum):
-    """How a field is validated, stored and asked for."""
+    """How a field is validated, stored and entered in forms."""
 
     TEXT = auto()
     KEY = auto()
-    """Text that is stored as NULL if it is empty."""
+    """Text. An empty value is stored as NULL."""
     ADDRESS = auto()
     EVENT = auto()
     CHOICE = auto()
@@ -38,30 +38,30 @@ class Kind(Enum):
     MOMENT = auto()
     FLAG = auto()
     INSTANCE = auto()
-    """A model instance: its type, its key and its name have a column each."""
+    """A model instance. Its type, primary key and name have one column each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """What is said about one field besides its type."""
+    """The declaration of one field, apart from its type."""
 
     kind: Kind = Kind.TEXT
     section: str | Promise = ""
-    """The part of the admin's form that asks for it; "" if the form does not."""
+    """The section of the admin form that contains the field; "" if the form omits it."""
     help: str | Promise = ""
-    """What the form and ``manage.py notify`` say about it; without it there is no such option."""
+    """The help text in the form and in ``manage.py notify``. If empty, that has no such option."""
     is_sent: bool = True
-    """Whether clients get it."""
+    """Whether clients get the field."""
 
 
 class HasAddress(Protocol):
-    """An object with an address of its own, as Django's models often have."""
+    """An object that has its own URL, as many Django models do."""
 
     def get_absolute_url(self) -> str:
-        """Return the address."""
+        """Return the URL."""
 
 
-#: Text, or a lazy translation of it.
+#: A string or a lazy translation.
 Text = str | Promise
 
 MESSAGE, BUTTONS, MORE = _("Message"), _("Buttons"), _("More")
@@ -104,7 +104,7 @@ class Content(TypedDict, total=False):
     silent: Annotated[bool, Field(Kind.FLAG, MORE, _("Listed and counted, but not announced."))]
 
 
-#: All fields by name, in the order in which clients are sent them and forms ask for them.
+#: All fields by name, in the order of the payload and of the forms.
 FIELDS: Mapping[str, Field] = {
     name: annotation.__metadata__[0]
     for declared in (Message, Content)
@@ -115,7 +115,7 @@ _OPTIONAL: Any = {"blank": True, "related_name": "+"}
 
 
 class Level(models.TextChoices):
-    """How serious a notification is: the names of Django's message levels."""
+    """How serious a notification is. The names are those of Django's message levels."""
 
     DEBUG = "debug", _("Debug")
     INFO = "info", _("Info")
@@ -125,17 +125,18 @@ class Level(models.TextChoices):
 
 
 class Notification(models.Model):
-    """One entry of the log: for one user, or once for a whole audience.
+    """One entry of the log, for one user or for a whole audience.
 
-    ``seq`` is NULL from the insert until :func:`sse_notify.log.sequence` numbers the row after its commit. Everything that
-    follows the stream orders by ``seq``; the inbox also shows rows that have none yet.
+    ``seq`` is NULL from the insert until :mod:`sse_notify.log.sequence` numbers the row after the
+    commit. Streams read rows in the order of ``seq``. The inbox also shows rows without ``seq``.
     """
 
     seq = models.BigIntegerField(_("sequence number"), null=True, unique=True, editable=False)
     audience = models.CharField(
         _("audience"), max_length=8, choices=Audience, default=Audience.USER
     )
-    #: The routing key, "user:5", "group:3", "staff" or "everyone": what a reader's topics are compared with, by one index.
+    #: The routing key: "user:5", "group:3", "staff" or "everyone". Readers find their rows with one
+    #: index on it.
     topic = models.CharField(_("topic"), max_length=100, editable=False)
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -161,16 +162,16 @@ class Notification(models.Model):
     icon = models.CharField(_("icon"), max_length=500, blank=True)
     actions = models.JSONField(_("actions"), default=list, blank=True)
     data = models.JSONField(_("data"), null=True, blank=True)
-    #: The state of the long work that this is about, see `sse_notify.progress.store`, or NULL.
+    #: The state of long work, see `sse_notify.progress.store`; NULL if there is none.
     progress_state = models.JSONField(null=True, editable=False)
 
-    # The names are kept as text, so that history still reads well when what they name is gone.
+    # The names are stored as text, so that they outlive the objects.
     actor_type = models.ForeignKey(
         "contenttypes.ContentType", models.SET_NULL, null=True, **_OPTIONAL
     )
     actor_pk = models.CharField(max_length=255, blank=True)
     actor_name = models.CharField(_("actor"), max_length=255, blank=True)
-    # As the type is written: where the two differ, Django queries a proxy model anew at each read.
+    # The types are stored like this. Otherwise Django would query a proxy model at every access.
     actor = GenericForeignKey("actor_type", "actor_pk", for_concrete_model=False)
     target_type = models.ForeignKey(
         "contenttypes.ContentType", models.SET_NULL, null=True, **_OPTIONAL
@@ -179,14 +180,16 @@ class Notification(models.Model):
     target_name = models.CharField(_("target"), max_length=255, blank=True)
     target = GenericForeignKey("target_type", "target_pk", for_concrete_model=False)
 
-    # NULL, not "", stands for "none": a unique constraint lets NULLs repeat on every database, without a condition.
+    # "No key" is NULL, not "", because every database allows repeated NULLs in a unique constraint.
     key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)  # noqa: DJ001
-    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)  # noqa: DJ001
+    idempotency_key = models.CharField(  # noqa: DJ001
+        _("idempotency key"), max_length=200, null=True, blank=True
+    )
     count = models.PositiveIntegerField(_("repeats"), default=1)
     silent = models.BooleanField(_("silent"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
-    #: Since when it is nobody's any more. The row stays, numbered anew, and tells so: ``remove`` goes out in its place.
+    #: When it was recalled. The row stays and gets a new ``seq``; streams send ``remove`` for it.
     recalled_at = models.DateTimeField(_("recalled"), null=True, editable=False)
 
     objects = NotificationQuerySet.as_manager()
@@ -204,7 +207,7 @@ class Notification(models.Model):
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("topic", "seq"), name="sse_notify_topic_seq"),
-            # For whoever deletes users: nothing else asks by the recipient.
+            # For the cascade when a user is deleted. No other query filters by recipient.
             models.Index(fields=("recipient",), name="sse_notify_recipient"),
         )
         constraints = (
@@ -219,9 +222,9 @@ class Notification(models.Model):
 
     @property
     def progress(self) -> dict[str, Any] | None:
-        """The state of long work as clients get it now; ``None`` if this is not about long work.
+        """The state of long work as clients get it now; ``None`` if there is no long work.
 
-        A worker that has been silent for too long, as it may have died, is shown as stalled.
+        The work is shown as stalled if its worker has not reported for ``stalls_after`` seconds.
         """
         if self.progress_state is None:
             return None
@@ -233,11 +236,15 @@ class Notification(models.Model):
         left = run["stalls_after"] - (time() - run["heard_at"])
         if left <= 0:
             return {**progress, "state": "stalled", "eta": None, "stalls_in": None}
-        # At most all of it, as the worker's clock may be ahead. Never 0: a page asks again then.
+        # At most `stalls_after`: the worker's clock may be ahead. Not 0: a page would refetch.
         return {**progress, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
-        """Return what a client is told about this notification, as JSON can hold it; ``muted``: whether its user has muted its category."""
+        """Return the data that clients get, as JSON-serializable values.
+
+        Args:
+            muted: whether the user has muted the notification's category.
+        """
         content: dict[str, Any] = {}
         for name, field in FIELDS.items():
             if field.is_sent:
@@ -252,16 +259,17 @@ class Notification(models.Model):
             "count": self.count,
             "created_at": iso(self.created_at),
             **content,
-            # Last, where a stream whose user has muted the category puts its own: see `sse_notify.sse.control.muted`.
+            # `silent` must be the last field: see `sse_notify.sse.control.muted`.
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Return ``moment`` as ISO text with its distance from UTC, without which a browser would take it for one of its own zone.
+    """Return ``moment`` in ISO 8601 with its UTC offset.
 
-    With ``USE_TZ = False`` moments are naive, and of the project's zone.
+    Without the offset, a browser would read it in its own time zone. With ``USE_TZ = False``,
+    moments are naive and in the project's time zone.
     """
     if moment is not None and timezone.is_naive(moment):
         moment = timezone.make_aware(moment, timezone.get_default_timezone())

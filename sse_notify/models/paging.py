@@ -1,10 +1,10 @@
-"""Pages of an inbox, newest first: by ``seq``; on top what has none yet, by when it was sent.
+"""Pages of an inbox, newest first.
 
-A page says where it ends, and the next begins there, whatever has moved since. While somebody
-reads on:
+Rows are ordered by ``seq``. Rows without ``seq`` come first, ordered by the time they were sent.
+Each page returns the place where it ends, and the next page starts there. While a user pages:
 
-    what is numbered meanwhile      keeps its place by when it was sent, as on the first page
-    what arrives, or is sent again  is above the first page, and moves nothing below
+    rows that get a number          keep their place by time, as on the first page
+    rows that arrive or are resent  come before the first page and move nothing below
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from sse_notify.sse.format import MAX_CURSOR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-#: Nothing was sent so late: a moment of the year 6536, in microseconds since 1970.
+#: Later than any notification: the year 6536, in microseconds since 1970.
 _NEVER = 2**57
 _TEXT = re.compile(r"(\d{1,19})(?:\.(\d{1,18})\.(\d{1,19}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page of an inbox begins, seen from its top."""
+    """The place where a page of an inbox starts."""
 
     seq: int
-    """All below this number follows."""
+    """Rows with a smaller ``seq`` follow."""
     sent: int | None = None
-    """If given, in microseconds since 1970: first comes what is not below, and was sent earlier."""
+    """In microseconds since 1970. If given, the other rows that were sent earlier come first."""
     pk: int = 0
-    """And what was sent in that very moment, and has a lower key."""
+    """Of the rows sent at exactly that time, those with a smaller primary key come first, too."""
 
     @classmethod
     def top(cls, head: int = MAX_CURSOR - 1) -> Place:
-        """Return the top of an inbox; ``head``, of the log, is to be read before the page."""
+        """Return the top of an inbox. Read ``head``, the head of the log, before the page."""
         return cls(head + 1, _NEVER)
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Return the place that :attr:`token` stands for.
+        """Return the place for a :attr:`token`.
 
         Raises:
-            ValueError: the text is no such token.
+            ValueError: ``text`` is not a valid token.
         """
         found = _TEXT.fullmatch(text)
         if not found:
@@ -60,11 +60,11 @@ class Place:
 
     @property
     def token(self) -> int | str:
-        """The place as clients get it: as a rule the number of the last item that they have."""
+        """The place as clients get it: usually the ``seq`` of the last item on the page."""
         return self.seq if self.sent is None else f"{self.seq}.{self.sent}.{self.pk}"
 
     def after(self, row: Any) -> Place:
-        """Return the place below a row of a page that began here."""
+        """Return the place after ``row``, which is on a page that starts here."""
         if row.seq is not None and row.seq < self.seq:
             return Place(row.seq)
         sent = row.created_at
@@ -73,11 +73,11 @@ class Place:
         return Place(self.seq, (sent - _EPOCH) // _MICROSECOND, row.pk)
 
     def numbered(self) -> Q:
-        """Return which rows follow by their number."""
+        """Return the condition for the rows that follow by ``seq``."""
         return Q(seq__lt=self.seq)
 
     def waiting(self) -> Sequence[Q]:
-        """Return which rows follow first, by when they were sent: parts that an index has each."""
+        """Return the conditions for the rows that come first, by time. Each can use an index."""
         if self.sent is None:
             return ()
         sent = _EPOCH + self.sent * _MICROSECOND
@@ -87,7 +87,7 @@ class Place:
         return Q(seq=None) & earlier, Q(seq__gte=self.seq) & earlier
 
     def order(self) -> Sequence[Any]:
-        """Return what puts the rows that follow in order."""
+        """Return the ``order_by()`` arguments for the rows that follow."""
         waiting = Q(seq=None) | Q(seq__gte=self.seq)
         return (
             Case(When(waiting, then=F("created_at"))).desc(nulls_last=True),

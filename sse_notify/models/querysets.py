@@ -1,7 +1,7 @@
-"""Queries over the log as one user sees it: what is theirs, unread, unseen, archived.
+"""Query the log for one user: visible, unread, unseen and archived notifications.
 
 A row's state comes from two places: the user's receipt for that row, if there is one, and the
-user's inbox, whose watermarks stand for all rows numbered up to them. A row without a number
+watermarks in the user's inbox, which apply to all rows numbered up to them. A row without a number
 (pending) is above every watermark.
 
     is_unread     not muted, no read_at, and: above read_up_to, or unread_at overrides it
@@ -33,31 +33,31 @@ from sse_notify.topics import topics_of, user_topic
 if TYPE_CHECKING:
     from sse_notify.models import Notification  # noqa: F401  (named in the class's bases)
 
-#: An instance of the project's AUTH_USER_MODEL, or nobody.
+#: An instance of the project's AUTH_USER_MODEL, or an anonymous visitor.
 User = AbstractBaseUser | AnonymousUser
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What a chain that began with a user has asked for, so that it can be asked in another way."""
+    """The parts of a queryset for one user, from which another queryset can be built."""
 
     rows: Any
-    """The rows so far, in whatever topic, archived or not."""
+    """The rows so far, in all topics, archived or not."""
     topics: tuple[str, ...]
-    """The user's; none for an anonymous visitor."""
+    """The user's topics; empty for an anonymous visitor."""
     is_archived: bool | None
-    """``None``: what is archived and what is not."""
+    """Whether to return archived rows or the others. ``None``: return both."""
 
     def in_any_topic(self) -> Any:
-        """Return the rows, but for the condition that they are in one of the user's topics."""
+        """Return the rows without the condition on the user's topics."""
         shown = Q() if self.is_archived is None else Q(is_archived=self.is_archived)
         return self.rows.filter(shown)
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
-    """What a project asks of the log. The states chain on :meth:`visible_to`."""
+    """The queryset of notifications. Call :meth:`visible_to` before the filters by state."""
 
-    #: Known as long as the chain consists of the methods below.
+    #: Set as long as the chain contains only the methods below.
     _view: _View | None = None
 
     def filter(self, *args: Any, **kwargs: Any) -> Self:
@@ -79,30 +79,29 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return rows
 
     def visible_to(self, user: User) -> Self:
-        """Return what ``user`` may see now, without what the user archived.
+        """Return the notifications that ``user`` may see now, without archived ones.
 
-        Nothing for an anonymous visitor.
+        These are the user's own notifications and the broadcasts to the user's current audiences
+        since the user joined. Expired and recalled notifications, and broadcasts that exclude the
+        user, are left out. An anonymous visitor sees none.
 
-        Own notifications, and the broadcasts to audiences that the user belongs to now, sent since
-        the user joined, that neither exclude the user nor have expired nor were recalled. Each row
-        carries the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and ``is_muted``; what
-        is muted is neither unread nor unseen. Rows are visible as soon as they are written,
-        numbered or not.
+        Each row has the booleans ``is_unread``, ``is_unseen``, ``is_archived`` and ``is_muted``. A
+        muted notification is neither unread nor unseen. Rows are visible as soon as they are
+        written, with or without a ``seq``.
 
-        The groups of the user are looked up by this call, with one query; call it from sync code.
+        Call it from sync code: it fetches the user's groups with one query.
         """
         return self.with_states(user, is_archived=False)
 
     def with_states(
         self, user: User, *, heed_mutes: bool = True, is_archived: bool | None = None
     ) -> Self:
-        """Return what :meth:`visible_to` does, and the archived rows as well.
+        """Return the same rows as :meth:`visible_to` and the archived rows.
 
         Args:
-            user: whose states.
-            heed_mutes: ``False``: what is muted has the state that it comes back with when it is
-                no longer muted.
-            is_archived: only what is archived, or only what is not; ``None``: both.
+            user: the user who sees the rows.
+            heed_mutes: ``False``: give muted rows the state that they have after unmuting.
+            is_archived: return only archived rows, or only the others; ``None``: return both.
         """
         if not _has_inbox(user):
             nothing = Value(value=False, output_field=BooleanField())
@@ -133,44 +132,43 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self._show(_View(rows, topics_of(user), is_archived))
 
     def unread(self) -> Self:
-        """Return only what is unread."""
+        """Return only the unread rows."""
         return self.filter(is_unread=True)
 
     def unseen(self) -> Self:
-        """Return only what was not seen yet: what is new since the user last looked."""
+        """Return only the rows that the user has not seen yet."""
         return self.filter(is_unseen=True)
 
     def archived(self) -> Self:
-        """Return only what is archived, which :meth:`visible_to` leaves out.
+        """Return only the archived rows, which :meth:`visible_to` leaves out.
 
         Raises:
-            TypeError: between :meth:`visible_to` and this call the chain has more than filters.
+            TypeError: the chain has no :meth:`visible_to`, or more than filters after it.
         """
         if self._view is None:
             raise TypeError("archived() must come after visible_to(), with only filters between.")
         return self._show(replace(self._view, is_archived=True))
 
     def newest(self, limit: int, begin: Place | None = None) -> Self:
-        """Return the newest rows, newest first, at a cost that the rows of others do not raise.
+        """Return the newest rows, newest first, without reading the rows of other users.
 
-        No index gives the rows of several topics in one order: a database would walk back through
-        the whole log, or sort all that the user ever got. So each topic's newest are found, which
-        its index has in order, and merged. Call it last in a chain that began with
-        :meth:`visible_to` and has nothing but filters since; in any other chain it is as right,
-        and slow.
+        No index has the rows of several topics in one order. A database would read the whole log
+        backwards, or sort all rows that the user ever got. So this finds the newest rows of each
+        topic, which the index has in order, and merges them. Call it last, after
+        :meth:`visible_to` and nothing but filters. In any other chain it is correct but slow.
 
         Args:
-            limit: how many at most.
-            begin: where to begin; at the top by default.
+            limit: the maximum number of rows.
+            begin: where to start; at the top by default.
         """
         begin = begin or Place.top()
         if self._view is None or not self._view.topics:
             follows = reduce(or_, begin.waiting(), begin.numbered())
             return self.filter(follows).order_by(*begin.order())[:limit]
         topics, rows = self._view.topics, self._view.in_any_topic()
-        # Sorted by the topic first, and asked for a range of it (an "=" would make it a constant
-        # and drop it from the order), only that index has the order; else a database walks back
-        # through the numbers, past the rows of others.
+        # Sort by topic first, and filter by a range of topics: "=" would make the topic a constant
+        # and drop it from the order. Then only the index (topic, seq) has this order. Otherwise a
+        # database may read the index on seq backwards, through the rows of other users.
         numbered, waiting = rows.filter(begin.numbered()), rows.filter(topic__in=topics)
         parts = [
             numbered.filter(topic__gte=topic, topic__lte=topic).order_by("-topic", "-seq")
@@ -189,17 +187,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(pk__in=found).order_by(*begin.order())[:limit]
 
     def counts(self, user: User, up_to: int | None = None) -> tuple[int, int]:
-        """Return how many notifications of the inbox are unread and how many unseen.
+        """Return the exact (unread, unseen) counts of the inbox, in at most two queries.
 
-        Exact, in two queries at most. What is muted counts as neither.
+        Muted notifications do not count.
 
         Args:
-            user: whose; (0, 0) for an anonymous visitor.
-            up_to: count only what is numbered up to here; ``None``: everything, pending rows
-                included.
+            user: the inbox's owner; (0, 0) for an anonymous visitor.
+            up_to: count only rows numbered up to here. ``None``: count all rows, also pending ones.
 
         Raises:
-            TypeError: the queryset is filtered, which would make no difference.
+            TypeError: the queryset is filtered. The counts would ignore the filters.
         """
         if self.query.where:
             raise TypeError("counts() is of the whole inbox: ask the manager, or use count().")
@@ -218,7 +215,7 @@ def _has_inbox(user: User) -> bool:
 
 
 def _model(name: str) -> Any:
-    return apps.get_model("sse_notify", name)  # by name, as the models import this module
+    return apps.get_model("sse_notify", name)  # by name, because the models import this module
 
 
 def _above(watermark: Any) -> Q:

@@ -1,8 +1,8 @@
-"""What users did, how far the log is numbered, and how the processes are."""
+"""Models of state: inboxes, receipts, mutes, exclusions, the head of the log, heartbeats."""
 
 from __future__ import annotations
 
-from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting, not one of ours)
+from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -11,18 +11,23 @@ from sse_notify.models.notification import Notification
 
 
 class Inbox(models.Model):
-    """One user's state as a whole: the watermarks, and the newest change, which the user's other pages have to hear of."""
+    """One user's watermarks, and the newest change to the user's inbox.
+
+    The log numbers the change and sends it to the user's other pages.
+    """
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
     )
-    #: Everything numbered up to here is read, seen or archived, unless a receipt says otherwise.
+    #: All rows numbered up to here are read, seen or archived, unless a receipt overrides it.
     read_up_to = models.BigIntegerField(default=0)
     seen_up_to = models.BigIntegerField(default=0)
     archived_up_to = models.BigIntegerField(default=0)
-    #: The log's number of the newest change; NULL while it is committed and not numbered yet, or if there is none.
+    #: The newest change's number in the log. NULL if the change is not numbered yet, or if there
+    #: is none.
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
-    #: The newest change alone: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": the number of the one before}.
+    #: Only the newest change: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": n}.
+    #: "after" is the number of the change before it.
     changes = models.JSONField(default=list)
 
     class Meta:
@@ -34,7 +39,7 @@ class Inbox(models.Model):
 
 
 class OfUser(models.Model):
-    """What one user has of its kind. The constraints that begin with the user are the index."""
+    """Base class of a user's rows. The unique constraint also serves as the index on the user."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="+"
@@ -49,10 +54,10 @@ class OfUser(models.Model):
 
 
 class Receipt(OfUser):
-    """What one user did with one notification. There is no row until the user touches it.
+    """What one user did with one notification. The first action creates the row.
 
-    ``unread_at`` and ``unarchived_at`` override the inbox's watermarks: the user marked the item unread, or took it back from the
-    archive, after the watermark had passed it.
+    ``unread_at`` and ``unarchived_at`` override the inbox's watermarks: the user marked the item
+    unread, or took it out of the archive, after the watermark had passed it.
     """
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="receipts")
@@ -61,13 +66,13 @@ class Receipt(OfUser):
     unread_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
     unarchived_at = models.DateTimeField(null=True)
-    #: When the user asked for the end of the long work that the notification tells of.
+    #: When the user cancelled the notification's long work.
     cancel_asked_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("receipt")
         verbose_name_plural = _("receipts")
-        # Find the few that override a watermark, when unread notifications are counted.
+        # For the counts: find the few receipts that override a watermark.
         indexes = (
             models.Index(fields=("user", "unread_at"), name="sse_notify_unread_again"),
             models.Index(fields=("user", "unarchived_at"), name="sse_notify_back_again"),
@@ -78,7 +83,10 @@ class Receipt(OfUser):
 
 
 class Mute(OfUser):
-    """One category that one user does not want to hear of: kept and listed, but neither counted nor announced."""
+    """One category that one user has muted.
+
+    Its notifications are kept and listed, but neither counted nor announced.
+    """
 
     category = models.CharField(_("category"), max_length=100)
 
@@ -91,7 +99,7 @@ class Mute(OfUser):
 
 
 class Exclusion(OfUser):
-    """One user who does not get one broadcast."""
+    """A user whom a broadcast excludes."""
 
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="exclusions")
 
@@ -106,11 +114,11 @@ class Exclusion(OfUser):
 
 
 class LogHead(models.Model):
-    """The one row that says how far the log is numbered. Who holds its lock is the one that numbers."""
+    """The single row with the last number of the log. Its lock gives the right to number rows."""
 
-    #: The newest number that was given out.
+    #: The last number that was assigned.
     seq = models.BigIntegerField(default=0)
-    #: Everything up to here may have been pruned: an older cursor cannot be honoured.
+    #: Rows up to here may have been pruned, so a stream cannot resume from an older cursor.
     floor = models.BigIntegerField(default=0)
 
     class Meta:
@@ -122,12 +130,12 @@ class LogHead(models.Model):
 
 
 class Heartbeat(models.Model):
-    """What one process with open streams last wrote: see :mod:`sse_notify.monitoring.heartbeat`."""
+    """The last report of a process with open streams, see `sse_notify.monitoring.heartbeat`."""
 
     id = models.CharField(primary_key=True, max_length=100)
-    #: When it was written, by the database's clock.
+    #: When the row was written, by the database's clock.
     at = models.DateTimeField()
-    #: The fields of a `HubStatus`.
+    #: The fields of `HubStatus`.
     figures = models.JSONField(encoder=DjangoJSONEncoder)
 
     class Meta:

@@ -1,1 +1,1 @@
-"""What is sent."""
+"""Validate, store and send notifications."""

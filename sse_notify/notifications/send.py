@@ -1,8 +1,8 @@
 """Send notifications: ``notify``, ``broadcast``, ``recall``, ``publish`` and their async twins.
 
-The first three write inside the caller's transaction, and subscribers get the event after its
-commit; a rollback leaves nothing. ``publish`` writes nothing. An async twin runs the same function
-through ``sync_to_async``, as Django's own async ORM does.
+The first three write inside the caller's transaction, and subscribers get the event after the
+commit. After a rollback, nothing is stored or sent. ``publish`` writes nothing. The async twins run
+the same functions through ``sync_to_async``, as Django's async ORM does.
 """
 
 from __future__ import annotations
@@ -43,39 +43,40 @@ def notify(
 ) -> Notification | list[Notification]:
     """Notify one user or many.
 
-    Each user gets a row, written in a constant number of queries per 1,000 users. The rows are
-    written inside the current transaction and sent after its commit; a rollback leaves nothing. The
-    call waits for no client. It logs a channel layer that is down and does not raise.
+    Each user gets a row. Writing takes a constant number of queries per 1,000 users. The rows are
+    written inside the current transaction and sent after its commit. After a rollback, nothing is
+    stored or sent. The call does not wait for clients. If the channel layer is down, the error is
+    logged and not raised.
 
     Args:
-        to: a user, an iterable or QuerySet of users, or a ``Group`` for its members now. A user who
-            is named twice is notified once.
+        to: a user, an iterable or QuerySet of users, or a ``Group`` for its current members. A user
+            who is in it twice is notified once.
         title: one line of text, at most 255 characters.
         body: more text.
         level: "debug", "info" (the default), "success", "warning" or "error", as Django's message
             levels.
-        url: where a click leads: a path, an address of http, https, mailto or tel, or an object
-            with ``get_absolute_url()``.
-        category: what users filter by, at most 100 characters.
+        url: the target of a click: a path, a URL with the scheme http, https, mailto or tel, or an
+            object with ``get_absolute_url()``.
+        category: users can filter by it; at most 100 characters.
         event: the SSE event name, "notification" by default. The stream's own names are refused.
-        data: anything that JSON can hold, nested at most 100 levels. It is for scripts and never
+        data: any JSON-serializable value, nested at most 100 levels. It is for scripts and is not
             rendered.
-        actor, target: model instances: who did it, and to what. Their names are kept as text.
-        icon: the address of an image.
+        actor, target: model instances: who did it, and to what. Their names are stored as text.
+        icon: the URL of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.
-        key: a repeat for the same recipient updates the same row, which becomes unread, counts one
-            more and is sent again.
+        key: a repeat for the same recipient updates the same row, marks it unread, adds one to its
+            count and sends it again.
         idempotency_key: a repeat for the same recipient returns the first row and sends nothing. A
-            row with a ``key`` remembers only the idempotency key of its last update, so a retry
-            after a later call counts as a new call.
-        expires_at: from then on it is neither listed, counted nor replayed.
-        silent: listed and counted, but not announced or toasted.
+            row with a ``key`` stores only the idempotency key of its last update, so a retry after
+            a later call counts as a new call.
+        expires_at: from then on, the notification is not listed, counted or replayed.
+        silent: list and count the notification, but do not announce it or show a toast.
 
     Returns:
-        The notification of one user, or the list of those of many, in the order of the users.
+        One user's notification, or a list of notifications in the order of the users.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     with telemetry.span("notify") as span:
         checked = validation.check(title, body, content)
@@ -103,19 +104,19 @@ def broadcast(
 ) -> Notification:
     """Notify a whole audience with one row, whatever its size.
 
-    Membership is decided when users read: who is staff, or in the group, *now*. Users see what was
-    broadcast after they joined.
+    Membership is checked when users read: the audience is the users who are staff, or in the group,
+    *now*. Users see only broadcasts that were sent after they joined.
 
     Args:
-        title, body, and all further: as for :func:`notify`.
+        title, body, and all others: as for :func:`notify`.
         audience: ``EVERYONE``, ``STAFF`` or a ``Group``.
-        exclude: users who do not get it, live or in replay.
+        exclude: users who do not get the broadcast, live or in a replay.
 
     Returns:
-        The one row.
+        The row.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     with telemetry.span("broadcast") as span:
         checked = validation.check(title, body, content)
@@ -136,41 +137,41 @@ def _to_audience(audience: Audience | Group) -> dict[str, Any]:
 
 
 def recall(notifications: Notification | Iterable[Notification] | QuerySet[Notification]) -> int:
-    """Recall notifications from everybody they were sent to.
+    """Recall notifications from all their recipients.
 
-    They are neither listed nor counted from then on. Open pages drop them at once: after the commit
-    they get ``remove``, which carries only the ids; pages that are closed get it when they come
-    back. The rows stay in the log for the admin. A repeat under a ``key`` is a new notification; a
-    repeat under an ``idempotency_key`` still sends nothing.
+    Recalled notifications are not listed or counted. After the commit, open pages get ``remove``,
+    which contains only the ids, and remove them. Other clients get it when they reconnect. The rows
+    stay in the log for the admin. A repeat under a ``key`` is a new notification. A repeat under an
+    ``idempotency_key`` still sends nothing.
 
     Args:
-        notifications: a notification, or an iterable or QuerySet of them. Those that were recalled
-            before are left alone.
+        notifications: a notification, or an iterable or QuerySet of notifications. Those that are
+            already recalled do not change.
 
     Returns:
-        How many were recalled now.
+        The number of newly recalled notifications.
 
     Raises:
-        TypeError, ValueError: the argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: the argument is invalid. The message names it. Nothing is written.
     """
     rows = [notifications] if isinstance(notifications, Notification) else notifications
     return take_back(sorted(validation.instance_keys("notifications", rows, Notification)))
 
 
 def publish(topic: str, data: Any, *, event: str | None = None) -> None:
-    """Send an event to those who subscribe to ``topic`` now, without a row, an id or replay.
+    """Send an event to the current subscribers of ``topic``, without a row, an id or a replay.
 
-    It is sent at once, not after the commit: use it for what the next event makes obsolete anyway.
+    It is sent at once, not after the commit. Use it for data that the next event replaces.
 
     Args:
-        topic: a topic that some ``@topic`` pattern matches.
-        data: text is sent as it is, anything else as JSON.
-        event: the SSE event name; the topic's name by default. With another name the event has a
-            ``topic`` field, which tells several topics on one connection apart.
+        topic: a topic that an ``@topic`` pattern matches.
+        data: a string is sent unchanged, any other value as JSON.
+        event: the SSE event name; the topic's name by default. With another name, the event has a
+            ``topic`` field, which identifies the topic if a connection has several.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the event exceeds ``EVENT_MAX_BYTES``; the
-            message names it.
+        TypeError, ValueError: an argument is invalid, or the event exceeds ``EVENT_MAX_BYTES``. The
+            message names the argument.
     """
     check_name(topic)
     name = validation.check_event(topic if event is None else event)
@@ -180,7 +181,7 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
-    """Do what :func:`publish` does, from async code. It never blocks, so it runs in place."""
+    """Do what :func:`publish` does, from async code. It does not block, so it needs no thread."""
     publish(topic, data, event=event)
 
 
@@ -201,21 +202,21 @@ def send(
 ) -> list[Notification]:
     """Send one message to several audiences in one transaction, notifying each user once.
 
-    Each group's broadcast excludes the users whom the rows before it reach, and so do the rows of
-    users. Everyone includes all others and is one row.
+    The staff's row is written first, then the groups' rows, then the users' rows. Each leaves out
+    the users whom the rows before it reach. ``everyone`` includes all users and needs one row.
 
     Args:
-        title, body, and all further: as for :func:`notify`.
-        users: who get a row of their own.
-        groups: their members, present and future.
-        staff: whether all staff is to get it.
-        everyone: whether everybody is to get it.
+        title, body, and all others: as for :func:`notify`.
+        users: users who get a row each.
+        groups: groups whose present and future members get the message.
+        staff: whether all staff get the message.
+        everyone: whether all users get the message.
 
     Returns:
-        The rows: the staff's, the groups', the users'.
+        The rows of the staff, the groups and the users, in this order.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     if everyone:
         return [broadcast(title, body, audience=EVERYONE, **content)]
@@ -239,21 +240,21 @@ def send(
 
 
 def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
-    """Return the users of ``some`` who also meet one of the conditions ``reached``."""
+    """Return the users who meet ``some`` and at least one of the conditions ``reached``."""
     users = get_user_model()._default_manager
     again = Q(pk__in=())
-    for condition in reached:  # each by itself: one join would look for all groups in one row
+    for condition in reached:  # one subquery each: one join would need all in one row
         again |= Q(pk__in=users.filter(condition).values("pk"))
     return users.filter(some & again).distinct()
 
 
 def has_user_field(name: str) -> bool:
-    """Return whether the user model has a field of this name, not only an attribute."""
+    """Return whether the user model has a field ``name``, not only an attribute."""
     return any(field.name == name for field in get_user_model()._meta.get_fields())
 
 
 def users_by_name(names: Iterable[str]) -> dict[str, Any]:
-    """Return those users who sign in with one of these names, by their names: one query."""
+    """Return a dict from username to user, for the given usernames, with one query."""
     model = get_user_model()
     found = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
     return {str(user.get_username()): user for user in found}

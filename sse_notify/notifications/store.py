@@ -1,6 +1,6 @@
-"""Writing notifications: inserts, repeats under a ``key`` or an ``idempotency_key``, and recalls.
+"""Write notifications: inserts, repeats under a ``key`` or an ``idempotency_key``, and recalls.
 
-All in bulk, and inside the caller's transaction.
+All functions write in bulk, inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from sse_notify.log.sequence import announce_on_commit, begin_write, database
 from sse_notify.models import Audience, Exclusion, Notification, Receipt
 from sse_notify.topics import user_topic
 
-#: Rows of one statement: below SQLite's limit on the variables of a statement, with the columns of
-#: a row counted.
+#: Rows in one statement. With all columns of a row, this is below SQLite's limit on variables.
 CHUNK = 1000
-#: How often a repeat is tried again when another process inserts the same key in the same moment.
+#: How often a repeat is tried if another process inserts the same key at the same time.
 ATTEMPTS = 3
 
-#: The columns that say what a notification says, or whom it is for.
+#: Columns of a notification: its content or its recipient.
 Columns = dict[str, Any]
 
 
@@ -35,12 +34,12 @@ def to_user(pk: Any) -> Columns:
 def write(
     content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any] = ()
 ) -> list[Notification]:
-    """Write a row for each recipient, have it sent after the commit, and return the rows in order.
+    """Write a row for each recipient, to be sent after the commit, and return the rows in order.
 
     Args:
-        content: what :func:`sse_notify.notifications.validation.check` returned.
-        recipients: whom the rows are for.
-        excluded: the keys of users who do not get a broadcast.
+        content: the columns from :func:`sse_notify.notifications.validation.check`.
+        recipients: the columns of each recipient.
+        excluded: the primary keys of users who do not get a broadcast.
     """
     if not recipients:
         return []
@@ -49,7 +48,7 @@ def write(
     with transaction.atomic(using=using):
         insert_all = _insert
         if content["key"] is not None or content["idempotency_key"] is not None:
-            begin_write(using)  # the rows that have the key are read first
+            begin_write(using)  # rows with the same key are read first
             insert_all = _insert_or_repeat
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
@@ -58,14 +57,17 @@ def write(
 
 
 def take_back(pks: Sequence[int]) -> int:
-    """Mark the rows as recalled, have that sent after the commit, and return how many were not recalled before."""
+    """Mark the rows as recalled, and return how many were not recalled before.
+
+    Streams send the recall after the commit.
+    """
     using = database()
     changed = 0
     with transaction.atomic(using=using):
         for start in range(0, len(pks), CHUNK):
             chunk = pks[start : start + CHUNK]
             rows = Notification.objects.using(using).filter(pk__in=chunk, recalled_at=None)
-            # A repeat under its key counts from one again: it is a new notification.
+            # A repeat under the key is a new notification, so its count starts at 1.
             changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
         if changed:
             announce_on_commit()
@@ -73,10 +75,10 @@ def take_back(pks: Sequence[int]) -> int:
 
 
 def insert(rows: list[Notification], using: str) -> list[Notification]:
-    """Insert the rows, in one statement where that tells their keys, and return them."""
+    """Insert the rows and return them. Use one statement if that returns the primary keys."""
     if len(rows) > 1 and connections[using].features.can_return_rows_from_bulk_insert:
         return Notification.objects.using(using).bulk_create(rows)
-    for row in rows:  # MySQL does not tell the keys of a bulk insert
+    for row in rows:  # MySQL does not return the keys of a bulk insert
         row.save(using=using, force_insert=True)
     return rows
 
@@ -85,7 +87,7 @@ def _insert_or_repeat(
     content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any], using: str
 ) -> list[Notification]:
     for _ in range(ATTEMPTS - 1):
-        # The key was inserted elsewhere in this moment, or its row was pruned: the next try shows.
+        # Another process has inserted the key meanwhile, or pruned its row. Try again.
         with suppress(IntegrityError), transaction.atomic(using=using):
             return _try_to_repeat(content, recipients, excluded, using)
     with transaction.atomic(using=using):
@@ -113,13 +115,13 @@ def _try_to_repeat(
 def _repeat(
     content: Columns, pks: list[int], excluded: Sequence[Any], using: str
 ) -> Iterable[Notification]:
-    """Update the rows with what is said now.
+    """Update the rows with the new content.
 
-    They are pending again, unread again, and counted once more.
+    The rows become pending and unread, and their counts grow by one.
     """
     now = {"created_at": timezone.now(), "recalled_at": None, "seq": None}
     columns = {"progress_state": None, **content, **now}
-    # A repeat without an idempotency key keeps the row's: it must still stop a repeat of the first
+    # Without a new idempotency key, keep the old one: it must still stop a repeat of the first
     # call.
     if content["idempotency_key"] is None:
         del columns["idempotency_key"]

@@ -1,7 +1,7 @@
 """Validate the arguments of ``notify()`` and ``broadcast()`` before anything is written.
 
-Every error begins with the argument's name. Every database can store, and every stream can carry,
-what passes here.
+Every error message begins with the argument's name. Every database can store valid values, and
+every stream can carry them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings  # noqa: TID251  (USE_TZ is Django's)
+from django.conf import settings  # noqa: TID251  (USE_TZ is Django's setting)
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.utils import timezone
@@ -25,23 +25,24 @@ from sse_notify.models.notification import FIELDS, Content, Kind
 from sse_notify.sse import format as sse_format
 from sse_notify.sse.format import MAX_CURSOR
 
-#: The schemes that a link may have. All others are refused, ``javascript:`` above all.
+#: The allowed schemes of links. All others are refused, most importantly ``javascript:``.
 SCHEMES = ("http", "https", "mailto", "tel")
-#: Levels that ``data`` and ``actions`` may be nested.
+#: Maximum nesting of ``data`` and ``actions``, in levels.
 MAX_DEPTH = 100
 
-# A NUL as JSON writes it; with one more backslash before it, it is those six characters.
+# An escaped NUL in JSON. With another backslash before it, it is six literal characters.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"\s*((?:[^\W_]|[+.-])+):")
 
 
 def check(title: str | Promise, body: str | Promise, content: Content) -> dict[str, Any]:
-    """Return the columns for these arguments: what was not given has its default.
+    """Return the columns for these arguments. Missing arguments get their defaults.
 
     Raises:
-        TypeError: an argument is of the wrong type or not known, or JSON cannot hold ``data``.
-        ValueError: an argument's value is wrong or too long, or the whole event exceeds
+        TypeError: an argument has the wrong type or is unknown, or ``data`` is not
+            JSON-serializable.
+        ValueError: an argument's value is invalid or too long, or the whole event exceeds
             ``EVENT_MAX_BYTES``.
     """
     given: dict[str, Any] = {"title": title, "body": body, **content}
@@ -65,7 +66,7 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
     """Return ``frame`` if it is small enough.
 
     Raises:
-        ValueError: it has more than ``EVENT_MAX_BYTES`` bytes; the message names the setting and
+        ValueError: it has more than ``EVENT_MAX_BYTES`` bytes. The message names the setting and
             the largest field.
     """
     limit = get_settings().EVENT_MAX_BYTES
@@ -77,11 +78,11 @@ def check_frame(frame: bytes, fields: Mapping[str, Any]) -> bytes:
 
 
 def check_event(event: Any) -> str:
-    """Return ``event`` if the project may name an event so.
+    """Return ``event`` if it is a valid event name for a project.
 
     Raises:
-        TypeError, ValueError: it is no string, a stream cannot carry it, or the stream itself uses
-            the name.
+        TypeError, ValueError: it is not a string, a stream cannot carry it, or the stream itself
+            uses the name.
     """
     if not isinstance(event, str):
         raise TypeError(f"event must be a string, not {type(event).__name__}.")
@@ -91,13 +92,13 @@ def check_event(event: Any) -> str:
 
 
 def check_text(name: str, value: Any, longest: int | None) -> str:
-    """Return ``value`` as text that every database stores and every stream carries.
+    """Return ``value`` as a string that every database can store and every stream can carry.
 
     Raises:
-        TypeError, ValueError: ``value`` is not a string, too long, or has NUL or a lone surrogate;
-            the message begins with ``name``.
+        TypeError, ValueError: ``value`` is not a string, is too long, or contains NUL or a lone
+            surrogate. The message begins with ``name``.
     """
-    if isinstance(value, Promise):  # a lazy translation, fixed in the language that is active now
+    if isinstance(value, Promise):  # a lazy translation: store it in the active language
         value = str(value)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
@@ -116,11 +117,11 @@ def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
     """Return the argument ``name`` if it is a saved instance of ``model``.
 
     Raises:
-        TypeError, ValueError: it is not; the message begins with ``name``.
+        TypeError, ValueError: it is not. The message begins with ``name``.
     """
     if not isinstance(value, model):
         kind = "a model instance" if model is Model else f"a {model.__name__}"
-        # The class that a lazy object stands for, as `request.user` is one.
+        # `__class__` of a lazy object such as `request.user` is the class of the wrapped object.
         raise TypeError(f"{name} must be {kind}, not {value.__class__.__name__}.")
     if value.pk is None:
         raise ValueError(f"{name} must be saved.")
@@ -128,18 +129,18 @@ def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
 
 
 def instance_keys(name: str, values: Any, model: type[Model]) -> list[Any]:
-    """Return the keys of the instances of ``model`` in the argument ``name``, in order, each once.
+    """Return the primary keys of the instances in the argument ``name``, in order, each once.
 
     Raises:
-        TypeError, ValueError: it is no iterable or QuerySet of saved instances; the message begins
-            with ``name``.
+        TypeError, ValueError: ``values`` is not an iterable or QuerySet of saved instances of
+            ``model``. The message begins with ``name``.
     """
     if isinstance(values, QuerySet):
         if not issubclass(values.model, model):
             kinds = f"{model.__name__} objects, not of {values.model.__name__}"
             raise TypeError(f"{name} must be a QuerySet of {kinds}.")
         return list(dict.fromkeys(values.values_list("pk", flat=True)))
-    # A lazy user who is anonymous looks as if it could be iterated over.
+    # A lazy anonymous user has `__iter__`, so it looks like an iterable.
     is_iterable = isinstance(values, Iterable) and not hasattr(values, "is_anonymous")
     if not is_iterable or isinstance(values, (str, bytes)):
         kind = values.__class__.__name__
@@ -173,7 +174,7 @@ def _address(name: str, value: Any, column: str = "") -> str:
     if value is not None and hasattr(value, "get_absolute_url"):
         value = value.get_absolute_url()
     address = _string(name, value, column)
-    # Browsers drop tabs and line ends inside a scheme, and control characters before it.
+    # Browsers ignore tabs and newlines inside a scheme, and control characters before it.
     if _CONTROL.search(address):
         raise ValueError(f"{name} must not contain control characters.")
     scheme = _SCHEME.match(address)
@@ -203,9 +204,9 @@ def _json(name: str, value: Any) -> Any:
     try:
         text = sse_format.dumps(value)
         text.encode()
-        # Store what was checked: from here on tuples are lists and keys are text.
+        # Store the checked value: in it, tuples are lists and keys are strings.
         stored = json.loads(text)
-        if _depth(stored) > MAX_DEPTH:  # it would block the log of a reader with a shorter stack
+        if _depth(stored) > MAX_DEPTH:  # a reader with a shorter stack could not read the log
             raise RecursionError
     except UnicodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
@@ -219,7 +220,7 @@ def _json(name: str, value: Any) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """Return how many levels lists and dictionaries are nested."""
+    """Return the number of nested levels of lists and dictionaries."""
     if isinstance(value, dict):
         value = list(value.values())
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
@@ -232,13 +233,13 @@ def _moment(name: str, value: Any) -> datetime | None:
         raise TypeError(f"{name} must be a datetime, not {type(value).__name__}.")
     if settings.USE_TZ and timezone.is_naive(value):
         raise ValueError(f"{name} must be an aware datetime, because USE_TZ is True.")
-    if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it, and later
+    if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it at the insert
         return timezone.make_naive(value)
     return value
 
 
 def _instance(name: str, value: Any) -> dict[str, Any]:
-    """Return the type (a proxy has its own), the key, and the name that outlives the instance."""
+    """Return the columns: the type (a proxy has its own), the key and the name."""
     if value is None:
         return {f"{name}_type": None, f"{name}_pk": "", f"{name}_name": ""}
     check_instance(name, value)

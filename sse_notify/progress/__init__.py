@@ -1,1 +1,1 @@
-"""Long work that shows its progress to its user, in any process."""
+"""Show the progress of long work to a user, from any process."""

@@ -1,14 +1,15 @@
-"""Long work that shows its progress to its user: :class:`Progress`.
+"""Show the progress of long work to a user: :class:`Progress`.
 
-    with ...        a notification under a key: durable, in the inbox, on the open pages
-    advance()       live on the open pages, at most ten times a second;
-                    in the row, at most twice a second
-    end of with     the same notification again: done, failed or cancelled; unread, and replayed
-                    to clients that were away
+    with ...        write a notification under a key: in the inbox and on the open pages
+    advance()       send to the open pages, at most ten times per second;
+                    write to the row, at most twice per second
+    end of with     send the same notification again: done, failed or cancelled; unread, and
+                    replayed to clients that reconnect
 
-There is no thread and no timer: what a call reports too soon after another goes out with the next
-call, at the latest with the end. A database that refuses a report does not end the work: that is
-logged once, and the next report tries again. An end that is refused raises.
+There is no thread and no timer. If a call follows too soon after another, its report is sent with
+the next call, at the latest at the end. If the database fails during a report, the work continues:
+the error is logged once, and the next report tries again. If it fails at the end, the error is
+raised.
 """
 
 from __future__ import annotations
@@ -46,28 +47,28 @@ class Progress:
 
     Use ``async with`` in async code. The methods may be called from several threads.
 
-    The end of the block ends the work as done. An exception ends it as failed, with a text that
-    says nothing about the exception (raise :class:`ProgressFailed` to say why), is logged and
-    propagates. :class:`Cancelled`, which :meth:`check` raises, ends the work as cancelled and does
-    not propagate past the block.
+    The end of the block ends the work as done. An exception ends it as failed, is logged and
+    propagates. The user gets a general text; raise :class:`ProgressFailed` to give a reason.
+    :class:`Cancelled`, which :meth:`check` raises, ends the work as cancelled and does not
+    propagate past the block.
 
-    Inside a transaction of the caller's, live updates go out at once, but rows are written with the
+    Inside a transaction, live updates are sent at once, but the rows are committed with the
     transaction. So put the block around the transactions, not inside one.
 
     Args:
-        user: who sees it, and may cancel it.
+        user: the user who sees the work and may cancel it.
         title: one line of text, at most 255 characters.
-        total: how much there is to do, in any unit; ``None`` if nobody knows. It can be set later.
-        key: names the work. A new run under the key takes the row over, and asks an earlier one to
-            end. "": a key of its own.
+        total: the amount of work, in any unit; ``None`` if unknown. It can be set later.
+        key: identifies the work. A new run under the same key takes over the row and cancels the
+            earlier run. "": use a new, unique key.
         body, url, category, icon, actions: as for :func:`sse_notify.notify`.
-        data: a dict, for scripts; clients also get ``progress`` in it.
-        cancellable: whether the user gets a button. The work then has to call :meth:`check`.
-        stalls_after: seconds of silence, at least 1, after which the work is shown as stalled.
+        data: a dict for scripts. Clients also get ``progress`` in it.
+        cancellable: whether the user gets a cancel button. The work must then call :meth:`check`.
+        stalls_after: seconds without a report, at least 1, after which the work counts as stalled.
         clock: returns the time in seconds, for tests.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; the message names it, and nothing is written.
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ class Progress:
         #: The notification's collapse key.
         self.key = key or f"progress:{uuid.uuid4().hex}"
         content: Content = {"key": self.key, "url": url, "category": category, "icon": icon}
-        # The largest progress, so that the size is checked for every later one. Silent, as the user
-        # has just begun the work; its end is news.
+        # Check the size with the largest possible progress. The start is silent, because the user
+        # has just started the work; only its end is announced.
         content |= {
             "actions": actions,
             "data": {**data, "progress": estimate.WIDEST},
@@ -108,17 +109,17 @@ class Progress:
         self._row = store.Row(user.pk, check(title, body, content), run)
         self._estimate = estimate.Estimate(total, stalls_after)
         self._clock = clock
-        self._lock = threading.Lock()  # held for moments, never while the database works
+        self._lock = threading.Lock()  # held briefly, never during a database query
         self._incident = Incident("progress")
 
     @property
     def id(self) -> int | None:
-        """The notification's id; ``None`` before the block."""
+        """The notification's id; ``None`` before the block starts."""
         return self._row.pk
 
     @property
     def total(self) -> float | None:
-        """How much there is to do; ``None`` if nobody knows. A new total goes out with the next call."""
+        """The amount of work; ``None`` if unknown. A new total is sent with the next report."""
         return self._estimate.total
 
     @total.setter
@@ -127,10 +128,10 @@ class Progress:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work is asked to end: by its user, or by a later run under its key.
+        """Whether the user has cancelled the work, or a later run under its key has replaced it.
 
-        The answer is at most half a second old. Reading it is a sign of life. In async code it is
-        what the last awaited method found.
+        The value is at most half a second old. Reading it counts as a report, so the work does not
+        stall. In async code, it is the value that the last awaited method found.
         """
         with suppress(Cancelled, SynchronousOnlyOperation):
             self.check()
@@ -140,16 +141,16 @@ class Progress:
     def update(
         self, done: float | None = None, *, stage: str | None = None, message: str | None = None
     ) -> None:
-        """Report how far the work is. After its end, this does nothing.
+        """Report the progress of the work. After its end, this does nothing.
 
         Args:
-            done: how much of ``total`` is done; ``None``: as much as before.
-            stage: what is being done, at most 255 characters; ``None``: as before.
-            message: more about it, at most 1,000 characters; ``None``: as before.
+            done: how much of ``total`` is done; ``None``: unchanged.
+            stage: the current step, at most 255 characters; ``None``: unchanged.
+            message: more text, at most 1,000 characters; ``None``: unchanged.
 
         Raises:
-            TypeError, ValueError: an argument is wrong; nothing is reported.
-            RuntimeError: the block has not begun.
+            TypeError, ValueError: an argument is invalid. Nothing is reported.
+            RuntimeError: the block has not started.
         """
         self._take(done=done, stage=stage, message=message)()
 
@@ -161,7 +162,7 @@ class Progress:
 
     @async_unsafe("Use 'await progress.aadvance()' in async code.")
     def advance(self, n: float = 1) -> None:
-        """Report that ``n`` more is done. Errors as for :meth:`update`."""
+        """Add ``n`` to the work that is done. Errors as for :meth:`update`."""
         self._take(n)()
 
     async def aadvance(self, n: float = 1) -> None:
@@ -170,10 +171,10 @@ class Progress:
 
     @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
-        """Return if the work may go on.
+        """Return if the work may continue.
 
         Raises:
-            Cancelled: the work is asked to end; the block ends quietly with it.
+            Cancelled: the work was cancelled. The exception does not propagate past the block.
         """
         self._due(looks=True)()
         if self._row.is_asked_to_end:
@@ -187,15 +188,15 @@ class Progress:
 
     @async_unsafe("Use 'await progress.afinish()' in async code.")
     def finish(self, message: str = "", *, url: str | Promise | HasAddress = "") -> None:
-        """End the work as done, before the block ends. A second end does nothing.
+        """End the work as done, before the block ends. A second call does nothing.
 
         Args:
-            message: what the user reads, at most 1,000 characters; "": the last message.
-            url: where a click leads from now on, as to the result; "": as before.
+            message: a text for the user, at most 1,000 characters; "": keep the last message.
+            url: the new target of a click, for example the result; "": unchanged.
 
         Raises:
             TypeError, ValueError, RuntimeError: as for :meth:`update`.
-            django.db.Error: the database refuses; the work has not ended.
+            django.db.Error: the database failed. The work has not ended.
         """
         columns = {"url": check("-", "", {"url": url})["url"]} if url else {}
         self._end(DONE, message, **columns)
@@ -229,14 +230,14 @@ class Progress:
         except Error:
             if error is None:
                 raise
-            logger.exception("progress=%s state=unwritten", self.key)  # raise what ended the work
+            logger.exception("progress=%s state=unwritten", self.key)  # raise the original error
         return isinstance(error, Cancelled) and error.progress in (None, self)
 
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
 
     def _take(self, n: float | None = None, **values: Any) -> Callable[[], None]:
-        """Note that ``n`` more is done, or ``values``, and return what :meth:`_due` returns."""
+        """Store ``values``, or ``n`` more done, and return the result of :meth:`_due`."""
         self._check_begun()
         with self._lock:
             if n is not None:
@@ -245,15 +246,15 @@ class Progress:
         return self._due()
 
     def _due(self, *, looks: bool = False) -> Callable[[], None]:
-        """Send a live update if it is time. Return the work for the database, if it is time."""
-        with self._lock:  # so that the events of several threads are in the order of their numbers
+        """Send a live update if one is due. Return the database work that is due."""
+        with self._lock:  # keeps the events of several threads in order
             now = self._clock()
             if not self._row.is_open:
                 return _nothing
             if self._estimate.live.is_due(now):
                 self._row.publish(self._estimate.as_dict(RUNNING, now))
             if self._estimate.writes.is_due(now):
-                self._estimate.looks.at = now  # a write looks as well
+                self._estimate.looks.at = now  # a write also checks for a cancellation
                 return partial(self._report, self._estimate.as_dict(RUNNING, now))
             return self._report if looks and self._estimate.looks.is_due(now) else _nothing
 
@@ -282,7 +283,7 @@ class Progress:
 
 
 def _nothing() -> None:
-    """Do nothing, as most calls."""
+    """Do nothing: most calls have no database work."""
 
 
 async def _in_thread(job: Callable[[], None]) -> None:

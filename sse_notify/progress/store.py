@@ -1,20 +1,20 @@
-"""The row of long work: a notification whose ``progress_state`` says how far the work is.
+"""Store long work as a notification, with the progress in ``progress_state``.
 
 Clients get the state as ``data.progress``, see :attr:`sse_notify.models.Notification.progress`.
 
     begin()      write the notification as ``notify(key=...)`` does: numbered, replayed, live
-    report()     write the state alone: no number, still read; whoever loads the page sees it
-    publish()    send an event to the user's open pages: nothing is written
+    report()     write only the state: no new number, still read; newly loaded pages show it
+    publish()    send an event to the user's open pages; write nothing
     write_end()  write the notification again: a new number, unread, sent exactly once
-    cancel()     write a mark in the user's receipt, which the run finds at its next report
+    cancel()     write a mark in the user's receipt; the run finds it at its next report
 
-While the work runs, the state also names the run. A later run under the same key overwrites that:
-the statements of the earlier run then match no row, and ``report()`` says so. Reports of several
-threads may overtake one another if the database is slow; the next one corrects that. They cannot
-overtake the end, as the row names no run after it.
+While the work runs, the state also contains the run's id. A later run under the same key overwrites
+the id. The statements of the earlier run then match no row, and ``report()`` detects this. If the
+database is slow, reports of several threads may be written in the wrong order; the next report
+corrects that. They cannot overwrite the end, because the row has no run id after it.
 
-A connection that was cut is opened again, unless a transaction is open: a worker serves no
-requests, at whose start Django would do it.
+A lost database connection is opened again, unless a transaction is open. Django does this at the
+start of each request, but a worker serves no requests.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class Row:
     """The row of one run.
 
     Args:
-        user_id: whose work it is.
-        content: of the notification.
+        user_id: the primary key of the work's user.
+        content: the notification's columns.
         run: ``stalls_after`` and ``cancellable``.
     """
 
     def __init__(self, user_id: Any, content: dict[str, Any], run: dict[str, Any]) -> None:
-        del content["data"]["progress"]  # it was there for its size alone
+        del content["data"]["progress"]  # it was there only for the size check
         self.pk: int | None = None
-        #: How the work has ended: the columns that say so.
+        #: The columns to write at the end of the work; empty before.
         self.ended: dict[str, Any] = {}
         self._user_id, self._content, self._run = user_id, content, {**run, "id": uuid.uuid4().hex}
-        #: The row is not ours any more if it was recalled, deleted or taken over.
+        #: The row is no longer this run's if it was recalled, deleted or taken over.
         self.is_asked_to_end = self._is_ours = self._is_final = False
 
     @property
@@ -65,19 +65,19 @@ class Row:
         return self._is_ours and not self.ended
 
     def begin(self, progress: dict[str, Any]) -> None:
-        """Write the notification and have it sent after the commit. A row under the key is reused.
+        """Write the notification, to be sent after the commit. Reuse a row with the same key.
 
         Raises:
-            django.db.Error: the database refuses.
+            django.db.Error: the database failed.
         """
         content = {**self._content, "progress_state": self._state(progress)}
         self.pk = write(content, [to_user(self._user_id)])[0].pk
         self._is_ours = True
 
     def publish(self, progress: dict[str, Any]) -> None:
-        """Send ``progress`` to the user's open pages, at once and whatever the transaction.
+        """Send ``progress`` to the user's open pages, at once, also inside a transaction.
 
-        This never waits and never fails.
+        This does not wait, and does not raise errors of the channel layer.
         """
         payload = {"id": self.pk, "key": self._content["key"], **progress}
         payload["cancellable"] = self._run["cancellable"]
@@ -86,29 +86,29 @@ class Row:
         publisher.ring(Ephemeral(user_topic(self._user_id), frame))
 
     def report(self, progress: dict[str, Any] | None) -> None:
-        """Write ``progress``, if any, and find out whether the work is to end.
+        """Write ``progress``, if any, and check for a cancellation.
 
         Raises:
-            django.db.Error: the database refuses. A transaction that is open goes on.
+            django.db.Error: the database failed. An open transaction can continue.
         """
         using = _connect()
         run = self._run["id"]
         if progress is not None:
-            with transaction.atomic(using=using):  # a failure must not break one of the caller's
+            with transaction.atomic(using=using):  # a failure must not break an outer one
                 ours = _rows(using, pk=self.pk, progress_state__run__id=run)
                 ours.update(progress_state=self._state(progress))
         asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
         rows = _rows(using, pk=self.pk).annotate(is_asked=Exists(asked))
         row = rows.values_list("progress_state__run__id", "is_asked").first()
-        if not self.ended:  # after the end, the row names no run
+        if not self.ended:  # after the end, the row has no run id
             self._is_ours = row is not None and row[0] == run
             self.is_asked_to_end = row is not None and (row[1] or not self._is_ours)
 
     def write_end(self) -> None:
-        """Write :attr:`ended` and have it sent after the commit.
+        """Write :attr:`ended`, to be sent after the commit.
 
         Raises:
-            django.db.Error: the database refuses; the work has not ended.
+            django.db.Error: the database failed. The work has not ended.
         """
         try:
             using = _connect()
@@ -119,11 +119,11 @@ class Row:
         self._is_final = not connections[using].in_atomic_block
 
     def write_end_again(self, state: str) -> None:
-        """Write the end again if a rollback may have undone it; that changes nothing if none has.
+        """Write the end again if a rollback may have undone it. Otherwise, nothing changes.
 
         Args:
-            state: how the block has ended. Work that was done and rolled back has not ended if the
-                block has failed.
+            state: the state at the end of the block. If it is not "done" but the work ended as done
+                before, that end may be rolled back and is discarded.
         """
         if self.ended and not self._is_final:
             if state != DONE and self.ended["progress_state"]["state"] == DONE:
@@ -136,21 +136,21 @@ class Row:
 
 
 def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
-    """Ask for the end of the user's work.
+    """Cancel the user's work.
 
-    What is not the user's, does not run or cannot be cancelled is left alone. Stalled work has
-    nobody who could end it, so it is shown as cancelled at once.
+    Work of other users, work that is not running and work that is not cancellable do not change.
+    Stalled work has no process that could end it, so it becomes cancelled at once.
 
     Args:
-        user: whose work.
-        ids: of the notifications.
-        client: the page that asks; not used.
+        user: the work's user.
+        ids: the ids of the notifications.
+        client: the id of the page that makes the request; not used.
     """
     using = database()
     with writing(using):
         mine = _rows(using, pk__in=ids, topic=user_topic(user.pk)).order_by("pk")
         receipts, asked = Receipt.objects.using(using), {"cancel_asked_at": timezone.now()}
-        # Lock the rows: a run could end meanwhile, and the next one under its key would be asked.
+        # Lock the rows. Otherwise a run could end, and the next run under its key be cancelled.
         for row in mine.filter(progress_state__run__cancellable=True).select_for_update():
             if row.progress and row.progress["state"] == STALLED:
                 state = {**(row.progress_state or {}), "state": CANCELLED, "eta": None}
@@ -160,7 +160,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
 
 
 def _connect() -> str:
-    """Return the alias of the database. Its connection is closed if it was cut, to open another."""
+    """Return the database alias. Close a lost connection, so that Django opens a new one."""
     using = database()
     connection = connections[using]
     is_open = connection.connection is not None and not connection.in_atomic_block
@@ -170,7 +170,7 @@ def _connect() -> str:
 
 
 def _end(pk: Any, using: str, run: str, columns: dict[str, Any]) -> None:
-    """Write the end of the run, and have it sent. Nothing happens if the row is not the run's."""
+    """Write the end of the run, to be sent after the commit. Do nothing if the run lost its row."""
     level = _LEVELS[columns["progress_state"]["state"]]
     columns = {**columns, "level": level, "silent": False, "created_at": timezone.now()}
     with transaction.atomic(using=using):
