@@ -55,8 +55,8 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
     position = get_position()
     inboxes = Inbox.objects.using(using).filter(pk__in=[each.user_id for each in readers])
     states = dict(inboxes.values_list("pk", "state_seq"))
-    owners = [Owner(each.user_id, each.topics, each.since) for each in readers]
-    counts = count(owners, using, position.head)
+    owners = [Owner(each.user_id, each.topics, each.since, position.head) for each in readers]
+    counts = count(owners, using)
     found = []
     for (reader, cursor), (unread, unseen) in zip(clients, counts, strict=True):
         start, reason = _start(cursor, reader, position)

@@ -82,17 +82,16 @@ class Owner(NamedTuple):
     """The user's topics in the log."""
     since: datetime | None
     """When the user joined. Older broadcasts do not count; ``None``: all broadcasts count."""
-    up_to: int | None = None
-    """Count only rows numbered up to here. ``None``: use the ``up_to`` of :func:`count`."""
+    up_to: int = _END
+    """Count only rows numbered up to here; by default all rows, also pending ones."""
 
 
-def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list[tuple[int, int]]:
+def count(owners: Iterable[Owner], using: str) -> list[tuple[int, int]]:
     """Return the exact (unread, unseen) counts of each of ``owners``, in one query.
 
     Args:
         owners: the owners of the inboxes.
         using: the database alias.
-        up_to: count only rows numbered up to here. ``None``: count all rows, also pending ones.
     """
     connection, now = connections[using], timezone.now()
     to_database = connection.ops.adapt_datetimefield_value
@@ -104,10 +103,9 @@ def count(owners: Iterable[Owner], using: str, up_to: int | None = None) -> list
         found.append((0, 0))
         key = get_user_model()._meta.pk.get_db_prep_value(owner.user_id, connection)
         own = user_topic(owner.user_id)
-        end = next(seq for seq in (owner.up_to, up_to, _END) if seq is not None)
         for topic in owner.topics:
             since = long_ago if topic == own else owner.since or long_ago
-            values += (number, key, topic, to_database(since), end)
+            values += (number, key, topic, to_database(since), owner.up_to)
     if not values:
         return found
     required = [None, *sorted(get_settings().required)]  # VALUES cannot be empty

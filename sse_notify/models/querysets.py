@@ -186,14 +186,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             found = [row["pk"] for row in found]
         return self.filter(pk__in=found).order_by(*begin.order())[:limit]
 
-    def counts(self, user: User, up_to: int | None = None) -> tuple[int, int]:
+    def counts(self, user: User) -> tuple[int, int]:
         """Return the exact (unread, unseen) counts of the inbox, in at most two queries.
 
         Muted notifications do not count.
 
         Args:
             user: the inbox's owner; (0, 0) for an anonymous visitor.
-            up_to: count only rows numbered up to here. ``None``: count all rows, also pending ones.
 
         Raises:
             TypeError: the queryset is filtered. The counts would ignore the filters.
@@ -203,7 +202,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         if not _has_inbox(user):
             return 0, 0
         owner = Owner(user.pk, topics_of(user), getattr(user, "date_joined", None))
-        return count([owner], self.db, up_to)[0]
+        return count([owner], self.db)[0]
 
 
 _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")

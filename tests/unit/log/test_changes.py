@@ -17,6 +17,8 @@ from sse_notify.log import reader as log_reader
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, has_pending, number_pending
 from sse_notify.models import Inbox, LogHead, Notification
+from sse_notify.models.counts import Owner, count
+from sse_notify.topics import topics_of
 from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
@@ -223,7 +225,8 @@ def test_the_queries_that_number_and_tell_inboxes_do_not_grow_with_the_inboxes()
         assert complete == batch.last == before + len(many)
         for entry, user in zip(entries, many, strict=True):
             ((_, data, _),) = events(entry.frame)
-            expected = Notification.objects.counts(user, up_to=entry.seq)
+            owner = Owner(user.pk, topics_of(user), user.date_joined, entry.seq)
+            (expected,) = count([owner], "default")
             assert (entry.topic, data["unread"], data["unseen"]) == (f"user:{user.pk}", *expected)
         counts.append((len(numbering), len(repairing)))
     assert counts[0] == counts[1]
