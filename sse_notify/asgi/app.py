@@ -28,13 +28,7 @@ from django.http import HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify.asgi.exchange import (
-    MARK,
-    ClientLeft,
-    Exchange,
-    current_exchange,
-    give_up_after,
-)
+from sse_notify.asgi.exchange import MARK, ClientLeft, Exchange, current_exchange, give_up_after
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -76,19 +70,17 @@ class EventStreams:
         exchange = Exchange(receive, _header(scope, b"cookie"))
         token = current_exchange.set(exchange)
         try:
-            try:
-                if _asks_for_stream(scope) and _is_marked(scope):
-                    await self._handshake(scope, exchange, send)
-                else:
-                    kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
-                    await self.application(scope, exchange.receive, kept_open)
-            finally:
-                current_exchange.reset(token)
+            if _asks_for_stream(scope) and _is_marked(scope):
+                await self._handshake(scope, exchange, send)
+            else:
+                kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
+                await self.application(scope, exchange.receive, kept_open)
             stream = exchange.take()
             del scope
             if stream is not None:
                 await serve(stream, exchange, send)
         finally:
+            current_exchange.reset(token)
             exchange.end()
 
     async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
@@ -133,7 +125,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     """
     task = asyncio.current_task()
     assert task is not None
-    stream.served_by(task.cancel)
+    stream.cancel = task.cancel
     exchange.watch(stream.abort)
     changed = give_up_after(get_settings().SEND_TIMEOUT, send)
     try:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.sse import control
 from sse_notify.streaming.limits import admission
+from sse_notify.telemetry import count
 
 
 class Buffer:
@@ -49,18 +49,17 @@ class Buffer:
 
     def put(self, block: bytes) -> bool:
         """Add ``block`` and return whether it fits; empty the buffer if not."""
-        fits = self.size + len(block) <= self.limit or self._make_room(len(block))
+        fits = self._has_room(len(block))
         if fits:
-            self._blocks.append(block)
-            self.size += len(block)
+            self.put_anyway(block)
         else:
             self.clear()
-        self.wake()
+            self.wake()
         return fits
 
     def put_ephemeral(self, block: bytes) -> None:
         """Add a block that is in no log, if it fits when all others of its kind are gone."""
-        if self.size + len(block) <= self.limit or self._make_room(len(block)):
+        if self._has_room(len(block)):
             self._ephemeral.append(len(self._blocks))
             self.put_anyway(block)
         else:
@@ -77,7 +76,7 @@ class Buffer:
         """Return what waits as one chunk, first how many were lost, and empty the buffer."""
         if self.lost:
             self._blocks.insert(0, control.lost(self.lost))
-            counters.add("lost", number=self.lost)
+            count("lost", number=self.lost)
             self.lost = 0
         chunk = b"".join(self._blocks)
         self._ephemeral.clear()
@@ -102,8 +101,10 @@ class Buffer:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    def _make_room(self, size: int) -> bool:
-        """Drop the ephemeral events, and return whether that is enough."""
+    def _has_room(self, size: int) -> bool:
+        """Return whether so much fits, maybe as the ephemeral events are dropped."""
+        if self.size + size <= self.limit:
+            return True
         gone = set(self._ephemeral)
         kept = [block for place, block in enumerate(self._blocks) if place not in gone]
         self.clear()
@@ -126,7 +127,7 @@ class BaseStream:
     """
 
     __slots__ = (
-        "__weakref__", "_buffer", "_cancel", "_ended", "_feed", "_hub", "_timer", "aborted", "closed", "deadline", "reason",
+        "__weakref__", "_buffer", "_ended", "_feed", "_hub", "_timer", "aborted", "cancel", "closed", "deadline", "reason",
         "sending_since", "subscriber", "written_at",
     )  # fmt: skip
 
@@ -150,7 +151,8 @@ class BaseStream:
         self._buffer = Buffer(buffer_bytes)
         #: Whether nothing is added any more.
         self._ended = False
-        self._cancel: Callable[[], Any] | None = None
+        #: Cancels the task that writes; called when a blocked write must be given up.
+        self.cancel: Callable[[], Any] | None = None
         #: Whether a write was given up, which cancels the task.
         self.aborted = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
@@ -220,31 +222,27 @@ class BaseStream:
         self.reason = reason
         self._buffer.put_anyway(control.bye(reason, retry_after))
 
-    def served_by(self, cancel: Callable[[], Any]) -> None:
-        """Have ``cancel``, which cancels the task that writes, called when a blocked write must be given up."""
-        self._cancel = cancel
-
     def abort(self, reason: str = "") -> None:
         """Cancel the task in the middle of whatever it writes: nothing more can be said to this client."""
         self.reason = reason or self.reason
         self.aborted = True
-        if self._cancel is not None:
-            self._cancel()
+        if self.cancel is not None:
+            self.cancel()
 
     def close(self) -> None:
         """Leave the hub and let go of everything. Callable any number of times, on the loop."""
         if self.closed:
             return
         self.closed = self._ended = True
-        self._cancel = None
+        self.cancel = None
         self.stop_timer()
-        if self._hub is not None:
-            self._hub.leave(self)
-            self._hub = None
         self._buffer.clear()
         self._buffer.lost = 0
         self._buffer.wake()
         admission.release(self.user_id)
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            hub.leave(self)
 
     # --- the timer ---
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from django.dispatch import Signal
 
-from sse_notify import counters
 from sse_notify.access.decisions import Granted
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
@@ -26,10 +26,10 @@ from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
 from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import Position, announce, get_position
-from sse_notify.signals import stream_closed, stream_opened, tell
+from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.streaming.generator import SourceStream
 from sse_notify.streaming.stream import Stream
-from sse_notify.telemetry import Incident
+from sse_notify.telemetry import Incident, count
 
 #: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
 GRACE = 0.1
@@ -38,6 +38,13 @@ JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is serv
 HELD = 100
 REPAIR_PAGE = 500  # entries that a repair reads with one query
 RETRY_SECONDS = 1.0  # between two tries to start while the database is away
+JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
+
+Job = Callable[["Hub"], Coroutine[Any, Any, None]]
+#: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
+jobs: list[Job] = []
+
+_receivers = Incident("signal_receivers")
 
 
 class Hub:
@@ -61,6 +68,7 @@ class Hub:
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._jobs: list[asyncio.Task[None]] = []
         self._started = asyncio.Event()
         #: Whether batches are kept as something before them is missing; at first that is everything.
         self._repairing = True
@@ -77,7 +85,9 @@ class Hub:
             HandshakeRefused: the stream may not begin.
         """
         self.streams.add(stream)
-        self.empty.clear()
+        if self.empty.is_set():
+            self.empty.clear()
+            self._jobs = [asyncio.create_task(self._do(job)) for job in jobs]
         try:
             self._begin()
             await self._started.wait()
@@ -100,20 +110,21 @@ class Hub:
 
     def leave(self, stream: Any) -> None:
         """Forget ``stream``. The last one to leave stops the hub."""
-        self._monitor.remove(stream)
         self.streams.discard(stream)
         self.sources.discard(stream)
         if self._unlist(stream):
-            counters.add("closed", stream.reason)
-            _tell(stream_closed, stream, reason=stream.reason)
+            _note("closed", stream_closed, stream, reason=stream.reason)
         if not self.streams:
             self.empty.set()
+            while self._jobs:
+                self._jobs.pop().cancel()
+        self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
 
-    def listeners(self, topic: str) -> int:
-        """Return how many streams listen to ``topic``. Callable from any thread."""
-        return len(self._by_topic.get(topic, ()))
+    def listeners(self, topic: str) -> Collection[Stream]:
+        """Return the streams that listen to ``topic``. Callable from any thread."""
+        return self._by_topic.get(topic, ())
 
     def users(self) -> Counter[str]:
         """Return how many streams each signed-in user has, by key as text. Callable from any thread."""
@@ -131,17 +142,15 @@ class Hub:
             stream.retopic(granted.reader, asked)
             self._list(stream)
         else:
-            stream.begin(granted, asked or ())
-            self._open(stream)
+            self._open(stream, granted, asked or ())
 
-    def _open(self, stream: Stream) -> None:
-        """Push to ``stream`` from now on."""
+    def _open(self, stream: Stream, *decided: Any) -> None:
+        """Push to ``stream`` from now on; ``decided``: how it begins, unless it has begun."""
         if stream.closed:  # the client left meanwhile
             return
+        stream.go_live(self, *decided)
         self._list(stream)
-        stream.go_live(self)
-        counters.add("opened")
-        _tell(stream_opened, stream)
+        _note("opened", stream_opened, stream)
 
     def _list(self, stream: Stream) -> None:
         for topic in stream.topics:
@@ -160,11 +169,15 @@ class Hub:
         if self._task is None:
             loop, joined = asyncio.get_running_loop(), asyncio.Event()
             publisher.attach(self.receive)
-            self._listening = loop.create_task(subscriber.listen(self.receive, joined))
+            if publisher.remote_layer() is None:
+                joined.set()
+            else:
+                self._listening = loop.create_task(subscriber.listen(self.receive, joined))
             self._task = loop.create_task(self._live(joined))
 
     async def _live(self, joined: asyncio.Event) -> None:
         """Start; then look at the log at intervals, and repair whatever is missing."""
+        interval = poll_interval()
         # A layer may neither answer nor refuse: then the poll carries the streams.
         with suppress(TimeoutError):
             async with asyncio.timeout(JOIN_SECONDS):
@@ -182,32 +195,37 @@ class Hub:
                     await self._repair()
                 else:
                     await self.look()
-                self._database.worked()
+                if self._database.failures:
+                    self._database.worked()
             except Exception as error:  # a database that is away comes back; the streams stay open
                 self._database.failed(error)
                 self._repairing = not self._started.is_set()
-            seconds = poll_interval() if self._started.is_set() else RETRY_SECONDS
+            seconds = interval if self._started.is_set() else RETRY_SECONDS
             await self._gap_within(seconds * random.uniform(0.9, 1.1))
 
     def _stop(self) -> None:
         self.stopped = True
+        self._monitor.stop()
         publisher.detach(self.receive)
         if self._listening is not None:
             subscriber.stop(self._listening)
         if self._task is not None:
             self._task.cancel()
-        self._monitor.stop()
         self._held.clear()
+
+    async def _do(self, job: Job) -> None:
+        await asyncio.sleep(JOBS_AFTER)
+        await job(self)
 
     # --- events ---
 
     def receive(self, message: Message) -> None:
         """Do what a message of the bus says."""
         if isinstance(message, Ephemeral):
-            listeners = self._by_topic.get(message.topic, ())
+            listeners = self.listeners(message.topic)
             for stream in listeners:
                 stream.push_ephemeral(message.frame)
-            counters.add("delivered", number=len(listeners))
+            count("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
             self._monitor.revoke(message)
         elif isinstance(message, PresenceQuery):
@@ -235,7 +253,7 @@ class Hub:
             if entry.seq > self.cursor:
                 for stream in self._by_topic.get(entry.topic, ()):
                     delivered += stream.push(entry)
-        counters.add("delivered", number=delivered)
+        count("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
     def _repair_soon(self) -> None:
@@ -254,7 +272,7 @@ class Hub:
         self._gap.clear()
         self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
         head = (await self.run(get_position)).head
-        counters.add("repaired")
+        count("repaired")
         while self.cursor < head:
             entries, complete = await self.run(read_entries, self.cursor, head, limit=REPAIR_PAGE)
             self._dispatch(entries, complete)
@@ -268,7 +286,7 @@ class Hub:
         position = await self.run(sweep)
         if position.head < before:  # a restored backup: no cursor means what it meant
             self.cursor = position.head
-            counters.add("reset", "ahead", len(self.streams))
+            count("reset", "ahead", len(self.streams))
             for stream in list(self.streams):
                 stream.reset("ahead", position.head)
         elif position.head > self.cursor:
@@ -291,5 +309,13 @@ def sweep() -> Position:
     return get_position()
 
 
-def _tell(signal: Signal, stream: Stream, **named: Any) -> None:
-    tell(signal, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, **named)
+def _note(name: str, signal: Signal, stream: Stream, **named: str) -> None:
+    """Count ``name`` and send ``signal``. An error of a receiver is logged and harms no stream."""
+    user_id, topics = stream.reader.user_id, stream.topics
+    count(name, named.get("reason", ""))
+    try:
+        signal.send_robust(sender=Hub, user_id=user_id, topics=topics, **named)
+    except Exception as error:  # Django refuses to call an asynchronous receiver here
+        _receivers.failed(error)
+    else:
+        _receivers.worked()

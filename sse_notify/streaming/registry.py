@@ -62,12 +62,6 @@ def feed() -> Callable[[], Hub]:
     return partial(current, threadpool.in_this_thread if threadpool.in_test_transaction() else None)
 
 
-def running() -> Hub | None:
-    """Return the hub of the running loop, ``None`` if it has none with streams."""
-    hub = _hubs.get(asyncio.get_running_loop())
-    return None if hub is None or hub.stopped else hub
-
-
 def with_streams() -> list[Hub]:
     """Return the hubs of this process that have streams. Callable from any thread."""
     return [hub for loop, hub in list(_hubs.items()) if hub.streams and not loop.is_closed()]
@@ -75,7 +69,7 @@ def with_streams() -> list[Hub]:
 
 def listeners(topic: str) -> int:
     """Return how many streams of this process listen to ``topic``. Callable from any thread."""
-    return sum(hub.listeners(topic) for hub in list(_hubs.values()))
+    return sum(len(hub.listeners(topic)) for hub in list(_hubs.values()))
 
 
 def drain() -> list[Future[None]]:
@@ -167,10 +161,10 @@ class SignalHandler:
         if self._passed_on:
             return
         self._passed_on = True
-        main = threading.main_thread().ident
-        if hasattr(signal, "pthread_kill") and main is not None:
-            # Also wakes a loop that sleeps, which a plain call would not.
-            signal.pthread_kill(main, number)
+        if hasattr(
+            signal, "pthread_kill"
+        ):  # also wakes a loop that sleeps, which the other does not
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
         else:
             signal.raise_signal(number)
 

@@ -19,14 +19,14 @@ from typing import Any
 
 from django import db
 
-from sse_notify import counters, telemetry
+from sse_notify import telemetry
 from sse_notify.access.decisions import Granted
 from sse_notify.bus.messages import Entry
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
-from sse_notify.telemetry import Incident
+from sse_notify.telemetry import Incident, count
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
@@ -87,8 +87,13 @@ class Stream(BaseStream):
         self.reader, self.topics = granted.reader, (*granted.reader.topics, *asked)
         self.cursor, self._prelude = granted.opening.cursor, granted.opening.prelude
 
-    def go_live(self, hub: Any) -> None:
-        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed."""
+    def go_live(self, hub: Any, *decided: Any) -> None:
+        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed.
+
+        ``decided`` is what :meth:`begin` takes, unless that was called before.
+        """
+        if decided:
+            self.begin(*decided)
         self._hub = hub
         self.start_timer()
         if hub.cursor > self.cursor and not self._ended:
@@ -133,11 +138,6 @@ class Stream(BaseStream):
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
 
-    def close(self) -> None:
-        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
-        super().close()
-        self._prelude = None
-
     # --- the hub's side ---
 
     def push(self, entry: Entry) -> bool:
@@ -152,7 +152,7 @@ class Stream(BaseStream):
             self.cursor = max(self.cursor, self._hub.cursor)
         is_muted = entry.category in self.reader.muted
         if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
-            counters.add("slow")
+            count("slow")
             self._fall_behind()
         return True
 
@@ -232,10 +232,10 @@ class Stream(BaseStream):
         if self._target != target or self._held or self._ended:
             return b""
         if self.cursor < floor:  # something that this client has not got is gone for good
-            counters.add("reset", "expired")
+            count("reset", "expired")
             self.cursor, chunk = floor, control.reset("expired", floor)
         else:
-            counters.add("replayed", number=len(entries))
+            count("replayed", number=len(entries))
             self.cursor, chunk = complete, b"".join([entry.frame for entry in entries])
         if self.cursor >= target:
             self._target = None

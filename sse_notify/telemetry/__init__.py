@@ -24,22 +24,23 @@ class Incident:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._failures = 0
+        #: How many there were in a row.
+        self.failures = 0
         self._since = 0.0
 
     def failed(self, error: BaseException) -> None:
         """Note a failure; the first one in a row is logged, with its cause."""
-        self._failures += 1
-        if self._failures == 1:
+        self.failures += 1
+        if self.failures == 1:
             self._since = monotonic()
             self._log(state="failed", error=repr(error))
 
     def worked(self) -> None:
         """Note a success; it is logged after a failure."""
-        if self._failures:
+        if self.failures:
             seconds = round(monotonic() - self._since, 1)
-            self._log(state="healed", failures=self._failures, seconds=seconds)
-            self._failures = 0
+            self._log(state="healed", failures=self.failures, seconds=seconds)
+            self.failures = 0
 
     def _log(self, **fields: Any) -> None:
         fields = {"incident": self._what, **fields}

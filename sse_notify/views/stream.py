@@ -97,10 +97,7 @@ def read_request(request: HttpRequest) -> Subscriber:
     except MalformedCursor:
         cursor = MALFORMED
     return subscriber_of(
-        user,
-        session=sessions.of(request) if link is None else None,
-        asked=asked,
-        cursor=cursor,
+        user, session=sessions.of(request) if link is None else None, asked=asked, cursor=cursor
     )
 
 
