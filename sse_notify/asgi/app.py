@@ -228,9 +228,8 @@ def _is_stream(status: int, headers: Any) -> bool:
     )
 
 
-def _render(response: HttpResponseBase) -> Answer:
-    body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
-    return response.status_code, _encode_headers(response), body
+def _render(response: Any) -> Answer:
+    return response.status_code, _encode_headers(response), b"".join(response)
 
 
 def _encode_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 from django import db
 from django.contrib.auth.decorators import login_not_required
@@ -86,13 +85,17 @@ class NotifyCollector(Collector):
             gauge = GaugeMetricFamily(f"sse_notify_{metric}", text, labels=["process"])
             for process, status in processes.items():
                 if status.streams or attribute not in ("cursor", "lag"):
-                    _add(gauge, process, getattr(status, attribute))
+                    value = getattr(status, attribute)
+                    is_moment = isinstance(value, datetime)
+                    gauge.add_metric([process], value.timestamp() if is_moment else value)
             yield gauge
         for name, (metric, label, text) in counters.COUNTED.items():
             labels = ["process", label] if label else ["process"]
             counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)
             for process, status in processes.items():
-                _add(counter, process, status.counters.get(name, {} if label else 0))
+                counted = status.counters.get(name, {} if label else 0)
+                for of, number in counted.items() if isinstance(counted, dict) else [("", counted)]:
+                    counter.add_metric([process, of] if label else [process], number)
             yield counter
 
 
@@ -107,16 +110,6 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
         f"{one.process}:{one.id[:8]}" if shared[one.process] > 1 else one.process: one
         for one in processes
     }
-
-
-def _add(family: Any, process: str, value: float | datetime | dict[str, int]) -> None:
-    if isinstance(value, dict):
-        for label, number in value.items():
-            family.add_metric([process, label], number)
-    elif isinstance(value, datetime):
-        family.add_metric([process], value.timestamp())
-    else:
-        family.add_metric([process], value)
 
 
 # Outside ATOMIC_REQUESTS: nothing is written, and the database may be away.

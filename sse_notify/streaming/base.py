@@ -80,12 +80,11 @@ class Buffer:
             self.lost = 0
         chunk = b"".join(self._blocks)
         self._ephemeral.clear()
-        self._blocks.clear()
-        self.size = 0
+        self.clear()
         return chunk
 
     def clear(self) -> None:
-        """Empty the buffer."""
+        """Empty the buffer; the ephemeral events are lost."""
         self.lost += len(self._ephemeral)
         self._ephemeral.clear()
         self._blocks.clear()
@@ -127,8 +126,8 @@ class BaseStream:
     """
 
     __slots__ = (
-        "__weakref__", "_buffer", "_ended", "_feed", "_hub", "_timer", "aborted", "cancel", "closed", "deadline", "reason",
-        "sending_since", "subscriber", "written_at",
+        "__weakref__", "_buffer", "_ended", "_feed", "_timer", "aborted", "cancel", "closed", "deadline", "hub", "reason",
+        "sending_since", "subscriber", "user_id", "written_at",
     )  # fmt: skip
 
     #: What is decided about streams that have topics.
@@ -146,8 +145,11 @@ class BaseStream:
         #: Whether the stream is over, however it ended; before it has its place, too.
         self.closed = True
         self.subscriber = subscriber
+        #: Whose place in the process the stream takes; ``None``: nobody's.
+        self.user_id = None if subscriber is None else subscriber.user_id
         self._feed = feed
-        self._hub: Any = None
+        #: The hub that it has joined.
+        self.hub: Any = None
         self._buffer = Buffer(buffer_bytes)
         #: Whether nothing is added any more.
         self._ended = False
@@ -169,11 +171,6 @@ class BaseStream:
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
         if not self.closed:
             admission.release(self.user_id)
-
-    @property
-    def user_id(self) -> Any:
-        """Whose place in the process the stream takes; ``None``: nobody's."""
-        return None if self.subscriber is None else self.subscriber.user_id
 
     @property
     def is_live(self) -> bool:
@@ -205,6 +202,9 @@ class BaseStream:
     def release(self) -> None:
         """Go on after :meth:`hold`."""
 
+    def stop_source(self) -> None:
+        """Produce nothing more, as the stream ends; maybe called again when it is closed."""
+
     # --- the end ---
 
     def end(self, reason: str, retry_after: int | None) -> None:
@@ -218,6 +218,7 @@ class BaseStream:
             return
         if not self.is_live or reason in ("logout", "revoked"):
             self._buffer.clear()  # what is missing comes with the client's next stream
+        self.stop_source()
         self._ended = True
         self.reason = reason
         self._buffer.put_anyway(control.bye(reason, retry_after))
@@ -235,12 +236,13 @@ class BaseStream:
             return
         self.closed = self._ended = True
         self.cancel = None
+        self.stop_source()
         self.stop_timer()
         self._buffer.clear()
         self._buffer.lost = 0
         self._buffer.wake()
         admission.release(self.user_id)
-        hub, self._hub = self._hub, None
+        hub, self.hub = self.hub, None
         if hub is not None:
             hub.leave(self)
 
@@ -258,9 +260,8 @@ class BaseStream:
             first_heartbeat = random.uniform(interval / 2, interval)
         self.written_at = monotonic() - interval + min(first_heartbeat, interval)
         self._look()
-        if (
-            admission.draining
-        ):  # its handshake was under way, or its view at work, when the process was asked to end
+        # Its handshake was under way, or its view at work, when the process was asked to end.
+        if admission.draining:
             self.drain(get_settings().DRAIN_SECONDS)
 
     def stop_timer(self) -> None:

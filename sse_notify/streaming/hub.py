@@ -93,13 +93,16 @@ class Hub:
             await self._started.wait()
             if not stream.is_open:
                 await self._monitor.add(stream, is_new=True)
-                return
+            else:
+                self._open(stream)
+                if stream.subscriber is not None:
+                    self._monitor.add(stream)
         except BaseException:
             self.leave(stream)
             raise
-        self._open(stream)
-        if stream.subscriber is not None:
-            self._monitor.add(stream)
+        stream.hub = self
+        if stream.closed:  # the client left while the hub was starting
+            self.leave(stream)
 
     def attach(self, stream: SourceStream) -> None:
         """End ``stream`` with the process, and with its permission if it has one."""
@@ -167,17 +170,16 @@ class Hub:
 
     def _begin(self) -> None:
         if self._task is None:
-            loop, joined = asyncio.get_running_loop(), asyncio.Event()
+            joined = asyncio.Event()
             publisher.attach(self.receive)
             if publisher.remote_layer() is None:
                 joined.set()
             else:
-                self._listening = loop.create_task(subscriber.listen(self.receive, joined))
-            self._task = loop.create_task(self._live(joined))
+                self._listening = asyncio.create_task(subscriber.listen(self.receive, joined))
+            self._task = asyncio.create_task(self._live(joined, poll_interval()))
 
-    async def _live(self, joined: asyncio.Event) -> None:
+    async def _live(self, joined: asyncio.Event, interval: float) -> None:
         """Start; then look at the log at intervals, and repair whatever is missing."""
-        interval = poll_interval()
         # A layer may neither answer nor refuse: then the poll carries the streams.
         with suppress(TimeoutError):
             async with asyncio.timeout(JOIN_SECONDS):

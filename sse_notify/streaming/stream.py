@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
@@ -46,10 +47,6 @@ def read_page(
         return entries, complete, get_position().floor
 
 
-#: What may be read before it is decided.
-NOTHING = Reader(topics=())
-
-
 class Stream(BaseStream):
     """The events of one client.
 
@@ -65,7 +62,7 @@ class Stream(BaseStream):
         #: Whether it was decided that the stream may begin, and how.
         self.is_open = False
         #: What the client may read of the log, and with it the topics that it asked for and was granted.
-        self.reader = NOTHING
+        self.reader = Reader(topics=())
         self.topics: tuple[str, ...] = ()
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = 0
@@ -78,7 +75,7 @@ class Stream(BaseStream):
     @property
     def is_live(self) -> bool:
         """Whether the client has, or finds in its buffer, what the hub has dispatched."""
-        return self._hub is not None and not self._behind and self._target is None
+        return self.hub is not None and not self._behind and self._target is None
 
     def begin(self, granted: Granted, asked: tuple[str, ...] = ()) -> None:
         """Have the stream begin as was decided, with those of the project's topics that it asked for and may have."""
@@ -94,25 +91,21 @@ class Stream(BaseStream):
         """
         if decided:
             self.begin(*decided)
-        self._hub = hub
+        self.hub = hub
         self.start_timer()
         if hub.cursor > self.cursor and not self._ended:
             self._target = hub.cursor
 
     # --- the task's side: it reads and writes to the socket ---
 
-    async def join(self) -> None:
+    def join(self) -> Coroutine[Any, Any, None]:
         """Join the hub, which decides whether and how the stream begins.
 
         Raises:
             HandshakeRefused: it does not.
         """
-        hub = self._feed()
-        await hub.join(self)
-        if self.closed:  # the client left while the hub was starting
-            hub.leave(self)
-        else:
-            self._hub = hub
+        joined: Coroutine[Any, Any, None] = self._feed().join(self)
+        return joined
 
     async def read(self) -> bytes | None:
         """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
@@ -123,14 +116,14 @@ class Stream(BaseStream):
                 chunk, self._prelude = self._prelude, None
             elif self._ended:
                 chunk = self._buffer.take() or None
-            elif self._hub is None:
+            elif self.hub is None:
                 await self.join()
             elif self._held:
                 await self._buffer.news()
             elif self._behind or self._target is not None:
                 chunk = await self._read_log()
             elif self._buffer.size or self._buffer.lost:
-                self.cursor = max(self.cursor, self._hub.cursor)
+                self.cursor = max(self.cursor, self.hub.cursor)
                 chunk = self._buffer.take()
             else:
                 await self._buffer.news()
@@ -149,7 +142,7 @@ class Stream(BaseStream):
         # Nothing of what the hub has dispatched is missing, should the log have to be read from here. While the stream is held, what came
         # since may be this client's by then.
         if not (self._held or self._buffer.size) and self._target is None:
-            self.cursor = max(self.cursor, self._hub.cursor)
+            self.cursor = max(self.cursor, self.hub.cursor)
         is_muted = entry.category in self.reader.muted
         if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
             count("slow")
@@ -168,7 +161,7 @@ class Stream(BaseStream):
     def heartbeat(self) -> None:
         """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
         if self.is_live and not self._ended:
-            self._buffer.put_anyway(control.ping(max(self.cursor, self._hub.cursor)))
+            self._buffer.put_anyway(control.ping(max(self.cursor, self.hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
         """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
@@ -182,7 +175,7 @@ class Stream(BaseStream):
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
         if self.is_live and not self._buffer.size:
-            self.cursor = max(self.cursor, self._hub.cursor)
+            self.cursor = max(self.cursor, self.hub.cursor)
         self._held = True
 
     def release(self) -> None:
@@ -217,10 +210,10 @@ class Stream(BaseStream):
     async def _read_log(self) -> bytes:
         """Return the next page up to the target, empty if the page holds nothing for this client."""
         if self._behind:
-            self._behind, self._target = False, self._hub.cursor
+            self._behind, self._target = False, self.hub.cursor
         target: Any = self._target
         try:
-            entries, complete, floor = await self._hub.replay(
+            entries, complete, floor = await self.hub.replay(
                 read_page, self.cursor, target, reader=self.reader, limit=self._page
             )
         except db.Error as error:
