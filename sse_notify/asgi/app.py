@@ -16,9 +16,9 @@ or has as many of them waiting as it could ever serve, a further one is turned a
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import io
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 from django.core import signals
@@ -44,9 +44,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
 #: Headers of a stream's answer that a refusal does not have, in lower case.
-_OF_A_STREAM = frozenset(
-    (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
-)
+_OF_A_STREAM = (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
 
 
 class EventStreams:
@@ -94,11 +92,8 @@ class EventStreams:
             if scope["method"] == "GET":
                 admission.check(waiting=waiting)
             # In a copy of this context, as Django's own handler would.
-            status, headers, body = await exchange.unless_left(
-                threadpool.streams(
-                    contextvars.copy_context().run, self._handler.answer, scope, exchange
-                )
-            )
+            answer = threadpool.streams(copy_context().run, self._handler.answer, scope, exchange)
+            status, headers, body = await exchange.unless_left(answer)
             if exchange.stream is not None:
                 await exchange.unless_left(exchange.stream.join())
         except ClientLeft:
@@ -127,7 +122,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     assert task is not None
     stream.cancel = task.cancel
     exchange.watch(stream.abort)
-    changed = give_up_after(get_settings().SEND_TIMEOUT, send)
+    give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -142,8 +137,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
         pass
     finally:
         stream.close()
-        if changed:  # the connection may stay open for other requests
-            give_up_after(0, send)
+        give_up_after(0, send)  # the connection may stay open for other requests
 
 
 def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], Awaitable[None]]:
@@ -191,11 +185,8 @@ class _Handler(BaseHandler):
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
-            if (
-                request.method == "GET"
-                and _is_stream(response.status_code, headers)
-                and exchange.choose(getattr(response, "stream", None))
-            ):
+            is_stream = request.method == "GET" and _is_stream(response.status_code, headers)
+            if is_stream and exchange.choose(getattr(response, "stream", None)):
                 return response.status_code, headers, None
             if request.method == "HEAD" or exchange.is_over:
                 return response.status_code, headers, b""
@@ -235,8 +226,5 @@ def _render(response: Any) -> Answer:
 def _encode_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     """Return the headers as Django's own handler would send them, cookies included."""
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
-    headers.extend(
-        (b"Set-Cookie", cookie.output(header="").encode("ascii").strip())
-        for cookie in response.cookies.values()
-    )
-    return headers
+    cookies = [cookie.OutputString().encode("ascii") for cookie in response.cookies.values()]
+    return headers + [(b"Set-Cookie", cookie) for cookie in cookies]

@@ -41,7 +41,7 @@ class Pool:
     """A bounded pool of threads: made when it is first used, and made anew in a forked child."""
 
     def __init__(self, name: str, size: Callable[[], int]) -> None:
-        self._name = name
+        self._name = f"sse_notify-{name}"
         self._size = size
         self._reset()
         if hasattr(os, "register_at_fork"):
@@ -51,18 +51,14 @@ class Pool:
         self._executor: ThreadPoolExecutor | None = None
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
-    def __call__(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T]:
+    def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run ``function`` on one of the pool's threads.
 
         If this is cancelled while the function waits for a thread, the function is not run. If it
         is cancelled later, the function runs to its end and what it returns is dropped.
         """
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(
-                self._size(), f"sse_notify-{self._name}", _keep_connections
-            )
+            self._executor = ThreadPoolExecutor(self._size(), self._name, _keep_connections)
         answer: Future[T] = Future()
         self._waiting.append((answer, partial(function, *args, **kwargs)))
         self._executor.submit(self._run_all)
@@ -146,9 +142,7 @@ def in_test_transaction() -> bool:
     )
 
 
-def in_this_thread(
-    function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-) -> Coroutine[Any, Any, T]:
+def in_this_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
     """Run ``function`` in the thread of Django's thread-sensitive code: a test's own."""
     return sync_to_async(function)(*args, **kwargs)
 

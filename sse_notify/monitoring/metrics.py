@@ -30,9 +30,8 @@ try:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
 except ImportError as error:
-    raise ImportError(
-        "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
-    ) from error
+    text = "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
+    raise ImportError(text) from error
 
 #: Seconds in which the other processes answer who is connected.
 TIMEOUT = 1.0
@@ -121,6 +120,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(NotifyCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return HttpResponse(
-        encode(registry), content_type=content_type, headers={"Cache-Control": "no-store"}
-    )
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    return HttpResponse(encode(registry), headers=headers)

@@ -117,9 +117,10 @@ class BaseStream:
 
     Args:
         feed: gives the hub of the running loop.
-        buffer_bytes: bytes that may wait for the client.
-        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once.
         subscriber: who the stream is for; ``None``: nothing is decided about it.
+        buffer_bytes: bytes that may wait for the client; ``None``: as the settings say.
+        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once. ``None``: as the
+            settings say, and never without a subscriber.
 
     Raises:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
@@ -138,10 +139,11 @@ class BaseStream:
         self,
         *,
         feed: Callable[[], Any],
-        buffer_bytes: int,
-        lifetime: float = math.inf,
         subscriber: Any = None,
+        buffer_bytes: int | None = None,
+        lifetime: float | None = None,
     ) -> None:
+        conf = get_settings()
         #: Whether the stream is over, however it ended; before it has its place, too.
         self.closed = True
         self.subscriber = subscriber
@@ -150,7 +152,7 @@ class BaseStream:
         self._feed = feed
         #: The hub that it has joined.
         self.hub: Any = None
-        self._buffer = Buffer(buffer_bytes)
+        self._buffer = Buffer(buffer_bytes or conf.BUFFER_BYTES)
         #: Whether nothing is added any more.
         self._ended = False
         #: Cancels the task that writes; called when a blocked write must be given up.
@@ -160,6 +162,8 @@ class BaseStream:
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
         self._timer: asyncio.TimerHandle | None = None
+        if lifetime is None:
+            lifetime = math.inf if subscriber is None else conf.MAX_LIFETIME
         self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
         #: When the last chunk was returned, and since when the server has not asked for the next.
         self.written_at = monotonic()

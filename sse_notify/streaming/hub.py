@@ -25,24 +25,23 @@ from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import Position, announce, get_position
+from sse_notify.log.sequence import get_position
 from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.streaming.generator import SourceStream
-from sse_notify.streaming.stream import Stream
+from sse_notify.streaming.stream import Stream, sweep
 from sse_notify.telemetry import Incident, count
 
-#: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
-GRACE = 0.1
+GRACE = (
+    0.1  # seconds that a message may be under way before a head beyond the cursor counts as a loss
+)
 JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is served without
-#: Batches that are kept while a repair runs; the repair reads the log up to its head, so older ones are not needed.
-HELD = 100
+HELD = 100  # batches that are kept while a repair runs, which reads up to the head: no older ones are needed
 REPAIR_PAGE = 500  # entries that a repair reads with one query
 RETRY_SECONDS = 1.0  # between two tries to start while the database is away
 JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
 
-Job = Callable[["Hub"], Coroutine[Any, Any, None]]
 #: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
-jobs: list[Job] = []
+jobs: list[Callable[[Hub], Coroutine[Any, Any, None]]] = []
 
 _receivers = Incident("signal_receivers")
 
@@ -68,11 +67,11 @@ class Hub:
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._jobs: list[asyncio.Task[None]] = []
+        self._jobs: list[asyncio.Task[None] | asyncio.TimerHandle] = []
         self._started = asyncio.Event()
-        #: Whether batches are kept as something before them is missing; at first that is everything.
-        self._repairing = True
+        #: Set while batches are kept, as something before them is missing; at first that is everything.
         self._gap = asyncio.Event()
+        self._gap.set()
         self._held: list[Batch] = []
         self._database = Incident("database_poll")
 
@@ -87,7 +86,7 @@ class Hub:
         self.streams.add(stream)
         if self.empty.is_set():
             self.empty.clear()
-            self._jobs = [asyncio.create_task(self._do(job)) for job in jobs]
+            self._jobs = [asyncio.get_running_loop().call_later(JOBS_AFTER, self._start_jobs)]
         try:
             self._begin()
             await self._started.wait()
@@ -119,8 +118,9 @@ class Hub:
             _note("closed", stream_closed, stream, reason=stream.reason)
         if not self.streams:
             self.empty.set()
-            while self._jobs:
-                self._jobs.pop().cancel()
+            for job in self._jobs:
+                job.cancel()
+            self._jobs = []
         self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
@@ -170,20 +170,18 @@ class Hub:
 
     def _begin(self) -> None:
         if self._task is None:
-            joined = asyncio.Event()
+            joined, interval = asyncio.Event(), poll_interval()
             publisher.attach(self.receive)
             if publisher.remote_layer() is None:
                 joined.set()
             else:
                 self._listening = asyncio.create_task(subscriber.listen(self.receive, joined))
-            self._task = asyncio.create_task(self._live(joined, poll_interval()))
+            self._task = asyncio.create_task(self._live(joined, interval))
 
     async def _live(self, joined: asyncio.Event, interval: float) -> None:
         """Start; then look at the log at intervals, and repair whatever is missing."""
         # A layer may neither answer nor refuse: then the poll carries the streams.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(JOIN_SECONDS):
-                await joined.wait()
+        await _within(JOIN_SECONDS, joined)
         while True:
             try:
                 if not self._started.is_set():
@@ -193,7 +191,7 @@ class Hub:
                     self._take_held()
                     if self.sources:  # they were decided when a change might have gone unheard
                         self._monitor.revoke(Revocation(everybody=True))
-                elif self._repairing:
+                elif self._gap.is_set():
                     await self._repair()
                 else:
                     await self.look()
@@ -201,9 +199,12 @@ class Hub:
                     self._database.worked()
             except Exception as error:  # a database that is away comes back; the streams stay open
                 self._database.failed(error)
-                self._repairing = not self._started.is_set()
-            seconds = interval if self._started.is_set() else RETRY_SECONDS
-            await self._gap_within(seconds * random.uniform(0.9, 1.1))
+                if self._started.is_set():
+                    self._gap.clear()
+            if self._started.is_set():
+                await _within(interval * random.uniform(0.9, 1.1), self._gap)
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _stop(self) -> None:
         self.stopped = True
@@ -215,9 +216,8 @@ class Hub:
             self._task.cancel()
         self._held.clear()
 
-    async def _do(self, job: Job) -> None:
-        await asyncio.sleep(JOBS_AFTER)
-        await job(self)
+    def _start_jobs(self) -> None:
+        self._jobs = [asyncio.create_task(job(self)) for job in jobs]
 
     # --- events ---
 
@@ -236,15 +236,15 @@ class Hub:
             self._take(message)
 
     def _take(self, batch: Batch) -> None:
-        if self._repairing or batch.first > self.cursor + 1:
+        if self._gap.is_set() or batch.first > self.cursor + 1:
             self._held.append(batch)
             del self._held[:-HELD]
-            self._repair_soon()
+            self._gap.set()
         else:
             self._dispatch(batch.entries, batch.last)
 
     def _take_held(self) -> None:
-        self._repairing = False
+        self._gap.clear()
         held, self._held = self._held, []
         for batch in sorted(held, key=lambda batch: batch.first):
             self._take(batch)
@@ -258,20 +258,8 @@ class Hub:
         count("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
 
-    def _repair_soon(self) -> None:
-        if not self._repairing:
-            self._repairing = True
-            self._gap.set()
-
-    async def _gap_within(self, seconds: float) -> None:
-        """Wait so long, or until a gap shows."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._gap.wait()
-
     async def _repair(self) -> None:
         """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
-        self._gap.clear()
         self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
         head = (await self.run(get_position)).head
         count("repaired")
@@ -282,7 +270,7 @@ class Hub:
 
     async def look(self) -> None:
         """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
-        if self._repairing:
+        if self._gap.is_set():
             return
         before = self.cursor
         position = await self.run(sweep)
@@ -292,9 +280,9 @@ class Hub:
             for stream in list(self.streams):
                 stream.reset("ahead", position.head)
         elif position.head > self.cursor:
-            await self._gap_within(GRACE)
+            await _within(GRACE, self._gap)
             if position.head > self.cursor:
-                self._repair_soon()
+                self._gap.set()
 
 
 def poll_interval() -> float:
@@ -305,10 +293,11 @@ def poll_interval() -> float:
     return given
 
 
-def sweep() -> Position:
-    """Number what a publisher that died left pending, and return how far the log is."""
-    announce()
-    return get_position()
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait so long, or until ``event`` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _note(name: str, signal: Signal, stream: Stream, **named: str) -> None:

@@ -41,8 +41,6 @@ CUT_SECONDS = 1.0
 #: Seconds that a server may take to pass on what the last streams wrote.
 FLUSH_SECONDS = 0.05
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
@@ -133,7 +131,7 @@ class SignalHandler:
         """Put the handler before the server's own, once; nothing happens where it cannot be, or where the signal is ignored."""
         if self._previous or threading.current_thread() is not threading.main_thread():
             return
-        for number in _SIGNALS:
+        for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             # None: not installed from Python, so that it could not be called. Ignored, as under nohup: it stays ignored.
             if previous not in (None, signal.SIG_IGN):

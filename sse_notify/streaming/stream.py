@@ -23,8 +23,9 @@ from django import db
 from sse_notify import telemetry
 from sse_notify.access.decisions import Granted
 from sse_notify.bus.messages import Entry
+from sse_notify.conf import get_settings
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import get_position
+from sse_notify.log.sequence import Position, announce, get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.telemetry import Incident, count
@@ -47,17 +48,23 @@ def read_page(
         return entries, complete, get_position().floor
 
 
+def sweep() -> Position:
+    """Number what a publisher that died left pending, and return how far the log is."""
+    announce()
+    return get_position()
+
+
 class Stream(BaseStream):
     """The events of one client.
 
     Args:
-        page: notifications that one query of a replay reads.
+        page: notifications that one query of a replay reads; ``None``: as the settings say.
         options: as for :class:`BaseStream`. Without a subscriber, somebody calls :meth:`begin`.
     """
 
     __slots__ = ("_behind", "_held", "_page", "_prelude", "_target", "cursor", "is_open", "reader", "topics")  # fmt: skip
 
-    def __init__(self, *, page: int, **options: Any) -> None:
+    def __init__(self, *, page: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         #: Whether it was decided that the stream may begin, and how.
         self.is_open = False
@@ -67,7 +74,7 @@ class Stream(BaseStream):
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = 0
         self._prelude: bytes | None = None
-        self._page = page
+        self._page = page or get_settings().REPLAY_PAGE
         #: Up to where the log is read before what the hub pushes. ``_behind``: up to wherever the hub is by then.
         self._target: int | None = None
         self._behind = self._held = False

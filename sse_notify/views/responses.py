@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -174,25 +173,21 @@ class EventStreamResponse(StreamResponse):
         end: Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(source, (str, bytes, Mapping)) or not isinstance(
-            source, (AsyncIterable, Iterable)
-        ):
+        is_iterable = isinstance(source, (AsyncIterable, Iterable))
+        if not is_iterable or isinstance(source, (str, bytes, Mapping)):
             raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
         if not isinstance(end, (Event, str, type(None))):
             raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
         self._source = source
         self._last = b"" if end is None else encode_item(end)
-        conf = get_settings()
         try:
-            subscriber = _subscriber(user)
             stream = SourceStream(
                 source,
                 last=self._last,
                 own_thread=not threadpool.in_test_transaction(),
                 feed=registry.feed(),
-                buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
-                lifetime=math.inf if subscriber is None else conf.MAX_LIFETIME,
-                subscriber=subscriber,
+                buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
+                subscriber=_subscriber(user),
             )
         except HandshakeRefused as refusal:
             answer = refuse(refusal)
