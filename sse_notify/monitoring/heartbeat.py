@@ -28,7 +28,7 @@ from sse_notify.bus import publisher
 from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.streaming import registry
-from sse_notify.streaming.hub import Hub, jobs
+from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import Incident
 
@@ -172,7 +172,7 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 # --- writing --------------------------------------------------------------------------------------
 
 
-@jobs.append
+@registry.jobs.append
 async def _beat(hub: Hub) -> None:
     """Write heartbeats; when cancelled, delete the row."""
     incident = Incident("heartbeat")

@@ -20,7 +20,8 @@ from sse_notify.monitoring import presence
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.monitoring.presence import Presence
 from sse_notify.sse.format import dumps, encode
-from sse_notify.streaming.hub import Hub, jobs
+from sse_notify.streaming import registry
+from sse_notify.streaming.hub import Hub
 from sse_notify.telemetry import Incident
 from sse_notify.topics import topic
 
@@ -103,7 +104,7 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
 # --- sending reports ------------------------------------------------------------------------------
 
 
-@jobs.append
+@registry.jobs.append
 async def _send_reports(hub: Hub) -> None:
     """Send reports to those who watch on this event loop."""
     incident = Incident("live_page")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -41,7 +41,7 @@ RETRY_SECONDS = 1.0  # between two tries to start while the database is away
 JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
 
 #: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
-jobs: list[Callable[[Hub], Coroutine[Any, Any, None]]] = []
+Job = Callable[["Hub"], Coroutine[Any, Any, None]]
 
 _receivers = Incident("signal_receivers")
 
@@ -49,7 +49,7 @@ _receivers = Incident("signal_receivers")
 class Hub:
     """The streams of one event loop. All methods are to be called on it; ``run`` runs queries off it, ``None``: on pools of their own."""
 
-    def __init__(self, *, run: Run | None = None) -> None:
+    def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
         self.run = run or threadpool.hub
         self.replay = run or threadpool.streams
         #: Every event up to here was pushed to the streams that get it.
@@ -67,7 +67,8 @@ class Hub:
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._jobs: list[asyncio.Task[None] | asyncio.TimerHandle] = []
+        self._jobs = jobs
+        self._working: list[asyncio.Task[None] | asyncio.TimerHandle] = []
         self._started = asyncio.Event()
         #: Set while batches are kept, as something before them is missing; at first that is everything.
         self._gap = asyncio.Event()
@@ -86,7 +87,8 @@ class Hub:
         self.streams.add(stream)
         if self.empty.is_set():
             self.empty.clear()
-            self._jobs = [asyncio.get_running_loop().call_later(JOBS_AFTER, self._start_jobs)]
+            loop = asyncio.get_running_loop()
+            self._working = [loop.call_later(JOBS_AFTER, self._start_jobs)]
         try:
             self._begin()
             await self._started.wait()
@@ -118,9 +120,9 @@ class Hub:
             _note("closed", stream_closed, stream, reason=stream.reason)
         if not self.streams:
             self.empty.set()
-            for job in self._jobs:
+            for job in self._working:
                 job.cancel()
-            self._jobs = []
+            self._working = []
         self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
@@ -217,7 +219,7 @@ class Hub:
         self._held.clear()
 
     def _start_jobs(self) -> None:
-        self._jobs = [asyncio.create_task(job(self)) for job in jobs]
+        self._working = [asyncio.create_task(job(self)) for job in self._jobs]
 
     # --- events ---
 

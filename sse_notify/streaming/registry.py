@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
-from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.hub import Hub, Job
 from sse_notify.streaming.limits import admission
 
 logger = logging.getLogger("sse_notify")
@@ -42,6 +42,8 @@ CUT_SECONDS = 1.0
 FLUSH_SECONDS = 0.05
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+#: What each of them does beside.
+jobs: list[Job] = []
 
 
 def current(run: Run | None = None) -> Hub:
@@ -50,7 +52,7 @@ def current(run: Run | None = None) -> Hub:
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
         _signals.install()
-        hub = _hubs[loop] = Hub(run=run)
+        hub = _hubs[loop] = Hub(run=run, jobs=jobs)
     return hub
 
 
