@@ -15,8 +15,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from django.dispatch import Signal
-
 from sse_notify.access.decisions import Granted
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
@@ -31,9 +29,7 @@ from sse_notify.streaming.generator import SourceStream
 from sse_notify.streaming.stream import Stream, sweep
 from sse_notify.telemetry import Incident, count
 
-GRACE = (
-    0.1  # seconds that a message may be under way before a head beyond the cursor counts as a loss
-)
+GRACE = 0.1  # seconds that a message may be under way before the head counts as missed
 JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is served without
 HELD = 100  # batches that are kept while a repair runs, which reads up to the head: no older ones are needed
 REPAIR_PAGE = 500  # entries that a repair reads with one query
@@ -42,8 +38,6 @@ JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
 
 #: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
 Job = Callable[["Hub"], Coroutine[Any, Any, None]]
-
-_receivers = Incident("signal_receivers")
 
 
 class Hub:
@@ -117,7 +111,7 @@ class Hub:
         self.streams.discard(stream)
         self.sources.discard(stream)
         if self._unlist(stream):
-            _note("closed", stream_closed, stream, reason=stream.reason)
+            stream.note("closed", stream_closed, sender=Hub, reason=stream.reason)
         if not self.streams:
             self.empty.set()
             for job in self._working:
@@ -155,7 +149,7 @@ class Hub:
             return
         stream.go_live(self, *decided)
         self._list(stream)
-        _note("opened", stream_opened, stream)
+        stream.note("opened", stream_opened, sender=Hub)
 
     def _list(self, stream: Stream) -> None:
         for topic in stream.topics:
@@ -247,8 +241,8 @@ class Hub:
 
     def _take_held(self) -> None:
         self._gap.clear()
-        held, self._held = self._held, []
-        for batch in sorted(held, key=lambda batch: batch.first):
+        held, self._held = sorted(self._held, key=lambda batch: batch.first), []
+        for batch in held:
             self._take(batch)
 
     def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
@@ -300,15 +294,3 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-def _note(name: str, signal: Signal, stream: Stream, **named: str) -> None:
-    """Count ``name`` and send ``signal``. An error of a receiver is logged and harms no stream."""
-    user_id, topics = stream.reader.user_id, stream.topics
-    count(name, named.get("reason", ""))
-    try:
-        signal.send_robust(sender=Hub, user_id=user_id, topics=topics, **named)
-    except Exception as error:  # Django refuses to call an asynchronous receiver here
-        _receivers.failed(error)
-    else:
-        _receivers.worked()

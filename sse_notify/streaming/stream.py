@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any
 
 from django import db
+from django.dispatch import Signal
 
 from sse_notify import telemetry
 from sse_notify.access.decisions import Granted
@@ -34,6 +35,7 @@ from sse_notify.telemetry import Incident, count
 RETRY_SECONDS = 1.0
 
 _database = Incident("database_replay")
+_receivers = Incident("signal_receivers")
 
 
 def read_page(
@@ -207,6 +209,16 @@ class Stream(BaseStream):
         if has_other_topics or reader.muted != before.muted:
             self.reset("topics" if has_other_topics else "state", self.cursor)
         self._fall_behind()
+
+    def note(self, name: str, signal: Signal, **named: Any) -> None:
+        """Count ``name`` and send ``signal``. An error of a receiver is logged and harms no stream."""
+        count(name, named.get("reason", ""))
+        try:
+            signal.send_robust(user_id=self.reader.user_id, topics=self.topics, **named)
+        except Exception as error:  # Django refuses to call an asynchronous receiver here
+            _receivers.failed(error)
+        else:
+            _receivers.worked()
 
     def drain(self, seconds: float) -> None:
         """End within so many seconds; the clients come back spread over as many."""
