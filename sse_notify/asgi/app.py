@@ -16,9 +16,9 @@ or has as many of them waiting as it could ever serve, a further one is turned a
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import io
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 from django.core import signals
@@ -28,13 +28,7 @@ from django.http import HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from sse_notify.asgi.exchange import (
-    MARK,
-    ClientLeft,
-    Exchange,
-    current_exchange,
-    give_up_after,
-)
+from sse_notify.asgi.exchange import MARK, ClientLeft, Exchange, current_exchange, give_up_after
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -50,9 +44,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
 #: Headers of a stream's answer that a refusal does not have, in lower case.
-_OF_A_STREAM = frozenset(
-    (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
-)
+_OF_A_STREAM = (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
 
 
 class EventStreams:
@@ -76,19 +68,17 @@ class EventStreams:
         exchange = Exchange(receive, _header(scope, b"cookie"))
         token = current_exchange.set(exchange)
         try:
-            try:
-                if _asks_for_stream(scope) and _is_marked(scope):
-                    await self._handshake(scope, exchange, send)
-                else:
-                    kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
-                    await self.application(scope, exchange.receive, kept_open)
-            finally:
-                current_exchange.reset(token)
+            if _asks_for_stream(scope) and _is_marked(scope):
+                await self._handshake(scope, exchange, send)
+            else:
+                kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
+                await self.application(scope, exchange.receive, kept_open)
             stream = exchange.take()
             del scope
             if stream is not None:
                 await serve(stream, exchange, send)
         finally:
+            current_exchange.reset(token)
             exchange.end()
 
     async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
@@ -102,11 +92,8 @@ class EventStreams:
             if scope["method"] == "GET":
                 admission.check(waiting=waiting)
             # In a copy of this context, as Django's own handler would.
-            status, headers, body = await exchange.unless_left(
-                threadpool.streams(
-                    contextvars.copy_context().run, self._handler.answer, scope, exchange
-                )
-            )
+            answer = threadpool.streams(copy_context().run, self._handler.answer, scope, exchange)
+            status, headers, body = await exchange.unless_left(answer)
             if exchange.stream is not None:
                 await exchange.unless_left(exchange.stream.join())
         except ClientLeft:
@@ -133,9 +120,9 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     """
     task = asyncio.current_task()
     assert task is not None
-    stream.served_by(task.cancel)
+    stream.cancel = task.cancel
     exchange.watch(stream.abort)
-    changed = give_up_after(get_settings().SEND_TIMEOUT, send)
+    give_up_after(get_settings().SEND_TIMEOUT, send)
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -150,8 +137,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
         pass
     finally:
         stream.close()
-        if changed:  # the connection may stay open for other requests
-            give_up_after(0, send)
+        give_up_after(0, send)  # the connection may stay open for other requests
 
 
 def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], Awaitable[None]]:
@@ -199,11 +185,8 @@ class _Handler(BaseHandler):
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
-            if (
-                request.method == "GET"
-                and _is_stream(response.status_code, headers)
-                and exchange.choose(getattr(response, "stream", None))
-            ):
+            is_stream = request.method == "GET" and _is_stream(response.status_code, headers)
+            if is_stream and exchange.choose(getattr(response, "stream", None)):
                 return response.status_code, headers, None
             if request.method == "HEAD" or exchange.is_over:
                 return response.status_code, headers, b""
@@ -236,16 +219,12 @@ def _is_stream(status: int, headers: Any) -> bool:
     )
 
 
-def _render(response: HttpResponseBase) -> Answer:
-    body = b"".join(response) if response.streaming else response.content  # type: ignore[attr-defined]
-    return response.status_code, _encode_headers(response), body
+def _render(response: Any) -> Answer:
+    return response.status_code, _encode_headers(response), b"".join(response)
 
 
 def _encode_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     """Return the headers as Django's own handler would send them, cookies included."""
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
-    headers.extend(
-        (b"Set-Cookie", cookie.output(header="").encode("ascii").strip())
-        for cookie in response.cookies.values()
-    )
-    return headers
+    cookies = [cookie.OutputString().encode("ascii") for cookie in response.cookies.values()]
+    return headers + [(b"Set-Cookie", cookie) for cookie in cookies]

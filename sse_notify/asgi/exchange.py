@@ -181,19 +181,12 @@ def give_up_after(seconds: float, send: Any) -> bool:
         return False
     # These are no documented attributes; whatever they turn out to be, the stream works without.
     with contextlib.suppress(Exception):
-        number = _file_behind(send)
-        if number is not None and number >= 0:
-            with socket.socket(fileno=os.dup(number)) as found:
-                if found.family in (socket.AF_INET, socket.AF_INET6):
-                    found.setsockopt(socket.IPPROTO_TCP, _OPTION, int(seconds * 1000))
-                    return True
+        if isinstance(send, partial):  # daphne: Server.handle_reply for one request
+            behind = send.args[0].channel.transport.getHandle()
+        else:  # uvicorn: RequestResponseCycle.send
+            behind = send.__self__.transport.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(behind.fileno())) as found:
+            if found.family in (socket.AF_INET, socket.AF_INET6):
+                found.setsockopt(socket.IPPROTO_TCP, _OPTION, int(seconds * 1000))
+                return True
     return False
-
-
-def _file_behind(send: Any) -> int | None:
-    if isinstance(send, partial):  # daphne: Server.handle_reply for one request
-        return int(send.args[0].channel.transport.getHandle().fileno())
-    transport = getattr(
-        getattr(send, "__self__", None), "transport", None
-    )  # uvicorn: RequestResponseCycle.send
-    return None if transport is None else int(transport.get_extra_info("socket").fileno())

@@ -7,8 +7,8 @@ there are never more database connections than threads.
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
 Here a thread closes it when no more work waits: in a storm of handshakes it goes on with the
 connection that it has, and an idle thread holds none. Connections that are to live longer, and
-those of a connection pool, are left to Django's own rules: giving one back to a pool costs nothing,
-and a storm must not keep it from the site's own requests.
+those of a connection pool, are left to Django's own rules, and the idle thread gives the latter
+back: that costs nothing, and a storm must not keep them from the site's own requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,19 +25,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
-from django.db.backends.signals import connection_created
-from django.dispatch import receiver
 
 from sse_notify.conf import get_settings
 
 logger = logging.getLogger("sse_notify")
 
-#: The names of the pools' threads begin with it.
-_PREFIX = "sse_notify-"
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
 
 #: Runs a function that queries, from the event loop: on a pool, or in a test's own thread.
 Run = Callable[..., Awaitable[Any]]
@@ -48,7 +41,7 @@ class Pool:
     """A bounded pool of threads: made when it is first used, and made anew in a forked child."""
 
     def __init__(self, name: str, size: Callable[[], int]) -> None:
-        self._name = name
+        self._name = f"sse_notify-{name}"
         self._size = size
         self._reset()
         if hasattr(os, "register_at_fork"):
@@ -58,70 +51,44 @@ class Pool:
         self._executor: ThreadPoolExecutor | None = None
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
-    async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run ``function`` on one of the pool's threads.
 
         If this is cancelled while the function waits for a thread, the function is not run. If it
         is cancelled later, the function runs to its end and what it returns is dropped.
         """
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._size(), f"{_PREFIX}{self._name}")
+            self._executor = ThreadPoolExecutor(self._size(), self._name, _keep_connections)
         answer: Future[T] = Future()
         self._waiting.append((answer, partial(function, *args, **kwargs)))
         self._executor.submit(self._run_all)
-        return await asyncio.wrap_future(answer)
+        return asyncio.wrap_future(answer)
 
     def _run_all(self) -> None:
         """Run whatever waits, so that it shares a connection; then close the connections."""
         with suppress(IndexError):  # Nothing waits any more.
             while True:
-                _run(*self._waiting.popleft())
-        _close_connections()
+                answer, work = self._waiting.popleft()
+                if not answer.set_running_or_notify_cancel():
+                    continue
+                try:
+                    close_old_connections()  # As Django does before a request.
+                except Exception:  # Whatever the driver raises; the pool's thread must go on.
+                    logger.exception("A database connection cannot be closed.")
+                try:
+                    answer.set_result(work())
+                except BaseException as error:
+                    answer.set_exception(error)
+        for connection in connections.all(initialized_only=True):
+            if connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
+                connection.close()
 
 
-def _run(answer: Future[Any], function: Callable[[], Any]) -> None:
-    if not answer.set_running_or_notify_cancel():
-        return
-    _close_old_connections()
-    try:
-        answer.set_result(function())
-    except BaseException as error:
-        answer.set_exception(error)
-    finally:
-        _close_old_connections()
-
-
-def _close_old_connections() -> None:
-    """Do what Django does around a request.
-
-    A connection that cannot even be closed must not take the pool's thread with it.
-    """
-    try:
-        close_old_connections()
-    except Exception:  # Whatever the database's driver raises.
-        logger.exception("A database connection cannot be closed.")
-
-
-# --- connections of the pools' threads ------------------------------------------------------------
-
-
-@receiver(connection_created)
-def _keep(connection: Any, **kwargs: Any) -> None:
-    """Keep the end of a request from closing a connection that this thread goes on with."""
-    is_ours = threading.current_thread().name.startswith(_PREFIX)
-    if is_ours and _is_short_lived(connection):
-        connection.close_at = None
-
-
-def _close_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        if _is_short_lived(connection):
-            connection.close()
-
-
-def _is_short_lived(connection: Any) -> bool:
-    settings = connection.settings_dict
-    return settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
+def _keep_connections() -> None:
+    """Keep the end of a request from closing connections that this thread goes on with."""
+    for alias, settings in connections.settings.items():
+        if settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool"):
+            connections[alias].settings_dict = {**settings, "CONN_MAX_AGE": None}
 
 
 #: Handshakes and replays; one of their threads is kept for the decisions.
@@ -175,9 +142,9 @@ def in_test_transaction() -> bool:
     )
 
 
-async def in_this_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def in_this_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
     """Run ``function`` in the thread of Django's thread-sensitive code: a test's own."""
-    return await sync_to_async(function)(*args, **kwargs)
+    return sync_to_async(function)(*args, **kwargs)
 
 
 # --- a request's own thread -----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """One row per process with open streams: written every 10 seconds, read by monitoring.
 
-    stream_opened   start a task on the event loop, unless it runs: after a second, and then every
-                    10 seconds, it updates the row of this process; after the last stream it deletes it
+    a hub's job     a second after the first stream, and then every 10 seconds, it updates the row of
+                    this process; after the last stream it deletes it
     read()          the rows that are not older than three intervals, and this process as it is now
 
 Without streams there is neither a task nor a row. The row of a process that was killed is ignored
@@ -19,17 +19,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.dispatch import receiver
 
 from sse_notify import counters
 from sse_notify.bus import publisher
 from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
-from sse_notify.signals import stream_opened
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
@@ -37,8 +34,6 @@ from sse_notify.telemetry import Incident
 
 #: Seconds between two heartbeats.
 INTERVAL = 10.0
-#: Seconds after which a process that has its first stream writes its first heartbeat.
-FIRST_SECONDS = 1.0
 #: Intervals without a heartbeat after which a process counts as dead.
 MISSED = 3
 
@@ -75,7 +70,7 @@ class HubStatus:
     counters: dict[str, int | dict[str, int]]
     """What happened in the process since it started; see :func:`sse_notify.counters.snapshot`."""
     rate: float | None = None
-    """Events delivered per second, before the last heartbeat; ``None`` before the first."""
+    """Events delivered per second, between the last two heartbeats; ``None`` before the second."""
 
     @property
     def process(self) -> str:
@@ -176,28 +171,22 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 
 # --- writing --------------------------------------------------------------------------------------
 
-_tasks: WeakKeyDictionary[Hub, asyncio.Task[None]] = WeakKeyDictionary()
 
-
-@receiver(stream_opened)
-def _on_opened(**kwargs: Any) -> None:
-    hub = registry.running()
-    if hub is not None and (hub not in _tasks or _tasks[hub].done()):
-        _tasks[hub] = asyncio.create_task(_beat(hub))
-
-
+@registry.jobs.append
 async def _beat(hub: Hub) -> None:
-    """Write heartbeats while ``hub`` has streams; then, or when cancelled, delete the row."""
+    """Write heartbeats; when cancelled, delete the row."""
     incident = Incident("heartbeat")
-    before, delivered, seconds = monotonic(), counters.get("delivered"), FIRST_SECONDS
+    rate, before, delivered = None, monotonic(), counters.get("delivered")
     try:
-        while not await _is_empty(hub, seconds):
-            now, number, seconds = monotonic(), counters.get("delivered"), INTERVAL
+        while True:
             try:
-                await hub.run(write, round((number - delivered) / (now - before), 1))
+                await hub.run(write, rate)
                 incident.worked()
             except Exception as error:  # The next heartbeat tries again.
                 incident.failed(error)
+            await asyncio.sleep(INTERVAL)
+            now, number = monotonic(), counters.get("delivered")
+            rate = round((number - delivered) / (now - before), 1)
             before, delivered = now, number
     finally:
         if not registry.with_streams():
@@ -205,15 +194,6 @@ async def _beat(hub: Hub) -> None:
                 await _remove(hub)
             except asyncio.CancelledError:  # The server ends its event loop in the same moment.
                 await _remove(hub)
-    if hub.streams:  # One came while the row was deleted.
-        _tasks[hub] = asyncio.create_task(_beat(hub))
-
-
-async def _is_empty(hub: Hub, seconds: float) -> bool:
-    """Wait; return whether ``hub`` has no streams any more, as soon as that is so."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(hub.empty.wait(), seconds)
-    return not hub.streams
 
 
 async def _remove(hub: Hub) -> None:

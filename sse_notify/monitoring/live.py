@@ -1,7 +1,7 @@
 """What the admin's live page shows: every process, and who is connected.
 
 The event loop that has watchers sends them a report every few seconds; what it says of other
-processes follows their heartbeats. While nobody watches, nothing happens.
+processes follows their heartbeats. While nobody watches, nobody is asked.
 """
 
 from __future__ import annotations
@@ -9,23 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.dispatch import receiver
 
 from sse_notify.bus import subscriber
 from sse_notify.log.sequence import count_pending
 from sse_notify.monitoring import presence
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.monitoring.presence import Presence
-from sse_notify.signals import stream_opened
 from sse_notify.sse.format import dumps, encode
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
-from sse_notify.streaming.stream import Stream
 from sse_notify.telemetry import Incident
 from sse_notify.topics import topic
 
@@ -107,26 +103,19 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
 
 # --- sending reports ------------------------------------------------------------------------------
 
-_reporters: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
-
-@receiver(stream_opened)
-def _on_opened(*, topics: tuple[str, ...], **kwargs: Any) -> None:
-    loop = asyncio.get_running_loop()
-    if TOPIC in topics and (loop not in _reporters or _reporters[loop].done()):
-        _reporters[loop] = loop.create_task(_send_reports())
-
-
-async def _send_reports() -> None:
-    """Send reports to the watchers on this event loop for as long as there are any."""
+@registry.jobs.append
+async def _send_reports(hub: Hub) -> None:
+    """Send reports to those who watch on this event loop."""
     incident = Incident("live_page")
-    while (hub := registry.running()) is not None and _watchers(hub):
+    while True:
         try:
-            answers = await asyncio.wrap_future(subscriber.ask(TIMEOUT))
-            frame = await hub.run(_frame, answers)
-            for stream in _watchers(hub):
-                stream.push_ephemeral(frame)
-            incident.worked()
+            if hub.listeners(TOPIC):
+                answers = await asyncio.wrap_future(subscriber.ask(TIMEOUT))
+                frame = await hub.run(_frame, answers)
+                for stream in hub.listeners(TOPIC):
+                    stream.push_ephemeral(frame)
+                incident.worked()
         except Exception as error:  # The page shows what it has, and says that it is old.
             incident.failed(error)
         await asyncio.sleep(INTERVAL)
@@ -134,7 +123,3 @@ async def _send_reports() -> None:
 
 def _frame(answers: list[dict[str, int]]) -> bytes:
     return encode(dumps(report(presence.combine(answers))), event=TOPIC)
-
-
-def _watchers(hub: Hub) -> list[Stream]:
-    return [stream for stream in hub.streams if TOPIC in stream.topics]

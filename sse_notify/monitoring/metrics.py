@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 from django import db
 from django.contrib.auth.decorators import login_not_required
@@ -31,9 +30,8 @@ try:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
 except ImportError as error:
-    raise ImportError(
-        "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
-    ) from error
+    text = "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
+    raise ImportError(text) from error
 
 #: Seconds in which the other processes answer who is connected.
 TIMEOUT = 1.0
@@ -86,13 +84,17 @@ class NotifyCollector(Collector):
             gauge = GaugeMetricFamily(f"sse_notify_{metric}", text, labels=["process"])
             for process, status in processes.items():
                 if status.streams or attribute not in ("cursor", "lag"):
-                    _add(gauge, process, getattr(status, attribute))
+                    value = getattr(status, attribute)
+                    is_moment = isinstance(value, datetime)
+                    gauge.add_metric([process], value.timestamp() if is_moment else value)
             yield gauge
         for name, (metric, label, text) in counters.COUNTED.items():
             labels = ["process", label] if label else ["process"]
             counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)
             for process, status in processes.items():
-                _add(counter, process, status.counters.get(name, {} if label else 0))
+                counted = status.counters.get(name, {} if label else 0)
+                for of, number in counted.items() if isinstance(counted, dict) else [("", counted)]:
+                    counter.add_metric([process, of] if label else [process], number)
             yield counter
 
 
@@ -109,16 +111,6 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
     }
 
 
-def _add(family: Any, process: str, value: float | datetime | dict[str, int]) -> None:
-    if isinstance(value, dict):
-        for label, number in value.items():
-            family.add_metric([process, label], number)
-    elif isinstance(value, datetime):
-        family.add_metric([process], value.timestamp())
-    else:
-        family.add_metric([process], value)
-
-
 # Outside ATOMIC_REQUESTS: nothing is written, and the database may be away.
 @transaction.non_atomic_requests
 @login_not_required  # Prometheus does not sign in. Who may ask is up to the proxy or a decorator.
@@ -128,6 +120,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(NotifyCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return HttpResponse(
-        encode(registry), content_type=content_type, headers={"Cache-Control": "no-store"}
-    )
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    return HttpResponse(encode(registry), headers=headers)

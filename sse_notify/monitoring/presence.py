@@ -23,17 +23,8 @@ from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.streaming import registry as hubs_here
 from sse_notify.streaming.registry import listeners
 
-__all__ = [
-    "HubStatus",
-    "Presence",
-    "aconnected_users",
-    "ahubs",
-    "alook",
-    "connected_users",
-    "hubs",
-    "listeners",
-    "look",
-]
+__all__ = ["HubStatus", "Presence", "connected_users", "hubs", "listeners", "look"]
+__all__ += ["aconnected_users", "ahubs", "alook"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.sse import control
 from sse_notify.streaming.limits import admission
+from sse_notify.telemetry import count
 
 
 class Buffer:
@@ -49,18 +49,17 @@ class Buffer:
 
     def put(self, block: bytes) -> bool:
         """Add ``block`` and return whether it fits; empty the buffer if not."""
-        fits = self.size + len(block) <= self.limit or self._make_room(len(block))
+        fits = self._has_room(len(block))
         if fits:
-            self._blocks.append(block)
-            self.size += len(block)
+            self.put_anyway(block)
         else:
             self.clear()
-        self.wake()
+            self.wake()
         return fits
 
     def put_ephemeral(self, block: bytes) -> None:
         """Add a block that is in no log, if it fits when all others of its kind are gone."""
-        if self.size + len(block) <= self.limit or self._make_room(len(block)):
+        if self._has_room(len(block)):
             self._ephemeral.append(len(self._blocks))
             self.put_anyway(block)
         else:
@@ -77,16 +76,15 @@ class Buffer:
         """Return what waits as one chunk, first how many were lost, and empty the buffer."""
         if self.lost:
             self._blocks.insert(0, control.lost(self.lost))
-            counters.add("lost", number=self.lost)
+            count("lost", number=self.lost)
             self.lost = 0
         chunk = b"".join(self._blocks)
         self._ephemeral.clear()
-        self._blocks.clear()
-        self.size = 0
+        self.clear()
         return chunk
 
     def clear(self) -> None:
-        """Empty the buffer."""
+        """Empty the buffer; the ephemeral events are lost."""
         self.lost += len(self._ephemeral)
         self._ephemeral.clear()
         self._blocks.clear()
@@ -102,8 +100,10 @@ class Buffer:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    def _make_room(self, size: int) -> bool:
-        """Drop the ephemeral events, and return whether that is enough."""
+    def _has_room(self, size: int) -> bool:
+        """Return whether so much fits, maybe as the ephemeral events are dropped."""
+        if self.size + size <= self.limit:
+            return True
         gone = set(self._ephemeral)
         kept = [block for place, block in enumerate(self._blocks) if place not in gone]
         self.clear()
@@ -117,17 +117,18 @@ class BaseStream:
 
     Args:
         feed: gives the hub of the running loop.
-        buffer_bytes: bytes that may wait for the client.
-        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once.
         subscriber: who the stream is for; ``None``: nothing is decided about it.
+        buffer_bytes: bytes that may wait for the client; ``None``: as the settings say.
+        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once. ``None``: as the
+            settings say, and never without a subscriber.
 
     Raises:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
     """
 
     __slots__ = (
-        "__weakref__", "_buffer", "_cancel", "_ended", "_feed", "_hub", "_timer", "aborted", "closed", "deadline", "reason",
-        "sending_since", "subscriber", "written_at",
+        "__weakref__", "_buffer", "_ended", "_feed", "_timer", "aborted", "cancel", "closed", "deadline", "hub", "reason",
+        "sending_since", "subscriber", "user_id", "written_at",
     )  # fmt: skip
 
     #: What is decided about streams that have topics.
@@ -138,24 +139,31 @@ class BaseStream:
         self,
         *,
         feed: Callable[[], Any],
-        buffer_bytes: int,
-        lifetime: float = math.inf,
         subscriber: Any = None,
+        buffer_bytes: int | None = None,
+        lifetime: float | None = None,
     ) -> None:
+        conf = get_settings()
         #: Whether the stream is over, however it ended; before it has its place, too.
         self.closed = True
         self.subscriber = subscriber
+        #: Whose place in the process the stream takes; ``None``: nobody's.
+        self.user_id = None if subscriber is None else subscriber.user_id
         self._feed = feed
-        self._hub: Any = None
-        self._buffer = Buffer(buffer_bytes)
+        #: The hub that it has joined.
+        self.hub: Any = None
+        self._buffer = Buffer(buffer_bytes or conf.BUFFER_BYTES)
         #: Whether nothing is added any more.
         self._ended = False
-        self._cancel: Callable[[], Any] | None = None
+        #: Cancels the task that writes; called when a blocked write must be given up.
+        self.cancel: Callable[[], Any] | None = None
         #: Whether a write was given up, which cancels the task.
         self.aborted = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
         self._timer: asyncio.TimerHandle | None = None
+        if lifetime is None:
+            lifetime = math.inf if subscriber is None else conf.MAX_LIFETIME
         self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
         #: When the last chunk was returned, and since when the server has not asked for the next.
         self.written_at = monotonic()
@@ -167,11 +175,6 @@ class BaseStream:
         # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
         if not self.closed:
             admission.release(self.user_id)
-
-    @property
-    def user_id(self) -> Any:
-        """Whose place in the process the stream takes; ``None``: nobody's."""
-        return None if self.subscriber is None else self.subscriber.user_id
 
     @property
     def is_live(self) -> bool:
@@ -203,6 +206,9 @@ class BaseStream:
     def release(self) -> None:
         """Go on after :meth:`hold`."""
 
+    def stop_source(self) -> None:
+        """Produce nothing more, as the stream ends; maybe called again when it is closed."""
+
     # --- the end ---
 
     def end(self, reason: str, retry_after: int | None) -> None:
@@ -216,35 +222,33 @@ class BaseStream:
             return
         if not self.is_live or reason in ("logout", "revoked"):
             self._buffer.clear()  # what is missing comes with the client's next stream
+        self.stop_source()
         self._ended = True
         self.reason = reason
         self._buffer.put_anyway(control.bye(reason, retry_after))
-
-    def served_by(self, cancel: Callable[[], Any]) -> None:
-        """Have ``cancel``, which cancels the task that writes, called when a blocked write must be given up."""
-        self._cancel = cancel
 
     def abort(self, reason: str = "") -> None:
         """Cancel the task in the middle of whatever it writes: nothing more can be said to this client."""
         self.reason = reason or self.reason
         self.aborted = True
-        if self._cancel is not None:
-            self._cancel()
+        if self.cancel is not None:
+            self.cancel()
 
     def close(self) -> None:
         """Leave the hub and let go of everything. Callable any number of times, on the loop."""
         if self.closed:
             return
         self.closed = self._ended = True
-        self._cancel = None
+        self.cancel = None
+        self.stop_source()
         self.stop_timer()
-        if self._hub is not None:
-            self._hub.leave(self)
-            self._hub = None
         self._buffer.clear()
         self._buffer.lost = 0
         self._buffer.wake()
         admission.release(self.user_id)
+        hub, self.hub = self.hub, None
+        if hub is not None:
+            hub.leave(self)
 
     # --- the timer ---
 
@@ -260,9 +264,8 @@ class BaseStream:
             first_heartbeat = random.uniform(interval / 2, interval)
         self.written_at = monotonic() - interval + min(first_heartbeat, interval)
         self._look()
-        if (
-            admission.draining
-        ):  # its handshake was under way, or its view at work, when the process was asked to end
+        # Its handshake was under way, or its view at work, when the process was asked to end.
+        if admission.draining:
             self.drain(get_settings().DRAIN_SECONDS)
 
     def stop_timer(self) -> None:

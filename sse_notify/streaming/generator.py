@@ -68,8 +68,8 @@ class SourceStream(BaseStream):
         """Return all that waits as one chunk, when there is something; ``None`` when the stream is over."""
         if self._task is None and not self.closed:
             self._task = asyncio.get_running_loop().create_task(self._run())
-            self._hub = self._feed()
-            self._hub.attach(self)
+            self.hub = self._feed()
+            self.hub.attach(self)
             self.start_timer(OPENING_SECONDS)
         self.sending_since = None
         while not (chunk := self._buffer.take()):
@@ -80,12 +80,6 @@ class SourceStream(BaseStream):
         self.written_at = self.sending_since = monotonic()
         return chunk
 
-    def close(self) -> None:
-        """Close the iterator and let go of everything."""
-        if not self.closed:
-            self._stop()
-        super().close()
-
     # --- the hub's side ---
 
     def heartbeat(self) -> None:
@@ -93,21 +87,16 @@ class SourceStream(BaseStream):
         if not self._ended:
             self._buffer.put_anyway(_HEARTBEAT)
 
-    def end(self, reason: str, retry_after: int | None) -> None:
-        """Close the iterator, say ``bye`` and end: after what waits, unless the client may not have that any more."""
-        if not self._ended:
-            self._stop()
-        super().end(reason, retry_after)
-
     def drain(self, seconds: float) -> None:
         """Have the stream cut if it is not over in time."""
         asyncio.get_running_loop().call_later(seconds, self.abort, "drain")
 
-    # --- inside ---
-
-    def _stop(self) -> None:
+    def stop_source(self) -> None:
+        """Cancel the iterator, wherever it waits; its own ``finally`` runs."""
         if self._task is not None:
-            self._task.cancel()  # ends in the iterator, wherever it waits; its own ``finally`` runs
+            self._task.cancel()
+
+    # --- inside ---
 
     async def _run(self) -> None:
         if self._own_thread:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from django.dispatch import Signal
-
-from sse_notify import counters
 from sse_notify.access.decisions import Granted
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
@@ -25,25 +23,27 @@ from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import Position, announce, get_position
-from sse_notify.signals import stream_closed, stream_opened, tell
+from sse_notify.log.sequence import get_position
+from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.streaming.generator import SourceStream
-from sse_notify.streaming.stream import Stream
-from sse_notify.telemetry import Incident
+from sse_notify.streaming.stream import Stream, sweep
+from sse_notify.telemetry import Incident, count
 
-#: Seconds that a message of the layer may be under way before a head that is ahead of the hub counts as a loss.
-GRACE = 0.1
+GRACE = 0.1  # seconds that a message may be under way before the head counts as missed
 JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is served without
-#: Batches that are kept while a repair runs; the repair reads the log up to its head, so older ones are not needed.
-HELD = 100
+HELD = 100  # batches that are kept while a repair runs, which reads up to the head: no older ones are needed
 REPAIR_PAGE = 500  # entries that a repair reads with one query
 RETRY_SECONDS = 1.0  # between two tries to start while the database is away
+JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
+
+#: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
+Job = Callable[["Hub"], Coroutine[Any, Any, None]]
 
 
 class Hub:
     """The streams of one event loop. All methods are to be called on it; ``run`` runs queries off it, ``None``: on pools of their own."""
 
-    def __init__(self, *, run: Run | None = None) -> None:
+    def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
         self.run = run or threadpool.hub
         self.replay = run or threadpool.streams
         #: Every event up to here was pushed to the streams that get it.
@@ -61,10 +61,12 @@ class Hub:
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._jobs = jobs
+        self._working: list[asyncio.Task[None] | asyncio.TimerHandle] = []
         self._started = asyncio.Event()
-        #: Whether batches are kept as something before them is missing; at first that is everything.
-        self._repairing = True
+        #: Set while batches are kept, as something before them is missing; at first that is everything.
         self._gap = asyncio.Event()
+        self._gap.set()
         self._held: list[Batch] = []
         self._database = Incident("database_poll")
 
@@ -77,19 +79,25 @@ class Hub:
             HandshakeRefused: the stream may not begin.
         """
         self.streams.add(stream)
-        self.empty.clear()
+        if self.empty.is_set():
+            self.empty.clear()
+            loop = asyncio.get_running_loop()
+            self._working = [loop.call_later(JOBS_AFTER, self._start_jobs)]
         try:
             self._begin()
             await self._started.wait()
             if not stream.is_open:
                 await self._monitor.add(stream, is_new=True)
-                return
+            else:
+                self._open(stream)
+                if stream.subscriber is not None:
+                    self._monitor.add(stream)
         except BaseException:
             self.leave(stream)
             raise
-        self._open(stream)
-        if stream.subscriber is not None:
-            self._monitor.add(stream)
+        stream.hub = self
+        if stream.closed:  # the client left while the hub was starting
+            self.leave(stream)
 
     def attach(self, stream: SourceStream) -> None:
         """End ``stream`` with the process, and with its permission if it has one."""
@@ -100,20 +108,22 @@ class Hub:
 
     def leave(self, stream: Any) -> None:
         """Forget ``stream``. The last one to leave stops the hub."""
-        self._monitor.remove(stream)
         self.streams.discard(stream)
         self.sources.discard(stream)
         if self._unlist(stream):
-            counters.add("closed", stream.reason)
-            _tell(stream_closed, stream, reason=stream.reason)
+            stream.note("closed", stream_closed, sender=Hub, reason=stream.reason)
         if not self.streams:
             self.empty.set()
+            for job in self._working:
+                job.cancel()
+            self._working = []
+        self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
 
-    def listeners(self, topic: str) -> int:
-        """Return how many streams listen to ``topic``. Callable from any thread."""
-        return len(self._by_topic.get(topic, ()))
+    def listeners(self, topic: str) -> Collection[Stream]:
+        """Return the streams that listen to ``topic``. Callable from any thread."""
+        return self._by_topic.get(topic, ())
 
     def users(self) -> Counter[str]:
         """Return how many streams each signed-in user has, by key as text. Callable from any thread."""
@@ -131,17 +141,15 @@ class Hub:
             stream.retopic(granted.reader, asked)
             self._list(stream)
         else:
-            stream.begin(granted, asked or ())
-            self._open(stream)
+            self._open(stream, granted, asked or ())
 
-    def _open(self, stream: Stream) -> None:
-        """Push to ``stream`` from now on."""
+    def _open(self, stream: Stream, *decided: Any) -> None:
+        """Push to ``stream`` from now on; ``decided``: how it begins, unless it has begun."""
         if stream.closed:  # the client left meanwhile
             return
+        stream.go_live(self, *decided)
         self._list(stream)
-        stream.go_live(self)
-        counters.add("opened")
-        _tell(stream_opened, stream)
+        stream.note("opened", stream_opened, sender=Hub)
 
     def _list(self, stream: Stream) -> None:
         for topic in stream.topics:
@@ -158,17 +166,18 @@ class Hub:
 
     def _begin(self) -> None:
         if self._task is None:
-            loop, joined = asyncio.get_running_loop(), asyncio.Event()
+            joined, interval = asyncio.Event(), poll_interval()
             publisher.attach(self.receive)
-            self._listening = loop.create_task(subscriber.listen(self.receive, joined))
-            self._task = loop.create_task(self._live(joined))
+            if publisher.remote_layer() is None:
+                joined.set()
+            else:
+                self._listening = asyncio.create_task(subscriber.listen(self.receive, joined))
+            self._task = asyncio.create_task(self._live(joined, interval))
 
-    async def _live(self, joined: asyncio.Event) -> None:
+    async def _live(self, joined: asyncio.Event, interval: float) -> None:
         """Start; then look at the log at intervals, and repair whatever is missing."""
         # A layer may neither answer nor refuse: then the poll carries the streams.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(JOIN_SECONDS):
-                await joined.wait()
+        await _within(JOIN_SECONDS, joined)
         while True:
             try:
                 if not self._started.is_set():
@@ -178,36 +187,43 @@ class Hub:
                     self._take_held()
                     if self.sources:  # they were decided when a change might have gone unheard
                         self._monitor.revoke(Revocation(everybody=True))
-                elif self._repairing:
+                elif self._gap.is_set():
                     await self._repair()
                 else:
                     await self.look()
-                self._database.worked()
+                if self._database.failures:
+                    self._database.worked()
             except Exception as error:  # a database that is away comes back; the streams stay open
                 self._database.failed(error)
-                self._repairing = not self._started.is_set()
-            seconds = poll_interval() if self._started.is_set() else RETRY_SECONDS
-            await self._gap_within(seconds * random.uniform(0.9, 1.1))
+                if self._started.is_set():
+                    self._gap.clear()
+            if self._started.is_set():
+                await _within(interval * random.uniform(0.9, 1.1), self._gap)
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _stop(self) -> None:
         self.stopped = True
+        self._monitor.stop()
         publisher.detach(self.receive)
         if self._listening is not None:
             subscriber.stop(self._listening)
         if self._task is not None:
             self._task.cancel()
-        self._monitor.stop()
         self._held.clear()
+
+    def _start_jobs(self) -> None:
+        self._working = [asyncio.create_task(job(self)) for job in self._jobs]
 
     # --- events ---
 
     def receive(self, message: Message) -> None:
         """Do what a message of the bus says."""
         if isinstance(message, Ephemeral):
-            listeners = self._by_topic.get(message.topic, ())
+            listeners = self.listeners(message.topic)
             for stream in listeners:
                 stream.push_ephemeral(message.frame)
-            counters.add("delivered", number=len(listeners))
+            count("delivered", number=len(listeners))
         elif isinstance(message, Revocation):
             self._monitor.revoke(message)
         elif isinstance(message, PresenceQuery):
@@ -216,17 +232,17 @@ class Hub:
             self._take(message)
 
     def _take(self, batch: Batch) -> None:
-        if self._repairing or batch.first > self.cursor + 1:
+        if self._gap.is_set() or batch.first > self.cursor + 1:
             self._held.append(batch)
             del self._held[:-HELD]
-            self._repair_soon()
+            self._gap.set()
         else:
             self._dispatch(batch.entries, batch.last)
 
     def _take_held(self) -> None:
-        self._repairing = False
-        held, self._held = self._held, []
-        for batch in sorted(held, key=lambda batch: batch.first):
+        self._gap.clear()
+        held, self._held = sorted(self._held, key=lambda batch: batch.first), []
+        for batch in held:
             self._take(batch)
 
     def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
@@ -235,26 +251,14 @@ class Hub:
             if entry.seq > self.cursor:
                 for stream in self._by_topic.get(entry.topic, ()):
                     delivered += stream.push(entry)
-        counters.add("delivered", number=delivered)
+        count("delivered", number=delivered)
         self.cursor = max(self.cursor, last)
-
-    def _repair_soon(self) -> None:
-        if not self._repairing:
-            self._repairing = True
-            self._gap.set()
-
-    async def _gap_within(self, seconds: float) -> None:
-        """Wait so long, or until a gap shows."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._gap.wait()
 
     async def _repair(self) -> None:
         """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
-        self._gap.clear()
         self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
         head = (await self.run(get_position)).head
-        counters.add("repaired")
+        count("repaired")
         while self.cursor < head:
             entries, complete = await self.run(read_entries, self.cursor, head, limit=REPAIR_PAGE)
             self._dispatch(entries, complete)
@@ -262,19 +266,19 @@ class Hub:
 
     async def look(self) -> None:
         """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
-        if self._repairing:
+        if self._gap.is_set():
             return
         before = self.cursor
         position = await self.run(sweep)
         if position.head < before:  # a restored backup: no cursor means what it meant
             self.cursor = position.head
-            counters.add("reset", "ahead", len(self.streams))
+            count("reset", "ahead", len(self.streams))
             for stream in list(self.streams):
                 stream.reset("ahead", position.head)
         elif position.head > self.cursor:
-            await self._gap_within(GRACE)
+            await _within(GRACE, self._gap)
             if position.head > self.cursor:
-                self._repair_soon()
+                self._gap.set()
 
 
 def poll_interval() -> float:
@@ -285,11 +289,8 @@ def poll_interval() -> float:
     return given
 
 
-def sweep() -> Position:
-    """Number what a publisher that died left pending, and return how far the log is."""
-    announce()
-    return get_position()
-
-
-def _tell(signal: Signal, stream: Stream, **named: Any) -> None:
-    tell(signal, sender=Hub, user_id=stream.reader.user_id, topics=stream.topics, **named)
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait so long, or until ``event`` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

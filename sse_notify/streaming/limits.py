@@ -8,9 +8,9 @@ from typing import Any
 
 from django.http import JsonResponse
 
-from sse_notify import counters
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
+from sse_notify.telemetry import count
 
 #: Seconds after which a client that was refused for lack of room may try again.
 RETRY_AFTER = 5
@@ -77,7 +77,7 @@ admission = Admission()
 
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
     """Return the answer that says ``refusal``: JSON that no cache keeps."""
-    counters.add("refused", refusal.code)
+    count("refused", refusal.code)
     said = {"error": refusal.code, "message": refusal.message}
     if refusal.topic:
         said["topic"] = refusal.topic

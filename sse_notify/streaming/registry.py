@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
 from sse_notify.conf import get_settings
-from sse_notify.streaming.hub import Hub
+from sse_notify.streaming.hub import Hub, Job
 from sse_notify.streaming.limits import admission
 
 logger = logging.getLogger("sse_notify")
@@ -41,9 +41,9 @@ CUT_SECONDS = 1.0
 #: Seconds that a server may take to pass on what the last streams wrote.
 FLUSH_SECONDS = 0.05
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+#: What each of them does beside.
+jobs: list[Job] = []
 
 
 def current(run: Run | None = None) -> Hub:
@@ -52,7 +52,7 @@ def current(run: Run | None = None) -> Hub:
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
         _signals.install()
-        hub = _hubs[loop] = Hub(run=run)
+        hub = _hubs[loop] = Hub(run=run, jobs=jobs)
     return hub
 
 
@@ -62,12 +62,6 @@ def feed() -> Callable[[], Hub]:
     return partial(current, threadpool.in_this_thread if threadpool.in_test_transaction() else None)
 
 
-def running() -> Hub | None:
-    """Return the hub of the running loop, ``None`` if it has none with streams."""
-    hub = _hubs.get(asyncio.get_running_loop())
-    return None if hub is None or hub.stopped else hub
-
-
 def with_streams() -> list[Hub]:
     """Return the hubs of this process that have streams. Callable from any thread."""
     return [hub for loop, hub in list(_hubs.items()) if hub.streams and not loop.is_closed()]
@@ -75,7 +69,7 @@ def with_streams() -> list[Hub]:
 
 def listeners(topic: str) -> int:
     """Return how many streams of this process listen to ``topic``. Callable from any thread."""
-    return sum(hub.listeners(topic) for hub in list(_hubs.values()))
+    return sum(len(hub.listeners(topic)) for hub in list(_hubs.values()))
 
 
 def drain() -> list[Future[None]]:
@@ -139,7 +133,7 @@ class SignalHandler:
         """Put the handler before the server's own, once; nothing happens where it cannot be, or where the signal is ignored."""
         if self._previous or threading.current_thread() is not threading.main_thread():
             return
-        for number in _SIGNALS:
+        for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             # None: not installed from Python, so that it could not be called. Ignored, as under nohup: it stays ignored.
             if previous not in (None, signal.SIG_IGN):
@@ -167,10 +161,10 @@ class SignalHandler:
         if self._passed_on:
             return
         self._passed_on = True
-        main = threading.main_thread().ident
-        if hasattr(signal, "pthread_kill") and main is not None:
-            # Also wakes a loop that sleeps, which a plain call would not.
-            signal.pthread_kill(main, number)
+        if hasattr(
+            signal, "pthread_kill"
+        ):  # also wakes a loop that sleeps, which the other does not
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
         else:
             signal.raise_signal(number)
 

@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
 from django import db
+from django.dispatch import Signal
 
-from sse_notify import counters, telemetry
+from sse_notify import telemetry
 from sse_notify.access.decisions import Granted
 from sse_notify.bus.messages import Entry
+from sse_notify.conf import get_settings
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import get_position
+from sse_notify.log.sequence import Position, announce, get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
-from sse_notify.telemetry import Incident
+from sse_notify.telemetry import Incident, count
 
 #: Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
 
 _database = Incident("database_replay")
+_receivers = Incident("signal_receivers")
 
 
 def read_page(
@@ -46,31 +50,33 @@ def read_page(
         return entries, complete, get_position().floor
 
 
-#: What may be read before it is decided.
-NOTHING = Reader(topics=())
+def sweep() -> Position:
+    """Number what a publisher that died left pending, and return how far the log is."""
+    announce()
+    return get_position()
 
 
 class Stream(BaseStream):
     """The events of one client.
 
     Args:
-        page: notifications that one query of a replay reads.
+        page: notifications that one query of a replay reads; ``None``: as the settings say.
         options: as for :class:`BaseStream`. Without a subscriber, somebody calls :meth:`begin`.
     """
 
     __slots__ = ("_behind", "_held", "_page", "_prelude", "_target", "cursor", "is_open", "reader", "topics")  # fmt: skip
 
-    def __init__(self, *, page: int, **options: Any) -> None:
+    def __init__(self, *, page: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         #: Whether it was decided that the stream may begin, and how.
         self.is_open = False
         #: What the client may read of the log, and with it the topics that it asked for and was granted.
-        self.reader = NOTHING
+        self.reader = Reader(topics=())
         self.topics: tuple[str, ...] = ()
         #: Everything up to here was returned by :meth:`read`, or was there before.
         self.cursor = 0
         self._prelude: bytes | None = None
-        self._page = page
+        self._page = page or get_settings().REPLAY_PAGE
         #: Up to where the log is read before what the hub pushes. ``_behind``: up to wherever the hub is by then.
         self._target: int | None = None
         self._behind = self._held = False
@@ -78,7 +84,7 @@ class Stream(BaseStream):
     @property
     def is_live(self) -> bool:
         """Whether the client has, or finds in its buffer, what the hub has dispatched."""
-        return self._hub is not None and not self._behind and self._target is None
+        return self.hub is not None and not self._behind and self._target is None
 
     def begin(self, granted: Granted, asked: tuple[str, ...] = ()) -> None:
         """Have the stream begin as was decided, with those of the project's topics that it asked for and may have."""
@@ -87,27 +93,28 @@ class Stream(BaseStream):
         self.reader, self.topics = granted.reader, (*granted.reader.topics, *asked)
         self.cursor, self._prelude = granted.opening.cursor, granted.opening.prelude
 
-    def go_live(self, hub: Any) -> None:
-        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed."""
-        self._hub = hub
+    def go_live(self, hub: Any, *decided: Any) -> None:
+        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed.
+
+        ``decided`` is what :meth:`begin` takes, unless that was called before.
+        """
+        if decided:
+            self.begin(*decided)
+        self.hub = hub
         self.start_timer()
         if hub.cursor > self.cursor and not self._ended:
             self._target = hub.cursor
 
     # --- the task's side: it reads and writes to the socket ---
 
-    async def join(self) -> None:
+    def join(self) -> Coroutine[Any, Any, None]:
         """Join the hub, which decides whether and how the stream begins.
 
         Raises:
             HandshakeRefused: it does not.
         """
-        hub = self._feed()
-        await hub.join(self)
-        if self.closed:  # the client left while the hub was starting
-            hub.leave(self)
-        else:
-            self._hub = hub
+        joined: Coroutine[Any, Any, None] = self._feed().join(self)
+        return joined
 
     async def read(self) -> bytes | None:
         """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
@@ -118,25 +125,20 @@ class Stream(BaseStream):
                 chunk, self._prelude = self._prelude, None
             elif self._ended:
                 chunk = self._buffer.take() or None
-            elif self._hub is None:
+            elif self.hub is None:
                 await self.join()
             elif self._held:
                 await self._buffer.news()
             elif self._behind or self._target is not None:
                 chunk = await self._read_log()
             elif self._buffer.size or self._buffer.lost:
-                self.cursor = max(self.cursor, self._hub.cursor)
+                self.cursor = max(self.cursor, self.hub.cursor)
                 chunk = self._buffer.take()
             else:
                 await self._buffer.news()
         self.written_at = monotonic()
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
-
-    def close(self) -> None:
-        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
-        super().close()
-        self._prelude = None
 
     # --- the hub's side ---
 
@@ -149,10 +151,10 @@ class Stream(BaseStream):
         # Nothing of what the hub has dispatched is missing, should the log have to be read from here. While the stream is held, what came
         # since may be this client's by then.
         if not (self._held or self._buffer.size) and self._target is None:
-            self.cursor = max(self.cursor, self._hub.cursor)
+            self.cursor = max(self.cursor, self.hub.cursor)
         is_muted = entry.category in self.reader.muted
         if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
-            counters.add("slow")
+            count("slow")
             self._fall_behind()
         return True
 
@@ -168,7 +170,7 @@ class Stream(BaseStream):
     def heartbeat(self) -> None:
         """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
         if self.is_live and not self._ended:
-            self._buffer.put_anyway(control.ping(max(self.cursor, self._hub.cursor)))
+            self._buffer.put_anyway(control.ping(max(self.cursor, self.hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
         """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
@@ -182,7 +184,7 @@ class Stream(BaseStream):
     def hold(self) -> None:
         """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
         if self.is_live and not self._buffer.size:
-            self.cursor = max(self.cursor, self._hub.cursor)
+            self.cursor = max(self.cursor, self.hub.cursor)
         self._held = True
 
     def release(self) -> None:
@@ -208,6 +210,16 @@ class Stream(BaseStream):
             self.reset("topics" if has_other_topics else "state", self.cursor)
         self._fall_behind()
 
+    def note(self, name: str, signal: Signal, **named: Any) -> None:
+        """Count ``name`` and send ``signal``. An error of a receiver is logged and harms no stream."""
+        count(name, named.get("reason", ""))
+        try:
+            signal.send_robust(user_id=self.reader.user_id, topics=self.topics, **named)
+        except Exception as error:  # Django refuses to call an asynchronous receiver here
+            _receivers.failed(error)
+        else:
+            _receivers.worked()
+
     def drain(self, seconds: float) -> None:
         """End within so many seconds; the clients come back spread over as many."""
         self.end("drain", random.randint(0, int(seconds * 1000)))
@@ -217,10 +229,10 @@ class Stream(BaseStream):
     async def _read_log(self) -> bytes:
         """Return the next page up to the target, empty if the page holds nothing for this client."""
         if self._behind:
-            self._behind, self._target = False, self._hub.cursor
+            self._behind, self._target = False, self.hub.cursor
         target: Any = self._target
         try:
-            entries, complete, floor = await self._hub.replay(
+            entries, complete, floor = await self.hub.replay(
                 read_page, self.cursor, target, reader=self.reader, limit=self._page
             )
         except db.Error as error:
@@ -232,10 +244,10 @@ class Stream(BaseStream):
         if self._target != target or self._held or self._ended:
             return b""
         if self.cursor < floor:  # something that this client has not got is gone for good
-            counters.add("reset", "expired")
+            count("reset", "expired")
             self.cursor, chunk = floor, control.reset("expired", floor)
         else:
-            counters.add("replayed", number=len(entries))
+            count("replayed", number=len(entries))
             self.cursor, chunk = complete, b"".join([entry.frame for entry in entries])
         if self.cursor >= target:
             self._target = None

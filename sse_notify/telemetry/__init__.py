@@ -1,8 +1,10 @@
-"""Incidents in the log, and OpenTelemetry spans where ``opentelemetry-api`` is installed."""
+"""What happened in this process: counters, incidents in the log, and OpenTelemetry spans where ``opentelemetry-api`` is installed."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
@@ -22,22 +24,23 @@ class Incident:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._failures = 0
+        #: How many there were in a row.
+        self.failures = 0
         self._since = 0.0
 
     def failed(self, error: BaseException) -> None:
         """Note a failure; the first one in a row is logged, with its cause."""
-        self._failures += 1
-        if self._failures == 1:
+        self.failures += 1
+        if self.failures == 1:
             self._since = monotonic()
             self._log(state="failed", error=repr(error))
 
     def worked(self) -> None:
         """Note a success; it is logged after a failure."""
-        if self._failures:
+        if self.failures:
             seconds = round(monotonic() - self._since, 1)
-            self._log(state="healed", failures=self._failures, seconds=seconds)
-            self._failures = 0
+            self._log(state="healed", failures=self.failures, seconds=seconds)
+            self.failures = 0
 
     def _log(self, **fields: Any) -> None:
         fields = {"incident": self._what, **fields}
@@ -79,4 +82,52 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
     found: AbstractContextManager[Any] = tracer.start_as_current_span(
         f"sse_notify.{name}", attributes=named
     )
+    return found
+
+
+# --- counters -------------------------------------------------------------------------------------
+
+#: By the counter: the metric without its prefix, the label if it has one, and what it counts.
+COUNTED = {
+    "opened": ("streams_opened", "", "Streams that joined the hub."),
+    "closed": ("streams_closed", "reason", "Streams that ended."),
+    "delivered": ("events_delivered", "", "Events handed to streams as they happened."),
+    "replayed": ("events_replayed", "", "Events that streams read from the log."),
+    "repaired": ("gaps_repaired", "", "Gaps that a hub closed from the log."),
+    "reset": ("resets", "reason", "Streams whose cursor could not be honoured."),
+    "slow": ("slow_clients", "", "Times that a client fell behind its stream."),
+    "lost": ("ephemeral_events_lost", "", "Ephemeral events that slow clients did not get."),
+    "refused": ("handshakes_refused", "code", "Handshakes that were refused."),
+}
+
+_values: Counter[tuple[str, str]] = Counter()
+# Handshakes count in their own threads, and ``+=`` alone would lose some.
+_lock = threading.Lock()
+
+
+def count(name: str, label: str = "", number: int = 1) -> None:
+    """Count ``number`` more. Callable from any thread."""
+    with _lock:
+        _values[name, label] += number
+
+
+def counted(name: str, label: str = "") -> int:
+    """Return one count."""
+    return _values[name, label]
+
+
+def snapshot() -> dict[str, int | dict[str, int]]:
+    """Return every count: an int each, or an int for each label.
+
+    ::
+
+        {"opened": 12, "closed": {"client": 3, "lifetime": 1}, "delivered": 250, "replayed": 40,
+         "repaired": 1, "reset": {}, "slow": 0, "lost": 0, "refused": {"full": 2}}
+    """
+    with _lock:
+        values = dict(_values)
+    found: dict[str, int | dict[str, int]] = {}
+    for name, (_, has_label, _) in COUNTED.items():
+        labelled = {label: number for (of, label), number in values.items() if of == name}
+        found[name] = labelled if has_label else labelled.get("", 0)
     return found

@@ -58,11 +58,14 @@ def _is_database_ok() -> bool:
         if threadpool.in_test_transaction():
             get_position()
         else:
-            read = asyncio.wait_for(_pool(get_position), SECONDS)
-            asyncio.run_coroutine_threadsafe(read, publisher.senders_loop()).result()
+            asyncio.run_coroutine_threadsafe(_read(), publisher.senders_loop()).result()
     except (Error, TimeoutError):
         return False
     return True
+
+
+async def _read() -> None:
+    await asyncio.wait_for(_pool(get_position), SECONDS)
 
 
 def _answer(found: dict[str, Any], status: int = 200) -> JsonResponse:

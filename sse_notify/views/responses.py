@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -24,7 +23,7 @@ from django.http import StreamingHttpResponse
 
 from sse_notify.access import sessions
 from sse_notify.access.decisions import Subscriber, subscriber_of
-from sse_notify.asgi.exchange import current_exchange
+from sse_notify.asgi.exchange import Exchange, current_exchange
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
@@ -62,7 +61,13 @@ class StreamResponse(StreamingHttpResponse):
     ) -> None:
         #: What is served when Django's request has ended, if a wrapper is there to do so.
         self.stream = None if isinstance(body, bytes) else body
-        content: Any = [body] if isinstance(body, bytes) else _Body(body)
+        content: Any = [body]
+        exchange = current_exchange.get()
+        if self.stream is not None and exchange is not None:
+            exchange.offer(self.stream)
+            content = _hand_over(self.stream, exchange)
+        elif self.stream is not None:
+            content = _Body(self.stream)
         super().__init__(content, headers={"Content-Type": CONTENT_TYPE, **headers}, status=status)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -75,30 +80,30 @@ async def _whole(response: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
+async def _hand_over(stream: BaseStream, exchange: Exchange) -> AsyncIterator[bytes]:
+    """Yield nothing: the wrapper serves the stream of the response that is iterated, and closes the others."""
+    exchange.choose(stream)
+    for part in list[bytes]():
+        yield part
+
+
 class _Body:
-    """What Django iterates: nothing if there is a wrapper, which serves the stream of the response that is iterated; else the stream."""
+    """What Django iterates where there is no wrapper."""
 
     def __init__(self, stream: BaseStream) -> None:
         self._stream = stream
-        self._exchange = current_exchange.get()
-        if self._exchange is not None:
-            self._exchange.offer(stream)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._exchange is not None:
-            self._exchange.choose(self._stream)
-            raise StopAsyncIteration
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             _warn()
             await threadpool.release_thread()
             task = asyncio.current_task()
-            if task is not None:
-                self._stream.served_by(task.cancel)
+            self._stream.cancel = task.cancel if task else None
         chunk = None
         try:
             chunk = await self._stream.read()
@@ -110,9 +115,7 @@ class _Body:
         return chunk
 
     def close(self) -> None:
-        """Called by Django, from a worker thread, when the response ends; the wrapper knows what becomes of its streams."""
-        if self._exchange is not None:
-            return
+        """Called by Django, from a worker thread, when the response ends."""
         if self._loop is None or self._loop.is_closed():
             self._stream.close()
         else:
@@ -170,25 +173,21 @@ class EventStreamResponse(StreamResponse):
         end: Event | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(source, (str, bytes, Mapping)) or not isinstance(
-            source, (AsyncIterable, Iterable)
-        ):
+        is_iterable = isinstance(source, (AsyncIterable, Iterable))
+        if not is_iterable or isinstance(source, (str, bytes, Mapping)):
             raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
         if not isinstance(end, (Event, str, type(None))):
             raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
         self._source = source
         self._last = b"" if end is None else encode_item(end)
-        conf = get_settings()
         try:
-            subscriber = _subscriber(user)
             stream = SourceStream(
                 source,
                 last=self._last,
                 own_thread=not threadpool.in_test_transaction(),
                 feed=registry.feed(),
-                buffer_bytes=min(AHEAD_BYTES, conf.BUFFER_BYTES),
-                lifetime=math.inf if subscriber is None else conf.MAX_LIFETIME,
-                subscriber=subscriber,
+                buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
+                subscriber=_subscriber(user),
             )
         except HandshakeRefused as refusal:
             answer = refuse(refusal)

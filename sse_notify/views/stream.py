@@ -12,15 +12,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from sse_notify.access import sessions
-from sse_notify.access.decisions import (
-    Granted,
-    Subscriber,
-    forbidden,
-    open_now,
-    subscriber_of,
-    unauthenticated,
-)
+from sse_notify.access import decisions, sessions
+from sse_notify.access.decisions import Granted, Subscriber
 from sse_notify.access.links import link_of
 from sse_notify.access.openings import MALFORMED
 from sse_notify.asgi.exchange import current_exchange, event_stream
@@ -55,7 +48,7 @@ def stream(request: HttpRequest) -> HttpResponseBase:
         subscriber = read_request(request)
         if request.method == "GET" and exchange is not None and exchange.joins:
             return StreamResponse(make_stream(subscriber))  # its hub decides, for many at once
-        granted = open_now(subscriber)
+        granted = decisions.open_now(subscriber)
         if request.method == "HEAD":
             return StreamResponse(b"")
         if not hasattr(request, "scope"):  # WSGI: finite, after which the browser asks again
@@ -87,21 +80,17 @@ def read_request(request: HttpRequest) -> Subscriber:
         text = f"At most {MAX_TOPICS} topics can be asked for."
         raise HandshakeRefused(400, "too_many_topics", text)
     if not user.is_authenticated and not names:
-        raise unauthenticated()
+        raise decisions.unauthenticated()
     asked = tuple(map(_find, names))
     for match in asked:
         if not user.is_authenticated and not match.public:
-            raise forbidden(match.name, visitor=True)
+            raise decisions.forbidden(match.name, visitor=True)
     try:
         cursor = parse_cursor(request.headers.get("Last-Event-ID"), *request.GET.getlist("cursor"))
     except MalformedCursor:
         cursor = MALFORMED
-    return subscriber_of(
-        user,
-        session=sessions.of(request) if link is None else None,
-        asked=asked,
-        cursor=cursor,
-    )
+    session = sessions.of(request) if link is None else None
+    return decisions.subscriber_of(user, session=session, asked=asked, cursor=cursor)
 
 
 def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Stream:
@@ -114,14 +103,7 @@ def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Strea
     Raises:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
     """
-    conf = get_settings()
-    stream = Stream(
-        subscriber=subscriber,
-        feed=registry.feed(),
-        page=conf.REPLAY_PAGE,
-        buffer_bytes=conf.BUFFER_BYTES,
-        lifetime=conf.MAX_LIFETIME,
-    )
+    stream = Stream(subscriber=subscriber, feed=registry.feed())
     if granted is not None:
         stream.begin(granted, tuple(match.name for match in subscriber.asked))
     return stream

@@ -161,7 +161,7 @@ async def test_a_client_that_leaves_while_it_is_decided_gives_its_place_back(
         await slow.leave()
         assert slow.sent == []
         assert admission.total == 0
-    assert registry.running() is None
+    assert not registry.with_streams()
 
 
 async def test_a_user_who_is_deactivated_before_the_stream_is_decided_gets_none(

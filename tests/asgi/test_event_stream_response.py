@@ -468,7 +468,7 @@ async def test_one_that_begins_when_the_process_ends_is_cut_as_well(
     cut = asyncio.Event()
     stream = generator.SourceStream(Endless().events(), buffer_bytes=100, feed=registry.current)
     monkeypatch.setattr(admission, "draining", True)  # while its view was at work
-    stream.served_by(cut.set)
+    stream.cancel = cut.set
     assert await stream.read()
     async with asyncio.timeout(GUARD):
         await cut.wait()
@@ -480,7 +480,7 @@ async def test_a_write_that_blocks_for_too_long_is_given_up_and_the_iterator_clo
     waits = Endless()
     given_up = asyncio.Event()
     stream = generator.SourceStream(waits.events(), buffer_bytes=100, feed=registry.current)
-    stream.served_by(given_up.set)
+    stream.cancel = given_up.set
     assert await stream.read() == b"data: first\n\n"
     async with asyncio.timeout(GUARD):
         await given_up.wait()  # nobody came for the next chunk

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 
 from sse_notify.monitoring import heartbeat
+from sse_notify.streaming import hub
 
 
 def quick(
@@ -14,5 +15,5 @@ def quick(
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     """Write heartbeats every fifth of a second, and count processes as dead as late as before."""
     heartbeat.MISSED = 150
-    heartbeat.INTERVAL = heartbeat.FIRST_SECONDS = 0.2
+    heartbeat.INTERVAL = hub.JOBS_AFTER = 0.2
     return get_response

@@ -16,9 +16,11 @@ from django.test import Client
 from django.urls import reverse
 
 from sse_notify import notify
+from sse_notify.bus import subscriber
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.monitoring import live
 from sse_notify.presence import HubStatus, Presence
+from sse_notify.streaming import hub as hub_module
 from sse_notify.testing import open_stream
 from tests.support.readers import is_allowed
 
@@ -162,11 +164,29 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
 ) -> None:
     root = await sync_to_async(User.objects.create_superuser)("root")
     monkeypatch.setattr(live, "INTERVAL", 0.02)
+    monkeypatch.setattr(hub_module, "JOBS_AFTER", 0.01)
+    ask, asked = subscriber.ask, 0
+
+    def count_and_ask(seconds: float) -> Any:
+        nonlocal asked
+        asked += 1
+        return ask(seconds)
+
+    async def is_quiet() -> None:
+        """Wait until nobody is asked any more, at a time in which there would be many reports."""
+        async with asyncio.timeout(20):
+            before = -1
+            while asked != before:
+                before = asked
+                await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(subscriber, "ask", count_and_ask)
     async with open_stream(bob):
         with pytest.raises(HandshakeRefused, match="may not listen"):
             async with open_stream(alice, topics=[live.TOPIC]):
                 pass
-        assert asyncio.get_running_loop() not in live._reporters
+        await is_quiet()
+        assert asked == 0
         async with open_stream(root, topics=[live.TOPIC]) as stream:
             async with open_stream(alice) as other:
                 first = (await stream.next(live.TOPIC)).data
@@ -191,8 +211,7 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
             while (await stream.next(live.TOPIC)).data["totals"]["users"] == 3:
                 pass
         # The hub goes on, but nobody watches.
-        reporter = live._reporters[asyncio.get_running_loop()]
-        await asyncio.wait_for(reporter, 20)
+        await is_quiet()
         async with open_stream(root, topics=[live.TOPIC]) as stream:
             await stream.next(live.TOPIC)
     entry = await LogEntry.objects.aget()

@@ -21,6 +21,7 @@ from sse_notify.concurrency import threadpool
 from sse_notify.models import Heartbeat
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.streaming import hub
 from sse_notify.testing import open_stream
 
 
@@ -39,7 +40,7 @@ async def on_the_hubs_thread(query: Any) -> Any:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "JOBS_AFTER", 0.01)
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.02)
 
 
@@ -98,7 +99,7 @@ async def test_a_stream_that_comes_and_goes_within_a_second_costs_no_query(
 
     monkeypatch.setattr(heartbeat, "write", refuse)
     monkeypatch.setattr(heartbeat, "remove", refuse)
-    monkeypatch.setattr(heartbeat, "FIRST_SECONDS", 3600)
+    monkeypatch.setattr(hub, "JOBS_AFTER", 3600)
     before = asyncio.all_tasks()
     async with open_stream(alice):
         pass

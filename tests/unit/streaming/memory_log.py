@@ -14,9 +14,8 @@ from sse_notify.bus.messages import Batch, Entry
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import Position, get_position
 from sse_notify.sse.format import encode
-from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.hub import Hub
-from sse_notify.streaming.stream import Stream, read_page
+from sse_notify.streaming.stream import Stream, read_page, sweep
 
 MINE, OTHERS = "user:1", "user:2"
 
@@ -49,7 +48,7 @@ class MemoryLog:
             get_position: self.position,
             read_entries: self.read,
             read_page: self.read_page,
-            hub_module.sweep: self.position,
+            sweep: self.position,
         }
         call = calls.get(function, function)
         self.queries.append((answer, lambda: call(*args, **kwargs)))

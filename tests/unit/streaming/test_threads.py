@@ -61,8 +61,8 @@ async def test_it_is_bounded(pool: Pool) -> None:
 @pytest.mark.asyncio
 async def test_work_that_is_cancelled_before_it_begins_is_not_done(pool: Pool) -> None:
     gate, done = threading.Event(), list[str]()
-    busy = [asyncio.create_task(pool(gate.wait, 10)) for _ in range(3)]
-    waits = asyncio.create_task(pool(done.append, "done"))
+    busy = [asyncio.ensure_future(pool(gate.wait, 10)) for _ in range(3)]
+    waits = asyncio.ensure_future(pool(done.append, "done"))
     await asyncio.sleep(0)
     waits.cancel()
     await asyncio.wait({waits})
