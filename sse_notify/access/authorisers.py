@@ -29,8 +29,6 @@ RECHECKS = 8
 class _Call:
     """One call of a topic function, shared by all who wait for its answer."""
 
-    __slots__ = ("answer", "match", "user", "waiting")
-
     def __init__(self, user: Any, match: Match) -> None:
         self.user = user
         self.match = match

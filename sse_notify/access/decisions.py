@@ -59,8 +59,7 @@ class Question(NamedTuple):
     """Whether the stream has not sent ``hello`` yet."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """The decision that a stream must end."""
 
     reason: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
@@ -33,8 +32,7 @@ MAX_AGE = 86_400
 _SALT = "sse_notify.stream_link"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """The content of a valid link."""
 
     user: AbstractBaseUser

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.crypto import salted_hmac
 
@@ -21,8 +20,7 @@ from sse_notify.sse import control
 MALFORMED = -1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """How a new stream starts."""
 
     cursor: int

@@ -84,8 +84,8 @@ def ended(sessions: Iterable[Session]) -> set[str]:
             keys.setdefault(session.store, set()).add(session.key)
     found: set[str] = set()
     for store, asked in keys.items():
-        model = _model(store)
-        if model is not None:
+        if hasattr(store, "get_model_class"):  # as ``db`` and ``cached_db``
+            model = store.get_model_class()
             rows = model._base_manager.using(router.db_for_write(model))
             rows = rows.filter(session_key__in=asked, expire_date__gt=timezone.now())
             found |= asked - set(rows.values_list("session_key", flat=True))
@@ -109,9 +109,3 @@ def _missing(store: type[SessionBase], keys: set[str]) -> set[str]:
     else:
         _engine.worked()
     return found
-
-
-def _model(store: type[SessionBase]) -> Any:
-    """Return the engine's model, as ``db`` and ``cached_db`` have one; ``None`` without one."""
-    get_model_class = getattr(store, "get_model_class", None)
-    return None if get_model_class is None else get_model_class()

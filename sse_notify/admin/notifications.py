@@ -159,13 +159,7 @@ class NotificationAdmin(compose.ComposeAdmin):
         rows = self.get_queryset(request).filter(pk=found.pk)
         return actions.recall_selected(self, request, rows)
 
-    def save_model(
-        self,
-        request: HttpRequest,
-        obj: Notification,
-        form: Any,
-        change: bool,  # noqa: FBT001  (Django's)
-    ) -> None:
+    def save_model(self, request: HttpRequest, obj: Notification, form: Any, change: bool) -> None:
         """Send it inside the admin's transaction. The form itself saves nothing."""
         (sent,) = form.addressees.send(**form.arguments)
         obj.pk = sent.pk

@@ -68,7 +68,7 @@ class EventStreams:
         exchange = Exchange(receive, _header(scope, b"cookie"))
         token = current_exchange.set(exchange)
         try:
-            if _asks_for_stream(scope) and _is_marked(scope):
+            if _is_handshake(scope):
                 await self._handshake(scope, exchange, send)
             else:
                 kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
@@ -200,13 +200,13 @@ def _header(scope: Any, name: bytes) -> str:
     return "; ".join(value.decode("latin1") for key, value in scope["headers"] if key == name)
 
 
-def _asks_for_stream(scope: Any) -> bool:
-    # What EventSource and every reader of event streams send. Without it the request takes the long way and is served as well.
-    return scope["method"] in ("GET", "HEAD") and CONTENT_TYPE in _header(scope, b"accept").lower()
-
-
-def _is_marked(scope: Any) -> bool:
-    """Return whether a view that is marked as an event stream answers the request."""
+def _is_handshake(scope: Any) -> bool:
+    """Return whether the request asks for a stream, and a view that is marked as one answers it."""
+    # Every reader of event streams sends this header. Other requests go through the wrapped
+    # application, and their streams are served as well.
+    accept = _header(scope, b"accept").lower()
+    if scope["method"] not in ("GET", "HEAD") or CONTENT_TYPE not in accept:
+        return False
     try:
         return hasattr(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func, MARK)
     except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see

@@ -22,8 +22,8 @@ def send_event(
     event_type: str,
     data: Any,
     skip_user_ids: Iterable[Any] | None = None,
-    async_publish: bool = True,  # noqa: FBT001, FBT002  (the original signature)
-    json_encode: bool = True,  # noqa: FBT001, FBT002
+    async_publish: bool = True,
+    json_encode: bool = True,
 ) -> None:
     """Send an event to the current subscribers of the topic ``channel``.
 

@@ -181,10 +181,8 @@ class Notification(models.Model):
     target = GenericForeignKey("target_type", "target_pk", for_concrete_model=False)
 
     # "No key" is NULL, not "", because every database allows repeated NULLs in a unique constraint.
-    key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)  # noqa: DJ001
-    idempotency_key = models.CharField(  # noqa: DJ001
-        _("idempotency key"), max_length=200, null=True, blank=True
-    )
+    key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     count = models.PositiveIntegerField(_("repeats"), default=1)
     silent = models.BooleanField(_("silent"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)

@@ -146,25 +146,13 @@ def write(rate: float | None) -> None:
         _rows().create(pk=status.id, **values)
 
 
-def remove() -> None:
-    """Delete the row of this process.
-
-    Raises:
-        django.db.Error: the database refuses; then the row is ignored after three intervals.
-    """
-    _rows().filter(pk=publisher.origin()).delete()
-
-
 def _rows() -> QuerySet[Heartbeat]:
     return Heartbeat.objects.using(database())
 
 
-_FIELDS = {field.name for field in fields(HubStatus)}
-
-
 def _status_of(figures: dict[str, Any]) -> HubStatus:
     # A newer version of this package may have written more.
-    known = {name: value for name, value in figures.items() if name in _FIELDS}
+    known = {each.name: figures[each.name] for each in fields(HubStatus) if each.name in figures}
     moments = {name: datetime.fromisoformat(known[name]) for name in ("started", "at")}
     return HubStatus(**{**known, **moments})
 
@@ -198,4 +186,4 @@ async def _beat(hub: Hub) -> None:
 
 async def _remove(hub: Hub) -> None:
     with suppress(Exception):  # A row that stays expires.
-        await hub.run(remove)
+        await hub.run(_rows().filter(pk=publisher.origin()).delete)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 
@@ -27,8 +26,7 @@ __all__ = ["HubStatus", "Presence", "connected_users", "hubs", "listeners", "loo
 __all__ += ["aconnected_users", "ahubs", "alook"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Presence:
+class Presence(NamedTuple):
     """Every process that has streams, and every user who is connected to one."""
 
     hubs: list[HubStatus]
@@ -72,7 +70,7 @@ def connected_users(timeout: float = 1.0) -> set[str]:
     return set(_users(_ask(timeout).result()))
 
 
-async def aconnected_users(timeout: float = 1.0) -> set[str]:  # noqa: ASYNC109
+async def aconnected_users(timeout: float = 1.0) -> set[str]:
     """Do what :func:`connected_users` does, from async code."""
     answers = await asyncio.wrap_future(_ask(timeout))
     return set(_users(answers))
@@ -95,10 +93,7 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
 
 
 async def alook(
-    timeout: float = 1.0,  # noqa: ASYNC109
-    *,
-    head: int | None = None,
-    everywhere: bool = True,
+    timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True
 ) -> Presence:
     """Do what :func:`look` does, from async code."""
     answers = await asyncio.wrap_future(_ask(timeout, everywhere=everywhere))

@@ -40,9 +40,9 @@ class Activity(models.Model):  # noqa: DJ008
     unread = models.BooleanField(default=True)
     actor_object_id = models.CharField(max_length=255)
     verb = models.CharField(max_length=255)
-    description = models.TextField(null=True)  # noqa: DJ001
-    target_object_id = models.CharField(max_length=255, null=True)  # noqa: DJ001
-    action_object_object_id = models.CharField(max_length=255, null=True)  # noqa: DJ001
+    description = models.TextField(null=True)
+    target_object_id = models.CharField(max_length=255, null=True)
+    action_object_object_id = models.CharField(max_length=255, null=True)
     timestamp = models.DateTimeField()
     public = models.BooleanField(default=True)
     action_object_content_type_id = models.IntegerField(null=True)
@@ -51,7 +51,7 @@ class Activity(models.Model):  # noqa: DJ008
     target_content_type_id = models.IntegerField(null=True)
     deleted = models.BooleanField(default=False)
     emailed = models.BooleanField(default=False)
-    data = models.TextField(null=True)  # noqa: DJ001
+    data = models.TextField(null=True)
 
     class Meta:
         app_label = "notifications"
