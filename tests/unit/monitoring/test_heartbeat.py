@@ -98,7 +98,7 @@ async def test_a_stream_that_comes_and_goes_within_a_second_costs_no_query(
         raise AssertionError("nothing is written")
 
     monkeypatch.setattr(heartbeat, "write", refuse)
-    monkeypatch.setattr(heartbeat, "remove", refuse)
+    monkeypatch.setattr(heartbeat, "_rows", refuse)
     monkeypatch.setattr(hub, "JOBS_AFTER", 3600)
     before = asyncio.all_tasks()
     async with open_stream(alice):
