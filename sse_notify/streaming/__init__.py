@@ -1,1 +1,1 @@
-"""The engine: streams, and what keeps them going until they end."""
+"""Event streams, the hubs that feed them, and their shutdown."""

@@ -1,9 +1,9 @@
-"""What all streams have in common: what waits for the client, a place in the process, a timer, and an end.
+"""The base class of all streams: a buffer, admission, a timer and an orderly end.
 
 One task reads a stream and writes each chunk to the socket before it reads the next.
 
-The timer is not moved when the stream writes. It fires when something may be due, looks, and is set for what may be due next: a
-stream costs one look for each heartbeat, whatever it sends meanwhile.
+A write does not reset the timer. The timer fires when something may be due, checks, and schedules
+the next check. So a stream costs one check per heartbeat, however much it sends.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from sse_notify.telemetry import count
 
 
 class Buffer:
-    """Blocks in their order, of two kinds, as what becomes of them differs when they don't fit.
+    """Blocks that wait for the client, in order.
 
-    An event of the log takes all with it: half of a client's events would be worse than none, and the log has them. Ephemeral events are
-    nowhere else: those that wait make room, the oldest before anything new, and the client is told how many it did not get.
+    When a log event does not fit, the buffer is emptied: half of a client's events would be worse
+    than none, and the log has them. Ephemeral events are stored nowhere else. The buffer drops the
+    waiting ones to make room for a new block, and sends the client the number of lost events.
 
     Args:
         limit: bytes that may wait.
@@ -35,20 +36,20 @@ class Buffer:
 
     def __init__(self, limit: int) -> None:
         self._blocks: list[bytes] = []
-        #: Which of the blocks are ephemeral events.
+        #: Indexes of the ephemeral events in ``_blocks``.
         self._ephemeral: list[int] = []
-        # A future for as long as the task waits: an asyncio.Event takes several times the memory.
+        # Set while the task waits. An asyncio.Event would take several times the memory.
         self._news: asyncio.Future[None] | None = None
         self.limit = limit
         self.size = 0
-        #: Ephemeral events that were dropped and that the client was not told of.
+        #: Dropped ephemeral events whose number was not sent to the client yet.
         self.lost = 0
 
     def __bool__(self) -> bool:
         return bool(self._blocks or self.lost)
 
     def put(self, block: bytes) -> bool:
-        """Add ``block`` and return whether it fits; empty the buffer if not."""
+        """Add ``block`` and return whether it fits; if it does not, empty the buffer."""
         fits = self._has_room(len(block))
         if fits:
             self.put_anyway(block)
@@ -58,7 +59,7 @@ class Buffer:
         return fits
 
     def put_ephemeral(self, block: bytes) -> None:
-        """Add a block that is in no log, if it fits when all others of its kind are gone."""
+        """Add an ephemeral event, if it fits after the waiting ones are dropped."""
         if self._has_room(len(block)):
             self._ephemeral.append(len(self._blocks))
             self.put_anyway(block)
@@ -67,13 +68,13 @@ class Buffer:
             self.wake()
 
     def put_anyway(self, block: bytes) -> None:
-        """Add ``block``, however much waits: the last one, or one whose sender looks at the size itself."""
+        """Add ``block`` beyond the limit: a last block, or one whose caller checks the size."""
         self._blocks.append(block)
         self.size += len(block)
         self.wake()
 
     def take(self) -> bytes:
-        """Return what waits as one chunk, first how many were lost, and empty the buffer."""
+        """Empty the buffer and return it as one chunk, with the number of lost events first."""
         if self.lost:
             self._blocks.insert(0, control.lost(self.lost))
             count("lost", number=self.lost)
@@ -84,24 +85,27 @@ class Buffer:
         return chunk
 
     def clear(self) -> None:
-        """Empty the buffer; the ephemeral events are lost."""
+        """Empty the buffer, and count its ephemeral events as lost."""
         self.lost += len(self._ephemeral)
         self._ephemeral.clear()
         self._blocks.clear()
         self.size = 0
 
     def news(self) -> asyncio.Future[None]:
-        """Return what is done with the next block, or :meth:`wake`. One task waits; it looks first whether it has to."""
+        """Return a future that the next block or :meth:`wake` resolves.
+
+        Only one task may wait. It must check the buffer first.
+        """
         self._news = asyncio.get_running_loop().create_future()
         return self._news
 
     def wake(self) -> None:
-        """Have the task that waits look again, if there is one."""
+        """Wake the waiting task, if there is one."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
     def _has_room(self, size: int) -> bool:
-        """Return whether so much fits, maybe as the ephemeral events are dropped."""
+        """Return whether ``size`` more bytes fit; drop the ephemeral events if necessary."""
         if self.size + size <= self.limit:
             return True
         gone = set(self._ephemeral)
@@ -113,25 +117,25 @@ class Buffer:
 
 
 class BaseStream:
-    """Chunks for one client. All methods are to be called on its loop.
+    """A stream of chunks for one client. Call all methods on its event loop.
 
     Args:
-        feed: gives the hub of the running loop.
-        subscriber: who the stream is for; ``None``: nothing is decided about it.
-        buffer_bytes: bytes that may wait for the client; ``None``: as the settings say.
-        lifetime: seconds after which it ends by itself, or up to a fifth earlier: clients do not all come back at once. ``None``: as the
-            settings say, and never without a subscriber.
+        feed: returns the hub of the running loop.
+        subscriber: who the stream is for. ``None``: there are no permissions to check.
+        buffer_bytes: bytes that may wait for the client. ``None``: ``BUFFER_BYTES``.
+        lifetime: seconds after which the stream ends by itself, or up to a fifth earlier, so that
+            clients do not all reconnect at once. ``None``: ``MAX_LIFETIME``, or no limit without a
+            subscriber.
 
     Raises:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
     """
 
-    __slots__ = (
-        "__weakref__", "_buffer", "_ended", "_feed", "_timer", "aborted", "cancel", "closed", "deadline", "hub", "reason",
-        "sending_since", "subscriber", "user_id", "written_at",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_ended", "_feed", "_timer", "aborted", "cancel",
+                 "closed", "deadline", "hub", "reason", "sending_since", "subscriber", "user_id",
+                 "written_at")  # fmt: skip
 
-    #: What is decided about streams that have topics.
+    #: Defaults for a stream without topics.
     is_open = True
     topics: tuple[str, ...] = ()
 
@@ -144,20 +148,20 @@ class BaseStream:
         lifetime: float | None = None,
     ) -> None:
         conf = get_settings()
-        #: Whether the stream is over, however it ended; before it has its place, too.
+        #: Whether the stream has ended, for any reason, or is not admitted yet.
         self.closed = True
         self.subscriber = subscriber
-        #: Whose place in the process the stream takes; ``None``: nobody's.
+        #: The user whose limit the stream counts against, if any.
         self.user_id = None if subscriber is None else subscriber.user_id
         self._feed = feed
-        #: The hub that it has joined.
+        #: The hub that the stream has joined.
         self.hub: Any = None
         self._buffer = Buffer(buffer_bytes or conf.BUFFER_BYTES)
-        #: Whether nothing is added any more.
+        #: Whether the stream accepts no more blocks.
         self._ended = False
-        #: Cancels the task that writes; called when a blocked write must be given up.
+        #: Cancels the task that writes; called to give up a blocked write.
         self.cancel: Callable[[], Any] | None = None
-        #: Whether a write was given up, which cancels the task.
+        #: Whether :meth:`abort` cancelled the task.
         self.aborted = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
@@ -165,77 +169,79 @@ class BaseStream:
         if lifetime is None:
             lifetime = math.inf if subscriber is None else conf.MAX_LIFETIME
         self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
-        #: When the last chunk was returned, and since when the server has not asked for the next.
+        #: When the last chunk was returned, and since when the server has been sending it.
         self.written_at = monotonic()
         self.sending_since: float | None = None
         admission.admit(self.user_id)
         self.closed = False
 
     def __del__(self) -> None:
-        # Never served: the client left, and the server cancelled the request, while the view was still at work in its thread.
+        # Never served: the client disconnected while the view was still running in its thread.
         if not self.closed:
             admission.release(self.user_id)
 
     @property
     def is_live(self) -> bool:
-        """Whether the client has, or finds in its buffer, what came so far."""
+        """Whether everything dispatched so far was sent to the client or is in its buffer."""
         return True
 
     async def join(self) -> None:
-        """Have it decided whether the stream may begin.
+        """Wait for the decision whether the stream may begin.
 
         Raises:
-            HandshakeRefused: it may not.
+            HandshakeRefused: the stream may not begin.
         """
 
     async def read(self) -> bytes | None:
-        """Return the next chunk of complete blocks, when there is one; ``None`` when the stream is over."""
+        """Wait for a chunk of complete blocks and return it; ``None`` when the stream has ended."""
 
     def heartbeat(self) -> None:
-        """Write something, as nothing was written for ``HEARTBEAT`` seconds."""
+        """Queue a heartbeat, as nothing was written for ``HEARTBEAT`` seconds."""
 
     def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
-        """Go on with what the client may read now."""
+        """Continue with what the client may read now."""
 
     def drain(self, seconds: float) -> None:
-        """End within so many seconds, as the process does."""
+        """End the stream within ``seconds``, as the process shuts down."""
 
     def hold(self) -> None:
-        """Write nothing until :meth:`release`, as the client's permission is in question."""
+        """Write nothing until :meth:`release`, while the client's permission is re-checked."""
 
     def release(self) -> None:
-        """Go on after :meth:`hold`."""
+        """Continue after :meth:`hold`."""
 
     def stop_source(self) -> None:
-        """Produce nothing more, as the stream ends; maybe called again when it is closed."""
+        """Stop producing blocks, as the stream ends. May be called more than once."""
 
     # --- the end ---
 
     def end(self, reason: str, retry_after: int | None) -> None:
-        """Say ``bye`` and end: after what is queued, unless the client may not have that any more, or is behind.
+        """Queue ``bye`` and end the stream.
+
+        What is queued is sent first, unless the client has lost permission or is behind.
 
         Args:
             reason: "lifetime", "drain", "logout", "revoked" or "slow".
-            retry_after: milliseconds after which the client is to come back; ``None``: not by itself.
+            retry_after: milliseconds until the client reconnects. ``None``: it does not reconnect.
         """
         if self._ended:
             return
         if not self.is_live or reason in ("logout", "revoked"):
-            self._buffer.clear()  # what is missing comes with the client's next stream
+            self._buffer.clear()  # the client's next stream replays the rest
         self.stop_source()
         self._ended = True
         self.reason = reason
         self._buffer.put_anyway(control.bye(reason, retry_after))
 
     def abort(self, reason: str = "") -> None:
-        """Cancel the task in the middle of whatever it writes: nothing more can be said to this client."""
+        """Cancel the task, even during a write. The client receives nothing more."""
         self.reason = reason or self.reason
         self.aborted = True
         if self.cancel is not None:
             self.cancel()
 
     def close(self) -> None:
-        """Leave the hub and let go of everything. Callable any number of times, on the loop."""
+        """Leave the hub and release all resources. May be called repeatedly, on the loop."""
         if self.closed:
             return
         self.closed = self._ended = True
@@ -253,29 +259,29 @@ class BaseStream:
     # --- the timer ---
 
     def start_timer(self, first_heartbeat: float | None = None) -> None:
-        """Begin to look.
+        """Start the timer.
 
         Args:
-            first_heartbeat: seconds until the first heartbeat. ``None``: anything from half a ``HEARTBEAT`` on, so that streams that
-                came in one storm do not all write in the same second.
+            first_heartbeat: seconds until the first heartbeat. ``None``: a random time from half a
+                ``HEARTBEAT`` to a whole one, so that streams opened together do not write together.
         """
         interval = get_settings().HEARTBEAT
         if first_heartbeat is None:
             first_heartbeat = random.uniform(interval / 2, interval)
         self.written_at = monotonic() - interval + min(first_heartbeat, interval)
         self._look()
-        # Its handshake was under way, or its view at work, when the process was asked to end.
+        # The shutdown began during this stream's handshake or view.
         if admission.draining:
             self.drain(get_settings().DRAIN_SECONDS)
 
     def stop_timer(self) -> None:
-        """Look no more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
-        """Do what is due, and look again when something else may be."""
+        """Do what is due, and schedule the next check."""
         conf, now = get_settings(), monotonic()
         if self.sending_since is not None and now - self.sending_since >= conf.SEND_TIMEOUT:
             self.abort("slow")

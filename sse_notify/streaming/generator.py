@@ -1,10 +1,11 @@
-"""The stream of a view's own events: an iterator is read ahead a little, and closed at once when its client leaves.
+"""Streams of a view's own events, which are read ahead from an iterator.
 
-    iterator ── its own task ──► encoded, at most BUFFER_BYTES wait ──► read(): all that waits, in one chunk ──► the socket
-                                 then the iterator waits, too           nothing for HEARTBEAT seconds: a comment
+    iterator ── its own task ──► encoded; at most BUFFER_BYTES wait ──► read(): one chunk ──► socket
+                                 if full, the iterator waits            idle: a comment
 
-It knows nothing of the log. Who may have it, the view has decided; it lasts for as long as the iterator does. One that is a user's
-ends with the user's permission, and at its maximum age.
+The stream does not use the log, and the view has checked permissions. The stream ends with its
+iterator. When the client disconnects, the iterator is closed at once. A user's stream also ends
+with the user's permission, and at its maximum age.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from sse_notify.streaming.base import BaseStream
 
 logger = logging.getLogger("sse_notify")
 
-#: What a client is told when the iterator raises: the log has the rest.
+#: What the client receives when the iterator raises. The error itself is logged.
 FAILED = Event({"error": "failed", "message": "The stream has failed."}, event="error").encode()
 
-#: Seconds after which the first comment is sent, if the iterator says nothing: daphne sends no headers before the first bytes, and the
-#: client waits for them.
+#: Seconds until the first comment, if the iterator yields nothing: daphne sends no headers before
+#: the first bytes, and the client waits for them.
 OPENING_SECONDS = 1.0
 
 _HEARTBEAT = encode_comment()
@@ -35,14 +36,17 @@ _END = object()
 
 
 class SourceStream(BaseStream):
-    """The events of one iterator for one client.
+    """The events of one iterator, for one client.
 
     Args:
-        source: yields :class:`Event`, text, or what JSON can hold. A synchronous one has a thread of its own.
-        last: the bytes to send when the iterator has ended by itself.
-        own_thread: whether what the iterator does with ``sync_to_async``, such as queries, gets a thread of its own; it is given back at
-            the end. ``False`` in a test's transaction, whose rows only the test's thread sees.
-        options: as for :class:`BaseStream`. When ``buffer_bytes`` wait for the client, the iterator waits.
+        source: yields :class:`Event`, text, or anything that JSON can represent. A sync iterator
+            runs in a thread of its own.
+        last: the bytes to send after the iterator has finished.
+        own_thread: whether the iterator's ``sync_to_async`` calls, such as queries, run in a thread
+            of their own, which ends with the stream. ``False`` in a test's transaction, whose rows
+            only the test's thread sees.
+        options: see :class:`BaseStream`. When ``buffer_bytes`` wait for the client, the iterator
+            waits.
     """
 
     __slots__ = ("_last", "_own_thread", "_room", "_source", "_task")
@@ -62,10 +66,10 @@ class SourceStream(BaseStream):
         self._task: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
 
-    # --- the task's side: it reads and writes to the socket ---
+    # --- called by the task that writes to the socket ---
 
     async def read(self) -> bytes | None:
-        """Return all that waits as one chunk, when there is something; ``None`` when the stream is over."""
+        """Wait for blocks and return them as one chunk; ``None`` when the stream has ended."""
         if self._task is None and not self.closed:
             self._task = asyncio.get_running_loop().create_task(self._run())
             self.hub = self._feed()
@@ -80,32 +84,33 @@ class SourceStream(BaseStream):
         self.written_at = self.sending_since = monotonic()
         return chunk
 
-    # --- the hub's side ---
+    # --- called by the hub and the timer ---
 
     def heartbeat(self) -> None:
-        """Send a comment."""
+        """Queue a comment."""
         if not self._ended:
             self._buffer.put_anyway(_HEARTBEAT)
 
     def drain(self, seconds: float) -> None:
-        """Have the stream cut if it is not over in time."""
+        """Cut the stream if it has not ended after ``seconds``."""
         asyncio.get_running_loop().call_later(seconds, self.abort, "drain")
 
     def stop_source(self) -> None:
-        """Cancel the iterator, wherever it waits; its own ``finally`` runs."""
+        """Cancel the iterator; its own ``finally`` runs."""
         if self._task is not None:
             self._task.cancel()
 
-    # --- inside ---
+    # --- internals ---
 
     async def _run(self) -> None:
         if self._own_thread:
-            # Set, not entered: inside the context of Django's request it would be that one, whose thread Django needs.
+            # Set the variable, do not enter the context: entering it inside Django's request would
+            # reuse the request's thread, which Django needs.
             SyncToAsync.thread_sensitive_context.set(ThreadSensitiveContext())
         try:
             await self._produce()
         except BaseException as error:
-            # Whatever the project's code raises, a cancellation of something else among it.
+            # The project's code may raise anything, even a CancelledError of another task.
             if isinstance(error, Exception) or not self._ended:
                 logger.exception("The iterator of an event stream failed.")
             if not self._ended:
@@ -125,7 +130,7 @@ class SourceStream(BaseStream):
         iterator = aiter(source) if isinstance(source, AsyncIterable) else _in_thread(source)
         try:
             async for item in iterator:
-                if self._ended:  # it has passed over its cancellation
+                if self._ended:  # the iterator ignored its cancellation
                     return
                 self._buffer.put_anyway(encode_item(item))
                 while self._buffer.size > self._buffer.limit:
@@ -134,7 +139,7 @@ class SourceStream(BaseStream):
             if self._last and not self._ended:
                 self._buffer.put_anyway(self._last)
         finally:
-            # An iterator need not have it, a generator does.
+            # Generators have aclose(); other iterators may not.
             aclose = getattr(iterator, "aclose", None)
             if aclose is not None:
                 await aclose()
@@ -143,7 +148,7 @@ class SourceStream(BaseStream):
 async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
     iterator: Iterator[Any] = await sync_to_async(iter)(source)
     try:
-        # Not next() itself: a StopIteration does not pass through a future.
+        # Not next() itself: a future cannot raise StopIteration.
         while (item := await sync_to_async(lambda: next(iterator, _END))()) is not _END:
             yield item
     finally:
@@ -156,12 +161,12 @@ async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 def iterate_here(source: AsyncIterable[Any] | Iterable[Any], last: bytes) -> Iterator[bytes]:
-    """Yield the blocks of an iterator in the caller's own thread: under WSGI."""
+    """Yield an iterator's blocks in the caller's thread, for WSGI."""
     items: Any = _run_here(source) if isinstance(source, AsyncIterable) else source
     try:
         for item in items:
             yield encode_item(item)
-    except (Exception, asyncio.CancelledError):  # whatever the project's code raises
+    except (Exception, asyncio.CancelledError):  # the project's code may raise anything
         logger.exception("The iterator of an event stream failed.")
         yield FAILED
     else:
@@ -179,6 +184,6 @@ def _run_here(source: AsyncIterable[Any]) -> Iterator[Any]:
     async def take() -> Any:
         return await anext(iterator, _END)
 
-    with asyncio.Runner() as runner:  # closes a generator at its end
+    with asyncio.Runner() as runner:  # closes async generators on exit
         while (item := runner.run(take())) is not _END:
             yield item

@@ -1,9 +1,10 @@
-"""One hub for each event loop: takes what the bus brings, checks that nothing is missing, repairs from the log, dispatches.
+"""The hub of an event loop: it receives messages, fills gaps from the log and dispatches events.
 
-    a batch        first <= cursor + 1: dispatch, no query.        A gap: hold it, read the log up to the head, go on.
-    every poll     number what a dead publisher left pending; head beyond the cursor: the same repair.
+    batch received   first <= cursor + 1: dispatch it, no query. Else: hold it, read up to the head.
+    every poll       number pending events of dead publishers; head > cursor: read up to the head.
 
-Losing every message of the layer costs latency, one poll interval, and never an event. A hub without streams does nothing at all.
+If the channel layer loses messages, events arrive up to one poll interval late; none is lost. A hub
+without streams does nothing.
 """
 
 from __future__ import annotations
@@ -29,34 +30,37 @@ from sse_notify.streaming.generator import SourceStream
 from sse_notify.streaming.stream import Stream, sweep
 from sse_notify.telemetry import Incident, count
 
-GRACE = 0.1  # seconds that a message may be under way before the head counts as missed
-JOIN_SECONDS = 2.0  # that the first stream waits for the layer; then it is served without
-HELD = 100  # batches that are kept while a repair runs, which reads up to the head: no older ones are needed
-REPAIR_PAGE = 500  # entries that a repair reads with one query
-RETRY_SECONDS = 1.0  # between two tries to start while the database is away
-JOBS_AFTER = 1.0  # seconds from a hub's first stream to its jobs
+GRACE = 0.1  # seconds that a message may take to arrive before a poll repairs
+JOIN_SECONDS = 2.0  # seconds that the first stream waits for the channel layer
+HELD = 100  # newest batches kept during a repair, which reads older ones from the log
+REPAIR_PAGE = 500  # entries that one query of a repair reads
+RETRY_SECONDS = 1.0  # seconds between two attempts to start while the database is down
+JOBS_AFTER = 1.0  # seconds from a hub's first stream to the start of its jobs
 
-#: What a hub does beside, a while after its first stream came; cancelled when the last one leaves.
+#: A background task of a hub; it is cancelled when the last stream leaves.
 Job = Callable[["Hub"], Coroutine[Any, Any, None]]
 
 
 class Hub:
-    """The streams of one event loop. All methods are to be called on it; ``run`` runs queries off it, ``None``: on pools of their own."""
+    """The streams of one event loop. Call its methods on that loop.
+
+    ``run`` runs queries outside the loop. ``None``: use the package's thread pools.
+    """
 
     def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
         self.run = run or threadpool.hub
         self.replay = run or threadpool.streams
-        #: Every event up to here was pushed to the streams that get it.
+        #: Every event up to here was pushed to its streams.
         self.cursor = 0
-        #: Set when the last stream left; the next one gets a new hub.
+        #: Set when the last stream has left; the next stream gets a new hub.
         self.stopped = False
         self.streams: set[Stream] = set()
-        #: The streams of views' own events: they get none of the log's.
+        #: The streams of views' own events; they receive no log events.
         self.sources: set[SourceStream] = set()
-        #: Set while there are no ``streams``.
+        #: Set while ``streams`` is empty.
         self.empty = asyncio.Event()
         self.empty.set()
-        #: The open streams by topic; a topic that nobody listens to is not in it.
+        #: The open streams by topic, without topics that have none.
         self._by_topic: dict[str, set[Stream]] = {}
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
@@ -64,16 +68,16 @@ class Hub:
         self._jobs = jobs
         self._working: list[asyncio.Task[None] | asyncio.TimerHandle] = []
         self._started = asyncio.Event()
-        #: Set while batches are kept, as something before them is missing; at first that is everything.
+        #: Set while batches are held because earlier events are missing; at first, all are.
         self._gap = asyncio.Event()
         self._gap.set()
         self._held: list[Batch] = []
         self._database = Incident("database_poll")
 
-    # --- streams come and go ---
+    # --- joining and leaving ---
 
     async def join(self, stream: Stream) -> None:
-        """Have ``stream`` begin as is decided, unless that was decided before, and push to it from then on.
+        """Wait for the decision on ``stream``, unless it is made, and push events from then on.
 
         Raises:
             HandshakeRefused: the stream may not begin.
@@ -96,7 +100,7 @@ class Hub:
             self.leave(stream)
             raise
         stream.hub = self
-        if stream.closed:  # the client left while the hub was starting
+        if stream.closed:  # the client disconnected while the hub was starting
             self.leave(stream)
 
     def attach(self, stream: SourceStream) -> None:
@@ -107,7 +111,7 @@ class Hub:
             self._begin()
 
     def leave(self, stream: Any) -> None:
-        """Forget ``stream``. The last one to leave stops the hub."""
+        """Remove ``stream``. The last one to leave stops the hub."""
         self.streams.discard(stream)
         self.sources.discard(stream)
         if self._unlist(stream):
@@ -126,16 +130,16 @@ class Hub:
         return self._by_topic.get(topic, ())
 
     def users(self) -> Counter[str]:
-        """Return how many streams each signed-in user has, by key as text. Callable from any thread."""
+        """Return each signed-in user's stream count, by key as text. Callable from any thread."""
         keys = (stream.reader.user_id for stream in self.open_streams())
         return Counter(str(key) for key in keys if key is not None)
 
     def open_streams(self) -> list[Stream]:
-        """Return the streams that are decided. Callable from any thread."""
+        """Return the streams that have begun. Callable from any thread."""
         return [stream for stream in list(self.streams) if stream.is_open]
 
     def _accept(self, stream: Any, granted: Granted, asked: tuple[str, ...] | None) -> None:
-        """Have a stream begin, or go on with other topics; ``asked``: those of the project's, ``None`` for the ones that it has."""
+        """Begin a stream, or change its topics. ``asked``: the project's, ``None`` to keep them."""
         if stream.is_open:
             self._unlist(stream)
             stream.retopic(granted.reader, asked)
@@ -144,8 +148,8 @@ class Hub:
             self._open(stream, granted, asked or ())
 
     def _open(self, stream: Stream, *decided: Any) -> None:
-        """Push to ``stream`` from now on; ``decided``: how it begins, unless it has begun."""
-        if stream.closed:  # the client left meanwhile
+        """Begin to push to ``stream``. ``decided``: what ``begin`` takes, unless it was called."""
+        if stream.closed:  # the client has disconnected
             return
         stream.go_live(self, *decided)
         self._list(stream)
@@ -156,7 +160,7 @@ class Hub:
             self._by_topic.setdefault(topic, set()).add(stream)
 
     def _unlist(self, stream: Any) -> bool:
-        """Return whether ``stream`` was listed."""
+        """Remove ``stream`` from its topics, and return whether it was listed."""
         listed = [topic for topic in stream.topics if stream in self._by_topic.get(topic, ())]
         for topic in listed:
             self._by_topic[topic].remove(stream)
@@ -175,17 +179,17 @@ class Hub:
             self._task = asyncio.create_task(self._live(joined, interval))
 
     async def _live(self, joined: asyncio.Event, interval: float) -> None:
-        """Start; then look at the log at intervals, and repair whatever is missing."""
-        # A layer may neither answer nor refuse: then the poll carries the streams.
+        """Start the hub; then poll the log, and repair what is missing."""
+        # The channel layer may never respond; then polling alone delivers events.
         await _within(JOIN_SECONDS, joined)
         while True:
             try:
                 if not self._started.is_set():
-                    # The group is joined: what is numbered later is sent to the hub, what is numbered by now is in the head.
+                    # In the group: the hub receives later events; the head includes earlier ones.
                     self.cursor = (await self.run(get_position)).head
                     self._started.set()
                     self._take_held()
-                    if self.sources:  # they were decided when a change might have gone unheard
+                    if self.sources:  # the hub may have missed a revocation before
                         self._monitor.revoke(Revocation(everybody=True))
                 elif self._gap.is_set():
                     await self._repair()
@@ -193,7 +197,7 @@ class Hub:
                     await self.look()
                 if self._database.failures:
                     self._database.worked()
-            except Exception as error:  # a database that is away comes back; the streams stay open
+            except Exception as error:  # the streams stay open while the database is down
                 self._database.failed(error)
                 if self._started.is_set():
                     self._gap.clear()
@@ -218,7 +222,7 @@ class Hub:
     # --- events ---
 
     def receive(self, message: Message) -> None:
-        """Do what a message of the bus says."""
+        """Handle a message."""
         if isinstance(message, Ephemeral):
             listeners = self.listeners(message.topic)
             for stream in listeners:
@@ -255,8 +259,8 @@ class Hub:
         self.cursor = max(self.cursor, last)
 
     async def _repair(self) -> None:
-        """Read the log from the cursor to the head, then take what was rung meanwhile, which may show another gap."""
-        self._held.clear()  # was rung after its commit, so the head that is read next is beyond it
+        """Read the log up to the head, then take the held batches, which may show another gap."""
+        self._held.clear()  # sent after their commit, so the head read next includes them
         head = (await self.run(get_position)).head
         count("repaired")
         while self.cursor < head:
@@ -265,12 +269,12 @@ class Hub:
         self._take_held()
 
     async def look(self) -> None:
-        """Compare the cursor with the head of the log, as every poll does, and repair what is missing."""
+        """Compare the cursor with the log's head and repair what is missing, as every poll does."""
         if self._gap.is_set():
             return
         before = self.cursor
         position = await self.run(sweep)
-        if position.head < before:  # a restored backup: no cursor means what it meant
+        if position.head < before:  # a restored backup: all cursors are invalid
             self.cursor = position.head
             count("reset", "ahead", len(self.streams))
             for stream in list(self.streams):
@@ -282,7 +286,7 @@ class Hub:
 
 
 def poll_interval() -> float:
-    """Return the seconds between two looks at the log."""
+    """Return the seconds between two polls of the log."""
     given = get_settings().POLL_INTERVAL
     if given is None:
         return 5.0 if publisher.remote_layer() is not None else 1.0
@@ -290,7 +294,7 @@ def poll_interval() -> float:
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait so long, or until ``event`` is set."""
+    """Wait until ``event`` is set, at most ``seconds``."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

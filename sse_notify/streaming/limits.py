@@ -1,4 +1,4 @@
-"""How many streams this process holds, and whether it takes more. Counted from the handshake on, in any thread."""
+"""Limit the streams of this process. They count from the handshake on, in any thread."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.telemetry import count
 
-#: Seconds after which a client that was refused for lack of room may try again.
+#: Seconds after which a client that was refused for lack of capacity may retry.
 RETRY_AFTER = 5
 
 
 class Admission:
-    """A count of open streams, in all and for each user."""
+    """The number of open streams, in total and per user. Thread-safe."""
 
     def __init__(self) -> None:
-        # Reentrant: a stream that was never served releases its place from wherever the garbage collector happens to run.
+        # Reentrant: the garbage collector, which may run anywhere, calls ``release`` for streams
+        # that were never served.
         self._lock = threading.RLock()
         self._users: Counter[Any] = Counter()
         self.total = 0
-        #: Set when the process was asked to end.
+        #: Whether the process is shutting down.
         self.draining = False
 
     def check(self, *, waiting: int = 0) -> None:
-        """Say whether the process takes one more stream, whoever asks, before its handshake costs anything.
+        """Check whether the process accepts another stream, before its handshake costs anything.
 
         Args:
-            waiting: handshakes under way. As many as there may be streams are let wait: more could not be served.
+            waiting: handshakes in progress. At most ``MAX_STREAMS`` may wait: the process could not
+                serve more.
 
         Raises:
-            HandshakeRefused: 503 while the process ends, is full, or has too many handshakes waiting.
+            HandshakeRefused: 503 while the process shuts down, is full, or has too many handshakes
+                waiting.
         """
         most = get_settings().MAX_STREAMS
         if self.draining:
@@ -45,10 +48,11 @@ class Admission:
             raise _no_room("busy", "Too many clients are connecting at once.")
 
     def admit(self, user_id: Any) -> None:
-        """Count one more stream for the user; ``None`` stands for anonymous visitors, who have no limit of their own.
+        """Count one more stream for a user; visitors (``None``) have no limit of their own.
 
         Raises:
-            HandshakeRefused: 503 while the process ends or is full, 429 if the user has enough. Nothing is counted then.
+            HandshakeRefused: 503 while the process shuts down or is full, 429 if the user has too
+                many streams. The stream is not counted then.
         """
         with self._lock:
             self.check()
@@ -71,12 +75,12 @@ def _no_room(code: str, message: str, *, status: int = 503) -> HandshakeRefused:
     return HandshakeRefused(status, code, message, retry_after=RETRY_AFTER)
 
 
-#: The count of this process.
+#: The open streams of this process.
 admission = Admission()
 
 
 def refuse(refusal: HandshakeRefused) -> JsonResponse:
-    """Return the answer that says ``refusal``: JSON that no cache keeps."""
+    """Return the response for ``refusal``: JSON that must not be cached."""
     count("refused", refusal.code)
     said = {"error": refusal.code, "message": refusal.message}
     if refusal.topic:

@@ -1,14 +1,15 @@
-"""The hubs of this process, one for each event loop, and the end of a process.
+"""The hubs of this process, one per event loop, and the shutdown of their streams.
 
-Its streams are told before the server is, and who does not take its ``bye`` is cut.
+    SIGTERM ──► install()'s handler ──► drain(): end_streams() for every hub, on its own loop
+                        └─ thread: waits for them, at most TOLD_SECONDS
+                             └─► raises the signal again ──► the server's own handler
 
-    SIGTERM ──► install()'s handler ──► drain(): every hub's end_streams(), on its own loop
-                        └─ thread: waits for them, at most TOLD_SECONDS ──► the signal once more ──► the server's own handler
+No ASGI server informs an open response of a shutdown. Most wait for the response to end by itself;
+daphne cuts it at once. So the first stream installs a handler for SIGTERM and SIGINT that runs
+before the server's own. A stream is cut if its client does not take the ``bye``.
 
-No ASGI server tells an open response that it is shutting down. Most wait for it to end by itself; daphne cuts it at once. So the
-first stream puts a handler before the server's own for SIGTERM and SIGINT.
-
-Only the main thread may install a handler. Under autoreload, which runs the server in another thread, the streams are simply cut.
+Only the main thread may install a handler. Under autoreload, which runs the server in another
+thread, the streams are simply cut.
 """
 
 from __future__ import annotations
@@ -33,21 +34,22 @@ from sse_notify.streaming.limits import admission
 
 logger = logging.getLogger("sse_notify")
 
-#: Seconds that the server's own handler waits for the streams. Who cannot take a few bytes in that time is slow: on a server that
-#: waits for responses it has the rest of ``DRAIN_SECONDS``, on one that cuts them it resumes with its cursor all the same.
+#: Seconds that the server's own handler waits for the streams. A client that cannot take a few
+#: bytes in that time is slow. It has the rest of ``DRAIN_SECONDS`` on a server that waits for
+#: responses; on one that cuts them, it resumes from its cursor.
 TOLD_SECONDS = 2.0
-#: Seconds that every client has at least to take its ``bye``.
+#: Minimum seconds that a client has to take its ``bye``.
 CUT_SECONDS = 1.0
-#: Seconds that a server may take to pass on what the last streams wrote.
+#: Seconds for the server to send what the last streams wrote.
 FLUSH_SECONDS = 0.05
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
-#: What each of them does beside.
+#: The background tasks of every hub.
 jobs: list[Job] = []
 
 
 def current(run: Run | None = None) -> Hub:
-    """Return the hub of the running loop, made with ``run`` if there is none yet."""
+    """Return the hub of the running loop; create it with ``run`` if there is none."""
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
@@ -57,8 +59,11 @@ def current(run: Run | None = None) -> Hub:
 
 
 def feed() -> Callable[[], Hub]:
-    """Return what gives a stream its hub, once the stream runs on its loop. To be called in the thread of the view that makes it."""
-    # A test's rows are visible only in its own thread, which is where Django runs thread-sensitive code.
+    """Return a callable that returns a stream's hub when the stream runs on its loop.
+
+    Call this in the thread of the view that creates the stream.
+    """
+    # Only a test's own thread sees its rows. Django runs thread-sensitive code there.
     return partial(current, threadpool.in_this_thread if threadpool.in_test_transaction() else None)
 
 
@@ -73,12 +78,13 @@ def listeners(topic: str) -> int:
 
 
 def drain() -> list[Future[None]]:
-    """Refuse new streams and end the open ones, their clients' return spread over ``DRAIN_SECONDS``. Callable from any thread.
+    """Refuse new streams and end the open ones. Callable from any thread.
 
-    A view's own events may go on until then, on a server that waits; what is not over then is cut.
+    Clients reconnect spread over ``DRAIN_SECONDS``. If the server waits, streams of a view's own
+    events may continue that long; then they are cut.
 
     Returns:
-        For each loop, what is done when all its streams have taken their leave.
+        One future per loop, done when the loop's other streams have ended.
     """
     admission.draining = True
     seconds = get_settings().DRAIN_SECONDS
@@ -90,12 +96,13 @@ def drain() -> list[Future[None]]:
 
 
 async def end_streams(hub: Hub, seconds: float) -> None:
-    """End the streams of one hub, on its loop; return when none is left and what they were told is on its way.
+    """End the streams of one hub, on its loop, and wait until they have ended.
 
     Args:
-        hub: whose streams.
-        seconds: the clients are to come back spread over as many. A client that does not take its ``bye`` is cut after half of them;
-            the rest is the server's own. A view's own events are cut when all of them are over.
+        hub: the hub.
+        seconds: clients reconnect spread over this time. Streams whose clients do not take the
+            ``bye`` are cut after half of it, but not before ``CUT_SECONDS``; the server has the
+            rest. Streams of a view's own events are cut at its end; this does not wait for them.
     """
     since, cut = monotonic(), 0
     told = list(hub.streams)
@@ -118,10 +125,10 @@ async def end_streams(hub: Hub, seconds: float) -> None:
 
 
 class SignalHandler:
-    """Calls ``begin`` on the first SIGTERM or SIGINT, and passes the signal on to the handler that was there when all is done.
+    """Call ``begin`` on the first SIGTERM or SIGINT, then pass the signal to the previous handler.
 
     Args:
-        begin: starts what is to happen first, and returns what is waited for. It must not block.
+        begin: starts the work, and returns the futures to wait for. It must not block.
     """
 
     def __init__(self, begin: Callable[[], Sequence[Future[None]]]) -> None:
@@ -130,12 +137,16 @@ class SignalHandler:
         self._begun = self._passed_on = False
 
     def install(self) -> None:
-        """Put the handler before the server's own, once; nothing happens where it cannot be, or where the signal is ignored."""
+        """Install the handler once. Outside the main thread, do nothing.
+
+        A signal that is ignored, or whose handler cannot be called from Python, stays as it is.
+        """
         if self._previous or threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
-            # None: not installed from Python, so that it could not be called. Ignored, as under nohup: it stays ignored.
+            # None: not installed from Python, so it cannot be called. SIG_IGN, as under nohup: the
+            # signal stays ignored.
             if previous not in (None, signal.SIG_IGN):
                 self._previous[number] = previous
                 signal.signal(number, self._handle)
@@ -146,13 +157,13 @@ class SignalHandler:
             told = self._begin()
             threading.Thread(target=self._pass_on, args=(number, told), daemon=True).start()
             return
-        # Ours, or that of somebody who does not want to wait.
+        # Raised by ``_pass_on``, or sent again by somebody who does not want to wait.
         self._passed_on = True
         previous = self._previous.get(number)
         if callable(previous):
             previous(number, frame)
         elif previous == signal.SIG_DFL:
-            # What would have happened without us: the default action, which ends the process.
+            # As without this handler: the default action ends the process.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -161,9 +172,8 @@ class SignalHandler:
         if self._passed_on:
             return
         self._passed_on = True
-        if hasattr(
-            signal, "pthread_kill"
-        ):  # also wakes a loop that sleeps, which the other does not
+        # pthread_kill() also wakes a sleeping event loop; raise_signal() does not.
+        if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(threading.main_thread().ident or 0, number)
         else:
             signal.raise_signal(number)

@@ -1,13 +1,14 @@
-"""One client's stream: replay, then live, without a hole or an overlap, in bounded memory.
+"""A client's stream of the log: replay, then live, without gaps or duplicates, in bounded memory.
 
-    join the hub, which says how far it has dispatched (target)    from here on new events queue in the buffer
-    read the log from the client's cursor to the target            everything up to the target comes from the log
-    go live                                                        everything after it comes from the hub
+    join the hub; its cursor is the target                 from now on, new events are buffered
+    read the log from the client's cursor to the target    everything up to the target is in the log
+    go live                                                everything later comes from the hub
 
-The hub dispatches in order, and joining happens in one step with reading the hub's cursor, so an event is on exactly one side.
+The hub dispatches in order, and a stream joins and reads the hub's cursor in one step. So each
+event is on exactly one side.
 
-A client slower than its stream loses its buffer, not its events: the buffer is dropped and the same three steps start again from
-where the client is. Nothing here knows requests or responses.
+A client that is too slow loses its buffer, but no events: the stream drops the buffer and repeats
+the three steps from the client's cursor. This module knows nothing of requests or responses.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.telemetry import Incident, count
 
-#: Seconds between two tries while the database is away.
+#: Seconds between two attempts while the database is down.
 RETRY_SECONDS = 1.0
 
 _database = Incident("database_replay")
@@ -41,62 +42,68 @@ _receivers = Incident("signal_receivers")
 def read_page(
     after: int, up_to: int, *, reader: Reader, limit: int
 ) -> tuple[list[Entry], int, int]:
-    """Return what ``reader`` missed in between, at most ``limit`` notifications; up to where that is complete; and the log's floor."""
-    # In the thread that queries, so that the spans of a database driver are inside this one.
+    """Return a page of what ``reader`` missed, up to where it is complete, and the log's floor.
+
+    The page holds at most ``limit`` notifications.
+    """
+    # In the thread that queries, so that a database driver's spans are inside this one.
     with telemetry.span("replay", after=after, up_to=up_to) as span:
         entries, complete = read_entries(after, up_to, reader=reader, limit=limit)
         span.set_attribute("sse_notify.events", len(entries))
-        # Read last: what is missing in the page, as it was pruned meanwhile, is below this floor.
+        # Read last: entries that were pruned meanwhile are below this floor.
         return entries, complete, get_position().floor
 
 
 def sweep() -> Position:
-    """Number what a publisher that died left pending, and return how far the log is."""
+    """Number what a dead publisher left pending, and return the position of the log."""
     announce()
     return get_position()
 
 
 class Stream(BaseStream):
-    """The events of one client.
+    """One client's events from the log.
 
     Args:
-        page: notifications that one query of a replay reads; ``None``: as the settings say.
-        options: as for :class:`BaseStream`. Without a subscriber, somebody calls :meth:`begin`.
+        page: notifications that one query of a replay reads. ``None``: ``REPLAY_PAGE``.
+        options: see :class:`BaseStream`. Without a subscriber, the caller must call :meth:`begin`.
     """
 
-    __slots__ = ("_behind", "_held", "_page", "_prelude", "_target", "cursor", "is_open", "reader", "topics")  # fmt: skip
+    __slots__ = ("_behind", "_held", "_page", "_prelude", "_target", "cursor", "is_open",
+                 "reader", "topics")  # fmt: skip
 
     def __init__(self, *, page: int | None = None, **options: Any) -> None:
         super().__init__(**options)
-        #: Whether it was decided that the stream may begin, and how.
+        #: Whether :meth:`begin` was called.
         self.is_open = False
-        #: What the client may read of the log, and with it the topics that it asked for and was granted.
+        #: What the client may read in the log. ``topics``: that, and the project's topics that it
+        #: asked for and was granted.
         self.reader = Reader(topics=())
         self.topics: tuple[str, ...] = ()
-        #: Everything up to here was returned by :meth:`read`, or was there before.
+        #: :meth:`read` has returned everything up to here, or the client had it before.
         self.cursor = 0
         self._prelude: bytes | None = None
         self._page = page or get_settings().REPLAY_PAGE
-        #: Up to where the log is read before what the hub pushes. ``_behind``: up to wherever the hub is by then.
+        #: The log is read up to here before the buffer is sent. ``_behind``: the hub's cursor
+        #: becomes the target when the log is read next.
         self._target: int | None = None
         self._behind = self._held = False
 
     @property
     def is_live(self) -> bool:
-        """Whether the client has, or finds in its buffer, what the hub has dispatched."""
+        """Whether everything the hub dispatched was sent to the client or is in its buffer."""
         return self.hub is not None and not self._behind and self._target is None
 
     def begin(self, granted: Granted, asked: tuple[str, ...] = ()) -> None:
-        """Have the stream begin as was decided, with those of the project's topics that it asked for and may have."""
+        """Begin as decided. ``asked``: the project's topics that were asked for and granted."""
         assert granted.opening is not None
         self.is_open = True
         self.reader, self.topics = granted.reader, (*granted.reader.topics, *asked)
         self.cursor, self._prelude = granted.opening.cursor, granted.opening.prelude
 
     def go_live(self, hub: Any, *decided: Any) -> None:
-        """Read up to what ``hub`` has dispatched from the log; what it dispatches from now on is pushed.
+        """Read the log up to the hub's cursor; the hub pushes all later events.
 
-        ``decided`` is what :meth:`begin` takes, unless that was called before.
+        ``decided``: the arguments of :meth:`begin`, unless that was called before.
         """
         if decided:
             self.begin(*decided)
@@ -105,19 +112,22 @@ class Stream(BaseStream):
         if hub.cursor > self.cursor and not self._ended:
             self._target = hub.cursor
 
-    # --- the task's side: it reads and writes to the socket ---
+    # --- called by the task that writes to the socket ---
 
     def join(self) -> Coroutine[Any, Any, None]:
         """Join the hub, which decides whether and how the stream begins.
 
         Raises:
-            HandshakeRefused: it does not.
+            HandshakeRefused: the stream may not begin.
         """
         joined: Coroutine[Any, Any, None] = self._feed().join(self)
         return joined
 
     async def read(self) -> bytes | None:
-        """Return the next chunk, when there is one; ``None`` when the stream is over. Cancelled while it waits, it loses nothing."""
+        """Wait for the next chunk and return it; ``None`` when the stream has ended.
+
+        If this is cancelled while it waits, nothing is lost.
+        """
         self.sending_since = None
         chunk: bytes | None = b""
         while chunk == b"":
@@ -140,16 +150,19 @@ class Stream(BaseStream):
         self.sending_since = self.written_at if chunk is not None else None
         return chunk
 
-    # --- the hub's side ---
+    # --- called by the hub and the timer ---
 
     def push(self, entry: Entry) -> bool:
-        """Queue an event of the log and return whether it was; skip it if the client has it, or will get it from the log."""
+        """Queue a log event and return whether it was queued.
+
+        Skip it if the client must not get it, has it already, or will get it from the log.
+        """
         if entry.seq <= self.cursor or self._behind or self._ended:
             return False
         if entry.excluded and str(self.reader.user_id) in entry.excluded:
             return False
-        # Nothing of what the hub has dispatched is missing, should the log have to be read from here. While the stream is held, what came
-        # since may be this client's by then.
+        # The client has everything dispatched so far, so a later replay can start here. Not while
+        # the stream is held: the client may then be granted events that were dispatched meanwhile.
         if not (self._held or self._buffer.size) and self._target is None:
             self.cursor = max(self.cursor, self.hub.cursor)
         is_muted = entry.category in self.reader.muted
@@ -159,7 +172,10 @@ class Stream(BaseStream):
         return True
 
     def push_ephemeral(self, frame: bytes) -> None:
-        """Queue an event that is in no log; a client that is behind does not get it, and is told how many there were."""
+        """Queue an event that is in no log.
+
+        A client that is behind does not get it, but receives the number of lost events.
+        """
         if self._ended:
             return
         if self._behind:
@@ -168,12 +184,15 @@ class Stream(BaseStream):
             self._buffer.put_ephemeral(frame)
 
     def heartbeat(self) -> None:
-        """Queue a ``ping``, unless the log is being read: what comes of that breaks the silence as well."""
+        """Queue a ``ping``, unless the log is being read: that sends something anyway."""
         if self.is_live and not self._ended:
             self._buffer.put_anyway(control.ping(max(self.cursor, self.hub.cursor)))
 
     def reset(self, reason: str, cursor: int) -> None:
-        """Tell the client that its cursor is void, and go on from ``cursor``; one that is told ``bye`` needs no more."""
+        """Send ``reset``, as the client's cursor is invalid, and continue from ``cursor``.
+
+        Do nothing after ``bye``.
+        """
         if self._ended:
             return
         self._buffer.clear()
@@ -182,21 +201,27 @@ class Stream(BaseStream):
         self._buffer.wake()
 
     def hold(self) -> None:
-        """Write nothing until :meth:`release`; what is pushed meanwhile waits."""
+        """Write nothing until :meth:`release`, and queue what is pushed meanwhile."""
         if self.is_live and not self._buffer.size:
             self.cursor = max(self.cursor, self.hub.cursor)
         self._held = True
 
     def release(self) -> None:
-        """Go on after :meth:`hold`."""
+        """Continue after :meth:`hold`."""
         if self._held:
             self._held = False
             self._buffer.wake()
 
     def retopic(self, reader: Reader, asked: tuple[str, ...] | None) -> None:
-        """Go on from the log with other topics, or other categories muted; what waits may be of a topic that the client has no more.
+        """Continue from the log with other topics, or other muted categories.
 
-        ``asked`` are the project's topics, ``None`` for those that it has. If the topics of the log differ, or what is muted, so does the inbox, and the client is told to fetch it anew.
+        The buffer is dropped: it may hold events of topics that the client has lost. If the log's
+        topics or the muted categories change, so does the inbox; then the client receives ``reset``
+        and fetches it again.
+
+        Args:
+            reader: what the client may read now.
+            asked: the project's topics. ``None``: keep the current ones.
         """
         before = self.reader
         if asked is None:
@@ -211,23 +236,23 @@ class Stream(BaseStream):
         self._fall_behind()
 
     def note(self, name: str, signal: Signal, **named: Any) -> None:
-        """Count ``name`` and send ``signal``. An error of a receiver is logged and harms no stream."""
+        """Count ``name`` and send ``signal``. Log the errors of receivers; they harm no stream."""
         count(name, named.get("reason", ""))
         try:
             signal.send_robust(user_id=self.reader.user_id, topics=self.topics, **named)
-        except Exception as error:  # Django refuses to call an asynchronous receiver here
+        except Exception as error:  # Django refuses to call an async receiver here
             _receivers.failed(error)
         else:
             _receivers.worked()
 
     def drain(self, seconds: float) -> None:
-        """End within so many seconds; the clients come back spread over as many."""
+        """End the stream; the clients reconnect spread over ``seconds``."""
         self.end("drain", random.randint(0, int(seconds * 1000)))
 
-    # --- inside ---
+    # --- internals ---
 
     async def _read_log(self) -> bytes:
-        """Return the next page up to the target, empty if the page holds nothing for this client."""
+        """Return the next page up to the target; empty if it holds nothing for this client."""
         if self._behind:
             self._behind, self._target = False, self.hub.cursor
         target: Any = self._target
@@ -240,10 +265,11 @@ class Stream(BaseStream):
             await asyncio.sleep(RETRY_SECONDS)
             return b"" if self._ended else control.ping(self.cursor)
         _database.worked()
-        # Ended or reset meanwhile, with other topics maybe; or the client's permission is in question, and the page is read again then.
+        # Drop the page: the stream has ended, was reset or has other topics; or it is held, and the
+        # page is read again later.
         if self._target != target or self._held or self._ended:
             return b""
-        if self.cursor < floor:  # something that this client has not got is gone for good
+        if self.cursor < floor:  # events that this client has not received were pruned
             count("reset", "expired")
             self.cursor, chunk = floor, control.reset("expired", floor)
         else:
