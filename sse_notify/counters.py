@@ -1,4 +1,4 @@
-"""What happened in this process since it started, as numbers that only grow."""
+"""The counters of this process since it started; they only grow."""
 
 from sse_notify.telemetry import COUNTED as COUNTED
 from sse_notify.telemetry import count as add

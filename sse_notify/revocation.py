@@ -1,4 +1,4 @@
-"""End the streams of users. The public name of `sse_notify.access.receivers`."""
+"""End the streams of users: the public names of `sse_notify.access.receivers`."""
 
 from sse_notify.access.receivers import arecheck as arecheck
 from sse_notify.access.receivers import disconnect as disconnect

@@ -1,16 +1,18 @@
-"""``EventStreams``: the handshake belongs to Django, the stream does not.
+"""``EventStreams``: Django handles the handshake; the stream runs without Django.
 
     application = EventStreams(get_asgi_application())
 
-A request for a view marked as an event stream runs through Django's *synchronous* handler, with all middleware, in one hop on a
-small pool of threads. The view authenticates, authorises, and hands a stream over through an object in the context. Then Django's
-request ends completely, and what is left is the stream, ``receive`` and ``send``: no thread, no connection, no request.
+A request for a view marked as an event stream runs through Django's *synchronous* handler, with all
+middleware, in one hop to a small thread pool. The view authenticates, authorises, and hands over a
+stream through an object in the context. Then Django's request ends completely. What remains is the
+stream, ``receive`` and ``send``: no thread, no connection, no request.
 
-All other requests go to the wrapped application unchanged; if one of them answers with a stream all the same, it is handed over in
-the same way when Django has sent the headers.
+All other requests go to the wrapped application unchanged. If one of them answers with a stream,
+the stream is handed over in the same way, after Django has sent the headers.
 
-Handshakes that wait for a thread are looked after: one whose client gave up is never begun, and when the process is full, is ending,
-or has as many of them waiting as it could ever serve, a further one is turned away before it costs a thread or a query.
+A handshake that waits for a thread is not started if its client disconnects. A new one is refused,
+before it costs a thread or a query, if the process is full or shutting down, or if ``MAX_STREAMS``
+handshakes are waiting.
 """
 
 from __future__ import annotations
@@ -36,32 +38,32 @@ from sse_notify.sse.format import CONTENT_TYPE
 from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.limits import admission, refuse
 
-# Loose, as Django's handler and other frameworks' types differ in their kinds of mappings.
+# Loose types, as Django and other frameworks use different mappings.
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
-#: Status, headers and body; ``None`` for the body of a stream.
+#: Status, headers and body; the body of a stream is ``None``.
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
 _ACCEPT = CONTENT_TYPE.encode()
-#: Headers of a stream's answer that a refusal does not have, in lower case.
+#: Headers of a stream's response that a refusal does not keep, in lower case.
 _OF_A_STREAM = (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
 
 
 class EventStreams:
-    """Wraps a project's ASGI application so that its event streams are served beside Django.
+    """Wrap a project's ASGI application, and serve its event streams outside Django.
 
     Args:
-        application: what ``get_asgi_application()`` returned, or anything that ends in it.
+        application: what ``get_asgi_application()`` returned, or an application that wraps it.
     """
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self._handler: _Handler | None = None
-        #: Handshakes under way, most of them waiting for a thread.
+        #: Handshakes in progress, most of them waiting for a thread.
         self._waiting = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one connection, as ASGI has it."""
+        """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
@@ -82,7 +84,7 @@ class EventStreams:
             exchange.end()
 
     async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
-        """Answer the request through the synchronous handler."""
+        """Answer the request through Django's synchronous handler."""
         if self._handler is None:
             self._handler = _Handler()
         headers: list[tuple[bytes, bytes]] = []
@@ -91,7 +93,7 @@ class EventStreams:
         try:
             if scope["method"] == "GET":
                 admission.check(waiting=waiting)
-            # In a copy of this context, as Django's own handler would.
+            # In a copy of this context, as Django's own handler does.
             answer = threadpool.streams(copy_context().run, self._handler.answer, scope, exchange)
             status, headers, body = await exchange.unless_left(answer)
             if exchange.stream is not None:
@@ -102,7 +104,7 @@ class EventStreams:
             exchange.abandon()
             refused = refuse(refusal)
             refused["Content-Length"] = str(len(refused.content))
-            # What the middleware has added stays.
+            # Keep the headers that middleware added.
             kept = [(name, value) for name, value in headers if name.lower() not in _OF_A_STREAM]
             status, headers, body = _render(refused)
             headers = [*kept, *headers]
@@ -114,9 +116,10 @@ class EventStreams:
 
 
 async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
-    """Send what ``stream`` has, until it ends or the client leaves. The headers are sent already.
+    """Send the chunks of ``stream`` until it ends or the client disconnects.
 
-    Every ``send`` is called in this task, so that a middleware around it may use timeouts and context variables.
+    The headers are sent already. Every ``send`` is called in this task, so that middleware around
+    it may use timeouts and context variables.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -129,11 +132,12 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
         if not exchange.left:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:
-        # The client left, or blocked a write for too long: our own doing, and the end. Anything else comes from the server.
+        # ``abort`` cancels this task: the client disconnected, or blocked a write for too long. Any
+        # other cancellation comes from the server.
         if not stream.aborted:
             raise
         task.uncancel()
-    except OSError:  # the client left while this was writing, as some servers say
+    except OSError:  # some servers raise it if the client disconnects during a write
         pass
     finally:
         stream.close()
@@ -141,7 +145,10 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
 
 
 def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], Awaitable[None]]:
-    """Return ``send`` for the wrapped application: it keeps the response open if its body was that of a stream, which is served then."""
+    """Return a ``send`` for the wrapped application that keeps a stream's response open.
+
+    The stream is served after the application has returned.
+    """
     is_stream = False
 
     async def send_on(message: Any) -> None:
@@ -149,7 +156,7 @@ def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], 
         if message["type"] == "http.response.start":
             is_stream = not head and _is_stream(message["status"], message["headers"])
         elif exchange.stream is not None and not message.get("more_body", False):
-            if not is_stream:  # the headers alone are asked for
+            if not is_stream:  # HEAD, or the response is not a stream
                 exchange.abandon()
             elif not message.get("body"):
                 return
@@ -161,11 +168,13 @@ def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], 
 
 
 class _Handler(BaseHandler):
-    """Django's request handling without its event loop: every middleware and the view in one thread.
+    """Django's request handler without its event loop: all middleware and the view in one thread.
 
-    No public API of Django runs an ASGI request through the synchronous chain: ``get_asgi_application()`` hops between threads at each
-    synchronous middleware, and ``get_wsgi_application()`` takes WSGI's environ, in which a view finds no scope. So this is Django's base
-    class, with a middleware chain of its own: each middleware is made twice in a process. A test fails if Django changes it.
+    Django has no public API that runs an ASGI request through the synchronous chain:
+    ``get_asgi_application()`` switches threads at each sync middleware, and
+    ``get_wsgi_application()`` takes a WSGI environ, so that a view finds no scope. So this class
+    extends Django's base class and loads a middleware chain of its own: each middleware is
+    instantiated twice per process. A test fails if Django changes the base class.
     """
 
     def __init__(self) -> None:
@@ -173,11 +182,11 @@ class _Handler(BaseHandler):
         self.load_middleware(is_async=False)
 
     def answer(self, scope: Any, exchange: Exchange) -> Answer:
-        """Return status, headers and body; ``None`` for the body of a stream."""
+        """Return status, headers and body; the body of a stream is ``None``."""
         exchange.joins = True
         set_script_prefix(get_script_prefix(scope))
         try:
-            # Not before: a thousand that wait for a thread hold no request.
+            # Created only here, so that handshakes that wait for a thread hold no request.
             request = ASGIRequest(scope, io.BytesIO())
         except UnicodeDecodeError:
             return _render(HttpResponseBadRequest())
@@ -196,20 +205,20 @@ class _Handler(BaseHandler):
 
 
 def _header(scope: Any, name: bytes) -> str:
-    """Return a header; HTTP/2 may send several ``Cookie``."""
+    """Return a header's value; HTTP/2 may send several ``Cookie`` headers, which are joined."""
     return "; ".join(value.decode("latin1") for key, value in scope["headers"] if key == name)
 
 
 def _is_handshake(scope: Any) -> bool:
-    """Return whether the request asks for a stream, and a view that is marked as one answers it."""
-    # Every reader of event streams sends this header. Other requests go through the wrapped
-    # application, and their streams are served as well.
+    """Return whether the request asks for a stream, from a view that is marked as one."""
+    # Clients of event streams send this header. Without it, the request goes to the wrapped
+    # application, whose streams are served as well.
     accept = _header(scope, b"accept").lower()
     if scope["method"] not in ("GET", "HEAD") or CONTENT_TYPE not in accept:
         return False
     try:
         return hasattr(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func, MARK)
-    except Resolver404:  # maybe a middleware knows another URLconf: Django's own handler will see
+    except Resolver404:  # a middleware may set another URLconf; Django's handler decides
         return False
 
 

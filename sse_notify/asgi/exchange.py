@@ -1,14 +1,17 @@
-"""One request beside Django: whether its client is still there, and the streams that were made for it.
+"""One ASGI request: whether its client is connected, and the streams that were made for it.
 
-A handshake may wait for a thread while a thousand others are before it. Its client may give up meanwhile, and most servers say so only
-to whoever calls ``receive()``; so that is called from then on, and what else the client sends is dropped.
+A handshake may wait for a thread behind many others, and its client may disconnect meanwhile. Most
+servers report that only through ``receive()``. So the exchange calls it during the handshake and
+the stream, and drops what else the client sends.
 
-Some clients go without a word: a phone without a network acknowledges nothing, and TCP gives up on it after a quarter of an hour.
-``TCP_USER_TIMEOUT`` (RFC 5482) makes it less, and ends the connection of a client that takes nothing as well, even on a server that
-holds no writer back. ASGI shows an application no socket. Two servers' ``send`` leads to it all the same: uvicorn's and daphne's. With
-others, and behind a proxy, which has clients of its own, it stays as it is: the stream ends when a write blocks, or at its maximum age.
+Some clients disappear without a word: a phone without a network acknowledges nothing, and TCP gives
+up only after about 15 minutes. ``TCP_USER_TIMEOUT`` (RFC 5482) shortens this. It also ends the
+connection of a client that reads nothing, even on a server without backpressure. ASGI gives
+applications no socket, but the ``send`` of uvicorn and of daphne leads to it. With other servers,
+and behind a proxy, which connects to the clients itself, nothing changes: the stream ends when a
+write blocks, or at its maximum age.
 
-Nothing here needs the apps to be loaded: `sse_notify.asgi.app` is imported before they are.
+Nothing here needs loaded apps: `sse_notify.asgi.app` is imported before they are loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any, TypeVar
 
 from sse_notify.streaming.base import BaseStream
 
-# Linux has it, others do not.
+# Only Linux has it.
 _OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 T = TypeVar("T")
@@ -34,30 +37,32 @@ MARK = "_sse_notify_event_stream"
 
 
 def event_stream(view: ViewT) -> ViewT:
-    """Mark a sync view that answers with an event stream: its handshake then runs in one thread hop.
+    """Mark a sync view that answers with an event stream: its handshake takes one thread hop.
 
-    Decorators that use ``functools.wraps`` keep the mark. A stream from a view without it is served as well, after a handshake through
-    Django's async handler.
+    Decorators that use ``functools.wraps`` keep the mark. Without it, a view's stream is served as
+    well, but the handshake runs through Django's async handler.
     """
     setattr(view, MARK, True)
     return view
 
 
 class ClientLeft(Exception):
-    """Raised when a client is gone before it was answered."""
+    """Raised when a client disconnects before the response."""
 
 
 class Exchange:
-    """Reads what the server says of one client, and passes a stream from the view that made it to the wrapper that serves it.
+    """Watch one client's connection, and pass a stream from its view to the wrapper that serves it.
 
-    One task reads; it starts with the first question that needs it. The view's side may be another thread's.
+    One task calls ``receive``; it starts when it is first needed. The view may run in another
+    thread.
 
     Args:
-        receive: the request's, as ASGI has it.
+        receive: the ASGI ``receive`` of the request.
         cookies: the request's ``Cookie`` header.
     """
 
-    __slots__ = ("_lock", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins", "left", "stream")  # fmt: skip
+    __slots__ = ("_lock", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins",
+                 "left", "stream")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
@@ -66,11 +71,11 @@ class Exchange:
         self._lock = threading.Lock()
         self._made: list[BaseStream] = []
         self.cookies = cookies
-        #: Whether the client is known to be gone.
+        #: Whether the client is known to have disconnected.
         self.left = False
-        #: Whether the stream joins its hub, which decides about it, before the request is answered.
+        #: Whether the stream joins its hub, which decides about it, before the response.
         self.joins = False
-        #: Whether nobody waits for a stream any more.
+        #: Whether it is too late to serve a stream.
         self.is_over = False
         #: The stream that the response carries, once that is known.
         self.stream: BaseStream | None = None
@@ -78,10 +83,10 @@ class Exchange:
     # --- the client ---
 
     async def unless_left(self, work: Awaitable[T]) -> T:
-        """Return what ``work`` returns. When the client leaves or the caller is cancelled, it is cancelled.
+        """Return the result of ``work``; cancel it if the client or the caller gives up.
 
         Raises:
-            ClientLeft: the client left first.
+            ClientLeft: the client disconnected first.
         """
         future = asyncio.ensure_future(work)
         self.watch(future.cancel)
@@ -96,15 +101,15 @@ class Exchange:
             self._on_leave = None
 
     async def receive(self) -> Any:
-        """Return the next message, for an application that answers itself."""
-        if self.left:  # some servers say it once, and the stream that a view still makes must know
+        """Return the next message, for the wrapped application."""
+        if self.left:  # some servers report it once, but a later stream must know, too
             return {"type": "http.disconnect"}
         message = await self._receive()
         self.left = message["type"] == "http.disconnect"
         return message
 
     def watch(self, on_leave: Callable[[], Any]) -> None:
-        """Have ``on_leave`` called when the client leaves; what else it sends is dropped."""
+        """Call ``on_leave`` when the client disconnects; drop what else it sends."""
         self._on_leave = on_leave
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._read())
@@ -113,7 +118,7 @@ class Exchange:
         try:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
-        except OSError:  # as some servers say it
+        except OSError:  # some servers report it like this
             pass
         self.left = True
         if self._on_leave is not None:
@@ -122,7 +127,7 @@ class Exchange:
     # --- the streams ---
 
     def offer(self, stream: BaseStream) -> None:
-        """Take in a stream that a response was made with; if nobody waits for it any more, it is closed."""
+        """Add a stream that a response was made with; close it if it is too late to serve it."""
         with self._lock:
             if not self.is_over:
                 self._made.append(stream)
@@ -130,9 +135,10 @@ class Exchange:
         stream.close()
 
     def choose(self, stream: BaseStream | None) -> bool:
-        """Have ``stream`` served, as the response that carries it is the answer. Return whether there is one.
+        """Choose the stream to serve: the one in the response. Return whether there is one.
 
-        ``None``: a middleware has put another response around the body, which does not say; then the last that was made.
+        ``None``: a middleware put the body into another response, so the stream is not known. Then
+        choose the one made last.
         """
         with self._lock:
             if stream in self._made or (stream is None and self._made):
@@ -140,9 +146,9 @@ class Exchange:
             return self.stream is not None
 
     def take(self) -> BaseStream | None:
-        """Return the stream that was chosen, which from then on is the caller's, and close all others, and what still comes.
+        """Return the chosen stream, which the caller must close; close all others, even later ones.
 
-        ``None``: there is none, or nobody to serve it to.
+        Return ``None`` if no stream was chosen or the client has disconnected.
         """
         with self._lock:
             self.is_over = True
@@ -154,32 +160,34 @@ class Exchange:
         return chosen
 
     def abandon(self) -> None:
-        """Close all streams, and what still comes: nothing is served."""
+        """Close all streams, even later ones; serve none."""
         stream = self.take()
         if stream is not None:
             stream.close()
 
     def end(self) -> None:
-        """Stop reading, and let go of everything."""
+        """Stop receiving, and release everything."""
         self._on_leave = None
         if self._task is not None:
             self._task.cancel()
         self.abandon()
 
 
-#: Where a response finds the wrapper that its request came through.
+#: The exchange of the current request, if the wrapper serves it.
 current_exchange: ContextVar[Exchange | None] = ContextVar("sse_notify.asgi.exchange", default=None)
 
 
 def give_up_after(seconds: float, send: Any) -> bool:
-    """Have the connection behind an ASGI ``send`` end when what is sent is not acknowledged for ``seconds``; 0: as before.
+    """End the connection behind ``send`` if sent data is not acknowledged for ``seconds``.
+
+    ``0`` restores the system's default.
 
     Returns:
         Whether the connection was found and changed.
     """
     if _OPTION is None:
         return False
-    # These are no documented attributes; whatever they turn out to be, the stream works without.
+    # These attributes are not documented. Without them, the stream works without the timeout.
     with contextlib.suppress(Exception):
         if isinstance(send, partial):  # daphne: Server.handle_reply for one request
             behind = send.args[0].channel.transport.getHandle()

@@ -1,1 +1,1 @@
-"""Synchronous code that asynchronous code runs: a pool of threads, and twins of functions."""
+"""Sync code called from async code: thread pools, and async twins of functions."""

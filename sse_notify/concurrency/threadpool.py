@@ -1,14 +1,14 @@
-"""Four small bounded pools of threads, on which the database work of streams runs.
+"""Four small bounded thread pools that run the database work of streams.
 
-Django's own way, ``sync_to_async``, keeps a thread for each request for as long as the request
-lives, and a stream lives for minutes. Work that is run here borrows a thread for one function, so
-there are never more database connections than threads.
+Django's ``sync_to_async`` keeps a thread for each request as long as the request lives, and a
+stream lives for minutes. Here, each function borrows a thread, so there are never more database
+connections than threads.
 
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
-Here a thread closes it when no more work waits: in a storm of handshakes it goes on with the
-connection that it has, and an idle thread holds none. Connections that are to live longer, and
-those of a connection pool, are left to Django's own rules, and the idle thread gives the latter
-back: that costs nothing, and a storm must not keep them from the site's own requests.
+Here, a thread closes its connection when no more work waits: a burst of handshakes reuses it, and
+an idle thread holds none. Persistent connections and connection pools follow Django's own rules. An
+idle thread returns a pool's connection: that is cheap, and a burst must not keep it from the site's
+own requests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Run = Callable[..., Awaitable[Any]]
 
 
 class Pool:
-    """A bounded pool of threads: made when it is first used, and made anew in a forked child."""
+    """A bounded thread pool: created when it is first used, and created anew in a forked child."""
 
     def __init__(self, name: str, size: Callable[[], int]) -> None:
         self._name = f"sse_notify-{name}"
@@ -54,8 +54,8 @@ class Pool:
     def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run ``function`` on one of the pool's threads.
 
-        If this is cancelled while the function waits for a thread, the function is not run. If it
-        is cancelled later, the function runs to its end and what it returns is dropped.
+        If this is cancelled while the function waits for a thread, the function does not run. If it
+        is cancelled later, the function runs to its end and its result is dropped.
         """
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._size(), self._name, _keep_connections)
@@ -65,7 +65,7 @@ class Pool:
         return asyncio.wrap_future(answer)
 
     def _run_all(self) -> None:
-        """Run whatever waits, so that it shares a connection; then close the connections."""
+        """Run everything that waits on one connection; then close the connections."""
         with suppress(IndexError):  # Nothing waits any more.
             while True:
                 answer, work = self._waiting.popleft()
@@ -73,7 +73,7 @@ class Pool:
                     continue
                 try:
                     close_old_connections()  # As Django does before a request.
-                except Exception:  # Whatever the driver raises; the pool's thread must go on.
+                except Exception:  # Drivers may raise anything; the thread must continue.
                     logger.exception("A database connection cannot be closed.")
                 try:
                     answer.set_result(work())
@@ -85,19 +85,20 @@ class Pool:
 
 
 def _keep_connections() -> None:
-    """Keep the end of a request from closing connections that this thread goes on with."""
+    """Stop the end of a request from closing connections that this thread reuses."""
     for alias, settings in connections.settings.items():
         if settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool"):
             connections[alias].settings_dict = {**settings, "CONN_MAX_AGE": None}
 
 
-#: Handshakes and replays; one of their threads is kept for the decisions.
+#: Handshakes and replays; one of ``HANDSHAKE_THREADS`` is reserved for ``access``.
 streams = Pool("stream", lambda: max(get_settings().HANDSHAKE_THREADS - 1, 1))
 
-#: The hub's own reads: one thread, so that a storm of handshakes never delays a repair.
+#: The hub's own reads: one thread, so that a burst of handshakes never delays a repair.
 hub = Pool("hub", lambda: 1)
 
-#: Decisions about streams: one thread, so that neither handshakes nor a project's functions delay another user's loss of access.
+#: Permission decisions: one thread, so that neither handshakes nor a project's functions delay
+#: another user's loss of access.
 access = Pool("access", lambda: 1)
 
 #: A project's own ``@topic`` functions.
@@ -111,7 +112,7 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Return the async twin of a function: ``sync_to_async`` runs its body, as in Django's ORM.
 
     Args:
-        function: the sync function. The twin is called ``a`` and its name.
+        function: the sync function. The name of the twin is the same, with the prefix ``a``.
     """
 
     @wraps(function)
@@ -129,11 +130,11 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 def in_test_transaction() -> bool:
     """Return whether this thread is in the transaction of a ``TestCase``.
 
-    No other thread sees into it. Any other transaction is over before a stream begins: with
-    ``ATOMIC_REQUESTS`` every view has one, maybe of another database.
+    No other thread sees its rows. Other transactions do not count, as they end before a stream
+    begins: with ``ATOMIC_REQUESTS``, every view has one, maybe on another database.
 
-    ``_from_testcase`` is not documented: by it, Django knows the blocks that a durable block may be
-    in. A test fails if Django drops it.
+    ``_from_testcase`` is not documented. Django uses it to decide where a durable block may be
+    nested. A test fails if Django removes it.
     """
     return any(
         block._from_testcase  # type: ignore[attr-defined]
@@ -143,7 +144,7 @@ def in_test_transaction() -> bool:
 
 
 def in_this_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
-    """Run ``function`` in the thread of Django's thread-sensitive code: a test's own."""
+    """Run ``function`` in Django's thread for thread-sensitive code: in a test, its own."""
     return sync_to_async(function)(*args, **kwargs)
 
 
@@ -153,11 +154,12 @@ def in_this_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> Awa
 async def release_thread() -> None:
     """End the thread that ``sync_to_async`` keeps for this request, and close its connections.
 
-    Django keeps both until the response ends. Connections are closed first: those of a thread that
-    is gone wait for the garbage collector. A connection that is inside a transaction, as in a
-    ``TestCase``, stays, and the thread with it.
+    Django keeps both until the response ends. The connections are closed first: without their
+    thread, only the garbage collector would close them. A connection inside a transaction, as in a
+    ``TestCase``, stays open, and its thread stays, too.
 
-    ``SyncToAsync.context_to_thread_executor`` is not documented. A test fails if asgiref drops it.
+    ``SyncToAsync.context_to_thread_executor`` is not documented. A test fails if asgiref removes
+    it.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
     executors = SyncToAsync.context_to_thread_executor

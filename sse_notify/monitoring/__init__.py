@@ -1,1 +1,1 @@
-"""What operators see: who is connected, and how every process is."""
+"""Monitoring: connected users, the status of every process, and metrics."""

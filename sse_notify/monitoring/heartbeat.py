@@ -1,11 +1,12 @@
 """One row per process with open streams: written every 10 seconds, read by monitoring.
 
-    a hub's job     a second after the first stream, and then every 10 seconds, it updates the row of
-                    this process; after the last stream it deletes it
-    read()          the rows that are not older than three intervals, and this process as it is now
+    a hub's job     updates this process's row a second after the first stream, then every 10
+                    seconds; deletes it after the last stream
+    read()          returns the rows of the last three intervals, and the current status of this
+                    process
 
-Without streams there is neither a task nor a row. The row of a process that was killed is ignored
-after three intervals, and deleted when another process writes its first one.
+A process without streams has neither a task nor a row. The row of a killed process is ignored after
+three intervals, and deleted when another process writes its first row.
 """
 
 from __future__ import annotations
@@ -43,34 +44,34 @@ _STARTED = datetime.now(UTC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubStatus:
-    """One process with open streams, at one moment."""
+    """The status of one process with open streams, at one moment."""
 
     id: str
-    """Names the process for as long as it lives, whatever its host and pid."""
+    """Identifies the process while it lives, independent of its host and pid."""
     host: str
-    """The machine's, or container's, name."""
+    """The name of the machine or container."""
     pid: int
     """The process id on that machine."""
     started: datetime
     """When the process started."""
     at: datetime
-    """When these figures were taken, by the process's own clock."""
+    """When this status was taken, by the process's own clock."""
     streams: int
     """Open streams."""
     users: int
-    """Signed-in users among them, each counted once."""
+    """Signed-in users with open streams, each counted once."""
     anonymous: int
     """Streams of visitors who are not signed in."""
     cursor: int
     """Every event up to here was pushed to the streams."""
     head: int
-    """How far the log was numbered just before the figures were taken."""
+    """The log's newest number, read just before the status was taken."""
     draining: bool
-    """Whether the process was asked to end."""
+    """Whether the process is shutting down."""
     counters: dict[str, int | dict[str, int]]
-    """What happened in the process since it started; see :func:`sse_notify.counters.snapshot`."""
+    """The process's counters since it started; see :func:`sse_notify.counters.snapshot`."""
     rate: float | None = None
-    """Events delivered per second, between the last two heartbeats; ``None`` before the second."""
+    """Events delivered per second between the last two heartbeats; ``None`` before the second."""
 
     @property
     def process(self) -> str:
@@ -79,20 +80,20 @@ class HubStatus:
 
     @property
     def lag(self) -> int:
-        """Numbers of the log that the process had not pushed yet."""
+        """How many numbers of the log the process has not pushed yet."""
         return max(0, self.head - self.cursor)
 
     def count(self, name: str) -> int:
-        """Return the counter ``name``, whatever its labels."""
+        """Return the counter ``name``, summed over its labels."""
         counted = self.counters.get(name, 0)
         return counted if isinstance(counted, int) else sum(counted.values())
 
 
 def here(head: int) -> HubStatus:
-    """Return the status of this process, now. Callable from any thread; it does not query.
+    """Return the current status of this process, without a query. Callable from any thread.
 
     Args:
-        head: how far the log was numbered just before.
+        head: the log's newest number, read just before.
     """
     found = registry.with_streams()
     users = sum((hub.users() for hub in found), Counter[str]())
@@ -114,10 +115,10 @@ def here(head: int) -> HubStatus:
 
 
 def read(head: int, *, everywhere: bool = True) -> list[HubStatus]:
-    """Return the status of every process that has streams: one query.
+    """Return the status of every process that has streams, with one query.
 
     Args:
-        head: how far the log was numbered just before, for this process.
+        head: the log's newest number, read just before; for this process.
         everywhere: ``False``: only this process, without a query.
 
     Raises:
@@ -134,10 +135,10 @@ def read(head: int, *, everywhere: bool = True) -> list[HubStatus]:
 
 
 def write(rate: float | None) -> None:
-    """Write the row of this process: one SELECT for the head of the log, one UPDATE.
+    """Write the row of this process, with one SELECT for the log's head and one UPDATE.
 
     Raises:
-        django.db.Error: the database refuses.
+        django.db.Error: the database cannot be written.
     """
     status = replace(here(get_head()), rate=rate)
     values: dict[str, Any] = {"at": Now(), "figures": asdict(status)}
@@ -151,7 +152,7 @@ def _rows() -> QuerySet[Heartbeat]:
 
 
 def _status_of(figures: dict[str, Any]) -> HubStatus:
-    # A newer version of this package may have written more.
+    # A newer version of this package may have written more fields.
     known = {each.name: figures[each.name] for each in fields(HubStatus) if each.name in figures}
     moments = {name: datetime.fromisoformat(known[name]) for name in ("started", "at")}
     return HubStatus(**{**known, **moments})
@@ -162,7 +163,7 @@ def _status_of(figures: dict[str, Any]) -> HubStatus:
 
 @registry.jobs.append
 async def _beat(hub: Hub) -> None:
-    """Write heartbeats; when cancelled, delete the row."""
+    """Write heartbeats; when cancelled after the last stream, delete the row."""
     incident = Incident("heartbeat")
     rate, before, delivered = None, monotonic(), counters.get("delivered")
     try:
@@ -180,10 +181,10 @@ async def _beat(hub: Hub) -> None:
         if not registry.with_streams():
             try:
                 await _remove(hub)
-            except asyncio.CancelledError:  # The server ends its event loop in the same moment.
+            except asyncio.CancelledError:  # The server is stopping its event loop.
                 await _remove(hub)
 
 
 async def _remove(hub: Hub) -> None:
-    with suppress(Exception):  # A row that stays expires.
+    with suppress(Exception):  # A row that is not deleted expires.
         await hub.run(_rows().filter(pk=publisher.origin()).delete)

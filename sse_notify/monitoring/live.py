@@ -1,7 +1,7 @@
-"""What the admin's live page shows: every process, and who is connected.
+"""Reports for the admin's live page: the status of every process, and connected users.
 
-The event loop that has watchers sends them a report every few seconds; what it says of other
-processes follows their heartbeats. While nobody watches, nobody is asked.
+An event loop with watchers sends them a report every few seconds. What it says about other
+processes comes from their heartbeats. Without watchers, nothing is sent or queried.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from sse_notify.topics import topic
 TOPIC = "sse_notify.live"
 #: Seconds between two reports, besides the time to make one.
 INTERVAL = 1.0
-#: Seconds in which the other processes answer who is connected.
+#: Seconds that other processes have to report their connected users.
 TIMEOUT = 1.0
-#: Users that a report names.
+#: Maximum number of users in a report.
 USERS = 100
 
 _SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "draining")
@@ -47,9 +47,9 @@ def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
 
 
 def report(found: Presence, *, query: str = "") -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it: ``hubs``, ``totals`` and ``users``.
+    """Return a report that JSON can represent: ``hubs``, ``totals`` and ``users``.
 
-    It queries what is pending, and the users' names.
+    This queries the number of pending events, and the users' names.
 
     Args:
         found: the processes and users.
@@ -85,14 +85,14 @@ def _row(status: HubStatus) -> dict[str, Any]:
 def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
     """Return ``key``, ``name`` and ``streams`` of the users, those with the most streams first.
 
-    Names are looked up for the first :data:`USERS`; with a ``query`` for all.
+    Names are queried for the first :data:`USERS` users; with a ``query``, for all.
     """
     model: Any = get_user_model()
     keys = sorted(users, key=lambda key: (-users[key], len(key), key))
     rows = model._default_manager.only(model.USERNAME_FIELD)
     if query:
         rows = rows.filter(**{f"{model.USERNAME_FIELD}__icontains": query})
-    found = rows.in_bulk(keys if query else keys[:USERS])  # In chunks, where the database needs it.
+    found = rows.in_bulk(keys if query else keys[:USERS])  # In chunks if the database requires it.
     names = {str(pk): user.get_username() for pk, user in found.items()}
     return [
         {"key": key, "name": names.get(key, key), "streams": users[key]}
@@ -106,7 +106,7 @@ def named(users: Mapping[str, int], query: str = "") -> list[dict[str, Any]]:
 
 @registry.jobs.append
 async def _send_reports(hub: Hub) -> None:
-    """Send reports to those who watch on this event loop."""
+    """Send reports to the watchers on this event loop."""
     incident = Incident("live_page")
     while True:
         try:
@@ -116,7 +116,7 @@ async def _send_reports(hub: Hub) -> None:
                 for stream in hub.listeners(TOPIC):
                     stream.push_ephemeral(frame)
                 incident.worked()
-        except Exception as error:  # The page shows what it has, and says that it is old.
+        except Exception as error:  # The page marks its last report as old.
             incident.failed(error)
         await asyncio.sleep(INTERVAL)
 

@@ -4,7 +4,7 @@
 
     from sse_notify.metrics import metrics
 
-    urlpatterns = [path("metrics/", metrics), ...]  # open to your Prometheus alone
+    urlpatterns = [path("metrics/", metrics), ...]  # only your Prometheus should have access
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ except ImportError as error:
     text = "sse_notify.metrics needs prometheus_client: pip install 'sse-notify[metrics]'"
     raise ImportError(text) from error
 
-#: Seconds in which the other processes answer who is connected.
+#: Seconds that other processes have to report their connected users.
 TIMEOUT = 1.0
 
 _GAUGES = {
@@ -48,12 +48,12 @@ _GAUGES = {
 
 
 class NotifyCollector(Collector):
-    """The metrics, for a registry of your own.
+    """Collect the metrics, for your own Prometheus registry.
 
     Args:
-        everywhere: ``True``: of every process. ``False``: of this process alone, for a site whose
-            Prometheus scrapes each process by itself.
-        timeout: seconds in which the other processes answer who is connected.
+        everywhere: ``True``: metrics of every process. ``False``: only of this process, for a site
+            whose Prometheus scrapes each process separately.
+        timeout: seconds that other processes have to report their connected users.
     """
 
     def __init__(self, *, everywhere: bool = True, timeout: float = TIMEOUT) -> None:
@@ -65,7 +65,7 @@ class NotifyCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics. While the database is away, only this process is known."""
+        """Yield the metrics; while the database is down, only those of this process."""
         gauges = dict(_GAUGES)
         try:
             head, pending = get_head(), count_pending()
@@ -99,9 +99,10 @@ class NotifyCollector(Collector):
 
 
 def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
-    """Return each process by its label; this one even without streams, so that its counters stay.
+    """Return the processes by label; this one even without streams, so that its counters stay.
 
-    Two processes may have the same host and pid, as in containers or after a restart.
+    Two processes may have the same host and pid, as in containers or after a restart. Then a part
+    of the id is added.
     """
     processes = {status.id: status for status in statuses}.values()
     shared = Counter(status.process for status in processes)
@@ -111,12 +112,12 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
     }
 
 
-# Outside ATOMIC_REQUESTS: nothing is written, and the database may be away.
+# Exempt from ATOMIC_REQUESTS: the view writes nothing, and the database may be down.
 @transaction.non_atomic_requests
-@login_not_required  # Prometheus does not sign in. Who may ask is up to the proxy or a decorator.
+@login_not_required  # Prometheus does not sign in. Restrict access in the proxy or a decorator.
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer a scrape with the metrics of every process, in the format that the request accepts."""
+    """Return the metrics of every process, in a format that the request accepts."""
     registry = CollectorRegistry()
     registry.register(NotifyCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))

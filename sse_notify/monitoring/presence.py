@@ -1,7 +1,7 @@
-"""Who is connected, and how every process is.
+"""Connected users, and the status of every process.
 
-Which users are connected is asked of all processes over the channel layer, as it is wanted exactly
-and now. Everything else is read from the rows that the processes write, see
+Connected users must be exact and current, so all processes are asked for them over the channel
+layer. Everything else comes from the rows that the processes write, see
 :mod:`sse_notify.monitoring.heartbeat`.
 """
 
@@ -27,23 +27,23 @@ __all__ += ["aconnected_users", "ahubs", "alook"]
 
 
 class Presence(NamedTuple):
-    """Every process that has streams, and every user who is connected to one."""
+    """Every process with streams, and every connected user."""
 
     hubs: list[HubStatus]
-    """By process."""
+    """The status of each process."""
     users: Counter[str]
-    """How many streams each signed-in user has, by key as text."""
+    """The number of streams per signed-in user, by key as text."""
     head: int
-    """How far the log was numbered just before."""
+    """The log's newest number, read just before."""
 
 
 def hubs(timeout: float = 1.0) -> list[HubStatus]:
-    """Return the status of every process that has open streams: two queries.
+    """Return the status of every process that has open streams, with two queries.
 
     The figures of other processes are at most about 10 seconds old.
 
     Args:
-        timeout: checked, and not used any more: nobody is asked.
+        timeout: validated, but not used any more, as no process is asked.
 
     Raises:
         ValueError: ``timeout`` is not a positive number.
@@ -57,12 +57,12 @@ ahubs = twin(hubs)
 
 
 def connected_users(timeout: float = 1.0) -> set[str]:
-    """Return the keys, as text, of all users who have a stream in some process. No query.
+    """Return the keys, as text, of all users who have a stream in any process. No query.
 
     Args:
-        timeout: seconds that the call takes while a layer connects processes. A process that
-            answers later is left out. Without a layer, or while it is away, the users of this
-            process are returned, at once.
+        timeout: seconds that the call takes if a channel layer connects the processes. Later
+            answers are ignored. Without a channel layer, or while it is down, this returns the
+            users of this process immediately.
 
     Raises:
         ValueError: ``timeout`` is not a positive number.
@@ -77,12 +77,12 @@ async def aconnected_users(timeout: float = 1.0) -> set[str]:
 
 
 def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = True) -> Presence:
-    """Return what :func:`hubs` and :func:`connected_users` do.
+    """Return the results of :func:`hubs` and :func:`connected_users`.
 
     Args:
         timeout: as for :func:`connected_users`.
-        head: how far the log is, if that is known already; saves a query.
-        everywhere: ``False``: about this process alone, at once and without another query.
+        head: the log's newest number, if it is known; saves a query.
+        everywhere: ``False``: only this process, immediately and without another query.
 
     Raises:
         ValueError: ``timeout`` is not a positive number.
@@ -103,7 +103,7 @@ async def alook(
 def combine(
     answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
 ) -> Presence:
-    """Return what :func:`look` does, given the answers of the other processes."""
+    """Return the result of :func:`look`, given the answers of the other processes."""
     head = get_head() if head is None else head
     found = heartbeat.read(head, everywhere=everywhere)
     return Presence(hubs=found, users=_users(answers), head=head)

@@ -1,4 +1,4 @@
-"""What happened in this process: counters, incidents in the log, and OpenTelemetry spans where ``opentelemetry-api`` is installed."""
+"""Counters, logged incidents, and OpenTelemetry spans if ``opentelemetry-api`` is installed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ logger = logging.getLogger("sse_notify")
 
 
 class Incident:
-    """One thing that can fail, such as the channel layer or the database.
+    """Something that can fail, such as the channel layer or the database.
 
     Args:
         what: its name in the log, one word: ``layer_send``. The line's fields are also attributes
-            of the record, for a formatter that writes JSON.
+            of the log record, for formatters that write JSON.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
-        #: How many there were in a row.
+        #: Failures in a row.
         self.failures = 0
         self._since = 0.0
 
     def failed(self, error: BaseException) -> None:
-        """Note a failure; the first one in a row is logged, with its cause."""
+        """Record a failure; log the first one in a row, with its cause."""
         self.failures += 1
         if self.failures == 1:
             self._since = monotonic()
             self._log(state="failed", error=repr(error))
 
     def worked(self) -> None:
-        """Note a success; it is logged after a failure."""
+        """Record a success; log it if it follows a failure."""
         if self.failures:
             seconds = round(monotonic() - self._since, 1)
             self._log(state="healed", failures=self.failures, seconds=seconds)
@@ -49,7 +49,7 @@ class Incident:
 
 
 class _NoSpan:
-    """A span that nobody records."""
+    """A span that is not recorded."""
 
     def set_attribute(self, key: str, value: str | int, /) -> None:
         """Do nothing."""
@@ -58,7 +58,7 @@ class _NoSpan:
 @cache
 def _tracer() -> Any:
     try:
-        # With the first span: a process that sends nothing does not pay for the import.
+        # Imported at the first span: a process that sends nothing does not pay for it.
         trace = import_module("opentelemetry.trace")
     except ImportError:
         return None
@@ -68,12 +68,12 @@ def _tracer() -> Any:
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
     """Return a context manager that records a span around its block.
 
-    An exception marks the span as failed. The block gets an object with OpenTelemetry's
+    An exception marks the span as failed. ``with ... as`` gives an object with OpenTelemetry's
     ``set_attribute(key, value)``.
 
     Args:
-        name: what happens, ``"notify"``; the span is called ``sse_notify.notify``.
-        attributes: what is known already, named in the same way.
+        name: the operation, such as ``"notify"``; the span's name is ``sse_notify.notify``.
+        attributes: the attributes known so far; their names get the same prefix.
     """
     tracer = _tracer()
     if tracer is None:
@@ -87,7 +87,7 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
 
 # --- counters -------------------------------------------------------------------------------------
 
-#: By the counter: the metric without its prefix, the label if it has one, and what it counts.
+#: For each counter: the metric without its prefix, the label or ``""``, and the description.
 COUNTED = {
     "opened": ("streams_opened", "", "Streams that joined the hub."),
     "closed": ("streams_closed", "reason", "Streams that ended."),
@@ -101,23 +101,23 @@ COUNTED = {
 }
 
 _values: Counter[tuple[str, str]] = Counter()
-# Handshakes count in their own threads, and ``+=`` alone would lose some.
+# Handshakes count in several threads, and ``+=`` alone would lose updates.
 _lock = threading.Lock()
 
 
 def count(name: str, label: str = "", number: int = 1) -> None:
-    """Count ``number`` more. Callable from any thread."""
+    """Add ``number`` to a counter. Callable from any thread."""
     with _lock:
         _values[name, label] += number
 
 
 def counted(name: str, label: str = "") -> int:
-    """Return one count."""
+    """Return the value of one counter."""
     return _values[name, label]
 
 
 def snapshot() -> dict[str, int | dict[str, int]]:
-    """Return every count: an int each, or an int for each label.
+    """Return the values of all counters: an int, or a dict with an int per label.
 
     ::
 

@@ -1,14 +1,16 @@
-"""The response that carries a stream, whichever way it is served.
+"""Responses that carry an event stream.
 
-Under `sse_notify.asgi.app.EventStreams` the response is only the envelope: the stream is handed over through an object in the scope
-and served when Django's request has ended. Without it Django's own handler iterates the response; the first step then gives
-back the request's database connections and its thread, which Django would keep for as long as the stream lives. Under WSGI the
-user's stream is finite and there is nothing to hold; a view's own events hold the worker for as long as they last.
+Under `sse_notify.asgi.app.EventStreams`, a response only hands its stream over, through an object
+in the context; the wrapper serves the stream after Django's request has ended. Without the wrapper,
+Django's own handler iterates the response. The first step then releases the request's database
+connections and its thread, which Django would keep as long as the stream lives. Under WSGI, the
+user's stream is finite and holds nothing; a view's own events hold the worker while they last.
 
 Deliberate oddities:
 
-1. The body is an object with ``close()``, not an async generator: Django calls ``close()`` promptly when the client leaves while
-   a write blocks, whereas a generator waits for the garbage collector.
+1. The body is an object with ``close()``, not an async generator: Django calls ``close()`` promptly
+   when the client disconnects during a blocked write. A generator would wait for the garbage
+   collector.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ AHEAD_BYTES = 65_536
 HEADERS = {
     "Cache-Control": "no-cache, no-store, no-transform",
     "X-Accel-Buffering": "no",
-    # Says that nothing is to be encoded, which keeps GZipMiddleware and proxies from buffering.
+    # Keeps GZipMiddleware and proxies from compressing, and so from buffering.
     "Content-Encoding": "identity",
     "X-Content-Type-Options": "nosniff",
 }
@@ -51,15 +53,15 @@ class StreamResponse(StreamingHttpResponse):
     """A response of type ``text/event-stream``.
 
     Args:
-        body: a stream, or the whole of a finite one; ``b""`` answers HEAD.
+        body: a stream, or the bytes of a finite one; ``b""`` for HEAD.
         headers: the headers.
-        status: the status.
+        status: the HTTP status.
     """
 
     def __init__(
         self, body: BaseStream | bytes, *, headers: Mapping[str, str] = HEADERS, status: int = 200
     ) -> None:
-        #: What is served when Django's request has ended, if a wrapper is there to do so.
+        #: The stream that the wrapper, if there is one, serves after Django's request.
         self.stream = None if isinstance(body, bytes) else body
         content: Any = [body]
         exchange = current_exchange.get()
@@ -71,7 +73,7 @@ class StreamResponse(StreamingHttpResponse):
         super().__init__(content, headers={"Content-Type": CONTENT_TYPE, **headers}, status=status)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the stream, or the whole of a finite one."""
+        """Yield the stream, or the bytes of a finite one."""
         return super().__aiter__() if self.stream is not None else _whole(self)
 
 
@@ -81,14 +83,14 @@ async def _whole(response: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _hand_over(stream: BaseStream, exchange: Exchange) -> AsyncIterator[bytes]:
-    """Yield nothing: the wrapper serves the stream of the response that is iterated, and closes the others."""
+    """Yield nothing, but choose this stream for the wrapper, which closes all others."""
     exchange.choose(stream)
     for part in list[bytes]():
         yield part
 
 
 class _Body:
-    """What Django iterates where there is no wrapper."""
+    """The body that Django iterates without the wrapper."""
 
     def __init__(self, stream: BaseStream) -> None:
         self._stream = stream
@@ -115,7 +117,7 @@ class _Body:
         return chunk
 
     def close(self) -> None:
-        """Called by Django, from a worker thread, when the response ends."""
+        """Close the stream. Django calls this from a worker thread when the response ends."""
         if self._loop is None or self._loop.is_closed():
             self._stream.close()
         else:
@@ -124,15 +126,16 @@ class _Body:
 
 @cache
 def _warn() -> None:
-    """Log once how streams cost less."""
+    """Log once how to serve streams at a lower cost."""
     logger.warning(
-        "Event streams are served inside Django's request handler, which costs more for each stream. In asgi.py, "
-        "write: from sse_notify.asgi.app import EventStreams; application = EventStreams(get_asgi_application())"
+        "Event streams are served inside Django's request handler, which costs more for each "
+        "stream. In asgi.py, write: from sse_notify.asgi.app import EventStreams; "
+        "application = EventStreams(get_asgi_application())"
     )
 
 
 class EventStreamResponse(StreamResponse):
-    """A response of type ``text/event-stream`` with a view's own events: the words of an AI, the lines of a log, progress.
+    """A ``text/event-stream`` response with a view's own events: AI output, log lines, progress.
 
     ::
 
@@ -145,21 +148,25 @@ class EventStreamResponse(StreamResponse):
 
             return EventStreamResponse(words(), user=request.user, end="[DONE]")
 
-    The view has answered by then, its middleware too: take what you need of the request first, as above. While the iterator is
-    silent, comments keep the connection. When the client leaves, the iterator is closed at once: a ``CancelledError`` where it waits, and
-    its ``finally`` runs. When it raises, the client gets an event ``error`` that says nothing of the cause, which is logged.
+    The iterator runs after the view and its middleware, so read what you need from the request
+    first, as above. While the iterator yields nothing, comments keep the connection open. When the
+    client disconnects, the iterator is closed at once: a ``CancelledError`` is raised where it
+    waits, and its ``finally`` runs. When the iterator raises, the error is logged, and the client
+    receives an ``error`` event without the cause.
 
     Args:
-        source: an asynchronous iterator, or a synchronous one, which gets a thread of its own. It yields :class:`sse_notify.Event`, text,
-            or anything that JSON can hold.
-        user: whose stream it is. It counts against ``MAX_STREAMS_PER_USER`` and ends like the user's other streams: with ``bye`` after a
-            logout, another password or deactivation, and after ``MAX_LIFETIME`` seconds. Every stream counts against ``MAX_STREAMS``.
-        end: what is sent when the iterator has ended by itself, so that a client can tell that from a cut: an ``Event``, or text such as
-            ``"[DONE]"``; ``None`` for nothing.
-        headers: further headers.
+        source: an async iterator, or a sync one, which runs in a thread of its own. It yields
+            :class:`sse_notify.Event`, text, or anything that JSON can represent.
+        user: the stream's user. The stream counts against ``MAX_STREAMS_PER_USER`` and ends like
+            the user's other streams: with ``bye`` after a logout, a password change or
+            deactivation, and after ``MAX_LIFETIME`` seconds. Every stream counts against
+            ``MAX_STREAMS``.
+        end: what to send after the iterator has finished, so that a client can tell that from a
+            lost connection: an ``Event``, or text such as ``"[DONE]"``. ``None``: nothing.
+        headers: additional headers.
 
-    With too many streams open it is an answer in JSON with the status 429 or 503 instead, and with 403 for a user who is no row of the
-    project's user model; the iterator is not begun.
+    If too many streams are open, the response is a JSON error with the status 429 or 503 instead;
+    if ``user`` is not in the project's user model, with 403. Then the iterator is not started.
 
     Raises:
         TypeError: ``source`` cannot be iterated, or ``end`` is neither text nor an ``Event``.
@@ -196,14 +203,14 @@ class EventStreamResponse(StreamResponse):
             super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the stream under WSGI, which has no event loop; the worker is held for as long as it lasts."""
+        """Yield the stream under WSGI, without an event loop. It holds the worker until it ends."""
         if self.stream is None:
             return super().__iter__()
         return iterate_here(self._source, self._last)
 
 
 def _subscriber(user: Any) -> Subscriber | None:
-    """Return who a user's stream is for, so that it ends as the user's other streams do."""
+    """Return the subscriber for a user, so that the stream ends with the user's other streams."""
     if getattr(user, "pk", None) is None:
         return None
     exchange = current_exchange.get()

@@ -1,4 +1,7 @@
-"""The event stream: who asks, for what, from where, and the answer. It knows the request; the stream does not."""
+"""The view of the event stream: it reads the request, decides, and answers with a stream.
+
+This module knows the request; the stream does not.
+"""
 
 from __future__ import annotations
 
@@ -32,26 +35,29 @@ from sse_notify.views.responses import StreamResponse
 logger = logging.getLogger("sse_notify")
 
 
-# Outside ATOMIC_REQUESTS: nothing is written.
+# Exempt from ATOMIC_REQUESTS: the view writes nothing.
 @transaction.non_atomic_requests
-@login_not_required  # or Django's LoginRequiredMiddleware would redirect; the handshake decides
+@login_not_required  # LoginRequiredMiddleware would redirect; the view itself decides
 @require_safe
 @event_stream
 def stream(request: HttpRequest) -> HttpResponseBase:
-    """Answer with the user's event stream, or refuse with JSON; never with a redirect, which no reader of streams expects.
+    """Answer with the user's event stream, or refuse with JSON.
 
-    Query: ``cursor``, the last event id (the ``Last-Event-ID`` header counts too, the larger wins); ``topic``, repeatable;
-    ``client``, the page's own mark, which comes back in its ``update`` events.
+    It never redirects, as no client of event streams expects that. Query parameters:
+
+    * ``cursor``: the last event id. The ``Last-Event-ID`` header counts, too; the larger one wins.
+    * ``topic``: may be repeated.
+    * ``client``: the page's id, as in its ``update`` events. This view does not read it.
     """
     exchange = current_exchange.get()
     try:
         subscriber = read_request(request)
         if request.method == "GET" and exchange is not None and exchange.joins:
-            return StreamResponse(make_stream(subscriber))  # its hub decides, for many at once
+            return StreamResponse(make_stream(subscriber))  # the hub decides, in batches
         granted = decisions.open_now(subscriber)
         if request.method == "HEAD":
             return StreamResponse(b"")
-        if not hasattr(request, "scope"):  # WSGI: finite, after which the browser asks again
+        if not hasattr(request, "scope"):  # WSGI: a finite stream; the browser reconnects
             return StreamResponse(finite(granted))
         return StreamResponse(make_stream(subscriber, granted))
     except HandshakeRefused as refusal:
@@ -59,14 +65,15 @@ def stream(request: HttpRequest) -> HttpResponseBase:
 
 
 def read_request(request: HttpRequest) -> Subscriber:
-    """Return who asks, and for what. What it may have is decided later.
+    """Return the subscriber: who asks, and for which topics. The permissions are checked later.
 
     Raises:
-        HandshakeRefused: 401 without a user (and without public topics) or with a link that does not hold, 403 for a topic that is
-            nobody's, 400 for too many.
+        HandshakeRefused: 401 for a visitor who asks for no topic or for one that is not public, or
+            for an invalid link; 403 for a topic that the link does not contain; 400 for too many
+            topics.
     """
     link = link_of(request)
-    # Without AuthenticationMiddleware everybody is anonymous.
+    # Without AuthenticationMiddleware, every user is anonymous.
     user: AbstractBaseUser | AnonymousUser = (
         link.user if link else getattr(request, "user", None) or AnonymousUser()
     )
@@ -97,8 +104,8 @@ def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Strea
     """Return the stream for a request; it counts against the limits until it is closed.
 
     Args:
-        subscriber: whose stream.
-        granted: the decision about it. ``None``: its hub decides when it joins.
+        subscriber: the stream's subscriber.
+        granted: the permission decision. ``None``: the hub decides when the stream joins.
 
     Raises:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
@@ -110,7 +117,10 @@ def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Strea
 
 
 def finite(granted: Granted) -> bytes:
-    """Return the whole of a stream that ends: what the client missed. For WSGI, where a stream would hold a worker."""
+    """Return a finite stream: everything that the client missed.
+
+    This is for WSGI, where an open stream would hold a worker.
+    """
     opening = granted.opening
     assert opening is not None
     page = get_settings().REPLAY_PAGE
@@ -125,11 +135,11 @@ def finite(granted: Granted) -> bytes:
 
 
 def _find(name: str) -> Match:
-    """Return what the project registered for a topic; a name that is nobody's is asked for in vain."""
+    """Return the topic's registration; for an unknown topic, one that lets nobody subscribe."""
     try:
         return find(name)
     except UnknownTopic:
         pass
-    except Exception:  # a path converter of the project's
+    except Exception:  # raised by a path converter of the project
         logger.exception("The topic %r cannot be matched.", name)
     return Match(name)
