@@ -61,8 +61,9 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
         groups: the primary keys of the user's groups. ``None``: fetch them, with one query unless
             they are prefetched.
     """
-    if groups is None:  # a custom user model need not have groups
-        groups = [group.pk for group in user.groups.all()] if hasattr(user, "groups") else []
+    if groups is None:
+        related = getattr(user, "groups", None)  # a custom user model need not have groups
+        groups = [] if related is None else [group.pk for group in related.all()]
     staff = [STAFF.value] if getattr(user, "is_staff", False) else []
     return (user_topic(user.pk), EVERYONE.value, *staff, *map(group_topic, groups))
 

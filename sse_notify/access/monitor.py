@@ -145,6 +145,9 @@ class Monitor:
         for stream in found:
             case = self._cases[stream]
             case.asked_at = -math.inf
+            if case.topics is not None:  # it began before the change
+                case.topics.cancel()
+                case.topics = None
             if message.end:
                 self._end(stream, case, Ended(reason=message.end, again=message.again))
             elif not (message.everybody or case.opened or case.is_held):
@@ -204,6 +207,7 @@ class Monitor:
                     self._apply(stream, case, decision)
                 except Exception as error:  # must not stop the other streams' decisions
                     logger.exception("A decision about a stream cannot be applied.")
+                    stream.end("revoked", AGAIN_MS[1])
                     _answer(case.opened, error)
 
     def _apply(self, stream: Subscription, case: _Case, decision: Decision) -> None:
@@ -220,7 +224,7 @@ class Monitor:
             case.asked_at = monotonic()
             if case.opened is None:
                 self._accept(stream, decision, None)
-            if case.topics is not None:  # it began before the change
+            if case.topics is not None:
                 case.topics.cancel()
             case.topics = asyncio.create_task(self._ask_topics(stream, case, decision))
 
@@ -237,7 +241,7 @@ class Monitor:
         self._finish(stream, case, granted, allowed)
 
     def _go_on_without_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
-        if case.is_held:
+        if case.is_held and case.topics is not None and stream in self._cases:
             self._accept(stream, granted, ())
             case.is_held = False
             stream.release()

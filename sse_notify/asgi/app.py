@@ -96,7 +96,9 @@ class EventStreams:
             # In a copy of this context, as Django's own handler does.
             answer = threadpool.streams(copy_context().run, self._handler.answer, scope, exchange)
             status, headers, body = await exchange.unless_left(answer)
-            if exchange.stream is not None:
+            if body is not None:  # middleware may have made another answer of it
+                exchange.abandon()
+            elif exchange.stream is not None:
                 await exchange.unless_left(exchange.stream.join())
         except ClientLeft:
             return
@@ -197,7 +199,7 @@ class _Handler(BaseHandler):
             is_stream = request.method == "GET" and _is_stream(response.status_code, headers)
             if is_stream and exchange.choose(getattr(response, "stream", None)):
                 return response.status_code, headers, None
-            if request.method == "HEAD" or exchange.is_over:
+            if request.method == "HEAD" or exchange.is_over or getattr(response, "stream", None):
                 return response.status_code, headers, b""
             return _render(response)
         finally:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from sse_notify.conf import get_settings
 
@@ -58,7 +61,7 @@ class Pool:
         is cancelled later, the function runs to its end and its result is dropped.
         """
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._size(), self._name, _keep_connections)
+            self._executor = ThreadPoolExecutor(self._size(), self._name)
         answer: Future[T] = Future()
         self._waiting.append((answer, partial(function, *args, **kwargs)))
         self._executor.submit(self._run_all)
@@ -80,15 +83,17 @@ class Pool:
                 except BaseException as error:
                     answer.set_exception(error)
         for connection in connections.all(initialized_only=True):
-            if connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
+            if connection.settings_dict["CONN_MAX_AGE"] == 0:
                 connection.close()
 
 
-def _keep_connections() -> None:
-    """Stop the end of a request from closing connections that this thread reuses."""
-    for alias, settings in connections.settings.items():
-        if settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool"):
-            connections[alias].settings_dict = {**settings, "CONN_MAX_AGE": None}
+@receiver(connection_created)
+def _keep(connection: Any, **kwargs: Any) -> None:
+    """Stop the end of a request from closing a connection that a pool's thread reuses."""
+    settings, thread = connection.settings_dict, threading.current_thread()
+    is_short_lived = settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
+    if is_short_lived and thread.name.startswith("sse_notify-"):
+        connection.close_at = None
 
 
 #: Handshakes and replays; one of ``HANDSHAKE_THREADS`` is reserved for ``access``.

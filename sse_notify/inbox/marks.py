@@ -232,7 +232,7 @@ def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
         chunk = theirs.filter(mark.changes, pk__in=ids[start : start + CHUNK]).order_by("pk")
         for pk, *before in chunk.values_list("pk", *(f"receipt__{name}" for name in mark.stamps)):
             stamps = {name: at or now for name, at in zip(mark.stamps, before, strict=True)}
-            receipts.append(Receipt(user=user, notification_id=pk, **stamps))
+            receipts.append(Receipt(user_id=user.pk, notification_id=pk, **stamps))
     # MySQL uses any unique key and does not accept a conflict target.
     with_target = connections[using].features.supports_update_conflicts_with_target
     Receipt.objects.using(using).bulk_create(

@@ -134,10 +134,12 @@ def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     using = database()
     mutes = Mute.objects.using(using).filter(user_id=user.pk)
     with writing(using):
-        new = mute.difference(mutes.values_list("category", flat=True))
+        before = set(mutes.values_list("category", flat=True))
+        new, gone = mute - before, unmute & before
         rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]
         # Another request of the same user may insert the same rows.
         mutes.bulk_create(rows, ignore_conflicts=True)
-        gone, _ = mutes.filter(category__in=unmute).delete()
+        if gone:
+            mutes.filter(category__in=gone).delete()
         if new or gone:
             ring_on_commit(Revocation(topics=(user_topic(user.pk),)), using)

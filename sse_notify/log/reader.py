@@ -236,7 +236,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
     if not updates:
         return entries
     users = get_user_model()._base_manager.all()
-    if hasattr(get_user_model(), "groups"):  # a custom user model need not have groups
+    if getattr(get_user_model(), "groups", None):  # a custom user model need not have groups
         users = users.prefetch_related("groups")
     owners = [
         Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])

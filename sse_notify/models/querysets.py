@@ -184,7 +184,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         found: Any = pks[0].union(*pks[1:], all=True)
         if not features.allow_sliced_subqueries_with_in:  # MySQL
             found = [row["pk"] for row in found]
-        return self.filter(pk__in=found).order_by(*begin.order())[:limit]
+        return super().filter(pk__in=found).order_by(*begin.order())[:limit]
 
     def counts(self, user: User) -> tuple[int, int]:
         """Return the exact (unread, unseen) counts of the inbox, in at most two queries.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
@@ -179,11 +180,23 @@ def iterate_here(source: AsyncIterable[Any] | Iterable[Any], last: bytes) -> Ite
 
 
 def _run_here(source: AsyncIterable[Any]) -> Iterator[Any]:
-    iterator = aiter(source)
+    iterator, context = aiter(source), copy_context()
+    own_thread = not threadpool.in_test_transaction()
+    if own_thread:
+        context.run(SyncToAsync.thread_sensitive_context.set, ThreadSensitiveContext())
 
     async def take() -> Any:
         return await anext(iterator, _END)
 
-    with asyncio.Runner() as runner:  # closes async generators on exit
-        while (item := runner.run(take())) is not _END:
-            yield item
+    async def finish() -> None:
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
+        if own_thread:
+            await threadpool.release_thread()
+
+    with asyncio.Runner() as runner:
+        try:
+            while (item := runner.run(take(), context=context)) is not _END:
+                yield item
+        finally:
+            runner.run(finish(), context=context)

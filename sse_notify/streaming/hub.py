@@ -183,6 +183,7 @@ class Hub:
         # The channel layer may never respond; then polling alone delivers events.
         await _within(JOIN_SECONDS, joined)
         while True:
+            has_gap = self._gap.is_set()
             try:
                 if not self._started.is_set():
                     # In the group: the hub receives later events; the head includes earlier ones.
@@ -191,7 +192,7 @@ class Hub:
                     self._take_held()
                     if self.sources:  # the hub may have missed a revocation before
                         self._monitor.revoke(Revocation(everybody=True))
-                elif self._gap.is_set():
+                elif has_gap:
                     await self._repair()
                 else:
                     await self.look()
@@ -199,7 +200,7 @@ class Hub:
                     self._database.worked()
             except Exception as error:  # the streams stay open while the database is down
                 self._database.failed(error)
-                if self._started.is_set():
+                if has_gap and self._started.is_set():
                     self._gap.clear()
             if self._started.is_set():
                 await _within(interval * random.uniform(0.9, 1.1), self._gap)

@@ -91,7 +91,7 @@ class Stream(BaseStream):
     @property
     def is_live(self) -> bool:
         """Whether everything the hub dispatched was sent to the client or is in its buffer."""
-        return self.hub is not None and not self._behind and self._target is None
+        return not (self.hub is None or self._behind or self._held) and self._target is None
 
     def begin(self, granted: Granted, asked: tuple[str, ...] = ()) -> None:
         """Begin as decided. ``asked``: the project's topics that were asked for and granted."""

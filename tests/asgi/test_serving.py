@@ -231,6 +231,20 @@ class ReplacingMiddleware:
         return HttpResponseForbidden("no")
 
 
+class RenamingMiddleware:
+    """Makes another kind of answer of the view's stream."""
+
+    sync_capable, async_capable = True, False
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        response = self.get_response(request)
+        response.status_code = 203
+        return response
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 async def test_the_usual_middleware_leaves_the_stream_intact(wrapped: bool, settings: Any) -> None:
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "corsheaders"]
@@ -268,6 +282,26 @@ async def test_a_middleware_that_answers_instead_closes_the_stream(
     ) as stream:
         status, _, body = await stream.answer()
     assert (status, body) == (403, b"no")
+    assert admission.total == 0
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_that_a_middleware_makes_another_answer_of_is_answered_once(
+    settings: Any,
+) -> None:
+    settings.MIDDLEWARE = ["tests.asgi.test_serving.RenamingMiddleware", *settings.MIDDLEWARE]
+    _, headers = await sign_in()
+    async with connect(EventStreams(get_asgi_application()), headers=headers) as stream:
+        status, _, _ = await stream.answer()
+        await asyncio.wait_for(stream.task, 10)
+    assert status == 203
+    ends = [
+        message
+        for message in stream.sent
+        if message["type"] == "http.response.body" and not message.get("more_body", False)
+    ]
+    assert len(ends) == 1
+    assert stream.sent[-1] == ends[0]
     assert admission.total == 0
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
-from sse_notify import notify
+from sse_notify import EventStreamResponse, notify
 from sse_notify.log.sequence import get_head
 from tests.asgi.client import events
 
@@ -36,3 +38,40 @@ def test_under_wsgi_the_stream_is_finite_and_resumes() -> None:
     ]
     assert Client().get(STREAM).status_code == 401
     assert get_head() == 3
+
+
+class Source:
+    """An asynchronous iterator that is no generator, and queries in a thread."""
+
+    def __init__(self) -> None:
+        self.connections: set[Any] = set()
+        self.is_closed = False
+
+    def __aiter__(self) -> Source:
+        return self
+
+    async def __anext__(self) -> str:
+        await sync_to_async(self.query)()
+        return "one"
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+    def query(self) -> None:
+        User.objects.count()
+        self.connections.add(connections["default"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_wsgi_each_source_has_a_thread_of_its_own_and_gives_it_back() -> None:
+    sources = [Source(), Source()]
+    bodies = [iter(EventStreamResponse(source)) for source in sources]
+    assert [next(body) for body in bodies] == [b"data: one\n\n"] * 2
+    assert [next(body) for body in bodies] == [b"data: one\n\n"] * 2
+    used = [source.connections for source in sources]
+    assert [len(each) for each in used] == [1, 1]
+    assert used[0] != used[1]
+    for body in bodies:
+        body.close()  # type: ignore[attr-defined]
+    assert all(source.is_closed for source in sources)
+    assert all(connection.connection is None for each in used for connection in each)

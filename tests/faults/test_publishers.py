@@ -34,6 +34,11 @@ alice = User.objects.get(username="alice")
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
+def die_in(owner, name):
+    '''Die when this function is called.'''
+    getattr(owner, name)
+    setattr(owner, name, die)
+
 def die_at(statement):
     '''Die when the database has run the next statement that begins so.'''
     def wrap(execute, sql, params, many, context):
@@ -48,13 +53,13 @@ def die_at(statement):
 #: The steps, in their order; whether what was notified is committed by then; and how the script dies there.
 STEPS: dict[str, tuple[bool, str]] = {
     "row inserted, not committed": (False, "die_at('INSERT INTO \"sse_notify_notification\"')"),
-    "committed, nothing numbered": (True, "sequence.number_pending = die"),
-    "head locked": (True, 'die_at(\'SELECT "sse_notify_loghead"."seq"\')'),
+    "committed, nothing numbered": (True, "die_in(sequence, 'number_pending')"),
+    "head locked": (True, 'die_at(\'SELECT "sse_notify_loghead"."id"\')'),
     "rows numbered, not committed": (True, "die_at('UPDATE \"sse_notify_notification\"')"),
     "head moved, not committed": (True, "die_at('UPDATE \"sse_notify_loghead\"')"),
-    "numbered, nobody rung": (True, "publisher.ring = die"),
-    "rung here, not sent to the layer": (True, "publisher._Sender.put = die"),
-    "sending to the layer": (True, "publisher._Sender._send = die"),
+    "numbered, nobody rung": (True, "die_in(publisher, 'ring')"),
+    "rung here, not sent to the layer": (True, "die_in(publisher._Sender, 'put')"),
+    "sending to the layer": (True, "die_in(publisher, 'send')"),
 }
 
 

@@ -150,3 +150,10 @@ def test_a_topics_module_that_is_broken_is_seen_at_the_start(
         command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
     )
     assert ran.stdout.startswith(expected), ran.stderr
+
+
+def test_a_user_model_that_has_taken_its_groups_away_has_none() -> None:
+    class Customer:
+        pk, is_staff, groups = 1, False, None
+
+    assert topics.topics_of(Customer()) == ("user:1", "everyone")

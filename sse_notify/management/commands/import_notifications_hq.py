@@ -244,8 +244,10 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
             with suppress(Exception):
                 keys[model._meta.pk.to_python(pk)] = pk
         for instance in model._base_manager.filter(pk__in=keys) if keys else ():
+            thing = things[type_id, keys[instance.pk]]._replace(instance=instance)
             with suppress(Exception):  # the project's ``__str__`` may raise anything
-                things[type_id, keys[instance.pk]] = Thing.of(instance)
+                thing = thing._replace(name=str(instance))
+            things[type_id, keys[instance.pk]] = thing
     return things
 
 

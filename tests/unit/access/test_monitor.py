@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -666,3 +667,89 @@ async def test_a_function_that_hangs_keeps_its_topic_back_and_nothing_else(
     while not hub.listeners("room.1"):
         await court.settle()
     stream.close()
+
+
+async def ask_slowly(
+    site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Stream, Granted]:
+    """Return an open stream whose project's topic is asked again, and answers never."""
+    monkeypatch.setattr(topics, "_registrations", {})
+    topics.topic("room.<int:n>")(lambda user, n: True)
+    court, hub = site
+    stream = new_stream(hub, court, asked=(topics.find("room.1"),))
+    joining = asyncio.create_task(stream.join())
+    granted = replace(begins(), user=User(pk=1))
+    await decide_next(court, granted)
+    await joining
+    assert await read_again(stream, court) == b"hello\n\n"
+    run = court.run
+
+    async def hang(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if function is authorisers.may_listen:
+            await asyncio.Event().wait()
+        return await run(function, *args, **kwargs)
+
+    monkeypatch.setattr(hub._monitor._authorisers, "_run", hang)
+    return stream, granted
+
+
+@pytest.mark.asyncio
+async def test_a_function_of_an_earlier_decision_that_hangs_releases_nothing(
+    site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, granted = await ask_slowly(site, monkeypatch)
+    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0.05)
+    court, hub = site
+    hub.receive(Revocation(everybody=True))
+    await decide_next(court, granted)  # its function hangs
+    hub.receive(Revocation(topics=(MINE,)))
+    hub.receive(batch(court, MINE))
+    reading = asyncio.create_task(stream.read())
+    late = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0.1, late.set_result, None)
+    await late
+    assert not reading.done()
+    await decide_next(court, Ended(reason="revoked", again=False))
+    assert (await asyncio.wait_for(reading, 5) or b"").startswith(b"event: bye")
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_leaves_when_its_function_is_late_is_not_listed_again(
+    site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, granted = await ask_slowly(site, monkeypatch)
+    court, hub = site
+    later: list[Callable[[], None]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(monitor, "HOLD_SECONDS", 3600)
+    call_later = loop.call_later
+
+    def note(delay: float, call: Callable[..., Any], *args: Any) -> Any:
+        if delay == 3600:
+            later.append(partial(call, *args))
+        return call_later(delay, call, *args)
+
+    monkeypatch.setattr(loop, "call_later", note)
+    hub.receive(Revocation(topics=(MINE,)))
+    await decide_next(court, granted)
+    while not later:
+        await court.settle()
+    stream.close()
+    later[0]()  # due in the same turn of the loop
+    assert stream not in hub.listeners("room.1")
+    assert stream not in hub.listeners(MINE)
+
+
+@pytest.mark.asyncio
+async def test_a_stream_whose_decision_cannot_be_applied_ends(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    court, hub, _, reading = opened
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(hub._monitor, "_accept", fail)
+    hub.receive(Revocation(topics=(MINE,)))
+    (await court.look()).set_result([FINE])
+    assert (await asyncio.wait_for(reading, 5) or b"").startswith(b"event: bye")

@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -651,3 +652,12 @@ def test_async_twins_run_the_same_body(alice: User) -> None:
     assert async_to_sync(live)() == [2, (1, 0), 2, 0, 0, 1, 2, 0]
     assert inbox.amark_read.__name__ == "amark_read"
     assert "mark_read" in (inbox.amark_read.__doc__ or "")
+
+
+@pytest.mark.parametrize("verb", ["mark_read", "mark_seen", "archive"])
+def test_a_user_who_was_read_from_a_replica_can_mark(verb: str, alice: User) -> None:
+    row = notify(alice, "one")
+    prefetch_related_objects([alice], "groups")
+    alice._state.db = "replica"
+    getattr(inbox, verb)(alice, [row.pk])
+    assert Receipt.objects.filter(notification=row, user_id=alice.pk).exists()

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
@@ -259,3 +261,10 @@ def test_the_page_takes_few_queries_however_many_categories(
     with django_assert_max_num_queries(6):
         client.get(reverse("sse_notify:preferences"))
     assert len(preferences.preferences(alice)) == 30
+
+
+@pytest.mark.django_db
+def test_what_is_not_muted_is_unmuted_without_a_delete(alice: User) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        unmute(alice, "news")
+    assert not [query for query in captured if query["sql"].startswith("DELETE")]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from sse_notify import counters
 from sse_notify.bus import publisher
@@ -289,4 +290,35 @@ async def test_a_poll_repairs_only_what_was_missed(
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert await reading == encode("x", id=1)
+    stream.close()
+
+
+async def test_a_gap_that_shows_during_a_poll_that_fails_is_repaired_at_once() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    async with asyncio.timeout(10):
+        while not memory.queries:  # the poll
+            await asyncio.sleep(0.01)
+        (answer, _), memory.queries[:] = memory.queries[0], []
+        batch(memory, MINE)
+        hub.receive(batch(memory, MINE))
+        answer.set_exception(OperationalError("database is locked"))
+        while not reading.done():
+            while memory.queries:
+                memory.answer_one(RNG)
+            await asyncio.sleep(0)
+    assert await reading == encode("x", id=1) + encode("x", id=2)
+    stream.close()
+
+
+async def test_what_waits_while_a_stream_is_held_is_not_written_when_it_ends() -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    stream.hold()
+    hub.receive(batch(memory, MINE))
+    stream.heartbeat()
+    stream.end("drain", 5)
+    assert (await reading or b"").startswith(b"event: bye")
     stream.close()

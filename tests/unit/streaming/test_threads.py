@@ -118,3 +118,13 @@ def test_the_threads_of_others_are_left_alone() -> None:
     with CaptureQueriesContext(connections["default"]):
         assert User.objects.count() == 0
     assert connections["default"].connection is not None
+
+
+@pytest.mark.asyncio
+async def test_a_database_that_nobody_uses_here_need_not_be_usable(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legacy = {**connections.settings["default"], "ENGINE": "no.such.engine"}
+    monkeypatch.setitem(connections.settings, "legacy", legacy)
+    async with asyncio.timeout(10):
+        assert await pool(User.objects.count) == 0
