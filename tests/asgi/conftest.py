@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db import connections
 
 from sse_notify.signals import stream_opened
 from sse_notify.streaming import generator
+from sse_notify.streaming.limits import admission
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,6 +27,13 @@ def _close_the_connection_of_async_code(django_db_setup: None) -> Iterator[None]
 def _no_opening_comment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no stream begin with a comment because the machine is slow."""
     monkeypatch.setattr(generator, "OPENING_SECONDS", 600.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_places_of_other_tests() -> None:
+    """Free the places of streams that other tests of this process made and never closed."""
+    if admission.total:
+        gc.collect()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from django.test import Client
 
 from sse_notify import EventStreamResponse, notify
 from sse_notify.log.sequence import get_head
+from sse_notify.streaming.limits import admission
 from tests.asgi.client import events
 
 STREAM = "/notifications/stream/"
@@ -65,13 +66,16 @@ class Source:
 @pytest.mark.django_db(transaction=True)
 def test_under_wsgi_each_source_has_a_thread_of_its_own_and_gives_it_back() -> None:
     sources = [Source(), Source()]
-    bodies = [iter(EventStreamResponse(source)) for source in sources]
+    responses = [EventStreamResponse(source) for source in sources]
+    bodies = [iter(response) for response in responses]
     assert [next(body) for body in bodies] == [b"data: one\n\n"] * 2
     assert [next(body) for body in bodies] == [b"data: one\n\n"] * 2
     used = [source.connections for source in sources]
     assert [len(each) for each in used] == [1, 1]
     assert used[0] != used[1]
-    for body in bodies:
+    for response, body in zip(responses, bodies, strict=True):
         body.close()  # type: ignore[attr-defined]
+        response.close()
+    assert admission.total == 0
     assert all(source.is_closed for source in sources)
     assert all(connection.connection is None for each in used for connection in each)

@@ -6,9 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.asgi.conftest import _close_the_connection_of_async_code
+from tests.asgi.conftest import _close_the_connection_of_async_code, _no_places_of_other_tests
 
-__all__ = ["_close_the_connection_of_async_code"]
+__all__ = ["_close_the_connection_of_async_code", "_no_places_of_other_tests"]
 
 
 @pytest.fixture

@@ -711,6 +711,7 @@ async def test_a_function_of_an_earlier_decision_that_hangs_releases_nothing(
     assert not reading.done()
     await decide_next(court, Ended(reason="revoked", again=False))
     assert (await asyncio.wait_for(reading, 5) or b"").startswith(b"event: bye")
+    stream.close()
 
 
 @pytest.mark.asyncio
