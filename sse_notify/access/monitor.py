@@ -4,10 +4,9 @@
     revocation ┼─► due ─► decide(): up to 500 streams ─────┴─► @topic functions ─► hello, go on
     round ─────┘
 
-The database decides; a message only says when. Streams that become due during a decision are
-decided together in the next one. A new stream sends nothing until it is decided, nor does one that
-a message names, so that an event sent meanwhile reaches the right users. A message may be lost, and
-``QuerySet.update()`` sends none: hence the rounds.
+The database decides; a message only says when. Streams that become due during a decision share the
+next one. New streams, and those that a message names, send nothing until decided, so that an event
+in between reaches the right users. The rounds find changes that no message reported.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ logger = logging.getLogger("sse_notify")
 PAGE = 500  #: Streams in one decision.
 #: Seconds after which a held stream continues without the project's topics if no answer came.
 HOLD_SECONDS = 2.0
-#: Seconds between two attempts while the database is down.
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1.0  #: Seconds between two attempts while the database is down.
 #: Seconds of a round with a channel layer, and between two checks of the project's own topics.
 ROUND_SECONDS = 60.0
 #: Milliseconds, from and to, after which clients reconnect: a browser has its new cookie by then.
@@ -59,6 +57,11 @@ class _Case:
     """Whether it writes nothing because a message named it."""
     topics: asyncio.Task[None] | None = None
     """The task that calls the topic functions."""
+
+    def cancel_topics(self) -> None:
+        if self.topics is not None:
+            self.topics.cancel()
+            self.topics = None
 
 
 class Subscription(Protocol):
@@ -82,8 +85,7 @@ class Monitor:
     Args:
         run: runs queries and topic functions off the loop; ``None``: on pools of their own.
         by_topic: the hub's open streams by topic.
-        accept: starts a stream, or updates what it may receive. Its arguments: the stream, the
-            decision, and the project's topics that are allowed; ``None``: the same as before.
+        accept: starts or updates a stream, given the allowed topics; ``None``: the same as before.
     """
 
     def __init__(
@@ -128,8 +130,8 @@ class Monitor:
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
         case = self._cases.pop(stream, None)
-        if case is not None and case.topics is not None:
-            case.topics.cancel()
+        if case is not None:
+            case.cancel_topics()
 
     def stop(self) -> None:
         """Cancel all tasks and remove all streams."""
@@ -145,9 +147,7 @@ class Monitor:
         for stream in found:
             case = self._cases[stream]
             case.asked_at = -math.inf
-            if case.topics is not None:  # it began before the change
-                case.topics.cancel()
-                case.topics = None
+            case.cancel_topics()  # they began before the change
             if message.end:
                 self._end(stream, case, Ended(reason=message.end, again=message.again))
             elif not (message.everybody or case.opened or case.is_held):
@@ -192,8 +192,7 @@ class Monitor:
                 page[stream] = Question(stream.subscriber, case.opened is not None)
             try:
                 found = await self._run(decide, list(page.values()))
-            except Exception as error:
-                # The database is down: new streams wait, and held streams stay silent.
+            except Exception as error:  # the database is down: held streams stay silent
                 self._database.failed(error)
                 self._due.update(dict.fromkeys(page.keys() & self._cases.keys()))
                 await asyncio.sleep(RETRY_SECONDS)
@@ -224,8 +223,7 @@ class Monitor:
             case.asked_at = monotonic()
             if case.opened is None:
                 self._accept(stream, decision, None)
-            if case.topics is not None:
-                case.topics.cancel()
+            case.cancel_topics()
             case.topics = asyncio.create_task(self._ask_topics(stream, case, decision))
 
     async def _ask_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
@@ -241,7 +239,7 @@ class Monitor:
         self._finish(stream, case, granted, allowed)
 
     def _go_on_without_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
-        if case.is_held and case.topics is not None and stream in self._cases:
+        if case.is_held and case.topics is not None:
             self._accept(stream, granted, ())
             case.is_held = False
             stream.release()

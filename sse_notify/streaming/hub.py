@@ -3,8 +3,7 @@
     batch received   first <= cursor + 1: dispatch it, no query. Else: hold it, read up to the head.
     every poll       number pending events of dead publishers; head > cursor: read up to the head.
 
-If the channel layer loses messages, events arrive up to one poll interval late; none is lost. A hub
-without streams does nothing.
+If the channel layer loses messages, events arrive up to one poll interval late; none is lost.
 """
 
 from __future__ import annotations
