@@ -1,0 +1,18 @@
+import type { Counts, Item, SseNotifyClient } from "sse-notify";
+import type { DeepReadonly, Ref } from "vue";
+
+/** The client of the page's bell. */
+export function pageClient(): SseNotifyClient;
+
+/** The current counts. */
+export function useCounts(client: SseNotifyClient): DeepReadonly<Ref<Counts>>;
+
+/** The notifications that arrive while the scope lives, newest first, at most `most` (20). */
+export function useArrivals(client: SseNotifyClient, most?: number): Ref<Item[]>;
+
+/** Call `onMessage` with the text of each event of a topic. */
+export function useTopic(
+  client: SseNotifyClient,
+  topic: string,
+  onMessage: (data: string) => void,
+): void;
