@@ -6,18 +6,22 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from asgiref.sync import SyncToAsync, sync_to_async
+from asgiref.sync import SyncToAsync, markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.asgi import get_asgi_application
 from django.db import OperationalError, connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, SimpleTestCase, override_settings
 from django.urls import path
+from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
 from sse_notify import Event, EventStreamResponse, recheck
@@ -122,7 +126,7 @@ async def test_what_is_yielded_is_sent_and_then_the_end(app: Any, where: str, me
         status, headers, body = await stream.answer()
     assert (status, headers["content-type"], headers["x-model"]) == (
         200,
-        "text/event-stream",
+        "text/event-stream; charset=utf-8",
         "small",
     )
     assert (headers["cache-control"], headers["x-accel-buffering"]) == (
@@ -177,9 +181,9 @@ async def test_comments_break_the_silence_and_cancel_nothing(app: Any) -> None:
 
     answer_with(lambda request: EventStreamResponse(slow()))
     async with connect(app, "/async/") as stream:
-        await stream.until(b":\n\n:\n\n")
+        await stream.until(b":\n:\n")
         go.set()
-        assert (await stream.answer())[2].endswith(b":\n\ndata: late\n\n")
+        assert (await stream.answer())[2].endswith(b":\ndata: late\n\n")
 
 
 @pytest.mark.parametrize("bad", ["raises", "cannot be sent"])
@@ -263,6 +267,70 @@ async def test_a_synchronous_iterator_that_raises_a_cancellation_ends_the_stream
     assert admission.total == 0
 
 
+class Failing:
+    """A sync iterator, one of whose methods raises."""
+
+    def __init__(self, method: str, error: BaseException) -> None:
+        self.method, self.error, self.rows = method, error, iter(["one"])
+        self.is_closed = False
+
+    def _run(self, method: str) -> None:
+        if method == self.method:
+            raise self.error
+
+    def __iter__(self) -> Failing:
+        self._run("iter")
+        return self
+
+    def __next__(self) -> str:
+        self._run("next")
+        return next(self.rows)
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._run("close")
+
+
+ODD = [
+    StopIteration(),
+    ValueError(),
+    StopAsyncIteration(),
+    asyncio.CancelledError(),
+    GeneratorExit(),
+]
+
+
+@pytest.mark.parametrize("error", ODD, ids=repr)
+@pytest.mark.parametrize("method", ["iter", "next", "close"])
+async def test_whatever_a_method_of_a_synchronous_iterator_raises_ends_the_stream(
+    app: Any, method: str, error: BaseException
+) -> None:
+    """StopIteration, as of next() on an empty file, left the stream open for ever. After GeneratorExit, the iterator stayed open,
+    and the garbage collector gave the stream's context to whatever ran then.
+    """
+    source = Failing(method, error)
+    answer_with(lambda request: EventStreamResponse(source))
+    async with connect(app, "/async/") as stream:
+        _, _, body = await stream.answer()
+    is_end = method == "next" and isinstance(error, StopIteration)
+    before = b"data: one\n\n" if method == "close" else b""
+    assert body == before + (b"" if is_end else generator.FAILED)
+    assert source.is_closed == (method != "iter")
+    assert admission.total == 0
+
+
+@pytest.mark.parametrize("error", ODD, ids=repr)
+@pytest.mark.parametrize("method", ["iter", "next"])
+async def test_under_wsgi_as_well(method: str, error: BaseException) -> None:
+    source = Failing(method, error)
+    is_end = method == "next" and isinstance(error, StopIteration)
+    response = EventStreamResponse(source)
+    assert b"".join(response) == (b"" if is_end else generator.FAILED)
+    response.close()
+    assert source.is_closed == (method != "iter")
+    assert admission.total == 0
+
+
 async def test_head_gets_the_headers_and_begins_nothing() -> None:
     waits = Endless()
     answer_with(lambda request: EventStreamResponse(waits.events()))
@@ -273,6 +341,137 @@ async def test_head_gets_the_headers_and_begins_nothing() -> None:
         assert (status, body) == (200, b"")
     assert not waits.began.is_set()
     assert admission.total == 0
+
+
+# --- its context -----------------------------------------------------------------------------------------------------------------
+
+tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+def context() -> list[str | None]:
+    return [translation.get_language(), timezone.get_current_timezone_name(), tenant.get()]
+
+
+def rows_in_context() -> Iterator[Any]:
+    yield context()
+    with translation.override(
+        "fr"
+    ):  # what it changes itself stays changed until it changes it back
+        yield context()
+    yield context()
+
+
+async def arows_in_context() -> AsyncIterator[Any]:
+    yield context()
+    with translation.override("fr"):
+        yield await sync_to_async(context)()
+    yield context()
+
+
+def answer_in_context(request: HttpRequest) -> EventStreamResponse:
+    with timezone.override("Asia/Tokyo"):
+        tenant.set("acme")
+        rows: Any = arows_in_context if "async" in request.GET else rows_in_context
+        return EventStreamResponse(rows())
+
+
+IN_CONTEXT = b"".join(
+    b'data: ["%s","Asia/Tokyo","acme"]\n\n' % name for name in (b"de", b"fr", b"de")
+)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["/sync/", "/async/", "/marked/"])
+async def test_the_iterator_has_the_language_time_zone_and_variables_of_its_view(
+    app: Any, where: str, kind: str
+) -> None:
+    before = context()
+    answer_with(answer_in_context)
+    async with connect(app, where, query=kind, headers={"accept-language": "de"}) as stream:
+        assert (await stream.answer())[2] == IN_CONTEXT
+    assert context() == before
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+async def test_under_wsgi_it_has_them_as_well(where: str, kind: str) -> None:
+    def ask() -> bytes:
+        tenant.set("before")
+        response: Any = Client().get(f"{where}?{kind}", headers={"accept-language": "de"})
+        tenant.set("after")
+        with translation.override("it"), closing(response):
+            return b"".join(response)
+
+    answer_with(answer_in_context)
+    assert await asyncio.to_thread(ask) == IN_CONTEXT
+
+
+class Async:
+    """An async-only middleware: the view runs in the thread that waits for it."""
+
+    sync_capable, async_capable = False, True
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: Any) -> Any:
+        return await self.get_response(request)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["/sync/", "/async/", "/marked/"])
+async def test_the_threads_of_its_views_context_are_not_those_of_the_iterator(
+    app: Any, where: str, kind: str, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.Async", *settings.MIDDLEWARE, f"{__name__}.Async"]
+    inner = get_asgi_application()
+    answer_with(answer_in_context)
+    async with connect(
+        EventStreams(inner) if isinstance(app, EventStreams) else inner,
+        where,
+        query=kind,
+        headers={"accept-language": "de"},
+    ) as stream:
+        assert (await stream.answer())[2] == IN_CONTEXT
+
+
+# --- in tests ----------------------------------------------------------------------------------------------------------------------
+
+
+def contains(response: Any) -> bytes:
+    SimpleTestCase().assertContains(response, '"de","Asia/Tokyo","acme"', count=2)
+    return IN_CONTEXT
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda response: b"".join(response.streaming_content),
+        StreamingHttpResponse.getvalue,
+        contains,
+    ],
+    ids=["join", "getvalue", "assertContains"],
+)
+async def test_what_is_streamed_can_be_joined_in_the_answer_of_djangos_clients(
+    where: str, kind: str, read: Callable[[Any], bytes]
+) -> None:
+    url, headers = f"{where}?{kind}", {"accept-language": "de"}
+
+    def ask() -> bytes:
+        return read(Client().get(url, headers=headers))
+
+    answer_with(answer_in_context)
+    with ThreadPoolExecutor(1) as thread:  # where no loop is known
+        assert await asyncio.wrap_future(thread.submit(ask)) == IN_CONTEXT
+    assert await sync_to_async(ask)() == IN_CONTEXT
+    response: Any = await AsyncClient().get(url, headers=headers)
+    assert read(response) == IN_CONTEXT
+    response = await AsyncClient().get(url, headers=headers)
+    assert b"".join([part async for part in response.streaming_content]) == IN_CONTEXT
+    await until(lambda: admission.total == 0)
 
 
 # --- which stream is served -----------------------------------------------------------------------------------------------------
@@ -430,7 +629,7 @@ async def test_one_that_says_nothing_at_first_opens_all_the_same(
 
     stream = generator.SourceStream(silent(), buffer_bytes=100, feed=registry.current)
     async with asyncio.timeout(GUARD):
-        assert await stream.read() == b":\n\n"
+        assert await stream.read() == b":\n"
     again = asyncio.create_task(stream.read())
     for _ in range(100):
         await asyncio.sleep(0)
@@ -642,6 +841,30 @@ async def test_a_users_stream_ends_as_all_others_of_the_user_do(
     await until(lambda: admission.total == 0)
 
 
+async def test_the_cleanup_of_an_iterator_is_not_interrupted_when_its_stream_ends(app: Any) -> None:
+    alice, browser, headers = await as_alice()
+    cleaned, over = asyncio.Event(), asyncio.Event()
+
+    async def work() -> AsyncIterator[str]:
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            await over.wait()  # as for a slow query: the client has its "bye" by then
+            await User.objects.filter(pk=alice.pk).aupdate(last_name="cleaned")
+            cleaned.set()
+
+    answer_with(lambda request: EventStreamResponse(work(), user=request.user))
+    async with connect(app, "/async/", headers=headers) as stream:
+        await stream.until(b"first")
+        await sync_to_async(change_password)(alice, browser)
+        await stream.answer()
+    over.set()
+    async with asyncio.timeout(GUARD):
+        await cleaned.wait()
+    assert (await User.objects.aget(pk=alice.pk)).last_name == "cleaned"
+
+
 async def test_a_logout_in_another_browser_ends_no_stream_of_this_one() -> None:
     alice, _, headers = await as_alice()
     elsewhere = Client()
@@ -657,6 +880,74 @@ async def test_a_logout_in_another_browser_ends_no_stream_of_this_one() -> None:
         async with connect(app, "/async/", headers=headers) as later:
             assert (await later.answer())[2] == WORDS
         assert not waits.ended.is_set()
+
+
+def elsewhere(act: Callable[[], Any]) -> Any:
+    """Do something in a thread of its own, and wait for it."""
+
+    def run() -> Any:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+LOGOUT = b'event: bye\ndata: {"reason":"logout","retry_after":'
+
+
+@pytest.mark.parametrize("where", ["/sync/", "/async/", "/marked/"])
+async def test_a_logout_that_races_with_the_view_ends_its_stream(where: str) -> None:
+    """The message names no stream yet when it arrives."""
+    _, browser, headers = await as_alice()
+    waits = Endless()
+
+    def answer(request: HttpRequest) -> EventStreamResponse:
+        assert request.user.is_authenticated
+        elsewhere(browser.logout)
+        return EventStreamResponse(waits.events(), user=request.user)
+
+    answer_with(answer)
+    async with connect(EventStreams(get_asgi_application()), where, headers=headers) as stream:
+        assert LOGOUT in (await stream.answer())[2]
+    await until(lambda: admission.total == 0)
+
+
+@override_settings(SSE_NOTIFY={"RECHECK_INTERVAL": 0.05})
+@pytest.mark.parametrize("where", ["/sync/", "/async/", "/marked/"])
+async def test_a_session_that_ends_without_a_word_ends_the_streams_of_views(where: str) -> None:
+    _, _, headers = await as_alice()
+    waits = Endless()
+    answer_with(lambda request: EventStreamResponse(waits.events(), user=request.user))
+    async with connect(EventStreams(get_asgi_application()), where, headers=headers) as stream:
+        await stream.until(b"first")
+        await Session.objects.aupdate(expire_date=timezone.now())
+        body = (await stream.answer())[2]
+        assert body.startswith(b"data: first\n\n" + LOGOUT)
+        assert b"null" not in body, "only the handshake can decide"
+    await waits.wait()
+
+
+@pytest.mark.parametrize("where", ["/sync/", "/async/"])
+async def test_a_user_who_came_without_a_session_does_not_depend_on_an_old_cookie(
+    where: str,
+) -> None:
+    """With a token, say. The first stream shows that the cookie is old, if it is not known; clients come back."""
+    alice, browser, headers = await as_alice()
+    elsewhere(browser.logout)
+    waits = [Endless(), Endless()]
+    app = EventStreams(get_asgi_application())
+    answer_with(lambda request: EventStreamResponse(waits[0].events(), user=alice))
+    async with connect(app, where, headers=headers) as stream:
+        assert LOGOUT in (await stream.answer())[2]
+    answer_with(lambda request: EventStreamResponse(waits[1].events(), user=alice))
+    async with connect(app, where, headers=headers) as stream:
+        await stream.until(b"first")
+        await User.objects.filter(pk=alice.pk).aupdate(is_active=False)
+        await sync_to_async(recheck)(alice)
+        assert b'{"reason":"revoked","retry_after":null}' in (await stream.answer())[2]
 
 
 @override_settings(SSE_NOTIFY={"MAX_LIFETIME": 0.2, "RETRY_MS": (100, 200)})
@@ -763,6 +1054,8 @@ async def test_queries_of_an_iterator_leave_no_connection_open() -> None:
     assert inside != [None]
     if connection.vendor == "postgresql":
         assert inside[0].closed
+    elif connection.vendor == "mysql":
+        assert not inside[0].open
     else:  # Django never closes one to a database in memory, and Python 3.13 tells of it
         inside[0].close()
     assert executors() <= held

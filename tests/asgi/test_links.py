@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,9 +13,13 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.core import signing
 from django.core.asgi import get_asgi_application
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
 from django.test import override_settings
+from django.views.debug import ExceptionReporter
 
 from sse_notify import anotify, apublish, signed_stream_url, topic, topics
+from sse_notify.access import links
 from sse_notify.asgi.app import EventStreams
 from tests.asgi.client import connect, cookies_of, events
 
@@ -140,6 +145,62 @@ async def test_what_is_not_signed_by_this_site_for_this_purpose_opens_nothing(
         f"{stream}?token=%00",
     ):
         assert await answer(app, bad, **headers) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("signs", "opens", "is_good"),
+    [
+        (("old",), ("new", "old"), True),
+        (("old",), ("new", "middle", "old"), True),
+        (("old",), ("new",), False),
+        (("old", "new"), ("new", "old"), True),
+        (("new", "old"), ("old", "new"), True),
+        (("new", "old"), ("old",), False),
+    ],
+)
+async def test_a_link_outlives_the_secret_key_as_a_session_does(
+    app: EventStreams, signs: tuple[str, ...], opens: tuple[str, ...], is_good: bool
+) -> None:
+    """Django's hash of the password that the link contains has been made with the key, too."""
+    user = await alice()
+    with override_settings(SECRET_KEY=signs[0], SECRET_KEY_FALLBACKS=signs[1:]):
+        link = signed_stream_url(user)
+    with override_settings(SECRET_KEY=opens[0], SECRET_KEY_FALLBACKS=opens[1:]):
+        expected = (200, None) if is_good else (401, "invalid_token")
+        assert await answer(app, link) == expected
+        await _change_password(user)
+        assert await answer(app, link) == (401, "invalid_token")
+
+
+async def test_an_error_report_does_not_show_the_link(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the report could open the stream; it shows the query and the variables of each frame."""
+    link = await sync_to_async(signed_stream_url)(await alice(), ["room.7"])
+    token = link.partition("token=")[2]
+    reports: list[str] = []
+
+    def fail(pk: str) -> None:
+        raise RuntimeError("the database is away")
+
+    def report(request: HttpRequest, **kwargs: Any) -> None:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.extend(
+            [reporter.get_traceback_html(), reporter.get_traceback_text(), repr(request)]
+        )
+
+    monkeypatch.setattr(links, "_find", fail)
+    got_request_exception.connect(report)
+    try:
+        path, _, query = f"{link}&cursor=5".partition("?")
+        async with connect(app, path, query=query) as stream:
+            assert (await stream.answer())[0] == 500
+    finally:
+        got_request_exception.disconnect(report)
+    assert len(reports) == 3
+    for text in reports:
+        assert "cursor" in text
+        assert token not in text
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
-from sse_notify import counters
+from sse_notify import counters, topics
 from sse_notify.asgi.app import EventStreams
+from sse_notify.asgi.exchange import MARK
 from sse_notify.concurrency import threadpool
 from sse_notify.streaming.limits import admission
 from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+STREAM = "/notifications/stream/"
 
 
 class Gate:
@@ -143,6 +146,101 @@ async def test_who_cannot_be_served_is_told_without_a_thread(
             await busy
     assert counters.get("refused", code) == refused + 1
     assert (admission.total, app._waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*", "text/html", ""])
+async def test_whatever_a_client_accepts_its_handshake_waits_for_a_thread(
+    app: EventStreams, gate: Gate, accept: str
+) -> None:
+    """With the header that curl sends, every client got a thread and a connection of its own."""
+    headers = {**await sign_in(), "accept": accept}
+    gate.shut()
+    clients = [Connection(app, STREAM, headers=headers) for _ in range(3)]
+    await until(lambda: app._waiting == 3)
+    assert await asyncio.to_thread(gate.arrived.wait, GUARD)
+    assert gate.entered == 1
+    gate.open.set()
+    for client in clients:
+        await client.until(b"hello")
+        await client.leave()
+
+
+@pytest.mark.parametrize("way", ["marked", "not marked", "inside Django"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("state", ["full", "draining", "has room"])
+async def test_a_process_without_room_decides_nothing_and_head_asks_for_no_topic(
+    monkeypatch: pytest.MonkeyPatch, way: str, method: str, state: str
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(topics, "_registrations", {})
+
+    @topics.topic("wall", public=True)
+    def anybody(user: Any) -> bool:
+        calls.append(user)
+        return True
+
+    monkeypatch.setattr(admission, "total", 1)
+    monkeypatch.setattr(admission, "draining", state == "draining")
+    if way == "not marked":
+        monkeypatch.delattr(import_module("sse_notify.views.stream").stream, MARK)
+    application: Any = get_asgi_application()
+    application = application if way == "inside Django" else EventStreams(application)
+    with override_settings(SSE_NOTIFY={"MAX_STREAMS": 1 if state == "full" else 9}):
+        for headers in {}, await sign_in():
+            calls.clear()
+            async with connect(
+                application, method=method, query="topic=wall", headers=headers
+            ) as stream:
+                if state != "has room":
+                    status, got, body = await stream.answer()
+                    assert (status, body["error"], got["retry-after"]) == (503, state, "5")
+                elif method == "GET":
+                    await stream.until(b"hello")
+                else:
+                    assert (await stream.answer())[0] == 200
+            assert len(calls) == (method == "GET" and state == "has room")
+
+
+async def test_head_opens_no_stream_so_it_takes_no_place_of_those_that_wait() -> None:
+    """HEAD was never turned away, but counted: enough of them had every GET refused."""
+    goes_on = asyncio.Event()
+    asked: list[str] = []
+
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["method"])
+        await goes_on.wait()
+
+    app = EventStreams(other)
+    waiting = [Connection(app, STREAM, method="HEAD") for _ in range(3)]
+    await until(lambda: len(asked) == 3)
+    assert app._waiting == 0
+    with override_settings(SSE_NOTIFY={"MAX_STREAMS": 2}):
+        async with connect(app, headers=await sign_in()) as stream:
+            await stream.until(b"hello")
+    goes_on.set()
+    for connection in waiting:
+        await connection.leave()
+
+
+@pytest.mark.parametrize("prefix", ["", "/site", "/notifications", "/notifications/stream/", "x"])
+async def test_whatever_prefix_a_request_names_it_is_turned_away_early_and_nothing_remembers_it(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """Some servers take the prefix from a header of the client."""
+    handled: list[Any] = []
+    monkeypatch.setattr(threadpool, "streams", lambda *args: handled.append(args))
+    monkeypatch.setattr(admission, "draining", True)
+    async with connect(app, STREAM, root_path=prefix) as first:
+        status, _, _ = await first.answer()
+    # Where the rest of the path is no stream, Django's handler does not find one either.
+    assert status == (404 if prefix.startswith("/notifications") else 503)
+    remembered = []
+    for number in range(3):
+        async with connect(app, f"/{number}{STREAM}", root_path=f"/{number}") as other:
+            assert (await other.answer())[0] == 503
+        remembered.append({name: repr(value) for name, value in vars(app).items()})
+    assert remembered[0] == remembered[1] == remembered[2]
+    assert handled == []
 
 
 async def test_what_is_no_event_stream_gets_its_whole_request_and_hears_of_the_departure() -> None:

@@ -314,6 +314,52 @@ async def test_without_a_word_in_the_settings_no_other_origin_reads_anything() -
         assert (await stream.answer())[0] == 405
 
 
+# --- users without an account ------------------------------------------------------------------------------------------------
+
+
+class TokenUser:
+    """A user whom a signed token describes, without a row; its key is that of somebody's account."""
+
+    is_authenticated = is_active = is_staff = True
+    is_anonymous = False
+    groups = property(lambda self: pytest.fail("who is not in the database has no groups"))
+
+    def __init__(self, pk: Any) -> None:
+        self.id = self.pk = pk
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it is one user")
+
+
+def signs_in_by_token(get_response: Any) -> Any:
+    def ask(request: Any) -> Any:
+        request.user = TokenUser(int(request.headers["x-user"]))
+        return get_response(request)
+
+    return ask
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "health" not in str(name)])
+def test_a_user_without_a_row_is_refused_at_every_address(
+    alice: User, settings: Any, name: str
+) -> None:
+    """It read and marked the inbox of the account with the same key, or had an error of the server."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.signs_in_by_token"]
+    row = notify(alice, "For Alice")
+    announce()
+    before, client = everything(), Client(headers={"x-user": str(alice.pk)})
+    body = json.dumps({"ids": [row.pk]})
+    answers = [client.post(url(name), body, content_type="application/json")]
+    if name not in MARKS:
+        answers = [client.get(url(name)), *(answers if name == "preferences" else ())]
+    for answer in answers:
+        assert answer.status_code == 403
+        assert b"For Alice" not in answer.content
+        if name not in ("list", "preferences"):
+            assert answer.json()["error"] == "forbidden"
+    assert everything() == before
+
+
 # --- caches ------------------------------------------------------------------------------------------------------------------
 
 

@@ -6,15 +6,18 @@ import asyncio
 import gc
 import threading
 import weakref
+from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.db import connections
+from django.http import HttpResponse
 from django.test import override_settings
+from django.urls import path, register_converter
 
 from sse_notify import anotify, counters, notify
 from sse_notify.asgi.app import EventStreams
@@ -306,6 +309,134 @@ async def test_a_stream_that_a_middleware_makes_another_answer_of_is_answered_on
 
 
 @pytest.mark.django_db(transaction=True)
+class Querying:
+    """A middleware that reads the database when it is made, as one does that loads rules or tenants."""
+
+    made: ClassVar[list[int]] = []
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        self.made.append(User.objects.count())
+
+    def __call__(self, request: Any) -> Any:
+        return self.get_response(request)
+
+
+async def test_a_middleware_that_queries_when_it_is_made_is_made_once_and_not_on_the_loop(
+    settings: Any,
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.asgi.test_serving.Querying"]
+    _, headers = await sign_in()
+    app = EventStreams(await sync_to_async(get_asgi_application)())
+    Querying.made.clear()
+    async with AsyncExitStack() as stack:
+        opening = (stack.enter_async_context(connect(app, headers=headers)) for _ in range(4))
+        streams = await asyncio.gather(*opening)
+        await asyncio.gather(*(stream.until(b"hello") for stream in streams))
+    assert Querying.made == [1]
+
+
+class Service:
+    """An async client of which a project has one: its connection belongs to the loop that opened it."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connection: Any = None
+
+    async def ask(self) -> str:
+        if self.connection is None:
+            self.connection = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.connection
+        writer.write(b"?\n")
+        await writer.drain()
+        line: bytes = await reader.readline()
+        return line.decode().strip()
+
+
+service = Service()
+
+
+class Asking:
+    """An async-only middleware that asks the service before the view and after it."""
+
+    sync_capable, async_capable = False, True
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: Any) -> Any:
+        first = await service.ask()
+        response = await self.get_response(request)
+        response["X-Asked"] = f"{first} {await service.ask()}"
+        return response
+
+
+@pytest.mark.parametrize("place", [0, 4, 99], ids=["first", "in the middle", "last"])
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_async_only_middleware_shares_its_client_between_pages_and_streams(
+    settings: Any, wrapped: bool, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering: list[Any] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.append(asyncio.current_task())
+        while await reader.readline():
+            writer.write(b"!\n")
+        writer.close()
+        await writer.wait_closed()
+
+    middleware = list(settings.MIDDLEWARE)
+    middleware.insert(place, "tests.asgi.test_serving.Asking")
+    settings.MIDDLEWARE = middleware
+    _, headers = await sign_in()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    monkeypatch.setattr(service, "port", server.sockets[0].getsockname()[1])
+    monkeypatch.setattr(service, "connection", None)
+    app: Any = get_asgi_application()
+    app = EventStreams(app) if wrapped else app
+    for _ in range(2):
+        async with connect(app, headers=headers) as stream:
+            await stream.until(b"hello")
+        async with connect(app, "/admin/login/", headers={"accept": "text/html"}) as page:
+            assert (await page.answer())[0] == 200
+        assert [each.headers["x-asked"] for each in (stream, page)] == ["! !", "! !"]
+    service.connection[1].close()
+    await asyncio.gather(service.connection[1].wait_closed(), *answering)
+    server.close()
+    await until(lambda: admission.total == 0)
+
+
+class Stuck:
+    """An async-only middleware that waits until it is cancelled."""
+
+    sync_capable, async_capable = False, True
+    began: ClassVar[asyncio.Event]
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: Any) -> Any:
+        response = await self.get_response(request)
+        self.began.set()
+        await asyncio.Event().wait()
+        return response
+
+
+async def test_a_client_that_leaves_while_async_only_middleware_waits_is_not_served(
+    settings: Any,
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.asgi.test_serving.Stuck"]
+    Stuck.began = asyncio.Event()
+    _, headers = await sign_in()
+    async with connect(EventStreams(get_asgi_application()), headers=headers) as stream:
+        await asyncio.wait_for(Stuck.began.wait(), GUARD)
+        await stream.leave()
+    assert stream.sent == []
+    await until(lambda: admission.total == 0)
+
+
 async def test_other_requests_pass_through_unchanged(app: EventStreams) -> None:
     async with connect(app, "/admin/login/", headers={"accept": "text/html"}) as page:
         status, headers, body = await page.answer()
@@ -421,3 +552,29 @@ async def test_what_is_not_http_goes_to_the_wrapped_application() -> None:
     await EventStreams(inner)({"type": "websocket"}, None, None)
     await EventStreams(inner)({"type": "lifespan"}, None, None)
     assert seen == ["websocket", "lifespan"]
+
+
+class Failing:
+    """A path converter of a project that fails, as one that queries does on an event loop."""
+
+    regex = "[a-z]+"
+
+    def to_python(self, value: str) -> str:
+        raise RuntimeError("the row cannot be loaded")
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Failing, "failing")
+
+
+class FailingUrls:
+    urlpatterns: ClassVar[list[Any]] = [path("odd/<failing:name>/", lambda _: HttpResponse())]
+
+
+async def test_a_converter_that_fails_is_answered_by_django(settings: Any) -> None:
+    settings.ROOT_URLCONF = FailingUrls
+    app = EventStreams(get_asgi_application())
+    async with connect(app, "/odd/one/", headers={"accept": "text/html"}) as page:
+        assert (await page.answer())[0] == 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 
 from sse_notify import anotify, apublish, counters, publish, topics
+from sse_notify.access import authorisers
 from sse_notify.asgi.app import EventStreams
-from tests.asgi.client import GUARD, connect, cookies_of, events
+from tests.asgi.client import GUARD, Connection, connect, cookies_of, events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -96,6 +98,42 @@ async def test_an_async_authoriser_decides_for_each_user(app: EventStreams) -> N
     ) as stream:
         status, _, body = await stream.answer()
     assert (status, body["error"]) == (403, "forbidden")
+
+
+async def test_a_function_that_hangs_says_not_now_and_keeps_no_other_topic_back(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four hung calls refused every topic to everybody, with a 403, even when their clients had left."""
+    begun, goes_on = threading.Semaphore(0), threading.Event()
+
+    @topics.topic("hang.<int:n>", public=True)
+    def hang(user: Any, n: int) -> bool:
+        begun.release()
+        return goes_on.wait(GUARD)
+
+    people = [await User.objects.acreate(username=f"user-{n}") for n in range(5)]
+    headers: list[dict[str, str]] = [await cookies_of(user) for user in people]
+    others: list[dict[str, str]] = [{}, *headers[:4]]
+    hanging = [
+        Connection(app, "/notifications/stream/", query=f"topic=hang.{n}", headers=each)
+        for each in others
+        for n in range(4)
+    ]
+    try:
+        for _ in range(2 * authorisers.TURNS):
+            assert await asyncio.to_thread(begun.acquire, timeout=GUARD)
+        for each in headers[4], {}:
+            query = "topic=wall&topic=price.gold"
+            async with connect(app, query=query, headers=each) as stream:
+                await stream.until(b"event: hello")
+        monkeypatch.setattr(authorisers, "ANSWER_SECONDS", 0.01)
+        async with connect(app, query="topic=wall&topic=hang.1", headers=headers[4]) as stream:
+            status, got, body = await stream.answer()
+        assert (status, body["error"], got["retry-after"]) == (503, "unchecked", "30")
+    finally:
+        goes_on.set()
+        for connection in hanging:
+            await connection.leave()
 
 
 async def test_a_slow_client_is_told_how_many_ephemeral_events_it_lost_and_goes_on_with_the_newest(

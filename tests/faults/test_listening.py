@@ -10,8 +10,7 @@ import pytest
 import redis
 from django.test import override_settings
 
-from sse_notify.bus import publisher, subscriber
-from sse_notify.conf import get_settings
+from sse_notify.bus import publisher, signing, subscriber
 from sse_notify.streaming.hub import Hub
 from tests.support import GUARD
 from tests.unit.streaming.memory_log import MemoryLog, stream_on
@@ -30,7 +29,10 @@ async def test_a_hub_that_stops_listens_no_more_and_leaves_the_group(
 ) -> None:
     monkeypatch.setattr(subscriber, "CANCEL_SECONDS", 0.02)
     config = {"default": {"BACKEND": LAYERS[layer], "CONFIG": {"hosts": [redis_url]}}}
-    with override_settings(CHANNEL_LAYERS=config), redis.Redis.from_url(redis_url) as connection:
+    with (
+        override_settings(CHANNEL_LAYERS=config, SECRET_KEY_FALLBACKS=["old"]),
+        redis.Redis.from_url(redis_url) as connection,
+    ):
         for steps in range(40):
             task = asyncio.create_task(subscriber.listen(ignore, asyncio.Event()))
             for _ in range(steps):
@@ -57,7 +59,7 @@ async def test_a_subscription_ends_however_long_redis_takes(
         membership = subscriber.Membership(layer)
         await membership.join()
         assert len(connection.pubsub_channels()) == 2  # its own and the group's
-        await layer.group_send(get_settings().GROUP, {"type": "noise"})
+        await layer.group_send(signing.groups()[0], {"type": "noise"})
         task: asyncio.Task[object] | None = None
         if moment == "receiving":
             await membership.receive()  # the message has arrived
@@ -65,7 +67,7 @@ async def test_a_subscription_ends_however_long_redis_takes(
             await asyncio.sleep(0)
         connection.client_pause(150)
         sending = asyncio.create_task(
-            layer.group_send(get_settings().GROUP, {"type": "noise"})
+            layer.group_send(signing.groups()[0], {"type": "noise"})
         )  # holds the layer's lock meanwhile
         await asyncio.sleep(0)
         if task is not None:
@@ -98,7 +100,7 @@ async def test_a_stream_that_leaves_while_its_hub_starts_leaves_no_subscription(
             connection.client_pause(150)
             noise = {"type": "noise"}
             sending = asyncio.create_task(
-                layer.group_send(get_settings().GROUP, noise)
+                layer.group_send(signing.groups()[0], noise)
             )  # holds the layer's lock meanwhile
             await asyncio.sleep(0)
             reading.cancel()
@@ -130,7 +132,7 @@ async def test_a_hub_that_stops_while_it_joins_again_leaves_no_subscription(
             await ready.wait()
             ready.clear()
             await layer.group_send(
-                get_settings().GROUP, {"topic": "user:1", "frame": b"data: x\n\n"}
+                signing.groups()[0], {"topic": "user:1", "frame": b"data: x\n\n"}
             )
             await ready.wait()  # The layer failed, and it waits before it tries again.
             subscriber.stop(task)

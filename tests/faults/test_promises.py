@@ -29,7 +29,12 @@ async def test_a_quiet_client_that_drops_resumes(site: Site, kind: Kind) -> None
         assert (await events.next("notification")).json()["title"] == "While it was away"
         site.send(server, "notify", to="alice", title="And after")
         assert (await events.next("notification")).json()["title"] == "And after"
-    assert [event.event for event in events.seen] == ["hello", "notification", "notification"]
+    assert [event.event for event in events.seen] == [
+        "ping",
+        "hello",
+        "notification",
+        "notification",
+    ]
 
 
 @pytest.mark.parametrize("layer", ["pubsub", "core"])

@@ -39,11 +39,11 @@ def die_in(owner, name):
     getattr(owner, name)
     setattr(owner, name, die)
 
-def die_at(statement):
-    '''Die when the database has run the next statement that begins so.'''
+def die_at(begin, end=""):
+    '''Die when the database has run the next statement that begins and ends so.'''
     def wrap(execute, sql, params, many, context):
         result = execute(sql, params, many, context)
-        if sql.startswith(statement):
+        if sql.startswith(begin) and sql.endswith(end):
             die()
         return result
     connection.execute_wrappers.append(wrap)
@@ -54,7 +54,7 @@ def die_at(statement):
 STEPS: dict[str, tuple[bool, str]] = {
     "row inserted, not committed": (False, "die_at('INSERT INTO \"sse_notify_notification\"')"),
     "committed, nothing numbered": (True, "die_in(sequence, 'number_pending')"),
-    "head locked": (True, 'die_at(\'SELECT "sse_notify_loghead"."id"\')'),
+    "head locked": (True, "die_at('SELECT seq, ', 'FOR UPDATE')"),
     "rows numbered, not committed": (True, "die_at('UPDATE \"sse_notify_notification\"')"),
     "head moved, not committed": (True, "die_at('UPDATE \"sse_notify_loghead\"')"),
     "numbered, nobody rung": (True, "die_in(publisher, 'ring')"),

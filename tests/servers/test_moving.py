@@ -64,7 +64,7 @@ async def test_rows_and_code_of_the_other_package_move_over(make_site: MakeSite)
         assert reset.json() == {"reason": "state", "cursor": int(reset.id)}
         site.script(OURS)
         news = (await events.next("notification")).json()
-        assert (news["title"], news["actor"], news["data"]["activity"]["verb"]) == (
+        assert (news["title"], news["actor_name"], news["data"]["activity"]["verb"]) == (
             "bob left",
             "bob",
             "left",

@@ -77,7 +77,7 @@ class Page:
                     .json()["items"]
                 )
                 assert isinstance(item, dict)
-                if what(item["data"]["progress"]):
+                if what(item["progress"]):
                     return item
                 await asyncio.sleep(0.05)
 
@@ -92,7 +92,7 @@ class Page:
 async def told(events: Events, state: str) -> dict[str, Any]:
     """Return the next notification, which says that the work is in ``state``."""
     item = (await events.next("notification")).json()
-    assert (item["title"], item["data"]["progress"]["state"]) == ("Export", state)
+    assert (item["title"], item["progress"]["state"]) == ("Export", state)
     assert isinstance(item, dict)
     return item
 
@@ -118,12 +118,12 @@ async def test_a_worker_is_followed_cancelled_missed_and_begun_again(make_site: 
             assert seconds > (len(updates) - 6) * LIVE_SECONDS
             row = await page.shows(lambda progress: progress["done"] > 0)
             assert (row["seq"], row["count"]) == (begun["seq"], 1)
-            assert row["data"]["progress"].keys() == updates[0].keys() - {"id", "key"}
+            assert row["progress"].keys() == updates[0].keys() - {"id", "key"}
 
             await page.cancel(begun["id"])
             ended = await told(events, "cancelled")
             assert (ended["id"], ended["level"], ended["silent"]) == (begun["id"], "warning", False)
-            assert ended["data"]["progress"]["done"] >= done[-1]
+            assert ended["progress"]["done"] >= done[-1]
             assert (worker.wait(), worker.output().split()) == (0, ["cancelled", "True"])
 
             worker = site.start_script(WORKER)
@@ -134,7 +134,7 @@ async def test_a_worker_is_followed_cancelled_missed_and_begun_again(make_site: 
         site.script(FINISH)
         async with site.listen(server, "alice", cursor=again["seq"]) as events:
             finished = await told(events, "done")
-            assert (finished["url"], finished["data"]["progress"]["message"]) == (
+            assert (finished["url"], finished["progress"]["message"]) == (
                 "/export/",
                 "2 rows",
             )

@@ -4,6 +4,8 @@
 ``forks``      Python processes that begin warm
 ``redis``      a Redis server out of a wheel
 ``postgres``   a PostgreSQL server out of a wheel; ``python -m tests.support.postgres COMMAND`` runs a command beside one
+``mariadb``    a MariaDB server: the system's, or Debian's, unpacked; ``python -m tests.support.mariadb COMMAND``
+``locks``      what transactions wait for
 ``servers``    the project of ``tests.project`` on uvicorn, daphne, hypercorn, granian, or under WSGI
 ``site``       a database, perhaps a Redis, and any number of servers and scripts on them
 ``desk``       a user in front of pages in a browser

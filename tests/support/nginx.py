@@ -82,7 +82,9 @@ class Nginx:
         configuration = folder / "nginx.conf"
         # As root, its workers would change to a user who may not read the folder.
         user = "user root;" if os.geteuid() == 0 else ""
-        site = edit(_deployed(self.port, redirecting, ports, certificate))
+        #: The access log.
+        self.log = folder / "access.log"
+        site = edit(_deployed(self.port, redirecting, ports, certificate, self.log))
         configuration.write_text(_FRAME.format(folder=folder, user=user, site=site))
         binary = find() or missing("nginx", "apt install nginx-light, or any nginx in PATH")
         self.process = Process(
@@ -100,13 +102,18 @@ class Nginx:
 
 
 def _deployed(
-    port: int, redirecting: int, servers: list[int], certificate: tuple[Path, Path] | None
+    port: int,
+    redirecting: int,
+    servers: list[int],
+    certificate: tuple[Path, Path] | None,
+    log: Path,
 ) -> str:
     """Return ``deploy/nginx.conf`` with these ports and files in the place of its own."""
     lines = "\n".join(f"    server 127.0.0.1:{server} max_fails=0;" for server in servers)
     tls = " ssl http2" if certificate else ""
     in_place = {
         r"(?:    server 127\.0\.0\.1:\d+ max_fails=0;\n)+": lines + "\n",
+        r"(?<=access_log )/var/log/nginx/mysite.log": str(log),
         r"listen 80;": f"listen 127.0.0.1:{redirecting};",
         r"listen 443 ssl http2;": f"listen 127.0.0.1:{port}{tls} backlog=4096;",
         r"ssl_certificate [^;]+;": f"ssl_certificate {certificate[0]};" if certificate else "",
@@ -117,7 +124,7 @@ def _deployed(
     site = _SITE.read_text()
     for pattern, text in in_place.items():
         site, replaced = re.subn(pattern, text, site)
-        assert replaced == 1, f"{_SITE.name} has one {pattern}"
+        assert replaced, f"{_SITE.name} has a {pattern}"
     return site
 
 

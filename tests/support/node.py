@@ -41,6 +41,21 @@ def command(program: str) -> list[str]:
     ]
 
 
+def run(*args: str | Path, folder: Path = ROOT) -> str:
+    """Run a command where Node is first in ``PATH``; return its output. A failure fails the test with both outputs."""
+    done = subprocess.run(
+        args,
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
 def need_modules() -> Path:
     """Return the folder of the npm packages of ``package.json``; skip the test if ``npm ci`` has not been run."""
     modules = ROOT / "node_modules"

@@ -20,6 +20,7 @@ import tempfile
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
@@ -32,6 +33,7 @@ from tests.support.requirements import missing
 _OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
+    "autovacuum": "off",  # no test writes that much, and its sessions keep a database from being dropped
     "jit": "off",  # compiles for longer than these queries take
     "max_connections": "200",
     "shared_buffers": "32MB",
@@ -210,9 +212,24 @@ def _binaries() -> Path:
     return Path(on_path).resolve().parent
 
 
-def main(command: list[str]) -> int:
+class DatabaseServer(Protocol):
+    """A server with databases."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def create_database(self, name: str) -> str:
+        """Create a database and return its name."""
+
+    def url(self, database: str) -> str:
+        """Return a database's address."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+def run_beside(server: DatabaseServer, command: list[str]) -> int:
     """Run ``command`` with ``DATABASE_URL`` naming a fresh database of a server that lives as long as it; return its status."""
-    server = PostgresServer()
     try:
         server.start()
         url = server.url(server.create_database("sse_notify"))
@@ -222,4 +239,6 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or sys.exit("usage: python -m tests.support.postgres COMMAND ...")))
+    if not sys.argv[1:]:
+        sys.exit("usage: python -m tests.support.postgres COMMAND ...")
+    sys.exit(run_beside(PostgresServer(), sys.argv[1:]))

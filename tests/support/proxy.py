@@ -49,6 +49,7 @@ class Proxy:
         # Made on the loop: set while bytes are passed on, clear while they wait.
         self._flowing = asyncio.Event()
         self._swallowing = False
+        self._breaking_point = b""
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -95,6 +96,14 @@ class Proxy:
             self._swallowing = True
 
         self._call(swallow)
+
+    def break_after(self, text: bytes) -> None:
+        """Reset the connection that carries ``text`` next, when it has passed that on, and nothing behind it. The text is in one piece."""
+
+        def break_after() -> None:
+            self._breaking_point = text
+
+        self._call(break_after)
 
     def refuse(self) -> None:
         """Reset every new connection at once."""
@@ -166,6 +175,10 @@ class Proxy:
                 await self._flowing.wait()
                 if self._swallowing:
                     self.swallowed += len(data)
+                elif (point := self._breaking_point) and point in data:
+                    self._breaking_point = b""
+                    writer.write(data[: data.index(point) + len(point)])
+                    _reset(writer)
                 else:
                     writer.write(data)
                     await writer.drain()

@@ -144,7 +144,7 @@ class Site:
         return dict(response.cookies)
 
     def send(self, server: Server, verb: str, **arguments: Any) -> int | None:
-        """Call ``notify``, ``broadcast`` or ``publish`` inside a server's process; return the row's id.
+        """Call ``notify``, ``broadcast``, ``publish`` or ``report`` inside a server's process; return the row's id.
 
         Args:
             server: where.
