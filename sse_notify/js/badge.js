@@ -26,5 +26,5 @@ export function showCounts(root, counts) {
   part(root, "bell")?.setAttribute("aria-label", words(root, "bell", "label", { count }));
   part(root, "all")?.toggleAttribute("hidden", !unread);
   for (const place of document.querySelectorAll("[data-ssen-unread-count]"))
-    place.textContent = `${unread}`;
+    place.textContent = /** @type {any} */ (unread);
 }

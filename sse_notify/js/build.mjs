@@ -22,6 +22,27 @@ export const SCRIPTS = {
 };
 
 /**
+ * Properties of objects that never leave `sse-notify.js`: they get short names there. Pages and the
+ * other scripts use none of them.
+ */
+export const INTERNAL =
+  /^(adopt|answer|ask|attempt|buffered|catchUp|change|channel|check|dispatch|draw|drawSoon|emit|eventId|fail|forget|isOpen|isOther|lacking|lead|listen|load|loading|onForbidden|onMessage|onSignedOut|onState|online|panel|receive|relay|requests|steps|toggle|users|visible)$/;
+
+/**
+ * Leaves what is loaded later beside the script, under a name that browsers and bundlers find.
+ *
+ * @type {import("esbuild").Plugin}
+ */
+const lazily = {
+  name: "lazily",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/arrivals\.js$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./sse-notify-arrivals.js", external: true } : undefined,
+    );
+  },
+};
+
+/**
  * Build a script and its source map.
  *
  * @param {string} path Where the script ships.
@@ -34,11 +55,13 @@ export async function built(path) {
     outfile: path,
     bundle: true,
     minify: true,
+    mangleProps: INTERNAL,
     sourcemap: true,
     format: "esm",
     target: "es2022",
     charset: "utf8",
     write: false,
+    plugins: [lazily],
     logLevel: "silent", // esbuild throws what went wrong
   });
   return outputFiles;

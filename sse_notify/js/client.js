@@ -41,11 +41,12 @@ export class SseNotifyClient {
       csrfHeader: "X-CSRFToken",
       topics: /** @type {string[]} */ ([]),
       share: true,
-      fetch: /** @type {typeof fetch} */ ((...request) => fetch(...request)),
       clock: systemClock,
       random: Math.random,
       env: pageEnvironment(),
       ...options,
+      /** A redirect must not take the CSRF token to another origin. @type {typeof fetch} */
+      fetch: (url, init) => (options.fetch ?? fetch)(url, { mode: "same-origin", ...init }),
       id: this.id,
       emit,
       onSignedOut: () => this.#sharing.close("unauthorized"),

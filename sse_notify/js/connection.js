@@ -37,9 +37,10 @@ import { checkStream, SseNotifyError } from "./requests.js";
 /**
  * @param {object} options
  * @param {() => string} options.address The stream's address, with the cursor to start from.
- * @param {(message: Message) => void} options.onMessage If it throws, the stream is opened again.
+ * @param {(message: Message) => void} options.onMessage
  * @param {(state: ConnectionState) => void} options.onState
- * @param {(error: Error) => void} options.onError
+ * @param {(error: Error & {eventId?: string | null}) => void} options.onError The error of an event that
+ *   is too large has its id.
  * @param {(topic?: string) => boolean} options.onForbidden Returns whether it opens another stream,
  *   for fewer topics.
  * @param {typeof globalThis.fetch} options.fetch
@@ -69,7 +70,7 @@ export function createConnection({
   let undo = [];
   // Times, in milliseconds since 1970; 0 if it did not happen.
   let heard = 0; // when the last byte came, or the request went out
-  let answered = 0; // when the headers came
+  let asked = 0; // when the request went out
   let opened = 0; // when `hello` came
   let due = 0; // when the next attempt begins
   let notBefore = 0; // the server asked to wait until then
@@ -84,6 +85,8 @@ export function createConnection({
     state: "idle",
     /** Whether a proxy buffers the stream, so that its events come late or never. */
     buffered: false,
+    /** The HTTP status of the last answer, if the last attempt failed; 0 without an answer. */
+    status: 0,
 
     start() {
       if (undo.length) return;
@@ -131,7 +134,7 @@ export function createConnection({
     close();
     const mine = new AbortController();
     attempt = mine;
-    heard = clock.now();
+    heard = asked = clock.now();
     // Even if navigator.onLine is false: a server on this machine answers without a network.
     if (!self.buffered && !finite) setState("connecting");
     try {
@@ -142,7 +145,8 @@ export function createConnection({
       });
       await checkStream(response, clock.now());
       if (attempt !== mine) return;
-      heard = answered = clock.now();
+      heard = clock.now();
+      self.status = 0;
       const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
       const parser = new EventStreamParser(
         (message) => attempt === mine && receive(message), // one chunk may go on after a close
@@ -173,7 +177,7 @@ export function createConnection({
       failing = 0;
       silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0)); // 2.5 pings
       // What delayed `hello` may delay the rest.
-      self.buffered = opened - answered > HELLO_WITHIN;
+      self.buffered = opened - asked > HELLO_WITHIN;
       if (self.buffered) setState("polling");
       else if (!finite) setState("open");
     } else if (event === "bye") {
@@ -198,6 +202,7 @@ export function createConnection({
     const { status = 0, retryAfter = null, topic } = error;
     failing ||= clock.now();
     if ((status === 400 || status === 403) && onForbidden(topic)) return;
+    self.status = status;
     if (status === 401 || status === 403) self.stop("unauthorized");
     else if ([204, 400, 410].includes(status)) self.stop();
     else retryLater(retryAfter);
@@ -237,9 +242,10 @@ export function createConnection({
   function watch() {
     if (!attempt) return;
     const now = clock.now();
-    if (now - heard > silence) return fail(new SseNotifyError("The stream is silent."));
+    if (now - heard > silence) return fail(new SseNotifyError("The stream ended."));
     if (!opened) {
-      if (!answered || now - answered <= HELLO_WITHIN) return;
+      // Since the request: in Firefox, an answer comes with the first byte of its body.
+      if (now - asked <= HELLO_WITHIN) return;
       self.buffered = true;
       setState("polling");
     } else if (self.buffered && now - opened > RETRY_BUFFERED) retryLater(0);
@@ -252,7 +258,7 @@ export function createConnection({
   function close() {
     const old = attempt;
     attempt = null;
-    answered = opened = due = 0;
+    opened = due = 0;
     clock.clearTimeout(retryTimer);
     old?.abort();
   }

@@ -7,7 +7,7 @@ import { FRESH_MAX } from "./limits.js";
 
 /** @param {unknown[]} numbers */
 export function requireIntegers(...numbers) {
-  if (!numbers.every(Number.isSafeInteger)) throw new TypeError("not an integer");
+  if (!numbers.every(Number.isSafeInteger)) throw new TypeError("no integer");
 }
 
 /**

@@ -1,5 +1,7 @@
 import { SseNotifyClient } from "./client.js";
 import { OUTLIVES } from "./limits.js";
+import { part } from "./parts.js";
+import { formToken } from "./requests.js";
 import { readyStateOf } from "./states.js";
 import { makeWidget } from "./widget.js";
 
@@ -32,8 +34,9 @@ export class SseNotifyElement extends Base {
   connectedCallback() {
     const { dataset } = this;
     if (!dataset.stream || this.client) return;
-    const token =
-      this.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value") ?? "";
+    const inside = /** @type {HTMLTemplateElement | null} */ (part(this, "inside"));
+    inside?.replaceWith(inside.content);
+    const token = formToken(this);
     const whole = (/** @type {string | undefined} */ text) => (text ? Number(text) : null);
     const name = `${dataset.key} ${dataset.stream}`;
     const shared = clients.get(name) ?? {
@@ -63,7 +66,7 @@ export class SseNotifyElement extends Base {
       }, OUTLIVES);
     };
     if (readyStateOf(client.state) === 2) client.stop(); // start again, perhaps after a new login
-    client.start();
+    if (!("noStream" in dataset)) client.start();
   }
 
   disconnectedCallback() {

@@ -3,6 +3,8 @@
  * page.
  */
 
+import { TIMER_MAX } from "./limits.js";
+
 /**
  * @typedef {object} Clock
  * @property {() => number} now Milliseconds of a clock that runs while the machine sleeps.
@@ -31,7 +33,7 @@
 /** @type {Clock} */
 export const systemClock = {
   now: () => Date.now(),
-  setTimeout: (fn, ms) => setTimeout(fn, ms),
+  setTimeout: (fn, ms) => setTimeout(fn, Math.min(ms, TIMER_MAX)),
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
@@ -42,11 +44,9 @@ export function pageEnvironment() {
     visible: () => page?.visibilityState !== "hidden",
     online: () => globalThis.navigator?.onLine !== false,
     on(type, fn) {
-      const target = type === "visibilitychange" ? page : globalThis;
-      // In Node none of these events happens.
-      if (!page) return () => {};
-      target.addEventListener(type, fn);
-      return () => target.removeEventListener(type, fn);
+      // All of them reach the window. In Node, which has none, nothing happens.
+      globalThis.addEventListener?.(type, fn);
+      return () => globalThis.removeEventListener?.(type, fn);
     },
     // Node has locks too, but no tabs that share a stream.
     locks: page && navigator.locks,

@@ -7,7 +7,7 @@
 /** @import { Message } from "./parser.js" */
 import { createCounts, requireIntegers } from "./counts.js";
 import { PAGE, REFRESH_AFTER, REFRESH_FAILED } from "./limits.js";
-import { SseNotifyError, signedOut } from "./requests.js";
+import { signedOut } from "./requests.js";
 import { withQuery } from "./urls.js";
 
 /**
@@ -30,13 +30,12 @@ export function createFeed(options) {
   let held = null;
   let replayedTo = 0; // the number at which the replay ends
   let catching = false;
-  let invalid = ""; // the last message that could not be handled
   /** @type {any} */
   let timer;
 
   /** Move the cursor; return whether it moved. @param {number} seq */
   const advance = (seq) => {
-    if (seq <= (self.cursor ?? -1)) return false;
+    if (!(seq > (self.cursor ?? -1))) return false; // NaN moves nothing
     self.cursor = seq;
     return true;
   };
@@ -103,9 +102,8 @@ export function createFeed(options) {
    * @param {Message} message
    */
   const notification = (item, message) => {
-    requireIntegers(item.id, item.seq);
-    if (typeof item.title !== "string" || item.seq !== Number(message.id))
-      throw new TypeError("not a notification");
+    // Other things than notifications have neither a title nor the block's number.
+    requireIntegers(item.id, item.title.length, item.seq === Number(message.id) && item.seq);
     // Before the listeners, as one of them may stop the client.
     if (!advance(item.seq)) return; // another connection brought it
     deliver(item);
@@ -121,7 +119,7 @@ export function createFeed(options) {
     const value = JSON.parse(data);
     if (special) special(value);
     else notification(value, message);
-    if (id !== null && event !== "hello" && event !== "reset") advance(Number(id));
+    if (id !== null && event !== "hello") advance(Number(id));
   };
 
   const counts = createCounts(
@@ -140,32 +138,34 @@ export function createFeed(options) {
      *
      * @param {Message} message
      * @returns {boolean} Whether the message is valid, so that other tabs may get it.
-     * @throws {SseNotifyError} The message is invalid. The stream must be opened again before it;
-     *   if the message is invalid then as well, it is skipped.
      */
     receive(message) {
       try {
         handle(message);
         return true;
       } catch (error) {
-        const name = `${message.event} ${message.id}`;
-        if (name !== invalid) {
-          invalid = name;
-          throw new SseNotifyError(`Invalid event "${name}": ${error}`);
-        }
-        emit("error", error);
+        self.fail(error, message.id);
         return false;
       }
     },
 
+    /**
+     * Tell an error. If it is an event's, go past the event, and have fetched what it said.
+     *
+     * @param {any} error
+     * @param {string | null | undefined} [id] The event's.
+     */
+    fail(error, id = error.eventId) {
+      emit("error", error);
+      if (!advance(Number.parseInt(/** @type {string} */ (id), 10))) return;
+      console.error(error, id);
+      reserved.reset?.({ cursor: self.cursor, reason: "invalid" });
+    },
+
     /** Handle a message that another tab has received. @param {Message} message */
     relay(message) {
-      if (held) return held.push(message);
-      try {
-        self.receive(message);
-      } catch (error) {
-        emit("error", error);
-      }
+      if (held) held.push(message);
+      else self.receive(message);
     },
 
     /** Let messages wait until `release` or `catchUp`. */

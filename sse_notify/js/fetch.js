@@ -8,7 +8,7 @@
 import { createBackoff } from "./backoff.js";
 import { systemClock } from "./environment.js";
 import { EventStreamParser } from "./parser.js";
-import { checkStream } from "./requests.js";
+import { checkStream, formToken } from "./requests.js";
 
 /** The statuses after which another attempt may succeed; all others are final. */
 const PASSING = /^(408|425|429|5..)$/;
@@ -17,9 +17,7 @@ const PASSING = /^(408|425|429|5..)$/;
  * Return the page's CSRF token: the cookie's, which a login in another tab renews, or a form's, if
  * scripts cannot read the cookie.
  */
-const pageToken = () =>
-  /(?:^|; )csrftoken=(\w+)/.exec(document.cookie)?.[1] ??
-  document.querySelector('input[name="csrfmiddlewaretoken"]')?.getAttribute("value");
+const pageToken = () => /(?:^|; )csrftoken=(\w+)/.exec(document.cookie)?.[1] ?? formToken(document);
 
 /**
  * Return the options of `fetch`. Django's token goes to this site alone, and is not sent along a
@@ -43,8 +41,8 @@ function request(
   const headers = new Headers(init.headers);
   /** @type {(name: string, value: string) => unknown} */
   const suggest = (name, value) => headers.has(name) || headers.set(name, value);
-  suggest("Accept", "text/event-stream");
-  const isJson = body?.constructor === Object || Array.isArray(body);
+  suggest("Accept", "text/event-stream, */*;q=0.1"); // a view that negotiates would answer 406
+  const isJson = [Object, Array].includes(/** @type {any} */ (body)?.constructor);
   if (isJson) suggest("Content-Type", "application/json");
   const page = globalThis.document;
   const isOwn =
@@ -162,7 +160,10 @@ export async function fetchEventStream(url, options = {}) {
       hint = retryAfter;
       onError?.(/** @type {Error} */ (error));
     }
-    if (id !== before) backoff.reset();
+    if (id !== before) {
+      backoff.reset();
+      headers.delete("Last-Event-ID"); // the stream may have taken it back, with an empty id
+    }
     signal?.throwIfAborted();
     await pause(backoff.next(hint ?? retry));
     signal?.throwIfAborted();

@@ -87,9 +87,11 @@ export function makeInteractions(
     button.ariaDisabled = "true"; // a disabled button would lose the focus
     try {
       await attempt(
-        fetch(url, { method: "POST", body: new FormData(form) }).then(({ ok }) => {
-          if (!ok) throw ok;
-        }),
+        fetch(url, { mode: "same-origin", method: "POST", body: new FormData(form) }).then(
+          ({ ok }) => {
+            if (!ok) throw ok;
+          },
+        ),
       );
       read(id);
       say(words(root, "live", "done"));
@@ -108,11 +110,11 @@ export function makeInteractions(
         list.draw(true);
         break;
       case "older":
-        load(list.failed !== "first");
+        load(["", "more"].includes(list.lacking));
         break;
       case "tab":
         for (const tab of root.querySelectorAll("[data-ssen=tab]"))
-          tab.ariaPressed = `${tab === button}`;
+          tab.ariaPressed = /** @type {any} */ (tab === button);
         list.filter = /** @type {any} */ ({
           state: button.dataset.state,
           category: button.dataset.category,
@@ -140,10 +142,11 @@ export function makeInteractions(
 
   /** @param {SubmitEvent} event */
   const onSubmit = (event) => {
+    if (root.closest("form")) event.stopPropagation(); // the site's form around the bell is not submitted
     const button = event.submitter;
     if (!button) return;
     const { ssen, ssenMark: mark } = button.dataset;
-    const id = Number(/** @type {HTMLButtonElement} */ (button).value);
+    const id = itemOf(button);
     const ids = [id];
     if (ssen === "all") {
       list.draw(true);

@@ -1,12 +1,13 @@
 /** @import { Item } from "../static/sse_notify/sse-notify.js" */
 import { part, write } from "./parts.js";
 import { fillProgress } from "./progress.js";
-import { language } from "./times.js";
 
 /**
  * @typedef {object} ItemOptions What an item needs to know of its widget.
  * @property {(url: string) => string} link Where it may link to, "" if nowhere.
  * @property {string} token The CSRF token of forms.
+ * @property {typeof import("./times.js").language} language
+ * @property {(seconds: number) => string} relativeTime
  */
 
 /**
@@ -17,23 +18,19 @@ import { language } from "./times.js";
  * @param {Item} item
  * @param {ItemOptions} options
  */
-export function fillItem(element, item, { link, token }) {
+export function fillItem(element, item, options) {
+  const { link, token } = options;
   const { title, body, category } = item;
   fillHead(element, item, link);
   element.dataset.category = category;
   element.toggleAttribute("data-unread", Boolean(item.unread));
   element.toggleAttribute("data-unseen", Boolean(item.unseen));
   write(element, "body", body);
-  write(element, "category", category);
-  const progress = /** @type {any} */ (item.data)?.progress;
-  write(element, "count", item.count > 1 && !progress && `×${item.count}`);
+  write(element, "count", item.count > 1 && !item.progress && `×${item.count}`);
   for (const name of element.querySelectorAll("[data-ssen=name]")) name.textContent = title;
-  for (const button of element.querySelectorAll("[data-ssen-mark]")) {
-    /** @type {any} */ (button).value = item.id;
-  }
-  fillTime(element, item.created_at);
+  fillTime(element, item.created_at, options);
   fillImage(element, link(item.icon));
-  fillProgress(element, title, progress);
+  fillProgress(element, title, item.progress, options);
   fillActions(element, item.actions, link, token);
 }
 
@@ -78,8 +75,9 @@ export function fillHead(element, item, link) {
 /**
  * @param {HTMLElement} element
  * @param {string} created
+ * @param {ItemOptions} options
  */
-function fillTime(element, created) {
+function fillTime(element, created, { language }) {
   const time = /** @type {HTMLTimeElement | null} */ (part(element, "time"));
   const moment = Date.parse(created);
   if (!time || !moment) return;
@@ -109,7 +107,9 @@ function fillImage(element, src) {
  */
 function fillActions(element, actions, link, token) {
   const made = [];
-  for (const { label, url, method } of Array.isArray(actions) ? actions : []) {
+  // A server of another version may send none, or something else.
+  for (const action of [actions].flat()) {
+    const { label, url, method } = action ?? {};
     const href = link(url);
     const look = { className: "ssen-action", textContent: label };
     if (!href) continue;

@@ -1,9 +1,11 @@
 /** Every number that the scripts wait, count or measure by. Times are in milliseconds. */
 
+export const TIMER_MAX = 86_400_000; // a timer of more than 24 days would fire at once
+
 // The stream, and the way back to it.
 export const WATCH_EVERY = 5_000; // between two looks at the clock
 export const SILENCE = 45_000; // without a byte, at least, before a connection counts as dead
-export const HELLO_WITHIN = 10_000; // of the headers; a later `hello` was buffered on its way
+export const HELLO_WITHIN = 10_000; // of the request; a later `hello` was buffered on its way
 export const STABLE_AFTER = 30_000; // a connection that lasts so long resets the backoff
 export const STREAMS_AFTER = 2_000; // a server that ends its streams would have ended this one
 export const RETRY = 3_000; // if the server names no time
@@ -15,7 +17,8 @@ export const ONLINE_SPREAD = 2_000; // within which the clients of a network com
 export const BACKOFF_BASE = 1_000;
 export const BACKOFF_MAX = 60_000;
 export const HINT_MAX = 600_000; // for a time that the server asks for
-export const BLOCK_MAX = 1_048_576; // characters of an event; a larger one is broken or hostile
+export const BLOCK_MAX = 1_048_576; // characters of an event, as MAX_EVENT_BYTES of sse/format.py
+export const BLOCK_END = 16_777_216; // of an event that is broken or hostile
 
 // Tabs that share a stream.
 export const ASK_EVERY = 10_000; // between two questions of a visible tab to the leader
@@ -35,8 +38,9 @@ export const FRESH_MAX = 1_000; // ids of unread items that are remembered
 export const FRAME_HIDDEN = 200; // before a hidden page is drawn, which gets no animation frames
 export const TICK = 30_000; // between two drawings while nothing happens
 export const STATUS_AFTER = 10_000; // before the user is told of a broken connection
+export const LOAD_AFTER = 1_000; // so that the page itself loads first
 export const SEEN_AFTER = 1_000; // in an open panel
-export const EXPIRE_WITHIN = 3_600_000; // a timer of more than 24 days would fire at once
+export const EXPIRE_WITHIN = 3_600_000; // between two looks at what expires
 export const UNDO_FOR = 8_000;
 export const OUTLIVES = 1_000; // how long a client outlives its last bell
 export const PAGE_SHOWN = 20; // items, if the tag names no number
@@ -50,6 +54,7 @@ export const TOASTS = 3; // at once
 export const TOAST_STAYS = 8_000; // after the last one came
 export const ANNOUNCE_AFTER = 1_000; // during which titles are collected
 export const ANNOUNCE_EVERY = 5_000; // so that a screen reader is not interrupted all the time
+export const PROGRESS_MIN = 1_000; // between two questions about long work
 export const PROGRESS_RETRY = 30_000; // after a question about long work failed
 
 // Alerts.

@@ -83,10 +83,10 @@ export function makeList(root, options, onEnd) {
     /** Whether a page is being loaded. */
     loading: false,
     /**
-     * Which page could not be loaded: "first", "more" or "". The user or a new connection tries
-     * again.
+     * What could not be loaded: the "first" page, "more", the "script" that makes items, or "". The
+     * user tries again, and for the first page a new connection.
      */
-    failed: "",
+    lacking: "",
 
     /** @param {Item} item */
     add(item) {
@@ -112,9 +112,9 @@ export function makeList(root, options, onEnd) {
       const count = self.held.length;
       label("new", count && "label", { count });
       part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
-      list.ariaBusy = `${loading}`;
+      list.ariaBusy = /** @type {any} */ (loading);
       const hasMore = self.next !== null && shown.length < ITEMS_MAX;
-      const key = loading ? "loading" : self.failed ? "retry" : hasMore && "label";
+      const key = loading ? "loading" : self.lacking ? "retry" : hasMore && "label";
       label("older", key);
       end.disconnect();
       const last = shown.at(-1);

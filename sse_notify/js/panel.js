@@ -54,7 +54,7 @@ export function makePanel(root, onToggle, signal) {
     "toggle",
     () => {
       const open = isOpen();
-      button.ariaExpanded = `${open}`;
+      button.ariaExpanded = /** @type {any} */ (open);
       onToggle(open);
     },
     { signal },

@@ -4,7 +4,7 @@
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 
-import { BLOCK_MAX } from "./limits.js";
+import { BLOCK_END, BLOCK_MAX } from "./limits.js";
 
 const LINE_END = /\r\n|\r|\n/g;
 
@@ -19,6 +19,11 @@ const LINE_END = /\r\n|\r|\n/g;
 
 /** Return a message whose lines of data are still to come. @returns {any} */
 const blank = () => ({ event: "", data: [], id: null });
+
+/** @param {string | null} id */
+const tooLarge = (id) => {
+  throw Object.assign(new RangeError("The event is too large."), { eventId: id });
+};
 
 export class EventStreamParser {
   /** The id of the last complete event that had one. */
@@ -39,7 +44,7 @@ export class EventStreamParser {
    * @param {(message: Message) => void} onEvent Called for each complete event.
    * @param {(milliseconds: number) => void} [onRetry] Called for each reconnection time.
    */
-  constructor(onEvent, onRetry = () => {}) {
+  constructor(onEvent, onRetry) {
     this.#onEvent = onEvent;
     this.#onRetry = onRetry;
   }
@@ -48,7 +53,8 @@ export class EventStreamParser {
    * Parse the next chunk of the stream, which may be cut within a character or a CRLF.
    *
    * @param {string | Uint8Array} chunk
-   * @throws {RangeError} An event is too large.
+   * @throws {RangeError} An event was too large. Its `eventId` is that of the event, which comes last;
+   *   `null` if the event does not end.
    */
   feed(chunk) {
     const whole = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });
@@ -64,21 +70,37 @@ export class EventStreamParser {
       else this.#dispatch();
     }
     this.#rest += text.slice(start);
-    if (this.#size + this.#rest.length > BLOCK_MAX) throw new RangeError("An event is too large.");
+    this.#check(this.#size + this.#rest.length);
+  }
+
+  /**
+   * Give an event's data up if it is too large. This is called for each line, so it does not matter
+   * where the stream is cut.
+   *
+   * @param {number} size The characters of the event so far.
+   */
+  #check(size) {
+    if (size <= BLOCK_MAX) return;
+    this.#message.data = undefined; // go on without it, to the id
+    this.#size = size;
+    this.#rest = this.#rest.slice(0, 99); // an id is shorter
+    if (size > BLOCK_END) tooLarge(null);
   }
 
   /** @param {string} line */
   #field(line) {
-    this.#size += line.length;
+    const size = this.#size + line.length;
+    this.#check(size);
     // A line without a colon is a name with an empty value. One space after the colon is skipped. A
     // comment has no name.
     const [, name, value] = /** @type {[string, string, string]} */ (
       /** @type {unknown} */ (/^([^:]*):? ?(.*)/s.exec(line))
     );
-    if (name === "data") this.#message.data.push(value);
+    if (name) this.#size = size; // comments never add up
+    if (name === "data") this.#message.data?.push(value);
     else if (name === "event" || name === "topic") this.#message[name] = value;
     else if (name === "id" && !value.includes("\0")) this.#message.id = value;
-    else if (name === "retry" && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
+    else if (name === "retry" && /^[0-9]+$/.test(value)) this.#onRetry?.(Number(value));
   }
 
   #dispatch() {
@@ -86,6 +108,7 @@ export class EventStreamParser {
     this.#message = blank();
     this.#size = 0;
     if (message.id !== null) this.lastEventId = message.id;
+    if (!message.data) tooLarge(message.id);
     if (!message.data.length) return; // not so for an empty `data:`
     message.event ||= "message";
     message.data = message.data.join("\n");

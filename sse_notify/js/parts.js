@@ -57,11 +57,3 @@ export const isHidden = () => document.visibilityState === "hidden";
  * @param {ParentNode} root
  */
 export const focusHeading = (root) => part(root, "heading")?.focus();
-
-/**
- * Show a text in the status line, or hide the line if there is no such text.
- *
- * @param {ParentNode} root
- * @param {string} name The data attribute that holds the text.
- */
-export const showStatus = (root, name) => write(root, "status", words(root, "status", name));

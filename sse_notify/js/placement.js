@@ -1,7 +1,28 @@
 /** @import { Item, Page } from "../static/sse_notify/sse-notify.js" */
 /** @import { List } from "./list.js" */
 import { fillItem } from "./item.js";
-import { copy } from "./parts.js";
+import { copy, write } from "./parts.js";
+
+/**
+ * Show the tab of a category, and return the category's label. The server made the tabs of those
+ * that it knows, and an empty one.
+ *
+ * @param {HTMLElement} root
+ * @param {string} category
+ */
+const showTab = (root, category) => {
+  /** @returns {HTMLElement | null} */
+  const find = (/** @type {string} */ name) =>
+    root.querySelector(`button[data-category="${CSS.escape(name)}"]`);
+  const empty = /** @type {HTMLElement} */ (find("")); // a project's own template may have none
+  const tab = find(category) ?? /** @type {HTMLElement | undefined} */ (empty?.cloneNode());
+  if (!tab || !category) return category;
+  if (!tab.isConnected) empty.before(tab);
+  tab.dataset.category = category;
+  tab.textContent ||= category;
+  tab.hidden = false;
+  return tab.textContent;
+};
 
 /**
  * Return an item's element: the one that is known, or a copy of the template.
@@ -13,6 +34,7 @@ import { copy } from "./parts.js";
 const fill = (list, item, known) => {
   const element = known ?? copy(list.root, "item") ?? document.createElement("li");
   fillItem(element, item, list.options);
+  write(element, "category", showTab(list.root, item.category));
   return element;
 };
 

@@ -1,11 +1,11 @@
 /**
- * The progress of long work in an item: `data.progress`, and `progress` events, which are not kept.
+ * The progress of long work in an item: its `progress`, and `progress` events, which are not kept.
  */
 
+/** @import { ItemOptions } from "./item.js" */
 /** @import { List } from "./list.js" */
-import { PROGRESS_RETRY } from "./limits.js";
+import { PROGRESS_MIN, PROGRESS_RETRY, TIMER_MAX } from "./limits.js";
 import { copy, part } from "./parts.js";
-import { relativeTime } from "./times.js";
 
 /** Timers that ask the server about a work, by the item's element. @type {WeakMap<Element, any>} */
 const timers = new WeakMap();
@@ -16,9 +16,10 @@ const timers = new WeakMap();
  *
  * @param {HTMLElement} item The item's element.
  * @param {string} title The item's.
- * @param {any} progress `undefined` if it has none.
+ * @param {any} progress Nothing if it has none.
+ * @param {ItemOptions} options
  */
-export function fillProgress(item, title, progress) {
+export function fillProgress(item, title, progress, options) {
   const place = part(item, "progress");
   const bar = place?.querySelector("progress");
   const text = part(item, "stage");
@@ -32,11 +33,11 @@ export function fillProgress(item, title, progress) {
   if (known) bar.value = percent;
   else bar.removeAttribute("value");
   bar.hidden = state in text.dataset; // words say that a work has ended
-  const left = Number.isFinite(eta) && relativeTime(eta);
+  const left = Number.isFinite(eta) && options.relativeTime(eta);
   text.textContent = [text.dataset[state], known && `${Math.floor(percent)}%`, stage, message, left]
     .filter(Boolean)
     .join(" · ");
-  if (state === "running") expectNews(item, stalls);
+  if (state === "running") expectNews(item, stalls, options);
 }
 
 /**
@@ -59,7 +60,7 @@ function offerCancel(item, place, cancellable) {
   if (!old) place.append(form);
 }
 
-/** @param {Element} item @returns {HTMLElement | null} */
+/** @param {Element} item */
 const widgetOf = (item) => item.closest("sse-notify");
 
 /**
@@ -68,31 +69,31 @@ const widgetOf = (item) => item.closest("sse-notify");
  *
  * @param {HTMLElement} item
  * @param {unknown} seconds If it is not a number, nothing happens.
+ * @param {ItemOptions} options
  */
-function expectNews(item, seconds) {
+function expectNews(item, seconds, options) {
   if (!Number.isFinite(seconds)) return;
+  const wait = Math.min(Math.max(PROGRESS_MIN, 1_000 * Number(seconds)), TIMER_MAX);
   const timer = setTimeout(async () => {
-    const address = widgetOf(item)?.dataset.items;
-    const id = Number(item.dataset.ssenItem);
-    if (!address) return; // the item is gone
+    const before = Number(item.dataset.seq) + 1 || "";
     try {
-      const before = Number(item.dataset.seq) + 1 || "";
-      const response = await fetch(`${address}?limit=1&before=${before}`);
-      const { items } = await response.json();
+      // Without a widget the item is gone.
+      const page = await widgetOf(item)?.client?.list({ limit: 1, before });
+      const [found] = page?.items ?? [];
       // There is news by now, or the item is deleted.
-      if (timers.get(item) !== timer || items[0].id !== id) return;
-      fillProgress(item, items[0].title, items[0].data?.progress);
+      if (timers.get(item) !== timer || found?.id !== Number(item.dataset.ssenItem)) return;
+      fillProgress(item, found.title, found.progress, options);
     } catch {
-      expectNews(item, PROGRESS_RETRY / 1_000);
+      expectNews(item, PROGRESS_RETRY / 1_000, options);
     }
-  }, 1_000 * Number(seconds));
+  }, wait);
   timers.set(item, timer);
 }
 
 /** Expect news of the works that the server's markup shows as running. @param {List} list */
-export function watchProgress({ items }) {
+export function watchProgress({ items, options }) {
   for (const item of items())
-    expectNews(item, Number.parseFloat(part(item, "progress")?.dataset.stalls ?? ""));
+    expectNews(item, Number.parseFloat(part(item, "progress")?.dataset.stalls ?? ""), options);
 }
 
 /**
@@ -110,7 +111,8 @@ export function takeProgress(list, data) {
   }
   const id = Number(progress?.id);
   const held = list.held.find((item) => item.id === id);
-  if (held) held.data = { .../** @type {object} */ (held.data), progress };
+  if (held) held.progress = progress;
   const element = list.find(id);
-  if (element) fillProgress(element, part(element, "title")?.textContent ?? "", progress);
+  if (!element) return;
+  fillProgress(element, part(element, "title")?.textContent ?? "", progress, list.options);
 }

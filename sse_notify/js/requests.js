@@ -1,8 +1,8 @@
 /** Requests to the server beside the stream, and the errors of refused requests. */
 
 /**
- * Raised when the server refuses a request, or its answer is not what was asked for; `status` is 0
- * then.
+ * Raised when the server refuses a request, or its answer is not what was asked for. `status` is 0
+ * without an answer.
  */
 export class SseNotifyError extends Error {
   /** @override */
@@ -33,12 +33,17 @@ export class SseNotifyError extends Error {
 async function refusal(response, now) {
   const { status, headers } = response;
   const said = (await response.json().catch(() => null)) ?? {};
-  const { message = `HTTP status ${status}`, error: code = "", topic } = said;
+  const { message = `HTTP ${status}`, error: code = "", topic } = said;
   const wait = headers.get("Retry-After") ?? "";
   const ms = /^\d+$/.test(wait) ? Number(wait) * 1_000 : Date.parse(wait) - now;
   const retryAfter = ms >= 0 ? ms : null; // null for NaN, too
   return new SseNotifyError(message, { status, code, topic, retryAfter });
 }
+
+/** Return the CSRF token of a form below `root`, "" if there is none. @param {ParentNode} root */
+export const formToken = (root) =>
+  /** @type {HTMLInputElement | null} */ (root.querySelector("[name=csrfmiddlewaretoken]"))
+    ?.value ?? "";
 
 /** Return the error after a redirect to a login page, or when somebody else has signed in. */
 export const signedOut = () => new SseNotifyError("You are signed out.", { status: 401 });
@@ -52,13 +57,11 @@ export const signedOut = () => new SseNotifyError("You are signed out.", { statu
  */
 export async function checkStream(response, now) {
   const { ok, status, redirected, headers } = response;
-  if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") ?? ""))
+  if (status === 200 && /^text\/event-stream *(;|$)/i.test(headers.get("Content-Type") ?? ""))
     return;
   if (!ok) throw await refusal(response, now);
   response.body?.cancel(); // its body may never end
-  throw redirected
-    ? signedOut()
-    : new SseNotifyError("The answer is not a stream.", { status: status === 204 ? 204 : 0 });
+  throw redirected ? signedOut() : new SseNotifyError("This is no stream.", { status });
 }
 
 /**
@@ -102,11 +105,11 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
     },
 
     /**
-     * Return whether an answer is for another user, who has signed in meanwhile.
+     * Return whether an answer is for somebody else: another user, or a visitor, whose key is null.
      *
-     * @param {{key?: string}} answer
+     * @param {{key?: string | null}} answer
      */
-    isOther: (answer) => key && answer.key && answer.key !== key,
+    isOther: (answer) => key && "key" in answer && answer.key !== key,
 
     /** Return `{cursor, state_seq, unread, unseen}`. */
     state: () => self.ask(urls.state),

@@ -59,7 +59,7 @@ export function createSharing(options) {
       if (readyStateOf(state) === 2) self.close(/** @type {any} */ (state));
       else poll();
     },
-    onError: (error) => emit("error", error),
+    onError: feed.fail,
     onForbidden(topic) {
       // An answer without a topic means the newest: the server accepted the others before.
       const refused = topic
@@ -129,10 +129,15 @@ export function createSharing(options) {
   function setState(state) {
     if (state === self.state) return;
     self.state = state;
-    emit("state", { state, since: clock.now() });
+    emit("state", { state, since: clock.now(), status: connection.status });
   }
 
-  const status = () => ({ t: "status", state: self.state, cursor: feed.cursor });
+  const status = () => ({
+    t: "status",
+    state: self.state,
+    cursor: feed.cursor,
+    status: connection.status,
+  });
 
   /** Whether only a new login, or the project, opens a stream again. */
   const hasEnded = () => readyStateOf(self.state) === 2;
@@ -173,8 +178,9 @@ export function createSharing(options) {
   }
 
   /** Handle a message of the leader. @param {any} message */
-  function receive({ t, message, state, cursor }) {
+  function receive({ t, message, state, cursor, status }) {
     if (t === "event") return feed.relay(message);
+    connection.status = status;
     if (state === "unauthorized") return self.close(state);
     setState(state === "open" || state === "polling" ? "follower" : state);
     // The leader's stream does not repeat what it brought before this tab listened.
@@ -198,7 +204,7 @@ export function createSharing(options) {
     clock.clearTimeout(pollTimer);
     if (!connection.buffered) return;
     leadership?.post(status()); // so that the other tabs fetch it too
-    pollTimer = clock.setTimeout(poll, Math.max(POLL_EVERY, 1_000 * requests.poll));
+    pollTimer = clock.setTimeout(poll, Math.max(POLL_EVERY, 1_000 * requests.poll || 0));
   }
 
   return self;

@@ -41,8 +41,9 @@ export const linkOf = (widget) => (/** @type {string | null | undefined} */ text
 export function withQuery(address, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    for (const one of [value].flat()) if ((one ?? "") !== "") query.append(name, String(one));
+    for (const one of /** @type {any[]} */ ([value].flat()))
+      if ((one ?? "") !== "") query.append(name, one);
   }
-  const added = query.toString();
+  const added = `${query}`;
   return added ? `${address}${address.includes("?") ? "&" : "?"}${added}` : address;
 }

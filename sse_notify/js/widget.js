@@ -4,22 +4,18 @@
 
 import { showCounts } from "./badge.js";
 import { makeInteractions } from "./interactions.js";
-import {
-  EXPIRE_WITHIN,
-  FRAME_HIDDEN,
-  PAGE,
-  PAGE_SHOWN,
-  SEEN_AFTER,
-  STATUS_AFTER,
-  TICK,
-} from "./limits.js";
+import { FRAME_HIDDEN, LOAD_AFTER, PAGE, PAGE_SHOWN, STATUS_AFTER, TICK } from "./limits.js";
 import { makeList } from "./list.js";
 import { loadArrivals } from "./loading.js";
 import { makePanel } from "./panel.js";
-import { focusHeading, isHidden, part, showStatus } from "./parts.js";
+import { focusHeading, isHidden, words, write } from "./parts.js";
+import { placePlain } from "./plain.js";
 import { readyStateOf } from "./states.js";
-import { refreshTimes } from "./times.js";
+import { language, refreshTimes, relativeTime } from "./times.js";
 import { linkOf } from "./urls.js";
+
+/** Whether the developer knows that something does not work: it is told once a page. */
+let hasWarned = false;
 
 /**
  * What the element shows while it is in a page. However much arrives at once, it is drawn in one
@@ -33,7 +29,9 @@ export function makeWidget(root, client, token) {
   const { dataset } = root;
   const ended = new AbortController();
   const { signal } = ended;
-  const list = makeList(root, { link: linkOf(root), token }, () => load(true));
+  const list = makeList(root, { link: linkOf(root), token, language, relativeTime }, () =>
+    load(true),
+  );
   /** Shows what arrives, once it is loaded. @type {Arrivals | undefined} */
   let arrivals;
   /** What the user has not been told of yet. @type {Item[]} */
@@ -42,13 +40,9 @@ export function makeWidget(root, client, token) {
   let lastLoad = 0;
   let isDrawing = false;
   /** @type {any} */
-  let seenTimer;
-  /** The counts for which the items were marked as seen. @type {unknown} */
-  let seenCounts;
-  /** @type {any} */
   let statusTimer;
-  /** @type {any} */
-  let expiryTimer;
+  /** Why no stream comes, if there are words for it. */
+  let trouble = "";
 
   const isSignedOut = () => client.state === "unauthorized";
 
@@ -65,60 +59,45 @@ export function makeWidget(root, client, token) {
     if (signal.aborted) return;
     list.draw();
     if (arrivals) arrivals.tell(fresh.splice(0), panel?.isOpen());
-    else if (list.held.length) whenReady(drawSoon);
+    else if (list.held.length) prepare();
     refreshTimes(root);
-    expire();
-    markSeenSoon();
     showCounts(root, isSignedOut() ? { unread: 0, unseen: 0 } : client.counts);
   };
 
-  /** Load what shows arrivals. */
+  /**
+   * Load what shows arrivals. If that fails, the items that wait are shown in a plain form, and the
+   * user or whoever needs it next tries again.
+   */
   const prepare = async () => {
-    const { makeArrivals } = await loadArrivals(dataset.arrivals);
-    arrivals ??= makeArrivals(list);
-    list.placeItems = arrivals.placeItems;
+    try {
+      const { makeArrivals } = await loadArrivals(dataset.arrivals);
+      arrivals ??= makeArrivals(
+        list,
+        client,
+        (id) => {
+          drop(id);
+          client.refresh();
+        },
+        draw,
+        (upTo) => attempt(client.markSeen(upTo)),
+      );
+      list.placeItems = arrivals.placeItems;
+      if (list.lacking === "script") load();
+    } catch {
+      placePlain(list, list.held.splice(0));
+      list.lacking = "script";
+      explain("script");
+      sayState();
+    }
+    drawSoon();
     return arrivals;
   };
 
-  /**
-   * Call a function when arrivals can be shown. If loading fails, whoever needs it next tries
-   * again.
-   *
-   * @param {(arrivals: Arrivals) => void} fn
-   */
-  const whenReady = (fn) => prepare().then(fn, () => {});
-
   /** Make a screen reader say something at once. @param {string} text */
-  const say = (text) => (arrivals ? arrivals.say(text) : part(root, "live")?.replaceChildren(text));
+  const say = (text) => prepare().then((ready) => ready?.say(text));
 
-  /**
-   * Remove toasts.
-   *
-   * @param {number} id The item's.
-   * @param {number} [upTo] A `seq`: the toasts of all items up to it go as well.
-   */
-  const dismiss = (id, upTo) => arrivals?.dismiss(id, upTo);
-
-  /** Remove the items that have expired, and set a timer for the next one. */
-  const expire = () => {
-    let soonest = EXPIRE_WITHIN;
-    /** @type {(id: unknown, at: string | null | undefined) => void} */
-    const check = (id, at) => {
-      const left = Date.parse(/** @type {string} */ (at)) - Date.now(); // NaN if it never expires
-      if (left <= 0) {
-        drop(Number(id));
-        client.refresh();
-      } else if (left < soonest) soonest = left;
-    };
-    for (const { id, expires_at: at } of list.held) check(id, at);
-    for (const { dataset: of } of /** @type {NodeListOf<HTMLElement>} */ (
-      root.querySelectorAll("[data-expires]")
-    )) {
-      check(of.ssenItem, of.expires);
-    }
-    clearTimeout(expiryTimer);
-    expiryTimer = setTimeout(draw, soonest);
-  };
+  /** Remove an item's toast. @param {number} id */
+  const dismiss = (id) => arrivals?.dismiss(id);
 
   /** Remove an item and its toast. @param {number} id */
   const drop = (id) => {
@@ -128,17 +107,48 @@ export function makeWidget(root, client, token) {
     drawSoon();
   };
 
+  /** Return a text of the status line, "" if there is none. @param {any} name */
+  const text = (name) => words(root, "status", name);
+
+  /**
+   * Return the words for what does not work, if there are any, and tell the developer, too.
+   *
+   * @param {string | number} what
+   */
+  const explain = (what) => {
+    const said = text(what);
+    if (said && !hasWarned) {
+      hasWarned = true;
+      console.warn("sse_notify:", what, said, dataset.docs);
+    }
+    return said;
+  };
+
+  /**
+   * Say in the panel what does not work.
+   *
+   * @param {string} [name] What is said if the connection is not to blame.
+   */
+  const sayState = (name = "") => {
+    clearTimeout(statusTimer);
+    statusTimer = 0;
+    const { state } = client;
+    write(
+      root,
+      "status",
+      trouble ||
+        text(state === "waiting" ? "connecting" : state) ||
+        text(name) ||
+        text(list.lacking),
+    );
+  };
+
   /** Show the state of the connection: a short break not at all, an end at once. */
   const showState = () => {
     const { state } = client;
     dataset.connection = state;
-    clearTimeout(statusTimer);
-    if (readyStateOf(state)) showStatus(root, state);
-    else
-      statusTimer = setTimeout(
-        () => showStatus(root, state === "offline" ? state : "connecting"),
-        STATUS_AFTER,
-      );
+    if (trouble || readyStateOf(state)) sayState();
+    else statusTimer ||= setTimeout(sayState, STATUS_AFTER);
   };
 
   /**
@@ -155,31 +165,13 @@ export function makeWidget(root, client, token) {
     );
   };
 
-  /** Mark items as seen that the user sees for a second; for the same counts only once. */
-  const markSeenSoon = () => {
-    const { counts, cursor } = client;
-    if (!panel?.isOpen() || isHidden() || !counts.unseen || isSignedOut()) {
-      clearTimeout(seenTimer);
-      seenTimer = seenCounts = 0;
-    } else if (!seenTimer && seenCounts !== counts) {
-      seenCounts = counts;
-      seenTimer = setTimeout(() => {
-        seenTimer = 0;
-        attempt(client.markSeen(cursor));
-      }, SEEN_AFTER);
-    }
-  };
-
-  /** Say that something failed. A user who is signed out is told nothing but that. */
-  const showFailure = () => isSignedOut() || showStatus(root, "failed");
-
   /**
    * Wait for a request whose success is shown already. If it fails, load what is true.
    *
    * @type {<T>(request: Promise<T>) => Promise<T>}
    */
   const attempt = (request) => {
-    request.catch(() => load().then(showFailure));
+    request.catch(() => load().then(() => sayState("failed")));
     return request;
   };
 
@@ -195,19 +187,20 @@ export function makeWidget(root, client, token) {
     const size = Number(dataset.limit) || PAGE_SHOWN;
     const limit = isMore ? size : Math.min(PAGE, Math.max(size, list.items().length + 1));
     list.loading = true;
-    list.failed = "";
+    list.lacking = "";
     drawSoon();
     try {
       const before = isMore ? list.next : null;
       const asked = client.list(/** @type {any} */ ({ ...list.filter, limit, before }));
-      const [page, { placePage }] = await Promise.all([asked, prepare()]);
+      const [page, ready] = await Promise.all([asked, prepare()]);
       if (mine !== lastLoad) return;
-      placePage(list, page, since, isMore);
+      if (ready) ready.placePage(list, page, since, isMore);
+      else if (!isMore) placePlain(list, page.items.reverse());
       showState();
     } catch {
       if (mine !== lastLoad) return;
-      list.failed = isMore ? "more" : "first";
-      showFailure();
+      list.lacking = isMore ? "more" : "first";
+      sayState("failed");
     }
     list.loading = false;
     drawSoon();
@@ -222,10 +215,9 @@ export function makeWidget(root, client, token) {
     reset: () => load(),
     update(update) {
       list.mark(update);
-      const { set, ids = [0], up_to: upTo } = update;
-      if (set === "read" || set === "archived") for (const id of ids) dismiss(id, upTo);
+      arrivals?.update(update);
       // Only the server knows where the item belongs.
-      if (set === "unarchived") load();
+      if (update.set === "unarchived") load();
       dispatch("update", update);
     },
     remove(update) {
@@ -239,8 +231,9 @@ export function makeWidget(root, client, token) {
         arrivals?.stop();
         interactions.forget();
         fresh = [];
-        list.failed = "first";
-      } else if (list.failed === "first" && readyStateOf(state.state) === 1) load();
+        list.lacking = "first";
+      } else if (list.lacking === "first" && readyStateOf(state.state) === 1) load();
+      trouble = explain(state.status);
       showState();
       dispatch("state", state);
     },
@@ -248,8 +241,7 @@ export function makeWidget(root, client, token) {
       dispatch("counts", counts);
     },
     event(message) {
-      if (message.event === "progress")
-        whenReady(({ takeProgress }) => takeProgress(list, message.data));
+      arrivals?.event(message);
       dispatch("event", message);
     },
   };
@@ -277,7 +269,8 @@ export function makeWidget(root, client, token) {
   );
   const ticking = setInterval(() => isHidden() || drawSoon(), TICK);
   document.addEventListener("visibilitychange", draw, { signal });
-  if (root.querySelector("[data-stalls]")) whenReady(drawSoon);
+  // Early, as a later release may remove the file.
+  const loadTimer = setTimeout(prepare, LOAD_AFTER);
   showState();
   draw();
   // The page may come from a cache, or the bell was out of the page for a while.
@@ -288,9 +281,9 @@ export function makeWidget(root, client, token) {
     stop() {
       for (const end of off) end();
       // If the element is put back, it goes on from here, and loads what the list lacks.
-      dataset.cursor = `${client.cursor ?? ""}`;
-      dataset.stale = `${list.held.length || list.failed}`;
-      for (const timer of [seenTimer, statusTimer, expiryTimer, ticking]) clearTimeout(timer);
+      dataset.cursor = /** @type {any} */ (client.cursor ?? "");
+      dataset.stale = /** @type {any} */ (list.held.length || list.lacking);
+      for (const timer of [statusTimer, ticking, loadTimer]) clearTimeout(timer);
       ended.abort();
       interactions.forget();
       arrivals?.stop();

@@ -44,8 +44,8 @@ def send_every_kind(desk: Desk) -> None:
         actions=actions,
     )
     running = {"state": "running", "percent": 40, "stage": "Reading", "message": "row 7", "eta": 90}
-    desk.send("Import", data={"progress": running}, key="import")
-    desk.send("Export", data={"progress": {"state": "failed", "message": "No space"}}, key="export")
+    desk.send("Import", progress=running, key="import")
+    desk.send("Export", progress={"state": "failed", "message": "No space"}, key="export")
 
 
 @pytest.mark.timeout(120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -123,6 +124,30 @@ def test_an_address_that_is_none_of_this_site_is_no_link_and_a_level_that_is_non
         page.reload()
 
 
+def test_of_what_another_server_sends_the_good_is_shown(
+    desk: Desk, page: Page, page_errors: list[str]
+) -> None:
+    """A server of another version, or a proxy's cache: this one sends what is valid."""
+    good = {"label": "Go", "url": "/"}
+    whole: list[Any] = [None, "x", 7, {}, good, [None], ["x"], [7], [[]], [{}]]
+    bad: list[Any] = [[good | {"url": address, "method": "POST"}] for address in ADDRESSES]
+    odd: list[Any] = [*whole, *bad, [None, good, "x", {"label": None, "url": None}]]
+    more = {"url": ADDRESSES[0], "icon": None, "level": None, "category": None, "progress": 7}
+    items = [
+        {"id": number, "seq": number, "title": f"Odd {number}", "count": 1, "actions": each, **more}
+        for number, each in enumerate(odd, start=1)
+    ]
+    desk.open(page)
+    page.route("**/items/**", lambda route: route.fulfill(json={"items": items, "next": None}))
+    page.locator("[data-ssen=bell]").click()
+    page.locator("[data-ssen=tab][data-state=unread]").click()
+    shown = page.locator("sse-notify [data-ssen=list] > li")
+    expect(shown).to_have_count(len(odd), timeout=GUARD)
+    expect(shown.last.locator(".ssen-action")).to_have_text("Go")
+    expect(shown.locator(":is(a, form):not([data-ssen])")).to_have_count(1 + odd.count(good))
+    assert page_errors == []
+
+
 def test_the_strictest_policy_is_not_violated_whatever_the_user_does(
     desk: Desk, page: Page, page_errors: list[str]
 ) -> None:
@@ -158,7 +183,7 @@ def test_the_strictest_policy_is_not_violated_whatever_the_user_does(
         icon=icon,
         actions=actions,
         level="error",
-        data={"progress": {"percent": 40}},
+        progress={"state": "running", "percent": 40},
     )
     badge(page, "22")
     expect(page.locator(".ssen-toast")).to_be_visible()

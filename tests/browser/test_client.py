@@ -6,6 +6,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, Request
 
+from tests.conftest import MakeSite
 from tests.support.servers import Server
 from tests.support.site import Site
 
@@ -85,3 +86,36 @@ def test_tabs_share_one_stream_and_lose_nothing_when_the_server_restarts(
     until(second, "titles.join()", "One,Two,Three")
     counts = second.evaluate("client.markAllRead()")
     assert counts == {"unread": 0, "unseen": 0}
+
+
+#: Sends the largest event that there may be, and prints how long its text is.
+LARGEST = """
+import re
+from django.contrib.auth.models import User
+from sse_notify import notify
+alice, length = User.objects.get(username="alice"), 1_048_576
+try:
+    notify(alice, "Too large", data="é" * length)
+except ValueError as error:
+    over = int(re.search(r"has (\\d+) bytes", str(error))[1]) - 1_048_576
+length -= (over + 1) // 2
+notify(alice, "Largest", data="é" * length)
+print(length)
+"""
+
+
+def test_the_largest_event_that_the_settings_allow_arrives(
+    make_site: MakeSite, context: BrowserContext
+) -> None:
+    site = make_site(env={"SSE_NOTIFY": '{"EVENT_MAX_BYTES": 1048576}'})
+    server = site.serve()
+    context.request.post(server.url + "/login/", form={"username": "alice"})
+    page = tab(context, server, [])
+    until(page, "client.state", "open")
+    page.evaluate(
+        "() => client.on('notification', ({ data }) => { window.length_ = data.length; })"
+    )
+    length = int(site.script(LARGEST))
+    assert length > 520_000
+    until(page, "titles.join()", "Largest")
+    assert page.evaluate("length_") == length

@@ -59,7 +59,7 @@ WITH_COOKIES = """async (site) => {
   const names = ["stream", "state", "items", "read", "unread", "seen", "archive", "unarchive"];
   window.client = new SseNotifyClient({
     urls: Object.fromEntries(names.map((name) => [name, path(name)])),
-    fetch: (url, options) => fetch(url, { ...options, credentials: "include" }),
+    fetch: (url, options) => fetch(url, { ...options, mode: "cors", credentials: "include" }),
   });
   client.on("state", ({ state }) => heard.push(`client ${state}`));
   client.on("notification", ({ title }) => heard.push(`client ${title}`));

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.support.desk import GUARD, Desk, badge, requests, titles
+from tests.support.desk import GUARD, Desk, requests, titles
 
 #: Ask a view and note its events; ``ask.error`` is what it ended with.
 SET_UP = """async () => {
@@ -77,7 +77,7 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(
     refused = ask(page, "/ask/", "{ body: 'text', csrf: 'x'.repeat(32) }")["error"]
     assert (refused["name"], refused["status"]) == ("SseNotifyError", 403)
     other = ask(page, "/", "{ resume: true }")["error"]
-    assert (other["name"], other["status"]) == ("SseNotifyError", 0)
+    assert (other["name"], other["status"]) == ("SseNotifyError", 200)
 
     with socket.create_server(("127.0.0.1", 0)) as ear:
         ear.settimeout(GUARD)
@@ -93,19 +93,35 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(
             )
 
 
-def test_what_makes_items_is_loaded_with_the_first_that_arrives_and_once_more_if_it_did_not_come(
+def test_what_makes_items_is_loaded_soon_and_once_more_if_it_did_not_come(
     desk: Desk, page: Page
 ) -> None:
     loads = requests(page, "sse-notify-arrivals")
-    desk.open(page)
-    assert loads == [], "nothing has arrived yet"
-    page.route("**/sse-notify-arrivals*.js", lambda route: route.abort(), times=1)
+    page.route("**/sse-notify-arrivals*.js", lambda route: route.abort(), times=2)
     with page.expect_event("requestfailed", lambda request: "arrivals" in request.url):
-        desk.send("One")
-    badge(page, "1")
+        desk.open(page)
+    desk.send("One")
+    titles(page, ["One"])
     desk.send("Two")
     titles(page, ["Two", "One"])
-    expect(page.locator(".ssen-toast [data-ssen=title]")).to_have_text(["One", "Two"])
+    expect(page.locator(".ssen-toast [data-ssen=title]").last).to_have_text("Two")
     desk.send("Three")
     titles(page, ["Three", "Two", "One"])
-    assert len(loads) == 2
+    assert len(loads) == 3, "under both names, and again"
+
+
+def test_what_makes_items_is_taken_from_the_scripts_own_origin_alone(
+    desk: Desk, page: Page
+) -> None:
+    file = "/static/sse_notify/sse-notify-arrivals.js"
+    elsewhere = desk.url.replace("127.0.0.1", "localhost")  # the same server, another origin
+    loads = requests(page, "sse-notify-arrivals")
+    data = "data:text/javascript,globalThis.hacked=1"
+    page.route("**" + file, lambda route: route.fulfill(status=404))
+    desk.open(page)
+    for number, address in enumerate([elsewhere + file, elsewhere[5:] + file, data, "blob:x"], 1):
+        page.evaluate("(to) => document.querySelector('sse-notify').dataset.arrivals = to", address)
+        desk.send("One")
+        titles(page, ["One"] * number)
+    assert {url.partition("#")[0] for url in loads} == {desk.url + file}
+    assert page.evaluate("globalThis.hacked") is None

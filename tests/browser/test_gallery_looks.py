@@ -31,6 +31,8 @@ PAGES = {
     "/docs/": "main",
     "/docs/explanation/plans/": "main pre",
     "/accounts/sign-in/": "main form",
+    "/notifications/": "main .ssen-page",
+    "/notifications/preferences/": "main .ssen-page",
 }
 WIDE = """() => [...document.querySelectorAll("main *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".codes, pre, [popover]"))

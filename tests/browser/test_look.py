@@ -19,7 +19,7 @@ button, [type=submit], [type=button]:not(:disabled) { display: inline-block; wid
 """
 
 #: The styles that matter of everything in the widget.
-STYLES = """() => [...document.querySelectorAll("sse-notify, sse-notify :not(svg, svg *, template)")].map((element) => {
+STYLES = """() => [...document.querySelectorAll("sse-notify :not(svg, svg *, template)")].map((element) => {
   const style = getComputedStyle(element);
   return [element.className, ...["color", "backgroundColor", "display", "font", "margin", "padding", "border", "float", "width", "height",
     "letterSpacing", "textTransform", "whiteSpace", "textDecorationLine"].map((name) => style[name])].join("; ");
@@ -40,7 +40,7 @@ def send_all_kinds(desk: Desk) -> None:
         url="/stats/",
         actions=[{"label": "Again", "url": "/send/notify/"}],
     )
-    desk.send("Import", data={"progress": {"state": "running", "percent": 40}}, key="import")
+    desk.send("Import", progress={"state": "running", "percent": 40}, key="import")
 
 
 def test_rules_of_a_site_for_elements_do_not_reach_into_the_widget(desk: Desk, page: Page) -> None:
@@ -310,7 +310,7 @@ def test_every_word_is_in_the_language_of_the_page(desk: Desk, browser: Browser)
         context = browser.new_context(locale=locale)
         page = desk.open(context.new_page())
         if locale == "en-US":
-            desk.send("1", data={"progress": {"state": "failed"}})
+            desk.send("1", progress={"state": "failed"})
             desk.send("2")
             badge(page, "2")
             page.reload()

@@ -216,3 +216,21 @@ def test_what_is_taken_back_at_once_is_taken_back_after_it_was_archived(
     with page.expect_response("**/unarchive/"):
         held[0].continue_()
     titles(page, ["One"])
+
+
+def test_no_request_of_the_bell_may_be_led_to_another_origin(desk: Desk, page: Page) -> None:
+    page.add_init_script(
+        "const own = fetch; window.asked = {};"
+        "window.fetch = (url, init) => ((asked[new URL(url, location).pathname] = init?.mode), own(url, init));"
+    )
+    desk.open(page)
+    desk.send("One", actions=[{"label": "Go", "url": "/logout/", "method": "POST"}])
+    page.locator("[data-ssen=bell]").click()
+    item = page.locator("sse-notify li")
+    item.locator("[data-ssen-mark=read]").click()
+    page.locator("[data-ssen=tab]").first.click()
+    page.evaluate(f"{CLIENT}.refresh()")
+    page.wait_for_function("Object.keys(asked).length === 4", timeout=GUARD)  # with the stream
+    item.get_by_role("button", name="Go").click()
+    page.wait_for_function("asked['/logout/']", timeout=GUARD)
+    assert page.evaluate("[...new Set(Object.values(asked))]") == ["same-origin"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from tests.conftest import MakeSite
 from tests.support.servers import Server
 from tests.support.site import Site
 
@@ -42,7 +44,9 @@ def sign_in(page: Page, server: Server, path: str = "/") -> None:
     expect(page.locator("sse-notify")).to_have_attribute("data-connection", "open", timeout=GUARD)
 
 
-def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page) -> None:
+def test_the_panel_goes_on_to_the_oldest_item_and_filters(make_site: MakeSite, page: Page) -> None:
+    labels = {"orders": {"label": "Your orders"}, "news": {"label": "What is new"}, "none": {}}
+    site = make_site(env={"SSE_NOTIFY": json.dumps({"CATEGORIES": labels})})
     server = site.serve()
     for number in range(45):
         send(
@@ -91,9 +95,28 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(site: Site, page: Page
     expect(titles.first).to_have_text("News")
     expect(items.first).to_be_in_viewport()
 
+    # A category has a tab from its first item on, and its label everywhere.
+    tabs = page.locator("[data-ssen=tab]:visible")
+    expect(tabs).to_have_text(["All", "Unread", "Your orders"])
+    for category in ("news", '<b>"odd\\', "news"):
+        send(site, server, category, category=category)
+    expect(titles.first).to_have_text("news", timeout=GUARD)
+    known = ["All", "Unread", "What is new", "Your orders", '<b>"odd\\']
+    expect(tabs).to_have_text(known)
+    shown = items.locator("[data-ssen=category]")
+    expect(shown.nth(0)).to_have_text("What is new")
+    expect(shown.nth(1)).to_have_text('<b>"odd\\')
+    tabs.nth(4).click()
+    expect(titles).to_have_text(['<b>"odd\\'])
+    for category in ("news", '<b>"odd\\'):
+        site.script(
+            "from sse_notify import recall; from sse_notify.models import Notification; "
+            f"recall(Notification.objects.filter(category={category!r}))"
+        )
+    expect(items).to_have_count(0, timeout=GUARD)
+
     # Only what fits the tab is shown, also of what arrives.
-    tabs = page.locator("[data-ssen=tab]")
-    expect(tabs).to_have_text(["All", "Unread", "orders"])
+    tabs = page.locator("[data-ssen=tab]", has_text=re.compile("All|Unread|orders"))
     tabs.nth(2).click()
     expect(titles).to_have_text(
         ["News", "Number 36", "Number 27", "Number 18", "Number 9", "Number 0"]
@@ -234,7 +257,7 @@ def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(
         "message": "row 7",
         "eta": 125,
     }
-    send(site, server, "Import", key="import", data={"progress": progress})
+    send(site, server, "Import", key="import", progress=progress)
     stage, bar = (
         page.locator("sse-notify li [data-ssen=stage]"),
         page.locator("sse-notify li progress"),
@@ -242,13 +265,14 @@ def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(
     expect(stage).to_have_text("41% · Reading · row 7 · in 2 minutes", timeout=GUARD)
     expect(bar).to_have_js_property("value", 41.5)
     page.reload()
-    expect(stage).to_have_text("41% · Reading · row 7")
+    page.clock.run_for(1_000)  # after which the page loads what removes the item that has expired
+    expect(stage).to_have_text("41% · Reading · row 7", timeout=GUARD)
     send(
         site,
         server,
         "Import",
         key="import",
-        data={"progress": {"state": "failed", "message": "No space"}},
+        progress={"state": "failed", "message": "No space"},
     )
     expect(stage).to_have_text("Failed · No space", timeout=GUARD)
     page.locator("[data-ssen=bell]").click()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import MakeSite
-from tests.support.desk import Desk
+from tests.support.desk import Desk, requests
 
 GUARD = 60_000  # ms
 
@@ -104,3 +105,49 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(
     expect(toast).to_contain_text("Done · 100% · 2 rows")
     expect(toast).to_have_attribute("data-level", "success")
     expect(toast.locator("a")).to_have_attribute("href", re.compile("/import/$"))
+
+
+@pytest.mark.parametrize("stalls", [0.001, 0, -1, 1e12])
+def test_a_page_asks_about_work_at_most_once_a_second_whatever_it_is_told(
+    desk: Desk, page: Page, stalls: float
+) -> None:
+    page.clock.install()
+    desk.open(page)
+    id = desk.send("Import", progress={"state": "running", "percent": 40})
+    stage = page.locator("sse-notify li [data-ssen=stage]")
+    expect(stage).to_have_text("40%", timeout=GUARD)
+    told = {"id": id, "title": "Import", "state": "running", "stage": "Told", "stalls_in": stalls}
+    page.route(
+        "**/items/**", lambda route: route.fulfill(json={"items": [{**told, "progress": told}]})
+    )
+    asked = requests(page, "/items/")
+    desk.site.send(desk.server, "report", to=desk.user, data=told)
+    expect(stage).to_have_text("Told", timeout=GUARD)
+    for _ in range(30):
+        page.clock.run_for(100)
+        page.evaluate("fetch('/stats/').then((answer) => answer.text())")  # time for an answer
+    assert len(asked) <= (0 if stalls > 1 else 3)
+
+
+def test_an_event_of_the_projects_that_has_the_name_of_ours_moves_no_bar(
+    desk: Desk, page: Page
+) -> None:
+    desk.open(page)
+    id = desk.send("Import", progress={"state": "running", "percent": 40})
+    work = page.locator(f"sse-notify li[data-ssen-item='{id}'] [data-ssen=stage]")
+    expect(work).to_have_text("40%", timeout=GUARD)
+    with page.expect_request("**/stream/*topic=wall*"):
+        page.evaluate("document.querySelector('sse-notify').client.eventSource('wall', 'progress')")
+    desk.wait(page, "open")
+    told = {"id": id, "state": "running", "percent": 50, "stage": "Theirs"}
+    code = f"from django.contrib.auth.models import User\nprint(User.objects.get(username={desk.user!r}).pk)"
+    for topic in ("wall", "progress", f"user:{desk.site.script(code).strip()}"):
+        desk.site.send(desk.server, "publish", topic=topic, data=told, event="progress")
+    desk.site.send(desk.server, "publish", topic="progress", data=told)
+    theirs = desk.send("Theirs", event="progress", data=told)
+    item = page.locator(f"sse-notify li[data-ssen-item='{theirs}']")
+    expect(item.locator("[data-ssen=title]")).to_have_text("Theirs", timeout=GUARD)
+    expect(item.locator("[data-ssen=progress]")).to_be_hidden()
+    expect(work).to_have_text("40%")
+    desk.site.send(desk.server, "report", to=desk.user, data={**told, "stage": "Ours"})
+    expect(work).to_have_text("50% · Ours", timeout=GUARD)

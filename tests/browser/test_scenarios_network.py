@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import BrowserContext, Page, Route, expect
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support.desk import Desk, badge, requests, titles
+from tests.support.haproxy import Haproxy, keep_streams
 from tests.support.holding import HoldingProxy
 from tests.support.proxy import Proxy
 from tests.support.site import Site
@@ -93,6 +98,33 @@ def test_a_session_that_ends_stops_every_tab_at_once_and_for_good(
     assert len([url for url in asked[before:] if "/stream/" in url]) == 1
 
 
+@pytest.mark.parametrize("somebody", [True, False], ids=["another user", "a visitor"])
+def test_a_page_keeps_nothing_of_its_user_when_its_stream_or_list_is_anothers(
+    desk: Desk, context: BrowserContext, page: Page, somebody: bool
+) -> None:
+    other = Desk(desk.site, desk.server)
+    for cause in ("stream", "list"):
+        desk.open(page)
+        desk.send("Secret")
+        expect(page.get_by_text("Secret")).not_to_have_count(0)
+        # The session is another one by now, as after a login in another tab that this page has not heard of.
+        context.clear_cookies()
+        if somebody:
+            other.sign_in(context)
+            other.send("Not for this page")
+        if cause == "stream":
+            page.evaluate("document.querySelector('sse-notify').client.eventSource('wall')")
+        else:
+            page.locator("[data-ssen=bell]").click()
+            page.locator("[data-ssen=tab][data-state=unread]").click()
+        desk.wait(page, "unauthorized")
+        badge(page, "")
+        expect(page.locator("sse-notify [data-ssen=list] li")).to_have_count(0)
+        expect(page.get_by_text("Secret")).to_have_count(0)
+        expect(page.get_by_text("Not for this page")).to_have_count(0)
+        expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
+
+
 def test_a_stream_that_says_nothing_any_more_is_opened_again(desk: Desk, page: Page) -> None:
     streams = requests(page, "/stream/")
     page.clock.install()
@@ -157,3 +189,48 @@ def test_an_event_that_breaks_off_is_shown_once_after_the_way_back(desk: Desk, p
         )
         # What had come of it moved no cursor.
         assert [f"cursor={cursor}&" in url for url in streams[1:]] == [True]
+
+
+def test_page_after_page_behind_a_proxy_that_keeps_streams_has_a_bell_that_works(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    """More pages than a user may have streams, each left for the next; no heartbeat shows the proxy that they are left."""
+    conf = {"HEARTBEAT": 600, "MAX_STREAMS_PER_USER": 10}
+    server = site.serve(env={"SSE_NOTIFY": json.dumps(conf)})
+    haproxy = Haproxy(tmp_path / "haproxy", server.port, edit=keep_streams).start()
+    try:
+        desk = Desk(site, server, url=haproxy.url)
+        asked = requests(page, "/stream/")
+        desk.open(page)
+        for number in range(1, 14):
+            desk.open(page, sign_in=False)
+            assert len(asked) == number + 1, "none was refused"
+        desk.streams(page, 10)
+        desk.send("It works")
+        badge(page, "1")
+    finally:
+        haproxy.stop()
+
+
+def test_two_real_pages_beyond_the_limit_end_with_one_stream_and_one_refusal(
+    site: Site, page: Page, browser: Browser
+) -> None:
+    """Neither page knows of the other: they are in two browsers. The one that was replaced comes back, and then stays."""
+    conf = {"MAX_STREAMS_PER_USER": 1, "RETRY_MS": [100, 200]}
+    desk = Desk(site, site.serve(env={"SSE_NOTIFY": json.dumps(conf)}))
+    asked = requests(page, "/stream/")
+    desk.open(page)
+    context = browser.new_context()
+    other = context.new_page()
+    desk.open(other, connection="")
+    desk.wait(other, "waiting")
+    for _ in range(2):  # it goes on asking
+        with other.expect_response(lambda answer: answer.status == 429):
+            pass
+    desk.wait(page, "open")
+    assert len(asked) == 2
+    page.close()
+    desk.wait(other, "open")
+    desk.send("It works")
+    badge(other, "1")
+    context.close()

@@ -1,7 +1,8 @@
-"""The bell and the inbox in WebKit: laid out and coloured as in Chromium, light and dark."""
+"""The bell and the inbox in WebKit: laid out and coloured as in Chromium, light and dark; and its own EventSource."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.test_look import send_all_kinds
 from tests.support.desk import Desk, badge
+from tests.support.proxy import Proxy
 from tests.support.webkit import Window
 
 #: Gives the page its colours, and puts the bell into a bar of a site. A filter makes an element
@@ -18,6 +20,15 @@ DRESS = """(scheme) => {
   const style = document.head.appendChild(document.createElement("style"));
   style.textContent = `:root { color-scheme: ${scheme} }
     body { block-size: 60px; margin: 0; text-align: end; backdrop-filter: blur(2px) }`;
+}"""
+
+#: Rules with ids, of a later layer, and important ones.
+HOSTILE = """() => {
+  document.body.id = "site";
+  document.head.appendChild(document.createElement("style")).textContent = `
+    #site sse-notify *, #site sse-notify *::before { color: red; display: block; padding: 9px !important; border: 3px solid red }
+    #site sse-notify svg, #site sse-notify path { fill: red; stroke: red; inline-size: 5px !important }
+    @layer late { :not(svg, svg *) { all: unset } }`;
 }"""
 
 #: Animations have ended.
@@ -153,6 +164,19 @@ def test_borders_and_colours_are_those_that_chromium_shows(
     assert [*different(found, page.evaluate(STYLES))] == []
 
 
+def test_no_rule_of_a_site_reaches_into_the_widget(window: Window, desk: Desk) -> None:
+    open_page(window, desk)
+    send_all_kinds(desk)
+    open_bell(window, desk, "light")
+    open_panel(window)
+    window.wait("document.querySelectorAll('.ssen-list > li').length === 6")
+    before = call(window, STYLES)
+    call(window, HOSTILE)
+    found = [pair[1] for pair in different(before, call(window, STYLES))]
+    assert [line for line in found if not line.startswith("sse-notify.")] == []
+    assert len(found) == 1  # the element itself is the site's
+
+
 @pytest.mark.parametrize("path", ["/notifications/", "/notifications/preferences/"])
 def test_the_pages_of_the_inbox_have_the_borders_and_colours_that_chromium_shows(
     window: Window, desk: Desk, page: Page, path: str
@@ -165,3 +189,46 @@ def test_the_pages_of_the_inbox_have_the_borders_and_colours_that_chromium_shows
     found = call(window, STYLES)
     assert len(found) > 10
     assert [*different(found, page.evaluate(STYLES))] == []
+
+
+#: Opens the stream with the browser's own EventSource, and collects what comes.
+LISTEN = """() => {
+  window.got = [];
+  window.source = new EventSource("/notifications/stream/");
+  for (const name of ["hello", "ping", "notification"]) {
+    source.addEventListener(name, ({ data }) => got.push([name, data]));
+  }
+}"""
+
+#: Sends two notifications at once, which are one piece of the stream.
+SEND_TWO = """
+from django.contrib.auth.models import User
+from django.db import transaction
+from sse_notify import notify
+with transaction.atomic():
+    for title in ("Whole", "Cut here, and there"):
+        notify(User.objects.get(username={user!r}), title)
+"""
+
+
+def test_the_half_of_an_event_that_its_eventsource_keeps_after_a_cut_spoils_no_other_event(
+    window: Window, desk: Desk
+) -> None:
+    """WebKit puts it before the first event of the next connection, which is a ping for that reason."""
+    with Proxy(desk.server.port) as proxy:
+        open_page(window, desk, "/stats/")
+        window.open(f"http://127.0.0.1:{proxy.port}/stats/")
+        call(window, LISTEN)
+        window.wait("got.some(([name]) => name === 'hello')")
+        proxy.break_after(b"Cut here")
+        desk.site.script(SEND_TWO.format(user=desk.user))
+        window.wait("got.filter(([name]) => name === 'notification').length === 2")
+        got = window.run("source.close(); return got")
+    first, whole, spoiled, hello, cut = got
+    assert [name for name, _ in got] == ["hello", "notification", "ping", "hello", "notification"]
+    assert spoiled[1].startswith('{"id":')
+    assert "Cut here" in spoiled[1]
+    assert "and there" not in spoiled[1]
+    assert json.loads(hello[1])["v"] == json.loads(first[1])["v"] == 1
+    titles = [json.loads(data)["title"] for _, data in (whole, cut)]
+    assert titles == ["Whole", "Cut here, and there"]

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { beforeEach, test } from "node:test";
 import { SseNotifyClient } from "../../sse_notify/js/client.js";
+import { systemClock } from "../../sse_notify/js/environment.js";
 import { block, FakeClock, FakePage, FakeServer, json, note, settle, URLS } from "./support.mjs";
 
 let clock, env, server, client, log;
@@ -51,7 +53,28 @@ test("client: it starts at the page's cursor, asks for its topics and names itse
   await open({ topics: ["order.5", "wall"] });
   const { query } = server.requests[0];
   assert.deepEqual([query.cursor, query.topic, query.client], ["10", "order.5,wall", client.id]);
-  assert.deepEqual(of("state").at(-1), { state: "open", since: clock.now() });
+  assert.deepEqual(of("state").at(-1), { state: "open", since: clock.now(), status: 0 });
+});
+
+test("client: a state tells the status with which the stream failed, until it is open", async () => {
+  const page = () => new Response("<h1>Shop</h1>", { headers: { "Content-Type": "text/html" } });
+  const down = () => Promise.reject(new TypeError("Failed to fetch"));
+  const refuse = (status) => () => json({}, { status });
+  server.routes["/stream/"] = refuse(404);
+  await open();
+  for (const answer of [refuse(406), page, down, refuse(500)]) {
+    server.routes["/stream/"] = answer;
+    await clock.advance(60_000);
+  }
+  delete server.routes["/stream/"];
+  await clock.advance(60_000);
+  assert.equal(client.state, "polling", "the stream says nothing");
+  const told = of("state").filter(({ state }) => state !== "connecting");
+  const statuses = told.map(({ status }) => status);
+  assert.deepEqual(
+    statuses.filter((status, at) => status !== statuses[at - 1]),
+    [404, 406, 200, 0, 500, 0],
+  );
 });
 
 test("client: without a cursor it takes that of hello", async () => {
@@ -105,21 +128,63 @@ test("client: a cut between hello and the replay loses nothing", async () => {
   assert.equal(server.asked("/stream/").at(-1).query.cursor, "10");
 });
 
-test("client: an event that makes no sense is asked for again, and left out if it still makes none", async () => {
+/** What the console was told of errors, instead of the terminal. */
+function listenToConsole(t) {
+  return t.mock.method(console, "error", () => {}).mock;
+}
+
+test("client: events that make no sense are passed over, each said once, and the list and the counts are fetched", async (t) => {
+  const told = listenToConsole(t);
   await open();
-  const broken = block("notification", '{"id": 111, "seq": 11, "tit', 11);
-  await server.stream.send(note(10.5, {}).replace(/.*/s, "") + broken + note(12));
-  assert.deepEqual(seqs(), [], "nothing behind it is taken, or it would be lost");
-  assert.equal(client.cursor, 10);
-  await clock.advance(1_000);
-  assert.equal(server.asked("/stream/").at(-1).query.cursor, "10");
-  await server.stream.hello();
-  await server.stream.send(broken + note(12));
-  assert.deepEqual(seqs(), [12]);
-  assert.equal(of("error").length, 2);
+  const broken = (seq) => block("notification", `{"id": 1${seq}, "seq": ${seq}, "tit`, seq);
+  await server.stream.send(broken(11) + broken(12) + note(13) + broken(14));
+  assert.deepEqual([seqs(), client.cursor, client.state], [[13], 14, "open"]);
+  assert.deepEqual(of("reset"), Array(3).fill({ reason: "invalid" }));
+  assert.deepEqual([of("error").length, told.callCount()], [3, 3]);
+  await clock.advance(5_000);
+  assert.deepEqual(client.counts, { unread: 7, unseen: 6 });
+  // Another connection repeats what was passed over.
+  await server.stream.send(broken(12) + broken(14));
+  assert.deepEqual([client.cursor, told.callCount(), of("reset").length], [14, 3, 3]);
+  assert.equal(server.asked("/stream/").length, 1);
 });
 
-test("client: what only looks like a notification is refused", async () => {
+test("client: an event that is too large for it is passed over, and its stream goes on after it", async (t) => {
+  const told = listenToConsole(t);
+  const large = [`event: notification\ndata: {"id": 111`, ...Array(40).fill("9".repeat(65_536))];
+  for (const ending of ["\nid: 11\n\n", "\ndata: 1\nid: 11\n\n"]) {
+    server = new FakeServer();
+    server.routes["/state/"] = () => json({ cursor: 12, state_seq: null, unread: 7, unseen: 6 });
+    await open();
+    for (const chunk of large) await server.stream.send(chunk);
+    for (const chunk of ending) await server.stream.send(chunk);
+    assert.deepEqual([client.cursor, client.state], [11, "waiting"]);
+    assert.deepEqual(of("reset"), [{ reason: "invalid" }]);
+    assert.deepEqual(
+      told.calls.map(({ arguments: [error, id] }) => [error.name, id]),
+      [["RangeError", "11"]],
+    );
+    told.resetCalls();
+    await clock.advance(1_000);
+    assert.equal(server.asked("/stream/").at(-1).query.cursor, "11");
+    await server.stream.hello({ cursor: 11, head: 11, unread: 3, unseen: 2 });
+    await server.stream.send(note(12));
+    assert.deepEqual([seqs(), client.state], [[12], "open"]);
+    client.stop();
+  }
+});
+
+test("client: an event that is too large and kept nowhere is left out, and nothing else", async () => {
+  await open();
+  await server.stream.send(`event: wall\ndata: ${"x".repeat(2_000_000)}`);
+  await server.stream.send("\n\n");
+  assert.deepEqual([client.cursor, client.state, of("reset")], [10, "waiting", []]);
+  await clock.advance(1_000);
+  assert.equal(server.asked("/stream/").at(-1).query.cursor, "10");
+});
+
+test("client: what only looks like a notification is passed over", async (t) => {
+  listenToConsole(t);
   for (const data of [
     "null",
     "[]",
@@ -132,11 +197,7 @@ test("client: what only looks like a notification is refused", async () => {
     server = new FakeServer();
     await open();
     await server.stream.send(block("notification", data, 11));
-    assert.deepEqual(
-      [seqs(), client.cursor, client.state],
-      [[], 10, "waiting"],
-      JSON.stringify(data),
-    );
+    assert.deepEqual([seqs(), client.cursor, client.state], [[], 11, "open"], JSON.stringify(data));
     client.stop();
   }
 });
@@ -307,6 +368,83 @@ test("client: another user's state is not for this page, nor is a login page", a
     Object.defineProperty(new Response("<h1>Sign in</h1>"), "redirected", { value: true });
   await assert.rejects(client.list(), { name: "SseNotifyError", status: 401 });
   assert.equal(client.state, "unauthorized");
+});
+
+test("client: a visitor's stream is not for this page, as when the session has ended and a topic is public", async () => {
+  await open({ key: "me", topics: ["wall"] }, { key: null, cursor: 11, head: 11, unread: 0 });
+  assert.deepEqual(
+    [client.state, client.counts.unread, of("error")[0].status],
+    ["unauthorized", 2, 401],
+  );
+  await clock.advance(3_600_000);
+  assert.equal(server.asked("/stream/").length, 1);
+  for (const hello of [{ key: "me" }, {}]) {
+    await open({ key: "me" }, hello); // a server of before has no key in some answers
+    assert.equal(client.state, "open");
+    client.stop();
+  }
+  await open({ topics: ["wall"] }, { key: null });
+  assert.equal(client.state, "open", "a page without a user");
+});
+
+test("client: another user's items, or a visitor's, are not for this page", async () => {
+  for (const key of ["somebody else", null]) {
+    server.routes["/items/"] = () => json({ items: [{ id: 1 }], next: null, key });
+    await open({ key: "me" });
+    await assert.rejects(client.list(), { name: "SseNotifyError", status: 401 });
+    assert.equal(client.state, "unauthorized");
+  }
+  server.routes["/items/"] = () => json({ items: [{ id: 1 }], next: null, key: "me" });
+  await open({ key: "me" });
+  assert.equal((await client.list()).items.length, 1);
+});
+
+test("client: every request stays on its origin, unless the project's own fetch says otherwise", async () => {
+  server.routes["/items/"] = () => json({ items: [], next: null });
+  server.routes["/read/"] = () => json({ unread: 0, unseen: 0 });
+  const ask = async (fetch) => {
+    await open({ fetch });
+    client.refresh();
+    await clock.advance(2_000);
+    await client.list();
+    await client.markRead([1]);
+    client.stop();
+    return server.requests.splice(0).map(({ path, mode }) => `${path} ${mode}`);
+  };
+  const paths = ["/stream/", "/state/", "/items/", "/read/"];
+  assert.deepEqual(
+    await ask(server.fetch),
+    paths.map((path) => `${path} same-origin`),
+  );
+  assert.deepEqual(
+    await ask((url, init) => server.fetch(url, { ...init, mode: "cors" })),
+    paths.map((path) => `${path} cors`),
+  );
+});
+
+test("client: a redirect to another origin gets no token and no mark, whatever its status", async (t) => {
+  const listen = async (answer) => {
+    const http = createServer(answer);
+    t.after(() => http.close());
+    await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${http.address().port}`;
+  };
+  const stolen = [];
+  const elsewhere = await listen(({ headers }, response) => {
+    stolen.push(headers);
+    response.end("{}");
+  });
+  let status;
+  const site = await listen((_, response) =>
+    response.writeHead(status, { Location: `${elsewhere}/` }).end(),
+  );
+  const urls = Object.fromEntries(Object.keys(URLS).map((name) => [name, `${site}/${name}/`]));
+  for (status of [301, 302, 303, 307, 308]) {
+    client = new SseNotifyClient({ urls, csrf: () => "token" });
+    await assert.rejects(client.markRead([1]), TypeError);
+    await assert.rejects(client.list(), TypeError);
+  }
+  assert.deepEqual(stolen, []);
 });
 
 test("client: a tab that cannot share has the stream itself", async () => {
@@ -544,6 +682,34 @@ test("client: a stream that is held back on its way is replaced by asking, until
   await clock.advance(20_000);
   assert.deepEqual([seqs(), client.state, client.counts.unread], [[11, 12, 13], "open", 5]);
   assert.equal(server.asked("/state/").length, asked);
+});
+
+test("client: whatever a server says of the time between two questions, they are five seconds apart", async () => {
+  for (const poll of ["soon", null, -1, 0, {}, [], true, "1e-9"]) {
+    let asked = 0;
+    [clock, env, server] = [new FakeClock(), new FakePage(), new FakeServer()];
+    server.routes["/state/"] = () =>
+      // Without an end to it, the clock would not come to its end.
+      ++asked > 50
+        ? new Promise(() => {})
+        : json({ cursor: 10, state_seq: null, unread: 2, unseen: 1, poll });
+    await open();
+    await server.stream.cut();
+    await clock.advance(20_000);
+    assert.equal(client.state, "polling");
+    asked = 0;
+    await clock.advance(20_000);
+    assert.ok(asked > 2 && asked <= 4, `${JSON.stringify(poll)}: ${asked}`);
+    client.stop();
+  }
+});
+
+test("client: no timer is longer than a browser has them, which would fire at once", () => {
+  for (const ms of [2 ** 31 - 1, 2 ** 31, 2 ** 40, 1e300, Infinity]) {
+    const timer = systemClock.setTimeout(() => {}, ms);
+    assert.equal(timer._idleTimeout, 86_400_000, `${ms}`);
+    systemClock.clearTimeout(timer);
+  }
 });
 
 test("client: what it has to fetch is as the server says it is, and counted as the server counts it", async () => {

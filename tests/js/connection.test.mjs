@@ -24,7 +24,7 @@ beforeEach(async () => {
     onState: (state) => states.push(state),
     onError: (error) => errors.push(error),
     onForbidden: () => false,
-    fetch: server.fetch,
+    fetch: (...request) => server.fetch(...request),
     clock,
     random: () => random,
     env,
@@ -292,6 +292,24 @@ test("connection: without hello for ten seconds something holds the bytes back; 
   assert.deepEqual([connection.state, connection.buffered], ["open", false]);
 });
 
+test("connection: an answer that comes with its first byte, as in Firefox, is waited for no longer than hello", async () => {
+  const { promise: byte, resolve: firstByte } = Promise.withResolvers();
+  const { fetch } = server;
+  server.fetch = async (...request) => {
+    const response = await fetch(...request);
+    await byte;
+    return response;
+  };
+  await start();
+  await clock.advance(9_000);
+  assert.equal(connection.state, "connecting");
+  await clock.advance(6_000);
+  assert.deepEqual([connection.state, connection.buffered, tries()], ["polling", true, 1]);
+  firstByte();
+  await server.stream.hello();
+  assert.deepEqual([heard, connection.state, connection.buffered], [["hello"], "polling", true]);
+});
+
 test("connection: one that a tab in sight asks about does what its own late timers have not", async () => {
   await start();
   await server.stream.cut();
@@ -365,7 +383,8 @@ test("connection: a message that cannot be taken opens the stream again", async 
 test("connection: an endless event does", async () => {
   await start();
   await server.stream.hello();
-  await server.stream.send(`data: ${"x".repeat(2_000_000)}`);
+  await server.stream.send("data: ");
+  for (let chunk = 0; chunk < 9; chunk++) await server.stream.send("x".repeat(2_000_000));
   assert.equal(connection.state, "waiting");
 });
 

@@ -34,7 +34,7 @@ function ask(options = {}, url = URL_) {
 /** A page at an address, with a cookie and maybe a form. */
 function page(t, href, cookie = "", field = null) {
   globalThis.location = new URL(href);
-  const input = field && { getAttribute: () => field };
+  const input = field && { value: field };
   globalThis.document = { baseURI: href, cookie, querySelector: () => input };
   t.after(() => {
     delete globalThis.location;
@@ -55,7 +55,7 @@ test("fetch: events come in order, and it resolves to the last id when the strea
   assert.deepEqual([asked.log, asked.outcome], [["1", '{"n":2}'], { id: "2" }]);
   assert.deepEqual(
     [calls[0].method, calls[0].body, calls[0].headers.get("Accept")],
-    ["GET", null, "text/event-stream"],
+    ["GET", null, "text/event-stream, */*;q=0.1"],
   );
 });
 
@@ -215,7 +215,7 @@ test("fetch: an answer of another type rejects, and is not read to its end", asy
     await settle();
     assert.deepEqual(
       [asked.outcome.name, asked.outcome.status, isCancelled],
-      ["SseNotifyError", 0, true],
+      ["SseNotifyError", 200, true],
       type,
     );
   }
@@ -411,6 +411,23 @@ test("fetch: with `resume` neither Retry-After nor retry: is undercut", async ()
   assert.equal(calls.length, 3);
 });
 
+test("fetch: an empty id makes it forget the one before", async () => {
+  for (const forgets of ["id:\n\n", "id\ndata: x\n\n", block("a", "y", "")]) {
+    [calls, streams] = [[], []];
+    ask({ resume: true, lastEventId: "7" });
+    await settle();
+    assert.equal(calls[0].headers.get("Last-Event-ID"), "7");
+    await streams[0].send(`${block("a", "1", 8)}${forgets}`);
+    await streams[0].cut();
+    await clock.advance(1_000);
+    assert.equal(calls[1].headers.get("Last-Event-ID"), null, JSON.stringify(forgets));
+    await streams[1].send(block("a", "2", 9));
+    await streams[1].cut();
+    await clock.advance(1_000);
+    assert.equal(calls[2].headers.get("Last-Event-ID"), "9");
+  }
+});
+
 test("fetch: with `resume` a stream that ends goes on by its id; one without ids was all, and so is 204", async () => {
   const whole = ask({ resume: true });
   await settle();
@@ -455,5 +472,6 @@ test("fetch: an event that is too large ends it, even with `resume`", async () =
   const asked = ask({ resume: true, lastEventId: "1" });
   await settle();
   await streams[0].send(`data: ${"x".repeat(1_048_577)}`);
+  await streams[0].send("\n\n");
   assert.equal(asked.outcome.name, "RangeError");
 });

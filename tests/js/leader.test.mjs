@@ -329,6 +329,27 @@ test("leader: the leader's trouble is shown in every tab, and a logout ends all 
   assert.equal(server.streams.length, 2);
 });
 
+test("leader: every tab is told the status with which the leader's stream failed", async () => {
+  const first = await leader();
+  const second = new Tab();
+  await second.is("follower");
+  const told = [];
+  second.client.on("state", ({ state, status }) => told.push([state, status]));
+  server.routes["/stream/"] = () => json({}, { status: 404 });
+  await server.stream.cut();
+  await clock.advance(1_000);
+  await first.is("waiting");
+  delete server.routes["/stream/"];
+  await clock.advance(60_000);
+  await server.stream.hello();
+  await second.is("follower");
+  assert.ok(
+    told.some(([state, status]) => state === "waiting" && status === 404),
+    `${told}`,
+  );
+  assert.deepEqual(told.at(-1), ["follower", 0]);
+});
+
 test("leader: a tab opened after a new login is not held up by one that was signed out", async () => {
   const first = await leader();
   await server.stream.send(block("bye", { reason: "logout", retry_after: null }));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createParser } from "eventsource-parser";
-import { BLOCK_MAX } from "../../sse_notify/js/limits.js";
+import { BLOCK_END, BLOCK_MAX } from "../../sse_notify/js/limits.js";
 import { EventStreamParser } from "../../sse_notify/js/parser.js";
 
 const message = (data, id = null, event = "message") => ({ event, data, id });
@@ -134,13 +134,64 @@ test("parser: bytes that are no UTF-8 become U+FFFD and harm nothing else", () =
   );
 });
 
-test("parser: an event over the limit is refused, in one line or in many, before it fills the memory", () => {
-  assert.throws(() => read([`data: ${"x".repeat(BLOCK_MAX)}`]), RangeError);
-  assert.throws(
-    () => read(Array(BLOCK_MAX / 1024 + 1).fill(`data: ${"x".repeat(1024)}\n`)),
-    RangeError,
+test("parser: an event over the limit is refused at its end, with its id, and not kept in the memory", () => {
+  const line = "x".repeat(BLOCK_MAX);
+  const lines = Array(BLOCK_MAX / 1024 + 1).fill(`\ndata: ${"x".repeat(1024)}`);
+  for (const large of [[`data: ${line}`], [`data: ${line}`, line, "\ndata"], lines, [`:${line}`]]) {
+    for (const [end, eventId] of [
+      [["\n\n"], null],
+      [["\nid: 12345", "67890\n", "\n"], "1234567890"],
+      [[..."\nevent: e\nid: 7\n\n"], "7"],
+    ]) {
+      assert.throws(() => read([...large, ...end]), { name: "RangeError", eventId });
+    }
+    assert.deepEqual(read(large).events, [], "its end may still come");
+  }
+});
+
+test("parser: an event that does not end is refused", () => {
+  const endless = Array(BLOCK_END / BLOCK_MAX + 1).fill("x".repeat(BLOCK_MAX));
+  assert.throws(() => read(["data: ", ...endless]), { name: "RangeError", eventId: null });
+  assert.throws(() => read(endless.map((text) => `data: ${text}\n`)), RangeError);
+});
+
+/** Cut a text into pieces of some length. */
+const cut = (text, length) =>
+  Array.from({ length: Math.ceil(text.length / length) }, (_, at) =>
+    text.slice(at * length, (at + 1) * length),
   );
-  assert.equal(read(Array(3).fill(`data: ${"x".repeat(BLOCK_MAX - 6)}\n\n`)).events.length, 3);
+
+for (const [kind, line, lines] of [
+  ["one line", "x", 1],
+  ["many lines", "x", 1_000],
+  ["a comment and a line", ":", 2],
+]) {
+  test(`parser: an event of ${kind} is read up to the limit and not beyond, wherever it is cut`, () => {
+    for (const more of [0, 1]) {
+      const length = Math.floor(BLOCK_MAX / lines);
+      const fill = (n, of) => (of === ":" ? ":" : "data: ").padEnd(n, "x");
+      const all = Array.from({ length: lines }, (_, at) => fill(length, at ? "x" : line));
+      // A comment is no part of the event, but the parser holds it as well.
+      if (line === ":") [all[0], all[1]] = [fill(BLOCK_MAX, ":"), fill(BLOCK_MAX + more - 5, "x")];
+      else all[0] = fill(length + (BLOCK_MAX - length * lines) + more - 5, "x");
+      const text = `data: 1\nid: 1\n\n${all.join("\n")}\nid: 2\n\n`;
+      for (const size of [text.length, 65_536, 16_411, BLOCK_MAX + 1]) {
+        const got = [];
+        const parser = new EventStreamParser(({ id }) => got.push(id));
+        const feed = () => {
+          for (const chunk of cut(text, size)) parser.feed(chunk);
+        };
+        if (more) assert.throws(feed, { name: "RangeError", eventId: "2" }, `${size}`);
+        else feed();
+        assert.deepEqual(got, more ? ["1"] : ["1", "2"], `${size}`);
+      }
+    }
+  });
+}
+
+test("parser: comments never add up to an event that is too large", () => {
+  const comment = `:${"x".repeat(65_535)}\n`;
+  assert.equal(read([...Array(40).fill(comment), "data: 1\n\n"]).events.length, 1);
 });
 
 test("parser: reading a megabyte in small pieces takes a time in proportion", () => {

@@ -13,7 +13,8 @@ export class FakeClock {
   now = () => this.time;
 
   setTimeout = (fn, ms) => {
-    this.#timers.set(this.#next, { fn, due: this.time + ms });
+    // What is no positive number is 0, as in browsers.
+    this.#timers.set(this.#next, { fn, due: this.time + (ms > 0 ? ms : 0) });
     return this.#next++;
   };
 
@@ -147,6 +148,7 @@ export class FakeServer {
         [...new Set(searchParams.keys())].map((name) => [name, searchParams.getAll(name).join()]),
       ),
       method: init.method ?? "GET",
+      mode: init.mode,
       headers: new Headers(init.headers),
       body: init.body ? JSON.parse(init.body) : null,
     };

@@ -14,8 +14,12 @@ export interface Item {
   category: string;
   icon: string;
   actions: { label: string; url: string; method?: string }[];
-  actor: string;
-  target: string;
+  /** Who did it, and to what; `null` if the sender named nobody, or the model is gone. */
+  actor: Instance | null;
+  target: Instance | null;
+  /** Their names, which outlive them; "" if there are none. */
+  actor_name: string;
+  target_name: string;
   key: string;
   /** How often it was sent under its key; 1 at first. */
   count: number;
@@ -24,6 +28,8 @@ export interface Item {
   expires_at: string | null;
   /** What the project sent along. Never rendered. */
   data: unknown;
+  /** How far long work is; `null` if it is none. */
+  progress: Progress | null;
   silent: boolean;
   /** Whether the user has muted its category; it is silent then, too, and neither counted, unread nor unseen. */
   muted?: boolean;
@@ -32,15 +38,42 @@ export interface Item {
   unseen?: boolean;
 }
 
+/** An object of the project's own. */
+export interface Instance {
+  /** Its model, as Django writes it: `shop.order`. */
+  type: string;
+  /** Its primary key as text. */
+  id: string;
+  /** Its name when it was sent. */
+  name: string;
+}
+
+/** How far long work is. Times are in seconds. */
+export interface Progress {
+  state: "running" | "done" | "failed" | "cancelled" | "stalled";
+  done: number | null;
+  total: number | null;
+  percent: number | null;
+  stage: string;
+  message: string;
+  eta: number | null;
+  /** Missing after the end, as is `stalls_in`. */
+  cancellable?: boolean;
+  stalls_in?: number | null;
+}
+
 export interface Counts {
   unread: number;
   unseen: number;
 }
 
-/** A page of the inbox, newest first; `next` is the `before` of the page after it. */
+/**
+ * A page of the inbox, newest first; `next` is the `before` of the page after it, `key` stands for its user, as in the client's options.
+ */
 export interface Page extends Counts {
   items: Item[];
   next: number | string | null;
+  key: string;
 }
 
 /** The user did something, here or elsewhere; either `ids` or `up_to` says to which. */
@@ -89,9 +122,12 @@ export interface ClientEvents {
   update: Update;
   remove: Removal;
   counts: Counts;
-  /** `since` is in milliseconds since 1970. */
-  state: { state: State; since: number };
-  /** What is shown may be out of date: fetch the newest items. */
+  /**
+   * `since` is in milliseconds since 1970. `status` is the HTTP status of the last answer if the last attempt to open the stream failed; 0
+   * without an answer, and while the stream is open. 200: the answer was no stream.
+   */
+  state: { state: State; since: number; status: number };
+  /** What is shown may be out of date: fetch the newest items. The reason is the server's, or "invalid": an event could not be handled. */
   reset: { reason: string };
   /** Any other named event: of a topic, or a notification's own. */
   event: StreamMessage;
@@ -186,7 +222,7 @@ export interface SharedEventSource extends EventTarget {
 }
 
 export declare class SseNotifyError extends Error {
-  /** The HTTP status; 0: no answer, or none that makes sense. */
+  /** The HTTP status; 0: no answer. It may be 200, if the answer is not what was asked for. */
   readonly status: number;
   /** The server's word for scripts, such as "forbidden". */
   readonly code: string;
