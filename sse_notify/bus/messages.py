@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
+from itertools import pairwise
 from typing import Any
 
-#: Maximum bytes of frames in one channel layer message. A larger batch is split.
+from sse_notify.sse.format import dumps
+
+#: Bytes of frames in one channel layer message. A larger batch is split, and waiting messages are
+#: joined until they have as many characters.
 MESSAGE_BYTES = 256 * 1024
+#: Bytes that a message or an entry takes apart from its texts.
+OVERHEAD_BYTES = 200
+#: Maximum number of rows that one transaction numbers. It limits how long the head stays locked,
+#: and the range of a batch.
+SEQUENCE_BATCH = 1000
 #: Maximum number of topics, sessions and users that a joined revocation may name.
 REVOCATION_SUBJECTS = 1000
 
@@ -77,18 +86,19 @@ class PresenceQuery:
 Message = Batch | Ephemeral | Revocation | PresenceQuery
 
 
-def join(first: Any, then: Any) -> Revocation | None:
-    """Return one revocation that replaces both messages; ``None`` if both are needed."""
-    if not (isinstance(first, Revocation) and isinstance(then, Revocation)):
-        return None
-    topics = tuple(dict.fromkeys((*first.topics, *then.topics)))
-    sessions = tuple(dict.fromkeys((*first.sessions, *then.sessions)))
-    users = {**first.users, **then.users}
-    is_large = len(topics) + len(sessions) + len(users) > REVOCATION_SUBJECTS
-    if is_large or (first.end, first.again) != (then.end, then.again):
-        return None
-    everybody = first.everybody or then.everybody
-    return Revocation(topics, sessions, everybody, first.end, first.again, users)
+def size(message: Message) -> int:
+    """Return approximately how many bytes ``message`` takes in memory or in the channel layer."""
+    if isinstance(message, Ephemeral):
+        return OVERHEAD_BYTES + len(message.topic) + len(message.frame)
+    if isinstance(message, Revocation):
+        users = (*message.users, *message.users.values())
+        return OVERHEAD_BYTES + sum(map(len, (*message.topics, *message.sessions, *users)))
+    entries = message.entries if isinstance(message, Batch) else ()
+    return OVERHEAD_BYTES * (1 + len(entries)) + sum(map(_entry_size, entries))
+
+
+def _entry_size(entry: Entry) -> int:
+    return len(entry.frame) + sum(map(len, entry.excluded))
 
 
 def split(message: Message) -> Iterator[Message]:
@@ -97,41 +107,59 @@ def split(message: Message) -> Iterator[Message]:
         yield message
         return
     entries: list[Entry] = []
-    first, size = message.first, 0
+    first, total = message.first, 0
     for entry in message.entries:
-        if entries and size + len(entry.frame) > MESSAGE_BYTES:
+        if entries and total + len(entry.frame) > MESSAGE_BYTES:
             yield Batch(first, entry.seq - 1, tuple(entries))
-            first, size, entries = entry.seq, 0, []
+            first, total, entries = entry.seq, 0, []
         entries.append(entry)
-        size += len(entry.frame)
+        total += _entry_size(entry)
     yield Batch(first, message.last, tuple(entries))
 
 
-def pack(message: Message) -> dict[str, Any]:
-    """Return ``message`` encoded as a channel layer message."""
+def pack(message: Message) -> str:
+    """Return ``message`` as JSON."""
     if isinstance(message, Ephemeral):
-        return {"topic": message.topic, "frame": message.frame}
+        return dumps(["ephemeral", message.topic, message.frame.decode()])
     if isinstance(message, Revocation):
-        return {"revocation": list(astuple(message))}
+        return dumps(["revocation", *astuple(message)])
     if isinstance(message, PresenceQuery):
-        return {"presence": message.reply_channel}
-    entries = [[e.seq, e.topic, e.frame, [*e.excluded], e.category] for e in message.entries]
-    return {"first": message.first, "last": message.last, "entries": entries}
+        return dumps(["presence", message.reply_channel])
+    entries = [
+        [e.seq, e.topic, e.frame.decode(), [*e.excluded], e.category] for e in message.entries
+    ]
+    return dumps(["batch", message.first, message.last, entries])
 
 
-def unpack(message: dict[str, Any]) -> Message | None:
-    """Return the message from :func:`pack`; ``None`` if it is unknown, from another version."""
-    if "topic" in message:
-        return Ephemeral(message["topic"], message["frame"])
-    if "revocation" in message:
-        topics, sessions, *rest = message["revocation"]
-        return Revocation(tuple(topics), tuple(sessions), *rest)
-    if "presence" in message:
-        return PresenceQuery(message["presence"])
-    if "entries" not in message:
-        return None
-    entries = tuple(
-        Entry(seq, topic, frame, frozenset(excluded), *category)
-        for seq, topic, frame, excluded, *category in message["entries"]
-    )
-    return Batch(message["first"], message["last"], entries)
+def unpack(packed: Any) -> Message:
+    """Return the message from :func:`pack`, given what the JSON says.
+
+    Raises:
+        ValueError: it is not what :func:`pack` returns for a valid message.
+    """
+    match packed:
+        case ["ephemeral", str(topic), str(frame)]:
+            return Ephemeral(topic, frame.encode())
+        case ["revocation", [*topics], [*sessions], bool(), str(), bool(), dict(users)]:
+            if _are_text(*topics, *sessions, *users.values()):
+                return Revocation(tuple(topics), tuple(sessions), *packed[3:])
+        case ["presence", str(channel)]:
+            return PresenceQuery(channel)
+        case ["batch", int(first), int(last), [*entries]] if 0 < first <= last:
+            batch = Batch(first, last, tuple(map(_entry, entries)))
+            # In order and inside the range. If the range were wider, it could hide later events.
+            numbers = (first - 1, *(entry.seq for entry in batch.entries), last + 1)
+            if last - first < SEQUENCE_BATCH and all(a < b for a, b in pairwise(numbers)):
+                return batch
+    raise ValueError("The message has another form.")
+
+
+def _entry(packed: Any) -> Entry:
+    match packed:
+        case [int(seq), str(topic), str(frame), [*excluded], str(category)] if _are_text(*excluded):
+            return Entry(seq, topic, frame.encode(), frozenset(excluded), category)
+    raise ValueError("An entry of the message has another form.")
+
+
+def _are_text(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -18,6 +18,9 @@ Deliberate oddities:
    Without the flush, the last messages of a management command would arrive at the next poll.
 3. A message carries its sender's origin. The sending process skips the message, because its hubs
    already have it.
+4. Messages that wait while another is sent are joined into one, and one that is not full is sent
+   after a pause. Redis' core layer drops what a receiver has beyond 100 messages, and ephemeral
+   events are not in the log. So a receiver that is busy for a second loses none.
 """
 
 from __future__ import annotations
@@ -27,31 +30,35 @@ import atexit
 import logging
 import os
 import threading
-import uuid
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 
-from sse_notify.bus import messages
+from sse_notify.bus import messages, signing
+from sse_notify.bus.backlog import BACKLOG_BYTES, Backlog
 from sse_notify.bus.messages import Message, PresenceQuery
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
-from sse_notify.telemetry import Incident
+from sse_notify.sse.format import dumps
+from sse_notify.telemetry import Incident, count
 
-#: Maximum number of waiting messages. Beyond it, the oldest are dropped; hubs read the log anyway.
-BACKLOG = 1000
 #: Timeout of one send, in seconds.
 SEND_SECONDS = 5.0
+#: Seconds between two messages of the channel layer that are not full.
+PAUSE_SECONDS = 0.01
+#: Seconds without a dropped message until the next one that is sent ends the incident.
+QUIET_SECONDS = 60.0
+#: Timeout for the start of the sender's thread, in seconds. Without a timeout, gevent refuses to
+#: wait for another thread if no timer and no other greenlet runs.
+START_SECONDS = 60.0
 #: Seconds that the process waits at its exit for messages that are not sent yet.
 FLUSH_SECONDS = 2.0
 
 logger = logging.getLogger("sse_notify")
-
-_TYPE = "sse_notify.ring"
-_BOOT = uuid.uuid4().hex
 
 Callback = Callable[[Message], None]
 
@@ -82,14 +89,14 @@ def ring(message: Message) -> None:
             _sender.put(part)
 
 
-async def send(layer: Any, message: Message) -> None:
-    """Send ``message`` to the hubs of other processes through ``layer``.
+async def send(layer: Any, parts: Iterable[str]) -> None:
+    """Send packed messages to the hubs of other processes, as one message of ``layer``.
 
     Raises:
         Exception: the channel layer raised it.
     """
-    packed = {"type": _TYPE, "origin": origin(), **messages.pack(message)}
-    await layer.group_send(get_settings().GROUP, packed)
+    signed = signing.sign(get_settings().GROUP, parts)
+    await layer.group_send(signing.groups()[0], signed)
 
 
 def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
@@ -100,7 +107,8 @@ def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
     """
     layer = remote_layer()
     if layer is not None:
-        sending = layer.send(query.reply_channel, {"type": _TYPE, "users": dict(users)})
+        signed = signing.sign(query.reply_channel, [dumps(dict(users))])
+        sending = layer.send(query.reply_channel, signed)
         asyncio.run_coroutine_threadsafe(asyncio.wait_for(sending, SEND_SECONDS), senders_loop())
 
 
@@ -143,85 +151,89 @@ class _Sender:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Message] = deque(maxlen=BACKLOG)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = Backlog()
+        self._loop: Future[asyncio.AbstractEventLoop] | None = None
         self._incident = Incident("layer_send")
+        self._overflow = Incident("layer_backlog", quiet=QUIET_SECONDS)
         self._is_idle = threading.Event()
         self._is_idle.set()
 
     def put(self, message: Message) -> None:
         loop = self.running_loop()
         with self._lock:
-            _append(self._waiting, message)
+            dropped = self._waiting.put(message)
             if self._is_idle.is_set():
                 self._is_idle.clear()
                 asyncio.run_coroutine_threadsafe(self._send_all(), loop)
+        if dropped:
+            count("unsent", number=dropped)
+            self._overflow.failed(OverflowError(f"More than {BACKLOG_BYTES} bytes wait."))
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                run = self._loop.run_forever
-                threading.Thread(target=run, name="sse_notify-sender", daemon=True).start()
+                self._loop = threadpool.start_loop("sse_notify-sender")
                 getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
-            return self._loop
+            loop = self._loop
+        return loop.result(START_SECONDS)  # without the lock: under gevent, others run meanwhile
 
     def flush(self) -> None:
-        """Wait until all messages are sent, at most ``FLUSH_SECONDS``."""
-        self._is_idle.wait(FLUSH_SECONDS)
+        """Wait until all messages are sent, at most ``FLUSH_SECONDS``; log if that is too short."""
+        if not self._is_idle.wait(FLUSH_SECONDS):
+            self._failed(TimeoutError("Messages wait at the exit."), len(self._waiting))
 
     async def _send_all(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._is_idle.set()
-                    return
-                message = self._waiting.popleft()
+        while (parts := self._take()) is not None:
             try:
                 layer = remote_layer()
                 if layer is not None:
                     async with asyncio.timeout(SEND_SECONDS):
-                        await send(layer, message)
+                        await send(layer, parts)
                 self._incident.worked()
-            except Exception as error:  # A channel layer that is down must not stop publishers.
-                self._incident.failed(error)
+                self._overflow.worked()
+            # A channel layer that is down must not stop publishers. Nobody cancels this task.
+            except (Exception, asyncio.CancelledError) as error:
+                self._failed(error, len(parts))
+            if sum(map(len, parts)) < messages.MESSAGE_BYTES:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def _take(self) -> list[str] | None:
+        """Remove the oldest messages and return them packed: what is sent together (oddity 4).
+
+        If there is none, return ``None``: the sender is idle.
+        """
+        parts: list[str] = []
+        total = 0
+        while total < messages.MESSAGE_BYTES:
+            with self._lock:
+                if not self._waiting:
+                    if not parts:
+                        self._is_idle.set()
+                        return None
+                    break
+                message = self._waiting.take()
+            try:
+                parts.append(messages.pack(message))
+            except ValueError as error:  # no UTF-8
+                self._failed(error, 1)
+                continue
+            total += len(parts[-1])
+        return parts
+
+    def _failed(self, error: BaseException, unsent: int) -> None:
+        count("unsent", number=unsent)
+        self._incident.failed(error)
 
 
 _sender = _Sender()
 
 
-def origin() -> str:
-    """Return an id of this process, unique among those that share a channel layer or database."""
-    # A forked child shares the random part with its parent, but not the pid.
-    return f"{_BOOT}-{os.getpid()}"
+def deliver(message: Any, callback: Callback) -> None:
+    """Call ``callback`` with the messages of another process; skip those of this one (oddity 3).
 
-
-def _append(waiting: deque[Message], message: Message) -> None:
-    """Append ``message`` to the queue.
-
-    Consecutive revocations are joined, so that saving a thousand users one by one does not push
-    events out of the queue.
+    Errors are logged, not raised: they are not failures of the channel layer.
     """
-    joined = messages.join(waiting[-1], message) if waiting else None
-    if joined is None:
-        waiting.append(message)
-    else:
-        waiting[-1] = joined
-
-
-def deliver(message: dict[str, Any], callback: Callback) -> None:
-    """Call ``callback`` with a message of another process; skip those of this one (oddity 3).
-
-    Errors are logged, not raised: they are bugs in this package, not failures of the channel layer.
-    """
-    if message.get("origin") == origin():
-        return
-    try:
-        received = messages.unpack(message)
-    except Exception:  # Do not trust data from outside.
-        logger.exception("A message of the channel layer cannot be read.")
-        return
-    if received is not None:
+    for received in signing.verify(get_settings().GROUP, message, messages.unpack):
         _call(callback, received)
 
 

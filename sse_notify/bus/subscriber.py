@@ -24,6 +24,9 @@ Deliberate oddities:
    receive forever.
 4. A cancellation that works needs time: the pub/sub layer unsubscribes when ``receive()`` is
    cancelled. A second cancellation during that would keep the subscription until the process ends.
+5. A message that the channel layer cannot decode makes ``receive()`` fail, too, for example while
+   processes with another ``serializer_format`` run. Hundreds may wait, with good ones between. So
+   there is only a pause if joining failed, or if nothing else is received.
 """
 
 from __future__ import annotations
@@ -37,14 +40,15 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from sse_notify.bus import publisher
-from sse_notify.bus.messages import PresenceQuery
+from sse_notify.bus import publisher, signing
+from sse_notify.bus.messages import PresenceQuery, pack
 from sse_notify.bus.publisher import Callback
-from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
 
 #: Seconds of silence after which an error of the channel layer may be its own timeout.
 QUIET_SECONDS = 1.0
+#: Failures of ``receive()`` in a row before there is a pause after each.
+MAX_UNREAD = 1000
 #: Seconds between two joins of the group: membership expires, and flushing Redis deletes it.
 REJOIN_SECONDS = 60.0
 #: Timeout for leaving the group, in seconds.
@@ -53,8 +57,8 @@ LEAVE_SECONDS = 10.0
 #: apart. One long wait would also count the time in which a blocked event loop runs no task.
 CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
-#: A group without members.
-HEALTH_GROUP = "sse_notify.health"
+#: Maximum number of answers to one presence query.
+MAX_ANSWERS = 1000
 
 logger = logging.getLogger("sse_notify")
 
@@ -93,6 +97,7 @@ def stop(task: asyncio.Task[Any], checks: int = 0) -> None:
 async def _receive_all(membership: Membership, callback: Callback, ready: asyncio.Event) -> None:
     incident = Incident("layer_receive")
     pause = 0.5
+    unread = 0
     while True:
         rejoin: asyncio.Task[None] | None = None
         joined_at = math.inf
@@ -104,15 +109,17 @@ async def _receive_all(membership: Membership, callback: Callback, ready: asynci
             while True:
                 message = await membership.receive()
                 incident.worked()
-                pause = 0.5
+                pause, unread = 0.5, 0
                 publisher.deliver(message, callback)
         except Exception as error:  # Channel layers raise any exception. Polling continues.
             if time.monotonic() - joined_at > QUIET_SECONDS:
                 continue  # Oddity 2: if the channel layer is down, the next join fails.
             incident.failed(error)
             ready.set()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 10.0)
+            unread += joined_at < math.inf
+            if joined_at == math.inf or unread > MAX_UNREAD:  # oddity 5
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
         finally:
             if rejoin is not None:
                 rejoin.cancel()
@@ -158,7 +165,8 @@ class Membership:
     async def _join(self) -> None:
         if self._channel is None:
             self._channel = await self.layer.new_channel("sse_notify")
-        await self.layer.group_add(get_settings().GROUP, self._channel)
+        for group in signing.groups():
+            await self.layer.group_add(group, self._channel)
 
     async def receive(self) -> Any:
         """Return the next message."""
@@ -187,7 +195,8 @@ class Membership:
                     await asyncio.sleep(0)
                     stop(receiving)
                     await asyncio.wait({receiving})
-                await self.layer.group_discard(get_settings().GROUP, self._channel)
+                for group in signing.groups():
+                    await self.layer.group_discard(group, self._channel)
 
     async def _drop_all(self) -> None:
         while True:  # A waiting message would end a single ``receive()`` before its cancellation.
@@ -239,7 +248,7 @@ async def _ping() -> bool:
     layer = publisher.remote_layer()
     try:
         if layer is not None:
-            await layer.group_send(HEALTH_GROUP, {"type": "sse_notify.ping"})
+            await layer.group_send(signing.health_group(), {"type": "sse_notify.ping"})
     except Exception:  # Channel layers raise any exception.
         return False
     return layer is not None
@@ -253,7 +262,7 @@ async def _collect(answers: Answers) -> Answers:
     try:
         # Redis' core layer receives on names with "!" in one event loop only, which is a hub's.
         channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
-        await publisher.send(layer, PresenceQuery(channel))
+        await publisher.send(layer, [pack(PresenceQuery(channel))])
         _asking.worked()
         while True:
             since = loop.time()
@@ -263,14 +272,16 @@ async def _collect(answers: Answers) -> Answers:
                 if loop.time() - since < QUIET_SECONDS:
                     raise
                 continue  # oddity 2
-            _add(answers, message)
+            answers += signing.verify(channel, message, _users)
+            del answers[MAX_ANSWERS:]
     except Exception as error:  # Channel layers raise any exception.
         _asking.failed(error)
         return answers
 
 
-def _add(answers: Answers, message: dict[str, Any]) -> None:
-    try:
-        answers.append({str(key): int(number) for key, number in message["users"].items()})
-    except Exception:  # Do not trust data from outside.
-        logger.exception("An answer of another process cannot be read.")
+def _users(packed: Any) -> dict[str, int]:
+    """Return the number of streams per user's primary key, as another process has packed it."""
+    match packed:
+        case dict(users) if all(type(number) is int and number > 0 for number in users.values()):
+            return users
+    raise ValueError("An answer has another form.")

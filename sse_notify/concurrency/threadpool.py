@@ -5,10 +5,10 @@ stream lives for minutes. Here, each function borrows a thread, so there are nev
 connections than threads.
 
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
-Here, a thread closes its connection when no more work waits: a burst of handshakes reuses it, and
-an idle thread holds none. Persistent connections and connection pools follow Django's own rules. An
-idle thread returns a pool's connection: that is cheap, and a burst must not keep it from the site's
-own requests.
+Here, a thread closes its connection when no more work has come for a moment: a burst of handshakes
+reuses it, and an idle thread holds none. Persistent connections and connection pools follow
+Django's own rules. A thread without work returns a pool's connection at once: that is cheap, and a
+burst must not keep it from the site's own requests.
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import SyncToAsync, sync_to_async
+from asgiref.sync import (
+    AsyncToSync,
+    SyncToAsync,
+    ThreadSensitiveContext,
+    _restore_context,
+    sync_to_async,
+)
 from django.db import close_old_connections, connections
-from django.db.backends.signals import connection_created
-from django.dispatch import receiver
 
 from sse_notify.conf import get_settings
 
@@ -36,11 +42,14 @@ logger = logging.getLogger("sse_notify")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Seconds that a thread keeps its connection for more work.
+LINGER_SECONDS = 0.1
+
 #: Runs a function that queries, from the event loop: on a pool, or in a test's own thread.
 Run = Callable[..., Awaitable[Any]]
 
 
-class Pool:
+class Pool(Executor):
     """A bounded thread pool: created when it is first used, and created anew in a forked child."""
 
     def __init__(self, name: str, size: Callable[[], int]) -> None:
@@ -52,7 +61,10 @@ class Pool:
 
     def _reset(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        #: Notified of work; protects the work and the number of threads, busy and waiting.
+        self._news = threading.Condition()
+        self._threads = self._idle = 0
 
     def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run ``function`` on one of the pool's threads.
@@ -60,40 +72,62 @@ class Pool:
         If this is cancelled while the function waits for a thread, the function does not run. If it
         is cancelled later, the function runs to its end and its result is dropped.
         """
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._size(), self._name)
+        return asyncio.wrap_future(self.submit(function, *args, **kwargs))
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``function`` on one of the pool's threads, and return its future."""
         answer: Future[T] = Future()
-        self._waiting.append((answer, partial(function, *args, **kwargs)))
-        self._executor.submit(self._run_all)
-        return asyncio.wrap_future(answer)
+        with self._news:
+            if self._executor is None:
+                pools = [each["OPTIONS"].get("pool") for each in connections.settings.values()]
+                self._most, self._linger = self._size(), 0.0 if any(pools) else LINGER_SECONDS
+                self._executor = ThreadPoolExecutor(self._most, self._name, _keep_connections)
+            if self._idle > len(self._work):
+                self._news.notify()
+            elif self._threads < self._most:
+                self._executor.submit(self._run_all)
+                self._threads += 1
+            self._work.append((answer, partial(function, *args, **kwargs)))
+        return answer
+
+    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+        """Return what is to be run next, or ``None`` if nothing has come for a moment."""
+        with self._news:
+            if not self._work:
+                self._idle += 1
+                self._news.wait(self._linger)
+                self._idle -= 1
+            if self._work:
+                return self._work.popleft()
+            self._threads -= 1
+            return None
 
     def _run_all(self) -> None:
         """Run everything that waits on one connection; then close the connections."""
-        with suppress(IndexError):  # Nothing waits any more.
-            while True:
-                answer, work = self._waiting.popleft()
-                if not answer.set_running_or_notify_cancel():
-                    continue
-                try:
-                    close_old_connections()  # As Django does before a request.
-                except Exception:  # Drivers may raise anything; the thread must continue.
-                    logger.exception("A database connection cannot be closed.")
-                try:
-                    answer.set_result(work())
-                except BaseException as error:
-                    answer.set_exception(error)
+        while waiting := self._next():
+            answer, work = waiting
+            if not answer.set_running_or_notify_cancel():
+                continue
+            try:
+                close_old_connections()  # As Django does before a request.
+            except Exception:  # Drivers may raise anything; the thread must continue.
+                logger.exception("A database connection cannot be closed.")
+            try:
+                answer.set_result(work())
+            except BaseException as error:
+                answer.set_exception(error)
+            del waiting, answer, work  # nothing of it lives while the thread waits
         for connection in connections.all(initialized_only=True):
-            if connection.settings_dict["CONN_MAX_AGE"] == 0:
+            if connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
                 connection.close()
 
 
-@receiver(connection_created)
-def _keep(connection: Any, **kwargs: Any) -> None:
-    """Stop the end of a request from closing a connection that a pool's thread reuses."""
-    settings, thread = connection.settings_dict, threading.current_thread()
-    is_short_lived = settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool")
-    if is_short_lived and thread.name.startswith("sse_notify-"):
-        connection.close_at = None
+def _keep_connections() -> None:
+    """Stop the end of a request from closing a connection that this pool's thread reuses."""
+    for alias, settings in connections.settings.items():
+        if settings["CONN_MAX_AGE"] == 0 and not settings["OPTIONS"].get("pool"):
+            with suppress(Exception):  # the engine is missing: no work here uses that database
+                connections[alias].settings_dict = {**settings, "CONN_MAX_AGE": None}
 
 
 #: Handshakes and replays; one of ``HANDSHAKE_THREADS`` is reserved for ``access``.
@@ -106,8 +140,57 @@ hub = Pool("hub", lambda: 1)
 #: another user's loss of access.
 access = Pool("access", lambda: 1)
 
-#: A project's own ``@topic`` functions.
-topics = Pool("topic", lambda: 4)
+#: A project's own ``@topic`` functions: a few threads, and more only beside functions that hang.
+#: `sse_notify.access.authorisers` limits the calls.
+topics = Pool("topic", lambda: 64)
+
+
+# --- an event loop of our own ---
+
+
+def start_loop(name: str) -> Future[asyncio.AbstractEventLoop]:
+    """Start an event loop in a daemon thread ``name``, and return its future.
+
+    Under gevent, Python's threads are greenlets of one thread. A loop in one of them would count as
+    running in all, and Django refuses to query there. So this starts a thread of the system then.
+    """
+    made: Future[asyncio.AbstractEventLoop] = Future()
+
+    def run() -> None:
+        loop = asyncio.new_event_loop()  # in its thread: under gevent, each has sockets of its own
+        if has_greenlets():
+            loop.set_default_executor(_Inline())
+        loop.call_soon(made.set_result, loop)
+        loop.run_forever()
+
+    if has_greenlets():
+        sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(run, ())
+    else:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    return made
+
+
+class _Inline(ThreadPoolExecutor):
+    """Resolves a host's name in the loop's own thread.
+
+    At the exit, Python waits for the threads of an executor. Under gevent they are greenlets of
+    this thread, and would not end.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call ``fn`` now."""
+        answer: Future[T] = Future()
+        try:
+            answer.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
+
+
+def has_greenlets() -> bool:
+    """Return whether gevent has replaced threads by greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 # --- async code ---
@@ -153,7 +236,28 @@ def in_this_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> Awa
     return sync_to_async(function)(*args, **kwargs)
 
 
-# --- a request's own thread -----------------------------------------------------------------------
+# --- a request's context and thread ---------------------------------------------------------------
+
+
+def move(context: Context, *, own_thread: bool) -> Context:
+    """Return ``context``, the copy of a view's context, usable in this thread.
+
+    asgiref's ``Local`` objects hold the language and the time zone, and hide them from all threads
+    but the view's. ``_restore_context`` moves them, and is not documented. A test fails if asgiref
+    removes it.
+
+    Args:
+        context: the copy. Call this when the view has ended.
+        own_thread: whether ``sync_to_async`` gets a thread of its own in it, which
+            :func:`release_thread` ends. ``False`` in the transaction of a ``TestCase``, whose rows
+            only the test's thread sees.
+    """
+    context.run(_restore_context, context)
+    if own_thread:
+        # Set the variable. Entering the context would keep the request's thread, if it has one.
+        context.run(SyncToAsync.thread_sensitive_context.set, ThreadSensitiveContext())
+        context.run(setattr, AsyncToSync.executors, "current", None)
+    return context
 
 
 async def release_thread() -> None:

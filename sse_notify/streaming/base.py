@@ -45,9 +45,6 @@ class Buffer:
         #: Dropped ephemeral events whose number was not sent to the client yet.
         self.lost = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._blocks or self.lost)
-
     def put(self, block: bytes) -> bool:
         """Add ``block`` and return whether it fits; if it does not, empty the buffer."""
         fits = self._has_room(len(block))
@@ -172,13 +169,13 @@ class BaseStream:
         #: When the last chunk was returned, and since when the server has been sending it.
         self.written_at = monotonic()
         self.sending_since: float | None = None
-        admission.admit(self.user_id)
+        admission.admit(self)
         self.closed = False
 
     def __del__(self) -> None:
         # Never served: the client disconnected while the view was still running in its thread.
         if not self.closed:
-            admission.release(self.user_id)
+            admission.release(self)
 
     @property
     def is_live(self) -> bool:
@@ -221,7 +218,7 @@ class BaseStream:
         What is queued is sent first, unless the client has lost permission or is behind.
 
         Args:
-            reason: "lifetime", "drain", "logout", "revoked" or "slow".
+            reason: as in :func:`sse_notify.sse.control.bye`.
             retry_after: milliseconds until the client reconnects. ``None``: it does not reconnect.
         """
         if self._ended:
@@ -251,7 +248,7 @@ class BaseStream:
         self._buffer.clear()
         self._buffer.lost = 0
         self._buffer.wake()
-        admission.release(self.user_id)
+        admission.release(self)
         hub, self.hub = self.hub, None
         if hub is not None:
             hub.leave(self)

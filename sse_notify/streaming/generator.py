@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import sync_to_async
 
 from sse_notify.concurrency import threadpool
 from sse_notify.sse.format import Event, encode_comment, encode_item
@@ -39,31 +39,32 @@ _END = object()
 class SourceStream(BaseStream):
     """The events of one iterator, for one client.
 
+    The iterator runs in a copy of the context in which the stream is made: with the language, the
+    time zone and the context variables of the view. Its ``sync_to_async`` calls, such as queries,
+    run in a thread of their own, which ends with the stream.
+
     Args:
         source: yields :class:`Event`, text, or anything that JSON can represent. A sync iterator
             runs in a thread of its own.
         last: the bytes to send after the iterator has finished.
-        own_thread: whether the iterator's ``sync_to_async`` calls, such as queries, run in a thread
-            of their own, which ends with the stream. ``False`` in a test's transaction, whose rows
-            only the test's thread sees.
         options: see :class:`BaseStream`. When ``buffer_bytes`` wait for the client, the iterator
             waits.
     """
 
-    __slots__ = ("_last", "_own_thread", "_room", "_source", "_task")
+    __slots__ = ("_context", "_last", "_own_thread", "_room", "_source", "_task")
 
     def __init__(
         self,
         source: AsyncIterable[Any] | Iterable[Any],
         *,
         last: bytes = b"",
-        own_thread: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._context = copy_context()
+        self._own_thread = not threadpool.in_test_transaction()
         self._source = source
         self._last = last
-        self._own_thread = own_thread
         self._task: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
 
@@ -72,7 +73,8 @@ class SourceStream(BaseStream):
     async def read(self) -> bytes | None:
         """Wait for blocks and return them as one chunk; ``None`` when the stream has ended."""
         if self._task is None and not self.closed:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            context = threadpool.move(self._context, own_thread=self._own_thread)
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=context)
             self.hub = self._feed()
             self.hub.attach(self)
             self.start_timer(OPENING_SECONDS)
@@ -98,16 +100,58 @@ class SourceStream(BaseStream):
 
     def stop_source(self) -> None:
         """Cancel the iterator; its own ``finally`` runs."""
-        if self._task is not None:
+        # A second cancellation would interrupt its cleanup.
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
+
+    # --- called without an event loop ---
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the iterator's blocks in the caller's thread, for WSGI.
+
+        An async iterator is one task of a loop that runs while the caller waits for a block.
+        """
+        context = threadpool.move(self._context, own_thread=self._own_thread)
+        if not isinstance(self._source, AsyncIterable):
+            yield from self._iterate(context.run, self._source)
+            return
+        self._buffer.limit = 0  # one block at a time
+        with asyncio.Runner() as runner:
+            self._task = task = runner.get_loop().create_task(self._run(), context=context)
+            try:
+                while chunk := runner.run(self._next()):
+                    yield chunk
+            finally:
+                self.close()
+                runner.run(asyncio.wait({task}))
+
+    def _iterate(self, run: Any, source: Iterable[Any]) -> Iterator[bytes]:
+        items = None
+        try:
+            items = run(_call, iter, source)
+            while (item := run(_call, next, items, _END)) is not _END:
+                yield encode_item(item)
+        except (Exception, asyncio.CancelledError):  # the project's code may raise anything
+            logger.exception("The iterator of an event stream failed.")
+            yield FAILED
+        else:
+            if self._last:
+                yield self._last
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                run(close)
+
+    async def _next(self) -> bytes:
+        """Wait for the next block; return nothing at the end."""
+        while not (chunk := self._buffer.take()) and not self._ended:
+            self._room.set()
+            await self._buffer.news()
+        return chunk
 
     # --- internals ---
 
     async def _run(self) -> None:
-        if self._own_thread:
-            # Set the variable, do not enter the context: entering it inside Django's request would
-            # reuse the request's thread, which Django needs.
-            SyncToAsync.thread_sensitive_context.set(ThreadSensitiveContext())
         try:
             await self._produce()
         except BaseException as error:
@@ -120,8 +164,7 @@ class SourceStream(BaseStream):
                 raise
         finally:
             try:
-                if self._own_thread:
-                    await threadpool.release_thread()
+                await threadpool.release_thread()
             finally:
                 self._ended = True
                 self._buffer.wake()
@@ -147,56 +190,20 @@ class SourceStream(BaseStream):
 
 
 async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:
-    iterator: Iterator[Any] = await sync_to_async(iter)(source)
+    call = sync_to_async(_call)
+    iterator: Iterator[Any] = await call(iter, source)
     try:
-        # Not next() itself: a future cannot raise StopIteration.
-        while (item := await sync_to_async(lambda: next(iterator, _END))()) is not _END:
+        while (item := await call(next, iterator, _END)) is not _END:
             yield item
     finally:
         close = getattr(iterator, "close", None)
         if close is not None:
-            await sync_to_async(close)()
+            await call(close)
 
 
-# --- without an event loop ---
-
-
-def iterate_here(source: AsyncIterable[Any] | Iterable[Any], last: bytes) -> Iterator[bytes]:
-    """Yield an iterator's blocks in the caller's thread, for WSGI."""
-    items: Any = _run_here(source) if isinstance(source, AsyncIterable) else source
+def _call(function: Callable[..., Any], *args: Any) -> Any:
     try:
-        for item in items:
-            yield encode_item(item)
-    except (Exception, asyncio.CancelledError):  # the project's code may raise anything
-        logger.exception("The iterator of an event stream failed.")
-        yield FAILED
-    else:
-        if last:
-            yield last
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
-
-
-def _run_here(source: AsyncIterable[Any]) -> Iterator[Any]:
-    iterator, context = aiter(source), copy_context()
-    own_thread = not threadpool.in_test_transaction()
-    if own_thread:
-        context.run(SyncToAsync.thread_sensitive_context.set, ThreadSensitiveContext())
-
-    async def take() -> Any:
-        return await anext(iterator, _END)
-
-    async def finish() -> None:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
-        if own_thread:
-            await threadpool.release_thread()
-
-    with asyncio.Runner() as runner:
-        try:
-            while (item := runner.run(take(), context=context)) is not _END:
-                yield item
-        finally:
-            runner.run(finish(), context=context)
+        return function(*args)
+    # A future cannot raise the one, and the other ends a generator that has not closed its source.
+    except (StopIteration, GeneratorExit) as error:
+        raise RuntimeError(f"The iterator raised {type(error).__name__}.") from error

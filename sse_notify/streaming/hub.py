@@ -47,6 +47,7 @@ class Hub:
     """
 
     def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
+        self.loop = asyncio.get_running_loop()
         self.run = run or threadpool.hub
         self.replay = run or threadpool.streams
         #: Every event up to here was pushed to its streams.
@@ -92,9 +93,9 @@ class Hub:
             if not stream.is_open:
                 await self._monitor.add(stream, is_new=True)
             else:
-                self._open(stream)
                 if stream.subscriber is not None:
                     self._monitor.add(stream)
+                self._open(stream)
         except BaseException:
             self.leave(stream)
             raise
@@ -195,8 +196,7 @@ class Hub:
                     await self._repair()
                 else:
                     await self.look()
-                if self._database.failures:
-                    self._database.worked()
+                self._database.worked()
             except Exception as error:  # the streams stay open while the database is down
                 self._database.failed(error)
                 if has_gap and self._started.is_set():
@@ -287,10 +287,8 @@ class Hub:
 
 def poll_interval() -> float:
     """Return the seconds between two polls of the log."""
-    given = get_settings().POLL_INTERVAL
-    if given is None:
-        return 5.0 if publisher.remote_layer() is not None else 1.0
-    return given
+    default = 5.0 if publisher.remote_layer() is not None else 1.0
+    return get_settings().POLL_INTERVAL or default
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -118,9 +118,8 @@ async def end_streams(hub: Hub, seconds: float) -> None:
         await hub.empty.wait()
     if told:
         fields = {"streams": len(told), "cut": cut, "seconds": round(monotonic() - since, 1)}
-        logger.info(
-            "drained streams=%(streams)d cut=%(cut)d seconds=%(seconds).1f", fields, extra=fields
-        )
+        text = "drained streams=%(streams)d cut=%(cut)d seconds=%(seconds).1f"
+        logger.info(text, fields, extra=fields)
     await asyncio.sleep(FLUSH_SECONDS)
 
 

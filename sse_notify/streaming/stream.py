@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -30,6 +30,7 @@ from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import Position, announce, get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
+from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import Incident, count
 
 #: Seconds between two attempts while the database is down.
@@ -108,20 +109,20 @@ class Stream(BaseStream):
         if decided:
             self.begin(*decided)
         self.hub = hub
+        admission.enlist(self)
         self.start_timer()
         if hub.cursor > self.cursor and not self._ended:
             self._target = hub.cursor
 
     # --- called by the task that writes to the socket ---
 
-    def join(self) -> Coroutine[Any, Any, None]:
+    async def join(self) -> None:
         """Join the hub, which decides whether and how the stream begins.
 
         Raises:
             HandshakeRefused: the stream may not begin.
         """
-        joined: Coroutine[Any, Any, None] = self._feed().join(self)
-        return joined
+        await self._feed().join(self)
 
     async def read(self) -> bytes | None:
         """Wait for the next chunk and return it; ``None`` when the stream has ended.
@@ -240,10 +241,16 @@ class Stream(BaseStream):
         count(name, named.get("reason", ""))
         try:
             signal.send_robust(user_id=self.reader.user_id, topics=self.topics, **named)
+            _receivers.worked()
         except Exception as error:  # Django refuses to call an async receiver here
             _receivers.failed(error)
-        else:
-            _receivers.worked()
+
+    def end_soon(self, *args: Any) -> None:
+        """Call :meth:`end` on the loop of the stream, which is open. Callable from any thread."""
+        hub = self.hub
+        with suppress(RuntimeError):  # the loop is closed
+            if hub is not None:  # else the stream has ended meanwhile
+                hub.loop.call_soon_threadsafe(self.end, *args)
 
     def drain(self, seconds: float) -> None:
         """End the stream; the clients reconnect spread over ``seconds``."""

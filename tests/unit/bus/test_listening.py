@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from sse_notify.bus import publisher, subscriber
+from sse_notify import counters
+from sse_notify.bus import publisher, signing, subscriber
 from sse_notify.bus.messages import Ephemeral, Message
-from sse_notify.conf import get_settings
+from sse_notify.telemetry import Incident
+from tests.unit.bus.elsewhere import carrying, signed
 
 pytestmark = pytest.mark.asyncio
 
-GOOD: dict[str, Any] = {"topic": "wall", "frame": b"data: x\n\n"}
-BAD: list[dict[str, Any]] = [
-    {"topic": "wall"},
-    {"revocation": 5},
-    {"entries": [[1]], "first": 1, "last": 1},
-    {"entries": None, "first": 1, "last": 1},
-]
+GOOD = Ephemeral("wall", b"data: x\n\n")
+BAD: dict[str, Callable[[], dict[str, Any]]] = {
+    "of an older version": lambda: {"topic": "wall", "frame": b"data: x\n\n"},
+    "no message": lambda: signed(["ephemeral", "wall"]),
+}
 
 
 @asynccontextmanager
@@ -64,8 +64,8 @@ async def test_a_callback_that_raises_is_logged_with_its_traceback_and_the_next_
 
     async with listening_to(layer, callback):
         for _ in range(2):
-            await layer.group_send(get_settings().GROUP, GOOD)
-        assert [await heard.get(), await heard.get()] == [Ephemeral(**GOOD)] * 2
+            await layer.group_send(signing.groups()[0], carrying(GOOD))
+        assert [await heard.get(), await heard.get()] == [GOOD] * 2
     assert [str(record.exc_info and record.exc_info[1]) for record in errors(caplog)] == [
         "a defect",
         "a defect",
@@ -74,22 +74,25 @@ async def test_a_callback_that_raises_is_logged_with_its_traceback_and_the_next_
 
 
 @pytest.mark.parametrize("quiet_seconds", [0, 3600], ids=["long after joining", "just joined"])
-@pytest.mark.parametrize("bad", BAD, ids=str)
-async def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_arrives(
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+async def test_a_message_that_cannot_be_read_is_dropped_and_the_next_one_arrives(
     layer: InMemoryChannelLayer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     quiet_seconds: float,
-    bad: dict[str, Any],
+    bad: Callable[[], dict[str, Any]],
 ) -> None:
     monkeypatch.setattr(subscriber, "QUIET_SECONDS", quiet_seconds)
+    monkeypatch.setattr(signing, "_foreign", Incident("layer_messages", quiet=3600))
+    before = counters.get("dropped")
     heard: asyncio.Queue[Message] = asyncio.Queue()
     async with listening_to(layer, heard.put_nowait):
-        for message in (bad, GOOD):
-            await layer.group_send(get_settings().GROUP, message)
-        assert await heard.get() == Ephemeral(**GOOD)
-    assert len(errors(caplog)) == 1
-    assert "incident=" not in caplog.text
+        for message in (bad(), carrying(GOOD)):
+            await layer.group_send(signing.groups()[0], message)
+        assert await heard.get() == GOOD
+    assert counters.get("dropped") == before + 1
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("incident=layer_messages state=failed")
 
 
 async def test_a_callback_of_this_process_that_raises_is_logged_and_the_others_are_called(
@@ -104,8 +107,8 @@ async def test_a_callback_of_this_process_that_raises_is_logged_and_the_others_a
     publisher.attach(heard.put_nowait)
     try:
         for _ in range(2):
-            publisher.ring(Ephemeral(**GOOD))
-            assert await asyncio.wait_for(heard.get(), 20) == Ephemeral(**GOOD)
+            publisher.ring(GOOD)
+            assert await asyncio.wait_for(heard.get(), 20) == GOOD
     finally:
         publisher.detach(fail)
         publisher.detach(heard.put_nowait)

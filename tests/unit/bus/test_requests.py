@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,16 +11,44 @@ import pytest
 from channels.layers import channel_layers
 from django.test import override_settings
 
-from sse_notify.bus import publisher, subscriber
+from sse_notify import counters
+from sse_notify.bus import messages, publisher, signing, subscriber
+from sse_notify.bus.messages import PresenceQuery
 from sse_notify.conf import get_settings
+from sse_notify.telemetry import Incident
 from tests.support.processes import free_port
+from tests.unit.bus import elsewhere
+from tests.unit.bus.elsewhere import signed
 
 LAYERS = {
     "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
     "core": "channels_redis.core.RedisChannelLayer",
 }
 
-BAD: list[dict[str, Any]] = [{}, {"users": 5}, {"users": {"1": "many"}}, {"users": [["1", 2]]}]
+#: Given the channel, what another process may answer.
+Answer = Callable[[str], dict[str, Any]]
+
+NO_USERS: list[Any] = [
+    5,
+    None,
+    [["1", 2]],
+    {"1": "many"},
+    {"1": 0},
+    {"1": -1},
+    {"1": 1.5},
+    {"1": True},
+]
+BAD: list[Answer] = [
+    lambda channel: {},
+    lambda channel: {"users": {"5": 1}},
+    lambda channel: signed({"5": 1}),
+    lambda channel: signed({"5": 1}, to=f"{channel}0"),
+    *[lambda channel, users=users: signed(users, to=channel) for users in NO_USERS],
+]
+
+
+def good(channel: str) -> dict[str, Any]:
+    return signed({"1": 2}, to=channel)
 
 
 @pytest.fixture(params=LAYERS)
@@ -33,19 +60,22 @@ def backend(request: pytest.FixtureRequest, redis_url: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def another_process(answers: list[dict[str, Any]]) -> AsyncIterator[None]:
+async def another_process(*answers: Answer) -> AsyncIterator[None]:
     """Answer each question with ``answers``."""
     layer = channel_layers.make_backend("default")
     channel = await layer.new_channel()
-    await layer.group_add(get_settings().GROUP, channel)
+    await layer.group_add(signing.groups()[0], channel)
 
-    async def answer() -> None:
+    async def serve() -> None:
         while True:
-            question = await layer.receive(channel)
-            for users in answers:
-                await layer.send(question["presence"], {"type": "answer", **users})
+            message = await layer.receive(channel)
+            with elsewhere.another_process():  # its own questions it would skip
+                (query,) = signing.verify(get_settings().GROUP, message, messages.unpack)
+            assert isinstance(query, PresenceQuery)
+            for answer in answers:
+                await layer.send(query.reply_channel, answer(query.reply_channel))
 
-    task = asyncio.create_task(answer())
+    task = asyncio.create_task(serve())
     try:
         yield
     finally:
@@ -63,20 +93,30 @@ async def ask_until(expected: list[dict[str, int]]) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("backend")
-async def test_an_answer_that_cannot_be_read_is_logged_and_the_next_one_counts(
-    caplog: pytest.LogCaptureFixture,
+async def test_an_answer_that_cannot_be_read_is_dropped_and_the_next_one_counts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with another_process([*BAD, {"users": {"1": 2}}]), asyncio.timeout(30):
+    monkeypatch.setattr(signing, "_foreign", Incident("layer_messages", quiet=3600))
+    before = counters.get("dropped")
+    async with another_process(*BAD, good), asyncio.timeout(30):
         await ask_until([{"1": 2}])
-    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(errors) >= len(BAD)
-    assert all(record.exc_info for record in errors)
+    assert counters.get("dropped") >= before + len(BAD)
+    failed = [record for record in caplog.records if vars(record).get("state") == "failed"]
+    assert [vars(record)["incident"] for record in failed] == ["layer_messages"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("backend")
+async def test_answers_beyond_the_maximum_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "MAX_ANSWERS", 3)
+    async with another_process(*[good] * 10), asyncio.timeout(30):
+        await ask_until([{"1": 2}] * 3)
 
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("backend")
 async def test_questions_at_the_same_time_do_not_disturb_each_other() -> None:
-    async with another_process([{"users": {"1": 2}}]), asyncio.timeout(30):
+    async with another_process(good), asyncio.timeout(30):
         asked = (ask_until([{"1": 2}]) for _ in range(5))
         pinged = [asyncio.wrap_future(subscriber.ping(20)) for _ in range(5)]
         await asyncio.gather(*asked)
@@ -87,7 +127,7 @@ async def test_questions_at_the_same_time_do_not_disturb_each_other() -> None:
 async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
     backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with another_process([{"users": {"1": 2}}]), asyncio.timeout(30):
+    async with another_process(good), asyncio.timeout(30):
         await ask_until([{"1": 2}])
     caplog.clear()
     away = {"hosts": [f"redis://127.0.0.1:{free_port()}/0"]}

@@ -21,6 +21,7 @@ from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.streaming.stream import Stream
+from tests.unit.bus.elsewhere import carrying, signed
 from tests.unit.streaming.memory_log import MINE, MemoryLog, stream_on
 
 pytestmark = pytest.mark.asyncio
@@ -73,7 +74,7 @@ async def test_a_batch_that_was_heard_is_not_dispatched_again() -> None:
     hub.receive(bell)
     hub.receive(bell)
     assert await reading == encode("x", id=1)
-    assert not stream._buffer
+    assert not stream._buffer.size
     stream.close()
 
 
@@ -94,6 +95,27 @@ async def test_a_gap_is_read_from_the_log_and_what_follows_waits_for_it() -> Non
         await asyncio.sleep(0)
     assert await reading == b"".join(encode("x", id=n) for n in (1, 2, 3))
     assert counters.get("repaired") == before + 1
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(1, 2**63 - 1), (1, 10**6), (10**15, 10**15), (2**63, 2**63)]
+)
+async def test_a_message_about_numbers_far_beyond_the_head_withholds_nothing(
+    first: int, last: int
+) -> None:
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    publisher.deliver(signed(["batch", first, last, []]), hub.receive)
+    publisher.deliver(carrying(batch(memory, MINE)), hub.receive)
+    async with asyncio.timeout(5):
+        while not reading.done():
+            while memory.queries:
+                memory.answer_one(RNG)
+            await asyncio.sleep(0)
+    assert await reading == encode("x", id=1)
+    assert hub.cursor == 1
     stream.close()
 
 

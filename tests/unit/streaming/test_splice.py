@@ -46,7 +46,8 @@ class Client:
                 self.heard.append(block + b"\n\n")
 
     def has_everything(self) -> bool:
-        return self.stream.is_live and not self.stream._buffer
+        buffer = self.stream._buffer
+        return self.stream.is_live and not (buffer.size or buffer.lost)
 
     def step(self) -> None:
         if self.reading is not None and self.reading.done():

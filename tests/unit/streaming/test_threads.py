@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, connections
+from django.db import InterfaceError, close_old_connections, connections
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
@@ -46,6 +48,27 @@ async def test_a_storm_opens_a_connection_for_each_thread_and_leaves_none(pool: 
 
 
 @pytest.mark.asyncio
+async def test_work_after_work_has_the_same_connection_which_is_closed_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threadpool, "LINGER_SECONDS", 0.5)
+    pool = Pool("test", lambda: 1)
+
+    def connect() -> Any:
+        User.objects.count()
+        close_old_connections()  # as Django does at the end of a request
+        return connections["default"].connection
+
+    found = [await pool(connect) for _ in range(4)]
+    assert found[0] is not None
+    assert all(each is found[0] for each in found)
+    thread = await pool(lambda: connections["default"])
+    assert pool._executor is not None
+    pool._executor.shutdown()
+    assert thread.connection is None
+
+
+@pytest.mark.asyncio
 async def test_it_is_bounded(pool: Pool) -> None:
     names: set[str] = set()
     barrier = threading.Barrier(3, timeout=10)
@@ -56,6 +79,15 @@ async def test_it_is_bounded(pool: Pool) -> None:
 
     await asyncio.gather(*(pool(work) for _ in range(9)))
     assert len(names) == 3
+
+
+@pytest.mark.asyncio
+async def test_a_thread_that_waits_for_more_work_takes_it_before_another_one_is_started() -> None:
+    """Another one would open another connection. Of two, each may still be about to wait when the next work comes."""
+    pool = Pool("test", lambda: 64)
+    assert len({await pool(threading.get_ident) for _ in range(50)}) < 5
+    assert pool._executor is not None
+    pool._executor.shutdown()
 
 
 @pytest.mark.asyncio
@@ -128,3 +160,34 @@ async def test_a_database_that_nobody_uses_here_need_not_be_usable(
     monkeypatch.setitem(connections.settings, "legacy", legacy)
     async with asyncio.timeout(10):
         assert await pool(User.objects.count) == 0
+
+
+def test_no_thread_waits_for_ever_when_others_take_the_work_at_the_last_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``SimpleQueue.get(timeout=...)`` does, in CPython: a thread that hangs keeps its connection, and the process from ending. Nor does work wait for a thread that gives up at that moment."""
+    monkeypatch.setattr(threadpool, "LINGER_SECONDS", 0.0005)
+    pool = Pool("test", lambda: 4)
+    ended = threading.Event()
+    answers: list[Future[int]] = []
+
+    def work() -> None:
+        for number in range(4000):
+            answers.append(pool.submit(int))
+            if number % 3 == 0:
+                time.sleep(0.0004)  # about as long as the threads wait: that is the moment
+
+    writers = [threading.Thread(target=work) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [answer.result(10) for answer in answers] == [0] * 8000
+
+    def end() -> None:
+        assert pool._executor is not None
+        pool._executor.shutdown()
+        ended.set()
+
+    threading.Thread(target=end, daemon=True).start()
+    assert ended.wait(10)
