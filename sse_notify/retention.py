@@ -25,7 +25,7 @@ from django.utils import timezone
 from sse_notify.conf import get_settings
 from sse_notify.inbox.marks import check_number
 from sse_notify.log.reader import told
-from sse_notify.log.sequence import database, locked, raise_floor, writing
+from sse_notify.log.sequence import announce_on_commit, database, locked, raise_floor, writing
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
 
@@ -99,6 +99,7 @@ def _prunable(before: datetime) -> NotificationQuerySet:
 def _delete(candidates: list[int], before: datetime) -> int:
     using = database()
     with writing(using):
+        announce_on_commit()  # of rows that were sent again in this moment: they are locked, too
         old = locked(_prunable(before).filter(pk__in=candidates), using)
         pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)

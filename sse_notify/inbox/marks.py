@@ -22,17 +22,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.reader import note
-from sse_notify.log.sequence import announce_on_commit, database, get_head
+from sse_notify.log.sequence import announce_on_commit, database, get_head, locked_inbox, writing
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models.notification import fetch
 from sse_notify.models.paging import Place
 from sse_notify.models.querysets import NotificationQuerySet, User
-from sse_notify.sse.format import MAX_CURSOR
+from sse_notify.signals import marked
+from sse_notify.sse.format import MAX_CURSOR, shown
+from sse_notify.topics import has_key
 
 #: Maximum length of ``client`` in characters.
 CLIENT_LENGTH = 100
@@ -177,7 +180,7 @@ def page(
     of a :func:`state`.
     """
     begin = begin or Place.top(get_head())
-    found = list(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
+    found = fetch(rows.newest(limit + 1, begin))  # one more, to know whether there is a next page
     has_next = 0 < limit < len(found)
     return found[:limit], begin.after(found[limit - 1]) if has_next else None
 
@@ -207,20 +210,19 @@ def _mark(
 
 
 def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, using: str) -> None:
-    with transaction.atomic(using=using):
-        inboxes = Inbox.objects.using(using)
-        inboxes.bulk_create([Inbox(pk=user.pk)], ignore_conflicts=True)  # oddity 2
-        inbox = inboxes.select_for_update().get(pk=user.pk)
+    with writing(using, reads=False):
+        inbox = locked_inbox(user.pk, using)  # oddity 2
         if name == "ids":
-            marked: Any = _mark_ids(user, mark, list(dict.fromkeys(asked)), using)
-            is_changed = bool(marked)
+            which: Any = _mark_ids(user, mark, list(dict.fromkeys(asked)), using)
+            is_changed = bool(which)
         else:
-            marked = min(asked[0], get_head())  # oddity 1
-            is_changed = _mark_up_to(inbox, mark, marked, using)
+            which = min(asked[0], get_head())  # oddity 1
+            is_changed = _mark_up_to(inbox, mark, which, using)
         if is_changed:
-            note(inbox, {"set": mark.name, name: marked, "client": client})
+            note(inbox, {"set": mark.name, name: which, "client": client})
             inbox.save(using=using)
-            announce_on_commit()
+            said = {"user_id": user.pk, "mark": mark.name, "ids": None, "up_to": None, name: which}
+            announce_on_commit(marked, **said)
 
 
 def _mark_ids(user: Any, mark: _Mark, ids: list[int], using: str) -> list[int]:
@@ -263,7 +265,7 @@ def check_user(user: Any) -> None:
     model = get_user_model()
     if not isinstance(user, model):  # `__class__` sees through lazy objects such as request.user
         raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
-    if user.pk is None:
+    if not has_key(user):
         raise ValueError("user must be saved.")
 
 
@@ -279,7 +281,7 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
         raise TypeError(f"{name} must be {kind}, not {type(value).__name__}.")
     if not least <= value <= most:  # also refuses NaN
-        raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {value!r}.")
+        raise ValueError(f"{name} must be {kind} from {least:g} to {most}, not {shown(value)}.")
     return value
 
 

@@ -21,9 +21,9 @@ from sse_notify.bus.publisher import ring_on_commit
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
-from sse_notify.log.sequence import database, writing
+from sse_notify.log.sequence import database, locked_inbox, writing
 from sse_notify.models import Mute
-from sse_notify.models.querysets import NotificationQuerySet, User
+from sse_notify.models.querysets import NotificationQuerySet, User, has_inbox
 from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 
@@ -90,15 +90,19 @@ def choose(user: User, heard: Iterable[str], among: Iterable[str]) -> None:
 
 def muted_categories(user: User) -> list[str]:
     """Return the categories that ``user`` has muted, sorted; [] for an anonymous visitor."""
-    if not user.is_authenticated:
-        return []
-    mutes = Mute.objects.using(database()).filter(user_id=user.pk)
+    key: Any = user.pk if has_inbox(user) else None
+    mutes = Mute.objects.using(database()).filter(user_id=key)
     return sorted({*mutes.values_list("category", flat=True)} - get_settings().required)
 
 
 def categories(rows: NotificationQuerySet) -> set[str]:
     """Return the categories of the newest 200 of ``rows``, so that long inboxes stay fast."""
     return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
+
+
+def label_of(category: str) -> str:
+    """Return what users read for ``category``: its ``label`` in the settings, or its name."""
+    return str(get_settings().CATEGORIES.get(category, {}).get("label") or category)
 
 
 def preferences(user: User) -> list[Preference]:
@@ -109,7 +113,7 @@ def preferences(user: User) -> list[Preference]:
         listed.setdefault(category, {})
     return [
         Preference(
-            **{**about, "label": about.get("label") or category},
+            **{**about, "label": label_of(category)},
             category=category,
             muted=category in muted,
         )
@@ -133,11 +137,11 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
 def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
     using = database()
     mutes = Mute.objects.using(using).filter(user_id=user.pk)
-    with writing(using):
+    with writing(using, reads=False):
+        locked_inbox(user.pk, using)  # two requests with the same rows could deadlock
         before = set(mutes.values_list("category", flat=True))
         new, gone = mute - before, unmute & before
         rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]
-        # Another request of the same user may insert the same rows.
         mutes.bulk_create(rows, ignore_conflicts=True)
         if gone:
             mutes.filter(category__in=gone).delete()

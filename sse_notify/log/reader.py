@@ -12,6 +12,7 @@ the two changes, because the newest change has overwritten the one before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,9 +29,12 @@ from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
+from sse_notify.models.notification import fetch
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
-from sse_notify.topics import topics_of, user_topic
+from sse_notify.topics import groups_field, joined, topics_of, user_topic
+
+logger = logging.getLogger("sse_notify")
 
 #: Bytes that one page of the log fetches, approximately.
 PAGE_BYTES = 1024 * 1024
@@ -51,7 +55,7 @@ class Reader:
     """The part of the log that one client may read."""
 
     topics: tuple[str, ...]
-    """The client's topics, of this package's own topics."""
+    """The client's topics, of this package's own topics; the user's own first."""
     user_id: Any = None
     """The user's primary key. ``None`` for an anonymous visitor, who has no topics in the log."""
     since: datetime | None = None
@@ -123,15 +127,12 @@ def _page(
     after: int, up_to: int, reader: Reader | None, using: str, limit: int
 ) -> tuple[list[Notification], int]:
     """Return at most ``limit`` rows, about 1 MiB, and the number up to which they are complete."""
-    found: Any
+    found: Any = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
+    found = found.order_by("seq")[:limit]
+    if up_to - after <= min(limit, PAGE_BYTES // get_settings().EVENT_MAX_BYTES):
+        return fetch(found), up_to  # so few rows exceed neither limit nor PAGE_BYTES
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
         found = _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
-    else:
-        found = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
-        found = found.order_by("seq")[:limit]
-    if up_to - after <= PAGE_BYTES // get_settings().EVENT_MAX_BYTES:
-        rows = list(found)  # so few rows cannot exceed PAGE_BYTES
-        return rows, rows[-1].seq or up_to if len(rows) == limit else up_to
     # Read the sizes first, so that only the rows that fit are fetched.
     weights = list(found.values_list("seq", "weight"))
     total = 0
@@ -141,7 +142,7 @@ def _page(
         if seqs and total > PAGE_BYTES:
             break
         seqs.append(seq)
-    rows = list(Notification._base_manager.using(using).filter(seq__in=seqs).order_by("seq"))
+    rows = fetch(Notification._base_manager.using(using).filter(seq__in=seqs).order_by("seq"))
     is_all = len(seqs) == len(weights) < limit
     return rows, up_to if is_all else seqs[-1]
 
@@ -173,7 +174,7 @@ def readable(reader: Reader | None, using: str, topic: str | None = None) -> Que
     rows = rows.filter(topic__in=reader.topics if topic is None else (topic,))
     rows = rows.exclude(pk__in=excluded)
     if reader.since is not None:
-        rows = rows.filter(Q(topic=user_topic(reader.user_id)) | Q(created_at__gte=reader.since))
+        rows = rows.filter(Q(topic=reader.topics[0]) | Q(created_at__gte=reader.since))
     return rows
 
 
@@ -189,16 +190,15 @@ def entries_of(
         pairs = Exclusion.objects.using(using).filter(notification_id__in=excluded)
         for pk, user_id in pairs.values_list("notification_id", "user_id"):
             excluded[pk].add(str(user_id))
-    return [
-        Entry(
-            row.seq or 0,
-            row.topic,
-            _frame(row, muted),
-            frozenset(excluded.get(row.pk, ())),
-            "" if row.recalled_at else row.category,
-        )
-        for row in rows
-    ]
+    entries = []
+    for row in rows:
+        category = "" if row.recalled_at else row.category
+        without = frozenset(excluded.get(row.pk, ()))
+        try:
+            entries.append(Entry(row.seq or 0, row.topic, _frame(row, muted), without, category))
+        except (TypeError, ValueError):  # written by hand: it must not stop all others
+            logger.exception("The notification %s cannot be sent.", row.pk)
+    return entries
 
 
 def _frame(row: Notification, muted: frozenset[str]) -> bytes:
@@ -236,10 +236,10 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
     if not updates:
         return entries
     users = get_user_model()._base_manager.all()
-    if getattr(get_user_model(), "groups", None):  # a custom user model need not have groups
+    if groups_field():
         users = users.prefetch_related("groups")
     owners = [
-        Owner(pk, topics_of(user), getattr(user, "date_joined", None), updates[pk][0])
+        Owner(pk, topics_of(user), joined(user), updates[pk][0])
         for pk, user in users.in_bulk(list(updates)).items()  # without deleted users
     ]
     counted = count(owners, router.db_for_write(Notification))
@@ -279,11 +279,15 @@ def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
     """
     if not inbox.changes:
         return None, 0
-    said = dict(inbox.changes[-1])
-    *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
-    before = max(filter(None, earlier), default=said.pop("after", 0))
+    try:
+        said = dict(inbox.changes[-1])
+        *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
+        before = int(max(filter(None, earlier), default=said.pop("after", 0)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return LOST, 0  # written by hand
     said.pop("seq", None)
-    return LOST if number in earlier else said, before
+    is_odd = not isinstance(said.get("ids", []), list) or not isinstance(said.get("up_to", 0), int)
+    return LOST if number in earlier or is_odd else said, before
 
 
 def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

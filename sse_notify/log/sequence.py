@@ -13,9 +13,10 @@ them.
 
 Deliberate oddities:
 
-1. Pending rows are locked with ``SKIP LOCKED`` before they are numbered. A transaction that
-   updates a pending row under its ``key`` locks that row until it ends, maybe for minutes, and
-   numbering must not wait for it. The row is numbered after that transaction.
+1. Pending rows are locked with ``SKIP LOCKED``: a transaction that updates one under its ``key``
+   holds it, maybe for minutes. So whoever locks a pending row or inbox announces it at the commit,
+   even if it changed nothing. Django has no hook for a rollback. After one, the next poll numbers
+   the row.
 2. Numbers are written with ``seq = id + delta``, in one UPDATE for each run of consecutive ids. A
    usual bulk insert needs one statement. The rows that were just locked have all ids of a run, so
    the UPDATE cannot change another row. Many runs are written in one slower statement.
@@ -24,41 +25,45 @@ Deliberate oddities:
 4. A row with an empty ``event`` is numbered, listed and counted, but no stream sends it. Imported
    history has no event; its readers get one message that their inbox has changed.
 5. Rows are numbered in the order of their ids, which is the order of their inserts. A repeat under
-   a ``key`` keeps its id. So a batch with a repeat is ordered by the time when each row was sent:
-   the repeat is newer than the rows sent before it.
+   a ``key`` keeps its id. So a batch with a repeat is ordered by the time when each row was sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, QuerySet
+from django.db.models import F, Model, QuerySet
+from django.db.models.constants import OnConflict
+from django.db.models.functions import Least
+from django.db.models.sql.subqueries import InsertQuery
+from django.dispatch import Signal
 from django.utils import timezone
 
 from sse_notify import telemetry
 from sse_notify.bus import publisher
-from sse_notify.bus.messages import Batch
+from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
+from sse_notify.log.healing import MAX_HEAD, heal
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
+from sse_notify.models.notification import fetch
 
-#: Maximum number of rows that one transaction numbers. It limits how long the head stays locked,
-#: and the size of a batch.
-SEQUENCE_BATCH = 1000
+logger = logging.getLogger("sse_notify")
+
 #: Up to this many runs of consecutive ids are numbered with one statement each.
 MAX_RUNS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The last number of the log, and the number after which the log is complete."""
 
     head: int = 0
@@ -70,9 +75,14 @@ def database() -> str:
     return router.db_for_write(Notification)
 
 
+def head_row(using: str) -> QuerySet[LogHead]:
+    """Return the queryset of the head's row."""
+    return LogHead.objects.using(using).filter(pk=1)
+
+
 def get_position() -> Position:
     """Return the head and the floor of the log, with one query."""
-    return Position(*_head(database()).values_list("seq", "floor").first() or ())
+    return Position(*head_row(database()).values_list("seq", "floor").first() or ())
 
 
 def get_head() -> int:
@@ -81,28 +91,32 @@ def get_head() -> int:
 
 
 def raise_floor(to: int, using: str) -> None:
-    """Refuse cursors before ``to`` after this transaction's commit: the rows they missed are gone.
-
-    This locks the head until the commit, so call it last.
-    """
-    _head(using).filter(floor__lt=to).update(floor=to)
-
-
-def begin_write(using: str) -> None:
-    """Begin a transaction that reads before it writes.
-
-    SQLite waits for its lock if the first statement of a transaction is a write. A write after a
-    read can fail at once, so this writes first.
-    """
-    if not connections[using].features.has_select_for_update:
-        _head(using).update(seq=F("seq"))
+    """Refuse cursors before ``to`` after the commit. This locks the head until then: call it last."""
+    head_row(using).filter(floor__lt=to).update(floor=Least(to, F("seq")))
 
 
 @contextmanager
-def writing(using: str) -> Iterator[None]:
-    """Open a transaction that reads before it writes, see :func:`begin_write`."""
+def writing(using: str, *, reads: bool = True) -> Iterator[None]:
+    """Open a transaction that writes, or a savepoint in the caller's transaction.
+
+    A new transaction gets the isolation level ``READ COMMITTED``: at a higher one, PostgreSQL and
+    MySQL would not see what others committed before they released a lock, and fail. MySQL would
+    also lock the gaps between rows, where others insert.
+
+    Args:
+        using: the alias of the database.
+        reads: whether it reads before it writes. SQLite waits for its lock if the first statement
+            of a transaction is a write. A write after a read can fail at once, so this writes first.
+    """
+    connection: Any = connections[using]
+    new = connection.vendor if connection.get_autocommit() else ""
+    if new == "mysql" and connection.isolation_level != "read committed":
+        _read_committed(connection)  # of the next transaction
     with transaction.atomic(using=using):
-        begin_write(using)
+        if reads and not connection.features.has_select_for_update:
+            head_row(using).update(seq=F("seq"))
+        if new == "postgresql":
+            _read_committed(connection)  # of this transaction
         yield
 
 
@@ -110,6 +124,29 @@ def locked(rows: Any, using: str) -> Any:
     """Return ``rows`` by primary key and lock them, without rows that others have locked."""
     skips = connections[using].features.has_select_for_update_skip_locked
     return rows.using(using).order_by("pk").select_for_update(skip_locked=skips)
+
+
+def insert_missing(model: type[Model], pks: Iterable[Any], using: str) -> None:
+    """Insert rows with these primary keys and defaults. Those that are there do not change."""
+    rows = [model(pk=pk) for pk in pks]
+    if connections[using].vendor != "mysql":
+        model._base_manager.using(using).bulk_create(rows, ignore_conflicts=True)
+        return
+    # INSERT IGNORE locks a row that is there for reading. Two transactions that both hold such a
+    # lock, and want to write, deadlock. ON DUPLICATE KEY UPDATE locks it for writing.
+    keys = [model._meta.pk]
+    query = InsertQuery(model, on_conflict=OnConflict.UPDATE, update_fields=keys, unique_fields=[])
+    query.insert_values(model._meta.concrete_fields, rows)
+    query.get_compiler(using).execute_sql()
+
+
+def locked_inbox(pk: Any, using: str) -> Inbox:
+    """Lock a user's inbox until the end of the transaction, and return it."""
+    insert_missing(Inbox, [pk], using)
+    inbox = Inbox.objects.using(using).select_for_update().get(pk=pk)
+    if inbox.changes and inbox.state_seq is None:  # oddity 1
+        announce_on_commit()
+    return inbox
 
 
 def has_pending() -> bool:
@@ -145,8 +182,9 @@ def number_pending() -> Iterator[Batch]:
             yield batch
 
 
-def _head(using: str) -> QuerySet[LogHead]:
-    return LogHead.objects.using(using).filter(pk=1)
+def _read_committed(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
 def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
@@ -157,22 +195,23 @@ def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
 
 def _sequence_batch(using: str) -> Batch | None:
     with writing(using):
-        head = _head(using).select_for_update().get_or_create(pk=1)[0]
+        before = _lock_head(using)
         pending, changes = (locked(waiting, using) for waiting in _pending(using))
-        rows = list(pending[:SEQUENCE_BATCH])
+        # A row that cannot be read has a number, too, or it would be pending for ever.
+        rows = fetch(pending[:SEQUENCE_BATCH], lambda pk: Notification(pk=pk, event=""))
         inboxes = list(changes[: SEQUENCE_BATCH - len(rows)])
         if not rows and not inboxes:
             return None
         if any(row.count > 1 for row in rows):  # oddity 5
             rows.sort(key=lambda row: (row.created_at, row.pk))
-        before, last = head.seq, head.seq + len(rows) + len(inboxes)
+        last = before + len(rows) + len(inboxes)
         for seq, row in enumerate(rows, start=before + 1):
             row.seq = seq
         for seq, inbox in enumerate(inboxes, start=before + len(rows) + 1):
             inbox.state_seq = seq
         _write_numbers(rows, using)
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
-        _head(using).update(seq=last)
+        head_row(using).update(seq=last)
     now = timezone.now()
     told = [
         row
@@ -181,6 +220,32 @@ def _sequence_batch(using: str) -> Batch | None:
     ]
     entries = [*entries_of(told, using), *changed(inboxes, before, last)]
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
+
+
+def _lock_head(using: str) -> int:
+    """Lock the head until the end of the transaction, and return the last number of the log."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_lock_sql(using))
+        if (found := cursor.fetchone()) is None:  # the tables were emptied after the migration
+            insert_missing(LogHead, [1], using)
+            cursor.execute(_lock_sql(using))
+            found = cursor.fetchone()
+    head, floor, *largest = (number or 0 for number in found)
+    last = max(head, *largest)
+    if not floor <= last == head <= MAX_HEAD:
+        last = heal(head, floor, last, using)
+    return last
+
+
+@lru_cache(8)
+def _lock_sql(using: str) -> str:
+    # Not by the ORM: building its query takes a fifth of a short ``notify()``.
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    head, rows, inboxes = (quote(each._meta.db_table) for each in (LogHead, Notification, Inbox))
+    largest = f"(SELECT MAX(seq) FROM {rows}), (SELECT MAX(state_seq) FROM {inboxes})"  # noqa: S608
+    lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
+    return f"SELECT seq, floor, {largest} FROM {head} WHERE id = 1 {lock}"  # noqa: S608  (own names)
 
 
 def _write_numbers(rows: Sequence[Notification], using: str) -> None:
@@ -201,12 +266,12 @@ def _write_numbers(rows: Sequence[Notification], using: str) -> None:
 _announcements: WeakKeyDictionary[BaseDatabaseWrapper, Event] = WeakKeyDictionary()
 
 
-def announce_on_commit() -> None:
+def announce_on_commit(signal: Signal | None = None, **said: Any) -> None:
     """Call :func:`announce` after the commit of the current transaction; at once if there is none.
 
     Call it for each row or change. Of the calls in one transaction, the first that was not rolled
     back announces for all. A failure is logged and not raised: the rows are committed, and the hubs
-    find them at their next poll.
+    find them at their next poll. Then ``signal`` is sent with ``said``, for each call.
     """
     using = database()
     has_run = _announcements.get(connections[using])
@@ -220,6 +285,9 @@ def announce_on_commit() -> None:
             announce()
 
     transaction.on_commit(announce_once, using=using, robust=True)
+    if signal is not None:
+        send = partial(signal.send_robust, Notification, **said)
+        transaction.on_commit(send, using=using, robust=True)
 
 
 def announce() -> None:

@@ -1,6 +1,6 @@
 """The models: notifications, each user's state, the head of the log, process heartbeats."""
 
-from sse_notify.models.notification import Level as Level
+from sse_notify.models.content import Level as Level
 from sse_notify.models.notification import Notification as Notification
 from sse_notify.models.notification import iso as iso
 from sse_notify.models.state import Exclusion as Exclusion

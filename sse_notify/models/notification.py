@@ -1,127 +1,70 @@
-"""The ``Notification`` model, which is the log, and the single declaration of its content fields.
+"""The ``Notification`` model, which is the log; `sse_notify.models.content` declares its fields.
 
-Each field is an argument of ``notify()`` and ``broadcast()`` and a column of ``Notification``. Its
-declaration sets the argument's type and validation, the data that clients get, the admin form, the
-options of ``manage.py notify``, and the columns that a repeat under a ``key`` resets. Labels,
-lengths, choices and defaults come from the model's columns.
+Rows may be written by a migration, a fixture, another version or SQL. What ``notify()`` would
+refuse is read as the column's default. So nothing that uses rows has to check them: payloads,
+templates, the admin, the project.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Callable
 from datetime import datetime
-from enum import Enum, auto
+from functools import lru_cache
 from time import time
-from typing import Annotated, Any, Protocol, TypedDict
+from typing import Any, Self
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.contrib.contenttypes.fields import GenericForeignKey
-from django.db import models
+from django.db import DataError, models
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify.models.content import (
+    FIELDS,
+    LARGEST,
+    LENGTHS,
+    MAX_DEPTH,
+    NUMBERS,
+    Kind,
+    Level,
+    State,
+    check_json,
+    number,
+    wrong_in_address,
+)
+from sse_notify.models.fields import ExactCharField, about
 from sse_notify.models.querysets import NotificationQuerySet
+from sse_notify.sse.format import RESERVED_EVENTS, clean
 from sse_notify.topics import Audience
 
-
-class Kind(Enum):
-    """How a field is validated, stored and entered in forms."""
-
-    TEXT = auto()
-    KEY = auto()
-    """Text. An empty value is stored as NULL."""
-    ADDRESS = auto()
-    EVENT = auto()
-    CHOICE = auto()
-    JSON = auto()
-    BUTTONS = auto()
-    MOMENT = auto()
-    FLAG = auto()
-    INSTANCE = auto()
-    """A model instance. Its type, primary key and name have one column each."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
-    """The declaration of one field, apart from its type."""
-
-    kind: Kind = Kind.TEXT
-    section: str | Promise = ""
-    """The section of the admin form that contains the field; "" if the form omits it."""
-    help: str | Promise = ""
-    """The help text in the form and in ``manage.py notify``. If empty, that has no such option."""
-    is_sent: bool = True
-    """Whether clients get the field."""
-
-
-class HasAddress(Protocol):
-    """An object that has its own URL, as many Django models do."""
-
-    def get_absolute_url(self) -> str:
-        """Return the URL."""
-
-
-#: A string or a lazy translation.
-Text = str | Promise
-
-MESSAGE, BUTTONS, MORE = _("Message"), _("Buttons"), _("More")
-
-
-class Message(TypedDict):
-    """The arguments that ``notify()`` and ``broadcast()`` also take by position."""
-
-    title: Annotated[Text, Field(section=MESSAGE)]
-    body: Annotated[Text, Field(section=MESSAGE)]
-
-
-class Content(TypedDict, total=False):
-    """The keyword arguments that ``notify()`` and ``broadcast()`` share."""
-
-    level: Annotated[str, Field(Kind.CHOICE, MESSAGE, _("How serious the notification is."))]
-    url: Annotated[
-        Text | HasAddress,
-        Field(Kind.ADDRESS, MESSAGE, _("Where a click leads: a path on this site, or a full URL.")),
-    ]
-    category: Annotated[
-        Text, Field(Kind.TEXT, MESSAGE, _("Users can filter their notifications by category."))
-    ]
-    icon: Annotated[str, Field(Kind.ADDRESS, MORE, _("The URL of a small image."))]
-    actions: Annotated[
-        Sequence[Mapping[str, Any]], Field(Kind.BUTTONS, BUTTONS, "A button; may be repeated.")
-    ]
-    actor: Annotated[models.Model | None, Field(Kind.INSTANCE)]
-    target: Annotated[models.Model | None, Field(Kind.INSTANCE)]
-    event: Annotated[str, Field(Kind.EVENT, is_sent=False)]
-    key: Annotated[str, Field(Kind.KEY, help="A repeat with this key updates the same item.")]
-    idempotency_key: Annotated[
-        str, Field(Kind.KEY, help="A repeat with this key sends nothing.", is_sent=False)
-    ]
-    expires_at: Annotated[
-        datetime | None,
-        Field(Kind.MOMENT, MORE, _("From then on, it is neither shown nor counted.")),
-    ]
-    data: Annotated[Any, Field(Kind.JSON, help="For the site's own scripts.")]
-    silent: Annotated[bool, Field(Kind.FLAG, MORE, _("Listed and counted, but not announced."))]
-
-
-#: All fields by name, in the order of the payload and of the forms.
-FIELDS: Mapping[str, Field] = {
-    name: annotation.__metadata__[0]
-    for declared in (Message, Content)
-    for name, annotation in declared.__annotations__.items()
-}
+logger = logging.getLogger("sse_notify")
 
 _OPTIONAL: Any = {"blank": True, "related_name": "+"}
+# Half characters and numbers that are none of JavaScript's. Other JSON text is not checked again.
+_ODD = re.compile(r"\\u[dD][89a-fA-F]|Infinity|NaN|[0-9]{300}|[eE][+]?[0-9]{3}")
 
 
-class Level(models.TextChoices):
-    """How serious a notification is. The names are those of Django's message levels."""
+class Json(models.JSONField):
+    """A JSON column. JSON that Python cannot read, or no stream can carry, is read as its text.
 
-    DEBUG = "debug", _("Debug")
-    INFO = "info", _("Info")
-    SUCCESS = "success", _("Success")
-    WARNING = "warning", _("Warning")
-    ERROR = "error", _("Error")
+    PostgreSQL stores numbers of any length, and SQLite ``1e999`` and half characters.
+    """
+
+    def deconstruct(self) -> Any:
+        """Return the column as Django's own, which it is for the database."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Return the value, or its text."""
+        try:
+            read = super().from_db_value(value, expression, connection)
+            is_plain = isinstance(value, str) and not _ODD.search(value)
+            if read and not (is_plain and value.count("[") + value.count("{") <= MAX_DEPTH):
+                check_json(read)
+        except (RecursionError, ValueError):
+            return value
+        return read
 
 
 class Notification(models.Model):
@@ -137,7 +80,7 @@ class Notification(models.Model):
     )
     #: The routing key: "user:5", "group:3", "staff" or "everyone". Readers find their rows with one
     #: index on it.
-    topic = models.CharField(_("topic"), max_length=100, editable=False)
+    topic = ExactCharField(_("topic"), max_length=100, editable=False)
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.CASCADE,
@@ -153,17 +96,17 @@ class Notification(models.Model):
         settings.AUTH_USER_MODEL, through="Exclusion", **_OPTIONAL, verbose_name=_("excluded users")
     )
 
-    event = models.CharField(_("event"), max_length=100, default="notification")
+    event = ExactCharField(_("event"), max_length=100, default="notification")
     level = models.CharField(_("level"), max_length=8, choices=Level, default=Level.INFO)
     title = models.CharField(_("title"), max_length=255)
     body = models.TextField(_("body"), blank=True)
     url = models.CharField(_("address"), max_length=2000, blank=True)
-    category = models.CharField(_("category"), max_length=100, blank=True)
+    category = ExactCharField(_("category"), max_length=100, blank=True)
     icon = models.CharField(_("icon"), max_length=500, blank=True)
-    actions = models.JSONField(_("actions"), default=list, blank=True)
-    data = models.JSONField(_("data"), null=True, blank=True)
+    actions = Json(_("actions"), default=list, blank=True)
+    data = Json(_("data"), null=True, blank=True)
     #: The state of long work, see `sse_notify.progress.store`; NULL if there is none.
-    progress_state = models.JSONField(null=True, editable=False)
+    progress_state = Json(null=True, editable=False)
 
     # The names are stored as text, so that they outlive the objects.
     actor_type = models.ForeignKey(
@@ -181,8 +124,8 @@ class Notification(models.Model):
     target = GenericForeignKey("target_type", "target_pk", for_concrete_model=False)
 
     # "No key" is NULL, not "", because every database allows repeated NULLs in a unique constraint.
-    key = models.CharField(_("collapse key"), max_length=200, null=True, blank=True)
-    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
+    key = ExactCharField(_("collapse key"), max_length=200, null=True, blank=True)
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=200, null=True, blank=True)
     count = models.PositiveIntegerField(_("repeats"), default=1)
     silent = models.BooleanField(_("silent"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
@@ -218,24 +161,45 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return the row, without what is not valid in it."""
+        row = super().from_db(*args, **kwargs)
+        columns = row.__dict__  # without those that are deferred
+        columns |= {name: read(columns[name]) for name, read in _READ.items() if name in columns}
+        return row
+
     @property
     def progress(self) -> dict[str, Any] | None:
         """The state of long work as clients get it now; ``None`` if there is no long work.
 
         The work is shown as stalled if its worker has not reported for ``stalls_after`` seconds.
+        The row may be written by hand, or by another version: what is invalid is left out.
         """
-        if self.progress_state is None:
+        stored = self.progress_state
+        if not isinstance(stored, dict):
             return None
-        progress = dict(self.progress_state)
-        run = progress.pop("run", None)
-        if run is None:  # the work has ended
+        state = stored.get("state")
+        run: Any = stored.get("run")
+        progress: dict[str, Any] = {"state": state}
+        for name, most in NUMBERS.items():
+            progress[name] = number(stored.get(name), most)
+        for name, longest in LENGTHS.items():
+            value = stored.get(name)
+            progress[name] = clean(value)[:longest] if isinstance(value, str) else ""
+        if state in (State.DONE, State.FAILED, State.CANCELLED):
             return progress
-        progress["cancellable"] = run["cancellable"]
-        left = run["stalls_after"] - (time() - run["heard_at"])
+        is_run = isinstance(run, dict) and isinstance(run.get("id"), str)
+        if state != State.RUNNING or not is_run:
+            return None
+        progress["cancellable"] = run.get("cancellable") is True
+        stalls_after = number(run.get("stalls_after"), LARGEST) or 0
+        left = stalls_after - (time() - (number(run.get("heard_at"), LARGEST) or 0))
         if left <= 0:
-            return {**progress, "state": "stalled", "eta": None, "stalls_in": None}
-        # At most `stalls_after`: the worker's clock may be ahead. Not 0: a page would refetch.
-        return {**progress, "stalls_in": max(0.1, round(min(left, run["stalls_after"]), 1))}
+            return {**progress, "state": State.STALLED, "eta": None, "stalls_in": None}
+        # At most `news_after`: the worker's clock may be ahead. Not 0: a page would refetch.
+        news_after = number(run.get("news_after"), LARGEST) or stalls_after
+        return {**progress, "stalls_in": max(0.1, round(min(left, news_after), 1))}
 
     def payload(self, *, muted: bool = False) -> dict[str, Any]:
         """Return the data that clients get, as JSON-serializable values.
@@ -245,22 +209,49 @@ class Notification(models.Model):
         """
         content: dict[str, Any] = {}
         for name, field in FIELDS.items():
-            if field.is_sent:
-                value = getattr(self, f"{name}_name" if field.kind is Kind.INSTANCE else name)
+            if field.kind is Kind.INSTANCE:
+                kind, pk, text = (getattr(self, name + end) for end in ("_type_id", "_pk", "_name"))
+                content[name] = about(kind, pk, text, self._state.db) if kind else None
+                content[f"{name}_name"] = text
+            elif field.is_sent:
+                value = getattr(self, name)
                 content[name] = iso(value) if field.kind is Kind.MOMENT else value
         content["key"] = self.key or ""
-        if (progress := self.progress) is not None:
-            content["data"] = {**(self.data or {}), "progress": progress}
         return {
             "id": self.pk,
             "seq": self.seq,
             "count": self.count,
             "created_at": iso(self.created_at),
+            "progress": self.progress,
             **content,
             # `silent` must be the last field: see `sse_notify.sse.control.muted`.
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
+
+
+# --- reading ---
+
+
+def read_address(value: str) -> str:
+    """Return the address of a row, "" if it is not valid."""
+    return "" if value and wrong_in_address(value) else value
+
+
+def read_event(value: str) -> str:
+    """Return the event of a row. What the stream itself says must not come from a row."""
+    return "notification" if value in RESERVED_EVENTS else value
+
+
+def read_buttons(value: Any) -> list[dict[str, Any]]:
+    """Return the valid ones of a row's buttons."""
+    return [button for button in value if _is_button(button)] if isinstance(value, list) else []
+
+
+def _is_button(button: Any) -> bool:
+    label, url = map(button.get, ("label", "url")) if isinstance(button, dict) else (None, None)
+    has_label = isinstance(label, str) and label.strip() != ""
+    return has_label and isinstance(url, str) and not wrong_in_address(url)
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -272,3 +263,38 @@ def iso(moment: datetime | None) -> str | None:
     if moment is not None and timezone.is_naive(moment):
         moment = timezone.make_aware(moment, timezone.get_default_timezone())
     return moment.isoformat() if moment is not None else None
+
+
+_LEVELS = frozenset(Level.values)
+_READ = {"actions": read_buttons, "event": read_event, "icon": read_address, "url": read_address}
+_READ["level"] = lambda value: value if value in _LEVELS else Level.INFO.value
+
+
+def fetch(rows: Any, instead: Callable[[Any], Any] = lambda pk: None) -> list[Any]:
+    """Return the rows of a queryset, without those that cannot be read.
+
+    Databases have times that Python has not: ``infinity``, or the year 0.
+
+    Args:
+        rows: the queryset.
+        instead: returns what stands for a row that cannot be read, given its primary key.
+    """
+    try:
+        return list(rows)
+    except (AttributeError, DataError, ValueError):
+        keys = list(rows.values_list("pk", flat=True))
+    found = []
+    for pk in keys:
+        one = rows.all()
+        one.query.clear_limits()
+        try:
+            found.append(one.filter(pk=pk).first())
+        except (AttributeError, DataError, ValueError) as error:
+            _log(rows.model.__name__, pk, str(error))
+            found.append(instead(pk))
+    return [row for row in found if row is not None]
+
+
+@lru_cache(1000)  # once for each row
+def _log(name: str, pk: Any, error: str) -> None:
+    logger.error("%s %s cannot be read, and is left out: %s", name, pk, error)

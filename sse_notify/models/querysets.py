@@ -15,9 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
@@ -28,7 +29,7 @@ from django.utils import timezone
 from sse_notify.conf import get_settings
 from sse_notify.models.counts import Owner, count
 from sse_notify.models.paging import Place
-from sse_notify.topics import topics_of, user_topic
+from sse_notify.topics import has_key, joined, topics_of, user_topic
 
 if TYPE_CHECKING:
     from sse_notify.models import Notification  # noqa: F401  (named in the class's bases)
@@ -103,7 +104,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             heed_mutes: ``False``: give muted rows the state that they have after unmuting.
             is_archived: return only archived rows, or only the others; ``None``: return both.
         """
-        if not _has_inbox(user):
+        if not has_inbox(user):
             nothing = Value(value=False, output_field=BooleanField())
             rows = self.annotate(**dict.fromkeys(_STATES, nothing)).none()
             return self._show(_View(rows, (), is_archived))
@@ -111,9 +112,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         excluded = _model("Exclusion")._default_manager.filter(user_id=user.pk)
         rows = self.filter(unexpired, recalled_at=None)
         rows = rows.exclude(pk__in=excluded.values("notification_id"))
-        joined = getattr(user, "date_joined", None)
-        if joined is not None:
-            rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=joined))
+        if since := joined(user):
+            rows = rows.filter(Q(topic=user_topic(user.pk)) | Q(created_at__gte=since))
         mutes = _model("Mute")._default_manager.filter(user_id=user.pk)
         muted = Q(category__in=mutes.values("category")) & ~Q(category__in=get_settings().required)
         heard = ~muted if heed_mutes else Q()
@@ -178,9 +178,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         features = connections[self.db].features
         pks = [part.values("pk")[:limit] for part in parts]
         if not features.supports_slicing_ordering_in_compound:  # SQLite
-            pks = [
-                self.model._base_manager.filter(pk__in=part).order_by().values("pk") for part in pks
-            ]
+            keys = self.model._base_manager.order_by().values("pk")
+            pks = [keys.filter(pk__in=part) for part in pks]
         found: Any = pks[0].union(*pks[1:], all=True)
         if not features.allow_sliced_subqueries_with_in:  # MySQL
             found = [row["pk"] for row in found]
@@ -199,9 +198,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """
         if self.query.where:
             raise TypeError("counts() is of the whole inbox: ask the manager, or use count().")
-        if not _has_inbox(user):
+        if not has_inbox(user):
             return 0, 0
-        owner = Owner(user.pk, topics_of(user), getattr(user, "date_joined", None))
+        owner = Owner(user.pk, topics_of(user), joined(user))
         return count([owner], self.db)[0]
 
 
@@ -209,8 +208,9 @@ _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
 _WATERMARKS = ("read_up_to", "seen_up_to", "archived_up_to")
 
 
-def _has_inbox(user: User) -> bool:
-    return user.pk is not None and user.is_authenticated
+def has_inbox(user: Any) -> TypeGuard[AbstractBaseUser]:
+    """Return whether ``user`` is a row of the user model: no visitor, and not made from a token."""
+    return isinstance(user, get_user_model()) and has_key(user)
 
 
 def _model(name: str) -> Any:

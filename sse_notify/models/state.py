@@ -7,7 +7,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from sse_notify.models.notification import Notification
+from sse_notify.models.fields import ExactCharField
+from sse_notify.models.notification import Json, Notification
 
 
 class Inbox(models.Model):
@@ -28,7 +29,7 @@ class Inbox(models.Model):
     state_seq = models.BigIntegerField(null=True, unique=True, default=None)
     #: Only the newest change: {"set": ..., "ids": [...] or "up_to": n, "client": ..., "after": n}.
     #: "after" is the number of the change before it.
-    changes = models.JSONField(default=list)
+    changes = Json(default=list)
 
     class Meta:
         verbose_name = _("inbox")
@@ -88,7 +89,7 @@ class Mute(OfUser):
     Its notifications are kept and listed, but neither counted nor announced.
     """
 
-    category = models.CharField(_("category"), max_length=100)
+    category = ExactCharField(_("category"), max_length=100)
 
     class Meta:
         verbose_name = _("muted category")
@@ -132,14 +133,14 @@ class LogHead(models.Model):
 class Heartbeat(models.Model):
     """The last report of a process with open streams, see `sse_notify.monitoring.heartbeat`."""
 
-    id = models.CharField(primary_key=True, max_length=100)
+    id = ExactCharField(primary_key=True, max_length=100)
     #: When the row was written, by the database's clock.
     at = models.DateTimeField()
     #: The fields of `HubStatus`.
-    figures = models.JSONField(encoder=DjangoJSONEncoder)
+    figures = Json(encoder=DjangoJSONEncoder)
 
     class Meta:
         default_permissions = ()
 
     def __str__(self) -> str:
-        return self.id
+        return str(self.id)

@@ -8,11 +8,13 @@ the same functions through ``sync_to_async``, as Django's async ORM does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Unpack, overload
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from sse_notify import telemetry
@@ -21,11 +23,12 @@ from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
-from sse_notify.models.notification import Content, Text
+from sse_notify.models.content import Content, Text
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import take_back, to_user, write
 from sse_notify.sse import format as sse_format
-from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic
+from sse_notify.sse.format import shown
+from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic, groups_field
 
 Users = Iterable[AbstractBaseUser] | QuerySet[Any] | Group
 
@@ -59,8 +62,8 @@ def notify(
             object with ``get_absolute_url()``.
         category: users can filter by it; at most 100 characters.
         event: the SSE event name, "notification" by default. The stream's own names are refused.
-        data: any JSON-serializable value, nested at most 100 levels. It is for scripts and is not
-            rendered.
+        data: any JSON-serializable value, nested at most 100 levels (30 on MySQL and MariaDB). It is
+            for scripts and is not rendered.
         actor, target: model instances: who did it, and to what. Their names are stored as text.
         icon: the URL of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.
@@ -83,12 +86,8 @@ def notify(
         model = get_user_model()
         one = isinstance(to, model)
         if isinstance(to, Group):
-            to = model._default_manager.filter(groups=validation.check_instance("to", to))
-        keys = (
-            [validation.check_instance("to", to).pk]
-            if one
-            else validation.instance_keys("to", to, model)
-        )
+            to = model._default_manager.filter(in_group(validation.check_instance("to", to)))
+        keys = validation.instance_keys("to", [to] if one else to, model)
         rows = write(checked, [to_user(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
@@ -129,10 +128,10 @@ def broadcast(
 def _to_audience(audience: Audience | Group) -> dict[str, Any]:
     """Return the columns of a notification for an audience."""
     if isinstance(audience, Group):
-        pk = validation.check_instance("audience", audience).pk
-        return {"audience": Audience.GROUP, "topic": group_topic(pk), "group_id": pk}
+        id = validation.check_instance("audience", audience).id
+        return {"audience": Audience.GROUP, "topic": group_topic(id), "group_id": id}
     if audience not in (EVERYONE, STAFF):
-        raise TypeError(f"audience must be EVERYONE, STAFF or a Group, not {audience!r}.")
+        raise TypeError(f"audience must be EVERYONE, STAFF or a Group, not {shown(audience)}.")
     return {"audience": Audience(audience), "topic": Audience(audience).value}
 
 
@@ -167,7 +166,8 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
         topic: a topic that an ``@topic`` pattern matches.
         data: a string is sent unchanged, any other value as JSON.
         event: the SSE event name; the topic's name by default. With another name, the event has a
-            ``topic`` field, which identifies the topic if a connection has several.
+            ``topic`` field, which identifies the topic if a connection has several. So has every
+            event "progress": those of long work have none.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the event exceeds ``EVENT_MAX_BYTES``. The
@@ -175,9 +175,10 @@ def publish(topic: str, data: Any, *, event: str | None = None) -> None:
     """
     check_name(topic)
     name = validation.check_event(topic if event is None else event)
-    field = None if name == topic else topic
+    # The topic tells an event from those of long work, too.
+    field = None if name == topic and name != sse_format.PROGRESS else topic
     frame = sse_format.encode(sse_format.as_text(data), event=name, topic=field)
-    publisher.ring(Ephemeral(topic, validation.check_frame(frame, {"data": data})))
+    publisher.ring(Ephemeral(topic, validation.check_frame(frame, {"event": name, "data": data})))
 
 
 async def apublish(topic: str, data: Any, *, event: str | None = None) -> None:
@@ -228,9 +229,9 @@ def send(
             if has_user_field("is_staff"):
                 reached.append(Q(is_staff=True))
         for group in groups:
-            members = _reached_of(Q(groups=group), reached)
+            members = _reached_of(in_group(group), reached)
             rows.append(broadcast(title, body, audience=group, exclude=members, **content))
-            reached.append(Q(groups=group))
+            reached.append(in_group(group))
         if reached:
             users = list(users)
             twice = set(_reached_of(Q(pk__in=[user.pk for user in users]), reached))
@@ -248,13 +249,34 @@ def _reached_of(some: Q, reached: Sequence[Q]) -> QuerySet[Any]:
     return users.filter(some & again).distinct()
 
 
+def in_group(*groups: Group) -> Q:
+    """Return the condition that a user is in one of ``groups``; see :func:`groups_field`."""
+    return Q(groups__id__in=[group.id for group in groups]) if groups_field() else Q(pk__in=())
+
+
 def has_user_field(name: str) -> bool:
-    """Return whether the user model has a field ``name``, not only an attribute."""
+    """Return whether the user model has a field ``name``, not only an attribute.
+
+    Only a field for Django's groups counts as ``groups``.
+    """
+    if name == "groups":
+        return groups_field() is not None
     return any(field.name == name for field in get_user_model()._meta.get_fields())
 
 
-def users_by_name(names: Iterable[str]) -> dict[str, Any]:
-    """Return a dict from username to user, for the given usernames, with one query."""
+def users_by_name(names: Iterable[str], *, or_key: bool = False) -> dict[str, Any]:
+    """Return a dict from username to user, for the given usernames, with one query.
+
+    Args:
+        names: the usernames.
+        or_key: whether a name that nobody has may be a primary key, which takes one more query.
+    """
     model = get_user_model()
-    found = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
-    return {str(user.get_username()): user for user in found}
+    users = model._default_manager
+    found = users.filter(**{f"{model.USERNAME_FIELD}__in": names})
+    named = {str(user.get_username()): user for user in found}
+    keys: dict[Any, str] = {}
+    for name in set(names) - named.keys() if or_key else ():
+        with suppress(ValidationError):  # it cannot be a key
+            keys[model._meta.pk.clean(name, None)] = name
+    return named | {keys[user.pk]: user for user in users.filter(pk__in=keys)}

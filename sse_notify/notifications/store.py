@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F
+from django.db.models.functions import Least
 from django.utils import timezone
 
-from sse_notify.log.sequence import announce_on_commit, begin_write, database
+from sse_notify.log.sequence import announce_on_commit, database, writing
 from sse_notify.models import Audience, Exclusion, Notification, Receipt
+from sse_notify.signals import notified, recalled
+from sse_notify.sse import format as sse_format
 from sse_notify.topics import user_topic
 
 #: Rows in one statement. With all columns of a row, this is below SQLite's limit on variables.
 CHUNK = 1000
 #: How often a repeat is tried if another process inserts the same key at the same time.
 ATTEMPTS = 3
+#: The count of a row that is sent again. It stays at the largest that every database can store.
+NEXT_COUNT = Least(F("count"), 2**31 - 2) + 1
+#: Bytes of the events that one statement inserts on MariaDB. Escaped, they take up to 3.5 times as
+#: many, and MariaDB refuses a statement of more than 16 MiB.
+STATEMENT_BYTES = 4 * 1024 * 1024
 
 #: Columns of a notification: its content or its recipient.
 Columns = dict[str, Any]
@@ -45,14 +54,11 @@ def write(
         return []
     using = database()
     rows: list[Notification] = []
-    with transaction.atomic(using=using):
-        insert_all = _insert
-        if content["key"] is not None or content["idempotency_key"] is not None:
-            begin_write(using)  # rows with the same key are read first
-            insert_all = _insert_or_repeat
+    has_key = content["key"] is not None or content["idempotency_key"] is not None
+    insert_all = _insert_or_repeat if has_key else _insert
+    with writing(using, reads=has_key):
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
-        announce_on_commit()
     return rows
 
 
@@ -63,21 +69,30 @@ def take_back(pks: Sequence[int]) -> int:
     """
     using = database()
     changed = 0
-    with transaction.atomic(using=using):
+    with writing(using):
         for start in range(0, len(pks), CHUNK):
             chunk = pks[start : start + CHUNK]
             rows = Notification.objects.using(using).filter(pk__in=chunk, recalled_at=None)
+            found = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
             # A repeat under the key is a new notification, so its count starts at 1.
-            changed += rows.update(recalled_at=timezone.now(), seq=None, count=0)
-        if changed:
+            rows.filter(pk__in=found).update(recalled_at=timezone.now(), seq=None, count=0)
+            # Also if none is found: it may have waited for another recall, which is pending now.
             announce_on_commit()
+            if found:
+                announce_on_commit(recalled, ids=found)
+            changed += len(found)
     return changed
 
 
 def insert(rows: list[Notification], using: str) -> list[Notification]:
     """Insert the rows and return them. Use one statement if that returns the primary keys."""
-    if len(rows) > 1 and connections[using].features.can_return_rows_from_bulk_insert:
-        return Notification.objects.using(using).bulk_create(rows)
+    connection = connections[using]
+    if len(rows) > 1 and connection.features.can_return_rows_from_bulk_insert:
+        size = len(rows)
+        if connection.vendor == "mysql":
+            largest = max(len(sse_format.encode_json(row.payload())) for row in rows)
+            size = max(1, STATEMENT_BYTES // largest)
+        return Notification.objects.using(using).bulk_create(rows, batch_size=size)
     for row in rows:  # MySQL does not return the keys of a bulk insert
         row.save(using=using, force_insert=True)
     return rows
@@ -100,21 +115,26 @@ def _try_to_repeat(
     topics = {recipient["topic"] for recipient in recipients}
     rows = Notification.objects.using(using)
     found: dict[str, Notification] = {}
+    repeated: list[Notification] = []
     if content["idempotency_key"] is not None:
         sent = rows.filter(topic__in=topics, idempotency_key=content["idempotency_key"])
         found = {row.topic: row for row in sent}
     if content["key"] is not None:
         same = rows.filter(topic__in=topics - found.keys(), key=content["key"])
         if pks := list(same.values_list("pk", flat=True)):
-            found |= {row.topic: row for row in _repeat(content, pks, excluded, using)}
-    new = [recipient for recipient in recipients if recipient["topic"] not in found]
-    found |= {row.topic: row for row in _insert(content, new, excluded, using)}
+            repeated = _repeat(content, pks, excluded, using)
+            found |= {row.topic: row for row in repeated}
+    # In one order, so that two calls with the same users and the same new key cannot deadlock.
+    new = [
+        each for each in sorted(recipients, key=itemgetter("topic")) if each["topic"] not in found
+    ]
+    found |= {row.topic: row for row in _insert(content, new, excluded, using, repeated)}
     return [found[recipient["topic"]] for recipient in recipients]
 
 
 def _repeat(
     content: Columns, pks: list[int], excluded: Sequence[Any], using: str
-) -> Iterable[Notification]:
+) -> list[Notification]:
     """Update the rows with the new content.
 
     The rows become pending and unread, and their counts grow by one.
@@ -126,20 +146,27 @@ def _repeat(
     if content["idempotency_key"] is None:
         del columns["idempotency_key"]
     rows = Notification.objects.using(using)
-    if rows.filter(pk__in=pks).update(**columns, count=F("count") + 1) < len(pks):
+    if rows.filter(pk__in=pks).update(**columns, count=NEXT_COUNT) < len(pks):
         raise IntegrityError("a row was deleted in this moment")
     Receipt.objects.using(using).filter(notification_id__in=pks).delete()
     Exclusion.objects.using(using).filter(notification_id__in=pks).delete()
-    repeated = rows.in_bulk(pks)
-    _exclude(repeated.values(), excluded, using)
-    return repeated.values()
+    repeated = list(rows.filter(pk__in=pks))
+    _exclude(repeated, excluded, using)
+    return repeated
 
 
 def _insert(
-    content: Columns, recipients: Sequence[Columns], excluded: Sequence[Any], using: str
+    content: Columns,
+    recipients: Sequence[Columns],
+    excluded: Sequence[Any],
+    using: str,
+    repeated: Sequence[Notification] = (),
 ) -> list[Notification]:
+    """Insert the rows, and tell of them and of those that were ``repeated``."""
     rows = insert([Notification(**content, **recipient) for recipient in recipients], using)
     _exclude(rows, excluded, using)
+    if told := [*repeated, *rows]:
+        announce_on_commit(notified, notifications=told)
     return rows
 
 

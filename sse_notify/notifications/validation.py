@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's setting)
 from django.contrib.contenttypes.models import ContentType
+from django.db import connections
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -21,23 +23,24 @@ from django.utils.functional import Promise
 from sse_notify.conf import get_settings
 from sse_notify.log.sequence import database
 from sse_notify.models import Notification
-from sse_notify.models.notification import FIELDS, Content, Kind
+from sse_notify.models.content import FIELDS, MAX_DEPTH, Content, Kind, check_json, wrong_in_address
 from sse_notify.sse import format as sse_format
-from sse_notify.sse.format import MAX_CURSOR
+from sse_notify.sse.format import MAX_CURSOR, shown
+from sse_notify.topics import has_key
 
-#: The allowed schemes of links. All others are refused, most importantly ``javascript:``.
-SCHEMES = ("http", "https", "mailto", "tel")
-#: Maximum nesting of ``data`` and ``actions``, in levels.
-MAX_DEPTH = 100
+#: The nesting of JSON that MariaDB stores is at most 31 levels.
+MAX_DEPTH_MYSQL = 30
 
 # An escaped NUL in JSON. With another backslash before it, it is six literal characters.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SCHEME = re.compile(r"\s*((?:[^\W_]|[+.-])+):")
 
 
-def check(title: str | Promise, body: str | Promise, content: Content) -> dict[str, Any]:
+def check(
+    title: str | Promise, body: str | Promise, content: Content, progress_state: Any = None
+) -> dict[str, Any]:
     """Return the columns for these arguments. Missing arguments get their defaults.
+
+    ``progress_state`` is only measured: the largest one that the row will have.
 
     Raises:
         TypeError: an argument has the wrong type or is unknown, or ``data`` is not
@@ -56,8 +59,10 @@ def check(title: str | Promise, body: str | Promise, content: Content) -> dict[s
             columns[name] = _CHECKS[field.kind](name, given[name])
         else:
             columns[name] = _column(name).get_default()
-    probe = Notification(**columns, seq=MAX_CURSOR, pk=MAX_CURSOR)
-    payload = probe.payload()
+    # Measure the largest event that the row will be sent as, on any database.
+    numbers = dict.fromkeys(("seq", "pk", "count"), MAX_CURSOR)
+    probe = Notification(**columns, **numbers, progress_state=progress_state)
+    payload = json.loads(sse_format.dumps(probe.payload(muted=True)), parse_float=_read_float)
     check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
     return columns
 
@@ -123,7 +128,7 @@ def check_instance(name: str, value: Any, model: type[Model] = Model) -> Any:
         kind = "a model instance" if model is Model else f"a {model.__name__}"
         # `__class__` of a lazy object such as `request.user` is the class of the wrapped object.
         raise TypeError(f"{name} must be {kind}, not {value.__class__.__name__}.")
-    if value.pk is None:
+    if not has_key(value):
         raise ValueError(f"{name} must be saved.")
     return value
 
@@ -166,21 +171,20 @@ def _string(name: str, value: Any, column: str = "") -> str:
 def _choice(name: str, value: Any) -> str:
     values = [known for known, _label in _column(name).flatchoices]
     if value not in values:
-        raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}.")
-    return str(value)
+        raise ValueError(f"{name} must be one of {', '.join(values)}, not {shown(value)}.")
+    found: str = next(known for known in values if known == value)  # not an enum member
+    return found
 
 
 def _address(name: str, value: Any, column: str = "") -> str:
-    if value is not None and hasattr(value, "get_absolute_url"):
+    if hasattr(value, "get_absolute_url"):
         value = value.get_absolute_url()
+    elif not isinstance(value, (str, Promise)):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a string or have get_absolute_url(), not {kind}.")
     address = _string(name, value, column)
-    # Browsers ignore tabs and newlines inside a scheme, and control characters before it.
-    if _CONTROL.search(address):
-        raise ValueError(f"{name} must not contain control characters.")
-    scheme = _SCHEME.match(address)
-    if scheme and scheme[1].lower() not in SCHEMES:
-        allowed = ", ".join(SCHEMES)
-        raise ValueError(f"{name} must be a path or an address of {allowed}, not of {scheme[1]}.")
+    if wrong := wrong_in_address(address):
+        raise ValueError(f"{name} must {wrong}.")
     return address
 
 
@@ -201,29 +205,23 @@ def _buttons(name: str, value: Any) -> Any:
 
 
 def _json(name: str, value: Any) -> Any:
+    deepest = MAX_DEPTH_MYSQL if connections[database()].vendor == "mysql" else MAX_DEPTH
     try:
-        text = sse_format.dumps(value)
-        text.encode()
-        # Store the checked value: in it, tuples are lists and keys are strings.
-        stored = json.loads(text)
-        if _depth(stored) > MAX_DEPTH:  # a reader with a shorter stack could not read the log
-            raise RecursionError
+        text = check_json(value, deepest)
     except UnicodeError as error:
         raise ValueError(f"{name} must not contain a lone surrogate.") from error
     except RecursionError as error:
-        raise ValueError(f"{name} must be nested at most {MAX_DEPTH} levels.") from error
+        raise ValueError(f"{name} must be nested at most {deepest} levels.") from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} must be JSON serializable: {error}.") from error
     if _ESCAPED_NUL.search(text):
         raise ValueError(f"{name} must not contain NUL.")
-    return stored
+    return json.loads(text)  # the checked value: in it, tuples are lists and keys are strings
 
 
-def _depth(value: Any) -> int:
-    """Return the number of nested levels of lists and dictionaries."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+def _read_float(text: str) -> float:
+    """Return the number as PostgreSQL returns it: ``1e+20`` is a whole number of 21 digits."""
+    return int(Decimal(text)) if "e+" in text else float(text)
 
 
 def _moment(name: str, value: Any) -> datetime | None:
@@ -231,6 +229,8 @@ def _moment(name: str, value: Any) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime, not {type(value).__name__}.")
+    if not 2 <= value.year <= 9998:  # in another time zone it may be another year
+        raise ValueError(f"{name} must be in one of the years 2 to 9998.")
     if settings.USE_TZ and timezone.is_naive(value):
         raise ValueError(f"{name} must be an aware datetime, because USE_TZ is True.")
     if not settings.USE_TZ and timezone.is_aware(value):  # SQLite would refuse it at the insert
@@ -247,7 +247,7 @@ def _instance(name: str, value: Any) -> dict[str, Any]:
     return {
         f"{name}_type": types.get_for_model(value, for_concrete_model=False),
         f"{name}_pk": str(value.pk),
-        f"{name}_name": str(value).replace("\0", "")[: _column(f"{name}_name").max_length],
+        f"{name}_name": sse_format.clean(str(value))[: _column(f"{name}_name").max_length],
     }
 
 

@@ -33,10 +33,9 @@ from django.utils.functional import Promise
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox.marks import check_number, check_user
-from sse_notify.models.notification import Content, HasAddress
+from sse_notify.models.content import LARGEST, LENGTHS, Content, HasAddress, State
 from sse_notify.notifications.validation import check, check_text
 from sse_notify.progress import estimate, store
-from sse_notify.progress.estimate import DONE, FAILED, RUNNING
 from sse_notify.telemetry import Incident
 
 logger = logging.getLogger("sse_notify")
@@ -62,7 +61,7 @@ class Progress:
         key: identifies the work. A new run under the same key takes over the row and cancels the
             earlier run. "": use a new, unique key.
         body, url, category, icon, actions: as for :func:`sse_notify.notify`.
-        data: a dict for scripts. Clients also get ``progress`` in it.
+        data: a dict for scripts.
         cancellable: whether the user gets a cancel button. The work must then call :meth:`check`.
         stalls_after: seconds without a report, at least 1, after which the work counts as stalled.
         clock: returns the time in seconds, for tests.
@@ -89,24 +88,21 @@ class Progress:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         check_user(user)
-        check_number("stalls_after", stalls_after, 1, estimate.LARGEST)
-        data = {} if data is None else data
-        if not isinstance(data, Mapping):
+        check_number("stalls_after", stalls_after, 1, LARGEST)
+        if not isinstance(data, Mapping | None):
             raise TypeError(f"data must be a dict, not {type(data).__name__}.")
-        if "progress" in data:
-            raise ValueError("data must not have 'progress', which the work itself fills.")
         #: The notification's collapse key.
         self.key = key or f"progress:{uuid.uuid4().hex}"
         content: Content = {"key": self.key, "url": url, "category": category, "icon": icon}
-        # Check the size with the largest possible progress. The start is silent, because the user
-        # has just started the work; only its end is announced.
-        content |= {
-            "actions": actions,
-            "data": {**data, "progress": estimate.WIDEST},
-            "silent": True,
-        }
+        # The start is silent, because the user has just started the work; its end is announced.
+        content |= {"actions": actions, "data": data, "silent": True}
         run = {"stalls_after": stalls_after, "cancellable": bool(cancellable)}
-        self._row = store.Row(user.pk, check(title, body, content), run)
+        self._check = partial(check, title, body, progress_state=estimate.WIDEST)
+        columns = self._check(content=content)
+        # The work may change its own objects meanwhile.
+        own = {name: columns[name] for name in ("data", "actions")}
+        self._content: Any = {**content, **own}
+        self._row = store.Row(user.pk, columns, run)
         self._estimate = estimate.Estimate(total, stalls_after)
         self._clock = clock
         self._lock = threading.Lock()  # held briefly, never during a database query
@@ -198,15 +194,16 @@ class Progress:
             TypeError, ValueError, RuntimeError: as for :meth:`update`.
             django.db.Error: the database failed. The work has not ended.
         """
-        columns = {"url": check("-", "", {"url": url})["url"]} if url else {}
-        self._end(DONE, message, **columns)
+        content: Any = {**self._content, "url": url}
+        columns = {"url": self._check(content=content)["url"]} if url else {}
+        self._end(State.DONE, message, **columns)
 
     afinish = twin(finish)
 
     @async_unsafe("Use 'await progress.afail()' in async code.")
     def fail(self, message: str) -> None:
         """End the work as failed, with a text for the user. Errors as for :meth:`finish`."""
-        self._end(FAILED, message)
+        self._end(State.FAILED, message)
 
     afail = twin(fail)
 
@@ -216,7 +213,7 @@ class Progress:
             raise RuntimeError("A Progress is one run of the work: make another one for the next.")
         now = self._clock()
         self._estimate.start(now)
-        self._row.begin(self._estimate.as_dict(RUNNING, now))
+        self._row.begin(self._estimate.as_dict(State.RUNNING, now))
         return self
 
     @async_unsafe("Use 'async with Progress(...)' in async code.")
@@ -241,7 +238,7 @@ class Progress:
         self._check_begun()
         with self._lock:
             if n is not None:
-                values["done"] = self._estimate.done + check_number("n", n, 0, estimate.LARGEST)
+                values["done"] = self._estimate.done + check_number("n", n, 0, LARGEST)
             self._estimate.update(self._clock(), **values)
         return self._due()
 
@@ -252,10 +249,10 @@ class Progress:
             if not self._row.is_open:
                 return _nothing
             if self._estimate.live.is_due(now):
-                self._row.publish(self._estimate.as_dict(RUNNING, now))
+                self._row.publish(self._estimate.as_dict(State.RUNNING, now))
             if self._estimate.writes.is_due(now):
                 self._estimate.looks.at = now  # a write also checks for a cancellation
-                return partial(self._report, self._estimate.as_dict(RUNNING, now))
+                return partial(self._report, self._estimate.as_dict(State.RUNNING, now))
             return self._report if looks and self._estimate.looks.is_due(now) else _nothing
 
     def _report(self, progress: dict[str, Any] | None = None) -> None:
@@ -268,7 +265,7 @@ class Progress:
 
     def _end(self, state: str, message: str = "", **columns: Any) -> None:
         self._check_begun()
-        message = check_text("message", message, estimate.LENGTHS["message"])
+        message = check_text("message", message, LENGTHS["message"])
         with self._lock:
             if not self._row.is_open:
                 return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -15,31 +16,25 @@ from django.utils.translation import gettext as _
 
 from sse_notify.exceptions import Cancelled, ProgressFailed
 from sse_notify.inbox.marks import check_number
+from sse_notify.models.content import LARGEST, LENGTHS, NUMBERS, State
 from sse_notify.notifications.validation import check_text
-
-RUNNING, DONE, FAILED, CANCELLED, STALLED = "running", "done", "failed", "cancelled", "stalled"
+from sse_notify.sse.format import clean
 
 #: Minimum seconds between two live updates.
 LIVE_SECONDS = 0.1
 #: Minimum seconds between two writes, and between two checks for a cancellation.
 WRITE_SECONDS = 0.5
-#: Maximum lengths of the texts, in characters.
-LENGTHS = {"stage": 255, "message": 1000}
-#: The largest number. JavaScript cannot represent all larger integers.
-LARGEST = 2**53
 #: The rate is computed over the last 15 seconds.
 WINDOW = 15.0  # seconds
 #: Over less than half a second, the rate is mostly noise.
 SAMPLE = 0.5  # seconds
-#: Longer estimates than 30 days are not shown.
-LONGEST_ETA = 30 * 86_400  # seconds
 
-#: The largest possible progress in an event. JSON writes a control character with six characters.
+#: A state whose event is as large as any. JSON writes a control character with six characters.
 WIDEST = {
-    **dict.fromkeys(("done", "total", "percent", "eta", "stalls_in"), 1e-300),
-    "state": CANCELLED,
+    "state": State.RUNNING,
+    **dict.fromkeys(NUMBERS, sys.float_info.min),
     **{name: "\x01" * length for name, length in LENGTHS.items()},
-    "cancellable": False,
+    "run": {"id": "", "heard_at": LARGEST, "stalls_after": LARGEST, "cancellable": False},
 }
 
 
@@ -130,7 +125,7 @@ class Estimate:
         if self.total is None or now - since < SAMPLE or self.done <= before:
             return None
         left = max(0.0, self.total - self.done) * (now - since) / (self.done - before)
-        return math.ceil(round(left, 3)) if left <= LONGEST_ETA else None
+        return math.ceil(round(left, 3)) if left <= NUMBERS["eta"] else None
 
     def as_dict(self, state: str, now: float) -> dict[str, Any]:
         """Return the progress for clients, with the given ``state``."""
@@ -141,20 +136,18 @@ class Estimate:
             "state": state,
             "done": self.done,
             "total": self.total,
-            "percent": 100.0 if state == DONE else percent,
+            "percent": 100.0 if state == State.DONE else percent,
             "stage": self.stage,
             "message": self.message,
-            "eta": self.eta(now) if state == RUNNING else None,
+            "eta": self.eta(now) if state == State.RUNNING else None,
         }
 
 
 def ending(error: BaseException | None) -> tuple[str, str]:
     """Return the final state for this exception, if any, and the message for the user."""
     if error is None:
-        return DONE, ""
+        return State.DONE, ""
     if isinstance(error, (Cancelled, asyncio.CancelledError)):
-        return CANCELLED, ""
-    reason = str(error) if isinstance(error, ProgressFailed) else ""
-    # Remove characters that cannot be stored or sent.
-    reason = reason.replace("\0", "").encode(errors="ignore").decode()
-    return FAILED, reason[: LENGTHS["message"]] or _("Something went wrong.")
+        return State.CANCELLED, ""
+    reason = clean(str(error)) if isinstance(error, ProgressFailed) else ""
+    return State.FAILED, reason[: LENGTHS["message"]] or _("Something went wrong.")

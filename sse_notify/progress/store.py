@@ -1,6 +1,6 @@
 """Store long work as a notification, with the progress in ``progress_state``.
 
-Clients get the state as ``data.progress``, see :attr:`sse_notify.models.Notification.progress`.
+Clients get the state as ``progress``, see :attr:`sse_notify.models.Notification.progress`.
 
     begin()      write the notification as ``notify(key=...)`` does: numbered, replayed, live
     report()     write only the state: no new number, still read; newly loaded pages show it
@@ -24,21 +24,22 @@ from collections.abc import Iterable
 from time import time
 from typing import Any
 
-from django.db import connections, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db import connections
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.log.sequence import announce_on_commit, database, writing
 from sse_notify.models import Level, Notification, Receipt
+from sse_notify.models.content import State
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.notifications.store import to_user, write
-from sse_notify.progress.estimate import CANCELLED, DONE, FAILED, STALLED
-from sse_notify.sse.format import encode_json
+from sse_notify.notifications.store import NEXT_COUNT, to_user, write
+from sse_notify.sse.format import PROGRESS, encode_json
+from sse_notify.streaming.hub import poll_interval
 from sse_notify.topics import user_topic
 
-_LEVELS = {DONE: Level.SUCCESS, FAILED: Level.ERROR, CANCELLED: Level.WARNING}
+_LEVELS = {State.DONE: Level.SUCCESS, State.FAILED: Level.ERROR, State.CANCELLED: Level.WARNING}
 
 
 class Row:
@@ -51,11 +52,16 @@ class Row:
     """
 
     def __init__(self, user_id: Any, content: dict[str, Any], run: dict[str, Any]) -> None:
-        del content["data"]["progress"]  # it was there only for the size check
         self.pk: int | None = None
         #: The columns to write at the end of the work; empty before.
         self.ended: dict[str, Any] = {}
-        self._user_id, self._content, self._run = user_id, content, {**run, "id": uuid.uuid4().hex}
+        # Pages of other processes get live updates only through a layer. Without one, they ask.
+        news_after = run["stalls_after"]
+        if publisher.remote_layer() is None:
+            news_after = min(news_after, max(1.0, poll_interval()))
+        # With hyphens: SQLite takes a text of digits inside of JSON for a number.
+        self._run = {**run, "id": str(uuid.uuid4()), "news_after": news_after}
+        self._user_id, self._content = user_id, content
         #: The row is no longer this run's if it was recalled, deleted or taken over.
         self.is_asked_to_end = self._is_ours = self._is_final = False
 
@@ -82,7 +88,7 @@ class Row:
         payload = {"id": self.pk, "key": self._content["key"], **progress}
         payload["cancellable"] = self._run["cancellable"]
         payload["stalls_in"] = round(self._run["stalls_after"], 1)
-        frame = encode_json(payload, event="progress")
+        frame = encode_json(payload, event=PROGRESS)
         publisher.ring(Ephemeral(user_topic(self._user_id), frame))
 
     def report(self, progress: dict[str, Any] | None) -> None:
@@ -94,9 +100,10 @@ class Row:
         using = _connect()
         run = self._run["id"]
         if progress is not None:
-            with transaction.atomic(using=using):  # a failure must not break an outer one
+            with writing(using, reads=False):  # a failure must not break an outer transaction
                 ours = _rows(using, pk=self.pk, progress_state__run__id=run)
-                ours.update(progress_state=self._state(progress))
+                if not ours.update(progress_state=self._state(progress)):
+                    announce_on_commit()  # the numbering skips a row that another run took over
         asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
         rows = _rows(using, pk=self.pk).annotate(is_asked=Exists(asked))
         row = rows.values_list("progress_state__run__id", "is_asked").first()
@@ -126,7 +133,7 @@ class Row:
                 before, that end may be rolled back and is discarded.
         """
         if self.ended and not self._is_final:
-            if state != DONE and self.ended["progress_state"]["state"] == DONE:
+            if state != State.DONE and self.ended["progress_state"]["state"] == State.DONE:
                 self.ended = {}
             else:
                 self.write_end()
@@ -150,12 +157,14 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
     with writing(using):
         mine = _rows(using, pk__in=ids, topic=user_topic(user.pk)).order_by("pk")
         receipts, asked = Receipt.objects.using(using), {"cancel_asked_at": timezone.now()}
+        announce_on_commit()  # the numbering skips a locked row
         # Lock the rows. Otherwise a run could end, and the next run under its key be cancelled.
         for row in mine.filter(progress_state__run__cancellable=True).select_for_update():
-            if row.progress and row.progress["state"] == STALLED:
-                state = {**(row.progress_state or {}), "state": CANCELLED, "eta": None}
+            told = (row.progress or {}).get("state")
+            if told == State.STALLED:
+                state = {**(row.progress_state or {}), "state": State.CANCELLED, "eta": None}
                 _end(row.pk, using, state.pop("run")["id"], {"progress_state": state})
-            else:
+            elif told == State.RUNNING:
                 receipts.update_or_create(asked, user_id=user.pk, notification=row)
 
 
@@ -173,11 +182,11 @@ def _end(pk: Any, using: str, run: str, columns: dict[str, Any]) -> None:
     """Write the end of the run, to be sent after the commit. Do nothing if the run lost its row."""
     level = _LEVELS[columns["progress_state"]["state"]]
     columns = {**columns, "level": level, "silent": False, "created_at": timezone.now()}
-    with transaction.atomic(using=using):
+    with writing(using, reads=False):
         rows = _rows(using, pk=pk, progress_state__run__id=run)
-        if rows.update(**columns, seq=None, count=F("count") + 1):
+        if rows.update(**columns, seq=None, count=NEXT_COUNT):
             Receipt.objects.using(using).filter(notification_id=pk).delete()
-            announce_on_commit()
+        announce_on_commit()  # also for a row that another run took over, as in `report()`
 
 
 def _rows(using: str, **filters: Any) -> NotificationQuerySet:

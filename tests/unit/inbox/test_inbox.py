@@ -560,7 +560,7 @@ def test_a_change_is_numbered_when_the_callers_transaction_commits_and_not_befor
     assert inbox.state(alice) == inbox.State(cursor=2, state_seq=2, unread=0, unseen=0)
 
 
-@pytest.mark.postgres
+@pytest.mark.server
 @pytest.mark.django_db(transaction=True)
 def test_two_requests_of_one_user_mark_at_the_same_time_and_both_hold(alice: User) -> None:
     rows = ids(notify(alice, f"n{index}") for index in range(20))

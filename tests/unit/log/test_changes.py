@@ -269,10 +269,43 @@ def test_what_an_older_version_kept_is_told_and_goes_on(
 ) -> None:
     """Beside this version, during an upgrade, or before it."""
     Inbox.objects.create(user=alice, state_seq=state_seq, changes=kept)
-    LogHead.objects.create(pk=1, seq=10)
+    LogHead.objects.update_or_create({"seq": 10}, pk=1)
     head = number()
     found = [what for after in (0, 5, 10) for what, _, _ in told(alice, after, head)[0]]
     assert found == expected
     notify(alice, "x")
     mark_seen(alice, up_to=number())
     assert [what for what, _, _ in told(alice, head, number())[0]] == ["seen"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [5],
+        ["x"],
+        {"a": 1},
+        "x",
+        5,
+        [[]],
+        [{"set": "read", "ids": [1], "after": None}],
+        [{"set": "read", "ids": [1], "after": "x"}],
+        [{"set": "read", "ids": 5, "after": 0}],
+        [{"set": "read", "up_to": "x", "after": 0}],
+        [{"seq": "x"}, {"seq": "y"}],
+    ],
+    ids=str,
+)
+def test_a_change_that_was_written_by_hand_is_a_reset_and_stops_nobody(
+    alice: User, bob: User, changes: Any
+) -> None:
+    rows = [notify(user, "Hello") for user in (alice, bob)]
+    number()
+    mark_read(alice, [rows[0].pk])
+    before = number()
+    Inbox.objects.filter(pk=alice.pk).update(changes=changes)
+    mark_read(bob, [rows[1].pk])
+    head = number()
+    assert ("read", [rows[1].pk], str(head)) in told(bob, 0, head)[0]
+    mark_seen(alice, up_to=before)
+    mark_read(alice, up_to=before)
+    number()

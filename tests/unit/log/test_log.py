@@ -16,7 +16,7 @@ from sse_notify.log import reader as log_reader
 from sse_notify.log import sequence
 from sse_notify.log.reader import Reader, count_missed, read_entries
 from sse_notify.log.sequence import Position, get_head, get_position, has_pending, number_pending
-from sse_notify.models import LogHead, Notification
+from sse_notify.models import Inbox, LogHead, Notification
 from sse_notify.topics import topics_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,7 +163,7 @@ def test_sending_one_notification_takes_few_queries(alice: User) -> None:
     statements = [
         q["sql"]
         for q in queries
-        if not q["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
+        if not q["sql"].startswith(("BEGIN", "SET", "COMMIT", "SAVEPOINT", "RELEASE"))
     ]
     assert len(statements) <= 8, statements
 
@@ -176,9 +176,34 @@ def test_counting_what_was_missed_stops_at_the_limit(alice: User) -> None:
     assert count_missed(3, reader=reader_of(alice), limit=10) == 3
 
 
-def test_an_empty_log_has_head_zero_and_no_row() -> None:
-    assert get_position() == Position(0, 0)
-    assert not LogHead.objects.exists()
+def test_an_empty_log_has_head_zero_with_its_row_or_without() -> None:
+    for _ in range(2):
+        assert get_position() == Position(0, 0)
+        LogHead.objects.all().delete()
+
+
+@pytest.mark.parametrize("head", [None, 0, 1, 7], ids=lambda head: f"head={head}")
+@pytest.mark.parametrize("largest", ["a notification's", "an inbox's"])
+def test_what_was_loaded_without_its_head_is_numbered_after_and_told_once(
+    alice: User, head: int | None, largest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fixtures of the notifications, or of the inboxes, alone: the numbers of others are not given out again."""
+    for seq in (5, 6, 7):
+        Notification.objects.create(topic="everyone", seq=seq, title=str(seq))
+    if largest == "an inbox's":
+        Notification.objects.filter(seq=7).delete()
+        Inbox.objects.create(user=alice, state_seq=7, changes=[{"set": "read", "ids": [1]}])
+    LogHead.objects.all().delete()
+    if head is not None:
+        LogHead.objects.create(pk=1, seq=head)
+    for number in (8, 9):
+        row = notify(alice, "New")
+        row.refresh_from_db()
+        assert row.seq == get_head() == number
+    told = [record.getMessage() for record in caplog.records if record.name == "sse_notify"]
+    assert [text.split(".")[0] for text in told] == (
+        [] if head == 7 else [f"The head of the log was {head or 0}, but a row has the number 7"]
+    )
 
 
 def test_an_anonymous_reader_reads_nothing(alice: User, django_assert_num_queries: Any) -> None:
@@ -238,3 +263,36 @@ def test_an_event_that_is_larger_than_a_page_is_a_page_of_its_own(
         entries, cursor = read_entries(cursor, 5, limit=10)
         pages.append([entry.seq for entry in entries])
     assert pages == [[1], [2], [3, 4], [5]]
+
+
+@pytest.mark.parametrize(("column", "value"), [("event", "a\nb"), ("event", "\r")])
+def test_a_row_that_cannot_be_sent_is_left_out_and_stops_nobody(
+    alice: User, bob: User, column: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was written by hand, or restored; ``notify()`` refuses it."""
+    notify(bob, "before")
+    Notification.objects.create(topic=f"user:{alice.pk}", recipient=alice, title="Odd")
+    with connection.cursor() as cursor:
+        text = f"UPDATE sse_notify_notification SET {column} = %s WHERE title = 'Odd'"
+        cursor.execute(text, [value])
+    notify(bob, "after")
+    list(number_pending())
+    assert titles(bob) == ["before", "after"]
+    entries, complete = read_entries(0, 3, limit=10)
+    assert (len(entries), complete) == (2, 3)
+    assert "cannot be sent" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("where", ["row", "inbox"])
+def test_a_number_below_zero_in_a_fixture_does_not_turn_the_log_back(
+    alice: User, where: str
+) -> None:
+    """The head of a new log is 0, which counted as no number: the head became -4, and no stream can send an event with that."""
+    if where == "row":
+        Notification.objects.create(recipient=alice, topic=f"user:{alice.pk}", title="", seq=-5)
+    else:
+        Inbox.objects.create(pk=alice.pk, state_seq=-5)
+    new = notify(alice, "New")
+    new.refresh_from_db()
+    assert (new.seq, get_head()) == (1, 1)

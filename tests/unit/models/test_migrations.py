@@ -47,6 +47,18 @@ def test_no_migration_is_missing() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_exact_texts_change_no_table_but_those_of_mysql(capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite would copy the table for each column."""
+    for backwards in (False, True):
+        call_command("sqlmigrate", APP, "0011", backwards=backwards)
+        lines = capsys.readouterr().out.splitlines()
+        statements = [
+            line for line in lines if line and not line.startswith(("--", "BEGIN", "COMMIT"))
+        ]
+        assert bool(statements) == (connection.vendor == "mysql")
+
+
 @pytest.fixture
 def at_the_first_migration(transactional_db: None) -> Iterator[Any]:
     """The apps as they were at the first migration, and a database of that time; afterwards it is the newest again."""
@@ -96,7 +108,7 @@ def fill(apps: Any, user: User, team: Group) -> None:
     ]  # changes had no number of their own
     marks = {"read_up_to": 2, "seen_up_to": 3, "archived_up_to": 1}
     old["Inbox"].create(user_id=user.pk, state_seq=10, changes=told, **marks)
-    old["LogHead"].create(pk=1, seq=10, floor=1)
+    old["LogHead"].update_or_create({"seq": 10, "floor": 1}, pk=1)
 
 
 def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
@@ -208,9 +220,9 @@ def test_long_work_moves_out_of_the_projects_data_and_back(
             continue
         own = {name: value for name, value in data.items() if name != "progress"}
         assert (row.data, row.progress_state) == (own, data["progress"])
-        told = row.payload()["data"]
-        assert told.keys() == data.keys()
-        assert told["progress"].items() >= {**NUMBERS, "total": told["progress"]["total"]}.items()
+        told = row.payload()["progress"]
+        assert row.payload()["data"] == own
+        assert told.items() >= {**NUMBERS, "total": told["total"]}.items()
     cancel(user, [Notification.objects.get(key="runs").pk])
     assert [receipt.notification.key for receipt in Receipt.objects.all()] == ["runs"]
 

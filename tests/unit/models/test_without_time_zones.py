@@ -14,7 +14,7 @@ from django.template import engines
 from django.test import Client
 
 from sse_notify import notify
-from sse_notify.bus import publisher
+from sse_notify.bus import signing
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Heartbeat, Notification
@@ -95,11 +95,11 @@ def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
 
 def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
     heartbeat.write(None)
-    Heartbeat.objects.filter(pk=publisher.origin()).update(id="alive")
+    Heartbeat.objects.filter(pk=signing.origin()).update(id="alive")
     (alive,) = heartbeat.read(head=0)
     assert abs(alive.at - datetime.now(UTC)) < timedelta(minutes=1)
     old = timedelta(seconds=heartbeat.MISSED * heartbeat.INTERVAL + 1)
     Heartbeat.objects.update(at=Now() - old)
     assert heartbeat.read(head=0) == []
     heartbeat.write(None)
-    assert [row.pk for row in Heartbeat.objects.all()] == [publisher.origin()]
+    assert [row.pk for row in Heartbeat.objects.all()] == [signing.origin()]

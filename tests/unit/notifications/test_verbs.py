@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, assert_type
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, models
+from django.db.models.functions import Random
 from django.test import override_settings
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
@@ -24,7 +28,9 @@ import sse_notify
 from sse_notify import EVERYONE, STAFF, anotify, broadcast, notify, publish
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral, Message
-from sse_notify.models import Exclusion, Notification, Receipt
+from sse_notify.inbox import marks
+from sse_notify.models import Exclusion, Notification, Receipt, querysets
+from sse_notify.notifications import validation
 
 pytestmark = pytest.mark.django_db
 
@@ -186,6 +192,7 @@ def test_the_address_may_come_from_an_object(alice: User) -> None:
     assert notify(alice, "Hi", url=Order()).url == "/orders/7/"
 
 
+@pytest.mark.slow
 def test_ten_thousand_users_take_a_bounded_number_of_queries() -> None:
     User.objects.bulk_create([User(username=f"u{i}") for i in range(10_000)])
     with CaptureQueriesContext(connection) as first:
@@ -238,6 +245,14 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"data": "x" * 70_000}, ValueError, "data.*EVENT_MAX_BYTES"),
     ({"body": "x" * 70_000}, ValueError, "body.*EVENT_MAX_BYTES"),
     ({"actor": "bob"}, TypeError, "actor"),
+    ({"url": Group(name="has no address")}, TypeError, r"url must .*get_absolute_url\(\).*Group"),
+    ({"url": 7}, TypeError, r"url must .*get_absolute_url\(\).*int"),
+    ({"icon": None}, TypeError, "icon must .*NoneType"),
+    (
+        {"actions": [{"label": "x", "url": Group(name="has no address")}]},
+        TypeError,
+        r"actions\[0\]\['url'\] must .*get_absolute_url\(\).*Group",
+    ),
     ({"target": User()}, ValueError, "target"),
     ({"actions": "open"}, TypeError, "actions"),
     ({"actions": [{"label": "x"}]}, ValueError, "actions"),
@@ -285,6 +300,49 @@ def test_who_cannot_be_notified_is_refused(to: Any, error: type[Exception]) -> N
         notify(to, "Hi")
 
 
+@isolate_apps("tests")
+def test_what_has_no_key_yet_is_not_saved_and_whoever_made_the_key_of_another_may_have_saved_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a ``default``, a new row has its key before it is saved, maybe later in the same transaction."""
+
+    class OfTests:
+        app_label = "tests"
+
+    class MadeByDatabase(AbstractBaseUser):
+        key = models.IntegerField(primary_key=True, db_default=Random())
+        Meta: Any = OfTests
+
+    class Child(MadeByDatabase):
+        Meta: Any = OfTests
+
+    class MadeByDjango(AbstractBaseUser):
+        key = models.UUIDField(primary_key=True, default=uuid.uuid4)
+        Meta: Any = OfTests
+
+    class Composite(AbstractBaseUser):
+        pk = models.CompositePrimaryKey("one", "two")
+        one, two = models.IntegerField(), models.IntegerField()
+        id = models.IntegerField()
+        Meta: Any = OfTests
+
+    new: list[Any] = [MadeByDatabase(), Child(), Composite(), Composite(one=1), User()]
+    known: list[Any] = [MadeByDjango(), MadeByDjango(pk=uuid.uuid4()), MadeByDatabase(pk=5)]
+    known += [Composite(one=1, two=2), User(pk=5)]
+    for thing, is_known in [*((each, False) for each in new), *((each, True) for each in known)]:
+        for module in (querysets, marks):
+            monkeypatch.setattr(module, "get_user_model", partial(type, thing))
+        assert querysets.has_inbox(thing) == is_known
+        if is_known:
+            assert validation.check_instance("target", thing) is thing
+            marks.check_user(thing)
+            continue
+        with pytest.raises(ValueError, match=r"^target must be saved\.$"):
+            validation.check_instance("target", thing)
+        with pytest.raises(ValueError, match=r"^user must be saved\.$"):
+            marks.check_user(thing)
+
+
 def test_the_error_for_a_lazy_anonymous_user_names_its_class(alice: User) -> None:
     """As ``request.user`` is one before somebody has signed in."""
     visitor: Any = SimpleLazyObject(AnonymousUser)
@@ -325,10 +383,17 @@ def test_publish_rings_at_once_and_writes_nothing(rung: list[Message]) -> None:
     publish("wall", {"n": 1})
     publish("wall", "one\ntwo", event="line")
     asyncio.run(sse_notify.apublish("wall", None))
+    for topic in ("wall", "user:1", "progress"):  # none is taken for the package's own
+        publish(topic, 1, event="progress")
+    publish("progress", 1)
     assert rung == [
         Ephemeral("wall", b'event: wall\ndata: {"n":1}\n\n'),
         Ephemeral("wall", b"event: line\ntopic: wall\ndata: one\ndata: two\n\n"),
         Ephemeral("wall", b"event: wall\ndata: null\n\n"),
+        *(
+            Ephemeral(topic, f"event: progress\ntopic: {topic}\ndata: 1\n\n".encode())
+            for topic in ("wall", "user:1", "progress", "progress")
+        ),
     ]
     assert not Notification.objects.exists()
 
@@ -397,9 +462,9 @@ def instances(alice: User) -> Iterator[dict[str, Any]]:
             app_label = "auth"
 
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TABLE auth_manager (user_ptr_id integer PRIMARY KEY REFERENCES auth_user (id))"
-        )
+        # MySQL would commit before any other table, and keeps this one for the next test.
+        columns = "auth_manager (user_ptr_id integer PRIMARY KEY)"
+        cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {columns}")
         cursor.execute("INSERT INTO auth_manager VALUES (%s)", [alice.pk])
     elsewhere = User.objects.get(pk=alice.pk)
     elsewhere._state.db = "elsewhere"

@@ -56,7 +56,7 @@ def row() -> Notification:
 
 def said() -> dict[str, Any]:
     """Return what clients get of the only notification's progress."""
-    found = row().payload()["data"]["progress"]
+    found = row().payload()["progress"]
     assert isinstance(found, dict)
     return found
 

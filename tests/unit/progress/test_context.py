@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -23,7 +25,7 @@ from sse_notify import Progress, ProgressFailed, archive, mark_read, unread_coun
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
-from sse_notify.sse.format import parse
+from sse_notify.sse.format import encode_json, parse
 from sse_notify.topics import topics_of
 
 try:
@@ -47,7 +49,7 @@ def test_work_is_one_notification_that_ends_unread_however_it_was_read(
             True,
             "export",
         )
-        assert begun.payload()["data"].keys() == {"order", "progress"}
+        assert begun.payload()["data"] == {"order": 7}
         numbers = {"done": 0, "total": 4, "percent": 0.0, "stage": "", "message": "", "eta": None}
         told = said()
         assert 0 < told.pop("stalls_in") <= 30
@@ -76,7 +78,7 @@ def test_work_is_one_notification_that_ends_unread_however_it_was_read(
     )
     assert (ended.seq or 0) > (begun.seq or 0)
     assert (ended.title, unread_count(alice)) == ("Export", 1)
-    assert ended.payload()["data"]["order"] == 7
+    assert ended.payload()["data"] == {"order": 7}
 
 
 def test_the_end_comes_once_whoever_says_so(alice: User) -> None:
@@ -103,7 +105,7 @@ def test_who_was_away_gets_the_end_by_replay_and_who_loads_the_page_how_far_it_i
         clock.now += 0.5
         progress.update(4)
         (item,) = client.get(reverse("sse_notify:items")).json()["items"]
-        assert item["data"]["progress"]["percent"] == 40
+        assert item["progress"]["percent"] == 40
         page = client.get(reverse("sse_notify:list")).content.decode()
         assert 'value="40.0" max="100"' in page
     row()
@@ -111,7 +113,7 @@ def test_who_was_away_gets_the_end_by_replay_and_who_loads_the_page_how_far_it_i
         cursor, get_head(), reader=Reader(topics=topics_of(alice), user_id=alice.pk), limit=10
     )
     (event,) = parse(entries[0].frame)
-    assert (len(entries), event.data["data"]["progress"]["state"]) == (1, "done")
+    assert (len(entries), event.data["progress"]["state"]) == (1, "done")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ async def test_async_work_has_twins_for_everything(clock: Clock) -> None:
     alice = await User.objects.acreate(username="alice")
 
     async def told() -> dict[str, Any]:
-        found = (await Notification.objects.aget()).payload()["data"]["progress"]
+        found = (await Notification.objects.aget()).payload()["progress"]
         assert isinstance(found, dict)
         return found
 
@@ -255,7 +257,7 @@ BAD: list[tuple[str, type[Exception], Callable[[Any], Any]]] = [
     ("key", ValueError, lambda alice: Progress(alice, "x", key="k" * 201)),
     ("url", ValueError, lambda alice: Progress(alice, "x", url="javascript:alert(1)")),
     ("data", TypeError, lambda alice: Progress(alice, "x", data=[1])),  # type: ignore[arg-type]
-    ("data", ValueError, lambda alice: Progress(alice, "x", data={"progress": {}})),
+    ("data", TypeError, lambda alice: Progress(alice, "x", data={"x": {1}})),
     ("data", ValueError, lambda alice: Progress(alice, "x", data={"x": "y" * 60_000})),
 ]
 
@@ -314,17 +316,50 @@ def test_outside_of_the_block_and_in_a_second_one_it_says_so(alice: User) -> Non
         pass
 
 
+def test_what_the_work_makes_of_its_own_objects_does_not_matter(alice: User) -> None:
+    data: dict[str, Any] = {"order": 7}
+    with Progress(alice, "Import", data=data) as progress:
+        data["order"] = object()
+        progress.finish(url="/done/")
+    assert (row().data, row().url, said()["state"]) == ({"order": 7}, "/done/", "done")
+
+
+def fits(alice: User, limit: int) -> bool:
+    """Return whether work may begin with this limit."""
+    with override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": limit}):
+        try:
+            Progress(alice, "Import", data={"order": 7})
+        except ValueError:
+            return False
+    return True
+
+
 def test_the_longest_texts_fit_an_event_that_was_small_enough_at_the_start(
     alice: User, clock: Clock
 ) -> None:
-    with (
-        override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": 9000}),
-        Progress(alice, "Import", clock=clock) as progress,
-    ):
-        clock.now += 0.5
-        progress.update(0.1, stage="\x02" * 255, message="\x02" * 1000)
-        progress.total = 2**53
-        assert len(json.dumps(row().payload())) < 9000
+    limits = range(1, 10_000)
+    limit = limits[bisect_left(limits, True, key=lambda limit: fits(alice, limit))]
+
+    def measure() -> None:
+        found = row()
+        frame = encode_json(found.payload(), event=found.event, id=found.seq)
+        assert len(frame) <= limit
+
+    with override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": limit}):
+        for verb in ("finish", "fail"):
+            with Progress(alice, "Import", data={"order": 7}, clock=clock) as progress:
+                measure()
+                progress.total = 2**53
+                clock.now += 0.5
+                progress.update(sys.float_info.min, stage="\x02" * 255, message="\x02" * 1000)
+                measure()
+                with pytest.raises(ValueError, match=r"^\w+ must be smaller: "):
+                    progress.finish(url="/" + "x" * 1000)
+                assert said()["state"] == "running"
+                getattr(progress, verb)("\x03" * 1000)
+            measure()
+            assert said()["message"] == "\x03" * 1000
+            Notification.objects.all().delete()
 
 
 def test_a_total_that_is_nothing_is_done_and_one_that_is_found_later_is_told(

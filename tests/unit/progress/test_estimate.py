@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_notify.progress.estimate import RUNNING, Estimate
+from sse_notify.models.content import State
+from sse_notify.progress.estimate import Estimate
 
 
 def started(total: float | None) -> Estimate:
@@ -72,7 +73,7 @@ def test_whatever_is_reported_the_numbers_make_sense(
     for seconds, done in steps:
         now += seconds
         estimate.update(now, done=done)
-        told = estimate.as_dict(RUNNING, now)
+        told = estimate.as_dict(State.RUNNING, now)
         assert (told["percent"] is None) == (total is None)
         assert told["percent"] is None or 0 <= told["percent"] <= 100
         assert told["percent"] != 100 or done >= (total or 0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import uuid
 from collections.abc import Callable
+from time import time
 from typing import Any
 
 import pytest
@@ -22,17 +23,13 @@ from sse_notify import (
 )
 from sse_notify.models import Notification, Receipt
 from sse_notify.progress import store
+from tests.support import locks
 from tests.unit.progress.conftest import Clock, age, everything, press_cancel, row, said
 
 pytestmark = pytest.mark.django_db
 
-on_postgres = pytest.mark.skipif(
-    not os.environ.get("DATABASE_URL", "").startswith("postgres"),
-    reason="what PostgreSQL alone does: the tests run there as well",
-)
 
-
-@on_postgres
+@pytest.mark.server
 @pytest.mark.django_db(transaction=True)
 def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -> None:
     first = Progress(alice, "Import", key="import", clock=clock)
@@ -49,7 +46,7 @@ def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -
     def meanwhile(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         if sql.startswith("INSERT") and not following.ident:
             following.start()
-            while following.is_alive() and not waiting_for_a_lock():
+            while following.is_alive() and not locks.is_waited_for():
                 pass
         return execute(sql, *args)
 
@@ -59,18 +56,6 @@ def test_the_wish_to_end_one_run_is_never_the_nexts(alice: User, clock: Clock) -
     clock.now += 1
     assert not second.cancelled
     second.finish()
-
-
-def waiting_for_a_lock() -> bool:
-    other = connection.copy()
-    with other.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        (waiting,) = cursor.fetchone()
-    other.close()
-    return bool(waiting)
 
 
 def test_cancel_on_the_page_ends_work_that_checks(
@@ -212,6 +197,49 @@ def test_a_check_of_outer_work_ends_inner_work_and_leaves_both_blocks(
     assert (reached, states) == ([], {"outer": "cancelled", "inner": "cancelled"})
 
 
+@pytest.mark.parametrize(("interval", "expected"), [(None, 1.0), (3.0, 3.0), (0.2, 1.0)])
+def test_without_a_layer_pages_ask_for_progress_at_the_pace_of_the_poll(
+    alice: User,
+    client: Client,
+    clock: Clock,
+    settings: Any,
+    interval: float | None,
+    expected: float,
+) -> None:
+    """In another process than the worker's nothing is told live. What an answer says makes the page ask again."""
+    settings.SSE_NOTIFY = {"POLL_INTERVAL": interval}
+    with Progress(alice, "Import", 10, clock=clock, stalls_after=600) as progress:
+        for done in range(3):
+            (item,) = client.get(reverse("sse_notify:items")).json()["items"]
+            told = item["progress"]
+            assert (told["done"], told["stalls_in"]) == (done, expected)
+            clock.now += 0.5
+            progress.advance()
+
+
+def test_they_ask_no_later_than_the_work_may_have_stalled(alice: User, settings: Any) -> None:
+    settings.SSE_NOTIFY = {"POLL_INTERVAL": 3600.0}
+    with Progress(alice, "Import", 10, stalls_after=600):
+        assert 500 < said()["stalls_in"] <= 600
+
+
+def test_with_a_layer_they_are_told_and_ask_only_a_worker_that_is_silent(
+    alice: User, clock: Clock, settings: Any, redis_url: str
+) -> None:
+    backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [redis_url]}}}
+    with Progress(alice, "Import", 10, clock=clock, stalls_after=600):
+        assert 500 < said()["stalls_in"] <= 600
+
+
+def test_a_run_that_an_older_version_began_is_asked_after_as_before(alice: User) -> None:
+    run = {"id": "0" * 32, "heard_at": time(), "stalls_after": 600.0, "cancellable": True}
+    state = {"state": "running", "done": 4, "total": 10, "run": run}
+    notify(alice, "Work", key="work")
+    Notification.objects.update(progress_state=state)
+    assert 500 < said()["stalls_in"] <= 600
+
+
 def test_a_worker_that_says_nothing_is_stalled_until_it_speaks_again(
     alice: User, client: Client, clock: Clock
 ) -> None:
@@ -223,7 +251,7 @@ def test_a_worker_that_says_nothing_is_stalled_until_it_speaks_again(
         age(100)
         assert (said()["state"], said()["stalls_in"], said()["percent"]) == ("stalled", None, 50)
         (item,) = client.get(reverse("sse_notify:items")).json()["items"]
-        assert item["data"]["progress"]["state"] == "stalled"
+        assert item["progress"]["state"] == "stalled"
         assert "Stalled · 50%" in client.get(reverse("sse_notify:list")).content.decode()
         clock.now += 0.5
         progress.update(6)
@@ -302,3 +330,16 @@ def test_work_goes_on_without_its_row(
         assert progress.cancelled is (gone == "notified")  # somebody else has the key now
         assert len(live) <= 1
     assert everything() == before
+
+
+@pytest.mark.parametrize("name", ["1" * 32, "12e" + "0" * 28 + "1", "1e" + "5" * 30])
+def test_a_run_whose_random_name_looks_like_a_number_keeps_its_row(
+    alice: User, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """On SQLite, a text inside of JSON comes back without its quotes."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(name))
+    with Progress(alice, "Import", 2, key="import", clock=clock) as progress:
+        clock.now += 1
+        progress.advance()
+        progress.check()
+    assert said()["state"] == "done"
