@@ -28,7 +28,8 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.reader import Reader
 from sse_notify.log.sequence import database
 from sse_notify.models import Mute
-from sse_notify.topics import Match, topics_of
+from sse_notify.models.querysets import has_inbox
+from sse_notify.topics import Match, groups_field, joined, topics_of
 
 logger = logging.getLogger("sse_notify")
 
@@ -49,6 +50,10 @@ class Subscriber:
     """The project's own topics that the client asked for."""
     cursor: int | None = None
     """The client's cursor, as :func:`sse_notify.access.openings.openings` takes it."""
+    page: str = ""
+    """The name that the page has given itself, if any."""
+    resumes: bool = False
+    """Whether the cursor came in ``Last-Event-ID``, as from an ``EventSource`` that reconnects."""
 
 
 class Question(NamedTuple):
@@ -89,12 +94,12 @@ def subscriber_of(user: AbstractBaseUser | AnonymousUser, **given: Any) -> Subsc
     """Return the subscriber for a request of ``user``. ``given`` are its other fields.
 
     Raises:
-        HandshakeRefused: 403: ``user`` is not an instance of the project's user model but, for
-            example, made from a token. It could not be checked again.
+        HandshakeRefused: 403: ``user`` is no row of the project's user model but, for example, made
+            from a token. It could not be checked again.
     """
     if not user.is_authenticated:
         return Subscriber(**given)
-    if not isinstance(user, get_user_model()):
+    if not has_inbox(user):
         raise HandshakeRefused(403, "forbidden", "Only an account of this site can open a stream.")
     was_active = getattr(user, "is_active", True)
     return Subscriber(user_id=user.pk, was_active=was_active, auth_hash=auth_hash(user), **given)
@@ -106,46 +111,62 @@ def auth_hash(user: Any) -> str:
     return str(get_hash()) if get_hash is not None else ""
 
 
-def fingerprint(user: Any) -> str:
-    """Return a hash of everything about ``user`` that affects streams, except groups."""
+def fingerprint(user: Any, password: str) -> str:
+    """Return a hash of everything about ``user`` that affects streams, except groups.
+
+    ``password`` is the user's :func:`auth_hash`.
+    """
     flags = [getattr(user, name, None) for name in ("is_active", "is_staff", "is_superuser")]
-    return hashlib.sha256(f"{flags} {auth_hash(user)}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{flags} {password}".encode()).hexdigest()[:16]
 
 
 def decide(questions: Sequence[Question]) -> list[Decision]:
     """Return the decisions about ``questions``, in the same order.
 
     This takes four queries for up to 500 streams, and three more if some are new. A session engine
-    without a table takes one call per session. The project's own topics are not decided.
+    that is none of Django's with a table takes one call per session. The project's own topics are
+    not decided.
+
+    If it fails with anything else than a database that is away, because of one user's row or a
+    project's own code, it decides about each half by itself. The stream that fails alone ends.
 
     Raises:
         django.db.Error: the database cannot be reached, so nothing is decided.
     """
+    try:
+        return _decide(questions)
+    except (db.OperationalError, db.InterfaceError):
+        raise
+    except Exception:
+        half = len(questions) // 2
+        if half:
+            return [*decide(questions[:half]), *decide(questions[half:])]
+        logger.exception("A stream ends, as nothing can be decided about it.")
+        return [Ended(reason="revoked", again=True)]
+
+
+def _decide(questions: Sequence[Question]) -> list[Decision]:
     using, required = database(), get_settings().required
     users = _users({each.user_id for each, _ in questions} - {None})
     groups, muted = _groups(users), _muted(users, using)
     dead = sessions.ended(each.session for each, _ in questions if each.session is not None)
     decisions: list[Decision] = []
-    new: list[tuple[Granted, int | None]] = []
+    decision: Decision
+    new: list[tuple[Granted, Subscriber]] = []
     for subscriber, is_new in questions:
-        user = users.get(subscriber.user_id)
-        if refusal := _refusal(subscriber, user, dead):
-            decisions.append(refusal)
-            continue
-        granted = Granted(user=user or AnonymousUser(), reader=Reader(topics=()))
-        if user is not None:
-            granted.fingerprint = fingerprint(user)
-            granted.reader = Reader(
-                topics=topics_of(user, groups.get(user.pk, ())),
-                user_id=user.pk,
-                since=getattr(user, "date_joined", None),
-                muted=frozenset(muted.get(user.pk, ())) - required,
-            )
-        decisions.append(granted)
-        if is_new:
-            new.append((granted, subscriber.cursor))
+        pk, decision = subscriber.user_id, Ended(reason="revoked", again=True)
+        silent = frozenset(muted.get(pk, ())) - required
+        try:
+            decision = _decision(subscriber, users.get(pk), dead, groups.get(pk, ()), silent)
+        except Exception:  # the project's own code must not stop other users' decisions
+            _users({pk})  # raises if the database is away, which ends no stream
+            logger.exception("A property or method of a user failed; the user's stream ends.")
+        decisions.append(decision)
+        if is_new and isinstance(decision, Granted):
+            new.append((decision, subscriber))
     if new:
-        opened = openings([(granted.reader, cursor) for granted, cursor in new], using)
+        clients = [(granted.reader, each.cursor, each.resumes) for granted, each in new]
+        opened = openings(clients, using)
         for (granted, _), opening in zip(new, opened, strict=True):
             granted.opening = opening
     return decisions
@@ -194,14 +215,12 @@ def _users(pks: set[Any]) -> dict[Any, Any]:
 
 
 def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
-    """Return the primary keys of each user's groups."""
-    model: Any = get_user_model()
-    if not pks or getattr(model, "groups", None) is None:  # a custom user model may have none
+    """Return the ids of each user's groups."""
+    if not pks or groups_field() is None:
         return {}
-    field = model.groups.field
-    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-    members = model.groups.through._base_manager.using(router.db_for_write(model))
-    return _by_user(members.filter(**{f"{source}__in": list(pks)}).values_list(source, target))
+    model: Any = get_user_model()
+    users = model._base_manager.using(router.db_for_write(model)).filter(pk__in=pks)
+    return _by_user(users.filter(groups__id__isnull=False).values_list("pk", "groups__id"))
 
 
 def _muted(pks: Collection[Any], using: str) -> dict[Any, list[str]]:
@@ -217,25 +236,25 @@ def _by_user(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
     return found
 
 
-def _refusal(subscriber: Subscriber, user: Any, dead: set[str]) -> Ended | None:
-    """Return why the stream must end, if so. ``user`` is its user as just loaded."""
+def _decision(
+    subscriber: Subscriber,
+    user: Any,
+    dead: set[str],
+    groups: Collection[Any],
+    muted: frozenset[str],
+) -> Decision:
+    """Return the decision about one stream. ``user`` is its user as just loaded."""
     if subscriber.user_id is not None:
         if user is None or (subscriber.was_active and not getattr(user, "is_active", True)):
             return Ended(reason="revoked", again=False)
-        if _has_another_password(user, subscriber.auth_hash):
+        if auth_hash(user) != subscriber.auth_hash:
             # ``update_session_auth_hash`` keeps one browser signed in, and its handshake succeeds.
             return Ended(reason="revoked", again=True)
     if subscriber.session is not None and subscriber.session.key in dead:
         # It was flushed, or ``cycle_key`` changed its key. Only the client's cookie says which.
         return Ended(reason="logout", again=True)
-    return None
-
-
-def _has_another_password(user: Any, before: str) -> bool:
-    try:
-        return auth_hash(user) != before
-    except db.Error:
-        raise
-    except Exception:  # the project's own code must not stop other users' decisions
-        logger.exception("get_session_auth_hash() of a user failed; the user's stream ends.")
-        return True
+    if user is None:
+        return Granted(user=AnonymousUser(), reader=Reader(topics=()))
+    topics, since = topics_of(user, groups), joined(user)
+    reader = Reader(topics=topics, user_id=user.pk, since=since, muted=muted)
+    return Granted(user=user, reader=reader, fingerprint=fingerprint(user, subscriber.auth_hash))

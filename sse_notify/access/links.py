@@ -1,11 +1,13 @@
-"""Signed links to a stream, for clients without a session: another domain, an app, a script.
+"""Clients without a session: signed links to a stream, and the project's own tokens.
 
 A link holds the user, topics and an expiry time, signed with ``django.core.signing``. Anybody who
 has the link can read that user's stream. So it expires after minutes, or when the password changes.
+A client that can send headers may send a token instead, which the project's ``AUTHENTICATE`` reads.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,12 +16,15 @@ from urllib.parse import urlencode
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import signing
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
 
 from sse_notify.access.decisions import auth_hash
+from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.inbox.marks import check_number, check_user
 from sse_notify.topics import MAX_TOPICS, check_name
@@ -67,15 +72,12 @@ def signed_stream_url(
     if len(names) > MAX_TOPICS:
         raise ValueError(f"topics must be at most {MAX_TOPICS} names, not {len(names)}.")
     check_number("max_age", max_age, 1, MAX_AGE, is_whole=True)
-    said = {
-        "user": str(user.pk),
-        "topics": names,
-        "until": int(time.time()) + max_age,
-        "auth": _auth(user),
-    }
+    until = int(time.time()) + max_age
+    said = {"user": str(user.pk), "topics": names, "until": until, "auth": _digest(auth_hash(user))}
     return f"{reverse('sse_notify:stream')}?{urlencode({TOKEN: signing.dumps(said, salt=_SALT)})}"
 
 
+@sensitive_variables("token")
 def link_of(request: HttpRequest) -> Link | None:
     """Return the content of the link in ``request``; ``None`` if there is none.
 
@@ -86,6 +88,12 @@ def link_of(request: HttpRequest) -> Link | None:
     token = request.GET.get(TOKEN)
     if token is None:
         return None
+    # Error reports show the query.
+    query = request.GET.copy()
+    del query[TOKEN]
+    request.GET, request.META["QUERY_STRING"] = query, query.urlencode()  # type: ignore[assignment]
+    for name in ("RAW_URI", "REQUEST_URI"):  # of gunicorn and uWSGI
+        request.META.pop(name, None)
     try:
         said: dict[str, Any] = signing.loads(token, salt=_SALT)
     except signing.BadSignature as error:
@@ -94,9 +102,31 @@ def link_of(request: HttpRequest) -> Link | None:
     if said["until"] <= time.time():
         raise HandshakeRefused(401, "expired_token", "The link has expired.")
     user = _find(said["user"])
-    if user is None or not user.is_active or not constant_time_compare(_auth(user), said["auth"]):
+    if user is None or not user.is_active or not _is_same(user, said["auth"]):
         raise HandshakeRefused(401, "invalid_token", "The link is no longer good.")
     return Link(user=user, topics=tuple(said["topics"]))
+
+
+def identify(request: HttpRequest) -> bool:
+    """Ask the project's ``AUTHENTICATE`` who sends ``request``; return whether it knows.
+
+    Its answer becomes ``request.user``, whoever the session's user is. It is asked once.
+
+    Raises:
+        ImproperlyConfigured: it returned something that is no user.
+    """
+    path = get_settings().AUTHENTICATE
+    if not path or hasattr(request, "_sse_notify_known"):
+        return getattr(request, "_sse_notify_known", False)
+    user = import_string(path)(request)
+    if user is not None and not hasattr(user, "is_authenticated"):
+        kind = type(user).__name__
+        raise ImproperlyConfigured(f"{path} must return a user or None, not {kind}.")
+    is_known = user is not None and user.is_authenticated
+    if is_known:
+        request.user = user
+    request._sse_notify_known = is_known  # type: ignore[attr-defined]
+    return is_known
 
 
 def _find(pk: str) -> Any:
@@ -106,6 +136,16 @@ def _find(pk: str) -> Any:
         return None
 
 
-def _auth(user: AbstractBaseUser) -> str:
-    """Return a text that changes with the password but does not reveal its hash."""
-    return salted_hmac(_SALT, auth_hash(user), algorithm="sha256").hexdigest()[:32]
+def _is_same(user: Any, digest: str) -> bool:
+    """Return whether the user has the password that the link was made with.
+
+    The hashes depend on the secret key as well. So compare those of ``SECRET_KEY_FALLBACKS``, too.
+    """
+    get_others = getattr(user, "get_session_auth_fallback_hash", tuple)
+    hashes = [auth_hash(user), *get_others()]
+    return any(constant_time_compare(_digest(each), digest) for each in hashes)
+
+
+def _digest(auth: str) -> str:
+    """Return a text that changes with the password's hash but does not reveal it."""
+    return hashlib.sha256(f"{_SALT} {auth}".encode()).hexdigest()[:32]

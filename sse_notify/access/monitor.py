@@ -4,9 +4,10 @@
     revocation ┼─► due ─► decide(): up to 500 streams ─────┴─► @topic functions ─► hello, go on
     round ─────┘
 
-The database decides; a message only says when. Streams that become due during a decision share the
-next one. New streams, and those that a message names, send nothing until decided, so that an event
-in between reaches the right users. The rounds find changes that no message reported.
+The database decides; a message only says when. Streams that become due during a decision, or a
+moment after it, share the next one. New streams, and those that a message names, send nothing until
+decided, so that an event in between reaches the right users. The rounds find changes that no
+message reported.
 """
 
 from __future__ import annotations
@@ -28,19 +29,18 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Revocation
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
+from sse_notify.exceptions import HandshakeRefused
 from sse_notify.telemetry import Incident
 from sse_notify.topics import user_topic
 
 logger = logging.getLogger("sse_notify")
 
 PAGE = 500  #: Streams in one decision.
-#: Seconds after which a held stream continues without the project's topics if no answer came.
-HOLD_SECONDS = 2.0
+HOLD_SECONDS = 2.0  #: Seconds after which a held stream continues without unanswered topics.
+GATHER_SECONDS = 0.02  #: Seconds between two decisions, so that more streams share one.
 RETRY_SECONDS = 1.0  #: Seconds between two attempts while the database is down.
-#: Seconds of a round with a channel layer, and between two checks of the project's own topics.
-ROUND_SECONDS = 60.0
-#: Milliseconds, from and to, after which clients reconnect: a browser has its new cookie by then.
-AGAIN_MS = (1000, 3000)
+ROUND_SECONDS = 60.0  #: Of a round with a channel layer; between two calls of a topic function.
+AGAIN_MS = (1000, 3000)  #: Milliseconds until clients reconnect: a browser has its new cookie then.
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +54,7 @@ class _Case:
     fingerprint: str = ""
     """The user's fingerprint at the last decision; "" while one is running."""
     is_held: bool = False
-    """Whether it writes nothing because a message named it."""
+    """Whether it writes nothing before the next decision."""
     topics: asyncio.Task[None] | None = None
     """The task that calls the topic functions."""
 
@@ -65,18 +65,13 @@ class _Case:
 
 
 class Subscription(Protocol):
-    """The part of a stream that the monitor uses."""
+    """The part of a stream that the monitor uses: between hold and release, it writes nothing."""
 
     subscriber: Any  #: The :class:`Subscriber` that the stream is for.
 
-    def end(self, reason: str, retry_after: int | None) -> None:
-        """Send ``bye`` and end."""
-
-    def hold(self) -> None:
-        """Write nothing until :meth:`release`."""
-
-    def release(self) -> None:
-        """Continue after :meth:`hold`."""
+    def end(self, reason: str, retry_after: int | None) -> None: ...  # noqa: D102
+    def hold(self) -> None: ...  # noqa: D102
+    def release(self) -> None: ...  # noqa: D102
 
 
 class Monitor:
@@ -98,27 +93,28 @@ class Monitor:
         self._authorisers = Authorisers(run or threadpool.topics)
         self._by_topic = by_topic
         self._accept = accept
-        #: Ordered by the last round that checked them, the oldest first.
-        self._cases: dict[Subscription, _Case] = {}
+        self._cases: dict[Subscription, _Case] = {}  #: In the order of the last round's checks.
         #: Streams that ``by_topic`` does not hold: new ones, and those of views' own events.
         self._unlisted: set[Subscription] = set()
-        #: Streams to decide about, in order.
-        self._due: dict[Subscription, None] = {}
+        self._due: dict[Subscription, None] = {}  #: Streams to decide about, in order.
         self._deciding: asyncio.Task[None] | None = None
+        self._decided_at = -math.inf
         self._rounds: asyncio.Task[None] | None = None
         self._database = Incident("database_access")
 
     def add(
         self, stream: Subscription, *, is_new: bool = False, listed: bool = True
     ) -> asyncio.Future[None]:
-        """Decide about ``stream``, now and when it is due; ``listed``: ``by_topic`` holds it.
+        """Decide about ``stream``, now and when it is due; ``listed``: ``by_topic`` will have it.
 
-        Returns:
-            A future that is done when a new stream has begun, or raises :class:`HandshakeRefused`.
+        The future is done when a new stream has begun, or raises :class:`HandshakeRefused`.
         """
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._cases[stream] = _Case(opened if is_new else None)
-        if is_new or not listed:
+        case = _Case(opened if is_new else None, is_held=listed and not is_new)
+        self._cases[stream] = case
+        if case.is_held:  # its view has decided, maybe seconds ago
+            stream.hold()
+        else:
             self._unlisted.add(stream)
         self._ask([stream])
         if self._rounds is None:
@@ -183,13 +179,15 @@ class Monitor:
 
     async def _decide(self) -> None:
         while self._due:
-            new = [stream for stream in self._due if self._cases[stream].opened is not None]
+            if (seconds := self._decided_at + GATHER_SECONDS - monotonic()) > 0:
+                await asyncio.sleep(seconds)
+                continue
+            new = {stream: None for stream in self._due if self._cases[stream].opened is not None}
             page: dict[Subscription, Question] = {}
-            for stream in islice(dict.fromkeys((*new, *self._due)), PAGE):  # new streams first
+            for stream in islice(new | self._due, PAGE):
                 del self._due[stream]
-                case = self._cases[stream]
-                case.fingerprint = ""
-                page[stream] = Question(stream.subscriber, case.opened is not None)
+                self._cases[stream].fingerprint = ""
+                page[stream] = Question(stream.subscriber, stream in new)
             try:
                 found = await self._run(decide, list(page.values()))
             except Exception as error:  # the database is down: held streams stay silent
@@ -198,6 +196,7 @@ class Monitor:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._database.worked()
+            self._decided_at = monotonic()
             for stream, decision in zip(page, found, strict=True):
                 if stream not in self._cases:  # it was removed meanwhile
                     continue
@@ -228,11 +227,13 @@ class Monitor:
 
     async def _ask_topics(self, stream: Subscription, case: _Case, granted: Granted) -> None:
         asked, is_new = stream.subscriber.asked, case.opened is not None
-        late = asyncio.get_running_loop().call_later(
-            HOLD_SECONDS, self._go_on_without_topics, stream, case, granted
-        )
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(HOLD_SECONDS, self._go_on_without_topics, stream, case, granted)
         try:
             allowed = await self._authorisers.allowed(granted.user, asked, first=is_new)
+        except HandshakeRefused as refusal:
+            _answer(case.opened, refusal)
+            return
         finally:
             late.cancel()
         case.topics = None
@@ -277,9 +278,8 @@ class Monitor:
         """Decide about all streams in turn, a few at each step, within ``RECHECK_INTERVAL``."""
         due = random.random()
         while True:
-            conf, is_connected = get_settings(), publisher.remote_layer() is not None
-            seconds = ROUND_SECONDS if is_connected else conf.POLL_INTERVAL or 1.0
-            seconds = conf.RECHECK_INTERVAL or seconds
+            conf, layer = get_settings(), publisher.remote_layer()
+            seconds = conf.RECHECK_INTERVAL or (ROUND_SECONDS if layer else conf.POLL_INTERVAL or 1)
             step = min(seconds, max(seconds / 12, 1.0))
             await asyncio.sleep(step * random.uniform(0.9, 1.1))
             due = min(due + len(self._cases) * step / seconds, len(self._cases))

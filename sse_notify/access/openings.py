@@ -28,7 +28,9 @@ class Opening(NamedTuple):
     head: int
     """The highest number of the log at that moment."""
     prelude: bytes
-    """``hello`` with ``retry:``, then ``reset`` if the client's cursor cannot be used."""
+    """``hello`` with ``retry:``, after a ``ping`` if the client resumes; then ``reset`` if the
+    client's cursor cannot be used.
+    """
 
 
 def user_key(user_id: Any) -> str:
@@ -40,15 +42,15 @@ def user_key(user_id: Any) -> str:
     return salted_hmac("sse_notify.user_key", str(user_id), algorithm="sha256").hexdigest()[:32]
 
 
-def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[Opening]:
+def openings(clients: Sequence[tuple[Reader, int | None, bool]], using: str) -> list[Opening]:
     """Return how new streams start, in three queries for all of them.
 
     Args:
-        clients: what each client may read, and its cursor: ``None`` if it has none,
-            :data:`MALFORMED` if it cannot be parsed.
+        clients: what each client may read; its cursor: ``None`` if it has none, :data:`MALFORMED`
+            if it cannot be parsed; and whether it resumes, as ``hello`` takes it.
         using: the alias of the log's database.
     """
-    readers = [reader for reader, _ in clients]
+    readers = [reader for reader, _, _ in clients]
     # Read the head first: the stream delivers what changes after it.
     position = get_position()
     inboxes = Inbox.objects.using(using).filter(pk__in=[each.user_id for each in readers])
@@ -56,7 +58,7 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
     owners = [Owner(each.user_id, each.topics, each.since, position.head) for each in readers]
     counts = count(owners, using)
     found = []
-    for (reader, cursor), (unread, unseen) in zip(clients, counts, strict=True):
+    for (reader, cursor, resumes), (unread, unseen) in zip(clients, counts, strict=True):
         start, reason = _start(cursor, reader, position)
         prelude = control.hello(
             start,
@@ -67,6 +69,7 @@ def openings(clients: Sequence[tuple[Reader, int | None]], using: str) -> list[O
             key=None if reader.user_id is None else user_key(reader.user_id),
             ping=get_settings().HEARTBEAT,
             retry=random.randint(*get_settings().RETRY_MS),
+            resumes=resumes,
         )
         if reason:
             counters.add("reset", reason)

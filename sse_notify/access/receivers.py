@@ -1,9 +1,10 @@
 """Send a message to the hubs when users, groups or sessions change, so that they check streams.
 
 Nothing here queries the database, so a project's own changes cost no more queries (except
-``user.groups.add()``, see ``docs/explanation/revocation.md``). A rollback sends nothing. Some
-changes have no signal, such as ``QuerySet.update()``. The hubs find them in their next round, or at
-once if the project calls :func:`recheck`.
+``user.groups.add()``, see ``docs/explanation/revocation.md``, members whose table does not name
+users by their primary keys, and the deletion of a user, which locks what is deleted with it). A
+rollback sends nothing. Some changes have no signal, such as ``QuerySet.update()``. The hubs find
+them in their next round, or at once if the project calls :func:`recheck`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import router
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db import connections, router
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.utils import timezone
 
 from sse_notify.access import sessions
-from sse_notify.access.decisions import fingerprint
+from sse_notify.access.decisions import auth_hash, fingerprint
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.topics import group_topic, user_topic
+from sse_notify.models import Inbox, Notification
+from sse_notify.topics import group_topic, groups_field, user_topic
 
 #: The fields of a user that affect streams. Saving only other fields sends no message.
 FIELDS = frozenset({"is_active", "is_staff", "is_superuser", "password"})
@@ -93,27 +95,57 @@ def _on_user_saved(
     message = Revocation(topics=(user_topic(instance.pk),))
     if not instance.get_deferred_fields():  # reading them would take a query
         with suppress(Exception):  # the project's own code; its save() must not fail because of us
-            message = Revocation(users={user_topic(instance.pk): fingerprint(instance)})
+            now = fingerprint(instance, auth_hash(instance))
+            message = Revocation(users={user_topic(instance.pk): now})
     _send(message, using)
 
 
 def _on_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
-    topic_of = group_topic if isinstance(instance, Group) else user_topic
-    _send(Revocation(topics=(topic_of(instance.pk),)), using)
+    is_group = isinstance(instance, Group)
+    topic = group_topic(instance.id) if is_group else user_topic(instance.pk)
+    _send(Revocation(topics=(topic,)), using)
 
 
 def _on_members_changed(
-    *, instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **kwargs: Any
+    *,
+    sender: Any,
+    instance: Any,
+    action: str,
+    reverse: bool,
+    pk_set: Iterable[Any] | None,
+    using: str,
+    **kwargs: Any,
 ) -> None:
     if action not in ("post_add", "post_remove", "post_clear"):
         return
     if not reverse:
         topics = [user_topic(instance.pk)]
     elif pk_set is not None:
+        field: Any = groups_field()
+        named_by = sender._meta.get_field(field.m2m_field_name()).target_field
+        if named_by != get_user_model()._meta.pk:  # a project's own ``through`` or parent model
+            users = get_user_model()._base_manager.using(using)
+            pk_set = users.filter(**{f"{named_by.name}__in": pk_set}).values_list("pk", flat=True)
         topics = [user_topic(pk) for pk in pk_set]
     else:  # clearing a group does not name its members, but they listen to its topic
-        topics = [group_topic(instance.pk)]
+        topics = [group_topic(instance.id)]
     _send_topics(topics, using)
+
+
+def _on_user_deleting(*, instance: Any, using: str, **kwargs: Any) -> None:
+    """Lock a user's inbox and notifications before they are deleted with the user.
+
+    Marks lock the inbox before the receipts, and a repeat under a ``key`` locks the notification
+    before them. The cascade begins with the receipts, so it would deadlock with either.
+    """
+    features = connections[using].features
+    if features.has_select_for_update:
+        # Not as strictly as a deletion: receipts of a mark that has begun refer to the rows.
+        no_key = features.has_select_for_no_key_update
+        rows = Notification._base_manager.filter(recipient_id=instance.pk)
+        for theirs in (Inbox.objects.filter(pk=instance.pk), rows):
+            found = theirs.using(using).order_by("pk").select_for_update(no_key=no_key)
+            list(found.values_list("pk", flat=True))
 
 
 def _on_logged_out(*, request: Any, user: Any, **kwargs: Any) -> None:
@@ -144,11 +176,12 @@ def connect() -> None:
         # A proxy model or a child model is the sender of its own signals.
         if issubclass(model, user_model):
             post_save.connect(_on_user_saved, sender=model)
+            pre_delete.connect(_on_user_deleting, sender=model)
             post_delete.connect(_on_deleted, sender=model)
         elif issubclass(model, Group):
             post_delete.connect(_on_deleted, sender=model)
         elif issubclass(model, AbstractBaseSession):
             post_delete.connect(_on_session_deleted, sender=model)
-    if getattr(user_model, "groups", None) is not None:
-        m2m_changed.connect(_on_members_changed, sender=user_model.groups.through)
+    if field := groups_field():
+        m2m_changed.connect(_on_members_changed, sender=field.remote_field.through)
     user_logged_out.connect(_on_logged_out)

@@ -1,4 +1,4 @@
-"""Name the sessions that streams depend on, without their keys, and check whether they have ended.
+"""The sessions that streams depend on: name them without their keys, check whether they have ended.
 
 A session's key gives the same access as its cookie, so it never leaves the process. Messages
 between processes name a session by its digest.
@@ -6,23 +6,40 @@ between processes name a session by its digest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, wraps
 from importlib import import_module
 from typing import Any
 
-from django.conf import settings  # noqa: TID251  (SESSION_ENGINE is Django's own)
+from django import db
+from django.conf import settings  # noqa: TID251  (the settings of sessions are Django's own)
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
+from django.core.exceptions import SuspiciousOperation
 from django.db import router
 from django.http import HttpRequest, parse_cookie
+from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.csrf import csrf_exempt
 
 from sse_notify.telemetry import Incident
 
+#: A cookie's value that may be a session's key, and that every engine can be asked for.
+_KEY = re.compile(r"[\w-]{8,128}", re.ASCII)
+#: What an engine defines that is ``db`` or ``cached_db`` with another model.
+_OF_ANOTHER_MODEL = {"get_model_class", "create_model_instance", "acreate_model_instance"}
+_OF_ANOTHER_MODEL |= {"cache_key_prefix"}
+
 _engine = Incident("session_engine")
+#: Keys that were found ended, the newest of them.
+_ended: deque[str] = deque(maxlen=1000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +55,11 @@ class Session:
 
 
 def digest(key: str) -> str:
-    """Return a name for the session ``key``: the same in every process, and not usable as a key."""
-    return salted_hmac("sse_notify.session", key, algorithm="sha256").hexdigest()[:32]
+    """Return a name for the session ``key``: the same in every process, and not usable as a key.
+
+    Nobody can guess a key, so this needs no secret, which processes may have replaced.
+    """
+    return hashlib.sha256(f"sse_notify.session {key}".encode()).hexdigest()[:32]
 
 
 def digest_of(user_pk: Any) -> str:
@@ -55,11 +75,15 @@ def of(request: HttpRequest) -> Session | None:
         return None
     key = session.session_key
     in_cookie = isinstance(session, CookieStore)
-    return Session(digest=digest(key), store=type(session), key=None if in_cookie else key)
+    store: Any = next(kind for kind in type(session).__mro__ if not issubclass(kind, _Untouched))
+    return Session(digest=digest(key), store=store, key=None if in_cookie else key)
 
 
 def of_user(user_pk: Any, cookies: str | None) -> Session:
     """Return the session that a view's own stream depends on.
+
+    Nothing says how the view authenticated the user. If the cookie's session was found ended before
+    the request, it was not by this session, and the session is not checked.
 
     Args:
         user_pk: the primary key of the stream's user.
@@ -69,14 +93,18 @@ def of_user(user_pk: Any, cookies: str | None) -> Session:
     store = import_module(settings.SESSION_ENGINE).SessionStore
     if cookies is None:
         return Session(digest=digest_of(user_pk), store=store)
-    key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)
-    return Session(digest=digest(key) if key else "", store=store)
+    key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME, "")
+    is_checked = _KEY.fullmatch(key) and key not in _ended and not issubclass(store, CookieStore)
+    return Session(digest=digest(key) if key else "", store=store, key=key if is_checked else None)
 
 
 def ended(sessions: Iterable[Session]) -> set[str]:
     """Return the keys of those sessions that have ended.
 
-    An engine with a model takes one query, any other engine one call per session.
+    Django's engines with a table take one query, any other engine one call per session.
+
+    Raises:
+        django.db.Error: a table of sessions cannot be read.
     """
     keys: dict[type[SessionBase], set[str]] = {}
     for session in sessions:
@@ -84,28 +112,98 @@ def ended(sessions: Iterable[Session]) -> set[str]:
             keys.setdefault(session.store, set()).add(session.key)
     found: set[str] = set()
     for store, asked in keys.items():
-        if hasattr(store, "get_model_class"):  # as ``db`` and ``cached_db``
-            model = store.get_model_class()
-            rows = model._base_manager.using(router.db_for_write(model))
-            rows = rows.filter(session_key__in=asked, expire_date__gt=timezone.now())
-            found |= asked - set(rows.values_list("session_key", flat=True))
-        else:
-            found |= _missing(store, asked)
+        try:
+            found.update(_gone(store, asked))
+            _engine.worked()
+        except db.Error:
+            raise
+        except Exception as error:  # engines raise exceptions of many kinds
+            _engine.failed(error)
+    _ended.extend(found)
     return found
 
 
-def _missing(store: type[SessionBase], keys: set[str]) -> set[str]:
-    """Return those of ``keys`` that the engine does not know, up to its first error.
+def _gone(store: Any, keys: set[str]) -> Iterator[str]:
+    """Yield those of ``keys`` that the engine does not know as logins, up to its first error.
 
     A cache that cannot be reached must not end streams.
     """
-    found = set()
-    try:
-        for key in keys:
-            if not store().exists(key):
-                found.add(key)
-    except Exception as error:  # engines raise exceptions of many kinds
-        _engine.failed(error)
-    else:
-        _engine.worked()
-    return found
+    if _has_plain_table(store):
+        model = store.get_model_class()
+        rows = model._base_manager.using(router.db_for_write(model))
+        rows = rows.filter(session_key__in=keys, expire_date__gt=timezone.now())
+        yield from keys - set(rows.values_list("session_key", flat=True))
+        return
+    for key in keys:
+        session = store(session_key=key)
+        # ``load()`` of the engine ``file`` replaces a session that has expired.
+        session.create = session.delete = session.save = _change_nothing
+        if SESSION_KEY not in session:
+            with suppress(SuspiciousOperation):  # this key cannot be one
+                session.exists(key)  # raises what ``load()`` of the engine ``cache`` hides
+            yield key
+
+
+def _has_plain_table(store: type[SessionBase]) -> bool:
+    """Return whether the engine is ``db`` or ``cached_db``, or only has another model."""
+    own = [kind for kind in store.__mro__ if not kind.__module__.startswith("django.contrib.")]
+    names = {name for kind in own for name in vars(kind) if not name.startswith("__")}
+    return hasattr(store, "get_model_class") and names <= _OF_ANOTHER_MODEL
+
+
+def _change_nothing(*args: Any, **kwargs: Any) -> None:
+    """Stand for the methods of a session that write."""
+
+
+# --- requests that are no activity of the user ---
+
+
+def in_background(
+    view: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Let requests for ``view`` not prolong the session: a page sends them without its user.
+
+    With ``SESSION_SAVE_EVERY_REQUEST``, each of them would renew the session and its cookie, and a
+    session that ends when its user is idle would never end. If the view or a middleware modifies
+    the session, it is saved as usual.
+
+    The view checks the CSRF token itself, if it has to: ``CsrfViewMiddleware`` would refuse the
+    request before this knows of it.
+    """
+
+    @csrf_exempt
+    @wraps(view)
+    def view_in_background(request: HttpRequest) -> HttpResponseBase:
+        session = getattr(request, "session", None)
+        if not (settings.SESSION_SAVE_EVERY_REQUEST and isinstance(session, SessionBase)):
+            return view(request)
+        session.__class__ = _untouched(type(session))
+        response = view(request)
+        patch_vary_headers(response, ("Cookie",))  # as the middleware does
+        return response
+
+    return view_in_background
+
+
+class _Untouched(SessionBase):
+    """A session that ``SessionMiddleware`` does not save, unless it is modified.
+
+    The middleware leaves a session without the attribute ``accessed`` alone, whatever happens
+    between the view and the middleware. If the session is empty, it still deletes the cookie.
+    """
+
+    @property
+    def accessed(self) -> bool:
+        if self.modified or self.is_empty():
+            return True
+        raise AttributeError("accessed")
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        """Ignore what every reading access sets."""
+
+
+@cache
+def _untouched(store: type[SessionBase]) -> type[SessionBase]:
+    # The engine's name stays, as it is part of the salt that signs the data.
+    return type(store.__name__, (_Untouched, store), {"__qualname__": store.__qualname__})

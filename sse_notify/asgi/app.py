@@ -19,22 +19,23 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve, set_script_prefix
+from django.urls import resolve, set_script_prefix
 
 from sse_notify.asgi.exchange import MARK, ClientLeft, Exchange, current_exchange, give_up_after
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.sse.format import CONTENT_TYPE
+from sse_notify.sse.format import MEDIA_TYPE
 from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.limits import admission, refuse
 
@@ -44,7 +45,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 #: Status, headers and body; the body of a stream is ``None``.
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes | None]
 
-_ACCEPT = CONTENT_TYPE.encode()
+_MEDIA_TYPE = MEDIA_TYPE.encode()
 #: Headers of a stream's response that a refusal does not keep, in lower case.
 _OF_A_STREAM = (b"content-type", b"content-encoding", b"cache-control", b"x-accel-buffering")
 
@@ -58,7 +59,7 @@ class EventStreams:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self._handler: _Handler | None = None
+        self._handler = _Handler()
         #: Handshakes in progress, most of them waiting for a thread.
         self._waiting = 0
 
@@ -85,17 +86,16 @@ class EventStreams:
 
     async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
         """Answer the request through Django's synchronous handler."""
-        if self._handler is None:
-            self._handler = _Handler()
         headers: list[tuple[bytes, bytes]] = []
         waiting = self._waiting
         self._waiting += 1
         try:
-            if scope["method"] == "GET":
-                admission.check(waiting=waiting)
-            # In a copy of this context, as Django's own handler does.
-            answer = threadpool.streams(copy_context().run, self._handler.answer, scope, exchange)
-            status, headers, body = await exchange.unless_left(answer)
+            admission.check(waiting=waiting)
+            # Not the pool's own call: this one makes async-only middleware run on this event loop,
+            # as with Django's own handler.
+            pool: Any = threadpool.streams
+            answer = sync_to_async(self._handler.answer, thread_sensitive=False, executor=pool)
+            status, headers, body = await exchange.unless_left(answer(scope, exchange))
             if body is not None:  # middleware may have made another answer of it
                 exchange.abandon()
             elif exchange.stream is not None:
@@ -181,10 +181,13 @@ class _Handler(BaseHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.load_middleware(is_async=False)
+        self._loading = threading.Lock()
 
     def answer(self, scope: Any, exchange: Exchange) -> Answer:
         """Return status, headers and body; the body of a stream is ``None``."""
+        with self._loading:  # not on the event loop: a middleware may query when it is made
+            if self._middleware_chain is None:  # type: ignore[attr-defined]
+                self.load_middleware(is_async=False)
         exchange.joins = True
         set_script_prefix(get_script_prefix(scope))
         try:
@@ -196,10 +199,10 @@ class _Handler(BaseHandler):
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)
-            is_stream = request.method == "GET" and _is_stream(response.status_code, headers)
+            is_stream = response.streaming and _is_stream(response.status_code, headers)
             if is_stream and exchange.choose(getattr(response, "stream", None)):
                 return response.status_code, headers, None
-            if request.method == "HEAD" or exchange.is_over or getattr(response, "stream", None):
+            if exchange.is_over or getattr(response, "stream", None):
                 return response.status_code, headers, b""
             return _render(response)
         finally:
@@ -213,20 +216,19 @@ def _header(scope: Any, name: bytes) -> str:
 
 def _is_handshake(scope: Any) -> bool:
     """Return whether the request asks for a stream, from a view that is marked as one."""
-    # Clients of event streams send this header. Without it, the request goes to the wrapped
-    # application, whose streams are served as well.
-    accept = _header(scope, b"accept").lower()
-    if scope["method"] not in ("GET", "HEAD") or CONTENT_TYPE not in accept:
+    # Whatever it accepts: the limits hold for all. HEAD, which opens no stream, goes to the wrapped
+    # application. So do requests for other views, whose streams are served as well.
+    if scope["method"] != "GET":
         return False
     try:
         return hasattr(resolve(scope["path"].removeprefix(get_script_prefix(scope))).func, MARK)
-    except Resolver404:  # a middleware may set another URLconf; Django's handler decides
+    except Exception:  # a middleware may set another URLconf, or a converter fails: Django answers
         return False
 
 
 def _is_stream(status: int, headers: Any) -> bool:
     return status == 200 and any(
-        name.lower() == b"content-type" and value.startswith(_ACCEPT) for name, value in headers
+        name.lower() == b"content-type" and value.startswith(_MEDIA_TYPE) for name, value in headers
     )
 
 

@@ -32,11 +32,10 @@ from sse_notify.streaming.base import BaseStream
 _OPTION: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 T = TypeVar("T")
-ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 MARK = "_sse_notify_event_stream"
 
 
-def event_stream(view: ViewT) -> ViewT:
+def event_stream(view: T) -> T:
     """Mark a sync view that answers with an event stream: its handshake takes one thread hop.
 
     Decorators that use ``functools.wraps`` keep the mark. Without it, a view's stream is served as
@@ -115,11 +114,9 @@ class Exchange:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # some servers report it like this
             while (await self._receive())["type"] != "http.disconnect":
                 pass
-        except OSError:  # some servers report it like this
-            pass
         self.left = True
         if self._on_leave is not None:
             self._on_leave()

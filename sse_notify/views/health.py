@@ -53,9 +53,12 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _is_database_ok() -> bool:
-    """Return whether the log's database answers. In a test's transaction, use its thread."""
+    """Return whether the log's database answers.
+
+    In a test's transaction, or a greenlet, ask in this thread.
+    """
     try:
-        if threadpool.in_test_transaction():
+        if threadpool.in_test_transaction() or threadpool.has_greenlets():
             get_position()
         else:
             asyncio.run_coroutine_threadsafe(_read(), publisher.senders_loop()).result()

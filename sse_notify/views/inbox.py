@@ -1,7 +1,7 @@
 """The views of the inbox: list page, items and state as JSON, marks by POST, and preferences.
 
-Every response is private to one user, so no shared cache may store it. Every POST checks the CSRF
-token, even in a project without Django's CSRF middleware.
+Every response is private to one user, so no shared cache may store it. A POST checks the CSRF
+token, even in a project without Django's CSRF middleware, unless no other site can have sent it.
 """
 
 from __future__ import annotations
@@ -24,34 +24,41 @@ from django.utils.cache import get_conditional_response
 from django.utils.crypto import salted_hmac
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import cache_control
-from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django.views.decorators.vary import vary_on_cookie
+from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
+from sse_notify.access.links import identify
 from sse_notify.access.openings import user_key
+from sse_notify.access.sessions import in_background
 from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
 from sse_notify.models import Notification
 from sse_notify.models.paging import Place
+from sse_notify.models.querysets import has_inbox
 from sse_notify.progress import store
 from sse_notify.streaming import hub
+from sse_notify.views.csrf import View, csrf_check
 from sse_notify.views.forms import PAGE, MarkForm, PageForm, first_error, is_json
-
-View = Callable[[HttpRequest], HttpResponseBase]
-
 
 _never_stored = cache_control(private=True, no_store=True)
 
 
 def _for_users(view: View) -> View:
-    """Return 401 as JSON to an anonymous visitor, or redirect a form's POST to the login."""
+    """Return 401 as JSON to an anonymous visitor, or redirect a form's POST to the login.
+
+    Return 403 to a user without an account here, for example one that is made from a token.
+    """
 
     @login_not_required  # LoginRequiredMiddleware would redirect a script to an HTML page
-    @vary_on_cookie
+    @vary_on_headers("Authorization", "Cookie")
     @wraps(view)
     def signed_in(request: HttpRequest) -> HttpResponseBase:
-        if request.user.is_authenticated:
+        identify(request)
+        if has_inbox(request.user):
             return view(request)
+        if request.user.is_authenticated:
+            message = "Only an account of this site has notifications."
+            return _refuse(403, error="forbidden", message=message)
         if request.method == "POST" and not is_json(request) and _names_html(request):
             return redirect_to_login(reverse("sse_notify:list"))
         message = "Sign in to see your notifications."
@@ -64,6 +71,7 @@ def _for_users(view: View) -> View:
 @vary_on_cookie
 @require_safe
 @login_required
+@_for_users
 def list_(request: HttpRequest) -> HttpResponse:
     """Return the inbox as a page that works without JavaScript. Query: as for :func:`items`."""
     form = PageForm(request.GET)
@@ -90,11 +98,12 @@ def list_(request: HttpRequest) -> HttpResponse:
     return render(request, "sse_notify/list.html", context)
 
 
+@in_background
 @require_safe
 @_for_users
 @_never_stored
 def items(request: HttpRequest) -> HttpResponse:
-    """Return a page of the inbox as JSON: ``{items, next, unread, unseen}``, newest first.
+    """Return a page of the inbox as JSON: ``{items, next, unread, unseen, key}``, newest first.
 
     Query: ``before``, the ``next`` of the previous page; ``limit``, 1 to 100, 20 by default;
     ``category``; ``state``, "unread" or "archived".
@@ -108,10 +117,11 @@ def items(request: HttpRequest) -> HttpResponse:
         {**row.payload(muted=row.is_muted), "unread": row.is_unread, "unseen": row.is_unseen}
         for row in rows
     ]
-    token = following.token if following else None
-    return JsonResponse({"items": payloads, "next": token, "unread": unread, "unseen": unseen})
+    answer = {"next": following.token if following else None, "key": user_key(request.user.pk)}
+    return JsonResponse({"items": payloads, **answer, "unread": unread, "unseen": unseen})
 
 
+@in_background
 @require_safe
 @_for_users
 @cache_control(private=True, no_cache=True)
@@ -125,9 +135,10 @@ def state(request: HttpRequest) -> HttpResponseBase:
     answer = asdict(inbox.state(request.user))
     answer |= {"poll": hub.poll_interval(), "key": user_key(request.user.pk)}
     # The masked token differs in every response, so the ETag covers the secret behind it, which
-    # changes at a login.
-    token = get_token(request)
-    covered = [str(request.user.pk), *map(str, answer.values()), request.META["CSRF_COOKIE"]]
+    # changes at a login. Clients without a session need none, and get no cookie.
+    token = "" if identify(request) else get_token(request)
+    secret = request.META["CSRF_COOKIE"] if token else ""
+    covered = [str(request.user.pk), *map(str, answer.values()), secret]
     digest = salted_hmac("sse_notify.state", "\n".join(covered), algorithm="sha256").hexdigest()
     response = JsonResponse({**answer, "csrf": token})
     response["ETag"] = etag = f'W/"{digest[:32]}"'
@@ -144,7 +155,7 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
 
     @_never_stored
     @require_POST
-    @csrf_protect
+    @csrf_check
     @_for_users
     @wraps(verb)
     def view(request: HttpRequest) -> HttpResponse:
@@ -169,7 +180,7 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
 
 
 read = _marks(inbox.mark_read)
-seen = _marks(inbox.mark_seen)
+seen = in_background(_marks(inbox.mark_seen))  # an open panel sends it by itself
 archive = _marks(inbox.archive)
 # These accept only ids. Users do not need to mark everything unread, and ``unarchive`` by number
 # would restore notifications archived long ago.
@@ -181,8 +192,9 @@ cancel = _marks(store.cancel, by_number=False)
 @_never_stored
 @vary_on_cookie
 @require_http_methods(["GET", "HEAD", "POST"])
-@csrf_protect
+@csrf_check
 @login_required
+@_for_users
 def preferences_(request: HttpRequest) -> HttpResponse:
     """Show the user's categories. A POST mutes each ``category`` that is not in ``heard``.
 

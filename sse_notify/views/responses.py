@@ -18,9 +18,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
 
 from sse_notify.access import sessions
@@ -32,7 +35,7 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.sse.format import CONTENT_TYPE, Event, encode_item
 from sse_notify.streaming import registry
 from sse_notify.streaming.base import BaseStream
-from sse_notify.streaming.generator import SourceStream, iterate_here
+from sse_notify.streaming.generator import SourceStream
 from sse_notify.streaming.limits import refuse
 
 logger = logging.getLogger("sse_notify")
@@ -53,17 +56,21 @@ class StreamResponse(StreamingHttpResponse):
     """A response of type ``text/event-stream``.
 
     Args:
-        body: a stream, or the bytes of a finite one; ``b""`` for HEAD.
+        body: a stream, or the chunks of a finite one; none for HEAD.
         headers: the headers.
         status: the HTTP status.
     """
 
     def __init__(
-        self, body: BaseStream | bytes, *, headers: Mapping[str, str] = HEADERS, status: int = 200
+        self,
+        body: BaseStream | Iterable[bytes],
+        *,
+        headers: Mapping[str, str] = HEADERS,
+        status: int = 200,
     ) -> None:
         #: The stream that the wrapper, if there is one, serves after Django's request.
-        self.stream = None if isinstance(body, bytes) else body
-        content: Any = [body]
+        self.stream = body if isinstance(body, BaseStream) else None
+        content: Any = body
         exchange = current_exchange.get()
         if self.stream is not None and exchange is not None:
             exchange.offer(self.stream)
@@ -73,7 +80,7 @@ class StreamResponse(StreamingHttpResponse):
         super().__init__(content, headers={"Content-Type": CONTENT_TYPE, **headers}, status=status)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the stream, or the bytes of a finite one."""
+        """Yield the stream, or the chunks of a finite one."""
         return super().__aiter__() if self.stream is not None else _whole(self)
 
 
@@ -124,6 +131,30 @@ class _Body:
             self._loop.call_soon_threadsafe(self._stream.close)
 
 
+class _Joinable:
+    """An async iterator that ``b"".join()`` takes as well, for ``assertContains()`` in tests."""
+
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._content
+
+    def __iter__(self) -> Iterator[bytes]:
+        async def collect() -> list[bytes]:
+            return [part async for part in self._content]
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return iter(async_to_sync(collect)())
+        # A loop runs in this thread, and waits. The thread of its sync code, if any, is free.
+        with ThreadPoolExecutor(1) as thread:
+            context = copy_context()
+            thread.submit(threadpool.move, context, own_thread=False)
+            return iter(thread.submit(context.run, asyncio.run, collect()).result())
+
+
 @cache
 def _warn() -> None:
     """Log once how to serve streams at a lower cost."""
@@ -149,10 +180,10 @@ class EventStreamResponse(StreamResponse):
             return EventStreamResponse(words(), user=request.user, end="[DONE]")
 
     The iterator runs after the view and its middleware, so read what you need from the request
-    first, as above. While the iterator yields nothing, comments keep the connection open. When the
-    client disconnects, the iterator is closed at once: a ``CancelledError`` is raised where it
-    waits, and its ``finally`` runs. When the iterator raises, the error is logged, and the client
-    receives an ``error`` event without the cause.
+    first, as above. It has the language, the time zone and the context variables of the view. While
+    it yields nothing, comments keep the connection open. When the client disconnects, the iterator
+    is closed at once: a ``CancelledError`` is raised where it waits, and its ``finally`` runs. When
+    it raises, the error is logged, and the client receives an ``error`` event without the cause.
 
     Args:
         source: an async iterator, or a sync one, which runs in a thread of its own. It yields
@@ -185,28 +216,35 @@ class EventStreamResponse(StreamResponse):
             raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
         if not isinstance(end, (Event, str, type(None))):
             raise TypeError(f"end must be a string or an Event, not {type(end).__name__}.")
-        self._source = source
-        self._last = b"" if end is None else encode_item(end)
+        last = b"" if end is None else encode_item(end)
         try:
             stream = SourceStream(
                 source,
-                last=self._last,
-                own_thread=not threadpool.in_test_transaction(),
+                last=last,
                 feed=registry.feed(),
                 buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
                 subscriber=_subscriber(user),
             )
         except HandshakeRefused as refusal:
             answer = refuse(refusal)
-            super().__init__(answer.content, headers=answer.headers, status=answer.status_code)
+            super().__init__([answer.content], headers=answer.headers, status=answer.status_code)
         else:
             super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the stream under WSGI, without an event loop. It holds the worker until it ends."""
-        if self.stream is None:
-            return super().__iter__()
-        return iterate_here(self._source, self._last)
+        return iter(self.stream) if isinstance(self.stream, SourceStream) else super().__iter__()
+
+    @property
+    def streaming_content(self) -> Any:
+        """The content. That of a test client's response can also be joined, to its end."""
+        content: Any = super().streaming_content
+        is_tests = hasattr(self, "wsgi_request") or hasattr(self, "asgi_request")
+        return _Joinable(content) if is_tests and self.is_async else content
+
+    @streaming_content.setter
+    def streaming_content(self, value: Any) -> None:
+        self._set_streaming_content(value)  # type: ignore[attr-defined]
 
 
 def _subscriber(user: Any) -> Subscriber | None:

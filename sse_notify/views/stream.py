@@ -6,6 +6,7 @@ This module knows the request; the stream does not.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required
@@ -17,18 +18,17 @@ from django.views.decorators.http import require_safe
 
 from sse_notify.access import decisions, sessions
 from sse_notify.access.decisions import Granted, Subscriber
-from sse_notify.access.links import link_of
+from sse_notify.access.links import identify, link_of
 from sse_notify.access.openings import MALFORMED
 from sse_notify.asgi.exchange import current_exchange, event_stream
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused, UnknownTopic
-from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import get_position
+from sse_notify.inbox.marks import CLIENT_LENGTH
 from sse_notify.sse import control
 from sse_notify.sse.format import MalformedCursor, parse_cursor
 from sse_notify.streaming import registry
-from sse_notify.streaming.limits import refuse
-from sse_notify.streaming.stream import Stream
+from sse_notify.streaming.limits import admission, refuse
+from sse_notify.streaming.stream import Stream, read_page
 from sse_notify.topics import MAX_TOPICS, Match, find
 from sse_notify.views.responses import StreamResponse
 
@@ -38,25 +38,30 @@ logger = logging.getLogger("sse_notify")
 # Exempt from ATOMIC_REQUESTS: the view writes nothing.
 @transaction.non_atomic_requests
 @login_not_required  # LoginRequiredMiddleware would redirect; the view itself decides
+@sessions.in_background
 @require_safe
 @event_stream
 def stream(request: HttpRequest) -> HttpResponseBase:
     """Answer with the user's event stream, or refuse with JSON.
 
-    It never redirects, as no client of event streams expects that. Query parameters:
+    It never redirects, as no client of event streams expects that. HEAD says who may ask, and does
+    not ask whether the user may listen to the topics. Query parameters:
 
-    * ``cursor``: the last event id. The ``Last-Event-ID`` header counts, too; the larger one wins.
+    * ``cursor``, ``lastEventId``: the last event id; ``event-source-polyfill`` sends the second. The
+      ``Last-Event-ID`` header counts, too; the largest one wins.
     * ``topic``: may be repeated.
-    * ``client``: the page's id, as in its ``update`` events. This view does not read it.
+    * ``client``: the page's id, as in its ``update`` events. A page that has one may replace an older
+      stream of its user instead of being refused.
     """
     exchange = current_exchange.get()
     try:
+        admission.check()
         subscriber = read_request(request)
-        if request.method == "GET" and exchange is not None and exchange.joins:
+        if exchange is not None and exchange.joins:
             return StreamResponse(make_stream(subscriber))  # the hub decides, in batches
-        granted = decisions.open_now(subscriber)
         if request.method == "HEAD":
-            return StreamResponse(b"")
+            return StreamResponse(())
+        granted = decisions.open_now(subscriber)
         if not hasattr(request, "scope"):  # WSGI: a finite stream; the browser reconnects
             return StreamResponse(finite(granted))
         return StreamResponse(make_stream(subscriber, granted))
@@ -73,6 +78,7 @@ def read_request(request: HttpRequest) -> Subscriber:
             topics.
     """
     link = link_of(request)
+    by_session = link is None and not identify(request)
     # Without AuthenticationMiddleware, every user is anonymous.
     user: AbstractBaseUser | AnonymousUser = (
         link.user if link else getattr(request, "user", None) or AnonymousUser()
@@ -92,12 +98,22 @@ def read_request(request: HttpRequest) -> Subscriber:
     for match in asked:
         if not user.is_authenticated and not match.public:
             raise decisions.forbidden(match.name, visitor=True)
+    last_event_id = request.headers.get("Last-Event-ID")
+    given = (*request.GET.getlist("cursor"), *request.GET.getlist("lastEventId"))
     try:
-        cursor = parse_cursor(request.headers.get("Last-Event-ID"), *request.GET.getlist("cursor"))
+        cursor = parse_cursor(last_event_id, *given)
     except MalformedCursor:
         cursor = MALFORMED
-    session = sessions.of(request) if link is None else None
-    return decisions.subscriber_of(user, session=session, asked=asked, cursor=cursor)
+    session = sessions.of(request) if by_session else None
+    page = request.GET.get("client", "")
+    return decisions.subscriber_of(
+        user,
+        session=session,
+        asked=asked,
+        cursor=cursor,
+        page=page if len(page) <= CLIENT_LENGTH else "",
+        resumes=bool(last_event_id),
+    )
 
 
 def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Stream:
@@ -116,22 +132,24 @@ def make_stream(subscriber: Subscriber, granted: Granted | None = None) -> Strea
     return stream
 
 
-def finite(granted: Granted) -> bytes:
-    """Return a finite stream: everything that the client missed.
+def finite(granted: Granted) -> Iterator[bytes]:
+    """Yield a finite stream: everything that the client missed, page by page.
 
     This is for WSGI, where an open stream would hold a worker.
     """
-    opening = granted.opening
+    opening, limit = granted.opening, get_settings().REPLAY_PAGE
     assert opening is not None
-    page = get_settings().REPLAY_PAGE
-    parts = [opening.prelude]
-    cursor = opening.cursor
-    while cursor < opening.head:
-        entries, cursor = read_entries(cursor, opening.head, reader=granted.reader, limit=page)
-        parts.extend(entry.frame for entry in entries)
-    if opening.cursor < opening.head and opening.cursor < get_position().floor:  # pruned meanwhile
-        parts.append(control.reset("expired", cursor))
-    return b"".join(parts)
+    yield opening.prelude
+    cursor, head = opening.cursor, opening.head
+    while cursor < head:
+        entries, complete, floor = read_page(cursor, head, reader=granted.reader, limit=limit)
+        if cursor < floor:  # pruned meanwhile
+            cursor = floor
+            yield control.reset("expired", floor)
+        else:
+            cursor = complete
+            if entries:
+                yield b"".join([entry.frame for entry in entries])
 
 
 def _find(name: str) -> Match:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY, login
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.sessions.backends.cache import SessionStore as CacheStore
+from django.contrib.sessions.backends.db import SessionStore as DBStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.core.cache import caches
+from django.db import DataError, IntegrityError, OperationalError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sse_notify import EventStreamResponse, broadcast, mark_read, mute, notify, topics
+from sse_notify import (
+    EventStreamResponse,
+    broadcast,
+    mark_read,
+    mute,
+    notify,
+    topics,
+    unread_count,
+)
 from sse_notify.access import sessions
 from sse_notify.access.decisions import (
     Decision,
@@ -40,9 +56,8 @@ from tests.support import GUARD, ROOT
 
 def signed_in(user: User, engine: str = "db") -> Any:
     """Return a request of a browser in which ``user`` is signed in."""
-    store = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
     request = RequestFactory().get("/")
-    request.session = store()
+    request.session = (ENGINES.get(engine) or CookieStore)()
     request.user = AnonymousUser()
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     request.session.save()
@@ -141,12 +156,159 @@ def test_a_password_that_was_changed_is_the_reason_though_its_session_has_anothe
     assert decided(asked) == [Ended(reason="revoked", again=False)]
 
 
+class HashedStore(DBStore):
+    """An engine that keeps no key in its table, as projects write them."""
+
+    def _hashed(self, key: str | None) -> str:
+        return hashlib.sha256(str(key).encode()).hexdigest()[:40]
+
+    def _get_session_from_db(self) -> Any:
+        rows = self.model.objects.filter(session_key=self._hashed(self.session_key))
+        return rows.filter(expire_date__gt=timezone.now()).first()
+
+    def exists(self, session_key: str) -> bool:
+        return bool(super().exists(self._hashed(session_key)))
+
+    def delete(self, session_key: str | None = None) -> None:
+        super().delete(self._hashed(session_key or self.session_key))
+
+    def create_model_instance(self, data: Any) -> Any:
+        row = super().create_model_instance(data)
+        row.session_key = self._hashed(row.session_key)
+        return row
+
+
+class LoggedStore(CacheStore):
+    """An engine whose ``load()`` makes a new session for one that is gone, as Django's once did."""
+
+    def load(self) -> Any:
+        if not (found := super().load()):
+            self.create()
+        return found
+
+
+ENGINES: dict[str, type[Any]] = {
+    name: import_module(f"django.contrib.sessions.backends.{name}").SessionStore
+    for name in ("db", "cached_db", "cache", "file")
+}
+ENGINES |= {"hashed": HashedStore, "logged": LoggedStore}
+
+
+@pytest.fixture
+def folder(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder in which the engine ``file`` keeps its sessions."""
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    monkeypatch.setattr(ENGINES["file"], "_storage_path", str(tmp_path), raising=False)
+    return tmp_path
+
+
+def expire(store: Any) -> None:
+    store.set_expiry(-1)
+    store.save()
+
+
+def forget_the_login(store: Any) -> None:
+    del store[SESSION_KEY]
+    store.save()
+
+
 @pytest.mark.django_db
-def test_an_expired_session_is_gone() -> None:
+@pytest.mark.parametrize("act", [expire, lambda store: store.flush(), lambda store: store.delete()])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_session_that_is_over_ends_its_streams_whatever_keeps_it(
+    engine: str, act: Callable[[Any], None], folder: Path
+) -> None:
+    """An idle logout ends the streams, too. Django's ``file`` removes what has expired when it is next loaded."""
     alice = User.objects.create_user("alice")
-    found = [subscriber(alice, signed_in(alice))]
-    Session.objects.update(expire_date=timezone.now())
-    assert decided(*found) == [Ended(reason="logout", again=True)]
+    here, elsewhere = signed_in(alice, engine), signed_in(alice, engine)
+    asked = [subscriber(alice, here), subscriber(alice, elsewhere)]
+    for _ in range(2):
+        assert all(isinstance(each, Granted) for each in decided(*asked))
+    act(here.session)
+    for _ in range(2):
+        ended, granted = decided(*asked)
+        assert ended == Ended(reason="logout", again=True)
+        assert isinstance(granted, Granted)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("engine", ["file", "cache", "hashed", "logged"])
+def test_a_session_that_is_no_login_any_more_ends_its_streams(engine: str, folder: Path) -> None:
+    """The engines of Django with a table are asked for the row alone: a login that ends takes another key."""
+    alice = User.objects.create_user("alice")
+    request = signed_in(alice, engine)
+    found = subscriber(alice, request)
+    forget_the_login(request.session)
+    assert decided(found) == [Ended(reason="logout", again=True)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("engine", ENGINES)
+def test_asking_for_a_session_changes_nothing_of_it(engine: str, folder: Path) -> None:
+    def kept() -> Any:
+        files = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+        cache: Any = caches["default"]
+        cached = {key for key in cache._cache if not cache._has_expired(key)}
+        return files, cached, list(Session.objects.values())
+
+    alice = User.objects.create_user("alice")
+    alive, expired, gone = (signed_in(alice, engine) for _ in range(3))
+    asked = [subscriber(alice, request) for request in (alive, expired, gone)]
+    expire(expired.session)
+    gone.session.delete()
+    before = kept()
+    assert [isinstance(each, Granted) for each in decided(*asked)] == [True, False, False]
+    assert kept() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "",
+        "a",
+        "0" * 32,
+        "A" * 32,
+        "../../../../../../etc/passwd",
+        '"\\000\\000\\000\\000\\000\\000\\000\\000"',
+        "x" * 5_000,
+        "\x80\xff\x80\xff\x80\xff\x80\xff",
+        "a b c d e f g h",
+    ],
+)
+def test_no_cookie_keeps_a_decision_from_another_user(
+    engine: str, cookie: str, folder: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cookie of a view's own stream may be anything: its user may have come with a token."""
+    settings.SESSION_ENGINE = f"{__name__}.engine"
+    module: Any = SimpleNamespace(SessionStore=ENGINES[engine])
+    monkeypatch.setitem(sys.modules, settings.SESSION_ENGINE, module)
+    alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
+    request = signed_in(bob, engine)
+    hers = sessions.of_user(alice.pk, f"other=1; sessionid={cookie}")
+    for _ in range(2):
+        _, granted = decided(subscriber_of(alice, session=hers), subscriber(bob, request))
+        assert isinstance(granted, Granted)
+    found = subscriber(bob, request)
+    request.session.flush()
+    _, ended = decided(subscriber_of(alice, session=hers), found)
+    assert ended == Ended(reason="logout", again=True)
+
+
+@pytest.mark.django_db
+def test_a_site_without_a_table_of_sessions_is_asked_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``SESSION_ENGINE`` has a default, and a client may send the cookie of another site of the same domain."""
+
+    def missing(cls: Any) -> Any:
+        raise RuntimeError("Model class Session isn't in an application in INSTALLED_APPS.")
+
+    monkeypatch.setattr(DBStore, "get_model_class", classmethod(missing))
+    alice = User.objects.create_user("alice")
+    session = sessions.of_user(alice.pk, f"sessionid={'a' * 32}")
+    assert isinstance(decided(subscriber_of(alice, session=session))[0], Granted)
 
 
 @pytest.mark.django_db
@@ -163,31 +325,130 @@ def test_sessions_in_the_cookie_and_tokens_cannot_be_asked_and_stay() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "name",
+    ["get_session_auth_hash", "is_active", "is_staff", "is_superuser", "date_joined"],
+)
 def test_a_project_whose_own_code_fails_for_one_user_has_all_others_decided(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
     asked = [subscriber(alice), subscriber(bob)]
-    real = User.get_session_auth_hash
+    real = {name: getattr(bob, name) for name in (name,)}
 
-    def failing(user: User) -> str:
+    def failing(user: User) -> Any:
         if user.pk == alice.pk:
             raise ZeroDivisionError
-        return real(user)
+        return real[name]
 
-    monkeypatch.setattr(User, "get_session_auth_hash", failing)
+    monkeypatch.setattr(User, name, property(failing, lambda user, value: None))
     ended, granted = decided(*asked)
     assert ended == Ended(reason="revoked", again=True)
     assert isinstance(granted, Granted)
     assert [record.name for record in caplog.records].count("sse_notify") == 1
 
 
+ODD: list[Exception] = [
+    ZeroDivisionError(),
+    DataError("value too long"),
+    IntegrityError("of the project's own"),
+    OperationalError("canceling statement due to statement timeout"),
+    RecursionError(),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("place", ["get_session_auth_hash", "from_db", "date_joined"])
+def test_whatever_fails_for_one_user_ends_that_users_streams_and_no_others(
+    place: str,
+    is_new: bool,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if place == "from_db" and isinstance(error, OperationalError):
+        pytest.skip("that is a database that is away")
+    users = [User.objects.create_user(f"user{number}") for number in range(9)]
+    questions = [Question(subscriber(user), is_new) for user in users]
+    odd = users[4].pk
+    if place == "from_db":
+        real: Any = User.from_db.__func__  # type: ignore[attr-defined]
+
+        def from_db(cls: Any, *args: Any, **named: Any) -> Any:  # Django 6.1 has one more
+            row = real(cls, *args, **named)
+            if row.pk == odd:
+                raise error
+            return row
+
+        monkeypatch.setattr(User, "from_db", classmethod(from_db))
+    elif place == "date_joined":
+        joined = timezone.now()
+
+        def date_joined(user: User) -> Any:
+            if user.pk == odd:
+                raise error
+            return joined
+
+        monkeypatch.setattr(User, place, property(date_joined, lambda *_: None))
+    else:
+        hashed = User.get_session_auth_hash
+
+        def auth_hash(user: User) -> str:
+            if user.pk == odd:
+                raise error
+            return hashed(user)
+
+        monkeypatch.setattr(User, place, auth_hash)
+    decisions = decide(questions)
+    assert decisions[4] == Ended(reason="revoked", again=True)
+    assert all(isinstance(each, Granted) for number, each in enumerate(decisions) if number != 4)
+    assert [record.name for record in caplog.records].count("sse_notify") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("value", ["no day", 5, b"x", object()])
+def test_a_day_of_joining_that_no_database_takes_ends_that_users_new_streams_alone(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [User.objects.create_user(f"user{number}") for number in range(3)]
+    questions = [Question(subscriber(user), is_new=True) for user in users]
+    now = timezone.now()
+    monkeypatch.setattr(
+        User,
+        "date_joined",
+        property(lambda user: value if user.pk == users[1].pk else now, lambda *_: None),
+    )
+    first, odd, last = decide(questions)
+    assert odd == Ended(reason="revoked", again=True)
+    assert isinstance(first, Granted)
+    assert isinstance(last, Granted)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_a_user_model_may_keep_the_day_of_joining_alone(
+    use_tz: bool, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.USE_TZ = use_tz
+    alice = User.objects.create_user("alice")
+    broadcast("Today")
+    list(number_pending())
+    monkeypatch.setattr(
+        User, "date_joined", property(lambda user: date(2020, 2, 29), lambda *_: None)
+    )
+    (granted,) = decide([Question(subscriber(alice), is_new=True)])
+    assert isinstance(granted, Granted)
+    assert isinstance(granted.reader.since, datetime)
+    assert (granted.reader.since.year, granted.reader.since.day) == (2020, 29)
+    assert unread_count(alice) == 1
+
+
 @pytest.mark.django_db
 def test_a_session_engine_that_is_away_ends_no_stream_and_no_decision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from django.contrib.sessions.backends.cache import SessionStore
-
     alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
     asked = [subscriber(user, signed_in(user, "cache")) for user in (alice, bob)]
     User.objects.filter(pk=bob.pk).update(is_active=False)
@@ -195,7 +456,7 @@ def test_a_session_engine_that_is_away_ends_no_stream_and_no_decision(
     def away(store: Any, key: str) -> bool:
         raise ConnectionError
 
-    monkeypatch.setattr(SessionStore, "exists", away)
+    monkeypatch.setattr(CacheStore, "exists", away)
     granted, ended = decided(*asked)
     assert isinstance(granted, Granted)
     assert ended == Ended(reason="revoked", again=False)

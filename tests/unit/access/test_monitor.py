@@ -21,7 +21,8 @@ from sse_notify.access import authorisers, monitor
 from sse_notify.access.decisions import Decision, Ended, Granted, Question, Subscriber, decide
 from sse_notify.access.openings import Opening
 from sse_notify.access.sessions import Session
-from sse_notify.bus.messages import Ephemeral, Revocation, join
+from sse_notify.bus.backlog import Backlog
+from sse_notify.bus.messages import Ephemeral, Revocation
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.reader import Reader
 from sse_notify.sse.format import encode
@@ -257,6 +258,11 @@ async def test_a_replay_under_way_obeys() -> None:
     hub = Hub(run=court.run)
     stream = await looked_after(hub, court)
     reading = asyncio.create_task(stream.read())
+    while not court.looks:
+        await asyncio.sleep(0)
+        while court.queries:
+            court.answer_one(RNG)
+    (await court.look()).set_result([FINE])  # the welcome
     for _ in range(10):
         await asyncio.sleep(0)
         if (
@@ -365,9 +371,11 @@ async def test_a_project_that_asks_for_a_decision_gets_it_though_the_user_looks_
     court, hub, *_ = opened
     await decide_next(court, LOOKS)
     saved, asked = Revocation(users={MINE: "as before"}), Revocation(topics=(MINE,))
-    both = join(saved, asked)
-    assert both is not None
-    hub.receive(both)
+    waiting = Backlog()
+    for message in (saved, asked):
+        waiting.put(message)
+    hub.receive(waiting.take())
+    assert not len(waiting)
     (await court.look()).set_result([LOOKS])
 
 
@@ -566,7 +574,8 @@ async def test_project_code_delays_the_stream_that_asked_and_nobody_else(
     look.set_result([replace(begins(), user=user), begins("user:2")])
     await joining[1]
     # The function is called, and has not answered yet.
-    answers = [query for query in court.queries if not query[0].done()]
+    while not (answers := [query for query in court.queries if not query[0].done()]):
+        await asyncio.sleep(0)
     assert len(answers) == 1
     assert not joining[0].done()
     # What ends its user ends it all the same.

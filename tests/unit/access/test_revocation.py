@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -19,16 +18,17 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from sse_notify import arecheck, recheck
 from sse_notify.access import sessions
-from sse_notify.access.decisions import fingerprint
+from sse_notify.access.decisions import auth_hash, fingerprint
 from sse_notify.access.receivers import disconnect
 from sse_notify.bus import publisher
+from sse_notify.bus.backlog import Backlog
 from sse_notify.bus.messages import Ephemeral, Revocation
 
 
@@ -73,7 +73,7 @@ def about(user: User) -> list[Revocation]:
 
 
 def saved(user: User) -> list[Revocation]:
-    return [Revocation(users={f"user:{user.pk}": fingerprint(user)})]
+    return [Revocation(users={f"user:{user.pk}": fingerprint(user, auth_hash(user))})]
 
 
 @pytest.mark.asyncio
@@ -117,13 +117,15 @@ async def test_a_user_model_whose_own_code_fails_is_saved_and_rings_all_the_same
 @pytest.mark.django_db
 def test_whatever_decides_about_streams_changes_what_a_user_looks_like() -> None:
     def looks(**changes: Any) -> str:
-        return fingerprint(User(pk=1, username="alice", password="one", **changes))
+        user = User(pk=1, username="alice", password="one", **changes)
+        return fingerprint(user, auth_hash(user))
 
     before = looks()
     assert looks(email="new@example.com", first_name="Alice") == before
     for changes in ({"is_active": False}, {"is_staff": True}, {"is_superuser": True}):
         assert looks(**changes) != before
-    assert fingerprint(User(pk=1, username="alice", password="two")) != before
+    other = User(pk=1, username="alice", password="two")
+    assert fingerprint(other, auth_hash(other)) != before
     assert "one" not in before
 
 
@@ -187,6 +189,17 @@ async def test_a_logout_names_the_session_by_its_digest_alone(alice: User) -> No
         Revocation(sessions=named),
     ]
     assert key not in repr(heard)
+
+
+@pytest.mark.asyncio
+async def test_processes_name_a_session_alike_while_the_secret_key_is_replaced(alice: User) -> None:
+    request = await sync_to_async(signed_in)(alice)
+    with override_settings(SECRET_KEY="old", SECRET_KEY_FALLBACKS=["new"]):
+        named = sessions.digest(request.session.session_key), sessions.digest_of(alice.pk)
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
+        heard = await rung(lambda: logout(request))
+    assert heard[0] == Revocation(sessions=named, end="logout")
+    assert not {request.session.session_key, str(alice.pk)} & {*named}
 
 
 @pytest.mark.asyncio
@@ -263,14 +276,15 @@ async def test_expired_sessions_that_are_cleared_ring_nothing(transactional_db: 
 
 
 def test_a_thousand_saves_are_one_message_to_the_layer() -> None:
-    waiting: deque[Any] = deque()
+    waiting = Backlog()
     for number in range(1500):
-        publisher._append(waiting, Revocation(users={f"user:{number}": str(number)}))
-    assert [len(each.users) for each in waiting] == [1000, 500]
-    publisher._append(waiting, Ephemeral("wall", b"x"))
-    publisher._append(waiting, Revocation(sessions=("a",), end="logout"))
-    publisher._append(waiting, Revocation(sessions=("b",)))
-    assert list(waiting)[3:] == [
+        waiting.put(Revocation(users={f"user:{number}": str(number)}))
+    waiting.put(Ephemeral("wall", b"x"))
+    waiting.put(Revocation(sessions=("a",), end="logout"))
+    waiting.put(Revocation(sessions=("b",)))
+    found: list[Any] = [waiting.take() for _ in range(len(waiting))]
+    assert [len(each.users) for each in found[:2]] == [1000, 500]
+    assert found[3:] == [
         Revocation(sessions=("a",), end="logout"),
         Revocation(sessions=("b",)),
     ]
