@@ -18,6 +18,9 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 
 NPM := $(BIN)/python -m tests.support.node npm
 # Three processes on two cores, as much of the tests is waiting. A file's tests stay together, as they may share a server or a browser.
 SPREAD := --numprocesses 3 --dist loadfile
+ON_MARIADB := $(addprefix tests/unit/,access compat inbox log management models notifications/test_data.py notifications/test_verbs.py \
+	notifications/test_recall.py progress admin/test_figures.py admin/test_log.py test_checks.py test_retention.py test_retention_server.py) \
+	tests/asgi/test_retention.py tests/asgi/test_atomic_requests.py tests/asgi/test_writing.py
 # What pytest exits with if no test was chosen.
 NONE := 5
 HTML := find sse_notify demo_project templates tests -name '*.html' -print0
@@ -27,7 +30,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres matrix faults soak js lint docs format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres pytest-mariadb matrix faults soak js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -43,10 +46,10 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 
 # --- what checks -------------------------------------------------------------------------------------------------------------
 
-test: js pytest-postgres pytest ## run every test (ARGS="-k name" for some)
+test: js pytest-postgres pytest-mariadb pytest ## run every test (ARGS="-k name" for some)
 
 # Each process has services of its own. What measures latencies runs after the others; with ARGS="-k name" either may have no test.
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx ## run the Python tests, with real servers, faults and a real browser
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests, with real servers, faults and a real browser
 	$(BIN)/python -m pytest $(SPREAD) -m "not alone" $(ARGS) || test $$? -eq $(NONE)
 	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq $(NONE)
 
@@ -62,6 +65,10 @@ soak: $(DONE)/test $(DONE)/nginx ## run the fault suite in its long form, about 
 pytest-postgres: $(DONE)/test ## run the unit tests again, on PostgreSQL
 	PYTHONDEVMODE=1 PYTHONMALLOC=pymalloc $(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest $(SPREAD) tests/unit tests/asgi \
 		--ignore tests/unit/streaming/test_splice.py --ignore tests/unit/sse/test_wire.py --ignore tests/unit/notifications/test_injection.py $(ARGS)
+
+# What MariaDB may do otherwise, in its own SQL, locks and texts. Its driver is in Python, and slow: fewer examples, and not every folder.
+pytest-mariadb: $(DONE)/test $(DONE)/mariadb ## run those unit tests again that MariaDB may fail
+	HYPOTHESIS_PROFILE=few $(BIN)/python -m tests.support.mariadb $(BIN)/python -m pytest $(SPREAD) -m "not slow" $(ON_MARIADB) $(ARGS)
 
 # Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.
 matrix: $(DONE)/matrix ## run the tests with each Python and Django that is here (ARGS="--list", ARGS="-k py313")
@@ -88,7 +95,7 @@ format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters
 	$(HTML) | xargs -0 $(BIN)/djade --target-version 5.2 || true
 	$(NPM) --silent run format
 
-coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx ## run the Python tests and tell what they do not reach
+coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests and tell what they do not reach
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest --cov --cov-report= tests/unit tests/asgi
 	$(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-report=html
 
@@ -121,6 +128,14 @@ $(DONE)/webkit: tests/support/webkit.py tests/support/debian.py | $(DONE)/test
 
 $(DONE)/nginx: tests/support/nginx.py tests/support/debian.py | $(DONE)/test
 	@$(BIN)/python -m tests.support.nginx
+	@touch $@
+
+$(DONE)/haproxy: tests/support/haproxy.py tests/support/debian.py | $(DONE)/test
+	@$(BIN)/python -m tests.support.haproxy
+	@touch $@
+
+$(DONE)/mariadb: tests/support/mariadb.py tests/support/debian.py | $(DONE)/test
+	@$(BIN)/python -m tests.support.mariadb
 	@touch $@
 
 lock: ## take the newest versions of everything into constraints.txt and package-lock.json

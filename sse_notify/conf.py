@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from django.conf import settings
@@ -13,8 +13,10 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.functional import Promise
 
+from sse_notify.sse.format import MAX_EVENT_BYTES, clean, shown
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The keys of ``SSE_NOTIFY`` with their defaults. All are optional."""
 
@@ -37,7 +39,7 @@ class Settings:
     MAX_STREAMS: int = 10_000  # per process
     """Maximum of open streams, and of waiting handshakes. The next request gets a 503."""
     MAX_STREAMS_PER_USER: int = 10  # per process
-    """Maximum of open streams of one user. The next request gets a 429."""
+    """Maximum of open streams of one user. The next one replaces an older one, or gets a 429."""
     BUFFER_BYTES: int = 262_144  # bytes
     """Maximum size of a client's buffer. Beyond it, the stream drops it and reads the log."""
     SEND_TIMEOUT: float = 30.0  # seconds
@@ -49,7 +51,7 @@ class Settings:
     REPLAY_LIMIT: int = 10_000  # events
     """Maximum length of a replay. A client that missed more gets a ``reset``."""
     EVENT_MAX_BYTES: int = 65_536  # bytes
-    """Maximum size of an encoded event."""
+    """Maximum size of an encoded event. The package's script reads none of more than 1 MiB."""
     RETENTION_DAYS: float | None = 90.0  # days
     """Age at which ``prune_notifications`` deletes a notification. ``None``: never."""
     DRAIN_SECONDS: float = 10.0  # seconds
@@ -58,12 +60,20 @@ class Settings:
     """Categories that users can mute, besides those they received: name to ``label``,
     ``description`` and ``required`` (nobody can mute it), all optional.
     """
+    AUTHENTICATE: str = ""
+    """The path of a function that finds the user of a request without a session, as by a token."""
+    LIVE: bool = True
+    """Whether the bell opens a stream. ``False`` is for browser tests, where an open stream keeps
+    the network from ever being idle.
+    """
     LAYER: str = "default"
     """The alias of the channel layer in ``CHANNEL_LAYERS``."""
     GROUP: str = "sse_notify"
-    """The channel layer group of the hubs. Sites that share a layer need different groups."""
+    """The channel layer group of the hubs, without the digest of ``SECRET_KEY`` in its name. Sites
+    that share a layer and a ``SECRET_KEY`` need different groups.
+    """
 
-    @property
+    @cached_property
     def required(self) -> frozenset[str]:
         """The categories that nobody can mute."""
         return frozenset(name for name, about in self.CATEGORIES.items() if about.get("required"))
@@ -73,7 +83,12 @@ class Settings:
 CATEGORY_LENGTH = 100
 _CATEGORY: Any = {"label": str | Promise, "description": str | Promise, "required": bool}
 _MAY_BE_NONE = {"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
-_MOST = {"HANDSHAKE_THREADS": 256, "RETENTION_DAYS": 36_500}
+#: The largest number of every other key: databases limit the numbers in their statements.
+_ANY = 2**31 - 1
+_MOST = {"EVENT_MAX_BYTES": MAX_EVENT_BYTES, "HANDSHAKE_THREADS": 256, "RETENTION_DAYS": 36_500}
+#: Seconds. A longer time would overflow the timers of browsers.
+_SECONDS = ("HEARTBEAT", "MAX_LIFETIME", "SEND_TIMEOUT", "DRAIN_SECONDS")
+_MOST |= dict.fromkeys((*_SECONDS, "POLL_INTERVAL", "RECHECK_INTERVAL"), 86_400)
 
 
 def validate() -> tuple[Settings, list[str]]:
@@ -89,9 +104,11 @@ def validate() -> tuple[Settings, list[str]]:
     good: dict[str, Any] = {}
     for key, value in given.items():
         if key not in defaults:
-            problems.append(f"SSE_NOTIFY has no key {key!r}. Its keys are {', '.join(defaults)}.")
+            problems.append(
+                f"SSE_NOTIFY has no key {shown(key)}. Its keys are {', '.join(defaults)}."
+            )
         elif requirement := _unmet_requirement(key, value, defaults[key]):
-            problems.append(f"SSE_NOTIFY[{key!r}] must be {requirement}, not {value!r}.")
+            problems.append(f"SSE_NOTIFY[{key!r}] must be {requirement}, not {shown(value)}.")
         else:
             good[key] = tuple(value) if isinstance(value, list) else value
     return Settings(**good), problems
@@ -101,25 +118,27 @@ def _unmet_requirement(key: str, value: Any, default: Any) -> str:
     """Return the requirement that the value does not meet; "" if the value is valid."""
     if key == "RETRY_MS":
         pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_whole, value))
-        good = pair and 0 < value[0] <= value[1]
-        requirement = "two whole numbers of milliseconds, the smaller first"
+        good = pair and 0 < value[0] <= value[1] <= 86_400_000
+        requirement = "two whole numbers of milliseconds up to 86400000, the smaller first"
     elif key == "GROUP":  # Channels' rule for group names
         good = isinstance(value, str) and bool(re.fullmatch(r"[a-zA-Z0-9_.-]{1,99}", value))
         requirement = "1 to 99 ASCII letters, digits, hyphens, underscores or periods"
     elif key == "CATEGORIES":
         good = isinstance(value, dict) and all(map(_is_category, value.items()))
         requirement = "like {'orders': {'label': 'Orders', 'description': 'All', 'required': True}}"
+    elif isinstance(default, bool):
+        good, requirement = isinstance(value, bool), "True or False"
     elif isinstance(default, str):
         good, requirement = isinstance(value, str) and value != "", "a string that is not empty"
     else:
-        whole, zero = isinstance(default, int), key == "DRAIN_SECONDS"
+        whole, zero, most = isinstance(default, int), key == "DRAIN_SECONDS", _MOST.get(key, _ANY)
         if _is_whole(value) or (isinstance(value, float) and not whole):
             # NaN fails every comparison, so this rejects it.
-            good = 0 < value <= _MOST.get(key, value) or (zero and value == 0)
+            good = 0 < value <= most or (zero and value == 0)
         else:
             good = value is None and key in _MAY_BE_NONE
-        requirement = f"a {'whole ' * whole}number {'of at least' if zero else 'greater than'} 0"
-        requirement += f" and at most {_MOST[key]}" if key in _MOST else ""
+        least = "of at least" if zero else "greater than"
+        requirement = f"a {'whole ' * whole}number {least} 0 and at most {most}"
     return "" if good else requirement
 
 
@@ -130,8 +149,11 @@ def _is_whole(value: Any) -> bool:
 def _is_category(item: tuple[Any, Any]) -> bool:
     name, about = item
     is_named = isinstance(name, str) and 1 <= len(name) <= CATEGORY_LENGTH
-    is_pair = is_named and isinstance(about, dict)
-    return is_pair and all(isinstance(about[key], _CATEGORY.get(key, ())) for key in about)
+    if not is_named or not isinstance(about, dict):
+        return False
+    texts = [text for text in (name, *about.values()) if isinstance(text, str)]
+    are_clean = all(clean(text) == text for text in texts)
+    return are_clean and all(isinstance(about[key], _CATEGORY.get(key, ())) for key in about)
 
 
 @cache

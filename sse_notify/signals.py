@@ -1,4 +1,8 @@
-"""The signals that this package sends. Receive them to count, to log or to act."""
+"""The signals that this package sends. Receive them to count, to log or to act.
+
+Those about notifications are sent after the commit, in the thread that made it. What a receiver
+raises is logged: everything is saved and delivered already.
+"""
 
 from django.dispatch import Signal
 
@@ -7,5 +11,15 @@ from django.dispatch import Signal
 stream_opened = Signal()
 
 #: Sent when a stream has ended, with ``user_id``, ``topics`` as they were at the end, and
-#: ``reason``: "client", "lifetime", "drain", "slow", "logout" or "revoked".
+#: ``reason``: "client", "lifetime", "drain", "slow", "logout", "revoked" or "replaced".
 stream_closed = Signal()
+
+#: Sent with ``notifications``: new rows and repeats under a ``key``, up to 1,000 in one call.
+notified = Signal()
+
+#: Sent when a user's marks have changed, with ``user_id``, ``mark`` ("read", "unread", "seen",
+#: "archived" or "unarchived") and ``ids``, those that changed, or ``up_to``; the other is ``None``.
+marked = Signal()
+
+#: Sent with ``ids``: the notifications that were recalled, up to 1,000 in one call.
+recalled = Signal()

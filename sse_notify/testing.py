@@ -5,7 +5,7 @@
     def test_the_author_is_notified_of_a_comment(self):
         with capture_notifications() as sent:
             comment(post)
-        self.assertEqual([n.title for n in sent.to(post.author)], ["New comment"])
+        self.assertEqual(sent.to(post.author).titles, ["New comment"])
 
     async def test_it_arrives(self):
         async with open_stream(author) as stream:
@@ -16,13 +16,15 @@
 Both work in a ``TestCase``, which never commits. ``capture_notifications`` reads from the database.
 A stream finds new notifications by polling, within a second. To send them to it at once, use
 ``captureOnCommitCallbacks(execute=True)``.
+
+With pytest, the fixture ``sent_notifications`` is what ``capture_notifications`` gives.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 from django.test import RequestFactory
@@ -34,38 +36,80 @@ from sse_notify.sse.format import Received, parse
 from sse_notify.views.stream import make_stream, read_request
 
 
-class Captured(list[Notification]):
-    """The captured notifications, oldest first: new rows, and repeats under a ``key``."""
+class Captured(Sequence[Notification]):
+    """The notifications sent since the capture began: new rows, and repeats under a ``key``.
 
-    def to(self, user: User) -> list[Notification]:
+    In the block, it is read from the database whenever it is used: inside async code use
+    ``[each async for each in sent]``. After the block, it no longer changes.
+    """
+
+    def __init__(self, found: list[Notification] | None = None) -> None:
+        self._found = found
+        if found is None:
+            self._before = {row.pk: (row.count, row.created_at) for row in _rows()}
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles, oldest first."""
+        return [row.title for row in self]
+
+    def to(self, user: User) -> Captured:
         """Return the notifications that ``user`` received, including broadcasts."""
         rows = _rows().with_states(user).filter(pk__in=[row.pk for row in self])
         received = set(rows.values_list("pk", flat=True))
-        return [row for row in self if row.pk in received]
+        return Captured([row for row in self if row.pk in received])
 
-
-class capture_notifications:  # noqa: N801  (a context manager)
-    """Capture all notifications that are sent inside the block. Use ``with`` or ``async with``.
-
-    The list is filled when the block ends. It contains no notification that was rolled back, no
-    repeat of an ``idempotency_key``, and no event of ``publish()``, which writes no row. If the
-    block raises, the list stays empty.
-    """
-
-    def __enter__(self) -> Captured:
-        self._sent = Captured()
-        self._before = {row.pk: (row.count, row.created_at) for row in _rows()}
-        return self._sent
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:  # the transaction may be broken
-            return
+    def _load(self) -> list[Notification]:
+        if self._found is not None:
+            return self._found
+        found = []
         for row in _rows().order_by("created_at", "pk"):
             before = self._before.get(row.pk)
             # A recall changes the row too, but sends no notification.
             is_sent = before is None or row.recalled_at is None
             if is_sent and before != (row.count, row.created_at):
-                self._sent.append(row)
+                found.append(row)
+        return found
+
+    def _freeze(self, *, empty: bool) -> None:
+        self._found = [] if empty else self._load()
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._load()[index]
+
+    def __iter__(self) -> Iterator[Notification]:
+        return iter(self._load())
+
+    async def __aiter__(self) -> AsyncIterator[Notification]:
+        for row in await sync_to_async(self._load)():
+            yield row
+
+    def __eq__(self, other: object) -> bool:
+        return self._load() == list(other) if isinstance(other, Iterable) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a list
+
+    def __repr__(self) -> str:
+        return f"Captured({self._load()!r})"
+
+
+class capture_notifications:  # noqa: N801  (a context manager)
+    """Capture all notifications that are sent inside the block. Use ``with`` or ``async with``.
+
+    They are there at once, and stay after the block. They include no notification that was rolled
+    back, no repeat of an ``idempotency_key``, and no event of ``publish()``, which writes no row.
+    If the block raises, nothing is captured.
+    """
+
+    def __enter__(self) -> Captured:
+        self._sent = Captured()
+        return self._sent
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._sent._freeze(empty=kind is not None)  # the transaction may be broken
 
     async def __aenter__(self) -> Captured:
         return await sync_to_async(self.__enter__)()

@@ -9,17 +9,27 @@ the function registered with :func:`topic` allows.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from datetime import date, datetime, time
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from asgiref.sync import async_to_sync
-from django.db.models import TextChoices
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db.models import ManyToManyField, Model, TextChoices
+from django.db.models.expressions import DatabaseDefault
+from django.urls.converters import DEFAULT_CONVERTERS
 from django.urls.resolvers import RoutePattern
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.exceptions import UnknownTopic
+from sse_notify.sse.format import shown
 
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
+Matcher = Callable[[str], "dict[str, Any] | None"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
 
 #: Maximum length of a topic's name in characters. The log's column has the same length.
@@ -48,9 +58,19 @@ def user_topic(pk: Any) -> str:
     return f"user:{pk}"
 
 
-def group_topic(pk: Any) -> str:
+def group_topic(id: Any) -> str:
     """Return the topic of the broadcasts to a group."""
-    return f"group:{pk}"
+    return f"group:{id}"
+
+
+def has_key(instance: Model) -> bool:
+    """Return whether ``instance`` has a primary key; a new one may get it when it is saved.
+
+    Django makes a ``default`` key, such as a UUID, before that. Such an instance counts: it may be
+    a row whose key was given by hand, or be saved later in the same transaction.
+    """
+    parts = instance.pk if isinstance(instance.pk, tuple) else [instance.pk]
+    return not any(part is None or isinstance(part, DatabaseDefault) for part in parts)
 
 
 def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
@@ -58,18 +78,42 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
 
     Args:
         user: a signed-in user.
-        groups: the primary keys of the user's groups. ``None``: fetch them, with one query unless
+        groups: the ids of the user's groups. ``None``: fetch them, with one query unless
             they are prefetched.
     """
     if groups is None:
-        related = getattr(user, "groups", None)  # a custom user model need not have groups
-        groups = [] if related is None else [group.pk for group in related.all()]
+        groups = [group.id for group in user.groups.all()] if groups_field() else []
     staff = [STAFF.value] if getattr(user, "is_staff", False) else []
     return (user_topic(user.pk), EVERYONE.value, *staff, *map(group_topic, groups))
 
 
-#: Pattern to (the compiled pattern with Django's path converters, the function, ``public``).
-_registrations: dict[str, tuple[RoutePattern, Authoriser, bool]] = {}
+def joined(user: Any) -> datetime | None:
+    """Return when ``user`` joined; ``None`` if that is not known, so that all broadcasts count."""
+    moment = getattr(user, "date_joined", None)
+    if isinstance(moment, date) and not isinstance(moment, datetime):  # a custom user model's
+        moment = datetime.combine(moment, time.min)
+        moment = timezone.make_aware(moment) if timezone.is_aware(timezone.now()) else moment
+    return moment
+
+
+def groups_field() -> ManyToManyField[Any, Any] | None:
+    """Return the user model's field for Django's groups; ``None``: no user is in a group.
+
+    Something else may have the name ``groups``: a property, a JSONField, or a relation to another
+    model. A child of Django's group may have a primary key of its own, and a row of ``through`` may
+    name users and groups by other fields. So everything here asks for a group's ``id``.
+    """
+    for field in get_user_model()._meta.many_to_many:
+        model: Any = field.related_model
+        if field.name == "groups" and issubclass(model, apps.get_model("auth.Group")):
+            return field
+    return None
+
+
+#: Pattern to (the function that returns what a name captures, the topic's function, ``public``).
+_registrations: dict[str, tuple[Matcher, Authoriser, bool]] = {}
+_DJANGOS = frozenset(map(type, DEFAULT_CONVERTERS.values()))
+_PART = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 
 
 def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], AuthoriserT]:
@@ -82,25 +126,65 @@ def topic(pattern: str, *, public: bool = False) -> Callable[[AuthoriserT], Auth
             return Order.objects.filter(pk=pk, owner=user).exists()
 
     Args:
-        pattern: a topic's name, with Django's path converters for the variable parts.
+        pattern: a topic's name, with Django's path converters for the variable parts. A part ends
+            where the text after it in the pattern first occurs, unless all its values are equally
+            long, as a UUID's are.
         public: whether anonymous visitors may request the topic. The function still decides, and
             gets an ``AnonymousUser``.
 
     Raises:
-        ValueError: the pattern is empty, is already registered, or is one of this package's own
-            topics.
+        TypeError: the pattern is not a string.
+        ValueError: the pattern is empty or not printable, is already registered, has no text
+            between two parts, or is one of this package's own topics.
+        ImproperlyConfigured: a part has no valid name or converter.
     """
-    if not pattern or is_own(pattern):
-        raise ValueError(f"pattern must not be {pattern!r}: empty, or one of the package's own.")
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be a string, not {type(pattern).__name__}.")
+    if not pattern or not pattern.isprintable() or is_own(pattern):
+        text = "empty, not printable, or one of the package's own"
+        raise ValueError(f"pattern must not be {shown(pattern)}: {text}.")
+    match = _matcher(pattern)
 
     def register(authorise: AuthoriserT) -> AuthoriserT:
         known = _registrations.get(pattern)
         if known is not None and known[1] is not authorise:
             raise ValueError(f"pattern {pattern!r} is already registered, by {known[1]!r}.")
-        _registrations[pattern] = RoutePattern(pattern, is_endpoint=True), authorise, public
+        _registrations[pattern] = match, authorise, public
         return authorise
 
     return register
+
+
+def _matcher(pattern: str) -> Matcher:
+    """Return the function that matches names, in a time in proportion to their length.
+
+    Django's own regular expression may try every way to split a name into the parts.
+    """
+    converters = RoutePattern(pattern).converters
+    first, *rest = _PART.split(pattern)
+    regex = re.escape(first)
+    for part, text in zip(rest[::2], map(re.escape, rest[1::2]), strict=True):
+        if not text and part != rest[-2]:
+            raise ValueError(f"pattern must have text after <{part}>, as a part follows.")
+        inner = converters[part].regex
+        if re.search(r"[+*?,|]", inner):  # values of several lengths
+            inner = rf"(?:(?!{text}).)*" if text else ".*"
+        regex += rf"(?P<{part}>{inner}){text}"
+    compiled = re.compile(regex)
+
+    def match(name: str) -> dict[str, Any] | None:
+        found = compiled.fullmatch(name)
+        captured: dict[str, Any] = found.groupdict() if found else {}
+        for part, value in captured.items():
+            if not re.fullmatch(converters[part].regex, value):
+                return None
+            try:
+                captured[part] = converters[part].to_python(value)
+            except ValueError:
+                return None
+        return captured if found else None
+
+    return match
 
 
 def check_name(name: str) -> str:
@@ -133,12 +217,7 @@ class Match(NamedTuple):
     @property
     def key(self) -> Hashable:
         """The same for matches that get the same answer, for example ``room.2`` and ``room.02``."""
-        key = (self.pattern, *self.captured.values())
-        try:
-            hash(key)
-        except TypeError:  # a custom path converter returned an unhashable value
-            return self.name
-        return key
+        return (self.pattern, *self.captured.values()) if _is_fixed(self.pattern) else self.name
 
     def allows(self, user: Any) -> bool:
         """Return whether ``user`` may subscribe now.
@@ -150,10 +229,20 @@ class Match(NamedTuple):
         """
         if not (self.public or user.is_authenticated):
             return False
-        authorise: Any = self.authorise
-        if inspect.iscoroutinefunction(authorise):
-            authorise = async_to_sync(authorise)
-        return bool(authorise(user, **self.captured))
+        answer = self.authorise(user, **self.captured)
+        # Ask the answer, not the function: a decorator may hide that it is async.
+        return bool(async_to_sync(_wait)(answer) if inspect.isawaitable(answer) else answer)
+
+
+@cache
+def _is_fixed(pattern: str) -> bool:
+    """Return whether a name always means the same. A custom converter may look it up."""
+    converters = RoutePattern(pattern).converters.values()
+    return bool(pattern) and all(type(each) in _DJANGOS for each in converters)
+
+
+async def _wait(answer: Awaitable[bool]) -> bool:
+    return await answer
 
 
 def find(name: str) -> Match:
@@ -164,9 +253,9 @@ def find(name: str) -> Match:
             requests them by name.
     """
     if not is_own(name) and len(name) <= MAX_LENGTH:
-        for pattern, (route, authorise, public) in _registrations.items():
-            if found := route.match(name):
-                return Match(name, authorise, public, pattern, found[2])
+        for pattern, (match, authorise, public) in _registrations.items():
+            if (captured := match(name)) is not None:
+                return Match(name, authorise, public, pattern, captured)
     raise UnknownTopic(f"no @topic pattern matches {name!r}")
 
 

@@ -16,6 +16,7 @@ from django.test import SimpleTestCase
 from django.utils import translation
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from sse_notify.telemetry import Incident
 from tests.support import GUARD
 from tests.support import browser as browsers
 from tests.support.postgres import PostgresServer
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
 MakeSite = Callable[..., Site]
 
-# The machine may be busy, so no example has to be quick; in CI the examples are the same in every run. HYPOTHESIS_PROFILE=long tries many.
+# The machine may be busy, so no example has to be quick; in CI the examples are the same in every run. HYPOTHESIS_PROFILE=long tries many, and "few" are for a slow driver.
 _profiles = {
     "short": {"max_examples": 100},
     "ci": {"max_examples": 100, "derandomize": True, "print_blob": True},
+    "few": {"max_examples": 33, "derandomize": True},
     "long": {"max_examples": 2000},
 }
 for _name, _options in _profiles.items():
@@ -42,18 +44,25 @@ hypothesis.settings.load_profile(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests marked ``postgres`` to the run whose own database is a PostgreSQL, and to the other what no database is asked for.
+    """Leave the tests marked for a database to the runs with it as the tests' own, and to the run on SQLite what asks no database.
 
-    ``make test`` does both runs.
+    ``make test`` does all of them.
     """
-    on_postgres = os.environ.get("DATABASE_URL", "").startswith("postgres")
+    engine = os.environ.get("DATABASE_URL", "").partition(":")[0]
+    mine = {"postgresql": {"postgres", "server"}, "mysql": {"mariadb", "server"}}.get(engine, set())
     chosen = [
         item
         for item in items
-        if (_may_differ(item) if on_postgres else item.get_closest_marker("postgres") is None)
+        if ((marked := _databases(item)) & mine) or (not marked and (not mine or _may_differ(item)))
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def _databases(item: pytest.Item) -> set[str]:
+    """Return the marker of the databases that a test needs. That of one database narrows its module's ``server``."""
+    marked = {mark.name for mark in item.iter_markers()} & {"mariadb", "postgres", "server"}
+    return marked - {"server"} or marked
 
 
 def _may_differ(item: pytest.Item) -> bool:
@@ -62,12 +71,7 @@ def _may_differ(item: pytest.Item) -> bool:
         getattr(item, "fixturenames", ())
     ) or item.get_closest_marker("django_db")
     is_testcase = issubclass(getattr(item, "cls", None) or object, SimpleTestCase)
-    return bool(
-        has_database
-        or is_testcase
-        or item.get_closest_marker("asyncio")
-        or item.get_closest_marker("postgres")
-    )
+    return bool(has_database or is_testcase or item.get_closest_marker("asyncio"))
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +79,22 @@ def in_english() -> Iterator[None]:
     """Each test begins in English: what a request of the one before has activated stays active in its thread."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_incidents_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test begins without an incident: one that the test before it left would be logged as healed in this one."""
+    failing: set[Incident] = set()
+    failed = Incident.failed
+
+    def record(self: Incident, error: BaseException) -> None:
+        failing.add(self)
+        failed(self, error)
+
+    monkeypatch.setattr(Incident, "failed", record)
+    yield
+    for incident in failing:
+        incident.failures = 0
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,7 @@
 """Settings for tests that run Django inside the test process.
 
 SQLite unless ``DATABASE_URL`` names another database; ``python -m tests.support.postgres pytest ...`` sets it to a
-PostgreSQL that it starts.
+PostgreSQL that it starts, ``python -m tests.support.mariadb pytest ...`` to a MariaDB.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import pymysql
 
 SECRET_KEY = "only-for-tests-" + "x" * 40
 ALLOWED_HOSTS = ["*"]
@@ -32,6 +33,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
     }
+if _database["ENGINE"] == "django.db.backends.mysql":
+    pymysql.install_as_MySQLdb()  # mysqlclient has no wheel
+    TIME_ZONE = "Japan"  # the server of the tests knows few
 DATABASES = {"default": _database}
 
 INSTALLED_APPS = [

@@ -19,7 +19,7 @@ from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
-from sse_notify.models.notification import FIELDS, Kind
+from sse_notify.models.content import FIELDS, Kind
 from sse_notify.notifications.send import recall
 from sse_notify.notifications.validation import check
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -28,6 +29,7 @@ from sse_notify.conf import get_settings
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
 from sse_notify.monitoring import presence
+from sse_notify.monitoring.live import may_view
 
 _TOKEN = re.compile(r"[a-zA-Z0-9]{22}")
 #: Fields that Django's change list posts with an action.
@@ -57,7 +59,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
     def numbers(self, request: HttpRequest) -> HttpResponse:
         """Return the numbers for the audience chosen so far. Write nothing."""
         form = self.audience_form(request)
-        found = numbers(form.addressees if form.is_valid() else None)
+        found = numbers(form.addressees if form.is_valid() else None, request)
         return self.render(request, "notification/reach.html", **found)
 
     def respond(
@@ -92,7 +94,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
                 "parts": parts,
                 "media": sum((part.media for part in parts), self.media),
                 "errors": "_edit" not in posted and any(form.errors for form in forms),
-                "categories": sorted({*get_settings().CATEGORIES, *newest_categories()}),
+                "categories": self.categories(request),
                 "token": token if is_ours else get_random_string(22),
                 "addressees": addressees,
                 "reach": addressees and addressees.count(),
@@ -117,7 +119,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
             "items": [sample(arguments) for arguments in contents],
             "changed": "_send" in posted,
             "addressees": addressees,
-            **numbers(addressees),
+            **numbers(addressees, request),
         }
         return self.render(request, "notification/confirm.html", **shown, **context)
 
@@ -149,6 +151,11 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
                     self.log_addition(request, row, note)
                 messages.success(request, note)
         return sent
+
+    def categories(self, request: HttpRequest) -> list[str]:
+        """Return the categories to suggest: of the settings, and of the log for who may view it."""
+        used = newest_categories() if self.has_view_permission(request) else ()
+        return sorted({*get_settings().CATEGORIES, *used})
 
     def audience_form(self, request: HttpRequest) -> AudienceForm:
         """Return the form that asks who gets it, bound to the posted data."""
@@ -191,16 +198,20 @@ def newest_categories() -> set[str]:
     return set(rows.values_list("category", flat=True)[:1000]) - {""}
 
 
-def numbers(addressees: Addressees | None) -> dict[str, Any]:
+def numbers(addressees: Addressees | None, request: HttpRequest) -> dict[str, Any]:
     """Return how many users it reaches, and how many of them are connected to any process.
 
-    Both are ``None`` if no audience is chosen yet, or if no query can count it.
+    Both are ``None`` if no audience is chosen yet, or if no query can count it. ``connected`` is
+    ``None`` for chosen users, too, if the request's user may not view users.
     """
     members = addressees.members() if addressees else None
-    if members is None:
+    if addressees is None or members is None:
         return {"reach": None, "connected": None}
-    connected = presence.connected_users(timeout=0.5)
-    return {"reach": members.count(), "connected": members.filter(pk__in=connected).count()}
+    found = {"reach": members.count(), "connected": None}
+    if addressees.audience != Audience.USER or may_view(request.user, get_user_model()):
+        connected = presence.connected_users(timeout=0.5)
+        found["connected"] = members.filter(pk__in=connected).count()
+    return found
 
 
 def describe(addressees: Addressees) -> str:

@@ -86,7 +86,7 @@ def _members(row: Notification, prefix: str) -> Q:
     if row.audience == Audience.STAFF:
         members &= Q(**{f"{prefix}is_staff": True})
     if row.audience == Audience.GROUP:
-        members &= Q(**{f"{prefix}groups": row.group_id})
+        members &= Q(**{f"{prefix}groups__id": row.group_id})
     return members
 
 
@@ -98,7 +98,7 @@ def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str)
     for rows in filter(None, (groups, others)):
         chosen = users
         if rows is groups:
-            chosen = users.filter(**{f"{prefix}groups__in": {row.group_id for row in rows}})
+            chosen = users.filter(**{f"{prefix}groups__id__in": {row.group_id for row in rows}})
         counted = {f"n{row.pk}": Count("pk", filter=conditions[row]) for row in rows}
         found = chosen.aggregate(**counted)
         counts.update({row.pk: found[f"n{row.pk}"] for row in rows})
@@ -136,7 +136,8 @@ def _of_members(rows: Sequence[Notification], exceptions: QuerySet[Any]) -> Any:
         kinds |= Q(notification__audience=Audience.STAFF, user__is_staff=True)
     if has_user_field("groups"):
         group = OuterRef("notification__group_id")
-        members = get_user_model()._default_manager.filter(pk=OuterRef("user_id"), groups=group)
+        users = get_user_model()._default_manager
+        members = users.filter(pk=OuterRef("user_id"), groups__id=group)
         kinds |= Q(Exists(members), notification__audience=Audience.GROUP)
     if has_user_field("date_joined"):
         kinds &= Q(user__date_joined__lte=F("notification__created_at"))

@@ -17,8 +17,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models import Audience, Notification
-from sse_notify.models.notification import FIELDS, Kind
-from sse_notify.notifications.send import has_user_field, send, users_by_name
+from sse_notify.models.content import FIELDS, Kind
+from sse_notify.notifications.send import has_user_field, in_group, send, users_by_name
 from sse_notify.notifications.validation import check
 
 #: The most usernames that the form accepts.
@@ -49,7 +49,8 @@ class Addressees:
             names = ", ".join(group.name for group in self.groups)
             return _("Groups: %(names)s") % {"names": names}
         if self.users is not None:
-            users = [str(user) for user in self.users[: NAMES + 1]]
+            # As the sender typed them: not everybody who may send may view users.
+            users = [user.get_username() for user in self.users[: NAMES + 1]]
             names = ", ".join(users[:NAMES]) + " …" * (len(users) > NAMES)
             return _("Chosen users: %(names)s") % {"names": names}
         return str(self.audience.label)
@@ -60,7 +61,7 @@ class Addressees:
         if self.audience == Audience.STAFF:
             return users.filter(is_staff=True) if has_user_field("is_staff") else None
         if self.audience == Audience.GROUP:
-            return users.filter(groups__in=self.groups).distinct()
+            return users.filter(in_group(*self.groups)).distinct()
         if self.users is not None:
             return users.filter(pk__in=self.users.order_by().values("pk"))
         return users

@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.db.models import Q, QuerySet
+from django.forms import TextInput
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -139,6 +140,15 @@ class NotificationAdmin(compose.ComposeAdmin):
             kwargs["choices"] = [(Audience.USER.value, Audience.USER.label)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Ask for the recipient's key only, unless the user may view users.
+
+        Django's widget shows the name of whatever key was entered.
+        """
+        if db_field.name == "recipient" and not live.may_view(request.user, get_user_model()):
+            kwargs["widget"] = TextInput(attrs={"class": "vForeignKeyRawIdAdminField"})
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     # --- permissions ---
 
     def may_disconnect(self, request: HttpRequest) -> bool:
@@ -154,7 +164,10 @@ class NotificationAdmin(compose.ComposeAdmin):
 
     def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Recall one notification, after a confirmation: the button "Recall…"."""
-        if (found := self.get_object(request, unquote(object_id))) is None:
+        found = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, found):  # the confirmation shows it
+            raise PermissionDenied
+        if found is None:
             raise Http404
         rows = self.get_queryset(request).filter(pk=found.pk)
         return actions.recall_selected(self, request, rows)
@@ -174,12 +187,13 @@ class NotificationAdmin(compose.ComposeAdmin):
     def show_live(self, request: HttpRequest) -> HttpResponse:
         """Show every process and the connected users; a script keeps the page up to date.
 
-        Query: ``q``, a part of a username.
+        Staff who may not view users see only their number. Query: ``q``, a part of a username.
         """
-        query = request.GET.get("q", "").strip()
-        report = live.report(presence.look(live.TIMEOUT), query=query)
+        query, names = request.GET.get("q", "").strip(), live.may_watch_users(request.user)
+        report = live.report(presence.look(live.TIMEOUT), query=query, names=names)
         shown = {"report": report, "query": query, "may_disconnect": self.may_disconnect(request)}
-        return self.render(request, "live.html", title=_("Live"), topic=live.TOPIC, **shown)
+        topic = live.TOPIC if names else live.NUMBERS
+        return self.render(request, "live.html", title=_("Live"), topic=topic, names=names, **shown)
 
     def end_streams(self, request: HttpRequest) -> HttpResponse:
         """End the streams of the user whose key is posted as ``user``; log it in the history."""

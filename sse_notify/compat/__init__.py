@@ -1,1 +1,1 @@
-"""Adapters for projects that used another package before."""
+"""Adapters for other packages: pytest, and those that a project used before."""

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Notification
-from sse_notify.models.notification import Content
+from sse_notify.models.content import Content
 from sse_notify.notifications import send
 from sse_notify.notifications.validation import check_instance
 
@@ -153,13 +153,19 @@ def data_of(
         action_object: stored with its type, key and name.
         public: stored; it has no effect in this package.
         extra: the caller's other keyword arguments.
+
+    Raises:
+        ValueError: a number has too many digits, or the nesting is too deep.
     """
     own = data if isinstance(data, Mapping) else {} if data is None else {"data": data}
     activity: dict[str, Any] = {"verb": verb, "public": public}
     if action_object.pk:
         type, pk, name, _instance = action_object
         activity["action_object"] = {"type": type, "pk": pk, "name": name}
-    text = json.dumps({**own, **extra, "activity": activity}, default=_as_json)
+    try:
+        text = json.dumps({**own, **extra, "activity": activity}, default=_as_json)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"data must be JSON serializable: {error}.") from error
     return json.loads(text)  # type: ignore[no-any-return]
 
 

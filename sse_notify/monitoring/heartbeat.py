@@ -16,7 +16,7 @@ import os
 import socket
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -25,9 +25,11 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from sse_notify import counters
-from sse_notify.bus import publisher
+from sse_notify.bus import signing
 from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
+from sse_notify.models.content import LARGEST, number
+from sse_notify.models.notification import fetch
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
@@ -38,6 +40,7 @@ INTERVAL = 10.0
 #: Intervals without a heartbeat after which a process counts as dead.
 MISSED = 3
 
+_NUMBERS = ("pid", "streams", "users", "anonymous", "cursor", "head")
 _HOST = socket.gethostname()
 _STARTED = datetime.now(UTC)
 
@@ -99,7 +102,7 @@ def here(head: int) -> HubStatus:
     users = sum((hub.users() for hub in found), Counter[str]())
     streams = sum(len(hub.open_streams()) for hub in found)
     return HubStatus(
-        id=publisher.origin(),
+        id=signing.origin(),
         host=_HOST,
         pid=os.getpid(),
         started=_STARTED,
@@ -126,8 +129,8 @@ def read(head: int, *, everywhere: bool = True) -> list[HubStatus]:
     """
     since = Now() - timedelta(seconds=MISSED * INTERVAL)
     rows = _rows().filter(at__gte=since) if everywhere else ()
-    found = {row.pk: _status_of(row.figures) for row in rows}
-    own = found.pop(publisher.origin(), None)
+    found = {row.pk: _status_of(row) for row in fetch(rows)}
+    own = found.pop(signing.origin(), None)
     now = here(head)
     if now.streams:
         found[now.id] = replace(now, rate=None if own is None else own.rate)
@@ -151,11 +154,43 @@ def _rows() -> QuerySet[Heartbeat]:
     return Heartbeat.objects.using(database())
 
 
-def _status_of(figures: dict[str, Any]) -> HubStatus:
-    # A newer version of this package may have written more fields.
-    known = {each.name: figures[each.name] for each in fields(HubStatus) if each.name in figures}
-    moments = {name: datetime.fromisoformat(known[name]) for name in ("started", "at")}
-    return HubStatus(**{**known, **moments})
+def _status_of(row: Heartbeat) -> HubStatus:
+    """Return what the row says. Another version may have written it: what is not valid is 0."""
+    said = row.figures if isinstance(row.figures, dict) else {}
+    counted = said.get("counters")
+    numbers: Any = {name: _whole(said.get(name)) for name in _NUMBERS}
+    return HubStatus(
+        **numbers,
+        id=row.pk,
+        host=str(said.get("host", "?")),
+        started=_moment(said.get("started"), row.at),
+        at=_moment(said.get("at"), row.at),
+        draining=said.get("draining") is True,
+        counters=_counters(counted if isinstance(counted, dict) else {}),
+        rate=number(said.get("rate"), LARGEST),
+    )
+
+
+def _counters(said: dict[str, Any]) -> dict[str, int | dict[str, int]]:
+    """Return the counters that this version has, each as it has it: with labels or without."""
+    found: dict[str, int | dict[str, int]] = {}
+    for name, (_, has_label, _) in counters.COUNTED.items():
+        value = said.get(name)
+        labels = value if isinstance(value, dict) else {"": value}
+        labelled = {label: whole for label in labels if (whole := _whole(labels[label]))}
+        found[name] = labelled if has_label else sum(labelled.values())
+    return found
+
+
+def _whole(value: Any) -> int:
+    return int(number(value, LARGEST) or 0)
+
+
+def _moment(text: Any, default: datetime) -> datetime:
+    with suppress(TypeError, ValueError):
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else default
+    return default
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -187,4 +222,4 @@ async def _beat(hub: Hub) -> None:
 
 async def _remove(hub: Hub) -> None:
     with suppress(Exception):  # A row that is not deleted expires.
-        await hub.run(_rows().filter(pk=publisher.origin()).delete)
+        await hub.run(_rows().filter(pk=signing.origin()).delete)

@@ -13,9 +13,11 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model
 
 from sse_notify.bus import subscriber
 from sse_notify.log.sequence import count_pending
+from sse_notify.models import Notification
 from sse_notify.monitoring import presence
 from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.monitoring.presence import Presence
@@ -25,7 +27,9 @@ from sse_notify.streaming.hub import Hub
 from sse_notify.telemetry import Incident
 from sse_notify.topics import topic
 
+#: The reports, and the reports without the users.
 TOPIC = "sse_notify.live"
+NUMBERS = "sse_notify.live.numbers"
 #: Seconds between two reports, besides the time to make one.
 INTERVAL = 1.0
 #: Seconds that other processes have to report their connected users.
@@ -37,16 +41,26 @@ _SHOWN = ("process", "streams", "users", "anonymous", "rate", "cursor", "lag", "
 _SUMMED = ("repaired", "reset", "slow", "refused")
 
 
-@topic(TOPIC)
+@topic(NUMBERS)
 def may_watch(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Return whether ``user`` may see the page: staff who may view notifications in the admin."""
-    found: Any = user
     is_staff = user.is_active and getattr(user, "is_staff", False)
-    shows = ("sse_notify.view_notification", "sse_notify.change_notification")
-    return is_staff and any(map(found.has_perm, shows))
+    return is_staff and may_view(user, Notification)
 
 
-def report(found: Presence, *, query: str = "") -> dict[str, Any]:
+@topic(TOPIC)
+def may_watch_users(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return whether ``user`` may see the page with the users: staff who may view users, too."""
+    return may_watch(user) and may_view(user, get_user_model())
+
+
+def may_view(user: Any, model: type[Model]) -> bool:
+    """Return what ``ModelAdmin.has_view_permission()`` returns by default."""
+    label, name = model._meta.app_label, model._meta.model_name
+    return any(user.has_perm(f"{label}.{verb}_{name}") for verb in ("view", "change"))
+
+
+def report(found: Presence, *, query: str = "", names: bool = True) -> dict[str, Any]:
     """Return a report that JSON can represent: ``hubs``, ``totals`` and ``users``.
 
     This queries the number of pending events, and the users' names.
@@ -54,10 +68,11 @@ def report(found: Presence, *, query: str = "") -> dict[str, Any]:
     Args:
         found: the processes and users.
         query: only users whose name contains it.
+        names: whether to list users.
     """
     rows = [_row(status) for status in found.hubs]
     rates = [row["rate"] for row in rows if row["rate"] is not None]
-    users = named(found.users, query)
+    users = named(found.users, query) if names else []
     return {
         "totals": {
             "processes": len(rows),
@@ -110,16 +125,18 @@ async def _send_reports(hub: Hub) -> None:
     incident = Incident("live_page")
     while True:
         try:
-            if hub.listeners(TOPIC):
+            if watched := [name for name in (TOPIC, NUMBERS) if hub.listeners(name)]:
                 answers = await asyncio.wrap_future(subscriber.ask(TIMEOUT))
-                frame = await hub.run(_frame, answers)
-                for stream in hub.listeners(TOPIC):
-                    stream.push_ephemeral(frame)
+                for name, frame in (await hub.run(_frames, answers, watched)).items():
+                    for stream in hub.listeners(name):
+                        stream.push_ephemeral(frame)
                 incident.worked()
         except Exception as error:  # The page marks its last report as old.
             incident.failed(error)
         await asyncio.sleep(INTERVAL)
 
 
-def _frame(answers: list[dict[str, int]]) -> bytes:
-    return encode(dumps(report(presence.combine(answers))), event=TOPIC)
+def _frames(answers: list[dict[str, int]], topics: list[str]) -> dict[str, bytes]:
+    found = presence.combine(answers)
+    reports = {name: report(found, names=name == TOPIC) for name in topics}
+    return {name: encode(dumps(each), event=name) for name, each in reports.items()}

@@ -92,7 +92,7 @@ class NotifyCollector(Collector):
             labels = ["process", label] if label else ["process"]
             counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)
             for process, status in processes.items():
-                counted = status.counters.get(name, {} if label else 0)
+                counted = status.counters[name]
                 for of, number in counted.items() if isinstance(counted, dict) else [("", counted)]:
                     counter.add_metric([process, of] if label else [process], number)
             yield counter

@@ -15,15 +15,20 @@ from typing import Any, NamedTuple
 from asgiref.sync import sync_to_async
 
 from sse_notify.bus import subscriber
+from sse_notify.bus.publisher import START_SECONDS
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import get_head
 from sse_notify.monitoring import heartbeat
 from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.sse.format import shown
 from sse_notify.streaming import registry as hubs_here
 from sse_notify.streaming.registry import listeners
 
 __all__ = ["HubStatus", "Presence", "connected_users", "hubs", "listeners", "look"]
 __all__ += ["aconnected_users", "ahubs", "alook"]
+
+#: The longest timeout.
+MOST_SECONDS = 86_400
 
 
 class Presence(NamedTuple):
@@ -46,7 +51,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
         timeout: validated, but not used any more, as no process is asked.
 
     Raises:
-        ValueError: ``timeout`` is not a positive number.
+        ValueError: ``timeout`` is not a positive number up to 86,400.
         django.db.Error: the database cannot be read.
     """
     _check(timeout)
@@ -65,9 +70,9 @@ def connected_users(timeout: float = 1.0) -> set[str]:
             users of this process immediately.
 
     Raises:
-        ValueError: ``timeout`` is not a positive number.
+        ValueError: ``timeout`` is not a positive number up to 86,400.
     """
-    return set(_users(_ask(timeout).result()))
+    return set(_users(_answers(timeout)))
 
 
 async def aconnected_users(timeout: float = 1.0) -> set[str]:
@@ -85,10 +90,10 @@ def look(timeout: float = 1.0, *, head: int | None = None, everywhere: bool = Tr
         everywhere: ``False``: only this process, immediately and without another query.
 
     Raises:
-        ValueError: ``timeout`` is not a positive number.
+        ValueError: ``timeout`` is not a positive number up to 86,400.
         django.db.Error: the database cannot be read.
     """
-    answers = _ask(timeout, everywhere=everywhere).result()
+    answers = _answers(timeout, everywhere=everywhere)
     return combine(answers, head, everywhere=everywhere)
 
 
@@ -111,13 +116,19 @@ def combine(
 
 def _check(timeout: Any) -> None:
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not is_number or not 0 < timeout < float("inf"):
-        raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}.")
+    if not is_number or not 0 < timeout <= MOST_SECONDS:
+        text = f"a positive number of seconds up to {MOST_SECONDS}"
+        raise ValueError(f"timeout must be {text}, not {shown(timeout)}.")
 
 
 def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, int]]]:
     _check(timeout)
     return subscriber.ask(timeout if everywhere else 0)
+
+
+def _answers(timeout: float, *, everywhere: bool = True) -> list[dict[str, int]]:
+    asked = _ask(timeout, everywhere=everywhere)
+    return asked.result(timeout + START_SECONDS)  # gevent needs a timeout, see START_SECONDS
 
 
 def _users(answers: list[dict[str, int]]) -> Counter[str]:

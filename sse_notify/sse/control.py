@@ -9,18 +9,23 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sse_notify.sse.format import dumps, encode, encode_json
+from sse_notify.sse.format import dumps, encode, encode_comment, encode_json
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
 
 
-def hello(cursor: int, *, retry: int, **fields: Any) -> bytes:
-    """Return ``hello``, the first block of a stream.
+def hello(cursor: int, *, retry: int, resumes: bool = False, **fields: Any) -> bytes:
+    """Return ``hello``, the first block of a stream; if the client resumes, after a ``ping``.
+
+    WebKit's ``EventSource`` keeps the part of an event that a reset connection (RST) has cut, and
+    puts it before the first event of the next connection. So that event is one whose data matters
+    to nobody.
 
     Args:
         cursor: the number after which the replay starts.
         retry: milliseconds after which the client reconnects.
+        resumes: whether the client sent ``Last-Event-ID``, as an ``EventSource`` that reconnects.
         fields: ``head``, the highest number of the log at that moment; ``state_seq``, the number
             of the inbox's newest change, ``None`` if there is none; ``unread`` and ``unseen``, the
             numbers of these notifications up to ``head``; ``key``, which stands for the user,
@@ -32,10 +37,10 @@ def hello(cursor: int, *, retry: int, **fields: Any) -> bytes:
         **fields,
         "server_time": datetime.now(UTC).isoformat(),
     }
-    # The blank line in front ends an event that was cut on an earlier connection, which a browser
-    # may have kept. ``retry`` is in the block of ``hello``, because some parsers treat a separate
-    # block as an event without data.
-    return b"\n" + encode(dumps(data), event="hello", id=cursor, retry=retry)
+    # ``retry`` is in the block of ``hello``, because some parsers treat a separate block as an event
+    # without data. The comment ends the line that was cut.
+    first = encode_comment() + ping(cursor) if resumes else b""
+    return first + encode(dumps(data), event="hello", id=cursor, retry=retry)
 
 
 @lru_cache(maxsize=16)  # all streams of a hub send the same bytes
@@ -61,7 +66,7 @@ def bye(reason: str, retry_after: int | None) -> bytes:
     """Return ``bye``, the last block of a stream.
 
     Args:
-        reason: "lifetime", "drain", "logout", "revoked" or "slow".
+        reason: "lifetime", "drain", "logout", "revoked", "replaced" or "slow".
         retry_after: milliseconds after which the client reconnects; ``None``: it does not.
     """
     return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")

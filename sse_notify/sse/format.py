@@ -1,6 +1,6 @@
 """Encode and decode events and parse cursors, as section 9.2 of the WHATWG HTML standard says.
 
-This module uses only the standard library, and nothing in it blocks. Four choices are deliberate,
+This module uses only the standard library, and nothing in it blocks. Six choices are deliberate,
 each for the sake of clients:
 
 1. Lines end with LF only. Some parsers split a CRLF wrongly when it falls between two chunks.
@@ -12,6 +12,10 @@ each for the sake of clients:
 4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know.
    So an event can carry its topic without changing its name or its data, which belong to the
    publisher.
+5. Every blank line ends an event with data. ``@microsoft/fetch-event-source`` makes an empty message
+   of any other, and code that parses its data fails.
+6. JSON escapes the characters at which Python's ``str.splitlines()`` ends a line, but no stream:
+   ``sseclient`` and ``aiosseclient`` would cut the data there. Text that is not JSON has no escapes.
 """
 
 from __future__ import annotations
@@ -21,10 +25,20 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-CONTENT_TYPE = "text/event-stream"
+MEDIA_TYPE = "text/event-stream"
+#: UTF-8 is all that the standard allows. Clients such as ``sseclient`` assume Latin-1 if it is not
+#: named.
+CONTENT_TYPE = f"{MEDIA_TYPE}; charset=utf-8"
 
 #: Event names that the stream itself uses. A notification cannot have them.
 RESERVED_EVENTS = frozenset({"hello", "bye", "ping", "lost", "reset", "update", "remove"})
+
+#: The event of long work. Projects may use the name: only this package's has neither id nor topic.
+PROGRESS = "progress"
+
+#: The largest event that the package's script reads: ``BLOCK_MAX`` in ``js/limits.js``. The script
+#: counts UTF-16 units without line ends, which are never more than the bytes.
+MAX_EVENT_BYTES = 1_048_576
 
 #: The largest cursor: what a signed 64-bit column can hold.
 MAX_CURSOR = 2**63 - 1
@@ -36,6 +50,9 @@ _FORBIDDEN_IN_FIELD = re.compile(r"[\r\n\0]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NO_SURROGATE = "{name} must not contain a lone surrogate, which UTF-8 cannot encode."
 _CURSOR = re.compile(r"[0-9]{1,19}", re.ASCII)
+#: The line ends of ``str.splitlines()`` that JSON does not escape anyway, with their escapes.
+_SPLITTING = {char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class MalformedCursor(ValueError):
@@ -53,7 +70,8 @@ def encode(
     """Return one complete block of the stream.
 
     Args:
-        data: the text of the event, of any number of lines. CRLF, CR and LF all arrive as LF.
+        data: the text of the event, of any number of lines. CRLF, CR and LF all arrive as LF. Other
+            line ends, such as U+2028, are sent as they are.
         event: the name of the event. ``"message"``, the default of the standard, is left out.
         id: the last event id that a client has after this event: a whole number, or text.
         retry: the reconnection time in milliseconds.
@@ -62,8 +80,8 @@ def encode(
     Raises:
         TypeError: ``event``, ``topic`` or ``data`` is not a string.
         ValueError: ``event`` is empty; ``event``, ``id`` or ``topic`` contains CR, LF or NUL;
-            ``id`` or ``retry`` is negative; or a text contains a lone surrogate, which UTF-8 cannot
-            encode.
+            ``id`` or ``retry`` is negative or too large; or a text contains a lone surrogate, which
+            UTF-8 cannot encode.
     """
     lines = [f"retry: {_natural('retry', retry)}"] if retry is not None else []
     if event != "message":
@@ -94,8 +112,12 @@ def encode_json(obj: Any, *, event: str = "message", id: int | None = None) -> b
 
 
 def dumps(obj: Any) -> str:
-    """Return ``obj`` as compact JSON, without escaping non-ASCII characters."""
-    return json.dumps(obj, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Return ``obj`` as compact JSON on one line, whatever ends a line. Other text is as it is."""
+    text = _JSON.encode(obj)
+    if not text.isascii():
+        for char, escape in _SPLITTING.items():
+            text = text.replace(char, escape)
+    return text
 
 
 def as_text(data: Any) -> str:
@@ -114,9 +136,23 @@ def as_text(data: Any) -> str:
         raise type(error)(f"data must be a string or JSON serializable. {error}.") from error
 
 
+def clean(text: str) -> str:
+    """Return ``text`` without NUL and lone surrogates, which not every database can store."""
+    return text.replace("\0", "").encode(errors="ignore").decode()
+
+
+def shown(value: Any) -> str:
+    """Return ``repr(value)`` for a message, at most 100 characters of it."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has none
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
 def encode_comment(text: str = "") -> bytes:
-    """Return a comment, which every parser skips. Spaces replace its line ends."""
-    return f":{_LINE_END.sub(' ', text)}\n\n".encode()
+    """Return a comment, one line that every parser skips. Spaces replace its line ends."""
+    return f":{_LINE_END.sub(' ', text)}\n".encode()
 
 
 def check_event_name(event: str) -> str:
@@ -233,6 +269,7 @@ def _field(name: str, text: str) -> str:
 
 
 def _natural(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_CURSOR:
+        text = f"a whole number from 0 to {MAX_CURSOR}"
+        raise ValueError(f"{name} must be {text}, not {shown(value)}.")
     return value

@@ -9,9 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 logger = logging.getLogger("sse_notify")
+
+#: Maximum characters of an error in the log. Some errors contain all the data that caused them.
+ERROR_CHARS = 500
 
 
 class Incident:
@@ -20,39 +24,39 @@ class Incident:
     Args:
         what: its name in the log, one word: ``layer_send``. The line's fields are also attributes
             of the log record, for formatters that write JSON.
+        quiet: seconds without a failure after which a success ends the incident, for failures and
+            successes that alternate.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, quiet: float = 0.0) -> None:
         self._what = what
-        #: Failures in a row.
+        self._quiet = quiet
+        #: Failures since the incident began.
         self.failures = 0
-        self._since = 0.0
+        self._since = self._latest = 0.0
 
     def failed(self, error: BaseException) -> None:
-        """Record a failure; log the first one in a row, with its cause."""
+        """Record a failure; log the first one of an incident, with its cause."""
         self.failures += 1
+        self._latest = monotonic()
         if self.failures == 1:
-            self._since = monotonic()
-            self._log(state="failed", error=repr(error))
+            self._since = self._latest
+            self._log(state="failed", error=repr(error)[:ERROR_CHARS])
 
     def worked(self) -> None:
-        """Record a success; log it if it follows a failure."""
-        if self.failures:
+        """Record a success; log it if it ends an incident."""
+        if self.failures and monotonic() - self._latest >= self._quiet:
             seconds = round(monotonic() - self._since, 1)
             self._log(state="healed", failures=self.failures, seconds=seconds)
             self.failures = 0
 
     def _log(self, **fields: Any) -> None:
         fields = {"incident": self._what, **fields}
-        template = " ".join(f"{name}=%s" for name in fields)
-        logger.warning(template, *fields.values(), extra=fields)
+        logger.warning(" ".join(f"{name}=%s" for name in fields), *fields.values(), extra=fields)
 
 
-class _NoSpan:
-    """A span that is not recorded."""
-
-    def set_attribute(self, key: str, value: str | int, /) -> None:
-        """Do nothing."""
+#: Stands for a span that is not recorded.
+_NO_SPAN = SimpleNamespace(set_attribute=lambda _key, _value: None)
 
 
 @cache
@@ -77,12 +81,9 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
     """
     tracer = _tracer()
     if tracer is None:
-        return nullcontext(_NoSpan())
+        return nullcontext(_NO_SPAN)
     named = {f"sse_notify.{key}": value for key, value in attributes.items()}
-    found: AbstractContextManager[Any] = tracer.start_as_current_span(
-        f"sse_notify.{name}", attributes=named
-    )
-    return found
+    return tracer.start_as_current_span(f"sse_notify.{name}", attributes=named)  # type: ignore[no-any-return]
 
 
 # --- counters -------------------------------------------------------------------------------------
@@ -97,6 +98,8 @@ COUNTED = {
     "reset": ("resets", "reason", "Streams whose cursor could not be honoured."),
     "slow": ("slow_clients", "", "Times that a client fell behind its stream."),
     "lost": ("ephemeral_events_lost", "", "Ephemeral events that slow clients did not get."),
+    "unsent": ("layer_messages_unsent", "", "Messages that the channel layer did not take."),
+    "dropped": ("layer_messages_dropped", "", "Invalid messages of the channel layer."),
     "refused": ("handshakes_refused", "code", "Handshakes that were refused."),
 }
 

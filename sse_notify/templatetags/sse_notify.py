@@ -17,18 +17,25 @@ from django import template
 from django.conf import settings  # noqa: TID251  (CSRF_HEADER_NAME is Django's)
 from django.template.context import Context
 from django.templatetags.static import static
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from sse_notify.access.openings import user_key
+from sse_notify.conf import get_settings
 from sse_notify.inbox import marks
+from sse_notify.inbox.preferences import label_of
 from sse_notify.models import iso
 from sse_notify.models.paging import Place
+from sse_notify.models.querysets import has_inbox
+from sse_notify.sse.format import shown
+from sse_notify.views.forms import MAX_PAGE
 
 register = template.Library()
 
+_CORNERS = ("bottom-end", "bottom-start", "top-end", "top-start")
 _ENDS = {"done": _("Done"), "failed": _("Failed")}
 _ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 
@@ -37,14 +44,17 @@ _ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 def sse_notify_assets(context: Context) -> SafeString:
     """Return the tags of the stylesheet and the script, with the context's ``csp_nonce`` if any.
 
-    Nothing is inline, so the policy ``style-src 'self'; script-src 'self'`` needs no nonce.
+    Nothing is inline, so the policy ``style-src 'self'; script-src 'self'`` needs no nonce. A script
+    of another host has ``crossorigin``, as modules are always requested with CORS.
     """
     nonce = str(context.get("csp_nonce") or "")
+    script = static("sse_notify/sse-notify.js")
     return format_html(
         '<link rel="stylesheet" href="{style}"{nonce}>\n'
-        '<script type="module" src="{script}"{nonce}></script>',
+        '<script type="module" src="{script}"{crossorigin}{nonce}></script>',
         style=static("sse_notify/sse-notify.css"),
-        script=static("sse_notify/sse-notify.js"),
+        script=script,
+        crossorigin=" crossorigin" if urlsplit(script).netloc else "",
         nonce=format_html(' nonce="{}"', nonce) if nonce else "",
     )
 
@@ -60,36 +70,45 @@ def sse_notify_widget(
     desktop: bool = False,
     sound: str = "",
     title_badge: bool = False,
+    position: str = "bottom-end",
 ) -> dict[str, Any]:
     """Render the bell and its panel for the signed-in user; nothing for an anonymous visitor.
 
     Args:
         context: the page's context. The user comes from its request, or from ``user`` if the
             context has no request.
-        limit: the most items in the panel; the list page shows the rest.
+        limit: the most items in the panel, 1 to 100; the list page shows the rest.
         badge: what the badge counts, "unread" or "unseen".
         toasts: "on", "off", or "urgent": only for warnings and errors.
         external: whether notifications may link to other sites. Their text is shown anyway.
         desktop: whether the panel offers desktop notifications, for when the page is hidden.
         sound: "on" for a short tone at each notification, the URL of a sound file, or "" for none.
         title_badge: whether the page's title begins with the badge's number.
+        position: the corner of the window for the toasts, "bottom-end", "bottom-start", "top-end"
+            or "top-start". Where text runs from right to left, the end is on the left.
 
     Raises:
         ValueError: an argument is none of these.
     """
+    if type(limit) is not int or not 1 <= limit <= MAX_PAGE:  # True is an int
+        raise ValueError(f"limit must be a whole number from 1 to {MAX_PAGE}, not {limit!r}.")
     options = {"external": external, "desktop": desktop, "title_badge": title_badge}
     for name, value in options.items():
         _check(name, value, True, False)  # noqa: FBT003
     _check("badge", badge, "unread", "unseen")
     _check("toasts", toasts, "on", "off", "urgent")
-    if sound not in ("", "on") and not str(sound).startswith(("/", "https://", "http://")):
-        raise ValueError(f"sound must be 'on' or the address of a sound file, not {sound!r}.")
+    _check("position", position, *_CORNERS)
+    is_text = isinstance(sound, (str, Promise))
+    is_file = is_text and str(sound).startswith(("/", "https://", "http://"))
+    if sound not in ("", "on") and not is_file:
+        raise ValueError(f"sound must be 'on' or the address of a sound file, not {shown(sound)}.")
     user = _user(context)
     if user is None:
         return {"shown": False}
     # Read the state before the items: the stream starts at this cursor, so nothing is missed.
     state = marks.state(user)
     items, following = marks.page(marks.visible(user), limit, Place.top(state.cursor))
+    used = {item.category for item in items} - {""}
     return {
         "shown": True,
         "request": _request(context),
@@ -99,12 +118,16 @@ def sse_notify_widget(
         "state": state,
         "items": items,
         "next": following.token if following else None,
-        "categories": sorted({item.category for item in items} - {""}),
+        # The script shows the hidden ones when an item of theirs arrives, and reads their labels.
+        "categories": sorted({*get_settings().CATEGORIES, *used}),
+        "used": used,
         "badge": badge,
         "count": state.unread if badge == "unread" else state.unseen,
         "toasts": toasts,
+        "position": position,
         "limit": limit,
         "sound": sound,
+        "live": get_settings().LIVE,
         **options,
         # Convert the name in ``request.META`` to the header's name.
         "csrf_header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
@@ -118,7 +141,7 @@ def sse_notify_unread_count(context: Context) -> int:
 
 
 @register.simple_tag(takes_context=True)
-def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str:
+def sse_notify_href(context: Context, address: object, *, own: bool = False) -> str:
     """Return ``address`` if a notification may link there, "" otherwise.
 
     It may link to http and https URLs: on this site only, unless the widget has ``external=True``.
@@ -127,9 +150,10 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
 
     Args:
         context: the context of the widget or the list page.
-        address: a relative or absolute URL.
+        address: a relative or absolute URL. What is not text is refused, too.
         own: whether it must be on this site in any case, such as for a form with a CSRF token.
     """
+    address = str(address) if isinstance(address, (str, Promise)) else ""
     if not address:
         return ""
     request = _request(context)
@@ -147,6 +171,12 @@ def sse_notify_href(context: Context, address: str, *, own: bool = False) -> str
 
 
 @register.filter
+def sse_notify_category(name: str) -> str:
+    """Return what users read for a category: its ``label`` in ``CATEGORIES``, or its name."""
+    return label_of(name)
+
+
+@register.filter
 def sse_notify_iso(moment: datetime | None) -> str:
     """Return ISO 8601 text with the UTC offset, as live items have it; "" for ``None``."""
     return iso(moment or None) or ""
@@ -157,14 +187,14 @@ def sse_notify_progress(progress: Any) -> str:
     """Return the progress of long work as text: final state, percentage, stage and message.
 
     Args:
-        progress: the ``progress`` of an item's ``data``: ``{state, percent, stage, message}``, each
-            optional. If it is no mapping, the result is "".
+        progress: an item's ``progress``: ``{state, percent, stage, message}``, each optional. If it
+            is no mapping, the result is "".
     """
     if not isinstance(progress, dict):
         return ""
     parts: list[Any] = [_ENDS.get(str(progress.get("state")))]
     percent: Any = progress.get("percent")
-    if isinstance(percent, (int, float)) and math.isfinite(percent):
+    if isinstance(percent, (int, float)) and 0 <= percent <= 100:
         parts.append(f"{math.floor(percent)}%")
     parts += [progress.get("stage"), progress.get("message")]
     return " · ".join(str(part) for part in parts if part)
@@ -172,7 +202,7 @@ def sse_notify_progress(progress: Any) -> str:
 
 def _check(name: str, value: Any, *choices: Any) -> None:
     if value not in choices or not isinstance(value, type(choices[0])):  # 1 == True
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}.")
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {shown(value)}.")
 
 
 def _request(context: Context) -> Any:
@@ -193,7 +223,7 @@ def _user(context: Context) -> Any:
     """
     request = _request(context)
     user = getattr(request, "user", None) if request else context.get("user")
-    return user if user and user.is_authenticated else None
+    return user if has_inbox(user) else None
 
 
 def _uid(context: Context) -> str:

@@ -69,9 +69,9 @@ function heard({ event, data }) {
   replayedUpTo = lastEventId ? hello.newest : 0;
 }
 
-/** Show the blocks that are complete. @param {string} text */
+/** Show the blocks that are complete; a comment is a line. @param {string} text */
 function show(text) {
-  const blocks = (rest + text).split("\n\n");
+  const blocks = (rest + text).split(/\n\n|(?<=^:.*)\n/m);
   rest = blocks.pop() ?? "";
   const follows = frames.scrollTop + frames.clientHeight >= frames.scrollHeight - 40;
   for (const block of blocks) frames.append(frame(block));

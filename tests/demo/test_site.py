@@ -181,11 +181,11 @@ async def test_a_worker_comes_and_goes_with_it_and_leaves_nothing_behind(demo: D
         await alice.submit(
             "/tasks/", holding="data-start", kind="survey", package="sse_notify", number="1"
         )
-        while (item := (await events.next("notification")).json())["data"]["progress"][
+        while (item := (await events.next("notification")).json())["progress"][
             "state"
         ] == "running":
             pass
-        assert item["data"]["progress"]["state"] == "done"
+        assert item["progress"]["state"] == "done"
         assert (await alice.read(item["url"])).text.startswith("file,bytes,lines,")
         # What is not over when the demo ends goes on when it is started again.
         await alice.submit(
@@ -201,7 +201,7 @@ async def test_a_worker_comes_and_goes_with_it_and_leaves_nothing_behind(demo: D
     ) as events:
         again = (await events.next("notification")).json()
     assert again["key"] == begun.json()["key"]
-    assert again["data"]["progress"]["state"] in ("running", "done")
+    assert again["progress"]["state"] in ("running", "done")
 
 
 def test_a_worker_ends_with_the_process_that_it_follows_also_without_a_database(

@@ -135,6 +135,8 @@ def test_events_are_not_delayed_silence_is_survived_and_a_restart_goes_unnoticed
         with client.stream("GET", STREAM, headers={"Last-Event-ID": told.id}) as response:
             assert Stream(response).next("hello").json()["cursor"] == int(told.id)
 
+        assert client.get(f"{STREAM}?token=in-no-log").status_code == 401
+
         # That the heartbeat and the header are what it takes.
         impatient = fronts.start(substitute(patience, "proxy_read_timeout 200ms"))
         deaf = fronts.start(
@@ -157,6 +159,10 @@ def test_events_are_not_delayed_silence_is_survived_and_a_restart_goes_unnoticed
         301,
         "https://example.com/inbox/?a=b",
     )
+    logged = front.log.read_text()
+    assert f'"GET {STREAM}" 401' in logged
+    assert '"GET /inbox/" 301' in logged
+    assert "?" not in logged, "no query: a signed link stands in it"
     # What the page says that curl says.
     ready = httpx.get(
         front.url + "/notifications/health/ready/", verify=certificate.trust, trust_env=False

@@ -74,6 +74,7 @@ def test_every_server_delivers_and_says_goodbye(mysite: Mysite) -> None:
             ]
             for stream in server.streams:
                 stream.next("hello")
+            assert client.get(STREAM, params={"token": "in-no-log"}).status_code == 401
         assert servers.keys() == {"uvicorn", "granian", "gunicorn", "hypercorn", "daphne"}
 
         mysite.notify("Deployed")
@@ -90,6 +91,7 @@ def test_every_server_delivers_and_says_goodbye(mysite: Mysite) -> None:
                 assert bye["retry_after"] <= Settings().DRAIN_SECONDS * 1000, name
                 assert stream.rest() == [], name
             assert server.process.wait() in (0, -15, 143), f"{name}: {server.process.tail()}"
+            assert "in-no-log" not in server.process.output(), f"{name} logs the query"
 
 
 def test_the_limits_of_the_commands_are_longer_than_the_goodbye() -> None:
@@ -136,7 +138,11 @@ def test_a_file_that_is_named_by_its_contents_names_others_in_the_same_way(mysit
         if path.suffix in (".css", ".js"):
             assert path.with_name(path.name + ".gz").exists(), "WhiteNoise has compressed it"
             for reference in references(path.read_text()):
-                assert f"sse_notify/{reference}" in ours.values(), f"{name} refers to {reference}"
+                # The plain name is for a page that is older than the release, whose own is gone.
+                is_plain = reference == "sse-notify-arrivals.js"
+                known = ours.keys() if is_plain else ours.values()
+                assert f"sse_notify/{reference}" in known, f"{name} refers to {reference}"
+                assert (mysite.static / "sse_notify" / reference).exists()
                 referred.add(reference)
     assert any(reference.endswith(".map") for reference in referred)
 

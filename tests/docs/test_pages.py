@@ -21,7 +21,7 @@ from django.urls import reverse
 import sse_notify
 from sse_notify import checks, conf, exceptions, signals
 from sse_notify.models import Notification
-from sse_notify.models.notification import Content
+from sse_notify.models.content import Content
 from sse_notify.notifications.send import broadcast, notify
 from sse_notify.sse import format as sse_format
 from sse_notify.templatetags import sse_notify as tags

@@ -8,6 +8,8 @@
 ``SSE_NOTIFY``         the setting of this name, as JSON
 ``EXTRA_MIDDLEWARE``   middleware to put first, dotted paths with commas between
 ``EXTRA_APPS``         apps to add, with commas between
+``STATIC_URL``         the setting of this name
+``WORKER``             the path of a service worker's script, for the page ``/worker.js``
 ``SESSION_ENGINE``     the setting of this name, and ``SESSION_FILE_PATH``
 """
 
@@ -19,6 +21,7 @@ import sys
 from typing import Any
 
 import dj_database_url
+import pymysql
 
 SECRET_KEY = "only-for-tests-" + "y" * 40
 DEBUG = False
@@ -29,7 +32,7 @@ ROOT_URLCONF = "tests.project.urls"
 ASGI_APPLICATION = "tests.project.asgi.application"
 WSGI_APPLICATION = "tests.project.wsgi.application"
 LOGIN_URL = "/login/"
-STATIC_URL = "/static/"
+STATIC_URL = os.environ.get("STATIC_URL", "/static/")
 
 _database: dict[str, Any] = dict(dj_database_url.parse(os.environ["DATABASE_URL"]))
 if "DATABASE_OPTIONS" in os.environ:
@@ -41,6 +44,8 @@ elif _database["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
     }
+if _database["ENGINE"] == "django.db.backends.mysql":
+    pymysql.install_as_MySQLdb()  # mysqlclient has no wheel
 DATABASES = {"default": _database}
 
 _redis = os.environ.get("REDIS_URL")
@@ -100,6 +105,9 @@ CORS_ALLOWED_ORIGIN_REGEXES = [*filter(None, [os.environ.get("CORS_ALLOWED_ORIGI
 CORS_ALLOW_CREDENTIALS = "CORS_ALLOW_CREDENTIALS" in os.environ
 CORS_ALLOW_HEADERS = ["accept", "cache-control", "content-type", "last-event-id", "x-csrftoken"]
 CSRF_TRUSTED_ORIGINS = [*filter(None, [os.environ.get("CSRF_TRUSTED_ORIGIN")])]
+# For Wagtail, if it is among the extra apps.
+WAGTAIL_SITE_NAME = "Tests"
+WAGTAILADMIN_BASE_URL = "http://localhost"
 SSE_NOTIFY = json.loads(os.environ.get("SSE_NOTIFY", "{}"))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {

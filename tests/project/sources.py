@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from sse_notify import Event, EventStreamResponse
@@ -75,6 +77,20 @@ async def silence(request: HttpRequest, port: int) -> EventStreamResponse:
     return EventStreamResponse(wait())
 
 
+async def slow(request: HttpRequest) -> EventStreamResponse:
+    """Work for a second between two events, the one with odd characters and the other with lines; then for ever."""
+
+    async def work() -> AsyncIterator[Event]:
+        yield Event(
+            {"text": "Grüße 😀👩‍👩‍👧 \u2028 \u2029 \u0085 \v \f \x1c \x1d \x1e … end"}, event="slow"
+        )
+        await asyncio.sleep(1)
+        yield Event({"text": "one\n\n  three: 3\n:four"}, event="slow")
+        await asyncio.Event().wait()
+
+    return EventStreamResponse(work())
+
+
 @asynccontextmanager
 async def announced(port: int) -> AsyncIterator[None]:
     """Tell who listens on ``port`` that the block begins, and when it ended, by the machine's clock that all processes share."""
@@ -85,3 +101,9 @@ async def announced(port: int) -> AsyncIterator[None]:
     finally:
         writer.write(f"{time.monotonic()}\n".encode())
         writer.close()
+
+
+def worker(request: HttpRequest) -> HttpResponse:
+    """Return the script of the service worker that ``WORKER`` names."""
+    text = Path(os.environ["WORKER"]).read_text()
+    return HttpResponse(text, content_type="text/javascript")

@@ -13,6 +13,12 @@ def can_watch_wall(user: Any) -> bool:
     return True
 
 
+@topic("progress")
+def can_watch_progress(user: Any) -> bool:
+    """Let signed-in users in, to a topic that has the name of an event of the package."""
+    return True
+
+
 @topic("room.<int:number>")
 def can_watch_room(user: Any, number: int) -> bool:
     """Let signed-in users into the even rooms."""

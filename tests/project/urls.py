@@ -16,11 +16,13 @@ urlpatterns = [
     path("password/", accounts.change_password),
     path("send/<slug:verb>/", views.send),
     path("stats/", views.stats),
+    path("worker.js", sources.worker),
     path("pages/<slug:name>/", views.documented),
     path("echo/", sources.echo),
     path("ask/", sources.ask),
     path("ticks/<int:port>/", sources.ticks),
     path("silence/<int:port>/", sources.silence),
+    path("slow/", sources.slow),
     path("notifications/", include("sse_notify.urls")),
     path("metrics/", metrics),
 ]
@@ -28,3 +30,7 @@ if apps.is_installed("django.contrib.admin"):  # with EXTRA_APPS
     from django.contrib import admin
 
     urlpatterns.append(path("admin/", admin.site.urls))
+if apps.is_installed("grappelli"):
+    urlpatterns.append(path("grappelli/", include("grappelli.urls")))
+if apps.is_installed("wagtail.admin"):
+    urlpatterns.append(path("cms/", include("wagtail.admin.urls")))

@@ -8,11 +8,13 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from time import time
 from typing import Any
 
 from django.contrib.auth import get_user_model, login
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.template import engines
@@ -21,8 +23,13 @@ from django.views.decorators.http import require_POST
 
 import sse_notify
 from sse_notify import counters
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
+from sse_notify.models import Notification
+from sse_notify.sse.format import encode_json
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import admission
+from sse_notify.topics import user_topic
 from tests.docs.pages import DOCS, blocks
 
 #: The pages of the documentation whose samples tests open.
@@ -59,17 +66,31 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def send(request: HttpRequest, verb: str) -> JsonResponse:
-    """Call a verb in this process with the arguments of the JSON body; ``to`` is a user's name."""
+    """Call a verb in this process with the arguments of the JSON body; ``to`` is a user's name.
+
+    With ``progress``, the row is that of long work in this state. The verb ``report`` sends an event of long work.
+    """
     arguments = json.loads(request.body)
+    progress = arguments.pop("progress", None)
     if "to" in arguments:
         arguments["to"] = get_user_model().objects.get(username=arguments["to"])
     verbs: dict[str, Callable[..., Any]] = {
         "notify": sse_notify.notify,
         "broadcast": sse_notify.broadcast,
         "publish": sse_notify.publish,
+        "report": report,
     }
-    row = verbs[verb](**arguments)
+    with transaction.atomic() if progress else nullcontext():
+        row = verbs[verb](**arguments)
+        if progress:
+            run = {"id": "1", "heard_at": time(), "stalls_after": 3600, "cancellable": True}
+            Notification.objects.filter(pk=row.pk).update(progress_state={**progress, "run": run})
     return JsonResponse({"id": row.pk if row is not None else None})
+
+
+def report(to: Any, data: Any) -> None:
+    """Send ``to`` an event as ``Progress`` sends it."""
+    publisher.ring(Ephemeral(user_topic(to.pk), encode_json(data, event="progress")))
 
 
 def stats(request: HttpRequest) -> JsonResponse:

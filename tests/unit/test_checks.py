@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, router
+from django.http import HttpResponse
 from django.test import override_settings
+from django.urls import include, path, re_path, set_script_prefix
 
 from sse_notify import (
     broadcast,
+    checks,
     mark_read,
     mute,
     notify,
@@ -35,6 +41,86 @@ def check(*, deploy: bool = False, **settings: Any) -> list[CheckMessage]:
         return run_checks(tags=["sse_notify"], include_deployment_checks=deploy)
 
 
+def check_tables() -> list[str]:
+    return [
+        message.id or ""
+        for message in run_checks(tags=["database"], databases=["default"])
+        if (message.id or "").startswith("sse_notify")
+    ]
+
+
+@pytest.mark.django_db
+def test_a_database_as_it_should_be_is_not_complained_of() -> None:
+    assert check_tables() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("/static/", []),
+        ("static/", []),
+        ("https://shop.test/static/", []),
+        ("https://cdn.test/static/", ["sse_notify.W013"]),
+        ("//cdn.test/static/", ["sse_notify.W013"]),
+        ("https://shop.test:8443/static/", ["sse_notify.W013"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "storage", ["StaticFilesStorage", "ManifestStaticFilesStorage"]
+)  # the latter has no manifest before collectstatic
+def test_static_files_of_another_host_need_cors(
+    tmp_path: Path, url: str, found: list[str], storage: str
+) -> None:
+    backend = {"BACKEND": f"django.contrib.staticfiles.storage.{storage}"}
+    more: dict[str, Any] = {
+        "STATIC_URL": url,
+        "STATIC_ROOT": tmp_path,
+        "STORAGES": {**settings.STORAGES, "staticfiles": backend},
+        "ALLOWED_HOSTS": ["shop.test"],
+        "DEBUG": False,
+        "CHANNEL_LAYERS": REDIS_PUBSUB,
+    }
+    messages = check(deploy=True, **more)
+    assert [message.id for message in messages] == found
+    assert all("Access-Control-Allow-Origin: *" in str(message.hint) for message in messages)
+    assert check(**more) == []
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("charset", ["utf8mb3", "latin1"])
+def test_a_table_that_cannot_hold_emoji_is_named(charset: str) -> None:
+    with connection.cursor() as cursor:
+        change = "ALTER TABLE sse_notify_notification DEFAULT CHARACTER SET"
+        cursor.execute(f"{change} {charset}")
+        try:
+            assert check_tables() == ["sse_notify.W011"]
+        finally:
+            cursor.execute(f"{change} utf8mb4")
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db
+def test_a_server_without_time_zones_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers about every zone as about one that there is not. The tests' own server keeps those that it has read."""
+    asked = checks._MYSQL.replace("'UTC', 'UTC'", "'No/Where', 'UTC'")
+    monkeypatch.setattr(checks, "_MYSQL", asked)
+    assert check_tables() == ["sse_notify.W012"]
+    with override_settings(USE_TZ=False):
+        assert check_tables() == []
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("level", ["repeatable read", "SERIALIZABLE", None])
+def test_an_isolation_level_of_the_projects_own_is_named(
+    level: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
+    assert [message.id for message in check()] == ["sse_notify.W010"]
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", "Read Committed")
+    assert check() == []
+
+
 @pytest.mark.parametrize(
     ("settings", "deploy", "expected"),
     [
@@ -54,6 +140,64 @@ def test_every_misconfiguration_has_a_number_and_a_hint(
     found = check(deploy=deploy, **settings)
     assert [message.id for message in found] == expected
     assert all(message.hint for message in found)
+
+
+# --- URLs ---
+
+
+def page(request: Any, path: str = "") -> HttpResponse:
+    return HttpResponse(path)
+
+
+OURS = path("notifications/", include("sse_notify.urls"))
+
+
+class Urls:
+    """A URLconf."""
+
+    def __init__(self, *patterns: Any) -> None:
+        self.urlpatterns = patterns
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"),
+    [
+        ([OURS], None),
+        ([], None),
+        ([OURS, re_path("", page)], None),
+        ([path("", page), OURS], None),
+        ([i18n_patterns(OURS, re_path("", page))[0]], None),
+        ([re_path("", page), OURS], "/notifications/ is served by tests.unit.test_checks.page"),
+        ([path("<path:path>", page), OURS], "'<path:path>'"),
+        ([re_path(r"^((?:[\w\-]+/)*)$", page), OURS], "/notifications/ is served by"),
+        ([re_path("", include([re_path("", page)])), OURS], "/notifications/ is served by"),
+        ([i18n_patterns(re_path("", page), OURS)[0]], "/en/notifications/ is served by"),
+        ([path("notifications/items/", page), OURS], "/notifications/items/ is served by"),
+    ],
+)
+def test_a_pattern_that_hides_those_of_the_app_is_named(
+    patterns: list[Any], said: str | None
+) -> None:
+    found = check(ROOT_URLCONF=Urls(*patterns))
+    assert [message.id for message in found] == ["sse_notify.E009"] * (said is not None)
+    assert all(str(said) in message.msg and message.hint for message in found)
+
+
+def test_a_project_without_urls_has_none_that_are_hidden() -> None:
+    with override_settings():
+        del settings.ROOT_URLCONF
+        assert check() == []
+
+
+def test_the_check_of_the_urls_knows_a_site_below_a_path() -> None:
+    set_script_prefix("/site/")
+    try:
+        assert check(ROOT_URLCONF=Urls(OURS, re_path("", page))) == []
+        assert [each.id for each in check(ROOT_URLCONF=Urls(re_path("", page), OURS))] == [
+            "sse_notify.E009"
+        ]
+    finally:
+        set_script_prefix("/")
 
 
 # --- databases ------------------------------------------------------------------------------------
@@ -164,6 +308,69 @@ def test_a_connection_that_never_commits_is_an_error(
     for error in found:
         assert "DATABASES['default'] has 'AUTOCOMMIT': False" in error.msg
         assert "ATOMIC_REQUESTS" in str(error.hint)
+
+
+def router_of(path: str, base: type = Router) -> Any:
+    """Return a router whose class has this dotted path."""
+    module, name = path.rsplit(".", 1)
+    return type(name, (base,), {"__module__": module})()
+
+
+OF_TENANTS = type(router_of("django_tenants.routers.TenantSyncRouter"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"DATABASE_ROUTERS": [OF_TENANTS()]}, "DATABASE_ROUTERS"),
+        ({"DATABASE_ROUTERS": [router_of("shop.routers.Ours", OF_TENANTS)]}, "DATABASE_ROUTERS"),
+        ({"DATABASE_ROUTERS": [router_of("a_fork.routers.TenantSyncRouter")]}, "DATABASE_ROUTERS"),
+        ({"DATABASE_ROUTERS": [router_of("django_pgschemas.routers.Sync")]}, "DATABASE_ROUTERS"),
+        ({"MIDDLEWARE": ["tenant_schemas.middleware.TenantMiddleware"]}, "MIDDLEWARE"),
+        ({"MIDDLEWARE": ["db_multitenant.middleware.MultiTenantMiddleware"]}, "MIDDLEWARE"),
+        ({"TENANT_MODEL": "customers.Client"}, ""),
+        ({"DATABASE_ROUTERS": [router_of("tenants.routers.Router")]}, ""),
+        ({"MIDDLEWARE": ["tenants.middleware.X", "my.django_tenants"]}, ""),
+    ],
+    ids=[
+        "router",
+        "subclass",
+        "fork",
+        "pgschemas",
+        "middleware",
+        "db",
+        "model",
+        "other",
+        "similar",
+    ],
+)
+def test_tenants_that_share_a_process_are_an_error(settings: dict[str, Any], named: str) -> None:
+    """The streams of one tenant's users got another's events, or hung, and no check said so."""
+    with override_settings(**settings):
+        found = checks.check_tenants()
+    assert [error.id for error in found] == ["sse_notify.E008"] * bool(named)
+    for error in found:
+        assert error.msg.startswith(named)
+        assert "SSE_NOTIFY['GROUP']" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "django_tenants.postgresql_backend",
+        "tenant_schemas.postgresql_backend",
+        "django_pgschemas.postgresql_backend",
+        "django_multitenant.backends.postgresql",
+        "our_fork_of_it.postgresql_backend",
+    ],
+)
+def test_the_engine_names_the_package_for_tenants(
+    monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ENGINE", engine)
+    (error,) = check()
+    assert (error.id, error.level) == ("sse_notify.E008", 40)
+    assert error.msg.startswith(f"DATABASES['default'] has '{engine}'")
 
 
 def test_a_connection_that_never_commits_is_fine_if_it_holds_none_of_the_tables(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
-from asgiref.sync import SyncToAsync, iscoroutinefunction
+from asgiref.local import Local
+from asgiref.sync import AsyncToSync, SyncToAsync, iscoroutinefunction
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.db import transaction
+from django.db.models.sql.subqueries import InsertQuery
 from django.test import TestCase
 
 from sse_notify.concurrency import threadpool
@@ -19,6 +23,29 @@ from sse_notify.concurrency import threadpool
 def test_asgiref_keeps_the_thread_of_a_context_where_it_is_looked_for() -> None:
     assert isinstance(SyncToAsync.context_to_thread_executor, WeakKeyDictionary)
     assert isinstance(SyncToAsync.thread_sensitive_context, ContextVar)
+
+
+def test_asgiref_moves_what_a_local_holds_to_another_thread() -> None:
+    local: Any = Local()
+    local.language = "de"
+    AsyncToSync.executors.current = object()
+    context = copy_context()
+    AsyncToSync.executors.current = None
+
+    def seen() -> tuple[str, Any, bool]:
+        has_context = SyncToAsync.thread_sensitive_context.get(None) is not None
+        return local.language, AsyncToSync.executors.current, has_context
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        moved = elsewhere.submit(threadpool.move, context, own_thread=True).result()
+        assert elsewhere.submit(moved.run, seen).result() == ("de", None, True)
+
+
+def test_an_insert_is_told_what_to_do_with_a_row_that_is_there() -> None:
+    """What ``insert_missing()`` writes on MySQL, and ``bulk_create()`` does not offer for primary keys."""
+    parameters = inspect.signature(InsertQuery).parameters
+    assert {"on_conflict", "update_fields", "unique_fields"} <= set(parameters)
+    assert list(inspect.signature(InsertQuery.insert_values).parameters)[1:3] == ["fields", "objs"]
 
 
 def test_a_block_says_whether_it_is_a_test_cases() -> None:

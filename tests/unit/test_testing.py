@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
 
@@ -70,7 +73,48 @@ class CaptureTests(TestCase):
     async def test_it_works_in_async_tests(self) -> None:
         async with capture_notifications() as sent:
             await anotify(self.alice, "Hello")
+            assert [row.title async for row in sent] == ["Hello"]
         assert [row.title for row in sent] == ["Hello"]
+        assert [row.title async for row in sent] == ["Hello"]
+
+    async def test_it_does_not_pass_for_empty_in_async_code_that_does_not_await(self) -> None:
+        async with capture_notifications() as sent:
+            await anotify(self.alice, "Hello")
+            with pytest.raises(SynchronousOnlyOperation):
+                assert sent == []
+
+    def test_everything_is_there_inside_the_block(self) -> None:
+        with capture_notifications() as sent:
+            assert not sent
+            assert sent == []
+            row = notify(self.alice, "one")
+            assert sent == [row]
+            assert sent != []
+            assert (len(sent), sent[0], row in sent) == (1, row, True)
+            broadcast("two", exclude=[self.alice])
+            assert sent.titles == ["one", "two"]
+            assert sent.to(self.alice).titles == ["one"]
+            assert sent.to(self.bob).titles == ["two"]
+            assert "one" in repr(sent)
+        notify(self.alice, "after")
+        assert sent.titles == ["one", "two"]
+
+    def test_nothing_is_captured_of_a_block_that_raised(self) -> None:
+        with suppress(ZeroDivisionError), capture_notifications() as sent:
+            notify(self.alice, "Hello")
+            raise ZeroDivisionError
+        assert sent == []
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["db", "transactional"])
+def test_pytest_has_a_fixture_that_is_current(marked: bool, request: pytest.FixtureRequest) -> None:
+    if marked:
+        request.getfixturevalue("transactional_db")
+    sent = request.getfixturevalue("sent_notifications")
+    assert sent == []
+    alice = User.objects.create_user("alice")
+    notify(alice, "Hello")
+    assert sent.to(alice).titles == ["Hello"]
 
 
 class StreamTests(TestCase):

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, Group, User
+from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.test.utils import isolate_apps
+from django.urls import register_converter
 
 from sse_notify import topics
 from sse_notify.exceptions import UnknownTopic
 from sse_notify.topics import find, topic, topics_of
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
+
+
+class Year:
+    """A project's own converter."""
+
+    regex = "[0-9]{4}"
+
+    def to_python(self, value: str) -> int:
+        if value < "2000":
+            raise ValueError("too long ago")
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(Year, "year2000")
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +120,91 @@ def test_a_pattern_that_cannot_be_had_is_refused(pattern: str) -> None:
         topic(pattern)
 
 
+@pytest.mark.timeout(60)  # it would take longer than the universe is old
+@pytest.mark.parametrize(
+    ("parts", "names"),
+    [
+        (".".join(f"<str:p{n}>" for n in range(12)) + ".end", ["." * 100, "a." * 50]),
+        (".".join(f"<p{n}>" for n in range(30)), ["." * 100, "a" * 100, "a." * 49 + "a\n"]),
+        ("/".join(f"<path:p{n}>" for n in range(12)) + "/end", ["/" * 100, "a/" * 50]),
+        ("-".join(f"<slug:p{n}>" for n in range(12)) + ".end", ["-" * 100, "a-" * 50]),
+        ("0".join(f"<int:p{n}>" for n in range(12)) + ".end", ["0" * 100, "10" * 50]),
+        ("ab".join(f"<str:p{n}>" for n in range(12)) + ".end", ["ab" * 50, "aab" * 33, "a" * 100]),
+    ],
+    ids=["str", "many", "path", "slug", "int", "long separators"],
+)
+def test_a_name_that_nearly_matches_is_refused_at_once(parts: str, names: list[str]) -> None:
+    topic(parts, public=True)(lambda user, **captured: True)
+    for name in names:
+        with pytest.raises(UnknownTopic):
+            find(name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "captured"),
+    [
+        ("a.<str:x>.b.<str:y>", "a.1.b.2", {"x": "1", "y": "2"}),
+        ("a.<str:x>.b.<str:y>", "a.1.2.b.3.b.4", {"x": "1.2", "y": "3.b.4"}),
+        ("a.<str:x>.b", "a.1.b", {"x": "1"}),
+        ("a.<str:x>.b", "a.1.b.b", None),  # the part ends at the first
+        ("<slug:x>-<int:n>", "my-7", {"x": "my", "n": 7}),
+        ("<slug:x>-<int:n>", "my-own-7", None),
+        ("<path:x>", "a/b", {"x": "a/b"}),
+        ("<str:x>", "a/b", None),
+        ("<x>", "a.b", {"x": "a.b"}),
+        ("<int:n>", "", None),
+        ("<int:n>", "x", None),
+        ("(<int:n>)*", "(7)*", {"n": 7}),
+        ("<uuid:x>-<int:n>", f"{UUID(int=7)}-8", {"x": UUID(int=7), "n": 8}),
+        ("<int:n>-<uuid:x>", f"8-{UUID(int=7)}", {"x": UUID(int=7), "n": 8}),
+        ("<uuid:x>", "7", None),
+        ("<year2000:y>.<str:x>", "2026.x", {"y": 2026, "x": "x"}),
+        ("<year2000:y>.<str:x>", "1900.x", None),  # its converter refuses the value
+    ],
+)
+def test_a_part_ends_where_the_text_after_it_first_occurs(
+    pattern: str, name: str, captured: dict[str, Any] | None
+) -> None:
+    topic(pattern)(lambda user, **captured: True)
+    if captured is None:
+        with pytest.raises(UnknownTopic):
+            find(name)
+    else:
+        assert find(name).captured == captured
+
+
+def test_parts_need_text_between_them() -> None:
+    for pattern in ("<int:a><slug:b>", "x.<a><b>.<c>"):
+        with pytest.raises(ValueError, match=r"^pattern must have text after <a>"):
+            topic(pattern)
+    with pytest.raises(ImproperlyConfigured, match="nothing"):
+        topic("<nothing:a>")
+
+
+async def refuse(user: Any) -> bool:
+    return False
+
+
+class Refusal:
+    async def __call__(self, user: Any) -> bool:
+        return False
+
+
+@functools.wraps(refuse)
+def decorated(*args: Any) -> Any:
+    return refuse(*args)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [refuse, Refusal(), decorated, lambda user: refuse(user), sync_to_async(lambda user: False)],
+    ids=["function", "object", "decorated", "lambda", "adapted"],
+)
+def test_whatever_returns_an_awaitable_is_awaited(function: Any) -> None:
+    topic("wall")(function)
+    assert find("wall").allows(User()) is False
+
+
 def test_a_pattern_is_registered_once() -> None:
     topic("wall")(lambda user: True)
     with pytest.raises(ValueError, match="already registered"):
@@ -152,8 +263,305 @@ def test_a_topics_module_that_is_broken_is_seen_at_the_start(
     assert ran.stdout.startswith(expected), ran.stderr
 
 
-def test_a_user_model_that_has_taken_its_groups_away_has_none() -> None:
-    class Customer:
-        pk, is_staff, groups = 1, False, None
+# --- groups of a custom user model ---------------------------------------------------------------
 
-    assert topics.topics_of(Customer()) == ("user:1", "everyone")
+
+@pytest.mark.parametrize(
+    "kind", ["groups", "child", "other", "reverse", "foreign key", "json", "property", "none"]
+)
+@isolate_apps("tests")
+def test_only_a_relation_to_djangos_groups_is_one(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    class OfTests:
+        app_label = "tests"
+
+    class Team(Group):
+        Meta = OfTests
+
+    kinds: dict[str, Any] = {
+        "groups": models.ManyToManyField(Group, related_name="+"),
+        "child": models.ManyToManyField(Team, related_name="+"),
+        "other": models.ManyToManyField(Permission, related_name="+"),
+        "foreign key": models.ForeignKey(Group, models.CASCADE, related_name="+"),
+        "json": models.JSONField(default=list),
+        "property": property(lambda user: ["team"]),
+        "none": None,
+    }
+
+    class Customer(AbstractBaseUser):
+        if kind in kinds:
+            groups = kinds[kind]
+
+        Meta: Any = OfTests
+
+    class Club(Group):
+        members = models.ManyToManyField(
+            Customer, related_name="groups" if kind == "reverse" else "+"
+        )
+        Meta = OfTests
+
+    monkeypatch.setattr(topics, "get_user_model", lambda: Customer)
+    is_ours = kind in ("groups", "child")
+    assert (topics.groups_field() is not None) == is_ours
+    if not is_ours:
+        assert topics_of(Customer(pk=1)) == ("user:1", "everyone")
+
+
+GROUPS = {
+    "property": "property(lambda user: ['team'])",
+    "json": "models.JSONField(default=list)",
+    "other": "models.ManyToManyField('Team')",
+    "child": "models.ManyToManyField('Squad')",
+}
+MODELS = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import Group
+from django.db import models
+
+class Team(models.Model):
+    pass
+
+class Squad(Group):
+    pass
+
+class Customer(AbstractBaseUser):
+    email = models.EmailField(unique=True)
+    groups = {groups}
+    USERNAME_FIELD = "email"
+    objects = BaseUserManager()
+"""
+SITE = """
+import asyncio, sys
+import django
+from django.conf import settings
+
+kind = sys.argv[2]
+settings.configure(
+    AUTH_USER_MODEL="shop.Customer",
+    SECRET_KEY="only-for-this-test",
+    USE_TZ=True,
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "sse_notify", "shop"],
+    MIGRATION_MODULES=dict.fromkeys(["admin", "auth", "contenttypes", "sse_notify", "shop"]),
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": sys.argv[1],
+            "OPTIONS": {"transaction_mode": "IMMEDIATE"},  # groups.set() reads before it writes
+        }
+    },
+    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+)
+django.setup()
+
+from django.contrib.auth.models import Group
+from django.core.checks import run_checks
+from django.core.management import call_command
+from shop.models import Customer, Squad, Team
+from sse_notify import abroadcast, amark_read, anotify, notify
+from sse_notify.admin.figures import figures_of
+from sse_notify.admin.forms import Addressees
+from sse_notify.models import Audience, Notification
+from sse_notify.notifications.send import has_user_field, send
+from sse_notify.testing import open_stream
+
+call_command("migrate", run_syncdb=True, verbosity=0)
+print(run_checks(tags=["sse_notify"], databases=["default"])[1:])  # but for ASGI_APPLICATION
+user = Customer.objects.create(email="alice")
+group = (Squad if kind == "child" else Group).objects.create(name="team")
+if kind == "child":
+    user.groups.add(group)
+elif kind == "other":
+    user.groups.add(Team.objects.create())
+group = Group.objects.get()
+
+async def main():
+    async with open_stream(user) as stream:
+        await stream.next("hello")
+        await abroadcast("For the group", audience=group)
+        mine = await anotify(user, "For you")
+        titles = []
+        while "For you" not in titles:
+            titles.append((await stream.next("notification")).data["title"])
+        await amark_read(user, ids=[mine.pk])
+        print(titles, (await stream.next("update")).data["unread"])
+
+asyncio.run(main())
+print(sorted(row.title for row in Notification.objects.visible_to(user)))
+print(len(notify(group, "To the members")), Addressees(audience=Audience.GROUP, groups=[group]).count())
+print(len(send("Both", users=[user], groups=[group])), has_user_field("groups"))
+print(len(figures_of(Notification.objects.select_related("recipient"))))
+"""
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_a_site_whose_users_have_other_groups_runs_and_mixes_them_with_nobodys(
+    tmp_path: Path, kind: str
+) -> None:
+    """It did not start, or the members of another model's first row got what was for the first group."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/models.py").write_text(MODELS.format(groups=GROUPS[kind]))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-c", SITE, str(tmp_path / "shop.sqlite3"), kind]
+    ran = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
+    )
+    theirs = [
+        "[]",
+        "['For the group', 'For you'] 1",
+        "['For the group', 'For you']",
+        "1 1",
+        "1 True",
+        "4",
+    ]
+    nobodys = ["[]", "['For you'] 0", "['For you']", "0 0", "2 False", "2"]
+    assert ran.stdout.splitlines() == (theirs if kind == "child" else nobodys), ran.stderr
+
+
+KEYS = {
+    "child": "models.ManyToManyField('Squad')",
+    "child with a key of its own": "models.ManyToManyField('Badge')",
+    "grandchild": "models.ManyToManyField('Medal')",
+    "proxy": "models.ManyToManyField('Crew')",
+    "through names": "models.ManyToManyField(Group, through='Membership')",
+    "through names of parents": "models.ManyToManyField(Group, through='Membership')",
+    "parent": "models.ManyToManyField(Group)",
+}
+KEYED_MODELS = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import Group
+from django.db import models
+
+class Squad(Group):
+    pass
+
+class Badge(Group):
+    number = models.AutoField(primary_key=True)
+
+class Medal(Badge):
+    pass
+
+class Crew(Group):
+    class Meta:
+        proxy = True
+
+class Person(AbstractBaseUser):
+    email = models.CharField(max_length=20, unique=True)
+    groups = {groups}
+    USERNAME_FIELD = "email"
+    objects = BaseUserManager()
+
+{customer}
+
+class Membership(models.Model):
+    person = models.ForeignKey(Person, models.CASCADE, to_field="email")
+    group = models.ForeignKey(Group, models.CASCADE, to_field="name")
+"""
+CHILD = """class Customer(Person):
+    number = models.AutoField(primary_key=True)"""
+KEYED_SITE = (
+    SITE.partition("from django.contrib.auth.models import Group")[0]
+    + """
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.core.checks import run_checks
+from django.core.management import call_command
+from shop.models import Customer, Person
+from sse_notify import broadcast, notify
+from sse_notify.access import receivers
+from sse_notify.admin.figures import figures_of
+from sse_notify.admin.forms import Addressees
+from sse_notify.models import Audience, Notification
+from sse_notify.notifications.send import send
+from sse_notify.testing import open_stream
+from sse_notify.topics import topics_of
+
+call_command("migrate", run_syncdb=True, verbosity=0)
+assert not run_checks(tags=["sse_notify"], databases=["default"])[1:]
+kind = Customer.groups.rel.model
+others = [Group.objects.create(name=name) for name in ("4", "5")]
+mine = kind.objects.create(name="1")  # its id is 3
+others.append(kind.objects.create(name="3"))
+Person.objects.create(email="3")
+Customer.objects.create(email="2")
+user = Customer.objects.create(email="1")
+audiences = [*others, mine, Group.objects.get(name="1")]
+
+@sync_to_async
+def send_all():
+    for audience in audiences:
+        broadcast(f"For {audience.name}", audience=audience)
+    notify(user, "End")
+
+async def titles(stream):
+    found = []
+    while "End" not in found:
+        event = await stream.next()
+        if event.event in ("notification", "reset"):
+            found.append(event.data.get("title", "reset"))
+    return found
+
+async def main():
+    async with open_stream(user) as stream:
+        await stream.next("hello")
+        for change in (
+            lambda: user.groups.add(mine),
+            lambda: user.groups.remove(mine),
+            lambda: mine.person_set.add(user),
+            lambda: mine.person_set.clear(),
+            lambda: mine.person_set.add(user),
+            lambda: mine.person_set.remove(user),
+            lambda: user.groups.set([mine]),
+        ):
+            await sync_to_async(change)()
+            await send_all()
+            print(await titles(stream))
+
+asyncio.run(main())
+print(topics_of(user), topics_of(Customer.objects.prefetch_related("groups").get(pk=user.pk)))
+print({row.title for row in Notification.objects.visible_to(user)})
+for group in audiences:
+    members = len(notify(group, "To the members"))
+    reached = Addressees(audience=Audience.GROUP, groups=[Group.objects.get(name=group.name)]).count()
+    print(group.name, members, reached, len(send("Both", users=[user], groups=[group])))
+rows = Notification.objects.filter(audience=Audience.GROUP).select_related("recipient")
+figures = figures_of(rows)
+print({(row.title, row.group.name, figures[row.pk].reach) for row in rows if row.title != "Both"})
+Group.objects.get(name="1").delete()
+"""
+)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_group_is_known_by_its_own_key_whatever_the_users_are_connected_with(
+    tmp_path: Path, kind: str
+) -> None:
+    """A child of Django's group may have a key of its own, and a table of members may name users and groups otherwise."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").touch()
+    customer = CHILD if "parent" in kind else "class Customer(Person):\n    pass"
+    code = KEYED_MODELS.format(groups=KEYS[kind], customer=customer)
+    (tmp_path / "shop/models.py").write_text(code)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-c", KEYED_SITE, str(tmp_path / "shop.sqlite3"), kind]
+    ran = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
+    )
+    joined, left = ["reset", "For 1", "For 1", "End"], ["reset", "End"]
+    theirs = (f"user:{2 if 'parent' in kind else 3}", "everyone", "group:3")
+    figures = {(f"For {name}", name, int(name == "1")) for name in "1345"}
+    assert ran.returncode == 0, ran.stderr
+    *live, both_topics, visible, one, two, three, four, again, counted = ran.stdout.splitlines()
+    assert [ast.literal_eval(each) for each in live] == [
+        *(joined, left) * 3,
+        joined,
+    ], ran.stderr
+    assert both_topics == f"{theirs} {theirs}"
+    assert ast.literal_eval(visible) == {"For 1", "End"}
+    assert [one, two, three] == ["4 0 0 2", "5 0 0 2", "3 0 0 2"]
+    assert [four, again] == ["1 1 1 1"] * 2
+    assert ast.literal_eval(counted) == figures

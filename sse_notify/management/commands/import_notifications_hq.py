@@ -21,16 +21,16 @@ from django.conf import settings  # noqa: TID251  (the other package's setting)
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError, connections, models, router, transaction
+from django.db import IntegrityError, connections, models, router
 
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
 from sse_notify.inbox.marks import check_number
 from sse_notify.log.reader import note
-from sse_notify.log.sequence import announce_on_commit, database
+from sse_notify.log.sequence import announce_on_commit, database, insert_missing, writing
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
-from sse_notify.models.notification import Content
+from sse_notify.models.content import Content
 from sse_notify.notifications import validation
 from sse_notify.notifications.store import ATTEMPTS, insert, to_user
 from sse_notify.topics import user_topic
@@ -151,7 +151,7 @@ def _import(
     new = list(_new(rows, left))
     if not dry_run:
         try:
-            with transaction.atomic(using=using):
+            with writing(using, reads=False):
                 insert([notification for notification, _ in new], using)
                 Receipt.objects.using(using).bulk_create(filter(None, (row[1] for row in new)))
                 announce_on_commit()
@@ -257,9 +257,9 @@ def _reset_inboxes(users: list[Any]) -> None:
     note(lost)
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
-        with transaction.atomic(using=using):
+        with writing(using, reads=False):
             inboxes = Inbox.objects.using(using)
-            inboxes.bulk_create([Inbox(pk=pk) for pk in pks], ignore_conflicts=True)
+            insert_missing(Inbox, pks, using)
             # Lock in order, so that two parallel runs cannot deadlock.
             list(inboxes.filter(pk__in=pks).order_by("pk").select_for_update())
             inboxes.filter(pk__in=pks).update(changes=lost.changes, state_seq=lost.state_seq)

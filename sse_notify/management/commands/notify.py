@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.forms import DateTimeField
 
 from sse_notify.models import Notification
-from sse_notify.models.notification import FIELDS, Kind
+from sse_notify.models.content import FIELDS, Kind
 from sse_notify.notifications.send import send, users_by_name
 
 #: Options whose names differ from their fields.
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("body", nargs="?", default="", help=body)
         whom = parser.add_argument_group("whom it is for")
         names: Any = {"metavar": "NAME", "action": "append", "default": []}
-        whom.add_argument("--user", help="a user; may be repeated", **names)
+        whom.add_argument("--user", help="a username or a primary key; may be repeated", **names)
         whom.add_argument("--group", help="whoever is in this group; may be repeated", **names)
         whom.add_argument("--staff", action="store_true", help="whoever is staff")
         whom.add_argument("--everyone", action="store_true", help="everybody")
@@ -66,7 +66,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, title: str, body: str, **options: Any) -> None:
         """Send the notification, and print what was sent."""
         whom = {name: options[name] for name in ("staff", "everyone")}
-        users = _named("user", options["user"], users_by_name(options["user"]))
+        users = _named("user", options["user"], users_by_name(options["user"], or_key=True))
         found = {group.name: group for group in Group.objects.filter(name__in=options["group"])}
         groups = _named("group", options["group"], found)
         if not (users or groups or any(whom.values())):

@@ -76,7 +76,7 @@ async def test_the_view_streams_the_model_and_says_that_it_is_done(settings: Set
         response: Any = await client.post(
             address, json.dumps({"messages": QUESTION}), content_type="application/json"
         )
-        assert response["Content-Type"] == "text/event-stream"
+        assert response["Content-Type"] == "text/event-stream; charset=utf-8"
         assert await _data(response.streaming_content) == [
             '{"text":"One "}',
             '{"text":"two"}',

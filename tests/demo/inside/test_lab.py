@@ -85,5 +85,8 @@ def test_an_id_that_is_none_begins_with_what_comes(
     header: str, ring: Ring[tuple[str, str]], client: Client
 ) -> None:
     response = client.get(reverse("lab:stream"), headers={"Last-Event-ID": header})
-    assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
+    assert (response.status_code, response["Content-Type"]) == (
+        200,
+        "text/event-stream; charset=utf-8",
+    )
     response.close()

@@ -44,9 +44,9 @@ def test_the_stream_of_anothers_order_is_refused(
     lamp: Order, people: dict[str, User], client: Client
 ) -> None:
     address = f"{reverse('sse_notify:stream')}?topic=order.{lamp.pk}"
-    assert client.head(address).status_code == 401
+    assert client.get(address).status_code == 401
     client.force_login(people["bob"])
-    assert client.head(address).status_code == 403
+    assert client.get(address).status_code == 403
     client.force_login(people["alice"])
     assert client.head(address).status_code == 200
 

@@ -409,6 +409,56 @@ def test_without_the_permission_there_is_no_link_no_action_and_no_page(alice: Us
     assert Notification.objects.filter(topic="everyone").count() == 1
 
 
+@pytest.fixture
+def sender() -> Client:
+    """A browser of staff who may broadcast, and neither view notifications nor users."""
+    dave = User.objects.create_user("dave", is_staff=True)
+    dave.user_permissions.add(Permission.objects.get(codename="broadcast_notification"))
+    client = Client()
+    client.force_login(dave)
+    return client
+
+
+def grant(codename: str) -> None:
+    dave = User.objects.get(username="dave")
+    dave.user_permissions.add(Permission.objects.get(codename=codename))
+
+
+def test_who_may_recall_reads_only_what_they_may_view(sender: Client, alice: User) -> None:
+    row = notify(alice, "A diagnosis", category="Health")
+    for pk in (row.pk, row.pk + 1):
+        address = reverse(RECALL, args=[pk])
+        assert sender.get(address).status_code == 403
+        assert sender.post(address, {"_recall": "1"}).status_code == 403
+    assert "Health" not in Visit(sender, reverse(BROADCAST)).text
+    assert not Notification.objects.exclude(recalled_at=None).exists()
+    grant("view_notification")
+    assert "A diagnosis" in sender.get(reverse(RECALL, args=[row.pk])).content.decode()
+    assert "Health" in Visit(sender, reverse(BROADCAST)).text
+
+
+def test_who_may_send_finds_out_nothing_about_chosen_users(
+    sender: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither their names nor whether they are connected."""
+    monkeypatch.setattr(presence, "connected_users", lambda timeout: {str(alice.pk)})
+    monkeypatch.setattr(User, "__str__", lambda user: f"{user.username}, manager")
+    alone = {**MESSAGE, "audience": "user", "names": "alice"}
+    numbers = reverse("admin:sse_notify_notification_reach")
+
+    def connected(**fields: Any) -> Any:
+        return sender.post(numbers, fields).context["connected"]
+
+    assert (connected(**alone), connected(audience="everyone")) == (None, 1)
+    visit = Visit(sender, reverse(BROADCAST)).go("_confirm", **alone)
+    assert (visit.number("reach"), visit.number("connected")) == ("1", "-")
+    assert "Chosen users: alice" in visit.text
+    visit.go("_send")
+    assert "manager" not in visit.text + str(history())
+    grant("view_user")
+    assert connected(**alone) == 1
+
+
 def test_a_broadcast_needs_a_csrf_token(carol: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(carol)
@@ -472,10 +522,10 @@ def test_what_a_verb_would_refuse_is_not_broadcast_again_and_says_why(
     client: Client, alice: User
 ) -> None:
     row = notify(alice, "Odd")
-    Notification.objects.filter(pk=row.pk).update(url="javascript:alert(1)")
+    Notification.objects.filter(pk=row.pk).update(title=" ")
     form = {"action": "broadcast_selected", "index": "0", "_selected_action": [row.pk]}
     text = client.post(reverse(LIST), form, follow=True).content.decode()
-    assert "Odd: url must be a path or an address of http, https, mailto, tel, not of" in text
+    assert "title must not be empty." in text
     assert 'name="_confirm"' not in text
 
 

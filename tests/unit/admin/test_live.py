@@ -18,7 +18,7 @@ from django.urls import reverse
 from sse_notify import notify
 from sse_notify.bus import subscriber
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.monitoring import live
+from sse_notify.monitoring import live, presence
 from sse_notify.presence import HubStatus, Presence
 from sse_notify.streaming import hub as hub_module
 from sse_notify.testing import open_stream
@@ -92,6 +92,7 @@ def test_users_with_the_most_streams_come_first_and_all_are_found_by_name(
 @pytest.mark.django_db
 def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) -> None:
     notify(User.objects.create_user("<i>dave"), "Not numbered yet")
+    watcher.user_permissions.add(Permission.objects.get(codename="view_user"))
     page = signed_in(watcher).get(reverse(LIVE))
     assert (
         page.context["report"]["totals"] | {"streams": 0, "pending": 1}
@@ -124,7 +125,7 @@ def test_only_staff_who_may_view_notifications_may_watch(watcher: User, alice: U
     changer.user_permissions.add(Permission.objects.get(codename="change_notification"))
     nobody = AnonymousUser()
     asked = (watcher, changer, User.objects.create_superuser("root"), staff, alice, gone, nobody)
-    assert [is_allowed(user, live.TOPIC) for user in asked] == [
+    assert [is_allowed(user, live.NUMBERS) for user in asked] == [
         True,
         True,
         True,
@@ -141,6 +142,34 @@ def test_only_staff_who_may_view_notifications_may_watch(watcher: User, alice: U
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("codename", ["view_user", "change_user"])
+def test_users_are_named_only_to_staff_who_may_view_users(
+    watcher: User, alice: User, monkeypatch: pytest.MonkeyPatch, codename: str
+) -> None:
+    found = Presence(hubs=[hub()], users=Counter({str(alice.pk): 2}), head=9)
+    monkeypatch.setattr(presence, "look", lambda timeout: found)
+    notify(alice, "Hello")
+
+    def shown(query: str = "") -> tuple[bool, Any, str]:
+        page = signed_in(watcher).get(reverse(LIVE), {"q": query})
+        text = page.content.decode()
+        assert page.context["report"]["totals"]["users"] == 1, "the number is no secret"
+        # Without the table, the script leaves it alone.
+        assert 'data-rows="users"' in text or " data-query" in text
+        return "alice" in text, page.context["report"]["users"], page.context["topic"]
+
+    for query in ("", "alice", "nobody"):
+        assert shown(query) == (False, [], live.NUMBERS)
+    assert not is_allowed(watcher, live.TOPIC)
+    watcher.user_permissions.add(Permission.objects.get(codename=codename))
+    watcher = User.objects.get(pk=watcher.pk)
+    assert is_allowed(watcher, live.TOPIC)
+    is_named, users, topic = shown()
+    assert (is_named, len(users), topic) == (True, 1, live.TOPIC)
+    assert shown("nobody")[1] == []
+
+
+@pytest.mark.django_db
 def test_ending_streams_needs_the_permission_to_change_users(watcher: User, alice: User) -> None:
     client = signed_in(watcher)
     assert client.post(reverse(DISCONNECT), {"user": alice.pk}).status_code == 403
@@ -152,6 +181,27 @@ def test_ending_streams_needs_the_permission_to_change_users(watcher: User, alic
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(watcher)
     assert strict.post(reverse(DISCONNECT), {"user": alice.pk}).status_code == 403
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_who_may_not_view_users_follows_the_numbers_alone(
+    watcher: User, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "JOBS_AFTER", 0.01)
+    with pytest.raises(HandshakeRefused, match="may not listen"):
+        async with open_stream(watcher, topics=[live.TOPIC]):
+            pass
+    root = await sync_to_async(User.objects.create_superuser)("root")
+    async with (
+        open_stream(alice),
+        open_stream(watcher, topics=[live.NUMBERS]) as numbers,
+        open_stream(root, topics=[live.TOPIC]) as both,
+    ):
+        while (report := (await numbers.next(live.NUMBERS)).data)["totals"]["users"] < 3:
+            pass
+        assert (report["users"], report["more"]) == ([], 0)
+        assert "alice" in {user["name"] for user in (await both.next(live.TOPIC)).data["users"]}
 
 
 # --- live ------------------------------------------------------------------------------------------------------------------------

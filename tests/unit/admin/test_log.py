@@ -200,6 +200,21 @@ def test_only_staff_with_the_permission_may_send() -> None:
     ]
 
 
+def test_the_form_names_users_only_to_who_may_view_them(carol: User) -> None:
+    """Django's widget shows the name of whatever key was entered."""
+    alice = User.objects.create_user("alice-miller")
+    dave = User.objects.create_user("dave", is_staff=True)
+    dave.user_permissions.add(Permission.objects.get(codename="add_notification"))
+    client = Client()
+    client.force_login(dave)
+    wrong = {"audience": "user", "recipient": alice.pk, "title": ""}
+    page = send(client, **wrong)
+    assert f'value="{alice.pk}"' in page.content.decode()
+    assert "alice-miller" not in page.content.decode()
+    dave.user_permissions.add(Permission.objects.get(codename="view_user"))
+    assert "alice-miller" in send(client, **wrong).content.decode()
+
+
 def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(
     client: Client, carol: User
 ) -> None:

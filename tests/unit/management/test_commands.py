@@ -22,7 +22,7 @@ from django.utils import timezone
 from sse_notify import mark_read, notify, retention
 from sse_notify.access.links import Link, link_of
 from sse_notify.management import commands
-from sse_notify.models import Exclusion, Notification
+from sse_notify.models import Exclusion, Inbox, LogHead, Notification
 from sse_notify.notifications import send
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,6 +144,21 @@ def test_notify_takes_the_arguments_of_the_verb(
     assert timezone.localtime(row.expires_at).isoformat().startswith("2999-12-31T18:00:00")
     run("notify", "Again", "--user", "alice", "--idempotency-key", "once")
     assert rows() == [(f"user:{alice.pk}", "Title")]
+
+
+def test_a_user_is_named_by_name_or_key_and_names_come_first(alice: User, bob: User) -> None:
+    """Somebody's name may be another's key, and a name may be a number that no database knows."""
+    number = User.objects.create_user(str(bob.pk))
+    run("notify", "By key", "--user", str(alice.pk))
+    run("notify", "By name", "--user", str(bob.pk))
+    run("notify", "Both", "--user", "bob", "--user", str(alice.pk))
+    topics = [f"user:{user.pk}" for user in (alice, number, bob, alice)]
+    assert rows() == [*zip(topics, ["By key", "By name", "Both", "Both"], strict=True)]
+    request = RequestFactory().get(run("sse_status", "--link", str(alice.pk)).split()[0])
+    assert link_of(request) == Link(user=alice, topics=())
+    for unknown in ("0", "-1", "1.5", "9" * 30, "½", "", f" {'9' * 5000}"):
+        with pytest.raises(CommandError, match="no user"):
+            run("notify", "T", "--user", unknown)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +289,31 @@ def test_status_counts_the_log_and_fails_for_what_is_pending_too_long(
         )
     with pytest.raises(CommandError, match="--timeout"):
         run("sse_status", "--timeout", "0")
+
+
+HUGE = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("whose", "number"), [("row", 7), ("row", HUGE), ("inbox", 7), ("inbox", HUGE), ("head", HUGE)]
+)
+def test_status_fails_for_numbers_that_do_not_fit_until_the_next_notification(
+    alice: User, whose: str, number: int
+) -> None:
+    said = f"The head of the log is 0, but a notification or an inbox has the number {number}."
+    if whose == "row":
+        Notification.objects.create(topic="everyone", seq=number, title="Loaded")
+    elif whose == "inbox":
+        Inbox.objects.create(pk=alice.pk, state_seq=number)
+    else:
+        LogHead.objects.update_or_create(pk=1, defaults={"seq": number})
+        said = f"The head of the log is {number}, which leaves no room for more numbers."
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("sse_status", stdout=out)
+    assert said in out.getvalue()
+    notify(alice, "New")
+    assert "All is in order." in run("sse_status")
 
 
 # --- sse_status --link ------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_an_event_arrives_as_it_was_sent(
 def test_a_whole_stream_arrives_in_order_with_comments_and_retries_between(
     parse: Parse, draw: st.DataObject, sent: list[tuple[str, str, int | None, int, str]]
 ) -> None:
-    stream, expected, retries, last = b"\n", [], [], None
+    stream, expected, retries, last = b"", [], [], None
     for data, event, id, kind, comment in sent:
         if kind == 0:
             stream += sse_format.encode_comment(comment)
@@ -207,7 +207,11 @@ def test_the_bytes_of_a_block() -> None:
         sse_format.encode_json({"a": [1, "ü"]}, event="x", id=1)
         == 'event: x\ndata: {"a":[1,"ü"]}\nid: 1\n\n'.encode()
     )
-    assert sse_format.encode_comment() == b":\n\n"
+    assert (
+        sse_format.encode_json({"\u2028": "\u2029\x85ü😀\v\x1c"})
+        == 'data: {"\\u2028":"\\u2029\\u0085ü😀\\u000b\\u001c"}\n\n'.encode()
+    )
+    assert sse_format.encode_comment() == b":\n"
 
 
 @given(value=json_values, event=names, id=cursors)
@@ -216,6 +220,8 @@ def test_json_arrives_as_one_line_of_the_same_value(value: Any, event: str, id: 
     assert block.count(b"\ndata: ") + block.startswith(b"data: ") == 1
     (arrived,) = parse_with_httpx([block]).events
     assert json.loads(arrived.data) == value
+    # Some clients split the text by Python's idea of a line.
+    assert len(arrived.data.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

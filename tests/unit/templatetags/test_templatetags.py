@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from time import time
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, RequestContext, Template, engines
-from django.test import Client, RequestFactory
-from django.urls import include, path
+from django.test import Client, RequestFactory, override_settings
+from django.urls import include, path, reverse
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 from django.views.generic import DetailView
 
 from sse_notify import notify
 from sse_notify.access.openings import user_key
 from sse_notify.log.sequence import number_pending
+from sse_notify.models import Notification
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +65,27 @@ def test_the_assets_carry_the_page_s_nonce_and_nothing_is_inline() -> None:
     assert page.count('nonce="a&quot;b"') == 2
     assert 'type="module"' in page
     assert "></script>" in page
+
+
+@pytest.mark.parametrize(
+    ("url", "crossorigin"),
+    [
+        ("/static/", False),
+        ("https://cdn.test/static/", True),
+        ("//cdn.test/", True),
+    ],
+)
+def test_a_script_of_another_host_is_asked_for_with_cors(url: str, crossorigin: bool) -> None:
+    with override_settings(STATIC_URL=url):
+        style, script = render("{% sse_notify_assets %}", AnonymousUser()).splitlines()
+    assert ((" crossorigin>" in script), "crossorigin" in style) == (crossorigin, False)
+    assert f'src="{url}sse_notify/sse-notify.js"' in script
+
+
+def test_the_bell_has_no_stream_where_a_test_wants_none(alice: User) -> None:
+    assert "data-no-stream" not in render("{% sse_notify_widget %}", alice)
+    with override_settings(SSE_NOTIFY={"LIVE": False}):
+        assert " data-no-stream>" in render("{% sse_notify_widget %}", alice)
 
 
 def test_an_anonymous_visitor_gets_no_widget() -> None:
@@ -125,6 +151,17 @@ def test_the_number_of_unread_notifications(alice: User) -> None:
     notify(alice, "One")
     assert render("{% sse_notify_unread_count %}", alice) == "1"
     assert render("{% sse_notify_unread_count %}", AnonymousUser()) == "0"
+
+
+def test_a_user_without_a_row_has_no_bell(alice: User) -> None:
+    """A user that a token describes saw the inbox of the account with the same key."""
+
+    class Token:
+        pk, is_authenticated, is_anonymous = alice.pk, True, False
+
+    notify(alice, "One")
+    assert render("{% sse_notify_widget %}", Token()).strip() == ""
+    assert render("{% sse_notify_unread_count %}", Token()) == "0"
 
 
 def test_a_page_without_a_request_has_no_user() -> None:
@@ -208,22 +245,60 @@ def test_a_variable_named_request_that_is_none_names_no_user(alice: User) -> Non
         assert page.endswith("unread=0")
 
 
+@pytest.mark.parametrize("corner", ["bottom-end", "bottom-start", "top-end", "top-start"])
+def test_the_widget_says_which_corner_the_toasts_are_in(alice: User, corner: str) -> None:
+    page = render(f"{{% sse_notify_widget position='{corner}' %}}", alice)
+    assert f' data-position="{corner}"' in page
+    assert ' data-position="bottom-end"' in render("{% sse_notify_widget %}", alice)
+
+
 @pytest.mark.parametrize(
     "option",
     [
         "badge='all'",
         "toasts='loud'",
+        "position='left'",
+        "position=None",
         "external='yes'",
         "desktop='on'",
         "title_badge=1",
         "sound=True",
         "sound='loud'",
         "sound='javascript:x'",
+        "limit=0",
+        "limit=-1",
+        "limit=101",
+        "limit=1.5",
+        "limit=True",
+        "limit='20'",
+        "limit=missing",
+        "limit=None",
     ],
 )
-def test_an_unknown_option_is_an_error(alice: User, option: str) -> None:
-    with pytest.raises(ValueError, match=r"^\w+ must be .*, not .*\.$"):
-        render(f"{{% sse_notify_widget {option} %}}", alice)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_an_unknown_option_is_an_error(alice: User, option: str, signed_in: bool) -> None:
+    name = option.partition("=")[0]
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, not .*\.$"):
+        render(f"{{% sse_notify_widget {option} %}}", alice if signed_in else AnonymousUser())
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+def test_the_panel_takes_as_many_items_as_the_script_can_fetch_at_once(
+    alice: User, limit: int
+) -> None:
+    notify(alice, "One")
+    page = render(f"{{% sse_notify_widget limit={limit} %}}", alice)
+    assert f'data-limit="{limit}"' in page
+    client = Client()
+    client.force_login(alice)
+    assert client.get(reverse("sse_notify:items"), {"limit": limit}).status_code == 200
+
+
+@pytest.mark.parametrize("url", [5, ["/x"], {"a": 1}, True, 1.5, None])
+def test_an_address_that_was_written_by_hand_breaks_no_page(alice: User, url: Any) -> None:
+    row = notify(alice, "One", actions=[{"label": "Open", "url": "/x"}])
+    Notification.objects.filter(pk=row.pk).update(actions=[{"label": "Open", "url": url}])
+    assert "One" in render("{% sse_notify_widget %}", alice)
 
 
 def test_the_key_of_a_user_is_its_own_and_tells_nothing(alice: User) -> None:
@@ -265,9 +340,38 @@ def test_the_panel_has_a_tab_for_each_category_of_its_items(alice: User) -> None
     for category in ("orders", "<b>", "", "orders"):
         notify(alice, "One", category=category)
     page = render("{% sse_notify_widget %}", alice)
-    assert page.count('data-ssen="tab"') == 4
+    assert page.count('data-ssen="tab"') == 5  # the last one is empty, for the script to copy
     assert page.count('aria-pressed="true"') == 1
     assert 'data-category="&lt;b&gt;"' in page
+
+
+def test_categories_are_called_by_their_labels_wherever_users_read_them(
+    alice: User, client: Client, settings: Any
+) -> None:
+    labels = {"orders": {"label": gettext_lazy("Yes")}, "news": {"label": "<News>"}, "plain": {}}
+    settings.SSE_NOTIFY = {"CATEGORIES": labels}
+    for category in ("orders", "plain", "unknown"):
+        notify(alice, "One", category=category)
+    client.force_login(alice)
+    with translation.override("de"):
+        panel = render("{% sse_notify_widget %}", alice)
+    tabs = re.findall(r'data-ssen="tab"[^>]*data-category="(.*?)"(.*?)>(.*?)<', panel)
+    assert {name: (label, "hidden" in more) for name, more, label in tabs} == {
+        "orders": ("Ja", False),
+        "plain": ("plain", False),
+        "unknown": ("unknown", False),
+        "news": ("&lt;News&gt;", True),
+        "": ("", True),
+    }
+    page = client.get(reverse("sse_notify:list"), headers={"accept-language": "de"}).text
+    assert re.findall(r"\?category=(\w+)[^>]*>(.*?)<", page) == [
+        ("orders", "Ja"),
+        ("plain", "plain"),
+        ("unknown", "unknown"),
+    ]
+    for html in (panel, page):
+        found = re.findall(r'data-ssen="category"[^>]*>(.*?)<', html)
+        assert found[:3] == ["unknown", "plain", "Ja"]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +384,9 @@ def test_the_panel_has_a_tab_for_each_category_of_its_items(alice: User) -> None
         ({"state": "done", "percent": 100}, "Done · 100%"),
         ({"state": "failed", "percent": None, "message": "No space"}, "Failed · No space"),
         ({"percent": float("nan"), "state": ["x"]}, ""),
+        ({"percent": 10**400, "message": "x"}, "x"),
+        ({"percent": -1, "state": "done"}, "Done"),
+        ({"percent": 1e308}, ""),
         ("half", ""),
         (None, ""),
     ],
@@ -292,13 +399,14 @@ def test_progress_is_told_in_words(progress: Any, text: str) -> None:
 
 
 def test_the_bar_of_work_that_has_ended_is_gone(alice: User) -> None:
-    notify(alice, "Import", key="import", data={"progress": {"state": "running", "percent": 40}})
+    row = notify(alice, "Import", key="import")
+    run = {"id": "1", "heard_at": time(), "stalls_after": 30, "cancellable": True}
+    show = Notification.objects.filter(pk=row.pk).update
+    show(progress_state={"state": "running", "percent": 40, "run": run})
     assert '<progress aria-label="Import" value="40" max="100">' in render(
         "{% sse_notify_widget %}", alice
     )
-    notify(
-        alice, "Import", key="import", data={"progress": {"state": "failed", "message": "No space"}}
-    )
+    show(progress_state={"state": "failed", "message": "No space"})
     page = render("{% sse_notify_widget %}", alice)
     assert '<progress aria-label="Import" max="100" hidden>' in page
     assert "Failed · No space" in page
