@@ -54,6 +54,8 @@ class Subscriber:
     """The name that the page has given itself, if any."""
     resumes: bool = False
     """Whether the cursor came in ``Last-Event-ID``, as from an ``EventSource`` that reconnects."""
+    wants_names: bool = False
+    """Whether the script reads the stream with an ``EventSource``, and needs ``with_names()``."""
 
 
 class Question(NamedTuple):

@@ -19,7 +19,7 @@ let sounded = 0;
 /** What stands before the page's own title. */
 let prefix = "";
 /** Releases the lock of the visible tabs. @type {(value?: unknown) => void} */
-let release = () => {};
+let letGo = () => {};
 
 const permission = () => globalThis.Notification?.permission ?? "denied";
 
@@ -75,7 +75,7 @@ function popUp(title, options, onClick) {
  * @param {Widget} widget
  * @param {Item} item
  */
-function follow(widget, { id, url }) {
+function visit(widget, { id, url }) {
   widget.client?.markRead([id]).catch(() => {});
   const address = linkOf(widget)(url);
   if (address) location.assign(address);
@@ -83,14 +83,14 @@ function follow(widget, { id, url }) {
 
 /** Hold the lock of the visible tabs while this one is visible. */
 function holdWhileVisible() {
-  release();
-  const hold = () =>
+  letGo();
+  const keep = () =>
     isHidden() ||
     new Promise((resolve) => {
-      release(); // an earlier request was granted meanwhile
-      release = resolve;
+      letGo(); // an earlier request was granted meanwhile
+      letGo = resolve;
     });
-  if (!isHidden()) navigator.locks?.request(SEEN, { mode: "shared" }, hold).catch(() => {});
+  if (!isHidden()) navigator.locks?.request(SEEN, { mode: "shared" }, keep).catch(() => {});
 }
 
 /** Show on the desktop what is waiting, unless the user sees another tab. @param {Widget} widget */
@@ -105,7 +105,7 @@ async function showOnDesktop(widget) {
   } else {
     for (const item of items) {
       const { title, body, key, id } = item;
-      popUp(title, { body, tag: key || `${id}` }, () => follow(widget, item));
+      popUp(title, { body, tag: key || `${id}` }, () => visit(widget, item));
     }
   }
 }

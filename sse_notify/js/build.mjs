@@ -19,6 +19,7 @@ export const SCRIPTS = {
   [join(folder, "sse-notify.js")]: "main.js",
   [join(folder, "sse-notify-arrivals.js")]: "arrivals.js",
   [join(folder, "sse-notify-alerts.js")]: "alerts.js",
+  [join(folder, "sse-notify-eventsource.js")]: "eventsource.js",
 };
 
 /**
@@ -26,7 +27,7 @@ export const SCRIPTS = {
  * other scripts use none of them.
  */
 export const INTERNAL =
-  /^(adopt|answer|ask|attempt|buffered|catchUp|change|channel|check|dispatch|draw|drawSoon|emit|eventId|fail|forget|isOpen|isOther|lacking|lead|listen|load|loading|onForbidden|onMessage|onSignedOut|onState|online|panel|receive|relay|requests|steps|toggle|users|visible)$/;
+  /^(adopt|answer|ask|attempt|buffered|catchUp|change|channel|check|dispatch|draw|drawSoon|emit|end|env|eventId|fail|follow|forget|getAddress|hold|isOpen|isOther|lacking|lead|leads|listen|load|loading|onForbidden|online|onMessage|onSignedOut|onState|panel|receive|relay|release|requests|send|settle|steps|toggle|users|visible)$/;
 
 /**
  * Leaves what is loaded later beside the script, under a name that browsers and bundlers find.
@@ -36,8 +37,10 @@ export const INTERNAL =
 const lazily = {
   name: "lazily",
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/arrivals\.js$/ }, ({ kind }) =>
-      kind === "dynamic-import" ? { path: "./sse-notify-arrivals.js", external: true } : undefined,
+    onResolve({ filter: /^\.\// }, ({ kind, path }) =>
+      kind === "dynamic-import"
+        ? { path: path.replace("./", "./sse-notify-"), external: true }
+        : undefined,
     );
   },
 };

@@ -8,6 +8,7 @@
 import { createEmitter } from "./emitter.js";
 import { pageEnvironment, systemClock } from "./environment.js";
 import { createFeed } from "./feed.js";
+import { loadEventSource } from "./loading.js";
 import { createRequests } from "./requests.js";
 import { createSharing } from "./sharing.js";
 import { SseNotifyEventSource } from "./source.js";
@@ -30,7 +31,7 @@ export class SseNotifyClient {
   #sharing;
 
   /**
-   * @param {Omit<Types.ClientOptions, "env" | "clock"> & {env?: Environment, clock?: Clock}}
+   * @param {Omit<Types.ClientOptions, "clock"> & {env?: Environment, clock?: Clock}}
    *   options
    */
   constructor(options) {
@@ -55,6 +56,9 @@ export class SseNotifyClient {
     this.#urls = all.urls;
     this.#requests = createRequests(all);
     this.#feed = createFeed({ ...all, requests: this.#requests });
+    if (all.transport === "eventsource" || !new Response("").body)
+      all.fetch = async (/** @type {any[]} */ ...asked) =>
+        /** @type {any} */ (await loadEventSource(all.eventSource)).open(...asked);
     this.#sharing = createSharing({ ...all, requests: this.#requests, feed: this.#feed });
   }
 
@@ -76,7 +80,7 @@ export class SseNotifyClient {
    * share.
    */
   get leading() {
-    return this.#sharing.leading;
+    return this.#sharing.leads;
   }
 
   /** Open the stream, or share that of another tab. Does nothing if the client is started. */
@@ -160,8 +164,8 @@ export class SseNotifyClient {
    * @param {object} which
    */
   #mark(what, which) {
-    return this.#feed.counts.mark(
-      this.#requests.post(this.#urls[what], { ...which, client: this.id }),
+    return this.#feed.counts.settle(
+      this.#requests.send(this.#urls[what], { ...which, client: this.id }),
     );
   }
 }

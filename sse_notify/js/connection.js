@@ -36,7 +36,7 @@ import { checkStream, SseNotifyError } from "./requests.js";
 
 /**
  * @param {object} options
- * @param {() => string} options.address The stream's address, with the cursor to start from.
+ * @param {() => string} options.getAddress Returns the stream's address, with the cursor to start from.
  * @param {(message: Message) => void} options.onMessage
  * @param {(state: ConnectionState) => void} options.onState
  * @param {(error: Error & {eventId?: string | null}) => void} options.onError The error of an event that
@@ -49,7 +49,7 @@ import { checkStream, SseNotifyError } from "./requests.js";
  * @param {Pick<Environment, "visible" | "online" | "on">} options.env
  */
 export function createConnection({
-  address,
+  getAddress,
   onMessage,
   onState,
   onError,
@@ -138,7 +138,7 @@ export function createConnection({
     // Even if navigator.onLine is false: a server on this machine answers without a network.
     if (!self.buffered && !finite) setState("connecting");
     try {
-      const response = await fetch(address(), {
+      const response = await fetch(getAddress(), {
         headers: { Accept: "text/event-stream" },
         cache: "no-store",
         signal: mine.signal,
@@ -175,13 +175,13 @@ export function createConnection({
     if (event === "hello") {
       opened = clock.now();
       failing = 0;
-      silence = Math.max(SILENCE, 2_500 * (Number(JSON.parse(data).ping) || 0)); // 2.5 pings
+      silence = Math.max(SILENCE, 2_500 * JSON.parse(data).ping || 0); // 2.5 pings
       // What delayed `hello` may delay the rest.
       self.buffered = opened - asked > HELLO_WITHIN;
       if (self.buffered) setState("polling");
       else if (!finite) setState("open");
     } else if (event === "bye") {
-      const { retry_after: wait } = JSON.parse(data);
+      const wait = JSON.parse(data).retry_after;
       if (wait === null) self.stop("unauthorized");
       else retryLater(Number(wait) || 0);
     }

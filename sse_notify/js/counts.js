@@ -74,7 +74,7 @@ export function createCounts({ cursor, stateSeq, unread = 0, unseen = 0 }, onCha
     },
 
     /** Adopt the counts of the answer to a mark. @param {Promise<any>} asked */
-    async mark(asked) {
+    async settle(asked) {
       const others = self.steps - echoes;
       const answer = await asked;
       fresh.clear();

@@ -38,7 +38,7 @@ export class SseNotifyElement extends Base {
     inside?.replaceWith(inside.content);
     const token = formToken(this);
     const whole = (/** @type {string | undefined} */ text) => (text ? Number(text) : null);
-    const name = `${dataset.key} ${dataset.stream}`;
+    const name = `${dataset.key}${dataset.stream}`;
     const shared = clients.get(name) ?? {
       client: new SseNotifyClient({
         .../** @type {any} */ (dataset), // `key` and `csrfHeader`

@@ -159,7 +159,7 @@ export function createFeed(options) {
       emit("error", error);
       if (!advance(Number.parseInt(/** @type {string} */ (id), 10))) return;
       console.error(error, id);
-      reserved.reset?.({ cursor: self.cursor, reason: "invalid" });
+      /** @type {any} */ (reserved).reset({ cursor: self.cursor, reason: "invalid" });
     },
 
     /** Handle a message that another tab has received. @param {Message} message */

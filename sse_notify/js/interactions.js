@@ -67,7 +67,7 @@ export function makeInteractions(
     dismiss(id);
     const item = list.find(id); // not there if it has a toast only
     if (item && !("unread" in item.dataset)) return;
-    list.mark({ ids: [id], set: "read" });
+    list.change({ ids: [id], set: "read" });
     attempt(client.markRead([id]));
   };
 
@@ -150,7 +150,7 @@ export function makeInteractions(
     const ids = [id];
     if (ssen === "all") {
       list.draw(true);
-      list.mark({ up_to: client.cursor ?? 0, set: "read" });
+      list.change({ up_to: client.cursor ?? 0, set: "read" });
       attempt(client.markAllRead());
       focusHeading(root);
     } else if (mark === "archive") {
@@ -161,7 +161,7 @@ export function makeInteractions(
       showUndo();
       drawSoon();
     } else if (mark === "read" || mark === "unread") {
-      list.mark({ ids, set: mark });
+      list.change({ ids, set: mark });
       // The stylesheet hides the button that was pressed, and shows its opposite in its place.
       const opposite = mark === "read" ? "unread" : "read";
       /** @type {HTMLElement | null | undefined} */

@@ -41,7 +41,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
   let stopWatching = () => {};
 
   const self = {
-    leading: false,
+    leads: false,
 
     start() {
       try {
@@ -62,20 +62,20 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
       clock.clearTimeout(timer);
       const old = request;
       request = null; // before the abort, which would count as a theft otherwise
-      self.leading = false;
+      self.leads = false;
       old?.abort();
       channel?.close();
       channel = null;
     },
 
     /** Send a message to all other tabs, if this one leads. @param {object} message */
-    post(message) {
-      if (self.leading) channel?.postMessage(message);
+    relay(message) {
+      if (self.leads) channel?.postMessage(message);
     },
   };
 
   function becomeLeader() {
-    self.leading = true;
+    self.leads = true;
     clock.clearTimeout(timer);
     lead();
   }
@@ -100,8 +100,8 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
     // The standard allows no signal with `steal`, which is granted at once.
     env.locks?.request(name, steal ? { steal } : { signal: mine.signal }, hold).catch((error) => {
       if (request !== mine) return;
-      if (self.leading) {
-        self.leading = false; // stolen: this tab was frozen for a while
+      if (self.leads) {
+        self.leads = false; // stolen: this tab was frozen for a while
         becomeFollower();
       } else if (error.name !== "AbortError") {
         becomeLeader(); // locks are forbidden here
@@ -111,7 +111,7 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   function ask() {
     clock.clearTimeout(timer);
-    if (!channel || self.leading) return;
+    if (!channel || self.leads) return;
     const visible = env.visible();
     channel.postMessage({ t: "who", seen: visible });
     if (!visible) return;
@@ -124,8 +124,8 @@ export function createLeadership({ name, env, clock, lead, follow, answer, onMes
 
   /** @param {any} message */
   function receive(message) {
-    if (message.t === "who") return self.leading && self.post(answer(message.seen));
-    if (self.leading) return; // from a leader that does not know yet that its lock was stolen
+    if (message.t === "who") return self.leads && self.relay(answer(message.seen));
+    if (self.leads) return; // from a leader that does not know yet that its lock was stolen
     misses = 0;
     clock.clearTimeout(timer);
     timer = clock.setTimeout(() => env.visible() && ask(), ASK_EVERY);

@@ -41,7 +41,7 @@ export function makeList(root, options, onEnd) {
    * @param {Record<string, any>} [values]
    */
   const label = (name, key, values) => {
-    if (!key && part(root, name) === document.activeElement) focusHeading(root);
+    if (!key && part(root, name)?.matches(":focus")) focusHeading(root);
     write(root, name, words(root, name, /** @type {string} */ (key), values));
   };
 
@@ -122,7 +122,7 @@ export function makeList(root, options, onEnd) {
     },
 
     /** @param {Pick<Update, "set"> & Partial<Update>} change */
-    mark({ ids, up_to: upTo, set }) {
+    change({ ids, up_to: upTo, set }) {
       const isMeant = (/** @type {number} */ id, /** @type {any} */ seq) =>
         ids ? ids.includes(id) : seq <= Number(upTo);
       const effect = EFFECTS[set] ?? {};

@@ -1,10 +1,11 @@
 /** The script that ships, and its exports. In a page it defines `<sse-notify>`. */
 
+export { fetchEventStream } from "./fetch.js";
+
 import { SseNotifyElement } from "./element.js";
 import { refreshTimes } from "./times.js";
 
 export { SseNotifyClient } from "./client.js";
-export { fetchEventStream } from "./fetch.js";
 export { EventStreamParser } from "./parser.js";
 export { SseNotifyError } from "./requests.js";
 export { safeUrl } from "./urls.js";

@@ -118,7 +118,7 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
      * @param {string | undefined} url
      * @param {object} what
      */
-    post(url, what) {
+    send(url, what) {
       const post = () =>
         self.ask(url, {
           method: "POST",

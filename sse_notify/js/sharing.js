@@ -48,13 +48,13 @@ export function createSharing(options) {
     ...options,
     // The stream of a hidden tab serves the visible tabs, too.
     env: { ...env, visible: () => env.visible() || clock.now() - watched < WATCHED },
-    address: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
+    getAddress: () => withQuery(urls.stream, { cursor: feed.cursor, topic: topics(), client: id }),
     onMessage(message) {
-      if (feed.receive(message)) leadership?.post({ t: "event", message });
+      if (feed.receive(message)) leadership?.relay({ t: "event", message });
     },
     onState(state) {
       setState(state);
-      leadership?.post(status());
+      leadership?.relay(status());
       // Give the lock to a tab that can use it, such as one that was opened after a new login.
       if (readyStateOf(state) === 2) self.close(/** @type {any} */ (state));
       else poll();
@@ -66,9 +66,10 @@ export function createSharing(options) {
         ? [...more].filter((added) => added.includes(topic))
         : [...more].slice(-1);
       for (const added of refused) more.delete(added);
-      if (refused.length) restart();
+      if (!refused.length) return false;
+      restart();
       for (const topics of refused) emit("forbidden", { topics });
-      return refused.length > 0;
+      return true;
     },
   });
 
@@ -76,8 +77,8 @@ export function createSharing(options) {
     /** @type {ConnectionState | "follower"} */
     state: "idle",
 
-    get leading() {
-      return leadership?.leading ?? true;
+    get leads() {
+      return leadership?.leads ?? true;
     },
 
     start() {
@@ -116,7 +117,7 @@ export function createSharing(options) {
 
     /** @param {"idle" | "stopped" | "unauthorized"} state */
     close(state) {
-      for (const timer of [restartTimer, parkTimer, pollTimer]) clock.clearTimeout(timer);
+      [restartTimer, parkTimer, pollTimer].forEach(clock.clearTimeout);
       feed.stop();
       leadership?.stop();
       leadership = null;
@@ -132,8 +133,8 @@ export function createSharing(options) {
     emit("state", { state, since: clock.now(), status: connection.status });
   }
 
+  /** What the other tabs are told when it changes, and when they ask. */
   const status = () => ({
-    t: "status",
     state: self.state,
     cursor: feed.cursor,
     status: connection.status,
@@ -182,7 +183,7 @@ export function createSharing(options) {
     if (t === "event") return feed.relay(message);
     connection.status = status;
     if (state === "unauthorized") return self.close(state);
-    setState(state === "open" || state === "polling" ? "follower" : state);
+    setState(readyStateOf(state) === 1 ? "follower" : state);
     // The leader's stream does not repeat what it brought before this tab listened.
     if (cursor !== null && cursor > (feed.cursor ?? -1)) feed.catchUp();
     else feed.release();
@@ -203,7 +204,7 @@ export function createSharing(options) {
     await feed.catchUp();
     clock.clearTimeout(pollTimer);
     if (!connection.buffered) return;
-    leadership?.post(status()); // so that the other tabs fetch it too
+    leadership?.relay(status()); // so that the other tabs fetch it too
     pollTimer = clock.setTimeout(poll, Math.max(POLL_EVERY, 1_000 * requests.poll || 0));
   }
 

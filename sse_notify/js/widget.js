@@ -94,7 +94,7 @@ export function makeWidget(root, client, token) {
   };
 
   /** Make a screen reader say something at once. @param {string} text */
-  const say = (text) => prepare().then((ready) => ready?.say(text));
+  const say = async (text) => (await prepare())?.say(text);
 
   /** Remove an item's toast. @param {number} id */
   const dismiss = (id) => arrivals?.dismiss(id);
@@ -133,14 +133,7 @@ export function makeWidget(root, client, token) {
     clearTimeout(statusTimer);
     statusTimer = 0;
     const { state } = client;
-    write(
-      root,
-      "status",
-      trouble ||
-        text(state === "waiting" ? "connecting" : state) ||
-        text(name) ||
-        text(list.lacking),
-    );
+    write(root, "status", trouble || text(state) || text(name) || text(list.lacking));
   };
 
   /** Show the state of the connection: a short break not at all, an end at once. */
@@ -214,7 +207,7 @@ export function makeWidget(root, client, token) {
     },
     reset: () => load(),
     update(update) {
-      list.mark(update);
+      list.change(update);
       arrivals?.update(update);
       // Only the server knows where the item belongs.
       if (update.set === "unarchived") load();
@@ -283,7 +276,7 @@ export function makeWidget(root, client, token) {
       // If the element is put back, it goes on from here, and loads what the list lacks.
       dataset.cursor = /** @type {any} */ (client.cursor ?? "");
       dataset.stale = /** @type {any} */ (list.held.length || list.lacking);
-      for (const timer of [statusTimer, ticking, loadTimer]) clearTimeout(timer);
+      [statusTimer, ticking, loadTimer].forEach(clearTimeout);
       ended.abort();
       interactions.forget();
       arrivals?.stop();

@@ -1,18 +1,30 @@
 """The events that the stream itself sends: ``hello``, ``ping``, ``reset``, ``lost`` and ``bye``.
 
-It also makes the muted form of a notification.
+It also makes the muted form of a notification, and says what an ``EventSource`` does not tell.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sse_notify.sse.format import dumps, encode, encode_comment, encode_json
+from sse_notify.sse.format import (
+    PROGRESS,
+    RESERVED_EVENTS,
+    dumps,
+    encode,
+    encode_comment,
+    encode_json,
+)
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
+
+#: The events that the script's ``EventSource`` listens to from the start.
+_KNOWN = RESERVED_EVENTS | {"notification", PROGRESS, "message"}
+_NAMES = re.compile(rb"(?:\A|(?<=\n\n))(?:event: (.*)\n)?(?:topic: (.*)\n)?(?=data)")
 
 
 def hello(cursor: int, *, retry: int, resumes: bool = False, **fields: Any) -> bytes:
@@ -82,3 +94,20 @@ def muted(frame: bytes) -> bytes:
     before, _silent, after = frame.rpartition(b'"silent":')
     _value, end, rest = after.partition(b"}")
     return before + b'"silent":true,"muted":true' + end + rest
+
+
+def with_names(chunk: bytes) -> bytes:
+    """Return the blocks, with ``next`` before each whose name or topic the client could not know.
+
+    An ``EventSource`` tells only events whose names it listens to, and no field ``topic``. ``next``
+    contains both, so the package's script hears the block that follows, and tells it whole.
+    """
+
+    def announce(match: re.Match[bytes]) -> bytes:
+        event, topic = (None if part is None else part.decode() for part in match.groups())
+        event = event or "message"
+        if event in _KNOWN and topic is None:
+            return match[0]
+        return encode_json({"event": event, "topic": topic}, event="next") + match[0]
+
+    return _NAMES.sub(announce, chunk)

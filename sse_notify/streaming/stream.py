@@ -149,6 +149,8 @@ class Stream(BaseStream):
                 await self._buffer.news()
         self.written_at = monotonic()
         self.sending_since = self.written_at if chunk is not None else None
+        if chunk and self.subscriber is not None and self.subscriber.wants_names:
+            chunk = control.with_names(chunk)
         return chunk
 
     # --- called by the hub and the timer ---

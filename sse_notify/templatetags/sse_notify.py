@@ -71,6 +71,7 @@ def sse_notify_widget(
     sound: str = "",
     title_badge: bool = False,
     position: str = "bottom-end",
+    transport: str = "fetch",
 ) -> dict[str, Any]:
     """Render the bell and its panel for the signed-in user; nothing for an anonymous visitor.
 
@@ -86,6 +87,8 @@ def sse_notify_widget(
         title_badge: whether the page's title begins with the badge's number.
         position: the corner of the window for the toasts, "bottom-end", "bottom-start", "top-end"
             or "top-start". Where text runs from right to left, the end is on the left.
+        transport: what opens the stream in the browser: "fetch", or "eventsource" for the browser's
+            own ``EventSource``.
 
     Raises:
         ValueError: an argument is none of these.
@@ -98,6 +101,7 @@ def sse_notify_widget(
     _check("badge", badge, "unread", "unseen")
     _check("toasts", toasts, "on", "off", "urgent")
     _check("position", position, *_CORNERS)
+    _check("transport", transport, "fetch", "eventsource")
     is_text = isinstance(sound, (str, Promise))
     is_file = is_text and str(sound).startswith(("/", "https://", "http://"))
     if sound not in ("", "on") and not is_file:
@@ -125,6 +129,7 @@ def sse_notify_widget(
         "count": state.unread if badge == "unread" else state.unseen,
         "toasts": toasts,
         "position": position,
+        "transport": transport,
         "limit": limit,
         "sound": sound,
         "live": get_settings().LIVE,

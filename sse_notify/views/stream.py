@@ -52,6 +52,7 @@ def stream(request: HttpRequest) -> HttpResponseBase:
     * ``topic``: may be repeated.
     * ``client``: the page's id, as in its ``update`` events. A page that has one may replace an older
       stream of its user instead of being refused.
+    * ``transport``: "eventsource" if the script reads the stream with an ``EventSource``.
     """
     exchange = current_exchange.get()
     try:
@@ -63,7 +64,10 @@ def stream(request: HttpRequest) -> HttpResponseBase:
             return StreamResponse(())
         granted = decisions.open_now(subscriber)
         if not hasattr(request, "scope"):  # WSGI: a finite stream; the browser reconnects
-            return StreamResponse(finite(granted))
+            parts = finite(granted)
+            if subscriber.wants_names:
+                parts = map(control.with_names, parts)
+            return StreamResponse(parts)
         return StreamResponse(make_stream(subscriber, granted))
     except HandshakeRefused as refusal:
         return refuse(refusal)
@@ -113,6 +117,7 @@ def read_request(request: HttpRequest) -> Subscriber:
         cursor=cursor,
         page=page if len(page) <= CLIENT_LENGTH else "",
         resumes=bool(last_event_id),
+        wants_names=request.GET.get("transport") == "eventsource",
     )
 
 

@@ -45,8 +45,12 @@ def test_under_wsgi_the_stream_is_finite_and_resumes() -> None:
         ("notification", "2"),
         ("notification", "3"),
     ]
+    notify(user, "Four", event="order.paid")
+    third: Any = client.get(f"{STREAM}?cursor=3&transport=eventsource")
+    found = events(b"".join(third.streaming_content))
+    assert [name for name, _, _ in found] == ["hello", "next", "order.paid"]
     assert Client().get(STREAM).status_code == 401
-    assert get_head() == 3
+    assert get_head() == 4
 
 
 @pytest.mark.django_db(transaction=True)

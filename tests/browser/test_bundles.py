@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import MakeSite
 from tests.support import ROOT
-from tests.support.desk import GUARD, Desk, badge, requests, titles
+from tests.support.desk import GUARD, Desk, badge, kinds, requests, titles
 from tests.support.node import need_modules, node, run
 
 STATIC = ROOT / "sse_notify" / "static"
@@ -28,7 +28,7 @@ def bundle(bundler: str, entry: Path, folder: Path) -> str:
 
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("bundler", ["webpack", "vite", "esbuild"])
-def test_a_bundle_brings_its_own_chunk(
+def test_a_bundle_brings_its_own_chunks(
     desk: Desk, page: Page, tmp_path: Path, bundler: str, plain: bool
 ) -> None:
     """Also where the server's own file cannot be had."""
@@ -38,7 +38,7 @@ def test_a_bundle_brings_its_own_chunk(
         f'import {{ SseNotifyClient }} from "{SCRIPT}";\nwindow.bundled = SseNotifyClient.name;\n'
     )
     assert bundle(bundler, source / "app.js", tmp_path / "out") == ""
-    assert len(list((tmp_path / "out").rglob("*.js"))) == 2, "the bundle and a chunk"
+    assert len(list((tmp_path / "out").rglob("*.js"))) == 3, "the bundle and two chunks"
     kind = "defer" if bundler == "webpack" else 'type="module"'
 
     def rewrite(route: Route) -> None:
@@ -52,11 +52,13 @@ def test_a_bundle_brings_its_own_chunk(
         path = route.request.url.partition("/bundle/")[2].partition("#")[0]
         route.fulfill(path=tmp_path / "out" / path, content_type="text/javascript")
 
-    page.route(desk.url + "/", rewrite)
+    page.route(desk.url + "/?transport=*", rewrite)
     page.route("**/bundle/**", serve)
     if not plain:
         page.route("**/static/**/*.js", lambda route: route.fulfill(status=404))
-    desk.open(page)
+    streams = kinds(page)
+    desk.open(page, "/?transport=eventsource")
+    assert streams == ["eventsource"]
     assert page.evaluate("typeof bundled") == "string"
     desk.send("One", body="With a body")
     expect(page.locator(".ssen-toast [data-ssen=title]")).to_have_text(["One"], timeout=GUARD)

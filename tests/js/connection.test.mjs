@@ -19,7 +19,7 @@ beforeEach(async () => {
   ];
   onMessage = (message) => heard.push(message.event);
   connection = createConnection({
-    address: () => "/stream/",
+    getAddress: () => "/stream/",
     onMessage: (message) => onMessage(message),
     onState: (state) => states.push(state),
     onError: (error) => errors.push(error),

@@ -37,6 +37,8 @@ NEEDED = [
     "sse_notify/static/sse_notify/sse-notify-alerts.js.map",
     "sse_notify/static/sse_notify/sse-notify-arrivals.js",
     "sse_notify/static/sse_notify/sse-notify-arrivals.js.map",
+    "sse_notify/static/sse_notify/sse-notify-eventsource.js",
+    "sse_notify/static/sse_notify/sse-notify-eventsource.js.map",
     "sse_notify/static/sse_notify/sse-notify.css",
     "sse_notify/static/sse_notify/sse-notify.js",
     "sse_notify/static/sse_notify/sse-notify.js.map",

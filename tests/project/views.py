@@ -37,8 +37,13 @@ FRAMEWORKS = ("htmx.md", "react.md", "vue.md")
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Show a page with the bell; with ``?loud`` one that also does what is off by default."""
-    return render(request, "tests/page.html", {"loud": "loud" in request.GET})
+    """Show a page with the bell; with ``?loud`` one that also does what is off by default.
+
+    ``?transport=eventsource`` has the browser's EventSource open the stream.
+    """
+    transport = request.GET.get("transport", "fetch")
+    options = {"loud": "loud" in request.GET, "transport": transport}
+    return render(request, "tests/page.html", options)
 
 
 def documented(request: HttpRequest, name: str) -> HttpResponse:

@@ -32,6 +32,9 @@ class Desk:
         url: another address of it, a proxy's.
     """
 
+    #: The page with the bell.
+    path = "/"
+
     def __init__(self, site: Site, server: Server, *, url: str = "") -> None:
         """Think of a user; the first sign-in makes them."""
         self.site = site
@@ -51,12 +54,12 @@ class Desk:
         return fields
 
     def open(
-        self, page: Page, path: str = "/", *, connection: str = "open", sign_in: bool = True
+        self, page: Page, path: str = "", *, connection: str = "open", sign_in: bool = True
     ) -> Page:
         """Sign in, load a page with the bell, wait for the state of its connection ("" for none), and return it."""
         if sign_in:
             self.sign_in(page.context)
-        page.goto(self.url + path)
+        page.goto(self.url + (path or self.path))
         if connection:
             self.wait(page, connection)
         return page
@@ -90,6 +93,18 @@ def requests(page: Page, part: str) -> list[str]:
 
     page.on("request", note)
     return made
+
+
+def kinds(page: Page) -> list[str]:
+    """Return a list that gets what opens each stream of a page: "eventsource" or "fetch"."""
+    found: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/stream/" in request.url:
+            found.append(request.resource_type)
+
+    page.on("request", note)
+    return found
 
 
 def badge(page: Page, text: str) -> None:

@@ -155,6 +155,13 @@ export interface ClientOptions {
   topics?: string[];
   /** Whether the tabs of a browser share one stream. Default: true. */
   share?: boolean;
+  /**
+   * "eventsource": the browser's own EventSource, or a polyfill's, opens the stream, as it does where `fetch` cannot stream. It sends cookies,
+   * but no headers.
+   */
+  transport?: "fetch" | "eventsource";
+  /** Where sse-notify-eventsource.js is; beside this script by default. */
+  eventSource?: string;
   fetch?: typeof globalThis.fetch;
   clock?: {
     now(): number;
@@ -162,7 +169,6 @@ export interface ClientOptions {
     clearTimeout(timer: unknown): void;
   };
   random?: () => number;
-  env?: unknown;
 }
 
 /** A user's notifications without a page. */

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sse_notify import Event
-from sse_notify.sse.format import Received, encode_item, parse
+from sse_notify.sse import control
+from sse_notify.sse.format import Received, encode, encode_item, encode_json, parse
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,28 @@ def test_a_field_that_cannot_be_sent_is_named(
 ) -> None:
     with pytest.raises(error, match=f"^{message}"):
         event.encode()
+
+
+@pytest.mark.parametrize("data", ["", "one", "event: x\ndata: y\n\nevent: z", "\r\n\r\n", "\u2028"])
+@pytest.mark.parametrize(
+    ("event", "topic", "is_told"),
+    [
+        ("hello", None, False),
+        ("notification", None, False),
+        ("message", None, False),
+        ("progress", None, False),
+        ("progress", "order.5", True),
+        ("message", "order.5", True),
+        ("order.paid", None, True),
+        ("moved", "ördér: 5", True),
+        ("next", None, True),
+    ],
+)
+def test_what_an_event_source_does_not_tell_is_said_before_the_event(
+    event: str, topic: str | None, is_told: bool, data: str
+) -> None:
+    block = encode(data, event=event, topic=topic, id=5)
+    next = encode_json({"event": event, "topic": topic}, event="next") if is_told else b""
+    assert control.with_names(block) == next + block
+    others = encode(data) + control.hello(1, retry=5, resumes=True) + control.ping(7)
+    assert control.with_names(others + block + block) == others + next + block + next + block

@@ -259,6 +259,7 @@ def test_the_widget_says_which_corner_the_toasts_are_in(alice: User, corner: str
         "toasts='loud'",
         "position='left'",
         "position=None",
+        "transport='websocket'",
         "external='yes'",
         "desktop='on'",
         "title_badge=1",
