@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from django.core.management.commands import flush
 from django.test import SimpleTestCase
 from django.utils import translation
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from sse_notify.telemetry import Incident
 from tests.support import GUARD
@@ -258,18 +259,22 @@ def asgi_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium, one for a module's tests. Its windows are ``page``, or ``browser.new_context(...)``.
+def engine() -> str:
+    """The browser that the tests of a module use: "chromium", or what ``BROWSER`` says."""
+    return os.environ.get("BROWSER", "chromium")
+
+
+@pytest.fixture(scope="module")
+def browser(engine: str) -> Iterator[Browser]:
+    """A headless browser, one for a module's tests. Its windows are ``page``, or ``browser.new_context(...)``.
 
     Playwright's synchronous calls keep an event loop in this thread while the browser is open, so a module with browser tests has no
     async tests and does not use the ORM in process: it sends through a site (``site.send``, ``site.script``).
     """
-    chromium = browsers.need()
+    installed = browsers.need(engine)
     expect.set_options(timeout=GUARD * 1000)
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium.executable, env=chromium.env, args=list(chromium.arguments)
-        )
+        launched = installed.launch(playwright)
         yield launched
         launched.close()
 
@@ -283,6 +288,10 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     opened.close()
 
 
+#: What Firefox says of an ``EventSource`` is no error of a script, but comes as one.
+_OF_THE_NETWORK = re.compile("Firefox can’t establish|The connection to .* was interrupted")
+
+
 @pytest.fixture
 def page_errors() -> list[str]:
     """The errors of scripts in ``page`` so far. A test that provokes one clears the list."""
@@ -293,6 +302,11 @@ def page_errors() -> list[str]:
 def page(context: BrowserContext, page_errors: list[str]) -> Iterator[Page]:
     """A window in a fresh profile. An error in a script of the page fails the test."""
     opened = context.new_page()
-    opened.on("pageerror", lambda error: page_errors.append(str(error)))
+
+    def note(error: Error) -> None:
+        if not _OF_THE_NETWORK.match(str(error)):
+            page_errors.append(str(error))
+
+    opened.on("pageerror", note)
     yield opened
     assert not page_errors

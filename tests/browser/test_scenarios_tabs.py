@@ -89,7 +89,7 @@ def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(
     with browser.browser_type.launch(
         executable_path=chromium.executable,
         env=chromium.env,
-        args=list(chromium.arguments),
+        args=list(browsers.ARGUMENTS),
         ignore_default_args=["--disable-back-forward-cache"],
     ) as launched:
         page = launched.new_page()

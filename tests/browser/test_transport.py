@@ -125,7 +125,7 @@ def test_what_the_event_source_cannot_open_fetch_does(desk: Desk, page: Page) ->
     """As where a content blocker refuses it, or a server comes back between the two."""
 
     def refuse(route: Route) -> None:
-        if route.request.resource_type == "eventsource":
+        if "transport=eventsource" in route.request.url:
             route.abort()
         else:
             route.continue_()

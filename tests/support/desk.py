@@ -101,7 +101,7 @@ def kinds(page: Page) -> list[str]:
 
     def note(request: Request) -> None:
         if "/stream/" in request.url:
-            found.append(request.resource_type)
+            found.append("eventsource" if "transport=eventsource" in request.url else "fetch")
 
     page.on("request", note)
     return found
