@@ -23,7 +23,7 @@ export function makeAnnouncer(root) {
 
   const speak = () => {
     const [title, ...more] = waiting.splice(0);
-    timer = undefined;
+    timer = 0;
     say(words(root, "live", more.length ? "many" : "one", { title, count: more.length + 1 }));
   };
 
@@ -34,12 +34,12 @@ export function makeAnnouncer(root) {
     announce(items) {
       if (isHidden() || !items.length) return;
       waiting.push(...items.map(({ title }) => title));
-      timer ??= setTimeout(speak, Math.max(ANNOUNCE_AFTER, spoke + ANNOUNCE_EVERY - Date.now()));
+      timer ||= setTimeout(speak, Math.max(ANNOUNCE_AFTER, spoke + ANNOUNCE_EVERY - Date.now()));
     },
 
     stop() {
       clearTimeout(timer);
-      timer = undefined;
+      timer = 0;
       waiting = [];
       say("");
     },

@@ -106,8 +106,7 @@ export function makeArrivals(list, client, drop, again, see) {
 
     /** Take back all that is shown, and say no more. */
     stop() {
-      clearTimeout(seenTimer);
-      clearTimeout(expiryTimer);
+      [seenTimer, expiryTimer].forEach(clearTimeout);
       announcer.stop();
       toasts.clear();
     },

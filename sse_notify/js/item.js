@@ -67,7 +67,7 @@ export function fillHead(element, item, link) {
   const { className, dir } = old;
   const text = make(href ? "a" : "span", { className, dir, textContent: title, ...linkTo(href) });
   text.dataset.ssen = "title";
-  const focused = document.activeElement === old;
+  const focused = old.matches(":focus-within");
   old.replaceWith(text);
   if (focused) text.focus();
 }
@@ -113,7 +113,7 @@ function fillActions(element, actions, link, token) {
     const href = link(url);
     const look = { className: "ssen-action", textContent: label };
     if (!href) continue;
-    if (/^post$/i.test(method ?? "")) {
+    if (/^post$/i.test(/** @type {any} */ (method))) {
       const form = make("form", { method: "post", action: href });
       // Another site must not learn the token.
       if (new URL(href).origin === location.origin)

@@ -90,8 +90,8 @@ export function placePage(list, { items: page, next }, since, isMore) {
   }
   // An item without a number is the newest.
   const seqs = new Map(page.map(({ id, seq }) => [id, seq ?? Infinity]));
-  const isLater = (/** @type {number} */ id, /** @type {unknown} */ seq) =>
-    Number(seq) > (seqs.get(id) ?? since);
+  const isLater = (/** @type {number} */ id, /** @type {any} */ seq) =>
+    seq > (seqs.get(id) ?? since);
   // `next` begins with a number. Without one it is the last page, and nothing is below.
   const isBelow = (/** @type {any} */ element) =>
     element?.dataset.seq < Number.parseFloat(/** @type {any} */ (next));

@@ -49,7 +49,12 @@ export function fillProgress(item, title, progress, options) {
  */
 function offerCancel(item, place, cancellable) {
   const old = part(place, "cancel");
-  if (!cancellable) return old?.remove();
+  if (!cancellable) {
+    const focused = old?.matches(":focus-within");
+    old?.remove();
+    if (focused) part(item, "archive")?.focus();
+    return;
+  }
   const root = widgetOf(item);
   const form = old ?? (root && part(copy(root, "item") ?? root, "cancel"));
   if (!form) return;

@@ -31,7 +31,7 @@ export function makeToasts({ root, options, find }) {
 
   /** @param {HTMLElement} toast */
   const remove = (toast) => {
-    const focused = toast.contains(document.activeElement);
+    const focused = toast.matches(":focus-within");
     toast.remove();
     const [next] = shown();
     if (!next && region?.popover) region.hidePopover();

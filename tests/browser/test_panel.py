@@ -266,6 +266,7 @@ def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(
     expect(bar).to_have_js_property("value", 41.5)
     page.reload()
     page.clock.run_for(1_000)  # after which the page loads what removes the item that has expired
+    expect(titles).to_have_text(["Import"], timeout=GUARD)
     expect(stage).to_have_text("41% · Reading · row 7", timeout=GUARD)
     send(
         site,

@@ -80,6 +80,7 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(
     expect(stage).to_have_text(re.compile(r"^Cancelled · 1\d% · Writing$"), timeout=GUARD)
     expect(bar).to_be_hidden()
     expect(cancel).to_be_hidden()
+    expect(page.locator("sse-notify li :focus")).to_be_visible()  # though its button is gone
     assert worker.wait() == 0
     expect(page.locator("sse-notify li")).to_have_attribute("data-level", "warning")
     page.locator("[data-ssen=bell]").click()
