@@ -27,6 +27,7 @@ from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
+from sse_notify.models.reading import fetch, span
 from sse_notify.monitoring import live, presence
 
 
@@ -119,10 +120,12 @@ class NotificationAdmin(compose.ComposeAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Return the change list, with the figures of all rows of the page counted together."""
         page = super().get_changelist_instance(request)
-        rows: Any = page.result_list
+        rows = page.result_list = fetch(page.result_list)
         figures = figures_of(rows)
         for row in rows:
             row.figures = figures.get(row.pk, UNKNOWN)
+        # The dates above the list are read from this.
+        page.queryset = page.queryset.filter(created_at__range=span())
         return page
 
     def get_fields(self, request: HttpRequest, obj: Notification | None = None) -> Any:

@@ -24,6 +24,7 @@ from sse_notify.inbox import marks
 from sse_notify.log.sequence import database, locked_inbox, writing
 from sse_notify.models import Mute
 from sse_notify.models.querysets import NotificationQuerySet, User, has_inbox
+from sse_notify.models.reading import fetch, read_text
 from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 
@@ -97,7 +98,8 @@ def muted_categories(user: User) -> list[str]:
 
 def categories(rows: NotificationQuerySet) -> set[str]:
     """Return the categories of the newest 200 of ``rows``, so that long inboxes stay fast."""
-    return {*rows.newest(CATEGORIES_OF).values_list("category", flat=True)} - {""}
+    found = fetch(rows.newest(CATEGORIES_OF).values_list("category", flat=True))
+    return {*map(read_text, found)} - {""}
 
 
 def label_of(category: str) -> str:

@@ -33,7 +33,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from threading import Event
@@ -52,10 +52,10 @@ from django.utils import timezone
 from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
-from sse_notify.log.healing import MAX_HEAD, heal
+from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
-from sse_notify.models.notification import fetch
+from sse_notify.models.reading import fetch
 
 logger = logging.getLogger("sse_notify")
 
@@ -225,27 +225,16 @@ def _sequence_batch(using: str) -> Batch | None:
 def _lock_head(using: str) -> int:
     """Lock the head until the end of the transaction, and return the last number of the log."""
     with connections[using].cursor() as cursor:
-        cursor.execute(_lock_sql(using))
+        cursor.execute(lock_sql(using))
         if (found := cursor.fetchone()) is None:  # the tables were emptied after the migration
             insert_missing(LogHead, [1], using)
-            cursor.execute(_lock_sql(using))
+            cursor.execute(lock_sql(using))
             found = cursor.fetchone()
     head, floor, *largest = (number or 0 for number in found)
     last = max(head, *largest)
     if not floor <= last == head <= MAX_HEAD:
         last = heal(head, floor, last, using)
     return last
-
-
-@lru_cache(8)
-def _lock_sql(using: str) -> str:
-    # Not by the ORM: building its query takes a fifth of a short ``notify()``.
-    connection = connections[using]
-    quote = connection.ops.quote_name
-    head, rows, inboxes = (quote(each._meta.db_table) for each in (LogHead, Notification, Inbox))
-    largest = f"(SELECT MAX(seq) FROM {rows}), (SELECT MAX(state_seq) FROM {inboxes})"  # noqa: S608
-    lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
-    return f"SELECT seq, floor, {largest} FROM {head} WHERE id = 1 {lock}"  # noqa: S608  (own names)
 
 
 def _write_numbers(rows: Sequence[Notification], using: str) -> None:

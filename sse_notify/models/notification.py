@@ -5,17 +5,13 @@ refuse is read as the column's default. So nothing that uses rows has to check t
 templates, the admin, the project.
 """
 
-import logging
 import re
-from collections.abc import Callable
-from datetime import datetime
-from functools import lru_cache
 from time import time
 from typing import Any, Self
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.contrib.contenttypes.fields import GenericForeignKey
-from django.db import DataError, models
+from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -30,14 +26,12 @@ from sse_notify.models.content import (
     State,
     check_json,
     number,
-    wrong_in_address,
 )
 from sse_notify.models.fields import ExactCharField, about
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.sse.format import RESERVED_EVENTS, clean
+from sse_notify.models.reading import READ, iso
+from sse_notify.sse.format import clean
 from sse_notify.topics import Audience
-
-logger = logging.getLogger("sse_notify")
 
 _OPTIONAL: Any = {"blank": True, "related_name": "+"}
 # Half characters and numbers that are none of JavaScript's. Other JSON text is not checked again.
@@ -166,7 +160,7 @@ class Notification(models.Model):
         """Return the row, without what is not valid in it."""
         row = super().from_db(*args, **kwargs)
         columns = row.__dict__  # without those that are deferred
-        columns |= {name: read(columns[name]) for name, read in _READ.items() if name in columns}
+        columns |= {name: read(columns[name]) for name, read in READ.items() if name in columns}
         return row
 
     @property
@@ -228,73 +222,3 @@ class Notification(models.Model):
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
-
-
-# --- reading ---
-
-
-def read_address(value: str) -> str:
-    """Return the address of a row, "" if it is not valid."""
-    return "" if value and wrong_in_address(value) else value
-
-
-def read_event(value: str) -> str:
-    """Return the event of a row. What the stream itself says must not come from a row."""
-    return "notification" if value in RESERVED_EVENTS else value
-
-
-def read_buttons(value: Any) -> list[dict[str, Any]]:
-    """Return the valid ones of a row's buttons."""
-    return [button for button in value if _is_button(button)] if isinstance(value, list) else []
-
-
-def _is_button(button: Any) -> bool:
-    label, url = map(button.get, ("label", "url")) if isinstance(button, dict) else (None, None)
-    has_label = isinstance(label, str) and label.strip() != ""
-    return has_label and isinstance(url, str) and not wrong_in_address(url)
-
-
-def iso(moment: datetime | None) -> str | None:
-    """Return ``moment`` in ISO 8601 with its UTC offset.
-
-    Without the offset, a browser would read it in its own time zone. With ``USE_TZ = False``,
-    moments are naive and in the project's time zone.
-    """
-    if moment is not None and timezone.is_naive(moment):
-        moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    return moment.isoformat() if moment is not None else None
-
-
-_LEVELS = frozenset(Level.values)
-_READ = {"actions": read_buttons, "event": read_event, "icon": read_address, "url": read_address}
-_READ["level"] = lambda value: value if value in _LEVELS else Level.INFO.value
-
-
-def fetch(rows: Any, instead: Callable[[Any], Any] = lambda pk: None) -> list[Any]:
-    """Return the rows of a queryset, without those that cannot be read.
-
-    Databases have times that Python has not: ``infinity``, or the year 0.
-
-    Args:
-        rows: the queryset.
-        instead: returns what stands for a row that cannot be read, given its primary key.
-    """
-    try:
-        return list(rows)
-    except (AttributeError, DataError, ValueError):
-        keys = list(rows.values_list("pk", flat=True))
-    found = []
-    for pk in keys:
-        one = rows.all()
-        one.query.clear_limits()
-        try:
-            found.append(one.filter(pk=pk).first())
-        except (AttributeError, DataError, ValueError) as error:
-            _log(rows.model.__name__, pk, str(error))
-            found.append(instead(pk))
-    return [row for row in found if row is not None]
-
-
-@lru_cache(1000)  # once for each row
-def _log(name: str, pk: Any, error: str) -> None:
-    logger.error("%s %s cannot be read, and is left out: %s", name, pk, error)

@@ -103,3 +103,11 @@ def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
     assert heartbeat.read(head=0) == []
     heartbeat.write(None)
     assert [row.pk for row in Heartbeat.objects.all()] == [signing.origin()]
+
+
+def test_the_admin_lists_it_below_its_year(row: Notification) -> None:
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("carol"))
+    page = browser.get("/admin/sse_notify/notification/")
+    assert [found.pk for found in page.context["cl"].result_list] == [row.pk]
+    assert "created_at__" in page.content.decode()
