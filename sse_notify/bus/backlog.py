@@ -53,7 +53,9 @@ def _join(first: Any, then: Any) -> Revocation | None:
     """Return one revocation that replaces both messages; ``None`` if both are needed."""
     if not (isinstance(first, Revocation) and isinstance(then, Revocation)):
         return None
-    topics = tuple(dict.fromkeys((*first.topics, *then.topics)))
+    # A user who was saved twice is decided again: the last message may not be of the last commit.
+    again = (topic for topic, looks in then.users.items() if first.users.get(topic, looks) != looks)
+    topics = tuple(dict.fromkeys((*first.topics, *then.topics, *again)))
     sessions = tuple(dict.fromkeys((*first.sessions, *then.sessions)))
     users = {**first.users, **then.users}
     is_large = len(topics) + len(sessions) + len(users) > REVOCATION_SUBJECTS

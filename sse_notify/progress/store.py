@@ -106,7 +106,9 @@ class Row:
                     announce_on_commit()  # the numbering skips a row that another run took over
         asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
         rows = _rows(using, pk=self.pk).annotate(is_asked=Exists(asked))
-        row = rows.values_list("progress_state__run__id", "is_asked").first()
+        row = rows.values_list("progress_state__run__id", "is_asked", "seq").first()
+        if progress is not None and row is not None and row[2] is None:
+            announce_on_commit()  # the write has locked a row that has no number yet
         if not self.ended:  # after the end, the row has no run id
             self._is_ours = row is not None and row[0] == run
             self.is_asked_to_end = row is not None and (row[1] or not self._is_ours)

@@ -58,3 +58,22 @@ def test_joined_revocations_take_the_room_of_one(monkeypatch: pytest.MonkeyPatch
     for _ in range(1000):
         assert waiting.put(Revocation(topics=("user:5",))) == 0
     assert rest(waiting) == [Revocation(topics=("user:5",))]
+
+
+@pytest.mark.parametrize("between", [[], [Revocation(users={"user:6": "a"})]])
+@pytest.mark.parametrize(
+    ("looks", "is_asked"), [("aa", False), ("ab", True), ("aba", True), ("bab", True)]
+)
+def test_a_user_who_was_saved_with_several_fingerprints_is_decided_again(
+    looks: str, is_asked: bool, between: list[Message]
+) -> None:
+    """Two saves may be told in another order than they were committed in, so no fingerprint is the last."""
+    waiting = Backlog()
+    for each in looks:
+        waiting.put(Revocation(users={"user:5": each}))
+        for message in between:
+            waiting.put(message)
+    (joined,) = rest(waiting)
+    assert isinstance(joined, Revocation)
+    assert ("user:5" in joined.topics) == is_asked
+    assert "user:6" not in joined.topics

@@ -227,6 +227,23 @@ def test_who_locks_a_row_for_nothing_announces_what_was_kept_from_being_numbered
     assert not has_pending()
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["new", "repeat"])
+def test_a_report_that_holds_a_row_before_it_is_numbered_announces_it(
+    alice: User, other: OpenTransaction, again: bool
+) -> None:
+    """A thread of the work reports inside a transaction, right after the commit of the beginning."""
+    if again:
+        notify(alice, "Before", key="work")
+    work = Progress(alice, "First", key="work", clock=(1000.0 * n for n in range(100)).__next__)
+    with transaction.atomic():
+        # After the commit, before the announcement.
+        transaction.on_commit(lambda: other.do(lambda: work.update(1)))
+        work.__enter__()
+    assert has_pending(), "the numbering waits for nobody"
+    other.commit()
+    assert not has_pending()
+
+
 # --- isolation levels ------------------------------------------------------------------------------------------------------------
 
 
