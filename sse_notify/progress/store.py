@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from contextlib import nullcontext
 from time import time
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -106,7 +107,8 @@ class Row:
                     announce_on_commit()  # the numbering skips a row that another run took over
         asked = Receipt.objects.filter(notification=OuterRef("pk"), cancel_asked_at__isnull=False)
         rows = _rows(using, pk=self.pk).annotate(is_asked=Exists(asked))
-        row = rows.values_list("progress_state__run__id", "is_asked", "seq").first()
+        with transaction.atomic(using) if connections[using].in_atomic_block else nullcontext():
+            row = rows.values_list("progress_state__run__id", "is_asked", "seq").first()
         if progress is not None and row is not None and row[2] is None:
             announce_on_commit()  # the write has locked a row that has no number yet
         if not self.ended:  # after the end, the row has no run id

@@ -80,3 +80,7 @@ def press_cancel(client: Client, pk: int | None) -> Any:
 
 def writes(queries: CaptureQueriesContext) -> list[str]:
     return [query["sql"] for query in queries.captured_queries if query["sql"].startswith("UPDATE")]
+
+
+def reads(queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"] for query in queries.captured_queries if query["sql"].startswith("SELECT")]
