@@ -219,7 +219,9 @@ class Progress:
     @async_unsafe("Use 'async with Progress(...)' in async code.")
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         state, message = estimate.ending(error)
-        if isinstance(error, Exception) and not isinstance(error, (Cancelled, ProgressFailed)):
+        causes = estimate.causes(error)
+        expected = all(isinstance(each, (Cancelled, ProgressFailed)) for each in causes)
+        if isinstance(error, Exception) and not expected:
             logger.error("progress=%s state=failed error=%r", self.key, error, exc_info=error)
         try:
             self._row.write_end_again(state)
@@ -228,7 +230,10 @@ class Progress:
             if error is None:
                 raise
             logger.exception("progress=%s state=unwritten", self.key)  # raise the original error
-        return isinstance(error, Cancelled) and error.progress in (None, self)
+        ours = [
+            each for each in causes if isinstance(each, Cancelled) and each.progress in (None, self)
+        ]
+        return error is not None and ours == causes
 
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)

@@ -29,6 +29,7 @@ WINDOW = 15.0  # seconds
 #: Over less than half a second, the rate is mostly noise.
 SAMPLE = 0.5  # seconds
 
+_CANCELLED = (Cancelled, asyncio.CancelledError)
 #: A state whose event is as large as any. JSON writes a control character with six characters.
 WIDEST = {
     "state": State.RUNNING,
@@ -143,11 +144,20 @@ class Estimate:
         }
 
 
+def causes(error: BaseException | None) -> list[BaseException]:
+    """Return the exception; of a group, as of an ``asyncio.TaskGroup``, all that are in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for each in error.exceptions for cause in causes(each)]
+    return [] if error is None else [error]
+
+
 def ending(error: BaseException | None) -> tuple[str, str]:
     """Return the final state for this exception, if any, and the message for the user."""
     if error is None:
         return State.DONE, ""
-    if isinstance(error, (Cancelled, asyncio.CancelledError)):
+    serious = [each for each in causes(error) if not isinstance(each, _CANCELLED)]
+    if not serious:
         return State.CANCELLED, ""
-    reason = clean(str(error)) if isinstance(error, ProgressFailed) else ""
+    said = [each for each in serious if isinstance(each, ProgressFailed)]
+    reason = clean(str(said[0])) if said == serious else ""
     return State.FAILED, reason[: LENGTHS["message"]] or _("Something went wrong.")

@@ -7,7 +7,7 @@ import json
 import sys
 from bisect import bisect_left
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
-from sse_notify import Progress, ProgressFailed, archive, mark_read, unread_count
+from sse_notify import Cancelled, Progress, ProgressFailed, archive, mark_read, unread_count
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
@@ -238,6 +238,52 @@ async def test_async_work_has_twins_for_everything(clock: Clock) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await told())["state"] == "cancelled"
+
+
+def grouped(*errors: BaseException) -> BaseExceptionGroup[Any]:
+    """Return what a task group inside of a task group raises."""
+    return BaseExceptionGroup("tasks", [BaseExceptionGroup("more tasks", errors)])
+
+
+GENERAL = "Something went wrong."
+GROUPS: dict[str, tuple[BaseException, str, str, bool, bool]] = {
+    "cancelled": (grouped(Cancelled()), "cancelled", "", False, False),
+    "twice": (grouped(Cancelled(), Cancelled()), "cancelled", "", False, False),
+    "other work": (grouped(Cancelled(progress=object())), "cancelled", "", True, False),
+    "reason": (grouped(ProgressFailed("Line 3")), "failed", "Line 3", True, False),
+    "both": (grouped(Cancelled(), ProgressFailed("Line 3")), "failed", "Line 3", True, False),
+    "error": (grouped(Cancelled(), KeyError("secret")), "failed", GENERAL, True, True),
+    "errors": (grouped(ProgressFailed("x"), KeyError("secret")), "failed", GENERAL, True, True),
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message", "goes_on", "is_logged"), GROUPS.values(), ids=GROUPS
+)
+def test_a_group_of_exceptions_ends_it_as_those_in_it(
+    alice: User, caplog: Any, error: Any, state: str, message: str, goes_on: bool, is_logged: bool
+) -> None:
+    with pytest.raises(BaseExceptionGroup) if goes_on else nullcontext():  # noqa: SIM117
+        with Progress(alice, "Import"):
+            raise error
+    assert (said()["state"], said()["message"]) == (state, message)
+    assert ("state=failed" in caplog.text) == is_logged
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_a_task_that_finds_its_work_cancelled_ends_it(clock: Clock) -> None:
+    """A task group raises a group of exceptions, and cancels its other tasks."""
+    alice = await User.objects.acreate(username="alice")
+    client = Client()
+    await client.aforce_login(alice)
+    async with Progress(alice, "Import", clock=clock) as progress:
+        await sync_to_async(press_cancel)(client, progress.id)
+        clock.now += 0.5
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(progress.acheck())
+            tasks.create_task(asyncio.Event().wait())
+    assert (await sync_to_async(said)())["state"] == "cancelled"
 
 
 async def forever(alice: User) -> None:
