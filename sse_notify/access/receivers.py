@@ -29,10 +29,13 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.models import Inbox, Notification
+from sse_notify.notifications.validation import check_text, instance_keys
 from sse_notify.topics import group_topic, groups_field, user_topic
 
 #: The fields of a user that affect streams. Saving only other fields sends no message.
 FIELDS = frozenset({"is_active", "is_staff", "is_superuser", "password"})
+#: Maximum length of the reason of a disconnection, in characters.
+REASON_LENGTH = 100
 
 
 Users = AbstractBaseUser | Iterable[AbstractBaseUser]
@@ -46,6 +49,9 @@ def recheck(users: Users | None = None) -> None:
 
     Args:
         users: whose streams, one user or many; ``None``: all streams, also of anonymous visitors.
+
+    Raises:
+        TypeError, ValueError: ``users`` are not saved users.
     """
     if users is None:
         _send(Revocation(everybody=True))
@@ -61,17 +67,24 @@ def disconnect(users: Users, *, reason: str = "revoked", again: bool = False) ->
 
     Args:
         users: whose streams, one user or many.
-        reason: what ``bye`` says.
+        reason: what ``bye`` says, 1 to 100 characters.
         again: whether the clients reconnect after a few seconds. Otherwise they stay disconnected
             until the page is reloaded.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid. The message names it. Nothing is sent.
     """
-    _send_users(users, end=reason, again=again)
+    # Without a reason, the hubs would take the message for a check.
+    if not (end := check_text("reason", reason, REASON_LENGTH)):
+        raise ValueError("reason must not be empty.")
+    _send_users(users, end=end, again=bool(again))
 
 
 def _send_users(users: Users, **how: Any) -> None:
     # Do not check for ``__iter__``: ``request.user`` is a lazy object, which always has it.
-    several: Any = [users] if isinstance(users, get_user_model()) else users
-    _send_topics([user_topic(user.pk) for user in several], **how)
+    model = get_user_model()
+    several: Any = [users] if isinstance(users, model) else users
+    _send_topics([user_topic(pk) for pk in instance_keys("users", several, model)], **how)
 
 
 def _send_topics(topics: list[str], using: str | None = None, **how: Any) -> None:

@@ -213,11 +213,13 @@ class _Sender:
                     break
                 message = self._waiting.take()
             try:
-                parts.append(messages.pack(message))
-            except ValueError as error:  # no UTF-8
+                packed = messages.pack(message)
+                packed.encode()
+            except Exception as error:  # no UTF-8, or no text: it must not stop the next
                 self._failed(error, 1)
                 continue
-            total += len(parts[-1])
+            parts.append(packed)
+            total += len(packed)
         return parts
 
     def _failed(self, error: BaseException, unsent: int) -> None:

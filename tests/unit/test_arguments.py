@@ -18,6 +18,7 @@ from sse_notify.compat import notifications_hq
 from sse_notify.compat.eventstream import send_event
 from sse_notify.conf import get_settings
 from sse_notify.models import Mute, Notification
+from sse_notify.revocation import disconnect, recheck
 
 pytestmark = pytest.mark.django_db
 
@@ -101,6 +102,9 @@ OF_TEXT: list[tuple[str, Call]] = [
     ("event", lambda alice, given: Event(event=given).encode()),
     ("id", lambda alice, given: Event(id=given).encode()),
     ("retry", lambda alice, given: Event(retry=given).encode()),
+    ("reason", lambda alice, given: disconnect(alice, reason=given)),
+    ("users", lambda alice, given: disconnect(given)),
+    ("users", lambda alice, given: recheck([given])),
     ("timeout", lambda alice, given: presence.hubs(given)),
     ("timeout", lambda alice, given: presence.connected_users(given)),
     *(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy
 
 from sse_notify import arecheck, recheck
 from sse_notify.access import sessions
@@ -29,7 +31,7 @@ from sse_notify.access.decisions import auth_hash, fingerprint
 from sse_notify.access.receivers import disconnect
 from sse_notify.bus import publisher
 from sse_notify.bus.backlog import Backlog
-from sse_notify.bus.messages import Ephemeral, Revocation
+from sse_notify.bus.messages import Ephemeral, Revocation, pack, unpack
 
 
 async def rung(action: Callable[[], Any]) -> list[Revocation]:
@@ -165,6 +167,30 @@ async def test_a_project_can_ring_by_itself(alice: User) -> None:
         Revocation(topics=(f"user:{alice.pk}",), end="revoked")
     ]
     await arecheck(alice)
+
+
+@pytest.mark.asyncio
+async def test_a_reason_is_text_whatever_kind_of_text(alice: User) -> None:
+    """A translation in the message stopped the sender, and every layer message of the process."""
+    reason: Any
+    for reason in (gettext_lazy("Yes"), "Yes"):
+        (message,) = await rung(partial(disconnect, alice, reason=reason, again=True))
+        assert message == Revocation((f"user:{alice.pk}",), end="Yes", again=True)
+        assert unpack(json.loads(pack(message))) == message
+
+
+@pytest.mark.parametrize("reason", ["", gettext_lazy(""), None, 5, b"x", "x" * 101, "\0"])
+def test_a_reason_that_is_no_text_is_refused(alice: User, reason: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^reason must "):
+        disconnect(alice, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "users", [None, 5, "alice", AnonymousUser(), [AnonymousUser()], User(), [Group(pk=1)]]
+)
+def test_whoever_is_no_saved_user_is_refused(users: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^users must "):
+        disconnect(users)
 
 
 def signed_in(user: User, engine: str = "db") -> Any:

@@ -259,14 +259,24 @@ class KeepingLayer:
         self.sent.append(message)
 
 
+WRONG: Any = {
+    "no UTF-8": Ephemeral("wall", b"\xff"),
+    "half a character": Ephemeral("\ud800", b"x"),
+    "no text": Revocation(("user:5",), end=object()),  # type: ignore[arg-type]
+    "no bytes": Ephemeral("wall", "x"),  # type: ignore[arg-type]
+    "no JSON": Revocation(users={"user:5": {1}}),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_message_that_cannot_be_encoded_does_not_stop_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, wrong: Message
 ) -> None:
     layer, sender, before = KeepingLayer(), publisher._Sender(), counters.get("unsent")
     monkeypatch.setattr(publisher, "remote_layer", lambda: layer)
-    for frame in (b"first", b"\xff", b"second"):
-        sender._waiting.put(Ephemeral("wall", frame))
-    sender.put(Ephemeral("wall", b"\xff"))
+    for each in (Ephemeral("wall", b"first"), wrong, Ephemeral("wall", b"second")):
+        sender._waiting.put(each)
+    sender.put(wrong)
     sender.flush()
     assert sender._is_idle.is_set()
     (message,) = layer.sent
