@@ -7,8 +7,8 @@ each for the sake of clients:
 2. The fields of a block are in the order ``retry``, ``event``, ``topic``, ``data``, ``id``. So a
    block that is cut short never moves a client's last event id past an event that the client did
    not get.
-3. An ``id`` is never sent without ``data``. WebKit and Gecko ignore such a block, Chromium honours
-   it.
+3. An ``id`` is never sent without ``data``. Chromium honours such a block at once, as the standard
+   asks; WebKit with the next event that has data; Gecko never.
 4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know.
    So an event can carry its topic without changing its name or its data, which belong to the
    publisher.
