@@ -12,6 +12,7 @@ from tests.browser.gallery import galleries, gallery
 from tests.support.desk import Desk
 from tests.support.servers import Server
 from tests.support.site import Site
+from tests.support.webkit import Window
 
 __all__ = ["galleries", "gallery"]
 
@@ -29,6 +30,14 @@ def shared(
     yield site, site.serve()
     site.close()
     print(site.tail())
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A window of WebKit that the tests of a module share."""
+    opened = Window(tmp_path_factory.mktemp("webkit"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -60,12 +60,14 @@ def test_a_restart_with_refusals_loses_nothing(site: Site, page: Page) -> None:
     network.test_a_restart_with_refusals_loses_nothing(site, page)
 
 
-#: What a page hears: each event under its name and topic, with its data and id.
+#: Notes what a page hears: each event under its name and topic, with its data and whether it has an id. Waits for the stream with the topic.
 HEAR = """() => {
   window.heard = [];
   const { client } = document.querySelector("sse-notify");
   client.on("event", ({ event, topic, data, id }) => heard.push([event, topic ?? null, data, id !== null]));
+  const opened = new Promise((resolve) => client.on("state", ({ state }) => state === "open" && resolve()));
   client.eventSource("wall");
+  return opened;
 }"""
 
 
@@ -73,8 +75,6 @@ def test_events_of_any_name_and_topic_arrive_whole(desk: Desk, page: Page) -> No
     opened = kinds(page)
     desk.open(page)
     page.evaluate(HEAR)
-    page.wait_for_function("() => document.querySelector('sse-notify').client.state === 'open'")
-    desk.streams(page, 1)
     said = [
         ("wall", None, "one\ntwo\n\n\u2028three \ufeff"),
         ("moved", "wall", "{}"),

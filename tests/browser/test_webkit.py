@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
@@ -56,37 +55,16 @@ STYLES = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """A window of WebKit that the tests of this module share."""
-    opened = Window(tmp_path_factory.mktemp("webkit"))
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
     """The colours of the page."""
     return str(request.param)
 
 
-def call(window: Window, function: str, *arguments: Any) -> Any:
-    """Return what a function returns in WebKit."""
-    return window.run(f"return ({function})(...arguments)", *arguments)
-
-
-def open_page(window: Window, desk: Desk, path: str = "/") -> None:
-    """Sign the desk's user in, in WebKit, and load a page."""
-    window.open(desk.server.url + "/stats/")
-    sign_in = "(form) => fetch('/login/', { method: 'POST', body: new URLSearchParams(form) })"
-    assert call(window, f"async (form) => (await ({sign_in})(form)).ok", desk.form())
-    window.open(desk.server.url + path)
-
-
 def open_bell(window: Window, desk: Desk, scheme: str) -> None:
     """Load the page with the bell, in the bar of a site, and wait for its stream."""
-    open_page(window, desk)
-    call(window, DRESS, scheme)
+    window.open_as(desk)
+    window.call(DRESS, scheme)
     window.wait("document.querySelector('sse-notify[data-connection=open]')")
 
 
@@ -116,7 +94,7 @@ def test_toasts_are_as_high_as_their_text_and_in_the_corner_of_the_window(
         desk.send("One", body="Some text")
         window.wait(f"document.querySelectorAll('.ssen-toast').length === {number} && {STILL}")
         toasts = [
-            call(window, RECTANGLE, f".ssen-toast:nth-child({nth + 1})") for nth in range(number)
+            window.call(RECTANGLE, f".ssen-toast:nth-child({nth + 1})") for nth in range(number)
         ]
         for left, top, right, bottom in toasts:
             assert wide - 410 < left < right < wide - 10
@@ -128,15 +106,15 @@ def test_toasts_are_as_high_as_their_text_and_in_the_corner_of_the_window(
 def test_the_list_of_the_panel_is_as_high_as_its_items_until_it_scrolls(
     window: Window, desk: Desk, scheme: str
 ) -> None:
-    open_page(window, desk)
+    window.open_as(desk)
     heights: list[float] = []
     for more in (1, 1, 18):
         for _ in range(more):
             desk.send("One")
         open_bell(window, desk, scheme)
         open_panel(window)
-        _, panel_top, _, panel_bottom = call(window, RECTANGLE, "[data-ssen=panel]")
-        _, top, _, bottom = call(window, RECTANGLE, "[data-ssen=list]")
+        _, panel_top, _, panel_bottom = window.call(RECTANGLE, "[data-ssen=panel]")
+        _, top, _, bottom = window.call(RECTANGLE, "[data-ssen=list]")
         assert 0 < panel_top < top < bottom < panel_bottom < size(window)["height"]
         heights.append(bottom - top)
     one, two, many = heights
@@ -158,21 +136,21 @@ def test_borders_and_colours_are_those_that_chromium_shows(
     page.locator("[data-ssen=bell]").press("Enter")
     window.wait("document.querySelectorAll('.ssen-list > li').length === 6")
     expect(page.locator(".ssen-list > li")).to_have_count(6)
-    found = call(window, STYLES)
+    found = window.call(STYLES)
     assert len(found) > 200
     assert "; ".join(found).count("border-bottom: 1px solid") > 10
     assert [*different(found, page.evaluate(STYLES))] == []
 
 
 def test_no_rule_of_a_site_reaches_into_the_widget(window: Window, desk: Desk) -> None:
-    open_page(window, desk)
+    window.open_as(desk)
     send_all_kinds(desk)
     open_bell(window, desk, "light")
     open_panel(window)
     window.wait("document.querySelectorAll('.ssen-list > li').length === 6")
-    before = call(window, STYLES)
-    call(window, HOSTILE)
-    found = [pair[1] for pair in different(before, call(window, STYLES))]
+    before = window.call(STYLES)
+    window.call(HOSTILE)
+    found = [pair[1] for pair in different(before, window.call(STYLES))]
     assert [line for line in found if not line.startswith("sse-notify.")] == []
     assert len(found) == 1  # the element itself is the site's
 
@@ -181,12 +159,12 @@ def test_no_rule_of_a_site_reaches_into_the_widget(window: Window, desk: Desk) -
 def test_the_pages_of_the_inbox_have_the_borders_and_colours_that_chromium_shows(
     window: Window, desk: Desk, page: Page, path: str
 ) -> None:
-    open_page(window, desk, path)
+    window.open_as(desk, path)
     send_all_kinds(desk)
     window.open(desk.server.url + path)
     page.set_viewport_size(size(window))
     desk.open(page, path, connection="")
-    found = call(window, STYLES)
+    found = window.call(STYLES)
     assert len(found) > 10
     assert [*different(found, page.evaluate(STYLES))] == []
 
@@ -216,9 +194,9 @@ def test_the_half_of_an_event_that_its_eventsource_keeps_after_a_cut_spoils_no_o
 ) -> None:
     """WebKit puts it before the first event of the next connection, which is a ping for that reason."""
     with Proxy(desk.server.port) as proxy:
-        open_page(window, desk, "/stats/")
+        window.open_as(desk, "/stats/")
         window.open(f"http://127.0.0.1:{proxy.port}/stats/")
-        call(window, LISTEN)
+        window.call(LISTEN)
         window.wait("got.some(([name]) => name === 'hello')")
         proxy.break_after(b"Cut here")
         desk.site.script(SEND_TWO.format(user=desk.user))

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.support import GUARD, debian
+from tests.support.desk import Desk
 from tests.support.processes import Process, free_port, listens
 from tests.support.requirements import missing
 
@@ -145,6 +146,17 @@ class Window:
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what the body of a function, run in the page, returns."""
         return self._run("sync", script, *arguments)
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Return what a function returns in the page."""
+        return self.run(f"return ({function})(...arguments)", *arguments)
+
+    def open_as(self, desk: Desk, path: str = "") -> None:
+        """Sign the desk's user in, and load a page of its site."""
+        self.open(desk.url + "/stats/")
+        sign_in = "(form) => fetch('/login/', { method: 'POST', body: new URLSearchParams(form) })"
+        assert self.call(f"async (form) => (await ({sign_in})(form)).ok", desk.form())
+        self.open(desk.url + (path or desk.path))
 
     def wait(self, condition: str) -> None:
         """Wait until an expression is true in the page; it is tried in each frame."""
