@@ -3,7 +3,8 @@ import { part } from "./parts.js";
 
 /**
  * The panel that the bell opens: a popover, so Escape and a click elsewhere close it. The bell, a
- * link to the list page, becomes its button. In a browser without popovers it stays a link.
+ * link to the list page, becomes its button. In a browser without popovers it stays a link, and the
+ * panel goes: a browser that old may not read the stylesheet that hides it.
  *
  * @param {HTMLElement} root The widget.
  * @param {(open: boolean) => void} onToggle Called whenever the panel has opened or closed.
@@ -11,9 +12,10 @@ import { part } from "./parts.js";
  */
 export function makePanel(root, onToggle, signal) {
   const panel = part(root, "panel");
-  let bell = part(root, "bell");
-  if (!panel?.showPopover || !bell) return;
-  if (bell.localName === "a") {
+  let bell = /** @type {HTMLButtonElement} */ (part(root, "bell"));
+  if (!panel?.showPopover) return panel?.remove();
+  if (!bell) return; // a project's template may have none
+  if (bell.matches("a")) {
     const button = document.createElement("button");
     for (const { name, value } of bell.attributes)
       if (name !== "href") button.setAttribute(name, value);
@@ -22,7 +24,6 @@ export function makePanel(root, onToggle, signal) {
     bell.replaceWith(button);
     bell = button;
   }
-  const button = /** @type {HTMLButtonElement} */ (bell);
   const isOpen = () => panel.matches(":popover-open");
 
   /**
@@ -35,11 +36,11 @@ export function makePanel(root, onToggle, signal) {
 
   /** Place the panel below the end of the bell. In a narrow window the stylesheet moves it. */
   const place = () => {
-    const { left, right, top, bottom } = button.getBoundingClientRect();
+    const { left, right, top, bottom } = bell.getBoundingClientRect();
     const below = innerHeight - bottom;
     // The panel opens above a bell that is at the bottom of the page.
     const up = below < ROOM && top > below;
-    const isRtl = getComputedStyle(button).direction === "rtl";
+    const isRtl = getComputedStyle(bell).direction === "rtl";
     set("end", isRtl ? left : document.documentElement.clientWidth - right);
     set("top", up ? 0 : bottom + EDGE);
     set("bottom", up ? innerHeight - top + EDGE : 0);
@@ -47,14 +48,14 @@ export function makePanel(root, onToggle, signal) {
   };
 
   // `popovertarget` alone sets no aria-expanded, and does not place the panel before it shows.
-  button.ariaExpanded = "false";
-  button.popoverTargetElement = panel;
+  bell.ariaExpanded = "false";
+  bell.popoverTargetElement = panel;
   panel.addEventListener("beforetoggle", place, { signal });
   panel.addEventListener(
     "toggle",
     () => {
       const open = isOpen();
-      button.ariaExpanded = /** @type {any} */ (open);
+      bell.ariaExpanded = /** @type {any} */ (open);
       onToggle(open);
     },
     { signal },

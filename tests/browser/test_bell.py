@@ -240,3 +240,19 @@ def test_without_javascript_the_inbox_is_read_marked_and_archived(
     page.get_by_role("link", name="All", exact=True).click()
     expect(items.locator("[data-ssen=title]")).to_have_text(["Meanwhile", "Three", "Two", "One"])
     context.close()
+
+
+def test_without_popovers_the_bell_stays_a_link_with_a_live_number(desk: Desk, page: Page) -> None:
+    """A browser before Chrome 114, Firefox 125 or Safari 17; the oldest know no layers, so no rule of the stylesheet hides the panel."""
+    page.add_init_script(
+        """for (const name of ["popover", "showPopover", "hidePopover", "togglePopover"])
+             delete HTMLElement.prototype[name];
+           delete HTMLButtonElement.prototype.popoverTargetElement;"""
+    )
+    page.route("**/sse-notify*.css", lambda route: route.fulfill(content_type="text/css"))
+    desk.open(page)
+    expect(page.locator("sse-notify [data-ssen=panel]")).to_have_count(0)
+    desk.send("Hello")
+    badge(page, "1")
+    page.get_by_role("link", name="Notifications, 1 new").click()
+    expect(page.locator("li[data-ssen-item] [data-ssen=title]")).to_have_text(["Hello"])
