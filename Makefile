@@ -30,7 +30,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres pytest-mariadb matrix faults soak js lint docs format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres pytest-mariadb matrix firefox faults soak js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -49,9 +49,13 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 test: js pytest-postgres pytest-mariadb pytest ## run every test (ARGS="-k name" for some)
 
 # Each process has services of its own. What measures latencies runs after the others; with ARGS="-k name" either may have no test.
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests, with real servers, faults and a real browser
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests, with real servers, faults and a real browser
 	$(BIN)/python -m pytest $(SPREAD) -m "not alone" $(ARGS) || test $$? -eq $(NONE)
 	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq $(NONE)
+
+# Beside tests/browser/test_firefox.py, which `make test` runs. What Firefox's driver cannot do is skipped, with the reason.
+firefox: $(DONE)/test $(DONE)/npm $(DONE)/firefox $(DONE)/webkit $(DONE)/haproxy ## run all browser tests in Firefox, some 15 minutes
+	BROWSER=firefox $(BIN)/python -m pytest $(SPREAD) tests/browser $(ARGS)
 
 faults: $(DONE)/test $(DONE)/nginx ## run the fault suite alone, in its short form, and show what it found
 	$(BIN)/python -m pytest tests/faults $(ARGS)
@@ -95,7 +99,7 @@ format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters
 	$(HTML) | xargs -0 $(BIN)/djade --target-version 5.2 || true
 	$(NPM) --silent run format
 
-coverage: $(DONE)/test $(DONE)/npm $(DONE)/browser $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests and tell what they do not reach
+coverage: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests and tell what they do not reach
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest --cov --cov-report= tests/unit tests/asgi
 	$(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-report=html
 
@@ -118,8 +122,8 @@ $(DONE)/npm: package-lock.json | $(DONE)/test
 	@$(NPM) --loglevel=error ci
 	@touch $@
 
-$(DONE)/browser: tests/support/browser.py tests/support/debian.py | $(DONE)/test
-	@$(BIN)/python -m tests.support.browser
+$(DONE)/chromium $(DONE)/firefox: $(DONE)/%: tests/support/browser.py tests/support/debian.py | $(DONE)/test
+	@$(BIN)/python -m tests.support.browser $*
 	@touch $@
 
 $(DONE)/webkit: tests/support/webkit.py tests/support/debian.py | $(DONE)/test

@@ -264,6 +264,14 @@ def engine() -> str:
     return os.environ.get("BROWSER", "chromium")
 
 
+@pytest.fixture(autouse=True)
+def _drivable(request: pytest.FixtureRequest) -> None:
+    """Skip what cannot be driven in the browser of the test."""
+    marker = request.node.get_closest_marker("chromium")
+    if marker and request.getfixturevalue("engine") != "chromium":
+        pytest.skip(marker.args[0])
+
+
 @pytest.fixture(scope="module")
 def browser(engine: str) -> Iterator[Browser]:
     """A headless browser, one for a module's tests. Its windows are ``page``, or ``browser.new_context(...)``.
@@ -288,8 +296,11 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     opened.close()
 
 
-#: What Firefox says of an ``EventSource`` is no error of a script, but comes as one.
-_OF_THE_NETWORK = re.compile("Firefox can’t establish|The connection to .* was interrupted")
+#: What Firefox tells as an error of a script, but is one of the network.
+_OF_THE_NETWORK = re.compile(
+    "Firefox can.t establish|The connection to .* was interrupted|Loading module from|Failed to load"
+    "|The Same Origin Policy disallows|The page.s settings blocked"
+)
 
 
 @pytest.fixture

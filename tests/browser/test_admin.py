@@ -81,6 +81,7 @@ def sign_in(one: Window, server: Server, username: str) -> None:
     assert one.context.request.post(f"{server.url}/login/", form={"username": username}).ok
 
 
+@pytest.mark.chromium("a header is added to answers that have cookies")
 @pytest.mark.timeout(120)
 def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_when_it_is_recalled(
     make_site: MakeSite, window: Any

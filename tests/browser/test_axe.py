@@ -48,6 +48,7 @@ def send_every_kind(desk: Desk) -> None:
     desk.send("Export", progress={"state": "failed", "message": "No space"}, key="export")
 
 
+@pytest.mark.chromium("preferences of the user, such as the colour scheme, are emulated")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en"), ("dark", "ar")])
 def test_every_state_of_the_bell_and_the_list_page(

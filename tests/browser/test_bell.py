@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.docs.pages import DOCS, blocks
@@ -148,6 +149,7 @@ def test_of_what_another_server_sends_the_good_is_shown(
     assert page_errors == []
 
 
+@pytest.mark.chromium("the console's words are read")
 def test_the_strictest_policy_is_not_violated_whatever_the_user_does(
     desk: Desk, page: Page, page_errors: list[str]
 ) -> None:
@@ -213,6 +215,7 @@ def test_the_strictest_policy_is_not_violated_whatever_the_user_does(
     page_errors.clear()
 
 
+@pytest.mark.chromium("JavaScript is switched off")
 def test_without_javascript_the_inbox_is_read_marked_and_archived(
     desk: Desk, browser: Browser
 ) -> None:

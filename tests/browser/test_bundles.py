@@ -98,6 +98,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.chromium("the console's words are read")
 def test_static_files_of_another_host_work_if_it_allows_them(
     make_site: MakeSite, page: Page, elsewhere: str, request: pytest.FixtureRequest
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.desk import GUARD, Desk, requests, titles
@@ -93,6 +94,7 @@ def test_a_view_is_asked_in_every_way_and_its_events_are_read_as_they_come(
             )
 
 
+@pytest.mark.chromium("a request is answered while its page is left")
 def test_what_makes_items_is_loaded_soon_and_once_more_if_it_did_not_come(
     desk: Desk, page: Page
 ) -> None:

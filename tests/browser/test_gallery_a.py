@@ -7,6 +7,7 @@ import re
 import secrets
 from itertools import islice
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.gallery import Gallery
@@ -101,6 +102,7 @@ def test_the_reader_reads_to_the_end_and_stops_when_told_to(gallery: Gallery, pa
     assert heard < int(page.locator("#all").inner_text())
 
 
+@pytest.mark.chromium("the body of a request is read")
 def test_the_chat_answers_several_at_once_and_stops_when_told_to(
     gallery: Gallery, page: Page
 ) -> None:

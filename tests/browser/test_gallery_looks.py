@@ -61,6 +61,7 @@ def furnished(galleries: Galleries) -> Gallery:
     return gallery
 
 
+@pytest.mark.chromium("preferences of the user, such as the colour scheme, are emulated")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_every_page_fits_and_can_be_read(

@@ -78,6 +78,7 @@ def test_a_logout_in_another_tab_is_told_as_an_end(gallery: Gallery, page: Page,
     expect(tab.locator(".live")).to_have_text(REFUSED, use_inner_text=True)
 
 
+@pytest.mark.chromium("a request that is aborted is not tried again")
 @pytest.mark.parametrize(
     ("path", "user"), [("/wall/", ""), ("/ticker/", ""), ("/dashboard/", "alice")]
 )

@@ -94,6 +94,7 @@ def test_toasts_are_in_the_corner_of_the_window_whatever_surrounds_the_bell(
     assert window["width"] - 40 < box["x"] + box["width"] < window["width"]
 
 
+@pytest.mark.chromium("preferences of the user, such as the colour scheme, are emulated")
 def test_colours_are_those_of_the_page_and_not_of_the_system(desk: Desk, page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     desk.open(page)
@@ -263,6 +264,7 @@ WORDS = """(root) => {
 }"""
 
 
+@pytest.mark.chromium("preferences of the user, such as the colour scheme, are emulated")
 def test_nothing_moves_for_who_wants_no_motion(desk: Desk, page: Page) -> None:
     page.add_init_script(
         "window.moved = []; for (const type of ['animationstart', 'transitionrun']) addEventListener(type, (e) => moved.push(e.target.className), true)"
@@ -282,6 +284,7 @@ def test_nothing_moves_for_who_wants_no_motion(desk: Desk, page: Page) -> None:
         assert bool(page.evaluate("moved.length")) == (motion == "no-preference")
 
 
+@pytest.mark.chromium("preferences of the user, such as the colour scheme, are emulated")
 def test_what_colours_say_is_told_without_them(desk: Desk, page: Page) -> None:
     """As where a system forces its own few colours upon every page."""
     page.emulate_media(forced_colors="active")

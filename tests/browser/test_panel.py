@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.conftest import MakeSite
@@ -135,6 +136,7 @@ def test_the_panel_goes_on_to_the_oldest_item_and_filters(make_site: MakeSite, p
     expect(titles.nth(2)).to_have_text("Number 44")
 
 
+@pytest.mark.chromium("two windows have the focus")
 def test_what_was_archived_comes_back_to_its_place_in_every_tab(
     site: Site, page: Page, context: BrowserContext
 ) -> None:

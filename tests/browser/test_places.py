@@ -42,6 +42,7 @@ def test_toasts_are_in_the_corner_that_the_tag_names(
         assert all(far > 200 for far in near.values()), corner
 
 
+@pytest.mark.chromium("printing is emulated")
 def test_what_is_over_the_page_is_not_printed(desk: Desk, page: Page) -> None:
     page.clock.install()
     desk.open(page)

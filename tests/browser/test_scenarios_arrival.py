@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.desk import Desk, badge, titles
@@ -43,6 +44,7 @@ def said(page: Page) -> list[str]:
     return texts
 
 
+@pytest.mark.chromium("layouts are counted by the developer tools")
 def test_two_hundred_at_once_are_one_batch_a_frame_one_announcement_and_a_right_badge(
     desk: Desk, page: Page
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support import browser as browsers
@@ -81,6 +82,7 @@ def test_a_tab_in_front_takes_the_stream_from_a_frozen_one_within_two_seconds(
         badge(tab, "2")
 
 
+@pytest.mark.chromium("the cache for Back and Forward is switched on")
 def test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(
     desk: Desk, browser: Browser
 ) -> None:

@@ -44,6 +44,7 @@ def test_what_the_bell_does_with_fetch_it_does_with_an_event_source(
     assert opened[0] == "eventsource"
 
 
+@pytest.mark.chromium("the cache for Back and Forward is switched on")
 def test_a_page_that_is_left_catches_up_on_the_way_back(desk: Desk, browser: Browser) -> None:
     tabs.test_a_page_that_is_left_keeps_no_stream_and_catches_up_on_the_way_back(desk, browser)
 

@@ -123,6 +123,7 @@ def test_the_list_of_the_panel_is_as_high_as_its_items_until_it_scrolls(
     assert 4 * one < many < 10 * one
 
 
+@pytest.mark.chromium("WebKit is compared with Chromium")
 def test_borders_and_colours_are_those_that_chromium_shows(
     window: Window, desk: Desk, page: Page, scheme: str
 ) -> None:
@@ -155,6 +156,7 @@ def test_no_rule_of_a_site_reaches_into_the_widget(window: Window, desk: Desk) -
     assert len(found) == 1  # the element itself is the site's
 
 
+@pytest.mark.chromium("WebKit is compared with Chromium")
 @pytest.mark.parametrize("path", ["/notifications/", "/notifications/preferences/"])
 def test_the_pages_of_the_inbox_have_the_borders_and_colours_that_chromium_shows(
     window: Window, desk: Desk, page: Page, path: str

@@ -7,6 +7,7 @@ command never fails: a test that needs a browser says what to install.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Installed:
     """The browser type of Playwright."""
     executable: Path
     """The browser's binary."""
-    env: dict[str, str | float | bool] | None = field(default=None, repr=False)
+    env: dict[str, Any] | None = field(default=None, repr=False)
     """The environment to run it in, if not this process's: it names the shared libraries that came with it."""
 
     def launch(self, playwright: Playwright, **more: Any) -> Browser:
@@ -74,6 +75,9 @@ class Installed:
         return kind.launch(executable_path=self.executable, env=self.env, **more)
 
 
+#: Older ones lack a command of WebDriver BiDi that Playwright sends.
+OLDEST_FIREFOX = 143
+
 #: Each engine's names on a machine, and Debian's package.
 _NAMES = {
     "chromium": ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"),
@@ -85,14 +89,23 @@ _PACKAGES = {"chromium": "chromium", "firefox": "firefox-esr"}
 def find(engine: str = "chromium") -> Installed | None:
     """Return the browser of this machine, or the one that was unpacked; ``None`` if there is neither."""
     for name in filter(None, (os.environ.get(engine.upper()), *_NAMES[engine])):
-        if path := shutil.which(name):
+        if (path := shutil.which(name)) and _is_recent(Path(path)):
             return Installed(engine=engine, executable=Path(path))
     folder, package = debian.CACHE / engine, _PACKAGES[engine]
     unpacked = folder / "usr" / "lib" / package / package
-    if not unpacked.exists():
+    if not (unpacked.exists() and _is_recent(unpacked)):
         return None
     env = {**os.environ, **debian.environment(folder)}
     return Installed(engine=engine, executable=unpacked, env=env)
+
+
+def _is_recent(executable: Path) -> bool:
+    """Return whether Playwright can drive a browser. A Firefox says its version in a file."""
+    about = executable.resolve().parent / "application.ini"
+    found = (
+        re.search(r"^Version=(\d+)", about.read_text(), re.MULTILINE) if about.exists() else None
+    )
+    return found is None or int(found[1]) >= OLDEST_FIREFOX
 
 
 def need(engine: str = "chromium") -> Installed:
