@@ -20,8 +20,8 @@ if (window.Notification) {
 const { createOscillator } = AudioContext.prototype;
 AudioContext.prototype.createOscillator = function () { tones++; return createOscillator.call(this); };
 window.looked = 0;
-const { query } = LockManager.prototype;
-LockManager.prototype.query = async function () { const found = await query.call(this); setTimeout(() => looked++); return found; };
+const query = globalThis.LockManager?.prototype.query; // not in a page that is not loaded yet
+if (query) LockManager.prototype.query = async function () { const found = await query.call(this); setTimeout(() => looked++); return found; };
 window.touched = false;
 addEventListener("pointerdown", () => { touched = true; }, true);
 Object.defineProperty(Navigator.prototype, "userActivation", { get: () => ({ hasBeenActive: touched }) });

@@ -63,7 +63,7 @@ def plain(take: Callable[..., Look]) -> dict[str, Look]:
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", looks.SCHEMES)
 @pytest.mark.parametrize("framework", FRAMEWORKS[1:])
 def test_it_looks_in_each_framework_as_it_does_alone(
     take: Callable[..., Look], plain: dict[str, Look], framework: str, scheme: str, last: bool

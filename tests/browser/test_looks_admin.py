@@ -41,7 +41,7 @@ def admin(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", looks.SCHEMES)
 def test_the_bell_and_the_inbox_are_at_home_in_the_admin(
     admin: tuple[str, Desk], page: Page, scheme: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support import ROOT
@@ -169,6 +170,18 @@ def dress(page: Page, css: str, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
 
 
+#: The colour schemes to look in.
+SCHEMES = [
+    "light",
+    pytest.param(
+        "dark",
+        marks=pytest.mark.chromium(
+            "preferences of the user, such as the colour scheme, are emulated"
+        ),
+    ),
+]
+
+
 def send_all(desk: Desk) -> None:
     """Send items that together have every part."""
     for level in ("debug", "info", "success", "warning"):
@@ -195,6 +208,8 @@ def look(page: Page, desk: Desk, name: str, scheme: str) -> dict[str, list[list[
     toast = page.locator(".ssen-toast")
     expect(toast).to_be_in_viewport(ratio=1, timeout=GUARD)
     expect(toast).to_have_css("border-top-style", "solid")
+    # Firefox's driver does not ask for less motion.
+    toast.evaluate("(toast) => Promise.all(toast.getAnimations().map(({ finished }) => finished))")
     no_faults(page, ".ssen-toast, .ssen-toast *")
     picture(page, f"{name}-{scheme}-toast")
     found = {"toast": page.evaluate(STYLES, [".ssen-toasts, .ssen-toasts *", False])}
