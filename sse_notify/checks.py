@@ -52,12 +52,18 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
     E001: a key of ``SSE_NOTIFY`` is unknown, or its value is wrong. E002: ``LAYER`` is no alias in
     ``CHANNEL_LAYERS``. W003: ``RedisChannelLayer`` drops messages. W005: ``ASGI_APPLICATION`` is
-    missing, so ``runserver`` ends each stream at once.
+    missing, so ``runserver`` ends each stream at once. W014: an allowed event fits in no buffer.
     """
     hint = "Correct SSE_NOTIFY in your settings."
     found: list[CheckMessage] = []
-    problems = [*conf.validate()[1], *_problems_of_function()]
+    valid, invalid = conf.validate()
+    problems = [*invalid, *_problems_of_function()]
     found += [Error(problem, hint=hint, id="sse_notify.E001") for problem in problems]
+    if valid.BUFFER_BYTES < valid.EVENT_MAX_BYTES:
+        message = f"BUFFER_BYTES ({valid.BUFFER_BYTES}) is less than EVENT_MAX_BYTES "
+        message += f"({valid.EVENT_MAX_BYTES}): events of publish() between them are always lost."
+        hint = "In SSE_NOTIFY, make BUFFER_BYTES at least as large as EVENT_MAX_BYTES."
+        found.append(Warning(message, hint=hint, id="sse_notify.W014"))
     alias, backend = _layer()
     if backend is None and alias != "default":
         message = f"SSE_NOTIFY['LAYER'] is {alias!r}, but CHANNEL_LAYERS has no such alias."

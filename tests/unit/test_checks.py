@@ -86,6 +86,24 @@ def test_static_files_of_another_host_need_cors(
     assert check(**more) == []
 
 
+@pytest.mark.parametrize(
+    ("conf", "found"),
+    [
+        ({}, []),
+        ({"EVENT_MAX_BYTES": 262_144}, []),
+        ({"EVENT_MAX_BYTES": 262_145}, ["sse_notify.W014"]),
+        ({"BUFFER_BYTES": 65_535}, ["sse_notify.W014"]),
+        ({"EVENT_MAX_BYTES": 1_048_576, "BUFFER_BYTES": 1_048_576}, []),
+    ],
+)
+def test_an_event_that_is_allowed_fits_into_a_buffer(
+    conf: dict[str, int], found: list[str]
+) -> None:
+    messages = check(SSE_NOTIFY=conf)
+    assert [message.id for message in messages] == found
+    assert all(str(message.hint).startswith("In SSE_NOTIFY, make") for message in messages)
+
+
 @pytest.mark.mariadb
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("charset", ["utf8mb3", "latin1"])
