@@ -28,7 +28,8 @@ from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
-from sse_notify.models.reading import fetch, read_text
+from sse_notify.models.notification import fetch
+from sse_notify.models.reading import read_text
 from sse_notify.monitoring import presence
 from sse_notify.monitoring.live import may_view
 

@@ -27,7 +27,8 @@ from sse_notify.admin import actions, compose
 from sse_notify.admin.figures import UNKNOWN, Figures, figures_of
 from sse_notify.admin.forms import SendForm
 from sse_notify.models import Audience, Notification
-from sse_notify.models.reading import fetch, span
+from sse_notify.models.notification import fetch
+from sse_notify.models.reading import span
 from sse_notify.monitoring import live, presence
 
 

@@ -30,9 +30,9 @@ from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database, get_head, locked_inbox, writing
 from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models.notification import fetch
 from sse_notify.models.paging import Place
 from sse_notify.models.querysets import NotificationQuerySet, User
-from sse_notify.models.reading import fetch
 from sse_notify.signals import marked
 from sse_notify.sse.format import MAX_CURSOR, shown
 from sse_notify.topics import has_key

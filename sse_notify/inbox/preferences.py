@@ -23,8 +23,9 @@ from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
 from sse_notify.log.sequence import database, locked_inbox, writing
 from sse_notify.models import Mute
+from sse_notify.models.notification import fetch
 from sse_notify.models.querysets import NotificationQuerySet, User, has_inbox
-from sse_notify.models.reading import fetch, read_text
+from sse_notify.models.reading import read_text
 from sse_notify.notifications.validation import check_text
 from sse_notify.topics import user_topic
 

@@ -29,7 +29,7 @@ from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.models.reading import fetch
+from sse_notify.models.notification import fetch
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import groups_field, joined, topics_of, user_topic

@@ -55,7 +55,7 @@ from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
 from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
-from sse_notify.models.reading import fetch
+from sse_notify.models.notification import fetch
 
 logger = logging.getLogger("sse_notify")
 

@@ -2,7 +2,7 @@
 
 from sse_notify.models.content import Level as Level
 from sse_notify.models.notification import Notification as Notification
-from sse_notify.models.reading import iso as iso
+from sse_notify.models.notification import iso as iso
 from sse_notify.models.state import Exclusion as Exclusion
 from sse_notify.models.state import Heartbeat as Heartbeat
 from sse_notify.models.state import Inbox as Inbox

@@ -5,13 +5,17 @@ refuse is read as the column's default. So nothing that uses rows has to check t
 templates, the admin, the project.
 """
 
+import logging
 import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
 from time import time
 from typing import Any, Self
 
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.contrib.contenttypes.fields import GenericForeignKey
-from django.db import models
+from django.db import DataError, OperationalError, models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -29,9 +33,14 @@ from sse_notify.models.content import (
 )
 from sse_notify.models.fields import ExactCharField, about
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.models.reading import READ, iso
+from sse_notify.models.reading import READ
 from sse_notify.sse.format import clean
 from sse_notify.topics import Audience
+
+logger = logging.getLogger("sse_notify")
+
+#: What Django and the database's drivers raise for a value that they cannot read.
+_ERRORS = (ArithmeticError, AttributeError, DataError, OperationalError, TypeError, ValueError)
 
 _OPTIONAL: Any = {"blank": True, "related_name": "+"}
 # Half characters and numbers that are none of JavaScript's. Other JSON text is not checked again.
@@ -160,7 +169,10 @@ class Notification(models.Model):
         """Return the row, without what is not valid in it."""
         row = super().from_db(*args, **kwargs)
         columns = row.__dict__  # without those that are deferred
-        columns |= {name: read(columns[name]) for name, read in READ.items() if name in columns}
+        for name in READ.keys() & columns.keys():
+            value, (kinds, usual, read) = columns[name], READ[name]
+            if type(value) not in kinds or (usual is not None and value not in usual):
+                columns[name] = read(value)
         return row
 
     @property
@@ -222,3 +234,56 @@ class Notification(models.Model):
             "silent": self.silent or muted,
             **({"muted": True} if muted else {}),
         }
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Return ``moment`` in ISO 8601 with its UTC offset.
+
+    Without the offset, a browser would read it in its own time zone. With ``USE_TZ = False``,
+    moments are naive and in the project's time zone.
+    """
+    if moment is not None and timezone.is_naive(moment):
+        moment = timezone.make_aware(moment, timezone.get_default_timezone())
+    return moment.isoformat() if moment is not None else None
+
+
+def fetch(rows: Any, instead: Callable[[Any], Any] = lambda pk: None) -> list[Any]:
+    """Return the rows of a queryset, without those that cannot be read.
+
+    Databases have times that Python has not: ``infinity``, or the year 0. SQLite has text that is
+    no UTF-8, and anything in any column.
+
+    Args:
+        rows: the queryset.
+        instead: returns what stands for a row that cannot be read, given its primary key.
+
+    Raises:
+        django.db.Error: the database failed.
+    """
+    try:
+        return list(rows)
+    except _ERRORS as error:
+        _raise_unless_unreadable(error)
+        keys = list(rows.values_list("pk", flat=True))
+    found = []
+    for pk in keys:
+        one = rows.all()
+        one.query.clear_limits()
+        try:
+            found.append(one.filter(pk=pk).first())
+        except _ERRORS as error:
+            _raise_unless_unreadable(error)
+            _log(rows.model.__name__, pk, str(error))
+            found.append(instead(pk))
+    return [row for row in found if row is not None]
+
+
+def _raise_unless_unreadable(error: Exception) -> None:
+    # SQLite's module has no error of its own for a text that is no UTF-8.
+    if isinstance(error, OperationalError) and "decode" not in str(error):
+        raise error
+
+
+@lru_cache(1000)  # once for each row
+def _log(name: str, pk: Any, error: str) -> None:
+    logger.error("%s %s cannot be read, and is left out: %s", name, pk, error)

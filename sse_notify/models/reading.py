@@ -1,22 +1,15 @@
-"""Read rows that ``notify()`` did not write: each column by itself, and each row by itself."""
+"""Read the columns of rows that ``notify()`` did not write."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
-from django.db import DataError, OperationalError
 from django.utils import timezone
 
 from sse_notify.models.content import Level, wrong_in_address
 from sse_notify.sse.format import RESERVED_EVENTS
 
-logger = logging.getLogger("sse_notify")
-
 _LEVELS = frozenset(Level.values)
-#: What Django and the database's drivers raise for a value that they cannot read.
-_ERRORS = (ArithmeticError, AttributeError, DataError, OperationalError, TypeError, ValueError)
 
 
 def read_text(value: Any) -> Any:
@@ -70,16 +63,18 @@ def read_created_at(value: Any) -> datetime:
 
 _TEXTS = ("audience", "topic", "title", "body", "category", "key", "idempotency_key")
 _NAMES = ("actor_pk", "actor_name", "target_pk", "target_name")
-#: By column, the function that returns its value without what is not valid in it.
-READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys((*_TEXTS, *_NAMES), read_text),
-    **dict.fromkeys(("icon", "url"), read_address),
-    "event": read_event,
-    "level": read_level,
-    "actions": read_buttons,
-    "count": read_count,
-    "created_at": read_created_at,
-    "silent": bool,
+
+#: By column: the types of valid values, the usual ones of those that have to be checked (``None`` if
+#: none has to be), and the function that returns a value without what is not valid in it.
+READ: Mapping[str, tuple[tuple[type, ...], Sequence[Any] | None, Callable[[Any], Any]]] = {
+    **dict.fromkeys((*_TEXTS, *_NAMES), ((str, type(None)), None, read_text)),
+    **dict.fromkeys(("icon", "url"), ((str,), ("",), read_address)),
+    "event": ((str,), ("", "notification"), read_event),
+    "level": ((str,), tuple(Level.values), read_level),
+    "actions": ((list,), ([],), read_buttons),
+    "count": ((int,), None, read_count),
+    "created_at": ((datetime,), None, read_created_at),
+    "silent": ((bool,), None, bool),
 }
 
 
@@ -87,56 +82,3 @@ def span() -> tuple[datetime, datetime]:
     """Return the first and the last time that Python can read in any time zone."""
     zone = None if timezone.is_naive(timezone.now()) else UTC  # USE_TZ = False
     return datetime(2, 1, 1, tzinfo=zone), datetime(9998, 12, 31, tzinfo=zone)
-
-
-def iso(moment: datetime | None) -> str | None:
-    """Return ``moment`` in ISO 8601 with its UTC offset.
-
-    Without the offset, a browser would read it in its own time zone. With ``USE_TZ = False``,
-    moments are naive and in the project's time zone.
-    """
-    if moment is not None and timezone.is_naive(moment):
-        moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    return moment.isoformat() if moment is not None else None
-
-
-def fetch(rows: Any, instead: Callable[[Any], Any] = lambda pk: None) -> list[Any]:
-    """Return the rows of a queryset, without those that cannot be read.
-
-    Databases have times that Python has not: ``infinity``, or the year 0. SQLite has text that is
-    no UTF-8, and anything in any column.
-
-    Args:
-        rows: the queryset.
-        instead: returns what stands for a row that cannot be read, given its primary key.
-
-    Raises:
-        django.db.Error: the database failed.
-    """
-    try:
-        return list(rows)
-    except _ERRORS as error:
-        _raise_unless_unreadable(error)
-        keys = list(rows.values_list("pk", flat=True))
-    found = []
-    for pk in keys:
-        one = rows.all()
-        one.query.clear_limits()
-        try:
-            found.append(one.filter(pk=pk).first())
-        except _ERRORS as error:
-            _raise_unless_unreadable(error)
-            _log(rows.model.__name__, pk, str(error))
-            found.append(instead(pk))
-    return [row for row in found if row is not None]
-
-
-def _raise_unless_unreadable(error: Exception) -> None:
-    # SQLite's module has no error of its own for a text that is no UTF-8.
-    if isinstance(error, OperationalError) and "decode" not in str(error):
-        raise error
-
-
-@lru_cache(1000)  # once for each row
-def _log(name: str, pk: Any, error: str) -> None:
-    logger.error("%s %s cannot be read, and is left out: %s", name, pk, error)

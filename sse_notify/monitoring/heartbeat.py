@@ -29,7 +29,7 @@ from sse_notify.bus import signing
 from sse_notify.log.sequence import database, get_head
 from sse_notify.models import Heartbeat
 from sse_notify.models.content import LARGEST, number
-from sse_notify.models.reading import fetch
+from sse_notify.models.notification import fetch
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission

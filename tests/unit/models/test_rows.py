@@ -17,7 +17,8 @@ from sse_notify import notify
 from sse_notify.inbox import marks
 from sse_notify.log import sequence
 from sse_notify.log.sequence import announce, get_head
-from sse_notify.models import Inbox, Notification, reading
+from sse_notify.models import Inbox, Notification
+from sse_notify.models import notification as model
 from sse_notify.sse.format import parse
 
 pytestmark = pytest.mark.django_db
@@ -243,7 +244,7 @@ TIMES = {
 def test_a_row_with_a_time_that_python_has_not_is_left_out_alone(
     alice: User, client: Client, column: str, moment: str, numbered: bool, caplog: Any
 ) -> None:
-    reading._log.cache_clear()
+    model._log.cache_clear()
     first, row = notify(alice, "First"), notify(alice, "Odd")
     if numbered:
         announce()
