@@ -30,7 +30,7 @@ export PYTHONUTF8 := 1
 # The targets share one environment.
 .NOTPARALLEL:
 
-.PHONY: help demo test pytest pytest-postgres pytest-mariadb matrix firefox faults soak js lint docs format bench coverage lock clean
+.PHONY: help demo test pytest pytest-postgres pytest-mariadb matrix projects firefox faults soak js lint docs format bench coverage lock clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET'
@@ -77,6 +77,10 @@ pytest-mariadb: $(DONE)/test $(DONE)/mariadb ## run those unit tests again that 
 # Some minutes for each pair, so no part of `make test`; tests hold the list of pairs to what is promised.
 matrix: $(DONE)/matrix ## run the tests with each Python and Django that is here (ARGS="--list", ARGS="-k py313")
 	$(BIN)/nox --non-interactive $(ARGS)
+
+# From PyPI, the newest of everything, so no part of `make test`: another package's release may break it.
+projects: $(DONE)/test $(DONE)/chromium ## build other packages' projects by the how-to guides, and look at them (ARGS="-k wagtail", PYTHON=...)
+	PYTHON=$(PYTHON) $(BIN)/python -m pytest --numprocesses 2 tests/projects/stacks.py $(ARGS)
 
 js: $(DONE)/npm ## run the JavaScript tests
 	$(NPM) --silent test

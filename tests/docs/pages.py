@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 
 # A fence of at least three backticks, maybe indented in a list, and maybe with a comment before it that says what a test does with it.
 _BLOCK = re.compile(
-    r"^(?:[ ]*<!-- (?P<mark>[^>]*?) -->\n)?(?P<indent>[ ]*)```(?P<language>[^\n]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    r"^(?:[ ]*<!-- (?P<mark>[^\n]*?) -->\n)?(?P<indent>[ ]*)```(?P<language>[^\n]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
 

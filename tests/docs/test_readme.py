@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.docs.pages import blocks
-from tests.docs.test_tutorial import BADGE, PASSWORD, Reader, installed, reader, run
+from tests.docs.reader import BADGE, PASSWORD, Reader
+from tests.docs.test_tutorial import installed, reader
 from tests.support import GUARD, ROOT
 
 __all__ = ["installed", "reader"]
@@ -32,34 +31,21 @@ notify(get_user_model().objects.get(), "Hello")
 @pytest.mark.timeout(180)
 def test_the_readme_adds_the_bell_to_what_startproject_makes(reader: Reader, page: Page) -> None:
     """A stranger's first minutes: nothing to import that is not said, and a stream instead of polls."""
-    run([sys.executable, "-m", "django", "startproject", "mysite", "."], reader.folder, reader.env)
+    reader.type("django-admin startproject mysite .")
     for name, code in (("settings.py", TEMPLATES), ("urls.py", HOME)):
-        with (reader.folder / "mysite" / name).open("a") as file:
-            file.write(code)
+        reader.append(f"mysite/{name}", code)
     marked = [block for block in blocks(ROOT / "README.md") if block.mark]
     assert [block.mark for block in marked] == [
+        "install",
         "append: mysite/settings.py",
         "append: mysite/urls.py",
         "append: mysite/asgi.py",
         "file: templates/base.html",
         "run",
     ]
-    for block in marked:
+    for block in marked[1:]:  # it is installed; `make projects` does the first
         reader.do(block)
-    run(
-        [
-            sys.executable,
-            "manage.py",
-            "createsuperuser",
-            "--noinput",
-            "--username",
-            "ann",
-            "--email",
-            "a@b.example",
-        ],
-        reader.folder,
-        reader.env,
-    )
+    reader.manage("createsuperuser", "--noinput", "--username=ann", "--email=a@b.example")
 
     reader.serve()
     assert "ASGI/Daphne" in reader.server.output()
@@ -68,5 +54,5 @@ def test_the_readme_adds_the_bell_to_what_startproject_makes(reader: Reader, pag
     page.fill("[name=password]", PASSWORD)
     page.click("[type=submit]")
     expect(page.locator("sse-notify[data-connection=open]")).to_be_attached(timeout=GUARD * 1000)
-    run([sys.executable, "manage.py", "shell", "-c", SEND], reader.folder, reader.env)
+    reader.manage("shell", "-c", SEND)
     expect(page.locator(BADGE)).to_have_text("1", timeout=GUARD * 1000)
