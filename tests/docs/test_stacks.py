@@ -11,6 +11,8 @@ from tests.support import ROOT
 STACKS = {
     "wagtail.md": {"settings", "urls"},
     "shop.md": {"settings", "urls", "asgi"},
+    "django-cms.md": {"settings", "urls", "asgi"},
+    "drf.md": {"settings", "urls", "asgi"},
 }
 
 

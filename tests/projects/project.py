@@ -94,7 +94,7 @@ class Project(Reader):
         form.locator(f"[name='{prefix}username'], [name='{prefix}login']").fill(user)
         form.locator(f"[name='{prefix}password']").fill(PASSWORD)
         form.locator("[type=submit]").first.click()
-        page.wait_for_url(lambda url: path not in url)
+        page.wait_for_url(lambda url: path.partition("?")[0] not in url)
 
     def rings(self, page: Page, path: str = "", *, titles: tuple[str, ...] = ("Hello",)) -> None:
         """Open a page of the site; see that the stream opens, that a notification arrives, and that the panel lists it."""
@@ -109,9 +109,10 @@ class Project(Reader):
         live = page.locator("sse-notify[data-connection=open]")
         expect(live).to_be_attached(timeout=GUARD * 1000)
 
-    def shows(self, page: Page, *titles: str, name: str = "") -> None:
-        """See that the badge counts and the panel lists what has these titles; take a picture."""
-        expect(page.locator(BADGE)).to_have_text(str(len(titles)), timeout=GUARD * 1000)
+    def shows(self, page: Page, *titles: str, unread: int | None = None, name: str = "") -> None:
+        """See that the badge counts and the panel lists what has these titles, of which all or ``unread`` are new; take a picture."""
+        count = len(titles) if unread is None else unread
+        expect(page.locator(BADGE)).to_have_text(str(count), timeout=GUARD * 1000)
         page.click(BELL)
         expect(page.locator(TITLE)).to_have_text(list(titles))
         self.picture(page, name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import pytest
 from playwright.sync_api import Page
 
 from tests.docs.pages import DOCS, blocks
-from tests.docs.reader import BELL
+from tests.docs.reader import BELL, PASSWORD
 from tests.docs.test_readme import HOME, TEMPLATES
 from tests.projects.project import ANN, Project
-from tests.support import ROOT
+from tests.support import GUARD, ROOT
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -152,3 +155,89 @@ def test_oscar(project: Project, page: Page) -> None:
     page.click(BELL)
     page.click("text=Order 100001: Sent")
     page.wait_for_url("**/accounts/orders/100001/")
+
+
+CMS_PAGE = """
+from cms.api import create_page
+from cms.models import PageContent
+from django.contrib.auth import get_user_model
+from django.db import transaction
+user = get_user_model().objects.get()
+page = create_page("News", "cms-base.html", "en-us", created_by=user)
+with transaction.atomic():
+    page.set_as_homepage()
+version = PageContent.admin_manager.get().versions.get()
+"""
+
+
+def test_django_cms(project: Project, page: Page) -> None:
+    project.install("django-cms")
+    project.type("django-admin startproject mysite .")
+    command = "from cms.management.djangocms import execute_from_command_line as run; run()"
+    project.run("-c", command, ".", "--noinput", "--use-bundled-install-rules")
+    guide = HOW_TO / "django-cms.md"
+    project.follow(guide)
+    (receiver,) = (block for block in blocks(guide) if "@receiver" in block.code)
+    project.append("mysite/settings.py", 'INSTALLED_APPS += ["news"]\n')
+    project.write("news/models.py", receiver.code)
+    project.ready(username="ann")
+    project.manage("shell", "-c", f"{CMS_PAGE}version.publish(user)")
+    project.sign_in(page, "admin/login/")
+    project.rings(page, titles=("Hello", "News (en-us) is published"))
+
+
+DRF = """
+INSTALLED_APPS += ["rest_framework", "rest_framework.authtoken"]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ]
+}
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates"]
+"""
+DRF_URLS = """
+from django.urls import include
+from rest_framework.authtoken.views import obtain_auth_token
+
+urlpatterns += [
+    path("api-auth/", include("rest_framework.urls")),
+    path("api-token-auth/", obtain_auth_token),
+]
+"""
+
+
+def test_drf(project: Project, page: Page) -> None:
+    """The bell beside an API, and a client with a token, as both guides say."""
+    project.install("djangorestframework")
+    project.type("django-admin startproject mysite .")
+    project.append("mysite/settings.py", DRF)
+    project.append("mysite/urls.py", DRF_URLS)
+    project.follow(HOW_TO / "drf.md")
+    setting, function, *_ = blocks(HOW_TO / "clients-with-a-token.md")
+    assert "TokenAuthentication" in function.mark
+    project.append("mysite/settings.py", setting.code)
+    project.write("shop/tokens.py", function.code)
+    project.ready(username="ann")
+
+    with httpx.Client(base_url=project.url, timeout=GUARD, trust_env=False) as client:
+        signed_in = {"username": "ann", "password": PASSWORD}
+        token = client.post("api-token-auth/", data=signed_in).json()["token"]
+        client.headers["Authorization"] = f"Token {token}"
+        with client.stream("GET", "notifications/stream/") as stream:
+            lines = stream.iter_lines()
+            assert "event: hello" in lines
+            assert client.post("api/wave/").json() == {"user": "ann"}
+            assert "event: notification" in lines
+            data = next(line for line in lines if line.startswith("data: "))
+            (item,) = [json.loads(data.removeprefix("data: "))]
+        assert item["title"] == "You waved"
+        assert client.post("notifications/read/", json={"ids": [item["id"]]}).status_code == 200
+        assert client.get("notifications/state/").json()["unread"] == 0
+        client.headers["Authorization"] = "Token wrong"
+        assert client.get("notifications/state/").status_code == 401
+
+    project.sign_in(page, "api-auth/login/?next=/api/wave/")
+    project.is_live(page)
+    project.send("Hello")
+    project.shows(page, "Hello", "You waved", unread=1)
