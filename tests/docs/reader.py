@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.docs.pages import Block, blocks
@@ -20,6 +22,10 @@ from tests.support.processes import Process, free_port, listens
 
 PASSWORD = "a tutorial's secret"
 BELL, BADGE, TITLE = "[data-ssen=bell]", "[data-ssen=badge]", "[data-ssen=panel] [data-ssen=title]"
+RUNSERVER = ("manage.py", "runserver", "--noreload")
+
+#: What a reader does with a block, as ``do()`` has it.
+_KIND = re.compile(r"(file|append|assign|before .+): |(run|install|shell)\b")
 
 
 class Reader:
@@ -47,14 +53,16 @@ class Reader:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.env = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD, **(env or {})}
-        self.server = self._runserver()
+        self.server = self.process(*RUNSERVER, str(self.port))
 
-    def follow(self, page: Path) -> None:
-        """Do all that a page says."""
-        marked = [block for block in blocks(page) if block.mark]
-        assert marked, f"{page} says nothing to do"
-        for block in marked:
-            self.do(block)
+    def follow(self, page: Path, choice: str = "") -> None:
+        """Do all that a page says; with a choice only what it says for that, such as ``<!-- wagtail file: ... -->``."""
+        start = f"{choice} " if choice else ""
+        marked = [block for block in blocks(page) if _KIND.match(block.mark.removeprefix(start))]
+        chosen = [block for block in marked if block.mark.startswith(start)]
+        assert chosen, f"{page} says nothing to do"
+        for block in chosen:
+            self.do(replace(block, mark=block.mark.removeprefix(start)))
 
     def do(self, block: Block) -> None:
         """Do what one block says."""
@@ -132,9 +140,6 @@ class Reader:
             )
             lines[start:end] = [ast.get_source_segment(code, wanted) or ""]
             path.write_text("\n".join(lines) + "\n")
-
-    def _runserver(self) -> Process:
-        return self.process("manage.py", "runserver", "--noreload", str(self.port))
 
     def process(self, *arguments: str) -> Process:
         """Return a process of Python in the folder, not yet started."""

@@ -13,6 +13,7 @@ STACKS = {
     "shop.md": {"settings", "urls", "asgi"},
     "django-cms.md": {"settings", "urls", "asgi"},
     "drf.md": {"settings", "urls", "asgi"},
+    "fastapi.md": {"settings", "urls"},
 }
 
 

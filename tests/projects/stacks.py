@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from signal import SIGTERM
 
 import httpx
 import pytest
 from playwright.sync_api import Page
 
 from tests.docs.pages import DOCS, blocks
-from tests.docs.reader import BELL, PASSWORD
+from tests.docs.reader import BELL, PASSWORD, RUNSERVER
 from tests.docs.test_readme import HOME, TEMPLATES
 from tests.projects.project import ANN, Project
 from tests.support import GUARD, ROOT
@@ -241,3 +243,186 @@ def test_drf(project: Project, page: Page) -> None:
     project.is_live(page)
     project.send("Hello")
     project.shows(page, "Hello", "You waved", unread=1)
+
+
+def test_fastapi(project: Project, page: Page) -> None:
+    """FastAPI in front of Django; then Channels' router in its place."""
+    project.install("django", "fastapi", "uvicorn[standard]")
+    project.type("django-admin startproject mysite .")
+    project.append("mysite/settings.py", TEMPLATES)
+    project.append("mysite/urls.py", HOME)
+    guide = HOW_TO / "fastapi.md"
+    project.follow(guide)
+    project.follow(guide, "fastapi")
+    project.ready(username="ann")
+    project.sign_in(page, "admin/login/")
+    project.rings(page)
+    wave = f"{project.url}api/wave/ann"
+    assert httpx.post(wave, timeout=GUARD, trust_env=False).json() == {"waved": "ann"}
+    project.shows(page, "You waved", "Hello")
+
+    project.server.stop()
+    middleware = """
+
+@application.middleware("http")
+async def passes_on(request, call_next):
+    return await call_next(request)
+"""
+    project.append("mysite/asgi.py", middleware)
+    cookies = {each["name"]: each["value"] for each in page.context.cookies()}
+    uvicorn = ["-m", "uvicorn", "mysite.asgi:application", "--port", str(project.port)]
+    project.serve_by(*uvicorn)
+    client = httpx.Client(base_url=project.url, cookies=cookies, timeout=GUARD, trust_env=False)
+    with client, client.stream("GET", "notifications/stream/") as stream:
+        lines = stream.iter_lines()
+        assert "event: hello" in lines
+        project.send("Through a middleware")
+        assert "event: notification" in lines
+        project.server.signal(SIGTERM)
+        assert "event: bye" in lines
+    assert project.server.wait() == -SIGTERM  # as uvicorn says that it was asked to end
+
+    project.follow(guide, "channels")
+    project.server = project.process(*RUNSERVER, str(project.port))
+    project.serve()
+    page.goto(project.url)
+    project.is_live(page)
+    address = f"ws://127.0.0.1:{project.port}/ws/wave/"
+    page.evaluate(
+        "(url) => { const ws = new WebSocket(url); ws.onopen = () => ws.send('By a socket') }",
+        address,
+    )
+    titles = ("By a socket", "Through a middleware", "You waved", "Hello")
+    project.shows(page, *titles, name="channels")
+
+
+TENANTS = """
+DATABASES = {"default": {"ENGINE": "django_tenants.postgresql_backend", "NAME": "shop"}}
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+MIDDLEWARE = ["django_tenants.middleware.main.TenantMainMiddleware", *MIDDLEWARE]
+TENANT_MODEL, TENANT_DOMAIN_MODEL = "customers.Client", "customers.Domain"
+SHARED_APPS = ["django_tenants", "customers", *INSTALLED_APPS]
+TENANT_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+INSTALLED_APPS = SHARED_APPS
+"""
+CUSTOMERS = """
+from django_tenants.models import DomainMixin, TenantMixin
+
+
+class Client(TenantMixin):
+    pass
+
+
+class Domain(DomainMixin):
+    pass
+"""
+
+
+def test_tenants(project: Project, page: Page) -> None:
+    """The check refuses django-tenants; a deployment for each tenant works, as the guide says."""
+    project.install("django-tenants", "psycopg[binary]")
+    project.type("django-admin startproject mysite .")
+    settings = project.folder / "mysite" / "settings.py"
+    before = settings.read_text()
+    project.append("mysite/settings.py", TENANTS)
+    project.write("customers/models.py", CUSTOMERS)
+    readme = [block for block in blocks(ROOT / "README.md") if block.mark]
+    for block in readme[:-1]:
+        project.do(block)
+    guide = HOW_TO / "tenants.md"
+    (said,) = (block.code.strip() for block in blocks(guide) if block.mark == "output")
+    for command in (["check"], ["migrate"], RUNSERVER[1:]):
+        with pytest.raises(AssertionError, match=re.escape(said)) as refused:
+            project.manage(*command)
+        assert "Run the site once for each tenant" in str(refused.value)
+
+    settings.write_text(before + TEMPLATES)
+    project.append("mysite/settings.py", readme[1].code)
+    project.append("mysite/urls.py", HOME)
+    project.follow(guide)
+    for tenant in ("north", "south"):
+        project.env |= {
+            "TENANT": tenant,
+            "SECRET_KEY": tenant * 12,
+            "DATABASE": str(project.folder / f"{tenant}.sqlite3"),
+            "HOST": "127.0.0.1",
+        }
+        project.server = project.process(*RUNSERVER, str(project.port))
+        project.ready(username="ann")
+        page.context.clear_cookies()
+        project.sign_in(page, "admin/login/")
+        project.rings(page, titles=(f"Hello {tenant}",))
+        project.server.stop()
+
+
+UUID_USER = """
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class User(AbstractUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = None
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+    objects = Manager()
+"""
+MANAGER = """
+from django.contrib.auth.models import UserManager
+
+
+class Manager(UserManager):
+    def create_superuser(self, email, password):
+        user = self.model(email=email, is_staff=True, is_superuser=True)
+        user.set_password(password)
+        user.save()
+        return user
+
+"""
+ALLAUTH = """
+INSTALLED_APPS += ["people", "allauth", "allauth.account"]
+AUTH_USER_MODEL = "people.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+MIDDLEWARE += ["allauth.account.middleware.AccountMiddleware"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+LOGIN_REDIRECT_URL = "/accounts/email/"
+"""
+ALLAUTH_URLS = """
+from django.urls import include
+
+urlpatterns += [path("accounts/", include("allauth.urls"))]
+"""
+
+
+def test_allauth(project: Project, page: Page) -> None:
+    """A user model with a UUID as its key and no username, who signs in by django-allauth."""
+    project.install("django-allauth")
+    project.type("django-admin startproject mysite .")
+    project.append("mysite/settings.py", ALLAUTH + TEMPLATES)
+    project.append("mysite/urls.py", ALLAUTH_URLS)
+    project.write("people/models.py", MANAGER + UUID_USER)
+    project.write("people/migrations/__init__.py", "")
+    project.manage("makemigrations", "people")
+    project.follow(ROOT / "README.md")
+    project.follow(HOW_TO / "custom-user-model.md")
+    project.ready()
+    project.sign_in(page, "accounts/login/", user=ANN)
+    project.rings(page, "accounts/email/")
+    # A new password keeps this session, and the bell goes on.
+    page.goto(project.url + "accounts/password/change/")
+    page.fill("[name=oldpassword]", PASSWORD)
+    for name in ("password1", "password2"):
+        page.fill(f"[name={name}]", PASSWORD + "!")
+    page.get_by_role("button", name="Change Password").click()
+    project.is_live(page)
+    project.send("Again")
+    project.shows(page, "Again", "Hello", name="password")
