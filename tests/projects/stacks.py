@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from signal import SIGTERM
 
 import httpx
@@ -15,6 +16,7 @@ from tests.docs.reader import BELL, PASSWORD, RUNSERVER
 from tests.docs.test_readme import HOME, TEMPLATES
 from tests.projects.project import ANN, Project
 from tests.support import GUARD, ROOT
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -426,3 +428,131 @@ def test_allauth(project: Project, page: Page) -> None:
     project.is_live(page)
     project.send("Again")
     project.shows(page, "Again", "Hello", name="password")
+
+
+#: Like cookiecutter-django's, which is on no package index: its folders, and what its production settings have.
+BASE = """
+import environ
+env = environ.Env()
+DEBUG = False
+SECRET_KEY = env("DJANGO_SECRET_KEY", default="for migrations alone")
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES["default"]["ATOMIC_REQUESTS"] = True
+INSTALLED_APPS += ["crispy_forms", "crispy_bootstrap5", "allauth", "allauth.account", "mysite.users"]
+AUTH_USER_MODEL = "users.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+MIDDLEWARE += ["allauth.account.middleware.AccountMiddleware"]
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "mysite" / "templates"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": env("REDIS_URL")}}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+"""
+PRODUCTION = """
+from .base import *
+ALLOWED_HOSTS = ["127.0.0.1"]
+CONN_MAX_AGE = 60
+MIDDLEWARE.insert(2, "django.middleware.gzip.GZipMiddleware")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+"""
+ASGI = """
+import os
+from django.core.asgi import get_asgi_application
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
+django_application = get_asgi_application()
+
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
+    await django_application(scope, receive, send)
+"""
+URLS = """
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="base.html")),
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
+]
+"""
+LAYOUT = "<!doctype html><head><title>Site</title></head><nav>Site</nav>{% block content %}{% endblock %}"
+USERS = """
+from django.contrib.auth.models import AbstractUser
+
+
+class User(AbstractUser):
+    pass
+"""
+
+
+def test_split_settings(
+    project: Project, page: Page, postgres_server: PostgresServer, redis_url: str
+) -> None:
+    """cookiecutter-django's kind: settings in parts, PostgreSQL, Redis, hashed and compressed static files, two workers."""
+    project.install("django-environ", "django-crispy-forms", "crispy-bootstrap5", "whitenoise")
+    project.install("django-allauth", "argon2-cffi", "django-redis", "psycopg[binary]")
+    project.install("gunicorn", "uvicorn[standard]", "uvicorn-worker", "sse-notify[redis,daphne]")
+    project.type("django-admin startproject config .")
+    folder = project.folder / "config"
+    project.write("config/settings/base.py", (folder / "settings.py").read_text() + BASE)
+    (folder / "settings.py").unlink()
+    base_dir = "parent.parent\n"
+    text = (folder / "settings" / "base.py").read_text()
+    assert base_dir in text
+    text = text.replace(base_dir, "parent.parent.parent\n", 1)
+    project.write("config/settings/base.py", text)
+    project.write("config/settings/local.py", "from .base import *\nDEBUG = True\n")
+    project.write("config/settings/production.py", PRODUCTION)
+    project.write("config/asgi.py", ASGI)
+    project.write("config/urls.py", URLS)
+    project.write("mysite/templates/base.html", LAYOUT)
+    project.write("mysite/users/models.py", USERS)
+    project.write("mysite/users/migrations/__init__.py", "")
+    database = postgres_server.url(postgres_server.create_database())
+    project.env |= {"DATABASE_URL": database, "REDIS_URL": redis_url}
+    project.env |= {"DJANGO_SETTINGS_MODULE": "config.settings.production"}
+    project.env |= {"DJANGO_SECRET_KEY": "a secret of this project" * 3}
+    project.manage("makemigrations", "users")
+    guide = HOW_TO / "add-to-a-site.md"
+    project.follow(guide, "split")
+
+    project.manage("migrate", "--verbosity=0")
+    project.manage("collectstatic", "--noinput", "--verbosity=0")
+    project.manage("check", "--deploy", "--fail-level=WARNING", "--tag=sse_notify")
+    project.add_user(username="ann")
+    (serve,) = (block.code for block in blocks(guide) if block.mark == "split serve")
+    program, *arguments = shlex.split(serve.removeprefix("$ "))
+    assert program == "gunicorn"
+    project.serve_by("-m", "gunicorn", *arguments, "--bind", f"127.0.0.1:{project.port}")
+    project.sign_in(page, "admin/login/")
+    project.rings(page)
+
+    project.server.stop()
+    project.env |= {"DJANGO_SETTINGS_MODULE": "config.settings.local"}
+    project.server = project.process(*RUNSERVER, str(project.port))
+    project.serve()
+    page.goto(project.url)
+    project.is_live(page)
+
+
+def test_pytest_django(project: Project) -> None:
+    """The guide to tests, in a project whose tests run with pytest-django, by its plugin and its fixture."""
+    project.install("pytest-django", "pytest-asyncio", "django")
+    project.type("django-admin startproject mysite .")
+    project.follow(ROOT / "README.md")
+    code = [block.code for block in blocks(HOW_TO / "testing.md") if block.language == "python"]
+    comments, fixture, stream, *_ = code
+    project.write("test_comments.py", comments)
+    start = "import pytest\nfrom sse_notify import notify\n\n\n@pytest.mark.django_db\n"
+    project.write("test_fixture.py", start + fixture)
+    project.write("test_stream.py", stream)
+    project.write("pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = mysite.settings\n")
+    assert "3 passed" in project.run("-m", "pytest", "-q")
