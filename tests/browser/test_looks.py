@@ -93,6 +93,21 @@ def test_no_rule_of_a_site_reaches_into_it(
     assert not (changes := looks.different(plain["light"], found)), "\n".join(changes[:50])
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_change_in_the_input_of_a_framework_counts(
+    site: Desk, page: Page, framework: str
+) -> None:
+    """The guide's changes stand in the file that the framework builds from, which leaves their layer as it is."""
+    desk = Desk(site.site, site.server)
+    css = looks.stylesheet(framework, looks.documented("changes"))
+    looks.dress(page, css, "light")
+    desk.open(page, looks.address("/", framework, "light", last=True))
+    page.locator("[data-ssen=bell]").click()
+    panel = page.locator(".ssen-panel")
+    expect(panel).to_have_css("border-radius", "0px")
+    expect(panel.locator("[data-ssen=all]")).to_have_css("color", "rgb(13, 148, 136)")
+
+
 #: A site's own look, by what is documented.
 CUSTOM = """
 :root { --ssen-accent: rgb(1, 2, 3); --ssen-surface: rgb(255, 250, 240); --ssen-text: rgb(4, 5, 6) }

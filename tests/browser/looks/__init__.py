@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.docs.pages import DOCS, blocks
 from tests.support import ROOT
 from tests.support.desk import GUARD, Desk
 from tests.support.node import environment, need_modules, node
@@ -31,21 +32,11 @@ THEMES = {
 }
 
 _SITE = HERE / "site.html"
-_TAILWIND = f'@import "tailwindcss" source(none); @source "{_SITE}";'
-#: The command that builds a framework's stylesheet, and what it reads.
-_BUILDS: dict[str, tuple[list[str], str]] = {
-    "tailwind3": (
-        ["tailwindcss3/lib/cli.js", "--content", str(_SITE), "--input", "-"],
-        "@tailwind base; @tailwind components; @tailwind utilities;",
-    ),
-    "tailwind4": (
-        ["@tailwindcss/cli/dist/index.mjs", "--input", "-"],
-        _TAILWIND + "@custom-variant dark (&:where(.dark, .dark *));",
-    ),
-    "daisyui": (
-        ["@tailwindcss/cli/dist/index.mjs", "--input", "-"],
-        _TAILWIND + '@plugin "daisyui";',
-    ),
+#: The command that builds a framework's stylesheet; it reads what the guide has for it.
+_BUILDS = {
+    "tailwind3": ["tailwindcss3/lib/cli.js", "--content", str(_SITE), "--input", "-"],
+    "tailwind4": ["@tailwindcss/cli/dist/index.mjs", "--input", "-"],
+    "daisyui": ["@tailwindcss/cli/dist/index.mjs", "--input", "-"],
 }
 
 #: What is measured of the elements below a selector that can be seen: texts and drawings whose contrast is too low or whose text is
@@ -127,14 +118,24 @@ HEARD = """() => {
 OWN = ".ssen-page .ssen-list, .ssen-page .ssen-list *, .ssen-page-filters a, .ssen-page-button"
 
 
-def stylesheet(framework: str) -> str:
-    """Return a framework's stylesheet with what the site of these tests uses, built by its own command."""
+def documented(mark: str) -> str:
+    """Return what the guide to CSS frameworks has under a mark."""
+    page = blocks(DOCS / "how-to" / "css-frameworks.md")
+    (code,) = (block.code for block in page if block.mark == mark)
+    return code
+
+
+def stylesheet(framework: str, changes: str = "") -> str:
+    """Return a framework's stylesheet with what the site of these tests uses, built by its own command from the guide's input and ``changes``."""
     if framework == "plain":
-        return ""
+        return changes
     modules = need_modules()
     if framework == "bootstrap":
-        return (modules / "bootstrap/dist/css/bootstrap.min.css").read_text("utf-8")
-    (cli, *arguments), source = _BUILDS[framework]
+        return (modules / "bootstrap/dist/css/bootstrap.min.css").read_text("utf-8") + changes
+    # Where a project would be found by its folder, it is one file here.
+    only = f'@import "tailwindcss" source(none); @source "{_SITE}";'
+    source = documented(framework).replace('@import "tailwindcss";', only) + changes
+    cli, *arguments = _BUILDS[framework]
     command = [str(node()), str(modules / cli), *arguments]
     built = subprocess.run(
         command,
