@@ -27,5 +27,4 @@ def project(
     one = Project(tmp_path, wheel, request.node.name.removeprefix("test_"))
     yield one
     one.server.stop(timeout=5)
-    print(one.versions())
-    print(one.server.tail())
+    one.keep()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.docs.reader import BADGE, BELL, PASSWORD, TITLE, Reader, run
@@ -47,10 +48,22 @@ class Project(Reader):
         """Install packages, newest versions, as their own documentation says."""
         self.type(" ".join(["pip install", *(f"'{package}'" for package in packages)]))
 
-    def versions(self) -> str:
-        """Return what is installed of Django and what stands beside it."""
-        listed = json.loads(self.run("-m", "pip", "list", "--format=json"))
-        return ", ".join(f"{each['name']} {each['version']}" for each in listed)
+    def type(self, line: str) -> str:
+        """Run a line of a terminal. A stack that no Django that we support suits ends the test there, with pip's reason."""
+        printed = super().type(line)
+        if line.startswith("pip "):
+            command = [self.python, "-m", "pip", "check"]
+            found = subprocess.run(command, capture_output=True, text=True).stdout
+            if reasons := [each for each in found.splitlines() if " django" in each.lower()]:
+                pytest.xfail("; ".join(reasons))
+        return printed
+
+    def keep(self) -> None:
+        """Write down what is installed, beside the pictures, and how the server ended, for the report of a test that failed."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        installed = self.run("-m", "pip", "freeze")
+        (PICTURES / f"{self.name}.txt").write_text(f"{self.run('--version')}{installed}")
+        print(installed + self.server.tail())
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the project's own, which no page of ours shows."""
