@@ -24,7 +24,7 @@ VERSION = 1
 
 #: The events that the script's ``EventSource`` listens to from the start.
 _KNOWN = RESERVED_EVENTS | {"notification", PROGRESS, "message"}
-_NAMES = re.compile(rb"(?:\A|(?<=\n\n))(?:event: (.*)\n)?(?:topic: (.*)\n)?(?=data)")
+_FIELDS = re.compile(rb"(?:event: (.*)\n)?(?:topic: (.*)\n)?(?=data)")
 
 
 def hello(cursor: int, *, retry: int, resumes: bool = False, **fields: Any) -> bytes:
@@ -102,12 +102,24 @@ def with_names(chunk: bytes) -> bytes:
     An ``EventSource`` tells only events whose names it listens to, and no field ``topic``. ``next``
     contains both, so the package's script hears the block that follows, and tells it whole.
     """
+    parts: list[bytes] = []
+    copied = start = 0
+    # Look only where blocks begin: this runs on the event loop for each stream, and data is long.
+    while start < len(chunk):
+        match = _FIELDS.match(chunk, start)
+        if match and (names := _announced(*match.groups())):
+            parts += [chunk[copied:start], names]
+            copied = start
+        end = chunk.find(b"\n\n", start)
+        start = len(chunk) if end < 0 else end + 2
+    return b"".join([*parts, chunk[copied:]]) if parts else chunk
 
-    def announce(match: re.Match[bytes]) -> bytes:
-        event, topic = (None if part is None else part.decode() for part in match.groups())
-        event = event or "message"
-        if event in _KNOWN and topic is None:
-            return match[0]
-        return encode_json({"event": event, "topic": topic}, event="next") + match[0]
 
-    return _NAMES.sub(announce, chunk)
+@lru_cache(maxsize=256)
+def _announced(event: bytes | None, topic: bytes | None) -> bytes:
+    """Return ``next`` for a block with these fields; nothing if the client knows them."""
+    name = "message" if event is None else event.decode()
+    if name in _KNOWN and topic is None:
+        return b""
+    known = {"event": name, "topic": None if topic is None else topic.decode()}
+    return encode_json(known, event="next")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 from typing import Any
 
 import pytest
@@ -89,3 +90,14 @@ def test_what_an_event_source_does_not_tell_is_said_before_the_event(
     assert control.with_names(block) == next + block
     others = encode(data) + control.hello(1, retry=5, resumes=True) + control.ping(7)
     assert control.with_names(others + block + block) == others + next + block + next + block
+
+
+def test_to_look_for_names_takes_no_time_for_the_data() -> None:
+    """Each stream of an ``EventSource`` does it on the event loop, with whatever one event says to thousands."""
+    block = encode("a" * 1_000_000, event="notification", id=7)
+    lines = encode("\n" * 100_000, event="notification", id=7)
+    copied = min(timeit.repeat(lambda: b"".join([block, block]), number=20))
+    for chunk in (block + block, lines * 2):
+        assert control.with_names(chunk) == chunk
+        looked = min(timeit.repeat(lambda chunk=chunk: control.with_names(chunk), number=20))
+        assert looked < 50 * copied
