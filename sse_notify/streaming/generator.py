@@ -126,21 +126,26 @@ class SourceStream(BaseStream):
                 runner.run(asyncio.wait({task}))
 
     def _iterate(self, run: Any, source: Iterable[Any]) -> Iterator[bytes]:
-        items = None
+        items, has_left = None, False
         try:
-            items = run(_call, iter, source)
-            while (item := run(_call, next, items, _END)) is not _END:
-                yield encode_item(item)
+            try:
+                items = run(_call, iter, source)
+                while (item := run(_call, next, items, _END)) is not _END:
+                    yield encode_item(item)
+            except GeneratorExit:  # the client has left
+                has_left = True
+                raise
+            finally:
+                close = getattr(items, "close", None)
+                if close is not None:
+                    run(_call, close)
         except (Exception, asyncio.CancelledError):  # the project's code may raise anything
             logger.exception("The iterator of an event stream failed.")
-            yield FAILED
+            if not has_left:
+                yield FAILED
         else:
             if self._last:
                 yield self._last
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                run(close)
 
     async def _next(self) -> bytes:
         """Wait for the next block; return nothing at the end."""
@@ -180,13 +185,13 @@ class SourceStream(BaseStream):
                 while self._buffer.size > self._buffer.limit:
                     self._room.clear()
                     await self._room.wait()
-            if self._last and not self._ended:
-                self._buffer.put_anyway(self._last)
         finally:
             # Generators have aclose(); other iterators may not.
             aclose = getattr(iterator, "aclose", None)
             if aclose is not None:
                 await aclose()
+        if self._last and not self._ended:  # only now: an iterator may fail when it is closed
+            self._buffer.put_anyway(self._last)
 
 
 async def _in_thread(source: Iterable[Any]) -> AsyncIterator[Any]:

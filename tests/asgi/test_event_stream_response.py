@@ -320,14 +320,68 @@ async def test_whatever_a_method_of_a_synchronous_iterator_raises_ends_the_strea
 
 
 @pytest.mark.parametrize("error", ODD, ids=repr)
-@pytest.mark.parametrize("method", ["iter", "next"])
+@pytest.mark.parametrize("method", ["iter", "next", "close"])
 async def test_under_wsgi_as_well(method: str, error: BaseException) -> None:
     source = Failing(method, error)
     is_end = method == "next" and isinstance(error, StopIteration)
-    response = EventStreamResponse(source)
-    assert b"".join(response) == (b"" if is_end else generator.FAILED)
+    response = EventStreamResponse(source, end="[DONE]")
+    before = b"data: one\n\n" if method == "close" else b""
+    assert b"".join(response) == before + (b"data: [DONE]\n\n" if is_end else generator.FAILED)
     response.close()
     assert source.is_closed == (method != "iter")
+    assert admission.total == 0
+
+
+class FailingAtItsEnd:
+    """An async iterator that cannot be closed."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error, self.rows = error, iter(["one"])
+
+    def __aiter__(self) -> FailingAtItsEnd:
+        return self
+
+    async def __anext__(self) -> str:
+        for row in self.rows:
+            return row
+        raise StopAsyncIteration
+
+    def aclose(self) -> Any:
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [*ODD, None], ids=repr)
+@pytest.mark.parametrize("where", ["sync", "async", "WSGI"])
+async def test_an_iterator_that_fails_when_it_is_closed_has_not_finished(
+    app: Any, where: str, error: BaseException | None
+) -> None:
+    """The client was told the end, and then that the stream has failed."""
+    failing = Failing("close" if error else "", error or ValueError())
+    answer_with(lambda request: EventStreamResponse(source, end="[DONE]"))
+    source: Any = failing if where == "sync" else FailingAtItsEnd(error)
+    if where == "WSGI":
+        body = await asyncio.to_thread(lambda: b"".join(Client().get("/sync/")))
+    else:
+        async with connect(app, "/async/") as stream:
+            _, _, body = await stream.answer()
+    is_well = where == "sync" and error is None
+    end = b"data: [DONE]\n\n" if is_well else generator.FAILED
+    assert body == b"data: one\n\n" + end
+
+
+async def test_under_wsgi_one_that_fails_when_its_client_leaves_is_closed_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Failing("close", ValueError("not closed"))
+    source.rows = iter(["one", "two"])
+    response = EventStreamResponse(source, end="[DONE]")
+    parts: Any = iter(response)
+    assert next(parts) == b"data: one\n\n"
+    parts.close()
+    response.close()
+    assert source.is_closed
+    assert "iterator" in caplog.text
     assert admission.total == 0
 
 
