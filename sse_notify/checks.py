@@ -51,8 +51,9 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Check each setting by itself.
 
     E001: a key of ``SSE_NOTIFY`` is unknown, or its value is wrong. E002: ``LAYER`` is no alias in
-    ``CHANNEL_LAYERS``. W003: ``RedisChannelLayer`` drops messages. W005: ``ASGI_APPLICATION`` is
-    missing, so ``runserver`` ends each stream at once. W014: an allowed event fits in no buffer.
+    ``CHANNEL_LAYERS``, or names no channel layer. W003: ``RedisChannelLayer`` drops messages. W005:
+    ``ASGI_APPLICATION`` is missing, so ``runserver`` ends each stream at once. W014: an allowed
+    event fits in no buffer.
     """
     hint = "Correct SSE_NOTIFY in your settings."
     found: list[CheckMessage] = []
@@ -65,7 +66,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         hint = "In SSE_NOTIFY, make BUFFER_BYTES at least as large as EVENT_MAX_BYTES."
         found.append(Warning(message, hint=hint, id="sse_notify.W014"))
     alias, backend = _layer()
-    if backend is None and alias != "default":
+    if problem := _problem_of_layer(alias):
+        hint = f"Correct CHANNEL_LAYERS[{alias!r}] in your settings."
+        found.append(Error(problem, hint=hint, id="sse_notify.E002"))
+    elif backend is None and alias != "default":
         message = f"SSE_NOTIFY['LAYER'] is {alias!r}, but CHANNEL_LAYERS has no such alias."
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or remove 'LAYER' from SSE_NOTIFY."
         found.append(Error(message, hint=hint, id="sse_notify.E002"))
@@ -245,8 +249,27 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
     return []
 
 
+def _problem_of_layer(alias: str) -> str:
+    """Return why Channels cannot make the channel layer; "" if it can, or if there is none."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    if not isinstance(layers, dict):
+        return f"CHANNEL_LAYERS must be a dict, not {type(layers).__name__}."
+    if alias not in layers:
+        return ""
+    name, layer = f"CHANNEL_LAYERS[{alias!r}]", layers[alias]
+    path = layer.get("BACKEND") if isinstance(layer, dict) else None
+    if not isinstance(path, str):
+        return f"{name} must be a dict with the path of a 'BACKEND'."
+    try:
+        import_string(path)
+    except Exception as error:  # whatever its module raises
+        return f"{name}['BACKEND'] cannot be imported: {error!r}."
+    return ""
+
+
 def _layer() -> tuple[str, str | None]:
     """Return the channel layer's alias, and its backend; ``None`` if there is no such alias."""
     alias = conf.validate()[0].LAYER
     layers = getattr(settings, "CHANNEL_LAYERS", {})
-    return alias, layers[alias].get("BACKEND", "") if alias in layers else None
+    layer = layers.get(alias) if isinstance(layers, dict) else None
+    return alias, layer.get("BACKEND", "") if isinstance(layer, dict) else None

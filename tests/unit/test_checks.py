@@ -160,6 +160,31 @@ def test_every_misconfiguration_has_a_number_and_a_hint(
     assert all(message.hint for message in found)
 
 
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (None, "CHANNEL_LAYERS must be a dict, not NoneType"),
+        ("redis", "CHANNEL_LAYERS must be a dict, not str"),
+        ([10**5000], "CHANNEL_LAYERS must be a dict, not list"),
+        ({"default": None}, "CHANNEL_LAYERS['default'] must be a dict with the path"),
+        ({"default": "redis"}, "CHANNEL_LAYERS['default'] must be a dict with the path"),
+        ({"default": {}}, "CHANNEL_LAYERS['default'] must be a dict with the path"),
+        ({"default": {"BACKEND": None}}, "CHANNEL_LAYERS['default'] must be a dict with the path"),
+        ({"default": {"BACKEND": "nowhere.X"}}, "CHANNEL_LAYERS['default']['BACKEND'] cannot be"),
+        ({"default": {"BACKEND": ""}}, "CHANNEL_LAYERS['default']['BACKEND'] cannot be"),
+        ({"default": {"BACKEND": "channels.layers.X"}}, "['BACKEND'] cannot be imported"),
+    ],
+)
+def test_what_is_no_channel_layer_is_an_error_that_names_the_setting(
+    layers: Any, said: str
+) -> None:
+    """Some of these ended the checks with a TypeError, and the rest were told at the first notification."""
+    (found,) = check(CHANNEL_LAYERS=layers)
+    assert found.id == "sse_notify.E002"
+    assert said in found.msg
+    assert "CHANNEL_LAYERS" in (found.hint or "")
+
+
 # --- URLs ---
 
 
