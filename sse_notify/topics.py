@@ -252,7 +252,8 @@ def find(name: str) -> Match:
         UnknownTopic: no pattern matches. This package's own topics never match, because no stream
             requests them by name.
     """
-    if not is_own(name) and len(name) <= MAX_LENGTH:
+    # What nobody can publish to reaches no function of the project: PostgreSQL takes no NUL.
+    if not is_own(name) and len(name) <= MAX_LENGTH and name.isprintable():
         for pattern, (match, authorise, public) in _registrations.items():
             if (captured := match(name)) is not None:
                 return Match(name, authorise, public, pattern, captured)

@@ -22,7 +22,7 @@ from django.urls import register_converter
 
 from sse_notify import topics
 from sse_notify.exceptions import UnknownTopic
-from sse_notify.topics import find, topic, topics_of
+from sse_notify.topics import check_name, find, topic, topics_of
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
 
@@ -87,6 +87,20 @@ def test_what_matches_no_pattern_is_nobodys(name: str) -> None:
 def test_the_packages_own_topics_are_never_had_by_name(name: str) -> None:
     topic("<path:anything>")(lambda user, anything: True)
     assert not is_allowed(User(pk=1, is_staff=True), name)
+
+
+@pytest.mark.parametrize(
+    "part", ["\0", "a\0", "\x7f", "a\tb", "\u2028", "\u200b", "\ud800", "\xa0"]
+)
+@pytest.mark.parametrize("converter", ["str", "path"])
+def test_a_name_that_nobody_can_publish_to_reaches_no_function(converter: str, part: str) -> None:
+    """With NUL, the query of a function for visitors failed on PostgreSQL: an error in the log for each request of anybody."""
+    topic(f"{converter}.<{converter}:part>", public=True)(lambda user, part: True)
+    assert find(f"{converter}.ä b").captured == {"part": "ä b"}
+    with pytest.raises(ValueError, match="printable"):
+        check_name(f"{converter}.{part}")
+    with pytest.raises(UnknownTopic):
+        find(f"{converter}.{part}")
 
 
 def test_anonymous_visitors_ask_for_public_topics_only() -> None:
