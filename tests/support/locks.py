@@ -1,8 +1,14 @@
-"""What transactions of a PostgreSQL or a MariaDB wait for."""
+"""What transactions of a PostgreSQL or a MariaDB wait for, and at which isolation level."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
 from django.db import connection
+from psycopg import IsolationLevel
 
 _WAITING = {
     "postgresql": "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -26,3 +32,15 @@ def limit_waits(*, seconds: int) -> None:
     """Have this connection's statements fail that wait longer for a lock."""
     with connection.cursor() as cursor:
         cursor.execute(_LIMIT[connection.vendor].format(seconds))
+
+
+@contextmanager
+def isolation_level(name: str) -> Iterator[None]:
+    """Give every new connection, in any thread, an isolation level, such as "REPEATABLE READ"."""
+    level: Any = name
+    if connection.vendor == "postgresql":
+        level = IsolationLevel[name.replace(" ", "_")]
+    with patch.dict(connection.settings_dict["OPTIONS"], isolation_level=level):
+        connection.close()
+        yield
+        connection.close()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from psycopg import IsolationLevel
 
 from sse_notify import archive, mark_read, mark_unread, mute, notify, recall, unmute, unread_count
 from sse_notify.log.sequence import get_head, has_pending, number_pending
 from sse_notify.models import Inbox, Mute, Notification, Receipt
+from tests.support import locks
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
 
@@ -21,15 +21,10 @@ THREADS = 6
 
 
 @pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ"])
-def isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def isolated(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every new connection has this isolation level."""
-    level = request.param
-    if connection.vendor == "postgresql":
-        level = IsolationLevel[level.replace(" ", "_")]
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
-    connection.close()
-    yield
-    connection.close()
+    with locks.isolation_level(request.param):
+        yield
 
 
 def together(work: Callable[[int], Any], threads: int = THREADS) -> None:

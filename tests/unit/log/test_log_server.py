@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from psycopg import IsolationLevel
 
 from sse_notify import archive, mark_read, mark_seen, mute, notify, recall, unmute
 from sse_notify.log import reader as log_reader
@@ -251,15 +250,10 @@ HIGHER = ["REPEATABLE READ", "SERIALIZABLE"]
 
 
 @pytest.fixture(params=HIGHER)
-def isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def isolated(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every new connection has the project's isolation level, which is not Django's default."""
-    level = request.param
-    if connection.vendor == "postgresql":
-        level = IsolationLevel[level.replace(" ", "_")]
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
-    connection.close()
-    yield
-    connection.close()
+    with locks.isolation_level(request.param):
+        yield
 
 
 class Elsewhere(threading.Thread):
