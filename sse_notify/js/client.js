@@ -56,6 +56,7 @@ export class SseNotifyClient {
     this.#urls = all.urls;
     this.#requests = createRequests(all);
     this.#feed = createFeed({ ...all, requests: this.#requests });
+    // A body that is no stream: `fetch` cannot stream either.
     if (all.transport === "eventsource" || !new Response("").body)
       all.fetch = async (/** @type {any[]} */ ...asked) =>
         /** @type {any} */ (await loadEventSource(all.eventSource)).open(...asked);

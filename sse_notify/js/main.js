@@ -1,5 +1,6 @@
 /** The script that ships, and its exports. In a page it defines `<sse-notify>`. */
 
+// The order is that of the bundle, which is smallest in this one.
 export { fetchEventStream } from "./fetch.js";
 
 import { SseNotifyElement } from "./element.js";
