@@ -18,6 +18,8 @@ from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve,
 from django.utils.module_loading import import_string
 
 from sse_notify import conf
+from sse_notify.log import healing
+from sse_notify.models import LogHead
 from sse_notify.topics import groups_field
 
 #: The packages for tenants, and what their forks keep: the names of the engine and the router.
@@ -197,6 +199,21 @@ def check_mysql(databases: Sequence[str] | None = None, **kwargs: Any) -> list[C
         hint = "Run mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql -u root mysql"
         found.append(Warning(message, hint=hint, id="sse_notify.W012"))
     return found
+
+
+@register("sse_notify", Tags.database)
+def check_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W015: a fixture or SQL brought numbers, but not the head of the log."""
+    models = apps.get_app_config("sse_notify").get_models()
+    alias = router.db_for_write(LogHead)
+    if alias not in (databases or ()):
+        return []
+    tables = {*connections[alias].introspection.table_names()}
+    if not tables.issuperset(model._meta.db_table for model in models):  # before `migrate`
+        return []
+    hint = "The next notification or mark corrects this. Open pages then get the loaded ones too."
+    problem = healing.find_problem(alias)
+    return [Warning(problem, hint=hint, id="sse_notify.W015")] if problem else []
 
 
 @register("sse_notify")

@@ -30,15 +30,34 @@ MAX_HEAD = 2**53 - 2**32
 def lock_sql(using: str) -> str:
     """Return the SQL that locks the head, and returns its row and the largest numbers of others."""
     # Not by the ORM: building its query takes a fifth of a short ``notify()``.
+    head, largest = _parts(using)
     connection = connections[using]
-    quote = connection.ops.quote_name
-    head, rows, inboxes = (quote(each._meta.db_table) for each in (LogHead, Notification, Inbox))
-    parts = [f"(SELECT MAX(seq) FROM {rows})", f"(SELECT MAX(state_seq) FROM {inboxes})"]  # noqa: S608
-    if connection.vendor == "sqlite":  # a column may hold text, which is larger than any number
-        parts = [f"MIN({part}, {MAX_CURSOR})" for part in parts]
-    largest = ", ".join(parts)
     lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
     return f"SELECT seq, floor, {largest} FROM {head} WHERE id = 1 {lock}"  # noqa: S608  (own names)
+
+
+def find_problem(using: str) -> str:
+    """Return why the head does not fit the numbers, in one sentence; "" if it does."""
+    table, parts = _parts(using)
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT (SELECT seq FROM {table} WHERE id = 1), {parts}")  # noqa: S608
+        head, *largest = (number or 0 for number in cursor.fetchone())
+    if head > MAX_HEAD:
+        return f"The head of the log is {head}, which leaves no room for more numbers."
+    if max(largest) > head:
+        last = f"a notification or an inbox has the number {max(largest)}"
+        return f"The head of the log is {head}, but {last}: it was loaded without the head."
+    return ""
+
+
+def _parts(using: str) -> tuple[str, str]:
+    """Return, in SQL, the table of the head, and the largest number of each other table."""
+    quote = connections[using].ops.quote_name
+    head, rows, inboxes = (quote(each._meta.db_table) for each in (LogHead, Notification, Inbox))
+    parts = [f"(SELECT MAX(seq) FROM {rows})", f"(SELECT MAX(state_seq) FROM {inboxes})"]  # noqa: S608
+    if connections[using].vendor == "sqlite":  # text in a column is larger than any number
+        parts = [f"MIN({part}, {MAX_CURSOR})" for part in parts]
+    return head, ", ".join(parts)
 
 
 def heal(head: int, floor: int, largest: int, using: str) -> int:

@@ -29,7 +29,7 @@ from sse_notify import (
 )
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head
-from sse_notify.models import Inbox, Notification
+from sse_notify.models import Inbox, LogHead, Notification
 from sse_notify.topics import topics_of
 
 REDIS_CORE = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}
@@ -51,6 +51,32 @@ def check_tables() -> list[str]:
 
 @pytest.mark.django_db
 def test_a_database_as_it_should_be_is_not_complained_of() -> None:
+    assert check_tables() == []
+    notify(User.objects.create_user("alice"), "Numbered")
+    assert check_tables() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("head", [None, 0, 6, 7, 2**53])
+def test_numbers_above_the_head_of_the_log_are_told_until_the_next_notification(
+    alice: User, head: int | None
+) -> None:
+    """They came with a fixture or SQL; nothing said so before streams were quiet."""
+    LogHead.objects.all().delete()
+    if head is not None:
+        LogHead.objects.create(pk=1, seq=head)
+    Notification.objects.create(topic="everyone", seq=7, title="Loaded")
+    assert check_tables() == ([] if head == 7 else ["sse_notify.W015"])
+    notify(alice, "New")
+    assert check_tables() == []
+
+
+@pytest.mark.django_db
+def test_the_head_is_not_asked_for_before_its_table_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``migrate`` runs the checks first."""
+    monkeypatch.setattr(LogHead._meta, "db_table", "not_there_yet")
     assert check_tables() == []
 
 

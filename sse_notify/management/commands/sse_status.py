@@ -14,14 +14,14 @@ from urllib.parse import urljoin, urlsplit
 from django import db
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from sse_notify.access.links import signed_stream_url
 from sse_notify.bus import publisher, subscriber
-from sse_notify.log.healing import MAX_HEAD
+from sse_notify.log.healing import find_problem
 from sse_notify.log.sequence import count_pending, database, get_position
-from sse_notify.models import Inbox, Notification
+from sse_notify.models import Notification
 from sse_notify.monitoring import presence
 from sse_notify.notifications.send import users_by_name
 
@@ -99,19 +99,9 @@ def _status(timeout: float) -> dict[str, Any]:
     try:
         rows = Notification.objects.using(database())
         found |= get_position()._asdict()
-        found |= rows.aggregate(rows=Count("pk"), oldest=Min("created_at"), largest=Max("seq"))
-        largest = max(found.pop("largest") or 0, _largest_of_inboxes())
-        if found["head"] > MAX_HEAD:
-            problems.append(
-                f"The head of the log is {found['head']}, which leaves no room for more numbers. "
-                "The next notification corrects this."
-            )
-        elif largest > found["head"]:
-            problems.append(
-                f"The head of the log is {found['head']}, but a notification or an inbox has the "
-                f"number {largest}. It was loaded without the head. The next notification corrects "
-                "this."
-            )
+        found |= rows.aggregate(rows=Count("pk"), oldest=Min("created_at"))
+        if problem := find_problem(database()):
+            problems.append(f"{problem} The next notification corrects this.")
         found["pending"] = count_pending()
         connected = presence.look(timeout, head=found["head"])
         hubs = connected.hubs
@@ -131,11 +121,6 @@ def _status(timeout: float) -> dict[str, Any]:
     except db.Error as error:
         problems.append(f"The database does not answer: {' '.join(str(error).split())}")
     return {"ok": not problems, **found, "problems": problems}
-
-
-def _largest_of_inboxes() -> int:
-    inboxes = Inbox.objects.using(database())
-    return inboxes.aggregate(largest=Max("state_seq"))["largest"] or 0
 
 
 def _as_text(found: dict[str, Any]) -> str:

@@ -300,7 +300,8 @@ HUGE = 2**63 - 1
 def test_status_fails_for_numbers_that_do_not_fit_until_the_next_notification(
     alice: User, whose: str, number: int
 ) -> None:
-    said = f"The head of the log is 0, but a notification or an inbox has the number {number}."
+    said = f"The head of the log is 0, but a notification or an inbox has the number {number}: "
+    said += "it was loaded without the head."
     if whose == "row":
         Notification.objects.create(topic="everyone", seq=number, title="Loaded")
     elif whose == "inbox":
