@@ -37,7 +37,6 @@ export class SseNotifyClient {
   constructor(options) {
     const { on, emit } = createEmitter();
     const all = {
-      key: "",
       csrf: () => "",
       csrfHeader: "X-CSRFToken",
       topics: /** @type {string[]} */ ([]),
@@ -57,9 +56,10 @@ export class SseNotifyClient {
     this.#requests = createRequests(all);
     this.#feed = createFeed({ ...all, requests: this.#requests });
     // A body that is no stream: `fetch` cannot stream either.
+    const { fetch: ask } = all;
     if (all.transport === "eventsource" || !new Response("").body)
-      all.fetch = async (/** @type {any[]} */ ...asked) =>
-        /** @type {any} */ (await loadEventSource(all.eventSource)).open(...asked);
+      all.fetch = async (url, init) =>
+        (await loadEventSource(all.eventSource)).open(/** @type {any} */ (url), init, ask);
     this.#sharing = createSharing({ ...all, requests: this.#requests, feed: this.#feed });
   }
 

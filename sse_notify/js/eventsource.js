@@ -15,10 +15,11 @@ const NAMES = "hello notification update remove ping reset lost bye progress mes
  * Do for a stream what `fetch` does. Where the EventSource cannot be opened, `fetch` tells why.
  *
  * @param {string} address
- * @param {RequestInit & {signal: AbortSignal}} init
+ * @param {any} init
+ * @param {typeof globalThis.fetch} [get] The client's, as the project may have another one.
  * @returns {Promise<Response>}
  */
-export function open(address, init) {
+export function open(address, init, get = fetch) {
   const { signal } = init;
   const source = new EventSource(
     `${address}${address.includes("?") ? "&" : "?"}transport=eventsource`,
@@ -88,7 +89,7 @@ export function open(address, init) {
       if (isMessage(event)) return;
       source.close(); // by itself it would try again from an older cursor
       put();
-      if (!hasOpened) resolve(fetch(address, init));
+      if (!hasOpened) resolve(get(address, { mode: "same-origin", ...init }));
     };
   });
 }

@@ -67,7 +67,7 @@ export async function checkStream(response, now) {
 /**
  * @param {object} options
  * @param {Record<string, string>} options.urls
- * @param {string} options.key
+ * @param {string} [options.key]
  * @param {() => string} options.csrf
  * @param {string} options.csrfHeader
  * @param {typeof globalThis.fetch} options.fetch
@@ -88,16 +88,18 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
      * @throws {SseNotifyError}
      */
     async ask(url, options = {}) {
-      const headers = { Accept: "application/json", ...options.headers };
-      const response = await fetch(/** @type {string} */ (url), { ...options, headers });
-      const error = response.ok
+      const response = await fetch(/** @type {string} */ (url), {
+        ...options,
+        headers: { Accept: "application/json", ...options.headers },
+      });
+      let error = response.ok
         ? response.redirected && signedOut()
         : await refusal(response, clock.now());
       const answer = error ? {} : await response.json();
-      const failed = error || (self.isOther(answer) && signedOut());
-      if (failed) {
-        if (failed.status === 401) onSignedOut();
-        throw failed;
+      error ||= self.isOther(answer) && signedOut();
+      if (error) {
+        if (error.status === 401) onSignedOut();
+        throw error;
       }
       token = answer.csrf || token;
       self.poll = answer.poll ?? self.poll;
@@ -106,10 +108,14 @@ export function createRequests({ urls, key, csrf, csrfHeader, fetch, clock, onSi
 
     /**
      * Return whether an answer is for somebody else: another user, or a visitor, whose key is null.
+     * A client that was not told whose it is learns it from the first answer with a key.
      *
-     * @param {{key?: string | null}} answer
+     * @param {{key?: any}} answer
      */
-    isOther: (answer) => key && "key" in answer && answer.key !== key,
+    isOther(answer) {
+      key ||= answer.key;
+      return "key" in answer && answer.key !== key;
+    },
 
     /** Return `{cursor, state_seq, unread, unseen}`. */
     state: () => self.ask(urls.state),

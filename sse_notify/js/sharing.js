@@ -15,7 +15,7 @@ import { withQuery } from "./urls.js";
  * @param {object} options
  * @param {string} options.id
  * @param {{stream: string}} options.urls
- * @param {string} options.key
+ * @param {string} [options.key]
  * @param {string[]} options.topics
  * @param {boolean} options.share
  * @param {typeof globalThis.fetch} options.fetch
@@ -56,7 +56,7 @@ export function createSharing(options) {
       setState(state);
       leadership?.relay(status());
       // Give the lock to a tab that can use it, such as one that was opened after a new login.
-      if (readyStateOf(state) === 2) self.close(/** @type {any} */ (state));
+      if (hasEnded()) self.close(/** @type {any} */ (state));
       else poll();
     },
     onError: feed.fail,

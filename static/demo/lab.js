@@ -21,6 +21,7 @@ async function read(signal) {
   /** @type {Record<string, string>} */
   const headers = lastEventId ? { "Last-Event-ID": lastEventId } : {};
   const response = await fetch(find("lab").dataset.stream ?? "", {
+    mode: "same-origin",
     headers,
     signal,
     cache: "no-store",
@@ -112,7 +113,7 @@ for (const form of document.querySelectorAll("form#send, form#cut")) {
     const { action, id } = /** @type {HTMLFormElement} */ (form);
     const body = new FormData(/** @type {HTMLFormElement} */ (form));
     if (id === "cut") body.set("connection", connection);
-    const response = await fetch(action, { method: "POST", body });
+    const response = await fetch(action, { mode: "same-origin", method: "POST", body });
     if (id === "send" && response.ok) /** @type {HTMLFormElement} */ (form).reset();
   });
 }

@@ -99,6 +99,6 @@ find("write").addEventListener("submit", async (event) => {
   const form = /** @type {HTMLFormElement} */ (event.target);
   const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
   const action = button?.getAttribute("formaction") ?? form.action;
-  await fetch(action, { method: "POST", body: new FormData(form) });
+  await fetch(action, { mode: "same-origin", method: "POST", body: new FormData(form) });
 });
 start();

@@ -31,7 +31,8 @@ if (cards.length) {
   source.addEventListener("order", (/** @type {any} */ { data }) => show(JSON.parse(data)));
   // A topic is not replayed: what happened before the stream was open, or between two of them, is asked for.
   source.addEventListener("open", async () => {
-    for (const order of (await (await fetch(states)).json()).orders) show(order);
+    for (const order of (await (await fetch(states, { mode: "same-origin" })).json()).orders)
+      show(order);
     if (source.readyState === 1) status.dataset.status = "open";
   });
   source.addEventListener("error", () => {
@@ -44,7 +45,12 @@ page.addEventListener("submit", async (event) => {
   const form = /** @type {HTMLFormElement} */ (event.target);
   if (!form.closest("[data-order]")) return;
   event.preventDefault();
-  await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
+  await fetch(form.action, {
+    mode: "same-origin",
+    method: "POST",
+    body: new FormData(form),
+    redirect: "manual",
+  });
 });
 
 // Somebody else's order: the server refuses the whole stream.
@@ -52,6 +58,7 @@ const probe = /** @type {HTMLElement | null} */ (page.querySelector("[data-forei
 probe?.addEventListener("click", async () => {
   const gone = new AbortController();
   const answer = await fetch(`${stream}?topic=order.${probe.dataset.foreign}`, {
+    mode: "same-origin",
     signal: gone.signal,
   });
   const output = /** @type {HTMLElement} */ (page.querySelector("output"));

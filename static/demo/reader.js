@@ -28,7 +28,12 @@ function heard({ event, data }) {
 
 /** @param {AbortSignal} signal */
 async function read(signal) {
-  const response = await fetch(form.action, { method: "POST", body: new FormData(form), signal });
+  const response = await fetch(form.action, {
+    mode: "same-origin",
+    method: "POST",
+    body: new FormData(form),
+    signal,
+  });
   if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
   const parser = new EventStreamParser(heard);
   const reader = response.body.getReader();

@@ -56,7 +56,7 @@ let heard = performance.now();
 
 async function refresh() {
   heard = performance.now();
-  const answer = await fetch(states).catch(() => null); // the server may be away; the stream says so
+  const answer = await fetch(states, { mode: "same-origin" }).catch(() => null); // the server may be away; the stream says so
   if (!answer?.ok) return;
   const { jobs } = await answer.json();
   for (const job of jobs) show(job);
@@ -103,6 +103,11 @@ page.addEventListener("submit", async (event) => {
   const form = /** @type {HTMLFormElement} */ (event.target);
   if (form.matches("[data-start]")) return;
   event.preventDefault();
-  await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
+  await fetch(form.action, {
+    mode: "same-origin",
+    method: "POST",
+    body: new FormData(form),
+    redirect: "manual",
+  });
   await refresh();
 });

@@ -101,6 +101,6 @@ flood.addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = new FormData(flood);
   body.set("rate", chosen());
-  await fetch(flood.action, { method: "POST", body });
+  await fetch(flood.action, { mode: "same-origin", method: "POST", body });
 });
 begin();

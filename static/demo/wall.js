@@ -48,7 +48,9 @@ const source = /** @type {EventSource} */ (
 );
 source.addEventListener("wall", (event) => show(JSON.parse(event.data)));
 source.addEventListener(client ? "open" : "hello", async () => {
-  for (const message of (await (await fetch(`${newer}?after=${newest()}`)).json()).messages)
+  for (const message of (
+    await (await fetch(`${newer}?after=${newest()}`, { mode: "same-origin" })).json()
+  ).messages)
     show(message);
   if (source.readyState === 1) status.dataset.status = "open";
 });
@@ -60,6 +62,7 @@ source.addEventListener("error", () => {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const answer = await fetch(form.action, {
+    mode: "same-origin",
     method: "POST",
     body: new FormData(form),
     headers: { Accept: "application/json" },

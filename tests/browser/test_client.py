@@ -88,6 +88,24 @@ def test_tabs_share_one_stream_and_lose_nothing_when_the_server_restarts(
     assert counts == {"unread": 0, "unseen": 0}
 
 
+def test_a_client_that_was_not_told_whose_it_is_shows_nothing_of_who_signs_in_next(
+    site: Site, context: BrowserContext
+) -> None:
+    server = site.serve()
+    context.request.post(server.url + "/login/", form={"username": "alice"})
+    page = context.new_page()
+    page.goto(server.url + "/stats/")
+    page.evaluate(CLIENT.replace("key: state.key, ", ""))
+    until(page, "client.state", "open")
+    site.send(server, "notify", to="alice", title="Hers")
+    until(page, "titles.join()", "Hers")
+    context.request.post(server.url + "/login/", form={"username": "bob"})
+    site.send(server, "notify", to="bob", title="Not for this page")
+    assert page.evaluate("client.list().catch(({ status }) => status)") == 401
+    until(page, "client.state", "unauthorized")
+    assert page.evaluate("titles.join()") == "Hers"
+
+
 #: Sends the largest event that there may be, and prints how long its text is.
 LARGEST = """
 import re

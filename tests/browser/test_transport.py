@@ -12,7 +12,7 @@ from tests.browser import test_scenarios_arrival as arrival
 from tests.browser import test_scenarios_network as network
 from tests.browser import test_scenarios_tabs as tabs
 from tests.browser import test_trouble as trouble
-from tests.support.desk import Desk, badge, kinds, titles
+from tests.support.desk import GUARD, Desk, badge, kinds, requests, titles
 from tests.support.site import Site
 
 STREAM = "**/notifications/stream/**"
@@ -138,6 +138,44 @@ def test_what_the_event_source_cannot_open_fetch_does(desk: Desk, page: Page) ->
     desk.open(page)
     desk.send("One")
     badge(page, "1")
+
+
+def test_what_asks_why_it_cannot_be_opened_stays_on_its_origin(desk: Desk, page: Page) -> None:
+    page.add_init_script(
+        "const own = fetch; window.modes = [];"
+        "window.fetch = (url, init) => (`${url}`.includes('/stream/') && modes.push(init?.mode), own(url, init));"
+    )
+    page.route(STREAM, lambda route: route.fulfill(status=503))
+    desk.open(page, connection="waiting")
+    page.wait_for_function("modes.length > 0", timeout=GUARD)
+    assert set(page.evaluate("modes")) == {"same-origin"}
+
+
+def test_what_opens_it_is_taken_from_the_scripts_own_origin_alone(desk: Desk, page: Page) -> None:
+    file = "/static/sse_notify/sse-notify-eventsource.js"
+    elsewhere = desk.url.replace("127.0.0.1", "localhost")  # the same server, another origin
+    loads = requests(page, "sse-notify-eventsource")
+    data = "data:text/javascript,globalThis.hacked=1;export const open=fetch"
+    page.route("**" + file, lambda route: route.fulfill(status=404))
+    desk.open(page, connection="waiting")
+    for address in (elsewhere + file, elsewhere[5:] + file, data, "blob:x"):
+        failed = page.evaluate(
+            """async (eventSource) => {
+              const { SseNotifyClient } = await import(document.querySelector("script[src*=sse-notify]").src);
+              const urls = { stream: "/notifications/stream/" };
+              const client = new SseNotifyClient({ urls, eventSource, transport: "eventsource", share: false });
+              const error = await new Promise((resolve) => {
+                client.on("error", resolve);
+                client.start();
+              });
+              client.stop();
+              return error.name;
+            }""",
+            address,
+        )
+        assert failed == "TypeError", address
+    assert {url.partition("#")[0] for url in loads} == {desk.url + file}
+    assert page.evaluate("globalThis.hacked") is None
 
 
 def test_a_browser_whose_fetch_cannot_stream_uses_it_by_itself(

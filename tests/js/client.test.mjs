@@ -399,6 +399,51 @@ test("client: another user's items, or a visitor's, are not for this page", asyn
   assert.equal((await client.list()).items.length, 1);
 });
 
+for (const key of ["", undefined, null]) {
+  test(`client: a page that did not say whose it is (key ${key}) learns it from the first answer, and keeps to it`, async () => {
+    const others = ["somebody else", null];
+    // The first answer may be the stream's, the list's or the state's; so may the one of somebody else.
+    const ways = {
+      hello: (whose) => server.stream.hello({ key: whose }),
+      async items(whose) {
+        server.routes["/items/"] = () => json({ items: [{ id: 1 }], next: null, key: whose });
+        await client.list().catch(() => {});
+      },
+      async state(whose) {
+        server.routes["/state/"] = () =>
+          json({ cursor: 10, state_seq: null, unread: 9, unseen: 9, key: whose });
+        client.refresh();
+        await clock.advance(2_000);
+      },
+    };
+    for (const first of Object.values(ways)) {
+      for (const second of Object.values(ways)) {
+        for (const other of others) {
+          await open({ key });
+          await first("me");
+          await second("me");
+          assert.equal(client.state, "open");
+          await second(other);
+          assert.equal(client.state, "unauthorized");
+          client.stop();
+          server.routes["/items/"] = () => json({ items: [{ id: 2 }], next: null, key: other });
+          await assert.rejects(client.list(), { status: 401 });
+        }
+      }
+    }
+  });
+}
+
+test("client: a page of a visitor learns who has signed in since, and lists nobody else's items after that", async () => {
+  await open({ topics: ["wall"] }, { key: null });
+  await server.stream.hello({ key: null });
+  server.routes["/items/"] = () => json({ items: [], next: null, key: "me" });
+  await client.list();
+  assert.equal(client.state, "open");
+  await server.stream.hello({ key: null });
+  assert.equal(client.state, "unauthorized");
+});
+
 test("client: every request stays on its origin, unless the project's own fetch says otherwise", async () => {
   server.routes["/items/"] = () => json({ items: [], next: null });
   server.routes["/read/"] = () => json({ unread: 0, unseen: 0 });

@@ -140,7 +140,7 @@ export interface ClientOptions {
   urls: Record<"stream" | "state" | "items" | "read" | "unread" | "seen" | "archive", string> & {
     unarchive?: string;
   };
-  /** Tells this user from others in the same browser, and says nothing else. Without it no tabs share. */
+  /** Tells this user from others in the same browser, and says nothing else. Without it the first answer tells it, and no tabs share. */
   key?: string;
   /** The number up to which everything is known; without one the stream starts now. */
   cursor?: number | null;
