@@ -29,7 +29,7 @@ from sse_notify.exceptions import UnknownTopic
 from sse_notify.sse.format import shown
 
 Authoriser = Callable[..., "bool | Awaitable[bool]"]
-Matcher = Callable[[str], "dict[str, Any] | None"]
+Matcher = Callable[..., "dict[str, Any] | None"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
 
 #: Maximum length of a topic's name in characters. The log's column has the same length.
@@ -172,14 +172,15 @@ def _matcher(pattern: str) -> Matcher:
         regex += rf"(?P<{part}>{inner}){text}"
     compiled = re.compile(regex)
 
-    def match(name: str) -> dict[str, Any] | None:
+    def match(name: str, *, convert: bool) -> dict[str, Any] | None:
         found = compiled.fullmatch(name)
         captured: dict[str, Any] = found.groupdict() if found else {}
         for part, value in captured.items():
             if not re.fullmatch(converters[part].regex, value):
                 return None
             try:
-                captured[part] = converters[part].to_python(value)
+                if convert or type(converters[part]) in _DJANGOS:
+                    captured[part] = converters[part].to_python(value)
             except ValueError:
                 return None
         return captured if found else None
@@ -245,8 +246,12 @@ async def _wait(answer: Awaitable[bool]) -> bool:
     return await answer
 
 
-def find(name: str) -> Match:
+def find(name: str, *, convert: bool = True) -> Match:
     """Return the registration that matches the topic ``name``.
+
+    Args:
+        convert: whether to call the project's own path converters, which may be slow. If not, this
+            is the first registration that may match, and public if one of these is.
 
     Raises:
         UnknownTopic: no pattern matches. This package's own topics never match, because no stream
@@ -254,9 +259,15 @@ def find(name: str) -> Match:
     """
     # What nobody can publish to reaches no function of the project: PostgreSQL takes no NUL.
     if not is_own(name) and len(name) <= MAX_LENGTH and name.isprintable():
-        for pattern, (match, authorise, public) in _registrations.items():
-            if (captured := match(name)) is not None:
-                return Match(name, authorise, public, pattern, captured)
+        found = (
+            Match(name, authorise, public, pattern, captured)
+            for pattern, (match, authorise, public) in _registrations.items()
+            if (captured := match(name, convert=convert)) is not None
+        )
+        for first in found:
+            if convert or first.public or _is_fixed(first.pattern):
+                return first
+            return first._replace(public=any(other.public for other in found))
     raise UnknownTopic(f"no @topic pattern matches {name!r}")
 
 

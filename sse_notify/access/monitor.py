@@ -47,16 +47,17 @@ AGAIN_MS = (1000, 3000)  #: Milliseconds until clients reconnect: a browser has 
 class _Case:
     """The state of one stream."""
 
+    #: The future of the first decision; ``None`` after it.
     opened: asyncio.Future[None] | None = None
-    """The future of the first decision; ``None`` after it."""
-    asked_at: float = -math.inf
-    """When the topic functions were last called; ``-inf`` if a message arrived since."""
-    fingerprint: str = ""
-    """The user's fingerprint at the last decision; "" while one is running."""
-    is_held: bool = False
-    """Whether it writes nothing before the next decision."""
-    topics: asyncio.Task[None] | None = None
-    """The task that calls the topic functions."""
+    asked_at: float = -math.inf  #: When the topic functions were called; ``-inf``: call them.
+    fingerprint: str = ""  #: The user's at the last decision; "" while one is running.
+    found: Any = None  #: The user's fingerprint and the log's topics, as decided last.
+    is_held: bool = False  #: Whether it writes nothing before the next decision.
+    topics: asyncio.Task[None] | None = None  #: The task that calls the topic functions.
+
+    def hold(self, stream: Subscription) -> None:
+        self.is_held = True
+        stream.hold()
 
     def cancel_topics(self) -> None:
         if self.topics is not None:
@@ -110,10 +111,9 @@ class Monitor:
         The future is done when a new stream has begun, or raises :class:`HandshakeRefused`.
         """
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        case = _Case(opened if is_new else None, is_held=listed and not is_new)
-        self._cases[stream] = case
-        if case.is_held:  # its view has decided, maybe seconds ago
-            stream.hold()
+        case = self._cases[stream] = _Case(opened if is_new else None)
+        if listed and not is_new:  # its view has decided, maybe seconds ago
+            case.hold(stream)
         else:
             self._unlisted.add(stream)
         self._ask([stream])
@@ -146,9 +146,8 @@ class Monitor:
             case.cancel_topics()  # they began before the change
             if message.end:
                 self._end(stream, case, Ended(reason=message.end, again=message.again))
-            elif not (message.everybody or case.opened or case.is_held):
-                case.is_held = True
-                stream.hold()
+            elif not (message.everybody or case.opened):
+                case.hold(stream)
         if not message.end:
             self._ask(found)
 
@@ -213,7 +212,11 @@ class Monitor:
         if isinstance(decision, Ended):
             self._end(stream, case, decision)
             return
-        case.fingerprint = decision.fingerprint
+        found = decision.fingerprint, frozenset(decision.reader.topics)
+        if case.opened is None and case.found not in (None, found):  # a round may find it first
+            case.asked_at = -math.inf
+            case.hold(stream)
+        case.fingerprint, case.found = decision.fingerprint, found
         if not stream.subscriber.asked:
             self._finish(stream, case, decision, ())
         elif monotonic() - case.asked_at < (get_settings().RECHECK_INTERVAL or ROUND_SECONDS) * 0.9:
@@ -294,7 +297,4 @@ class Monitor:
 def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:
     """Complete the future of the first decision: the stream has begun, or ``error``."""
     if opened is not None and not opened.done():
-        if error is None:
-            opened.set_result(None)
-        else:
-            opened.set_exception(error)
+        opened.set_exception(error) if error else opened.set_result(None)

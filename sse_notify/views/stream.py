@@ -5,7 +5,6 @@ This module knows the request; the stream does not.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -31,8 +30,6 @@ from sse_notify.streaming.limits import admission, refuse
 from sse_notify.streaming.stream import Stream, read_page
 from sse_notify.topics import MAX_TOPICS, Match, find
 from sse_notify.views.responses import StreamResponse
-
-logger = logging.getLogger("sse_notify")
 
 
 # Exempt from ATOMIC_REQUESTS: the view writes nothing.
@@ -158,11 +155,12 @@ def finite(granted: Granted) -> Iterator[bytes]:
 
 
 def _find(name: str) -> Match:
-    """Return the topic's registration; for an unknown topic, one that lets nobody subscribe."""
+    """Return the topic's registration; for an unknown topic, one that lets nobody subscribe.
+
+    A project's path converters run later, with the topic's function: not in the few threads of the
+    handshakes, which all users share.
+    """
     try:
-        return find(name)
+        return find(name, convert=False)
     except UnknownTopic:
-        pass
-    except Exception:  # raised by a path converter of the project
-        logger.exception("The topic %r cannot be matched.", name)
-    return Match(name)
+        return Match(name)

@@ -15,10 +15,12 @@ from django.core.asgi import get_asgi_application
 from django.db import DataError
 from django.http import HttpResponse
 from django.test import override_settings
+from django.urls import register_converter
 
 from sse_notify import abroadcast, anotify, arecheck, notify, publish, topics
 from sse_notify.access import authorisers, decisions, monitor
 from sse_notify.asgi.app import EventStreams
+from sse_notify.concurrency import threadpool
 from sse_notify.log.sequence import get_position, number_pending
 from sse_notify.streaming import hub, registry
 from sse_notify.streaming.limits import admission
@@ -62,6 +64,59 @@ def gate() -> Iterator[Gate]:
     topics.topic("slow", public=True)(gate)
     yield gate
     gate.open.set()
+
+
+class Slow:
+    """A path converter of the project that looks a row up, and can be made to wait."""
+
+    regex = "[a-z]+"
+    goes_on = threading.Event()
+    entered = threading.Event()
+
+    def to_python(self, value: str) -> str:
+        self.entered.set()
+        if value == "unknown":
+            raise ValueError
+        if value == "bad":
+            raise DataError
+        assert self.goes_on.wait(GUARD)
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Slow, "slow_of_a_test")
+
+
+@override_settings(SSE_NOTIFY={"HANDSHAKE_THREADS": 2})  # one for handshakes
+@pytest.mark.parametrize("visits", [True, False], ids=["a visitor", "a user"])
+async def test_a_converter_that_hangs_keeps_nobody_elses_handshake_back(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch, visits: bool
+) -> None:
+    monkeypatch.setattr(threadpool, "streams", threadpool.Pool("stream", lambda: 1))
+    topics.topic("room.<slow_of_a_test:name>", public=True)(lambda user, name: name == "open")
+    alice, bob = await people("alice", "bob")
+    headers = {} if visits else await cookies_of(alice)
+    Slow.goes_on.clear()
+    Slow.entered.clear()
+    try:
+        async with connect(app, query="topic=room.open&topic=room.open", headers=headers) as hers:
+            await asyncio.to_thread(Slow.entered.wait, GUARD)
+            async with connect(app, headers=await cookies_of(bob)) as his:
+                await his.until(b"hello")
+            assert hers.sent == []
+            Slow.goes_on.set()
+            await hers.until(b"hello")
+        for name in ("shut", "unknown", "bad"):
+            query = f"topic=room.open&topic=room.{name}"
+            async with connect(app, query=query, headers=headers) as refused:
+                status, _, body = await refused.answer()
+            assert (status, body["error"]) == (
+                (401, "unauthenticated") if visits else (403, "forbidden")
+            )
+    finally:
+        Slow.goes_on.set()
 
 
 @pytest.mark.parametrize("error", [DataError("out of range"), ValueError()], ids=repr)

@@ -55,7 +55,7 @@ async def test_what_follows_a_loaded_fixture_is_numbered_after_it_and_live(
     alice = await User.objects.acreate(username="alice")
     largest = await sync_to_async(load)(alice, models, tmp_path / "log.json")
     assert await sync_to_async(complaints)() == found
-    got: list[tuple[str, int]] = []
+    got: list[tuple[str, int | None]] = []
     async with open_stream(alice) as stream:
         for title in ("First", "Second"):
             await sync_to_async(notify)(alice, title)

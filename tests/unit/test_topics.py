@@ -187,6 +187,45 @@ def test_a_part_ends_where_the_text_after_it_first_occurs(
         assert find(name).captured == captured
 
 
+@pytest.mark.parametrize("way", ["ours alone", "before ours", "after ours"])
+@pytest.mark.parametrize("public", [True, False])
+def test_until_a_topic_is_decided_no_converter_of_the_project_runs(
+    monkeypatch: pytest.MonkeyPatch, way: str, public: bool
+) -> None:
+    """Whether a visitor may ask is known before: one of the patterns that the text fits is public."""
+
+    def fail(self: Any, value: str) -> int:
+        raise AssertionError("called")
+
+    functions = {"<year2000:y>.<int:n>": lambda **_: True, "<str:y>.07": lambda **_: True}
+    patterns = list(functions)[: 1 if way == "ours alone" else 2]
+    for pattern in patterns if way != "after ours" else patterns[::-1]:
+        topic(pattern, public=public)(functions[pattern])
+    monkeypatch.setattr(Year, "to_python", fail)
+    found = find("1999.07", convert=False)
+    assert found.public is public
+    if way != "after ours":
+        assert (found.pattern, found.captured) == (patterns[0], {"y": "1999", "n": 7})
+        assert found.key == "1999.07"
+
+
+@pytest.mark.parametrize("name", ["1999.x", "19.07", "1999.07.1", "user:1"])
+def test_what_no_pattern_fits_is_unknown_without_a_converter(name: str) -> None:
+    topic("<year2000:y>.<int:n>")(lambda user, **_: True)
+    with pytest.raises(UnknownTopic):
+        find(name, convert=False)
+
+
+def test_a_visitor_may_ask_for_what_only_the_converter_tells_from_a_public_topic() -> None:
+    topic("<year2000:y>.x")(lambda user, **_: True)
+    topic("<int:n>.x", public=True)(lambda user, **_: True)
+    topic("<slug:n>.y")(lambda user, **_: True)
+    assert find("1999.x", convert=False).public
+    assert find("1999.x").public
+    assert not find("2001.x").public
+    assert not find("1999.y", convert=False).public
+
+
 def test_parts_need_text_between_them() -> None:
     for pattern in ("<int:a><slug:b>", "x.<a><b>.<c>"):
         with pytest.raises(ValueError, match=r"^pattern must have text after <a>"):

@@ -724,6 +724,41 @@ async def test_a_function_of_an_earlier_decision_that_hangs_releases_nothing(
 
 
 @pytest.mark.asyncio
+@override_settings(SSE_NOTIFY={"RECHECK_INTERVAL": 0.05})
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "no staff any more"},
+        {"reader": Reader(topics=(MINE,), user_id=1)},
+        {"reader": Reader(topics=(MINE, "everyone", GROUP), user_id=1)},
+    ],
+    ids=["flags", "left a group", "joined a group"],
+)
+async def test_what_a_round_alone_finds_keeps_the_topic_of_a_function_that_hangs_back(
+    site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """As after a ``QuerySet.update()``, which sends no signal."""
+    stream, granted = await ask_slowly(site, monkeypatch)
+    court, hub = site
+    reading = asyncio.create_task(stream.read())
+    await decide_next(court, granted)  # in a round: the user is as before, so nothing waits
+    hub.receive(Ephemeral("room.1", b"data: before\n\n"))
+    assert await asyncio.wait_for(reading, 5) == b"data: before\n\n"
+    monkeypatch.setattr(monitor, "HOLD_SECONDS", 0)
+    await decide_next(court, replace(granted, **change))
+    hub.receive(Ephemeral("room.1", b"data: after\n\n"))
+    async with asyncio.timeout(10):
+        while hub.listeners("room.1"):
+            await court.settle()
+    hub.receive(batch(court, MINE))
+    written = b""
+    while b"id: " not in written.replace(RESET, b""):
+        written += await read_again(stream, court) or b""
+    assert b"after" not in written
+    stream.close()
+
+
+@pytest.mark.asyncio
 async def test_a_stream_that_leaves_when_its_function_is_late_is_not_listed_again(
     site: tuple[Court, Hub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
