@@ -8,10 +8,11 @@ A client that can send headers may send a token instead, which the project's ``A
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -35,6 +36,9 @@ TOKEN = "token"  # noqa: S105  (a name)
 MAX_AGE = 86_400
 
 _SALT = "sse_notify.stream_link"
+_TOKENS = re.compile(rf"((?:^|[?&]){TOKEN}=)([^&]*)")
+#: Where :func:`hide` puts what a link contains: in the WSGI environ or the ASGI scope.
+_CONTENT = "sse_notify.link"
 
 
 class Link(NamedTuple):
@@ -77,7 +81,28 @@ def signed_stream_url(
     return f"{reverse('sse_notify:stream')}?{urlencode({TOKEN: signing.dumps(said, salt=_SALT)})}"
 
 
-@sensitive_variables("token")
+@sensitive_variables()
+def hide(*, environ: Any = None, scope: Any = None, **kwargs: Any) -> None:
+    """Replace the token of a link in a request that begins by what it contains.
+
+    Error reports and access logs have the query. This is a receiver of ``request_started``, so
+    that neither has the token, whatever fails before the view.
+    """
+    given = environ or scope or {}
+    query = given.get("QUERY_STRING") or given.get("query_string", b"").decode("latin1")
+    if TOKEN in query and (tokens := _TOKENS.findall(query)):
+        try:
+            given[_CONTENT] = signing.loads(unquote_plus(tokens[-1][1]), salt=_SALT)
+        except signing.BadSignature:
+            return
+        for name in ("QUERY_STRING", "RAW_URI", "REQUEST_URI"):  # of gunicorn and uWSGI
+            if name in given:
+                given[name] = _TOKENS.sub(r"\1***", given[name])
+        if scope:
+            given["query_string"] = _TOKENS.sub(r"\1***", query).encode("latin1")
+
+
+@sensitive_variables()
 def link_of(request: HttpRequest) -> Link | None:
     """Return the content of the link in ``request``; ``None`` if there is none.
 
@@ -85,20 +110,12 @@ def link_of(request: HttpRequest) -> Link | None:
         HandshakeRefused: 401: the link was changed or has expired, or its user was deleted, is
             inactive or has another password.
     """
-    token = request.GET.get(TOKEN)
-    if token is None:
+    if TOKEN not in request.GET:
         return None
-    # Error reports show the query.
-    query = request.GET.copy()
-    del query[TOKEN]
-    request.GET, request.META["QUERY_STRING"] = query, query.urlencode()  # type: ignore[assignment]
-    for name in ("RAW_URI", "REQUEST_URI"):  # of gunicorn and uWSGI
-        request.META.pop(name, None)
-    try:
-        said: dict[str, Any] = signing.loads(token, salt=_SALT)
-    except signing.BadSignature as error:
+    said = getattr(request, "scope", request.META).get(_CONTENT)
+    if said is None:
         text = "The link is not one of this site's."
-        raise HandshakeRefused(401, "invalid_token", text) from error
+        raise HandshakeRefused(401, "invalid_token", text)
     if said["until"] <= time.time():
         raise HandshakeRefused(401, "expired_token", "The link has expired.")
     user = _find(said["user"])

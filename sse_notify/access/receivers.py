@@ -19,11 +19,12 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core.signals import request_started
 from django.db import connections, router
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.utils import timezone
 
-from sse_notify.access import sessions
+from sse_notify.access import links, sessions
 from sse_notify.access.decisions import auth_hash, fingerprint
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import REVOCATION_SUBJECTS, Revocation
@@ -198,3 +199,4 @@ def connect() -> None:
     if field := groups_field():
         m2m_changed.connect(_on_members_changed, sender=field.remote_field.through)
     user_logged_out.connect(_on_logged_out)
+    request_started.connect(links.hide)

@@ -190,12 +190,12 @@ class _Handler(BaseHandler):
                 self.load_middleware(is_async=False)
         exchange.joins = True
         set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=type(self), scope=scope)
         try:
             # Created only here, so that handshakes that wait for a thread hold no request.
             request = ASGIRequest(scope, io.BytesIO())
         except UnicodeDecodeError:
             return _render(HttpResponseBadRequest())
-        signals.request_started.send(sender=type(self), scope=scope)
         response = self.get_response(request)
         try:
             headers = _encode_headers(response)

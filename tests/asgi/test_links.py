@@ -6,16 +6,17 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.core import signing
 from django.core.asgi import get_asgi_application
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from sse_notify import anotify, apublish, signed_stream_url, topic, topics
@@ -172,12 +173,41 @@ async def test_a_link_outlives_the_secret_key_as_a_session_does(
         assert await answer(app, link) == (401, "invalid_token")
 
 
+def failing(get_response: Any) -> Any:
+    """A middleware that fails before the view."""
+
+    def fail(request: Any) -> Any:
+        raise RuntimeError("the database is away")
+
+    return fail
+
+
+def of_wsgi(path: str, query: str) -> dict[str, Any]:
+    """Have a WSGI server's request answered; return what it was made of."""
+    environ = RequestFactory().get(f"{path}?{query}").environ
+    # gunicorn's and uWSGI's, which the access log may need when the request has ended.
+    environ |= {"RAW_URI": f"{path}?{query}", "REQUEST_URI": f"{path}?{query}"}
+    status: list[str] = []
+    answer = WSGIHandler()(environ, lambda said, _: status.append(said))
+    answer.close()
+    assert status[0].startswith("500")
+    assert environ["RAW_URI"] == environ["REQUEST_URI"]
+    assert environ["RAW_URI"].startswith(path)
+    return environ
+
+
+@pytest.mark.parametrize("where", ["a middleware", "the view"])
+@pytest.mark.parametrize("way", ["wrapped", "unwrapped", "WSGI"])
+@pytest.mark.parametrize("order", ["{0}&cursor=5", "cursor=5&{0}", "token=1&cursor=5&{0}"])
 async def test_an_error_report_does_not_show_the_link(
-    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, settings: Any, way: str, where: str, order: str
 ) -> None:
     """Whoever reads the report could open the stream; it shows the query and the variables of each frame."""
+    if where == "a middleware":
+        settings.MIDDLEWARE = [f"{__name__}.failing", *settings.MIDDLEWARE]
     link = await sync_to_async(signed_stream_url)(await alice(), ["room.7"])
-    token = link.partition("token=")[2]
+    path, _, given = link.partition("?")
+    query = order.format(given)
     reports: list[str] = []
 
     def fail(pk: str) -> None:
@@ -188,19 +218,25 @@ async def test_an_error_report_does_not_show_the_link(
         reports.extend(
             [reporter.get_traceback_html(), reporter.get_traceback_text(), repr(request)]
         )
+        reports.append(f"cursor {request.META} {getattr(request, 'scope', '')}")
 
     monkeypatch.setattr(links, "_find", fail)
     got_request_exception.connect(report)
     try:
-        path, _, query = f"{link}&cursor=5".partition("?")
-        async with connect(app, path, query=query) as stream:
-            assert (await stream.answer())[0] == 500
+        if way == "WSGI":
+            reports.append(repr(await sync_to_async(of_wsgi)(path, query)))
+        else:
+            inner = get_asgi_application()
+            app = EventStreams(inner) if way == "wrapped" else inner
+            async with connect(app, path, query=query) as stream:
+                assert (await stream.answer())[0] == 500
     finally:
         got_request_exception.disconnect(report)
-    assert len(reports) == 3
+    assert len(reports) >= 4
     for text in reports:
         assert "cursor" in text
-        assert token not in text
+        for secret in (given.partition("=")[2], unquote(given.partition("=")[2])):
+            assert secret not in text
 
 
 @pytest.mark.parametrize(
