@@ -188,7 +188,8 @@ def of_wsgi(path: str, query: str) -> dict[str, Any]:
     # gunicorn's and uWSGI's, which the access log may need when the request has ended.
     environ |= {"RAW_URI": f"{path}?{query}", "REQUEST_URI": f"{path}?{query}"}
     status: list[str] = []
-    answer = WSGIHandler()(environ, lambda said, _: status.append(said))
+    handler: Any = WSGIHandler()
+    answer = handler(environ, lambda said, _: status.append(said))
     answer.close()
     assert status[0].startswith("500")
     assert environ["RAW_URI"] == environ["REQUEST_URI"]
