@@ -6,6 +6,8 @@ from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify.concurrency.greenlets import has_greenlets
+
 
 class SseNotifyConfig(AppConfig):
     """Registers the checks and connects the receivers. Everything else starts at its first use."""
@@ -18,8 +20,10 @@ class SseNotifyConfig(AppConfig):
         """Register the checks, connect the receivers, and import every app's ``topics.py``.
 
         Raises:
+            ImproperlyConfigured: this is a worker of eventlet.
             Exception: a ``topics.py`` raised it.
         """
+        has_greenlets()
         from sse_notify import checks  # noqa: F401, PLC0415
         from sse_notify.access import receivers  # noqa: PLC0415
         from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415

@@ -15,7 +15,6 @@ from datetime import date, datetime, time
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
-from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db.models import ManyToManyField, Model, TextChoices
@@ -25,6 +24,7 @@ from django.urls.resolvers import RoutePattern
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sse_notify.concurrency.greenlets import wait_for
 from sse_notify.exceptions import UnknownTopic
 from sse_notify.sse.format import shown
 
@@ -232,7 +232,7 @@ class Match(NamedTuple):
             return False
         answer = self.authorise(user, **self.captured)
         # Ask the answer, not the function: a decorator may hide that it is async.
-        return bool(async_to_sync(_wait)(answer) if inspect.isawaitable(answer) else answer)
+        return bool(wait_for(answer) if inspect.isawaitable(answer) else answer)
 
 
 @cache
@@ -240,10 +240,6 @@ def _is_fixed(pattern: str) -> bool:
     """Return whether a name always means the same. A custom converter may look it up."""
     converters = RoutePattern(pattern).converters.values()
     return bool(pattern) and all(type(each) in _DJANGOS for each in converters)
-
-
-async def _wait(answer: Awaitable[bool]) -> bool:
-    return await answer
 
 
 def find(name: str, *, convert: bool = True) -> Match:

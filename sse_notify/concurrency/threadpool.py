@@ -35,6 +35,7 @@ from asgiref.sync import (
 )
 from django.db import close_old_connections, connections
 
+from sse_notify.concurrency.greenlets import has_greenlets
 from sse_notify.conf import get_settings
 
 logger = logging.getLogger("sse_notify")
@@ -185,12 +186,6 @@ class _Inline(ThreadPoolExecutor):
         except Exception as error:
             answer.set_exception(error)
         return answer
-
-
-def has_greenlets() -> bool:
-    """Return whether gevent has replaced threads by greenlets."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 # --- async code ---

@@ -11,7 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from sse_notify.bus import publisher, subscriber
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import greenlets, threadpool
 from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
 
@@ -58,7 +58,7 @@ def _is_database_ok() -> bool:
     In a test's transaction, or a greenlet, ask in this thread.
     """
     try:
-        if threadpool.in_test_transaction() or threadpool.has_greenlets():
+        if threadpool.in_test_transaction() or greenlets.has_greenlets():
             get_position()
         else:
             asyncio.run_coroutine_threadsafe(_read(), publisher.senders_loop()).result()

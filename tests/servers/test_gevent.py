@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,10 +19,11 @@ MakeSite = Any
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_after_whatever_sends_a_message_a_gevent_worker_still_queries(
-    make_site: MakeSite, tmp_path: Path
+    make_site: MakeSite, tmp_path: Path, database: str
 ) -> None:
-    site = make_site(redis=True)
+    site = make_site(database, redis=True)
     server = site.serve()
     port = free_port()
     options = ["-k", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
@@ -60,6 +62,36 @@ async def test_after_whatever_sends_a_message_a_gevent_worker_still_queries(
     finally:
         assert worker.stop() == 0
         print(worker.tail())
+
+
+@pytest.mark.asyncio
+async def test_an_async_function_of_a_topic_leaves_the_other_requests_of_a_gevent_worker_alone(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site = make_site(redis=True)
+    port = free_port()
+    options = ["-k", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
+    worker = Process(
+        [sys.executable, "-m", "gunicorn", *options, WSGI_APPLICATION],
+        log=tmp_path / "gevent.log",
+        env=site.env,
+    )
+    worker.start(ready=lambda: listens(port))
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=GUARD, trust_env=False
+        ) as client:
+            (await client.post("/login/", data={"username": "alice"})).raise_for_status()
+            params = {"topic": "later.1000"}
+            asked = client.get("/notifications/stream/", params=params)
+            refused, *pages = await asyncio.gather(asked, *(client.get("/stats/") for _ in "12345"))
+            assert {page.status_code for page in pages} == {200}
+            assert (refused.status_code, refused.json()["topic"]) == (403, "later.1000")
+            sync = await client.get("/notifications/stream/", params={"topic": "room.2"})
+            assert (sync.status_code, "event: hello" in sync.text) == (200, True)
+    finally:
+        assert worker.stop() == 0
+    assert "gevent's workers run no async function" in worker.tail(1000)
 
 
 # As `gunicorn --preload` does: the package, and its locks, are there before gevent replaces both threads and locks.
