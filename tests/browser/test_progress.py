@@ -108,6 +108,41 @@ def test_the_bar_follows_its_worker_through_reload_death_return_and_cancel(
     expect(toast.locator("a")).to_have_attribute("href", re.compile("/import/$"))
 
 
+#: Resolves with when each of the next moves of the bar is seen, in seconds, and how often the page had asked by then.
+MOVES = """number => new Promise((resolve) => {
+  const begun = performance.now();
+  const asked = performance.getEntriesByType("resource").length;
+  const bar = document.querySelector("sse-notify li progress");
+  const moves = [];
+  let last = bar.value;
+  new MutationObserver(() => {
+    if (bar.value === last) return;
+    last = bar.value;
+    const items = performance.getEntriesByType("resource").slice(asked).filter(({ name }) => name.includes("/items/"));
+    if (moves.push([(performance.now() - begun) / 1000, items.length]) === number) resolve(moves);
+  }).observe(bar, { attributes: true });
+})"""
+
+
+def test_without_a_layer_the_bar_moves_at_the_pace_of_the_poll_and_not_when_work_may_have_stalled(
+    make_site: MakeSite, page: Page
+) -> None:
+    """It moved every 30 seconds, as nothing is told live between the processes."""
+    site = make_site(env={"SSE_NOTIFY": '{"POLL_INTERVAL": 0.5}'})
+    desk = Desk(site, site.serve())
+    desk.open(page)
+    script = WORKER.replace("stalls_after=2", "stalls_after=600")
+    worker = site.start_script(f"USER = {desk.user!r}{script}")
+    stage = page.locator("sse-notify li [data-ssen=stage]")
+    expect(stage).to_have_text(re.compile(r"^1\d% · Writing"), timeout=GUARD)
+    moves = page.evaluate(MOVES, 4)
+    # Each by an answer of its own, a second apart; before, the fourth came after two minutes.
+    for number, (seconds, asked) in enumerate(moves, start=1):
+        assert number <= asked <= seconds + 2, moves
+    assert moves[-1][0] < 60, moves
+    worker.kill()
+
+
 @pytest.mark.parametrize("stalls", [0.001, 0, -1, 1e12])
 def test_a_page_asks_about_work_at_most_once_a_second_whatever_it_is_told(
     desk: Desk, page: Page, stalls: float
