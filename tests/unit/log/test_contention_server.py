@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.django_db(transaction=True)]
 THREADS = 6
 
 
-@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ"])
+@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def isolated(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every new connection has this isolation level."""
     with locks.isolation_level(request.param):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import cycle
 from queue import Queue
 from typing import Any
 
@@ -298,9 +297,7 @@ RACES: dict[str, Callable[[User, Notification], Any]] = {
 
 
 @pytest.mark.usefixtures("isolated")
-@pytest.mark.parametrize(
-    ("isolated", "race"), [*zip(cycle(HIGHER), RACES, strict=False)], indirect=["isolated"], ids=str
-)
+@pytest.mark.parametrize("race", RACES)
 def test_at_a_higher_isolation_level_a_race_ends_as_at_the_default(
     alice: User, other: OpenTransaction, race: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,7 @@ from sse_notify import archive, mark_read, notify, unread_count, unseen_count
 from sse_notify.bus.messages import Entry
 from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import Position, get_position, number_pending
-from sse_notify.models import Inbox, Notification, Receipt
+from sse_notify.models import Inbox, LogHead, Notification, Receipt
 from sse_notify.progress.store import cancel
 from tests.support.readers import reader_of
 
@@ -164,6 +164,15 @@ def test_a_database_of_the_first_migration_keeps_its_inboxes_and_its_log(
     archive(user, up_to=5)
     assert [row.title for row in Notification.objects.visible_to(user).unread()] == ["keyed"]
     assert Inbox.objects.get(user=user).changes[-1]["set"] == "archived"
+
+
+def test_the_head_of_the_log_is_there_before_the_first_notification(
+    at_the_first_migration: Any,
+) -> None:
+    """Who numbers first locks a row that is there; transactions that all insert it fail at higher isolation levels."""
+    at_the_first_migration.get_model(APP, "LogHead").objects.all().delete()
+    call_command("migrate", APP, verbosity=0)
+    assert list(LogHead.objects.values_list("pk", "seq", "floor")) == [(1, 0, 0)]
 
 
 def said(entry: Entry) -> tuple[int, str]:
