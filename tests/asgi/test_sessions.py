@@ -17,8 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 
+from sse_notify import anotify
 from sse_notify.asgi.app import EventStreams
 from sse_notify.asgi.exchange import MARK
+from sse_notify.models import Notification
 from tests.asgi.client import connect, cookies_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -168,6 +170,38 @@ async def test_a_token_of_the_session_from_state_opens_the_marks(
         return client.post(where, body, content_type=kind, headers=headers).status_code
 
     assert await sync_to_async(mark)() == 200
+
+
+async def test_what_the_bell_marks_as_seen_by_itself_renews_nothing_and_is_saved(
+    settings: Any, alice: User
+) -> None:
+    """It is the page that shows them for a second, whoever sits before it; the user's own marks renew the session."""
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+
+    def mark(name: str, **body: Any) -> bool:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(alice)
+        token = client.get(reverse("sse_notify:state")).json()["csrf"]
+        Session.objects.update(expire_date=(soon := timezone.now() + timedelta(minutes=5)))
+        answer = client.post(
+            reverse(f"sse_notify:{name}"),
+            body,
+            content_type="application/json",
+            headers={"x-csrftoken": token},
+        )
+        assert (answer.status_code, answer.json()["unseen"]) == (200, 0)
+        is_left = set(Session.objects.values_list("expire_date", flat=True)) == {soon}
+        assert ("sessionid" in answer.cookies) is not is_left
+        return is_left
+
+    def ask() -> None:
+        for body in ({"up_to": 1}, {"ids": [row.pk]}, {"up_to": 0}):
+            assert mark("seen", **body)
+            assert Notification.objects.visible_to(alice).unseen().count() == 0
+        assert not mark("read", up_to=1)
+
+    row = await anotify(alice, "One")
+    await sync_to_async(ask)()
 
 
 @pytest.mark.parametrize(
