@@ -125,6 +125,35 @@ def test_a_page_keeps_nothing_of_its_user_when_its_stream_or_list_is_anothers(
         expect(page.locator("[data-ssen=status]")).to_contain_text("signed out")
 
 
+#: Writes a row as ``notify()`` would not, and sends one after it.
+TOO_LARGE = """
+from django.contrib.auth.models import User
+from sse_notify import notify
+from sse_notify.models import Notification
+user = User.objects.get(username=USER)
+Notification.objects.create(topic=f"user:{user.pk}", recipient=user, title="Large", data="x" * 1_200_000)
+notify(user, "After")
+"""
+
+
+def test_what_is_too_large_to_be_read_is_in_the_list_all_the_same(desk: Desk, page: Page) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    desk.open(page)
+    desk.send("Before")
+    titles(page, ["Before"])
+    desk.site.script(f"USER = {desk.user!r}{TOO_LARGE}")
+    titles(page, ["After", "Large", "Before"])
+    badge(page, "3")
+    assert any("The event is too large." in text for text in said), said
+    desk.wait(page, "open")
+    # It is not asked for again: what follows comes once, and alone.
+    asked = requests(page, "/stream/")
+    desk.send("Last")
+    titles(page, ["Last", "After", "Large", "Before"])
+    assert asked == []
+
+
 def test_a_stream_that_says_nothing_any_more_is_opened_again(desk: Desk, page: Page) -> None:
     streams = requests(page, "/stream/")
     page.clock.install()

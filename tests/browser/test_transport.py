@@ -28,6 +28,7 @@ def by_event_source(monkeypatch: pytest.MonkeyPatch) -> None:
     "scenario",
     [
         network.test_a_stream_that_says_nothing_any_more_is_opened_again,
+        network.test_what_is_too_large_to_be_read_is_in_the_list_all_the_same,
         network.test_behind_a_proxy_that_holds_streams_back_the_bell_polls_until_they_flow,
         network.test_an_event_that_breaks_off_is_shown_once_after_the_way_back,
         pytest.param(
