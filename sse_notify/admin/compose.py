@@ -204,14 +204,14 @@ def newest_categories() -> set[str]:
 def numbers(addressees: Addressees | None, request: HttpRequest) -> dict[str, Any]:
     """Return how many users it reaches, and how many of them are connected to any process.
 
-    Both are ``None`` if no audience is chosen yet, or if no query can count it. ``connected`` is
-    ``None`` for chosen users, too, if the request's user may not view users.
+    Both are ``None`` if no audience is chosen yet, or if no query can count it. ``connected`` tells
+    about single users if these are few: who may not view users gets it for everyone alone.
     """
     members = addressees.members() if addressees else None
     if addressees is None or members is None:
         return {"reach": None, "connected": None}
     found = {"reach": members.count(), "connected": None}
-    if addressees.audience != Audience.USER or may_view(request.user, get_user_model()):
+    if addressees.audience == Audience.EVERYONE or may_view(request.user, get_user_model()):
         connected = presence.connected_users(timeout=0.5)
         found["connected"] = members.filter(pk__in=connected).count()
     return found

@@ -134,7 +134,8 @@ class NotificationAdmin(compose.ComposeAdmin):
         if obj is None:
             hidden = () if self.has_broadcast_permission(request) else ("group",)
             return [name for name in SendForm.Meta.fields if name not in hidden]
-        first = [*self.readonly_fields, "audience", "recipient", "group", "excluded"]
+        excluded = ["excluded"] * live.may_view(request.user, get_user_model())
+        first = [*self.readonly_fields, "audience", "recipient", "group", *excluded]
         columns = [field.name for field in self.opts.fields if not field.is_relation]
         return first + [name for name in columns if name not in (*first, "actor_pk", "target_pk")]
 

@@ -459,6 +459,26 @@ def test_who_may_send_finds_out_nothing_about_chosen_users(
     assert connected(**alone) == 1
 
 
+@pytest.mark.parametrize("audience", ["group", "staff", "everyone"])
+def test_how_many_are_connected_of_a_few_is_told_to_who_may_view_users(
+    sender: Client, alice: User, monkeypatch: pytest.MonkeyPatch, audience: str
+) -> None:
+    """A group may have one member. Of everyone, the number says nothing about anybody."""
+    monkeypatch.setattr(presence, "connected_users", lambda timeout: {str(alice.pk)})
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    alice.groups.add(group := Group.objects.create(name="Alone"))
+    fields = {**MESSAGE, "audience": audience, "groups": [group.pk]}
+
+    def connected() -> Any:
+        return sender.post(reverse("admin:sse_notify_notification_reach"), fields).context[
+            "connected"
+        ]
+
+    assert connected() == (1 if audience == "everyone" else None)
+    grant("view_user")
+    assert connected() == 1
+
+
 def test_a_broadcast_needs_a_csrf_token(carol: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(carol)
