@@ -308,7 +308,6 @@ async def test_a_stream_that_a_middleware_makes_another_answer_of_is_answered_on
     assert admission.total == 0
 
 
-@pytest.mark.django_db(transaction=True)
 class Querying:
     """A middleware that reads the database when it is made, as one does that loads rules or tenants."""
 
