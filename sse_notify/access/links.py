@@ -89,7 +89,9 @@ def hide(*, environ: Any = None, scope: Any = None, **kwargs: Any) -> None:
     that neither has the token, whatever fails before the view.
     """
     given = environ or scope or {}
-    query = given.get("QUERY_STRING") or given.get("query_string", b"").decode("latin1")
+    query = given.get("QUERY_STRING") or given.get("query_string") or ""
+    if isinstance(query, bytes):  # not so by Django's AsyncClient
+        query = query.decode("latin1")
     if TOKEN in query and (tokens := _TOKENS.findall(query)):
         try:
             given[_CONTENT] = signing.loads(unquote_plus(tokens[-1][1]), salt=_SALT)

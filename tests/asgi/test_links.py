@@ -16,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
-from django.test import RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from sse_notify import anotify, apublish, signed_stream_url, topic, topics
@@ -195,6 +195,15 @@ def of_wsgi(path: str, query: str) -> dict[str, Any]:
     assert environ["RAW_URI"] == environ["REQUEST_URI"]
     assert environ["RAW_URI"].startswith(path)
     return environ
+
+
+async def test_a_link_opens_the_stream_by_djangos_test_clients_too() -> None:
+    """The scope that its asynchronous client makes has text for the query."""
+    link = await sync_to_async(signed_stream_url)(await alice())
+    by_asgi = await AsyncClient().get(link)
+    by_wsgi = await sync_to_async(Client().get)(link)
+    assert (by_asgi.status_code, by_wsgi.status_code) == (200, 200)
+    assert (await AsyncClient().get(f"{link}x")).status_code == 401
 
 
 @pytest.mark.parametrize("where", ["a middleware", "the view"])
