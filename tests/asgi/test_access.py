@@ -119,6 +119,47 @@ async def test_a_converter_that_hangs_keeps_nobody_elses_handshake_back(
         Slow.goes_on.set()
 
 
+def authenticate(request: Any) -> None:
+    """Wait for the project's own server of tokens, if the request has one."""
+    if "authorization" in request.headers:
+        Slow.entered.set()
+        assert Slow.goes_on.wait(GUARD)
+
+
+@override_settings(SSE_NOTIFY={"AUTHENTICATE": f"{__name__}.authenticate", "POLL_INTERVAL": 1000})
+async def test_an_authentication_that_hangs_keeps_new_streams_back_and_no_open_one(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows no user yet whose share it could take: it has the threads of the handshakes alone."""
+    monkeypatch.setattr(threadpool, "streams", threadpool.Pool("stream", lambda: 1))
+    alice, bob, carol = await people("alice", "bob", "carol")
+    Slow.goes_on.clear()
+    Slow.entered.clear()
+    try:
+        async with (
+            connect(app, headers=await cookies_of(alice)) as hers,
+            connect(app, headers=await cookies_of(bob)) as his,
+        ):
+            await hers.until(b"hello")
+            await his.until(b"hello")
+            hanging = Connection(
+                app, "/notifications/stream/", headers={"authorization": "Bearer x"}
+            )
+            await asyncio.to_thread(Slow.entered.wait, GUARD)
+            async with connect(app, headers=await cookies_of(carol)) as new:
+                await anotify(alice, "For her")
+                await hers.until(b"For her")
+                bob.is_active = False
+                await bob.asave()
+                await his.until(b"event: bye")
+                assert new.sent == []
+                Slow.goes_on.set()
+                await new.until(b"hello")
+            assert (await hanging.answer())[0] == 401
+    finally:
+        Slow.goes_on.set()
+
+
 @pytest.mark.parametrize("error", [DataError("out of range"), ValueError()], ids=repr)
 async def test_a_function_that_fails_loses_its_topic_and_everybody_else_is_decided(
     app: EventStreams, error: Exception, caplog: pytest.LogCaptureFixture
