@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from asyncio import CancelledError
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django import db
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -25,7 +25,7 @@ from sse_notify.access.openings import Opening, openings
 from sse_notify.access.sessions import Session
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.log.reader import Reader
+from sse_notify.log.reader import Reader, in_halves
 from sse_notify.log.sequence import database
 from sse_notify.models import Mute
 from sse_notify.models.querysets import has_inbox
@@ -129,22 +129,17 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
     that is none of Django's with a table takes one call per session. The project's own topics are
     not decided.
 
-    If it fails with anything else than a database that is away, because of one user's row or a
-    project's own code, it decides about each half by itself. The stream that fails alone ends.
+    If something about one user fails, such as a project's own code, the streams of that user end.
 
     Raises:
         django.db.Error: the database cannot be reached, so nothing is decided.
     """
-    try:
-        return _decide(questions)
-    except (db.OperationalError, db.InterfaceError):
-        raise
-    except Exception:
-        half = len(questions) // 2
-        if half:
-            return [*decide(questions[:half]), *decide(questions[half:])]
-        logger.exception("A stream ends, as nothing can be decided about it.")
-        return [Ended(reason="revoked", again=True)]
+    return in_halves(_decide, questions, _cannot_decide)
+
+
+def _cannot_decide(question: Question) -> Decision:
+    logger.exception("A stream ends, as nothing can be decided about it.")
+    return Ended(reason="revoked", again=True)
 
 
 def _decide(questions: Sequence[Question]) -> list[Decision]:
@@ -160,7 +155,7 @@ def _decide(questions: Sequence[Question]) -> list[Decision]:
         silent = frozenset(muted.get(pk, ())) - required
         try:
             decision = _decision(subscriber, users.get(pk), dead, groups.get(pk, ()), silent)
-        except Exception:  # the project's own code must not stop other users' decisions
+        except (Exception, CancelledError):  # the project's code must not stop other users'
             _users({pk})  # raises if the database is away, which ends no stream
             logger.exception("A property or method of a user failed; the user's stream ends.")
         decisions.append(decision)

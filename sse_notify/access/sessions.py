@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 from django import db
@@ -36,6 +37,9 @@ _KEY = re.compile(r"[\w-]{8,128}", re.ASCII)
 #: What an engine defines that is ``db`` or ``cached_db`` with another model.
 _OF_ANOTHER_MODEL = {"get_model_class", "create_model_instance", "acreate_model_instance"}
 _OF_ANOTHER_MODEL |= {"cache_key_prefix"}
+
+#: Seconds after which an engine that fails is not asked for more sessions in the same decision.
+FAILING_SECONDS = 1.0
 
 _engine = Incident("session_engine")
 #: Keys that were found ended, the newest of them.
@@ -124,9 +128,10 @@ def ended(sessions: Iterable[Session]) -> set[str]:
 
 
 def _gone(store: Any, keys: set[str]) -> Iterator[str]:
-    """Yield those of ``keys`` that the engine does not know as logins, up to its first error.
+    """Yield those of ``keys`` that the engine does not know as logins; then raise its first error.
 
-    A cache that cannot be reached must not end streams.
+    A cache that cannot be reached must not end streams, and one session that cannot be read must
+    not hide that others have ended.
     """
     if _has_plain_table(store):
         model = store.get_model_class()
@@ -134,14 +139,31 @@ def _gone(store: Any, keys: set[str]) -> Iterator[str]:
         rows = rows.filter(session_key__in=keys, expire_date__gt=timezone.now())
         yield from keys - set(rows.values_list("session_key", flat=True))
         return
+    errors: list[Exception] = []
+    begun_at = monotonic()
     for key in keys:
-        session = store(session_key=key)
-        # ``load()`` of the engine ``file`` replaces a session that has expired.
-        session.create = session.delete = session.save = _change_nothing
-        if SESSION_KEY not in session:
-            with suppress(SuspiciousOperation):  # this key cannot be one
-                session.exists(key)  # raises what ``load()`` of the engine ``cache`` hides
-            yield key
+        try:
+            if _is_gone(store(session_key=key)):
+                yield key
+        except db.Error:
+            raise
+        except Exception as error:
+            errors.append(error)
+            if monotonic() - begun_at > FAILING_SECONDS:
+                break
+    if errors:
+        raise errors[0]
+
+
+def _is_gone(session: SessionBase) -> bool:
+    """Return whether the engine does not know ``session`` as a login."""
+    # ``load()`` of the engine ``file`` replaces a session that has expired.
+    session.create = session.delete = session.save = _change_nothing  # type: ignore[method-assign]
+    if SESSION_KEY in session:
+        return False
+    with suppress(SuspiciousOperation):  # this key cannot be one
+        session.exists(session.session_key or "")  # raises what ``load()`` of ``cache`` hides
+    return True
 
 
 def _has_plain_table(store: type[SessionBase]) -> bool:

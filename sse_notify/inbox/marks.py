@@ -27,7 +27,6 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database, get_head, locked_inbox, writing
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.notification import fetch
@@ -219,7 +218,7 @@ def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, us
             which = min(asked[0], get_head())  # oddity 1
             is_changed = _mark_up_to(inbox, mark, which, using)
         if is_changed:
-            note(inbox, {"set": mark.name, name: which, "client": client})
+            inbox.note({"set": mark.name, name: which, "client": client})
             inbox.save(using=using)
             said = {"user_id": user.pk, "mark": mark.name, "ids": None, "up_to": None, name: which}
             announce_on_commit(marked, **said)

@@ -5,23 +5,24 @@ That is enough to lose none. A client that has the change before gets ``update``
 not gets ``reset`` and fetches the inbox again. So does a client whose part of the log ends between
 the two changes, because the newest change has overwritten the one before.
 
-    note()        in the user's transaction: store the change, without a number
-    sequence      after the commit: give the inbox the next number
-    changed()     live and in a replay: ``update``, or ``reset`` for a client that missed more
+    Inbox.note()   in the user's transaction: store the change, without a number
+    sequence       after the commit: give the inbox the next number
+    changed()      live and in a replay: ``update``, or ``reset`` for a client that missed more
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import connections, router
-from django.db.models import Func, IntegerField, Q, QuerySet, TextField
+from django.db import InterfaceError, OperationalError, connections, router
+from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
@@ -29,25 +30,23 @@ from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.models.notification import fetch
+from sse_notify.models.fields import Bytes
+from sse_notify.models.notification import LONG_COLUMNS, fetch
+from sse_notify.models.state import LOST
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
 from sse_notify.topics import groups_field, joined, topics_of, user_topic
 
 logger = logging.getLogger("sse_notify")
 
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
 #: Bytes that one page of the log fetches, approximately.
 PAGE_BYTES = 1024 * 1024
 
 #: A replay of more pages than this reads each topic separately.
 SHORT_REPLAY = 10
-
-
-#: Maximum number of ids in one change; a larger change is sent as ``reset``. One request can mark
-#: at most this many.
-IDS_PER_CHANGE = 1000
-#: Stands for several changes that cannot be merged.
-LOST: dict[str, Any] = {"set": "lost"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,22 +103,9 @@ def told(now: datetime) -> Q:
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
 
 
-class _Bytes(Func):
-    """The length in bytes of a text, or of the text of JSON, in UTF-8."""
-
-    function = "OCTET_LENGTH"
-    output_field = IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
-        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-#: The estimated size of a row's frame: the fields without a short limit, and 1 KiB for the rest.
-_WEIGHT = 1024 + sum(
-    (Coalesce(_Bytes(Cast(name, TextField())), 0) for name in ("body", "url", "data", "actions")),
-    start=_Bytes("title"),
+#: The estimated size of a row's frame: the long columns, and 1 KiB for the rest.
+_WEIGHT = sum(
+    (Coalesce(Bytes(Cast(name, TextField())), 0) for name in LONG_COLUMNS), start=Value(1024)
 )
 
 
@@ -221,80 +207,84 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
     rows numbered up to the change. Later rows follow in the stream, and the client adds them then.
     """
     entries: list[Entry] = []
-    updates: dict[Any, tuple[int, dict[str, Any]]] = {}
+    updates: list[Update] = []
     for inbox in inboxes:
         number = inbox.state_seq
-        change, before = newest(inbox)
+        change, before = inbox.newest_change()
         if number is None or number > up_to:
             # The newest change is outside the range, and has overwritten the one before.
             number = before
         elif change and change != LOST and before <= after:
-            updates[inbox.pk] = number, change
+            updates.append((inbox.pk, number, change))
             continue
         if after < number <= up_to:
-            entries.append(Entry(number, user_topic(inbox.pk), control.reset("state", number)))
-    if not updates:
-        return entries
-    users = get_user_model()._base_manager.all()
+            entries.append(_reset(inbox.pk, number))
+    return entries + in_halves(_encode, updates, _cannot_encode)
+
+
+#: A user's primary key, the number of the newest change, and the change.
+Update = tuple[Any, int, dict[str, Any]]
+
+
+def _reset(pk: Any, number: int) -> Entry:
+    """Return the entry that lets the pages of one user fetch the inbox again."""
+    return Entry(number, user_topic(pk), control.reset("state", number))
+
+
+def _cannot_encode(update: Update) -> Entry:
+    logger.exception("The change of one inbox cannot be sent; its pages fetch the inbox again.")
+    return _reset(*update[:2])
+
+
+def _encode(updates: Sequence[Update]) -> list[Entry]:
+    """Return the changes encoded with the counts of their inboxes, without deleted users'."""
+    model = get_user_model()
+    users = model._base_manager.using(router.db_for_write(model))
     if groups_field():
         users = users.prefetch_related("groups")
-    owners = [
-        Owner(pk, topics_of(user), joined(user), updates[pk][0])
-        for pk, user in users.in_bulk(list(updates)).items()  # without deleted users
-    ]
-    counted = count(owners, router.db_for_write(Notification))
-    for owner, (unread, unseen) in zip(owners, counted, strict=True):
-        seq, change = updates[owner.user_id]
-        data = {**change, "state_seq": seq, "unread": unread, "unseen": unseen}
-        frame = encode_json(data, event="update", id=seq)
-        entries.append(Entry(seq, user_topic(owner.user_id), frame))
+    found = users.in_bulk([pk for pk, _, _ in updates])
+    entries, owners = [], []
+    for update in updates:
+        pk, number, change = update
+        try:
+            if user := found.get(pk):
+                owners.append((Owner(pk, topics_of(user), joined(user), number), change))
+        except (Exception, CancelledError):  # the project's own code
+            entries.append(_cannot_encode(update))
+    counted = count((owner for owner, _ in owners), router.db_for_write(Notification))
+    for (owner, change), (unread, unseen) in zip(owners, counted, strict=True):
+        data = {**change, "state_seq": owner.up_to, "unread": unread, "unseen": unseen}
+        frame = encode_json(data, event="update", id=owner.up_to)
+        entries.append(Entry(owner.up_to, user_topic(owner.user_id), frame))
     return entries
 
 
-def note(inbox: Inbox, change: dict[str, Any] = LOST) -> None:
-    """Make ``change`` the newest change of ``inbox``, without saving the inbox.
+def in_halves(
+    answer: Callable[[Sequence[Asked]], list[Answer]],
+    asked: Sequence[Asked],
+    instead: Callable[[Asked], Answer],
+) -> list[Answer]:
+    """Return ``answer(asked)``; if it fails, ask for each half by itself, down to a single item.
 
-    It is merged with a similar change that has no number yet.
+    One user's row, or a project's own code, may fail in any way. It must not stop all others.
 
     Args:
-        inbox: the user's inbox, locked.
-        change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``. Without it, the user's
-            pages fetch the inbox again.
+        answer: returns the answers to several items, in their order.
+        asked: the items.
+        instead: logs the exception and returns the answer to an item that fails alone.
+
+    Raises:
+        django.db.Error: the database cannot be reached.
     """
-    waiting, before = newest(inbox)
-    if inbox.state_seq is not None:
-        before = inbox.state_seq
-    elif waiting is not None:
-        change = _merge(waiting, change)
-    if len(change.get("ids", ())) > IDS_PER_CHANGE:
-        change = LOST
-    inbox.changes = [{**change, "after": before}]
-    inbox.state_seq = None
-
-
-def newest(inbox: Inbox) -> tuple[dict[str, Any] | None, int]:
-    """Return the newest change and the number of the change before.
-
-    An older version of this package stored several changes, each with its number.
-    """
-    if not inbox.changes:
-        return None, 0
     try:
-        said = dict(inbox.changes[-1])
-        *earlier, number = (change.get("seq", inbox.state_seq) for change in inbox.changes)
-        before = int(max(filter(None, earlier), default=said.pop("after", 0)))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return LOST, 0  # written by hand
-    said.pop("seq", None)
-    is_odd = not isinstance(said.get("ids", []), list) or not isinstance(said.get("up_to", 0), int)
-    return LOST if number in earlier or is_odd else said, before
-
-
-def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Return both changes merged, or ``LOST`` if they cannot be merged."""
-    if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
-        if "up_to" in waiting and "up_to" in change:
-            return {**change, "up_to": max(waiting["up_to"], change["up_to"])}
-        if "ids" in waiting and "ids" in change:
-            return {**change, "ids": list(dict.fromkeys([*waiting["ids"], *change["ids"]]))}
-    return LOST
+        return answer(asked)
+    except (OperationalError, InterfaceError):
+        raise
+    except (Exception, CancelledError):
+        if len(asked) < 2:
+            return [instead(each) for each in asked]
+    half = len(asked) // 2
+    return [
+        *in_halves(answer, asked[:half], instead),
+        *in_halves(answer, asked[half:], instead),
+    ]

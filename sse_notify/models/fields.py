@@ -1,4 +1,4 @@
-"""Text columns that every database compares alike, and references to a project's own objects."""
+"""Parts of models: exact text columns, the size of texts, references to a project's own objects."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
             is_mariadb = connection.mysql_is_mariadb
             parameters["collation"] = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
         return parameters
+
+
+class Bytes(models.Func):
+    """The length of a text in bytes, in UTF-8."""
+
+    function = "OCTET_LENGTH"
+    output_field = models.IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
+        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 def about(kind: int, pk: str, name: str, using: str | None) -> dict[str, str] | None:

@@ -236,6 +236,15 @@ class Notification(models.Model):
         }
 
 
+#: The columns of text and JSON that may be longer than 255 characters.
+LONG_COLUMNS = [
+    column.name
+    for column in Notification._meta.concrete_fields
+    if isinstance(column, (models.CharField, models.TextField, models.JSONField))
+    and (column.max_length or LARGEST) > 255
+]
+
+
 def iso(moment: datetime | None) -> str | None:
     """Return ``moment`` in ISO 8601 with its UTC offset.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings  # noqa: TID251  (AUTH_USER_MODEL is Django's setting)
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -9,6 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models.fields import ExactCharField
 from sse_notify.models.notification import Json, Notification
+
+#: Maximum number of ids in one change; a larger change is sent as ``reset``. One request can mark
+#: at most this many.
+IDS_PER_CHANGE = 1000
+#: Stands for several changes that cannot be merged.
+LOST: dict[str, Any] = {"set": "lost"}
 
 
 class Inbox(models.Model):
@@ -37,6 +45,53 @@ class Inbox(models.Model):
 
     def __str__(self) -> str:
         return f"user={self.user_id} state_seq={self.state_seq}"
+
+    def note(self, change: dict[str, Any] = LOST) -> None:
+        """Make ``change`` the newest change, without saving the inbox, which is locked.
+
+        It is merged with a similar change that has no number yet.
+
+        Args:
+            change: ``{"set": ..., "ids": [...] or "up_to": n, "client": ...}``. Without it, the
+                user's pages fetch the inbox again.
+        """
+        waiting, before = self.newest_change()
+        if self.state_seq is not None:
+            before = self.state_seq
+        elif waiting is not None:
+            change = _merge(waiting, change)
+        if len(change.get("ids", ())) > IDS_PER_CHANGE:
+            change = LOST
+        self.changes = [{**change, "after": before}]
+        self.state_seq = None
+
+    def newest_change(self) -> tuple[dict[str, Any] | None, int]:
+        """Return the newest change and the number of the change before.
+
+        An older version of this package stored several changes, each with its number.
+        """
+        if not self.changes:
+            return None, 0
+        try:
+            said = dict(self.changes[-1])
+            *earlier, number = (change.get("seq", self.state_seq) for change in self.changes)
+            before = int(max(filter(None, earlier), default=said.pop("after", 0)))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return LOST, 0  # written by hand
+        said.pop("seq", None)
+        ids, up_to = said.get("ids", []), said.get("up_to", 0)
+        is_odd = not isinstance(ids, list) or not isinstance(up_to, int)
+        return LOST if number in earlier or is_odd else said, before
+
+
+def _merge(waiting: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return both changes merged, or ``LOST`` if they cannot be merged."""
+    if all(waiting.get(name) == change.get(name) for name in ("set", "client")):
+        if "up_to" in waiting and "up_to" in change:
+            return {**change, "up_to": max(waiting["up_to"], change["up_to"])}
+        if "ids" in waiting and "ids" in change:
+            return {**change, "ids": list(dict.fromkeys([*waiting["ids"], *change["ids"]]))}
+    return LOST
 
 
 class OfUser(models.Model):

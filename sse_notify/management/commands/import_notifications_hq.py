@@ -26,7 +26,6 @@ from django.db import IntegrityError, connections, models, router
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
 from sse_notify.inbox.marks import check_number
-from sse_notify.log.reader import note
 from sse_notify.log.sequence import announce_on_commit, database, insert_missing, writing
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
@@ -254,7 +253,7 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 def _reset_inboxes(users: list[Any]) -> None:
     """Send each user's open pages one event that makes them fetch their list again."""
     using, lost = database(), Inbox()
-    note(lost)
+    lost.note()
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
         with writing(using, reads=False):

@@ -463,6 +463,50 @@ def test_a_session_engine_that_is_away_ends_no_stream_and_no_decision(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("odd", range(3))
+def test_a_session_that_its_engine_cannot_read_hides_no_other_session_that_has_ended(
+    odd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [User.objects.create_user(f"user{index}") for index in range(3)]
+    asked = [subscriber(user, signed_in(user, "cache")) for user in users]
+    keys = [each.session.key for each in asked if each.session is not None]
+    for key in keys:
+        CacheStore(key).delete()
+    load = CacheStore.load
+
+    def failing(store: Any) -> Any:
+        if store.session_key == keys[odd]:
+            raise ZeroDivisionError
+        return load(store)
+
+    monkeypatch.setattr(CacheStore, "load", failing)
+    expected = [Ended(reason="logout", again=True)] * 3
+    decisions = decided(*asked)
+    assert isinstance(decisions.pop(odd), Granted)
+    assert decisions == expected[1:]
+
+
+@pytest.mark.django_db
+def test_a_session_engine_that_is_away_and_slow_is_not_asked_for_every_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each call waits for a timeout; a decision about 500 streams must not wait for 500 of them."""
+    users = [User.objects.create_user(f"user{index}") for index in range(9)]
+    asked = [subscriber(user, signed_in(user, "cache")) for user in users]
+    clock, calls = [0.0], []
+
+    def away(store: Any) -> Any:
+        calls.append(store)
+        clock[0] += 0.6
+        raise ConnectionError
+
+    monkeypatch.setattr(CacheStore, "load", away)
+    monkeypatch.setattr(sessions, "monotonic", lambda: clock[0])
+    assert all(isinstance(each, Granted) for each in decided(*asked))
+    assert len(calls) == 2
+
+
+@pytest.mark.django_db
 def test_who_is_no_row_of_the_user_model_is_refused_and_never_taken_for_one_of_the_same_key() -> (
     None
 ):

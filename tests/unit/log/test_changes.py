@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from django.db import connection
+from django.contrib.auth.models import Group, User
+from django.db import DataError, OperationalError, connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from sse_notify import archive, mark_read, mark_seen, notify
+from sse_notify.bus.messages import Entry
 from sse_notify.inbox import marks
 from sse_notify.log import reader as log_reader
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, has_pending, number_pending
-from sse_notify.models import Inbox, LogHead, Notification
+from sse_notify.models import Inbox, LogHead, Notification, state
 from sse_notify.models.counts import Owner, count
 from sse_notify.topics import topics_of
 from tests.asgi.client import events
@@ -194,7 +198,7 @@ def test_changes_that_differ_and_wait_for_one_number_become_a_reset(
 def test_a_mark_of_more_ids_than_an_update_holds_becomes_a_reset(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_reader, "IDS_PER_CHANGE", 4)
+    monkeypatch.setattr(state, "IDS_PER_CHANGE", 4)
     rows = [notify(alice, f"n{index}").pk for index in range(10)]
     head = number()
     marks.mark_read(alice, ids=rows[:4])
@@ -244,6 +248,87 @@ def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
     bob.delete()
     (entry,) = log_reader.changed(found, head, last)
     assert (entry.topic, entry.seq) == (f"user:{alice.pk}", last - 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError(),
+        DataError(),
+        OperationalError(),
+        RecursionError(),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("place", ["is_staff", "date_joined", "groups", "from_db"])
+def test_whatever_the_users_own_code_raises_makes_a_reset_of_that_users_change_alone(
+    place: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if place == "from_db" and isinstance(error, OperationalError):
+        pytest.skip("that is a database that is away")
+    users = [User.objects.create_user(f"user{index}") for index in range(9)]
+    odd, today = users[4].pk, users[4].date_joined
+    before = marked_by(users)
+    real = User.from_db.__func__  # type: ignore[attr-defined]
+
+    def from_db(cls: Any, *args: Any, **named: Any) -> Any:  # Django 6.1 has one more
+        row = real(cls, *args, **named)
+        if row.pk == odd:
+            raise error
+        return row
+
+    def value(user: User) -> Any:
+        if user.pk == odd:
+            raise error
+        return {"is_staff": False, "date_joined": today, "groups": Group.objects.none()}[place]
+
+    if place == "from_db":
+        monkeypatch.setattr(User, place, classmethod(from_db))
+    else:
+        monkeypatch.setattr(User, place, property(value, lambda *_: None))
+        if place == "groups":
+            monkeypatch.setattr(QuerySet, "prefetch_related", lambda rows, *names: rows)
+    (batch,) = number_pending()
+    assert [names_of(entry) for entry in batch.entries] == ["update"] * 4 + ["reset"] + [
+        "update"
+    ] * 4
+    assert [record.name for record in caplog.records].count("sse_notify") == 1
+    entries, _ = read_entries(before, batch.last, limit=100)
+    assert [entry.frame for entry in entries] == [entry.frame for entry in batch.entries]
+
+
+@pytest.mark.parametrize("joined", ["yesterday", datetime(1, 1, 1, tzinfo=UTC), 5], ids=str)
+def test_a_day_of_joining_that_no_database_takes_makes_a_reset_of_that_users_change_alone(
+    joined: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [User.objects.create_user(f"user{index}") for index in range(3)]
+    today = users[0].date_joined
+    marked_by(users)
+    odd = property(lambda user: joined if user.pk == users[1].pk else today, lambda *_: None)
+    monkeypatch.setattr(User, "date_joined", odd)
+    (batch,) = number_pending()
+    names = [names_of(entry) for entry in batch.entries]
+    assert (names[0], names[2]) == ("update", "update")
+    assert names[1] in ("update", "reset"), "some databases take it"
+
+
+def marked_by(users: list[User]) -> int:
+    """Let each of ``users`` mark all as read; return the head before these changes are numbered."""
+    for row in notify(users, "Hello"):
+        row.refresh_from_db()
+    before = number()
+    for user in users:
+        mark_read(user, up_to=before)
+    return before
+
+
+def names_of(entry: Entry) -> str:
+    """Return the names of the events of ``entry``."""
+    return " ".join(name for name, _, _ in events(entry.frame))
 
 
 READ: dict[str, Any] = {"set": "read", "ids": [1], "client": ""}
