@@ -22,15 +22,14 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError, connections, router
-from django.db.models import Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.models.fields import Bytes
+from sse_notify.models.fields import weight
 from sse_notify.models.notification import LONG_COLUMNS, fetch
 from sse_notify.models.state import LOST
 from sse_notify.sse import control
@@ -74,19 +73,22 @@ def read_entries(
         after: the cursor, which is the last ``seq`` that the reader has.
         up_to: the last ``seq`` to read.
         reader: the client that reads; ``None``: read all entries.
-        limit: the maximum number of notifications that one call reads.
+        limit: the maximum number of notifications that one call reads; for all clients, also of
+            changes.
 
     Returns:
         The entries, and the number up to which they are complete: ``up_to``, or less if the call
         reached ``limit`` or the maximum size.
     """
     using = router.db_for_write(Notification)
-    rows, complete = _page(after, up_to, reader, using, limit)
-    inboxes = changed_after(after, using)
-    if reader is not None:
-        inboxes = inboxes.filter(pk=reader.user_id)
-    muted = frozenset() if reader is None else reader.muted
-    entries = [*entries_of(rows, using, muted), *changed(inboxes, after, complete)]
+    inboxes = Inbox.objects.using(using).exclude(changes=[])
+    rows, complete = _page(after, up_to, reader, inboxes, limit)
+    entries = entries_of(rows, using, frozenset() if reader is None else reader.muted)
+    if reader is None:
+        numbered = inboxes.filter(state_seq__gt=after, state_seq__lte=complete)
+        entries += changed(numbered, after, complete) + _overwritten(inboxes, after, complete)
+    else:
+        entries += changed(inboxes.filter(pk=reader.user_id), after, complete)
     return sorted(entries, key=attrgetter("seq")), complete
 
 
@@ -103,16 +105,14 @@ def told(now: datetime) -> Q:
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
 
 
-#: The estimated size of a row's frame: the long columns, and 1 KiB for the rest.
-_WEIGHT = sum(
-    (Coalesce(Bytes(Cast(name, TextField())), 0) for name in LONG_COLUMNS), start=Value(1024)
-)
-
-
 def _page(
-    after: int, up_to: int, reader: Reader | None, using: str, limit: int
+    after: int, up_to: int, reader: Reader | None, inboxes: QuerySet[Inbox], limit: int
 ) -> tuple[list[Notification], int]:
-    """Return at most ``limit`` rows, about 1 MiB, and the number up to which they are complete."""
+    """Return at most ``limit`` rows, about 1 MiB, and the number up to which they are complete.
+
+    For all clients, the limits include the changes of ``inboxes``.
+    """
+    using = inboxes.db
     found: Any = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
     found = found.order_by("seq")[:limit]
     if up_to - after <= min(limit, PAGE_BYTES // get_settings().EVENT_MAX_BYTES):
@@ -121,10 +121,14 @@ def _page(
         found = _by_topic(reader, using, limit, seq__gt=after, seq__lte=up_to)
     # Read the sizes first, so that only the rows that fit are fetched.
     weights = list(found.values_list("seq", "weight"))
+    if reader is None:
+        numbered = inboxes.filter(state_seq__gt=after, state_seq__lte=up_to).order_by("state_seq")
+        changes = numbered.values_list("state_seq", weight("changes"))[:limit]
+        weights = sorted([*weights, *changes])[:limit]
     total = 0
     seqs: list[int] = []
-    for seq, weight in weights:
-        total += weight
+    for seq, size in weights:
+        total += size
         if seqs and total > PAGE_BYTES:
             break
         seqs.append(seq)
@@ -153,7 +157,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return the rows that ``reader`` may read, in one topic or all; ``reader=None``: all rows."""
     rows = Notification._base_manager.using(using).filter(told(timezone.now()))
-    rows = rows.annotate(weight=_WEIGHT)
+    rows = rows.annotate(weight=weight(*LONG_COLUMNS))
     if reader is None:
         return rows
     excluded = Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
@@ -194,10 +198,17 @@ def _frame(row: Notification, muted: frozenset[str]) -> bytes:
     return encode_json(row.payload(muted=row.category in muted), event=row.event, id=row.seq)
 
 
-def changed_after(after: int, using: str) -> QuerySet[Inbox]:
-    """Return the inboxes whose newest change or the one before may have a ``seq > after``."""
-    since = Q(state_seq__gt=after) | Q(state_seq=None)
-    return Inbox.objects.using(using).filter(since).exclude(changes=[])
+def _overwritten(inboxes: QuerySet[Inbox], after: int, up_to: int) -> list[Entry]:
+    """Return ``reset`` for the changes in the range that later ones, beyond it, have overwritten."""
+    later = inboxes.filter(Q(state_seq__gt=up_to) | Q(state_seq=None))
+    before = "changes__0__after"  # an older version stored no such number
+    is_inside = Q(**{f"{before}__gt": after, f"{before}__lte": up_to})
+    found = dict(
+        later.filter(is_inside | Q(**{f"{before}__isnull": True})).values_list("pk", before)
+    )
+    resets = [_reset(pk, int(number)) for pk, number in found.items() if number is not None]
+    odd = [pk for pk, number in found.items() if number is None]
+    return resets + (changed(inboxes.filter(pk__in=odd), after, up_to) if odd else [])
 
 
 def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
@@ -284,7 +295,4 @@ def in_halves(
         if len(asked) < 2:
             return [instead(each) for each in asked]
     half = len(asked) // 2
-    return [
-        *in_halves(answer, asked[:half], instead),
-        *in_halves(answer, asked[half:], instead),
-    ]
+    return in_halves(answer, asked[:half], instead) + in_halves(answer, asked[half:], instead)

@@ -1,4 +1,4 @@
-"""Parts of models: exact text columns, the size of texts, references to a project's own objects."""
+"""Parts of models: exact text columns, the sizes of rows, references to a project's own objects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models.functions import Cast, Coalesce
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -24,7 +25,7 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
         return parameters
 
 
-class Bytes(models.Func):
+class _Bytes(models.Func):
     """The length of a text in bytes, in UTF-8."""
 
     function = "OCTET_LENGTH"
@@ -34,6 +35,12 @@ class Bytes(models.Func):
         """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
         template = "LENGTH(CAST(%(expressions)s AS BLOB))"
         return self.as_sql(compiler, connection, template=template, **context)
+
+
+def weight(*columns: str) -> Any:
+    """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
+    texts = (Coalesce(_Bytes(Cast(name, models.TextField())), 0) for name in columns)
+    return sum(texts, start=models.Value(1024))
 
 
 def about(kind: int, pk: str, name: str, using: str | None) -> dict[str, str] | None:

@@ -22,7 +22,7 @@ from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, has_pending, number_pending
 from sse_notify.models import Inbox, LogHead, Notification, state
 from sse_notify.models.counts import Owner, count
-from sse_notify.topics import topics_of
+from sse_notify.topics import topics_of, user_topic
 from tests.asgi.client import events
 
 pytestmark = pytest.mark.django_db
@@ -37,14 +37,14 @@ def number() -> int:
 def told(
     user: User, after: int, up_to: int, *, limit: int = 100, reader: Reader | None = None
 ) -> tuple[list[Any], int]:
-    """Return what one read tells: (what, ids, the cursor after it), and how far it is complete."""
+    """Return what one read tells ``user``: (what, ids, the cursor after it), and how far it is complete."""
     entries, complete = read_entries(after, up_to, limit=limit, reader=reader)
     numbers = [entry.seq for entry in entries]
     assert numbers == sorted(numbers)
     assert all(after < seq <= complete for seq in numbers), "no cursor passes what is not read yet"
     found = []
     for entry in entries:
-        for name, data, id in events(entry.frame):
+        for name, data, id in events(entry.frame) if entry.topic == user_topic(user.pk) else ():
             if name == "update":
                 assert data["state_seq"] == entry.seq
                 found.append((data["set"], data.get("ids"), id))
@@ -120,11 +120,12 @@ def test_each_page_of_a_read_tells_its_own_changes(alice: User, whose: str) -> N
     )
 
 
-def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) -> None:
+def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User, bob: User) -> None:
     resets = updates = 0
     for seed in range(30):
         random = Random(seed)
         rows = [notify(alice, str(index)) for index in range(8)]
+        other = notify(bob, "Of another inbox, whose changes share the pages")
         shown = {row.pk: True for row in rows}  # what the page shows as unread
         cursor = head = number()
         marked = 0
@@ -136,6 +137,7 @@ def test_whatever_the_order_a_page_ends_up_with_the_inbox_as_it_is(alice: User) 
                 marked += 1
             elif choice < 0.4 and marked < 15:
                 shown[notify(alice, "Between").pk] = True
+                (marks.mark_read if marked % 2 else marks.mark_unread)(bob, ids=[other.pk])
             elif choice < 0.6:
                 number()
             elif choice < 0.8:
@@ -215,7 +217,7 @@ def test_the_queries_that_number_and_tell_inboxes_do_not_grow_with_the_inboxes()
     users = User.objects.bulk_create(User(username=f"u{index}") for index in range(50))
     users = list(User.objects.order_by("pk"))
     counts = []
-    for many in (users[:2], users):
+    for many in (users[:20], users):
         for row in notify(many, "Hello"):
             row.refresh_from_db()
         before = number()
@@ -244,7 +246,7 @@ def test_a_change_of_a_user_who_is_deleted_in_this_moment_stops_nobody(
     mark_read(alice, up_to=head)
     mark_read(bob, up_to=head)
     last = number()
-    found = list(log_reader.changed_after(head, "default"))
+    found = list(Inbox.objects.filter(state_seq__gt=head))
     bob.delete()
     (entry,) = log_reader.changed(found, head, last)
     assert (entry.topic, entry.seq) == (f"user:{alice.pk}", last - 1)
@@ -329,6 +331,69 @@ def marked_by(users: list[User]) -> int:
 def names_of(entry: Entry) -> str:
     """Return the names of the events of ``entry``."""
     return " ".join(name for name, _, _ in events(entry.frame))
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each inbox that was fetched."""
+    sizes: list[int] = []
+    from_db: Any = Inbox.from_db
+
+    def counted(cls: Any, /, db: Any, names: Any, values: Any, **more: Any) -> Any:
+        sizes.append(sum(len(str(value)) for value in values))
+        return from_db.__func__(cls, db, names, values, **more)
+
+    monkeypatch.setattr(Inbox, "from_db", classmethod(counted))
+    return sizes
+
+
+def large(first: int, befores: list[int]) -> None:
+    """Store an inbox for each of ``befores``, the number of its change before; the newest begins at ``first``."""
+    users = [User(username=f"u{first}.{index}") for index in range(len(befores))]
+    change = {"set": "read", "ids": list(range(1_000_000, 1_001_000)), "client": ""}
+    Inbox.objects.bulk_create(
+        Inbox(user=user, state_seq=first + index, changes=[{**change, "after": before}])
+        for index, (user, before) in enumerate(
+            zip(User.objects.bulk_create(users), befores, strict=True)
+        )
+    )
+    head = first + len(befores) - 1
+    LogHead.objects.update_or_create({"seq": head}, pk=1)
+
+
+@pytest.mark.parametrize(("limit", "most"), [(500, 10), (4, 4)])
+def test_a_page_of_changes_is_bounded_in_bytes_and_in_number(
+    monkeypatch: pytest.MonkeyPatch, fetched: list[int], limit: int, most: int
+) -> None:
+    monkeypatch.setattr(log_reader, "PAGE_BYTES", 100_000)
+    large(1, [0] * 40)
+    for seq in range(41, 61):
+        Notification.objects.create(topic="everyone", seq=seq, title=str(seq), body="x" * 9_000)
+    cursor, seqs = 0, []
+    while cursor < 60:
+        fetched.clear()
+        entries, cursor = read_entries(cursor, 60, limit=limit)
+        seqs += [entry.seq for entry in entries]
+        assert len(entries) <= most
+        assert len(fetched) <= most
+        assert (
+            sum(fetched) + sum(len(each.frame) for each in entries if each.topic == "everyone")
+            < 110_000
+        )
+    assert seqs == list(range(1, 61))
+
+
+def test_changes_that_were_overwritten_later_are_told_without_fetching_the_later_ones(
+    fetched: list[int],
+) -> None:
+    large(101, list(range(1, 41)))
+    entries, complete = read_entries(0, 140, limit=4)
+    assert (complete, len(fetched)) == (104, 4)
+    assert [entry.seq for entry in entries] == [*range(5, 41), 101, 102, 103, 104]
+    assert {names_of(entry) for entry in entries} == {"reset"}
+    fetched.clear()
+    entries, complete = read_entries(50, 60, limit=4)
+    assert (entries, complete, fetched) == ([], 60, [])
 
 
 READ: dict[str, Any] = {"set": "read", "ids": [1], "client": ""}
