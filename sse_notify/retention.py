@@ -90,7 +90,7 @@ def oldest_kept(days: float | None = None) -> datetime | None:
     return timezone.now() - timedelta(days=days)
 
 
-def _prunable(before: datetime) -> NotificationQuerySet:
+def _prunable(before: datetime) -> NotificationQuerySet[Notification]:
     old = Q(created_at__lt=before) & (Q(recalled_at=None) | Q(recalled_at__lt=before))
     expired = Q(expires_at__lte=timezone.now(), recalled_at=None)
     return Notification.objects.using(database()).filter(old | expired, seq__isnull=False)

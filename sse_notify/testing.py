@@ -118,7 +118,7 @@ class capture_notifications:  # noqa: N801  (a context manager)
         await sync_to_async(self.__exit__)(kind)
 
 
-def _rows() -> NotificationQuerySet:
+def _rows() -> NotificationQuerySet[Notification]:
     return Notification.objects.using(database())
 
 

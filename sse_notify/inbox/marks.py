@@ -141,7 +141,7 @@ def unarchive(user: User, ids: Iterable[int], client: str = "") -> None:
     _mark(user, _UNARCHIVED, ids, None, client)
 
 
-def visible(user: User) -> NotificationQuerySet:
+def visible(user: User) -> NotificationQuerySet[Notification]:
     """Return the notifications that ``user`` may see, without archived ones."""
     return Notification.objects.using(database()).visible_to(user)
 
@@ -171,7 +171,7 @@ def state(user: User) -> State:
 
 
 def page(
-    rows: NotificationQuerySet, limit: int, begin: Place | None = None
+    rows: NotificationQuerySet[Notification], limit: int, begin: Place | None = None
 ) -> tuple[list[Notification], Place | None]:
     """Return a page of :func:`visible` rows, newest first, and the place of the next page, if any.
 

@@ -97,7 +97,7 @@ def muted_categories(user: User) -> list[str]:
     return sorted({*mutes.values_list("category", flat=True)} - get_settings().required)
 
 
-def categories(rows: NotificationQuerySet) -> set[str]:
+def categories(rows: NotificationQuerySet[Any]) -> set[str]:
     """Return the categories of the newest 200 of ``rows``, so that long inboxes stay fast."""
     found = fetch(rows.newest(CATEGORIES_OF).values_list("category", flat=True))
     return {*map(read_text, found)} - {""}

@@ -136,7 +136,7 @@ class Notification(models.Model):
     #: When it was recalled. The row stays and gets a new ``seq``; streams send ``remove`` for it.
     recalled_at = models.DateTimeField(_("recalled"), null=True, editable=False)
 
-    objects = NotificationQuerySet.as_manager()
+    objects = NotificationQuerySet["Notification"].as_manager()
 
     # Added by NotificationQuerySet.visible_to().
     is_unread: bool

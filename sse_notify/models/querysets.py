@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import Any, Self, TypeGuard, TypeVar
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -31,8 +31,8 @@ from sse_notify.models.counts import Owner, count
 from sse_notify.models.paging import Place
 from sse_notify.topics import has_key, joined, topics_of, user_topic
 
-if TYPE_CHECKING:
-    from sse_notify.models import Notification  # noqa: F401  (named in the class's bases)
+#: The model, which imports this module.
+Row = TypeVar("Row", bound=models.Model)
 
 #: An instance of the project's AUTH_USER_MODEL, or an anonymous visitor.
 User = AbstractBaseUser | AnonymousUser
@@ -55,7 +55,7 @@ class _View:
         return self.rows.filter(shown)
 
 
-class NotificationQuerySet(models.QuerySet["Notification"]):
+class NotificationQuerySet(models.QuerySet[Row]):
     """The queryset of notifications. Call :meth:`visible_to` before the filters by state."""
 
     #: Set as long as the chain contains only the methods below.

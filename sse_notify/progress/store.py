@@ -193,5 +193,5 @@ def _end(pk: Any, using: str, run: str, columns: dict[str, Any]) -> None:
         announce_on_commit()  # also for a row that another run took over, as in `report()`
 
 
-def _rows(using: str, **filters: Any) -> NotificationQuerySet:
+def _rows(using: str, **filters: Any) -> NotificationQuerySet[Notification]:
     return Notification.objects.using(using).filter(recalled_at=None, **filters)

@@ -175,7 +175,7 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     bob = User.objects.get(username="bob")
 
     def page(
-        name: str, part: NotificationQuerySet, *, below: int = HEAD + 1, blocks: int = MANY
+        name: str, part: NotificationQuerySet[Notification], *, below: int = HEAD + 1, blocks: int = MANY
     ) -> float:
         found: list[Notification] = []
         plan = first_plan(name, lambda: found.extend(part.newest(21, Place(below))))
