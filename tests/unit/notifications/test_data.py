@@ -59,29 +59,30 @@ def test_the_largest_event_that_is_taken_is_within_the_limit_when_it_comes_back(
     alice: User, value: Any, size: int, shape: Any
 ) -> None:
     limit = 3_000
+    named: Any = {"key": "again", "category": "c"}
     with override_settings(SSE_NOTIFY={"EVENT_MAX_BYTES": limit}):
         taken, refused = 0, limit
         while refused - taken > 1:
             number = (taken + refused) // 2
             try:
-                validation.check("Hi", "", shape(value, number))
+                validation.check("Hi", "", {**named, **shape(value, number)})
                 taken = number
             except ValueError as error:
                 assert str(error).startswith(("data must be smaller", "actions must be smaller"))  # noqa: PT017
                 refused = number
         assert limit - 600 - size < taken * (size + 1) < limit
         for _ in range(12):  # its number of repeats grows, too
-            notify(alice, "Hi", key="again", category="c", **shape(value, taken - 1))
+            notify(alice, "Hi", **named, **shape(value, taken))
         announce()
         for muted in (frozenset[str](), frozenset({"c"})):
             reader = Reader(topics=(f"user:{alice.pk}",), user_id=alice.pk, muted=muted)
             ((entry,), _) = read_entries(0, get_head(), reader=reader, limit=10)
             assert len(entry.frame) <= limit
-            payload, sent = parse(entry.frame)[0].data, shape(value, taken - 1)
+            payload, sent = parse(entry.frame)[0].data, shape(value, taken)
             # As scripts read it, for whom each number is a float.
             assert as_floats({field: payload[field] for field in sent}) == as_floats(sent)
         with pytest.raises(ValueError, match="must be smaller"):
-            broadcast("Hi", **shape(value, refused))
+            broadcast("Hi", **named, **shape(value, refused))
 
 
 # --- what a database cannot take ---------------------------------------------------------------------------------------------
