@@ -158,6 +158,7 @@ def test_every_argument_of_the_verbs_is_documented() -> None:
     )
     assert sorted(spelled) == sorted(expected)
     assert set(expected) <= documented
+    assert set(expected) <= set(re.findall(r"\w+(?=[\w, ]*:)", str(inspect.getdoc(notify))))
     assert {"audience", "exclude"} <= set(inspect.signature(broadcast).parameters)
 
 

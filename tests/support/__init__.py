@@ -9,6 +9,8 @@
 ``servers``    the project of ``tests.project`` on uvicorn, daphne, hypercorn, granian, or under WSGI
 ``site``       a database, perhaps a Redis, and any number of servers and scripts on them
 ``desk``       a user in front of pages in a browser
+``fields``     the OpenAPI document and the types of the script, from the declaration of the fields
+``imports``    a contract of import-linter: no cycles
 ``sse``        clients that read a stream: one async, one on a bare socket
 ``node``       a long-lived Node process that answers lines of JSON
 ``holding``    a proxy that holds back, or breaks off, what servers stream

@@ -7,30 +7,41 @@ export interface Item {
   id: number;
   /** Its number in the log; `null` in a list while it has none yet. It grows when the item is sent again under its key. */
   seq: number | null;
-  title: string;
-  body: string;
-  level: Level;
-  url: string;
-  category: string;
-  icon: string;
-  actions: { label: string; url: string; method?: string }[];
-  /** Who did it, and to what; `null` if the sender named nobody, or the model is gone. */
-  actor: Instance | null;
-  target: Instance | null;
-  /** Their names, which outlive them; "" if there are none. */
-  actor_name: string;
-  target_name: string;
-  key: string;
   /** How often it was sent under its key; 1 at first. */
   count: number;
-  /** ISO 8601, as is `expires_at`. */
+  /** ISO 8601, as all times. */
   created_at: string;
-  expires_at: string | null;
-  /** What the project sent along. Never rendered. */
-  data: unknown;
   /** How far long work is; `null` if it is none. */
   progress: Progress | null;
+  // What `python -m tests.support.fields` writes:
+  title: string;
+  body: string;
+  /** How serious the notification is. */
+  level: Level;
+  /** Where a click leads: a path on this site, or a full URL. */
+  url: string;
+  /** Users can filter their notifications by category. */
+  category: string;
+  /** The URL of a small image. */
+  icon: string;
+  /** Its buttons. */
+  actions: { label: string; url: string; method?: string }[];
+  /** Who did it; `null` if the sender named nobody, or the model is gone. */
+  actor: Instance | null;
+  /** The name, which outlives the object; empty if there is none. */
+  actor_name: string;
+  /** What it was done to, likewise. */
+  target: Instance | null;
+  target_name: string;
+  /** A repeat with this key updates the same item. */
+  key: string;
+  /** From then on, it is neither shown nor counted. */
+  expires_at: string | null;
+  /** What the project sent along: any JSON. Never rendered. */
+  data: unknown;
+  /** Listed and counted, but not announced. */
   silent: boolean;
+  // end
   /** Whether the user has muted its category; it is silent then, too, and neither counted, unread nor unseen. */
   muted?: boolean;
   /** In a list: what the user has done with it. */

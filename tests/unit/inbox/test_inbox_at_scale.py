@@ -32,16 +32,32 @@ FEW, MANY = 400, 20_000
 #: Of the newest, not yet read.
 FRESH = 50
 
-# Everybody's alternate, the broadcasts follow.
-_FILL = """
-INSERT INTO sse_notify_notification (seq, topic, audience, category, created_at, event, level, title, body, url, icon, actions,
-    actor_pk, actor_name, target_pk, target_name, count, silent)
-SELECT n, CASE WHEN n > %(own)s THEN 'everyone' WHEN n %% 5 = 0 THEN %(alice)s
-        WHEN n %% 5 = 1 THEN %(bob)s ELSE 'user:-' || n %% 5 END,
-    CASE WHEN n > %(own)s THEN 'everyone' ELSE 'user' END, 'c' || n %% 7, now() + n * interval '1 ms',
-    'notification', 'info', 'n', '', '', '', '[]', '', '', '', '', 1, false
-FROM generate_series(1, %(head)s) n
-"""
+# Everybody's alternate, the broadcasts follow. All other columns have their defaults.
+_VALUES = {
+    "seq": "n",
+    "topic": """CASE WHEN n > %(own)s THEN 'everyone' WHEN n %% 5 = 0 THEN %(alice)s
+        WHEN n %% 5 = 1 THEN %(bob)s ELSE 'user:-' || n %% 5 END""",
+    "audience": "CASE WHEN n > %(own)s THEN 'everyone' ELSE 'user' END",
+    "category": "'c' || n %% 7",
+    "created_at": "now() + n * interval '1 ms'",
+    "title": "'n'",
+}
+
+
+def fill(cursor: Any, **values: int | str) -> None:
+    """Insert the rows with one statement."""
+    columns: list[Any] = [
+        each for each in Notification._meta.concrete_fields if not each.primary_key
+    ]
+    given = {each.column: _VALUES.get(each.name, f"%({each.column})s") for each in columns}
+    defaults = {
+        each.column: each.get_db_prep_save(each.get_default(), connection)
+        for each in columns
+        if each.name not in _VALUES
+    }
+    table, names = Notification._meta.db_table, ", ".join(given)
+    rows = f"SELECT {', '.join(given.values())} FROM generate_series(1, %(head)s) n"
+    cursor.execute(f"INSERT INTO {table} ({names}) {rows}", {**defaults, **values})
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +66,8 @@ def log_of_many(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]
     with django_db_blocker.unblock():
         alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))
         with connection.cursor() as cursor:
-            values: dict[str, int | str] = {
-                "own": SHARE * OWN,
-                "head": HEAD,
-                "alice": f"user:{alice.pk}",
-                "bob": f"user:{bob.pk}",
-            }
-            cursor.execute(_FILL, values)
+            topics = {"alice": f"user:{alice.pk}", "bob": f"user:{bob.pk}"}
+            fill(cursor, own=SHARE * OWN, head=HEAD, **topics)
             cursor.execute("VACUUM ANALYZE")
         LogHead.objects.update_or_create(pk=1, defaults={"seq": HEAD})
     yield
@@ -175,7 +186,11 @@ def test_an_inbox_of_100_000_is_counted_marked_and_paged_by_short_ranges_of_the_
     bob = User.objects.get(username="bob")
 
     def page(
-        name: str, part: NotificationQuerySet[Notification], *, below: int = HEAD + 1, blocks: int = MANY
+        name: str,
+        part: NotificationQuerySet[Notification],
+        *,
+        below: int = HEAD + 1,
+        blocks: int = MANY,
     ) -> float:
         found: list[Notification] = []
         plan = first_plan(name, lambda: found.extend(part.newest(21, Place(below))))

@@ -65,7 +65,7 @@ def test_the_largest_event_that_is_taken_is_within_the_limit_when_it_comes_back(
         while refused - taken > 1:
             number = (taken + refused) // 2
             try:
-                validation.check("Hi", "", {**named, **shape(value, number)})
+                validation.check("Hi", "", named | shape(value, number))
                 taken = number
             except ValueError as error:
                 assert str(error).startswith(("data must be smaller", "actions must be smaller"))  # noqa: PT017
