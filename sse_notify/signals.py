@@ -11,7 +11,8 @@ from django.dispatch import Signal
 stream_opened = Signal()
 
 #: Sent when a stream has ended, with ``user_id``, ``topics`` as they were at the end, and
-#: ``reason``: "client", "lifetime", "drain", "slow", "logout", "revoked" or "replaced".
+#: ``reason``: "client", "lifetime", "drain", "slow", "logout", "revoked", "replaced", or the reason
+#: that the project gave to ``disconnect()``.
 stream_closed = Signal()
 
 #: Sent with ``notifications``: new rows and repeats under a ``key``, up to 1,000 in one call.

@@ -3,8 +3,9 @@
  * and a polyfill can take its place. The client opens and closes each connection, so its backoff,
  * its cursor and its watch over silence are the same as with `fetch`.
  *
- * An EventSource tells only events whose names it listens to, and no field `topic`. So the server
- * sends `next` before each event that has a topic, or a name that is not below: it contains both.
+ * An EventSource ignores events whose names it does not listen to, and the field `topic`. So the
+ * server sends `next` before each event that has a topic, or a name that is not below: it contains
+ * both. Do not add a name: servers and scripts of two versions may meet.
  */
 
 const NAMES = "hello notification update remove ping reset lost bye progress message next".split(

@@ -1,6 +1,7 @@
 """The events that the stream itself sends: ``hello``, ``ping``, ``reset``, ``lost`` and ``bye``.
 
-It also makes the muted form of a notification, and says what an ``EventSource`` does not tell.
+It also makes the muted form of a notification, and announces events to the script's ``EventSource``,
+which ignores events whose names it does not listen to.
 """
 
 from __future__ import annotations
@@ -10,20 +11,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sse_notify.sse.format import (
-    PROGRESS,
-    RESERVED_EVENTS,
-    dumps,
-    encode,
-    encode_comment,
-    encode_json,
-)
+from sse_notify.sse.format import dumps, encode, encode_comment, encode_json
 
 #: The version of the protocol that ``hello`` names.
 VERSION = 1
 
-#: The events that the script's ``EventSource`` listens to from the start.
-_KNOWN = RESERVED_EVENTS | {"notification", PROGRESS, "message"}
+#: The names that every version of the script listens to: ``NAMES`` in ``js/eventsource.js``. Do not
+#: add to them. An older script then gets ``next`` before an event that it could not know.
+KNOWN = frozenset(
+    {"hello", "bye", "ping", "lost", "reset", "update", "remove"}
+    | {"notification", "progress", "message"}
+)
 _FIELDS = re.compile(rb"(?:event: (.*)\n)?(?:topic: (.*)\n)?(?=data)")
 
 
@@ -78,7 +76,8 @@ def bye(reason: str, retry_after: int | None) -> bytes:
     """Return ``bye``, the last block of a stream.
 
     Args:
-        reason: "lifetime", "drain", "logout", "revoked", "replaced" or "slow".
+        reason: "lifetime", "drain", "logout", "revoked", "replaced", or what a project gave to
+            :func:`sse_notify.revocation.disconnect`.
         retry_after: milliseconds after which the client reconnects; ``None``: it does not.
     """
     return encode_json({"reason": reason, "retry_after": retry_after}, event="bye")
@@ -97,10 +96,11 @@ def muted(frame: bytes) -> bytes:
 
 
 def with_names(chunk: bytes) -> bytes:
-    """Return the blocks, with ``next`` before each whose name or topic the client could not know.
+    """Return the blocks, with ``next`` before each that has a topic or a name outside ``KNOWN``.
 
-    An ``EventSource`` tells only events whose names it listens to, and no field ``topic``. ``next``
-    contains both, so the package's script hears the block that follows, and tells it whole.
+    An ``EventSource`` ignores events whose names it does not listen to, and the field ``topic``.
+    ``next`` contains both, so that the package's script can listen to the name before the event
+    arrives, and add its topic.
     """
     parts: list[bytes] = []
     copied = start = 0
@@ -119,7 +119,7 @@ def with_names(chunk: bytes) -> bytes:
 def _announced(event: bytes | None, topic: bytes | None) -> bytes:
     """Return ``next`` for a block with these fields; nothing if the client knows them."""
     name = "message" if event is None else event.decode()
-    if name in _KNOWN and topic is None:
+    if name in KNOWN and topic is None:
         return b""
     known = {"event": name, "topic": None if topic is None else topic.decode()}
     return encode_json(known, event="next")

@@ -208,3 +208,32 @@ def test_no_other_file_has_to_change_for_the_tests_to_pass(project: Project) -> 
         "tests/servers/test_tokens.py::test_the_document_is_valid_and_has_every_address_and_field"
     )
     project.run("-m", "pytest", "--quiet", "-p", "no:cacheprovider", this, document, *TESTS)
+
+
+SETTING, EVENT = "how-to/contribute-a-setting.md", "how-to/contribute-an-event.md"
+
+
+@pytest.mark.slow
+def test_a_setting_and_an_event_need_what_their_pages_name_and_no_more(project: Project) -> None:
+    field, block = (
+        next(each.code for each in blocks(DOCS / page) if each.language == "python")
+        for page in (SETTING, EVENT)
+    )
+    package, docs = project.folder / "sse_notify", project.folder / "docs/reference"
+    setting, *sentence = field.strip().splitlines()
+    beside(package / "conf.py", "LAYER: str = .*$", "\n    ".join([setting, *sentence]))
+    beside(docs / "settings.md", r"\| `LAYER` \|", "| `GREETING_SECONDS` | `0.5` | time |")
+    conf = project.folder / "tests/unit/test_conf.py"
+    beside(
+        conf, r'\(\{"LAYER": ""\}, "LAYER"\),$', '({"GREETING_SECONDS": 0}, "GREETING_SECONDS"),'
+    )
+    control, wire = package / "sse/control.py", docs / "wire.md"
+    control.write_text(f"{control.read_text()}\n\n{block}")
+    reserved = package / "sse/format.py"
+    reserved.write_text(reserved.read_text().replace('"hello", ', '"hello", "notice", ', 1))
+    beside(wire, r"\| `lost`", "| `notice` | `text` | none |")
+    wire.write_text(wire.read_text().replace("The names `hello`", "The names `notice`, `hello`"))
+    tests = [word for word in read(SETTING).split() if re.fullmatch(r"tests/\S+\.py", word)]
+    assert len(tests) == 2
+    tests += ["tests/unit/sse/test_events.py", "tests/unit/notifications/test_injection.py"]
+    project.run("-m", "pytest", "--quiet", "-p", "no:cacheprovider", *tests)

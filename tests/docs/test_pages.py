@@ -210,6 +210,10 @@ def test_the_reserved_events_are_documented() -> None:
         for name in re.findall(r"`(\w+)`", cells[0])
     }
     assert table >= sse_format.RESERVED_EVENTS
+    (listed,) = re.findall(
+        r"^The names (.*?) are reserved:", read("reference/wire.md"), re.MULTILINE
+    )
+    assert set(re.findall(r"`(\w+)`", listed)) == sse_format.RESERVED_EVENTS
 
 
 @pytest.mark.asyncio

@@ -14,6 +14,7 @@ import pytest
 from sse_notify import Event
 from sse_notify.sse import control
 from sse_notify.sse.format import Received, encode, encode_item, encode_json, parse
+from tests.support import ROOT
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,7 @@ def test_a_field_that_cannot_be_sent_is_named(
         ("order.paid", None, True),
         ("moved", "ördér: 5", True),
         ("next", None, True),
+        ("reserved-by-a-later-version", None, True),
     ],
 )
 def test_what_an_event_source_does_not_tell_is_said_before_the_event(
@@ -94,6 +96,15 @@ def test_what_an_event_source_does_not_tell_is_said_before_the_event(
     assert control.with_names(block) == next + block
     others = encode(data) + control.hello(1, retry=5, resumes=True) + control.ping(7)
     assert control.with_names(others + block + block) == others + next + block + next + block
+
+
+def test_the_script_listens_to_what_the_server_does_not_announce_and_the_list_is_closed() -> None:
+    """An older script that gets a newer event, or the other way round, must not lose it."""
+    script = (ROOT / "sse_notify/js/eventsource.js").read_text()
+    (names,) = re.findall(r'NAMES = "([\w ]+)"', script)
+    assert set(names.split()) == control.KNOWN | {"next"}
+    of_the_first_version = "bye hello lost message notification ping progress remove reset update"
+    assert sorted(control.KNOWN) == of_the_first_version.split()
 
 
 def test_to_look_for_names_does_not_stop_at_each_byte_of_the_data() -> None:
