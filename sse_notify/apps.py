@@ -26,7 +26,7 @@ class SseNotifyConfig(AppConfig):
         has_greenlets()
         from sse_notify import checks  # noqa: F401, PLC0415
         from sse_notify.access import receivers  # noqa: PLC0415
-        from sse_notify.monitoring import heartbeat, live  # noqa: F401, PLC0415
+        from sse_notify.monitoring import live, processes  # noqa: F401, PLC0415
 
         receivers.connect()
         autodiscover_modules("topics")

@@ -186,7 +186,7 @@ class LogHead(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last report of a process with open streams, see `sse_notify.monitoring.heartbeat`."""
+    """The last report of a process with open streams, see `sse_notify.monitoring.processes`."""
 
     id = ExactCharField(primary_key=True, max_length=100)
     #: When the row was written, by the database's clock.

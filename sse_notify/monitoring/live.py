@@ -19,8 +19,8 @@ from sse_notify.bus import subscriber
 from sse_notify.log.sequence import count_pending
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
-from sse_notify.monitoring.heartbeat import HubStatus
 from sse_notify.monitoring.presence import Presence
+from sse_notify.monitoring.processes import HubStatus
 from sse_notify.sse.format import dumps, encode
 from sse_notify.streaming import registry
 from sse_notify.streaming.hub import Hub

@@ -21,8 +21,8 @@ from django.views.decorators.http import require_safe
 
 from sse_notify import counters
 from sse_notify.log.sequence import count_pending, get_head
-from sse_notify.monitoring import heartbeat, presence
-from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.monitoring import presence, processes
+from sse_notify.monitoring.processes import HubStatus
 
 try:
     from prometheus_client import CollectorRegistry
@@ -79,10 +79,10 @@ class NotifyCollector(Collector):
             yield GaugeMetricFamily("sse_notify_log_pending", text, pending)
         text = "Signed-in users with a stream in some process."
         yield GaugeMetricFamily("sse_notify_users_connected", text, len(found.users))
-        processes = _by_label([heartbeat.here(found.head), *found.hubs])
+        labelled = _by_label([processes.here(found.head), *found.hubs])
         for attribute, (metric, text) in gauges.items():
             gauge = GaugeMetricFamily(f"sse_notify_{metric}", text, labels=["process"])
-            for process, status in processes.items():
+            for process, status in labelled.items():
                 if status.streams or attribute not in ("cursor", "lag"):
                     value = getattr(status, attribute)
                     is_moment = isinstance(value, datetime)
@@ -91,7 +91,7 @@ class NotifyCollector(Collector):
         for name, (metric, label, text) in counters.COUNTED.items():
             labels = ["process", label] if label else ["process"]
             counter = CounterMetricFamily(f"sse_notify_{metric}", text, labels=labels)
-            for process, status in processes.items():
+            for process, status in labelled.items():
                 counted = status.counters[name]
                 for of, number in counted.items() if isinstance(counted, dict) else [("", counted)]:
                     counter.add_metric([process, of] if label else [process], number)
@@ -104,11 +104,11 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
     Two processes may have the same host and pid, as in containers or after a restart. Then a part
     of the id is added.
     """
-    processes = {status.id: status for status in statuses}.values()
-    shared = Counter(status.process for status in processes)
+    distinct = {status.id: status for status in statuses}.values()
+    shared = Counter(status.process for status in distinct)
     return {
         f"{one.process}:{one.id[:8]}" if shared[one.process] > 1 else one.process: one
-        for one in processes
+        for one in distinct
     }
 
 

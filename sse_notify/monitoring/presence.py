@@ -2,7 +2,7 @@
 
 Connected users must be exact and current, so all processes are asked for them over the channel
 layer. Everything else comes from the rows that the processes write, see
-:mod:`sse_notify.monitoring.heartbeat`.
+:mod:`sse_notify.monitoring.processes`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sse_notify.bus import subscriber
 from sse_notify.bus.publisher import START_SECONDS
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import get_head
-from sse_notify.monitoring import heartbeat
-from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.monitoring import processes
+from sse_notify.monitoring.processes import HubStatus
 from sse_notify.sse.format import shown
 from sse_notify.streaming import registry as hubs_here
 from sse_notify.streaming.registry import listeners
@@ -55,7 +55,7 @@ def hubs(timeout: float = 1.0) -> list[HubStatus]:
         django.db.Error: the database cannot be read.
     """
     _check(timeout)
-    return heartbeat.read(get_head())
+    return processes.read(get_head())
 
 
 ahubs = twin(hubs)
@@ -110,7 +110,7 @@ def combine(
 ) -> Presence:
     """Return the result of :func:`look`, given the answers of the other processes."""
     head = get_head() if head is None else head
-    found = heartbeat.read(head, everywhere=everywhere)
+    found = processes.read(head, everywhere=everywhere)
     return Presence(hubs=found, users=_users(answers), head=head)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-from sse_notify.monitoring import heartbeat
+from sse_notify.monitoring import processes
 from sse_notify.streaming import hub
 
 
@@ -14,6 +14,6 @@ def quick(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     """Write heartbeats every fifth of a second, and count processes as dead as late as before."""
-    heartbeat.MISSED = 150
-    heartbeat.INTERVAL = hub.JOBS_AFTER = 0.2
+    processes.MISSED = 150
+    processes.INTERVAL = hub.JOBS_AFTER = 0.2
     return get_response

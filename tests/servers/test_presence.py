@@ -21,10 +21,10 @@ import json, os, signal
 import redis
 from django.contrib.auth.models import User
 from sse_notify import presence
-from sse_notify.monitoring import heartbeat
+from sse_notify.monitoring import processes
 
 one, two = {pids}
-heartbeat.INTERVAL = 1.0  # Three seconds without a heartbeat mean that a process is dead.
+processes.INTERVAL = 1.0  # Three seconds without a heartbeat mean that a process is dead.
 names = {{str(user.pk): user.username for user in User.objects.all()}}
 
 def ask(hubs, users):

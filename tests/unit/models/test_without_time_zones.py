@@ -18,7 +18,7 @@ from sse_notify.bus import signing
 from sse_notify.log.reader import Reader, read_entries
 from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Heartbeat, Notification
-from sse_notify.monitoring import heartbeat
+from sse_notify.monitoring import processes
 
 pytestmark = pytest.mark.django_db
 
@@ -94,14 +94,14 @@ def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
 
 
 def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
-    heartbeat.write(None)
+    processes.write(None)
     Heartbeat.objects.filter(pk=signing.origin()).update(id="alive")
-    (alive,) = heartbeat.read(head=0)
+    (alive,) = processes.read(head=0)
     assert abs(alive.at - datetime.now(UTC)) < timedelta(minutes=1)
-    old = timedelta(seconds=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    old = timedelta(seconds=processes.MISSED * processes.INTERVAL + 1)
     Heartbeat.objects.update(at=Now() - old)
-    assert heartbeat.read(head=0) == []
-    heartbeat.write(None)
+    assert processes.read(head=0) == []
+    processes.write(None)
     assert [row.pk for row in Heartbeat.objects.all()] == [signing.origin()]
 
 

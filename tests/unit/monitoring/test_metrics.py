@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sse_notify import counters, notify
 from sse_notify.models import Heartbeat
-from sse_notify.monitoring import heartbeat, metrics
+from sse_notify.monitoring import metrics, processes
 from sse_notify.testing import open_stream
 
 ME = f"{socket.gethostname()}:{os.getpid()}"
@@ -60,7 +60,7 @@ async def test_a_scrape_has_every_gauge_and_every_counter(alice: User, bob: User
     assert {name: found[f"sse_notify_{name}", ""] for name in gauges} == gauges
     assert (found["sse_notify_lag", ""], found["sse_notify_draining", ""]) == (0, 0)
     assert (
-        found["sse_notify_process_start_time_seconds", ""] == heartbeat.here(0).started.timestamp()
+        found["sse_notify_process_start_time_seconds", ""] == processes.here(0).started.timestamp()
     )
     for name, (metric, label, _) in counters.COUNTED.items():
         assert label or (f"sse_notify_{metric}_total", "") in found, name
@@ -100,7 +100,7 @@ def test_the_collector_can_be_put_into_a_projects_own_registry() -> None:
 @pytest.mark.django_db
 def test_two_processes_with_the_same_host_and_pid_are_two() -> None:
     for name in ("first-one", "second-one"):
-        status = replace(heartbeat.here(0), id=name, host="box", pid=1, streams=3)
+        status = replace(processes.here(0), id=name, host="box", pid=1, streams=3)
         Heartbeat.objects.create(id=name, at=Now(), figures=asdict(status))
     text = metrics.metrics(RequestFactory().get("/metrics/")).content.decode()
     for process in ("box:1:first-on", "box:1:second-o"):

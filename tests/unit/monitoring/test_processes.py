@@ -26,8 +26,8 @@ from sse_notify import anotify
 from sse_notify.bus import signing
 from sse_notify.concurrency import threadpool
 from sse_notify.models import Heartbeat
-from sse_notify.monitoring import heartbeat, live, metrics, presence
-from sse_notify.monitoring.heartbeat import HubStatus
+from sse_notify.monitoring import live, metrics, presence, processes
+from sse_notify.monitoring.processes import HubStatus
 from sse_notify.sse.format import dumps
 from sse_notify.streaming import hub
 from sse_notify.testing import open_stream
@@ -35,7 +35,7 @@ from sse_notify.testing import open_stream
 
 def elsewhere(name: str, *, age: float = 0, more: dict[str, Any] | None = None) -> HubStatus:
     """Write the row of another process, as it would have ``age`` seconds ago."""
-    status = replace(heartbeat.here(7), id=name, host=name, pid=1, streams=2, users=1, cursor=5)
+    status = replace(processes.here(7), id=name, host=name, pid=1, streams=2, users=1, cursor=5)
     figures = {**asdict(status), **(more or {})}
     Heartbeat.objects.create(id=name, at=Now() - timedelta(seconds=age), figures=figures)
     return status
@@ -49,7 +49,7 @@ async def on_the_hubs_thread(query: Any) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "JOBS_AFTER", 0.01)
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.02)
+    monkeypatch.setattr(processes, "INTERVAL", 0.02)
 
 
 def rows() -> list[Heartbeat]:
@@ -65,7 +65,7 @@ def rows() -> list[Heartbeat]:
 async def test_the_row_follows_the_streams_and_goes_with_the_last_one(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "MISSED", 1e6)
+    monkeypatch.setattr(processes, "MISSED", 1e6)
 
     def figures() -> dict[str, Any]:
         found: dict[str, Any] = rows()[0].figures if rows() else {"streams": 0}
@@ -107,8 +107,8 @@ async def test_a_stream_that_comes_and_goes_within_a_second_costs_no_query(
     def refuse(*args: object) -> None:
         raise AssertionError("nothing is written")
 
-    monkeypatch.setattr(heartbeat, "write", refuse)
-    monkeypatch.setattr(heartbeat, "_rows", refuse)
+    monkeypatch.setattr(processes, "write", refuse)
+    monkeypatch.setattr(processes, "_rows", refuse)
     monkeypatch.setattr(hub, "JOBS_AFTER", 3600)
     before = asyncio.all_tasks()
     async with open_stream(alice):
@@ -124,7 +124,7 @@ async def test_a_stream_that_comes_and_goes_within_a_second_costs_no_query(
 async def test_a_database_that_is_away_is_one_incident_and_the_next_heartbeat_is_written(
     alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write = heartbeat.write
+    write = processes.write
     failed = 0
 
     def fail(rate: float | None) -> None:
@@ -134,7 +134,7 @@ async def test_a_database_that_is_away_is_one_incident_and_the_next_heartbeat_is
             raise OperationalError("away")
         write(rate)
 
-    monkeypatch.setattr(heartbeat, "write", fail)
+    monkeypatch.setattr(processes, "write", fail)
     async with asyncio.timeout(20), open_stream(alice):
         while not await on_the_hubs_thread(rows):
             pass
@@ -148,12 +148,12 @@ async def test_a_database_that_is_away_is_one_incident_and_the_next_heartbeat_is
 
 @pytest.mark.django_db
 def test_a_heartbeat_is_one_update_and_the_first_one_forgets_the_dead() -> None:
-    elsewhere("killed", age=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    elsewhere("killed", age=processes.MISSED * processes.INTERVAL + 1)
     elsewhere("alive")
-    heartbeat.write(None)
+    processes.write(None)
     assert {row.pk for row in rows()} == {"alive", signing.origin()}
     with CaptureQueriesContext(connection) as found:
-        heartbeat.write(1.5)
+        processes.write(1.5)
     assert [query["sql"].split()[0] for query in found] == ["SELECT", "UPDATE"]
 
 
@@ -162,16 +162,16 @@ def test_a_heartbeat_is_one_update_and_the_first_one_forgets_the_dead() -> None:
 
 @pytest.mark.django_db
 def test_rows_of_other_processes_are_read_and_those_of_dead_ones_are_not() -> None:
-    alive = elsewhere("b-alive", age=heartbeat.MISSED * heartbeat.INTERVAL - 5)
+    alive = elsewhere("b-alive", age=processes.MISSED * processes.INTERVAL - 5)
     newer = elsewhere("a-newer", more={"what a newer version writes": 1})
-    elsewhere("killed", age=heartbeat.MISSED * heartbeat.INTERVAL + 1)
+    elsewhere("killed", age=processes.MISSED * processes.INTERVAL + 1)
     with CaptureQueriesContext(connection) as found:
-        read = heartbeat.read(head=9)
+        read = processes.read(head=9)
     assert [(status.id, status.lag) for status in read] == [("a-newer", 2), ("b-alive", 2)]
     assert abs(read[0].at - newer.at) < timedelta(seconds=0.001), "JSON keeps milliseconds"
     assert replace(read[1], at=alive.at, started=alive.started) == alive
     assert len(found) == 1
-    assert heartbeat.read(head=9, everywhere=False) == []
+    assert processes.read(head=9, everywhere=False) == []
 
 
 DIGITS = "1" + "0" * 5000
@@ -205,7 +205,7 @@ def test_of_a_row_that_another_version_wrote_each_reader_shows_what_it_can(part:
     known = Heartbeat.objects.get().figures
     for figures in islice(figures_of_other_versions(known), part, None, 8):
         write_figures("there", json.dumps(figures))
-        [status] = heartbeat.read(7)
+        [status] = processes.read(7)
         if isinstance(figures, dict):
             for name in ("host", "pid", "streams", "users", "cursor", "draining"):
                 is_whole = repr(figures.get(name)) == repr(known[name])
@@ -225,7 +225,7 @@ def test_a_row_that_cannot_be_read_hides_no_other(text: str) -> None:
     elsewhere("a")
     elsewhere("b")
     write_figures("b", text)
-    assert {status.id for status in heartbeat.read(7)} == {"a", "b"}
+    assert {status.id for status in processes.read(7)} == {"a", "b"}
 
 
 @pytest.mark.asyncio
@@ -234,12 +234,12 @@ async def test_this_process_is_read_as_it_is_now_with_the_rate_of_its_last_heart
     alice: User,
 ) -> None:
     async with open_stream(alice):
-        await on_the_hubs_thread(lambda: heartbeat.write(2.5))
+        await on_the_hubs_thread(lambda: processes.write(2.5))
         async with open_stream(alice):
-            [now] = await on_the_hubs_thread(lambda: heartbeat.read(head=4))
+            [now] = await on_the_hubs_thread(lambda: processes.read(head=4))
             assert (now.streams, now.users, now.head, now.rate) == (2, 1, 4, 2.5)
     # Its row is of no account once it has no streams.
-    assert await on_the_hubs_thread(lambda: heartbeat.read(head=4)) == []
+    assert await on_the_hubs_thread(lambda: processes.read(head=4)) == []
 
 
 @pytest.mark.asyncio
@@ -247,7 +247,7 @@ async def test_this_process_is_read_as_it_is_now_with_the_rate_of_its_last_heart
 async def test_two_event_loops_of_a_process_are_counted_together(alice: User, bob: User) -> None:
     async def in_another_loop() -> HubStatus:
         async with open_stream(bob), open_stream(alice):
-            return heartbeat.here(head=0)
+            return processes.here(head=0)
 
     async with open_stream(alice):
         status = await asyncio.to_thread(asyncio.run, in_another_loop())
