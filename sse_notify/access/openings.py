@@ -1,4 +1,4 @@
-"""Decide how a new stream starts: at which cursor, and with which ``hello``."""
+"""Decide how a new stream starts: at which cursor, and with which numbers in ``hello``."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def openings(clients: Sequence[tuple[Reader, int | None, bool]], using: str) -> 
             unread=unread,
             unseen=unseen,
             key=None if reader.user_id is None else user_key(reader.user_id),
-            ping=get_settings().HEARTBEAT,
+            heartbeat=get_settings().HEARTBEAT,
             retry=random.randint(*get_settings().RETRY_MS),
             resumes=resumes,
         )

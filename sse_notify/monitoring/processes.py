@@ -35,9 +35,9 @@ from sse_notify.streaming.hub import Hub
 from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import Incident
 
-#: Seconds between two heartbeats.
+#: Seconds between two reports.
 INTERVAL = 10.0
-#: Intervals without a heartbeat after which a process counts as dead.
+#: Intervals without a report after which a process counts as dead.
 MISSED = 3
 
 _NUMBERS = ("pid", "streams", "users", "anonymous", "cursor", "head")
@@ -198,7 +198,7 @@ def _moment(text: Any, default: datetime) -> datetime:
 
 @registry.jobs.append
 async def _beat(hub: Hub) -> None:
-    """Write heartbeats; when cancelled after the last stream, delete the row."""
+    """Write the row in intervals; when cancelled after the last stream, delete the row."""
     incident = Incident("heartbeat")
     rate, before, delivered = None, monotonic(), counters.get("delivered")
     try:
@@ -206,7 +206,7 @@ async def _beat(hub: Hub) -> None:
             try:
                 await hub.run(write, rate)
                 incident.worked()
-            except Exception as error:  # The next heartbeat tries again.
+            except Exception as error:  # The next report tries again.
                 incident.failed(error)
             await asyncio.sleep(INTERVAL)
             now, number = monotonic(), counters.get("delivered")

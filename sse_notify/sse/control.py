@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 from sse_notify.sse.format import dumps, encode, encode_comment, encode_json
 
@@ -25,7 +24,18 @@ KNOWN = frozenset(
 _FIELDS = re.compile(rb"(?:event: (.*)\n)?(?:topic: (.*)\n)?(?=data)")
 
 
-def hello(cursor: int, *, retry: int, resumes: bool = False, **fields: Any) -> bytes:
+def hello(
+    cursor: int,
+    *,
+    head: int,
+    state_seq: int | None,
+    unread: int,
+    unseen: int,
+    key: str | None,
+    heartbeat: float,
+    retry: int,
+    resumes: bool = False,
+) -> bytes:
     """Return ``hello``, the first block of a stream; if the client resumes, after a ``ping``.
 
     WebKit's ``EventSource`` keeps the part of an event that a reset connection (RST) has cut, and
@@ -34,17 +44,23 @@ def hello(cursor: int, *, retry: int, resumes: bool = False, **fields: Any) -> b
 
     Args:
         cursor: the number after which the replay starts.
+        head: the highest number of the log at that moment.
+        state_seq: the number of the inbox's newest change; ``None`` if there is none.
+        unread, unseen: the numbers of these notifications up to ``head``.
+        key: stands for the user; ``None`` for an anonymous visitor.
+        heartbeat: seconds between two heartbeats.
         retry: milliseconds after which the client reconnects.
         resumes: whether the client sent ``Last-Event-ID``, as an ``EventSource`` that reconnects.
-        fields: ``head``, the highest number of the log at that moment; ``state_seq``, the number
-            of the inbox's newest change, ``None`` if there is none; ``unread`` and ``unseen``, the
-            numbers of these notifications up to ``head``; ``key``, which stands for the user,
-            ``None`` for an anonymous visitor; ``ping``, the seconds between two heartbeats.
     """
     data = {
         "v": VERSION,
         "cursor": cursor,
-        **fields,
+        "head": head,
+        "state_seq": state_seq,
+        "unread": unread,
+        "unseen": unseen,
+        "key": key,
+        "ping": heartbeat,
         "server_time": datetime.now(UTC).isoformat(),
     }
     # ``retry`` is in the block of ``hello``, because some parsers treat a separate block as an event

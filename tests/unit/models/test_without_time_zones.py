@@ -93,7 +93,7 @@ def test_a_moment_that_knows_its_zone_is_as_good(alice: User) -> None:
     assert row.expires_at == EXPIRES
 
 
-def test_heartbeats_of_now_are_read_and_old_ones_are_not() -> None:
+def test_reports_of_now_are_read_and_old_ones_are_not() -> None:
     processes.write(None)
     Heartbeat.objects.filter(pk=signing.origin()).update(id="alive")
     (alive,) = processes.read(head=0)

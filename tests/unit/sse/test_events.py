@@ -72,6 +72,11 @@ def test_a_field_that_cannot_be_sent_is_named(
         event.encode()
 
 
+HELLO = control.hello(
+    1, head=1, state_seq=None, unread=0, unseen=0, key=None, heartbeat=15.0, retry=5, resumes=True
+)
+
+
 @pytest.mark.parametrize("data", ["", "one", "event: x\ndata: y\n\nevent: z", "\r\n\r\n", "\u2028"])
 @pytest.mark.parametrize(
     ("event", "topic", "is_told"),
@@ -94,7 +99,7 @@ def test_what_an_event_source_does_not_tell_is_said_before_the_event(
     block = encode(data, event=event, topic=topic, id=5)
     next = encode_json({"event": event, "topic": topic}, event="next") if is_told else b""
     assert control.with_names(block) == next + block
-    others = encode(data) + control.hello(1, retry=5, resumes=True) + control.ping(7)
+    others = encode(data) + HELLO + control.ping(7)
     assert control.with_names(others + block + block) == others + next + block + next + block
 
 
