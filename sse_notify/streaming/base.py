@@ -1,22 +1,18 @@
-"""The base class of all streams: a buffer, admission, a timer and an orderly end.
+"""The base class of all streams: a buffer, admission, the timer of `heartbeat`, an orderly end.
 
 One task reads a stream and writes each chunk to the socket before it reads the next.
-
-A write does not reset the timer. The timer fires when something may be due, checks, and schedules
-the next check. So a stream costs one check per heartbeat, however much it sends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from sse_notify.conf import get_settings
 from sse_notify.sse import control
+from sse_notify.streaming.heartbeat import Timed
 from sse_notify.streaming.limits import admission
 from sse_notify.telemetry import count
 
@@ -113,7 +109,7 @@ class Buffer:
         return self.size + size <= self.limit
 
 
-class BaseStream:
+class BaseStream(Timed):
     """A stream of chunks for one client. Call all methods on its event loop.
 
     Args:
@@ -128,9 +124,8 @@ class BaseStream:
         HandshakeRefused: 429 or 503, see :class:`sse_notify.streaming.limits.Admission`.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_ended", "_feed", "_timer", "aborted", "cancel",
-                 "closed", "deadline", "hub", "reason", "sending_since", "subscriber", "user_id",
-                 "written_at")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_ended", "_feed", "aborted", "cancel", "closed", "hub",
+                 "reason", "subscriber", "user_id")  # fmt: skip
 
     #: Defaults for a stream without topics.
     is_open = True
@@ -162,13 +157,9 @@ class BaseStream:
         self.aborted = False
         #: Why the stream ended, for the counters: the reason of its ``bye``, or "client".
         self.reason = "client"
-        self._timer: asyncio.TimerHandle | None = None
         if lifetime is None:
             lifetime = math.inf if subscriber is None else conf.MAX_LIFETIME
-        self.deadline = monotonic() + lifetime * random.uniform(0.8, 1.0)
-        #: When the last chunk was returned, and since when the server has been sending it.
-        self.written_at = monotonic()
-        self.sending_since: float | None = None
+        super().__init__(lifetime)
         admission.admit(self)
         self.closed = False
 
@@ -192,14 +183,8 @@ class BaseStream:
     async def read(self) -> bytes | None:
         """Wait for a chunk of complete blocks and return it; ``None`` when the stream has ended."""
 
-    def heartbeat(self) -> None:
-        """Queue a heartbeat, as nothing was written for ``HEARTBEAT`` seconds."""
-
     def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
         """Continue with what the client may read now."""
-
-    def drain(self, seconds: float) -> None:
-        """End the stream within ``seconds``, as the process shuts down."""
 
     def hold(self) -> None:
         """Write nothing until :meth:`release`, while the client's permission is re-checked."""
@@ -252,46 +237,3 @@ class BaseStream:
         hub, self.hub = self.hub, None
         if hub is not None:
             hub.leave(self)
-
-    # --- the timer ---
-
-    def start_timer(self, first_heartbeat: float | None = None) -> None:
-        """Start the timer.
-
-        Args:
-            first_heartbeat: seconds until the first heartbeat. ``None``: a random time from half a
-                ``HEARTBEAT`` to a whole one, so that streams opened together do not write together.
-        """
-        interval = get_settings().HEARTBEAT
-        if first_heartbeat is None:
-            first_heartbeat = random.uniform(interval / 2, interval)
-        self.written_at = monotonic() - interval + min(first_heartbeat, interval)
-        self._look()
-        # The shutdown began during this stream's handshake or view.
-        if admission.draining:
-            self.drain(get_settings().DRAIN_SECONDS)
-
-    def stop_timer(self) -> None:
-        """Cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        """Do what is due, and schedule the next check."""
-        conf, now = get_settings(), monotonic()
-        if self.sending_since is not None and now - self.sending_since >= conf.SEND_TIMEOUT:
-            self.abort("slow")
-            return
-        if now >= self.deadline:
-            self.deadline = math.inf
-            self.end("lifetime", random.randint(0, conf.RETRY_MS[0]))
-        elif self.sending_since is None and now - self.written_at >= conf.HEARTBEAT:
-            self.heartbeat()
-            self.written_at = now
-        if self.sending_since is None:
-            due = min(now + conf.SEND_TIMEOUT, self.written_at + conf.HEARTBEAT)
-        else:
-            due = self.sending_since + conf.SEND_TIMEOUT
-        seconds = max(min(due, self.deadline) - now, 0.001)
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
