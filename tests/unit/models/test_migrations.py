@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection
@@ -15,7 +16,14 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from sse_notify import archive, mark_read, notify, unread_count, unseen_count
+from sse_notify import (
+    archive,
+    mark_read,
+    muted_categories,
+    notify,
+    unread_count,
+    unseen_count,
+)
 from sse_notify.bus.messages import Entry
 from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import Position, get_position, number_pending
@@ -209,6 +217,98 @@ def before_long_work_had_a_column(transactional_db: None) -> Iterator[Any]:
     call_command("migrate", *before, verbosity=0)
     yield MigrationExecutor(connection).loader.project_state(before).apps
     call_command("migrate", verbosity=0)
+
+
+def rows_of(apps: Any) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows of the tables in which users' acts are kept, by model."""
+    names = ("Receipt", "Mute", "Exclusion", "Inbox", "LogHead")
+    return {name: list(apps.get_model(APP, name).objects.order_by("pk").values()) for name in names}
+
+
+def test_a_database_that_knew_archives_mutes_and_cancelled_work_keeps_all_of_it(
+    before_long_work_had_a_column: Any,
+) -> None:
+    """Two inboxes with several numbered changes each, one of them with one that waits for its number."""
+    apps_then = before_long_work_had_a_column
+    user, other = (
+        User.objects.create_user(name, date_joined=NOW - timedelta(days=30))
+        for name in ("alice", "bob")
+    )
+    old = {model.__name__: model.objects for model in apps_then.get_app_config(APP).get_models()}
+    mine = {"audience": "user", "topic": f"user:{user.pk}", "recipient_id": user.pk}
+    titles: list[tuple[str, dict[str, Any]]] = [
+        ("read below", {}),
+        ("unread again", {}),
+        ("back from the archive", {}),
+        ("archived", {}),
+        ("of a muted category", {"category": "news"}),
+        ("recalled", {"recalled_at": NOW}),
+        ("runs", {"key": "work", "data": {"order": 7, "progress": RUNNING}}),
+        ("new", {"actions": [{"label": "Open", "url": "/"}]}),
+    ]
+    pks: dict[str, int] = {
+        title: old["Notification"].create(title=title, seq=seq, **mine, **more).pk
+        for seq, (title, more) in enumerate(titles, start=1)
+    }
+    stamps = {
+        "unread again": {"seen_at": NOW, "unread_at": NOW},
+        "back from the archive": {"seen_at": NOW, "read_at": NOW, "unarchived_at": NOW},
+        "archived": {"seen_at": NOW, "read_at": NOW, "archived_at": NOW},
+        "runs": {"cancel_asked_at": NOW},
+    }
+    for title, at in stamps.items():
+        old["Receipt"].create(user_id=user.pk, notification_id=pks[title], **at)
+    for category in ("news", "offers"):
+        old["Mute"].create(user_id=user.pk, category=category)
+    unarchived = {
+        "set": "unarchived",
+        "ids": [pks["back from the archive"]],
+        "client": "",
+        "seq": 11,
+    }
+    seen = {"set": "seen", "up_to": 3, "client": "a tab", "seq": 12}
+    marks = {"read_up_to": 3, "seen_up_to": 3, "archived_up_to": 3}
+    old["Inbox"].create(user_id=user.pk, state_seq=12, changes=[unarchived, seen], **marks)
+    waits = {"set": "read", "up_to": 8, "client": ""}
+    old["Inbox"].create(
+        user_id=other.pk, changes=[{"set": "lost", "seq": 9}, {**seen, "seq": 10}, waits]
+    )
+    old["LogHead"].update_or_create({"seq": 12, "floor": 1}, pk=1)
+    before = rows_of(apps_then)
+
+    call_command("migrate", APP, verbosity=0)
+
+    assert rows_of(apps) == before
+    visible = Notification.objects.visible_to(user)
+    assert {row.title: (row.is_unread, row.is_unseen, row.is_muted) for row in visible} == {
+        "back from the archive": (False, False, False),
+        "of a muted category": (False, False, True),
+        "runs": (True, True, False),
+        "new": (True, True, False),
+    }
+    archived = {row.title: row.is_unread for row in visible.archived()}
+    assert archived == {"read below": False, "unread again": True, "archived": False}
+    assert (unread_count(user), unseen_count(user)) == (2, 2)
+    assert muted_categories(user) == ["news", "offers"]
+    assert Notification.objects.get(title="new").actions == [{"label": "Open", "url": "/"}]
+
+    # Pages that were open during the upgrade: one has heard all but the newest change, one less.
+    reader = reader_of(user)
+    assert [said(entry)[1] for entry in read_entries(11, 12, reader=reader, limit=9)[0]] == ["seen"]
+    (entry,) = read_entries(8, 12, reader=reader, limit=9)[0]
+    assert (entry.seq, b"event: reset" in entry.frame) == (12, True)
+    (batch,) = number_pending()
+    assert [said(entry) for entry in batch.entries] == [(13, "read")]
+    entries, _ = read_entries(8, 13, limit=9)
+    assert [(each.seq, each.topic) for each in entries] == [
+        (12, f"user:{user.pk}"),
+        (13, f"user:{other.pk}"),
+    ]
+    mark_read(user, up_to=13)
+    assert unread_count(user) == 0
+    assert Inbox.objects.get(user=user).changes[-1] == {
+        "set": "read", "up_to": 13, "client": "", "after": 12,
+    }  # fmt: skip
 
 
 def test_long_work_moves_out_of_the_projects_data_and_back(
