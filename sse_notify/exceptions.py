@@ -8,7 +8,7 @@ Exception
     ├── UnknownTopic                no ``@topic`` pattern matches
     ├── Cancelled                   long work was cancelled
     ├── ProgressFailed              long work failed for a reason that its user may read
-    └── HandshakeRefused            the server refused a stream; carries the HTTP response
+    └── HandshakeRefused            the server refused a stream; with the HTTP status and a code
 """
 
 from __future__ import annotations

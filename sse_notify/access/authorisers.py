@@ -1,11 +1,14 @@
 """Call a project's own ``@topic`` functions off the event loop.
 
-A topic function may be slow, hang or fail. So each function has a few turns, apart for users and
-visitors, for new streams and rechecks, and each user has at most one of them. The calls that have
-just begun share a few threads; a slow one leaves them to the others, and keeps its turn. One that
-hangs takes a spare turn instead, as long as there are some. So a slow function delays only its own
-topics, and never the events of the log; and calls that hang, as those of a few users may, keep the
-function from the others for some seconds alone.
+A topic function may be slow, hang or fail. Such a function delays only its own topics, and never the
+events of the log:
+
+- At most two calls of one function run at a time, and one for each user. Users and visitors have
+  separate limits, and so do new streams and rechecks.
+- Only four of all calls may be new. After a quarter of a second a call no longer counts as new, so
+  that others may begin.
+- After ten seconds a call no longer counts against its function's limit, as long as fewer than 16
+  calls hang. So a few users whose calls hang keep a function from others for some seconds only.
 """
 
 from __future__ import annotations

@@ -49,13 +49,17 @@ class Subscriber:
     asked: tuple[Match, ...] = ()
     """The project's own topics that the client asked for."""
     cursor: int | None = None
-    """The client's cursor, as :func:`sse_notify.access.openings.openings` takes it."""
+    """The number of the last event that the client has; ``None`` if it has none, negative if what
+    it sent cannot be parsed.
+    """
     page: str = ""
     """The name that the page has given itself, if any."""
     resumes: bool = False
     """Whether the cursor came in ``Last-Event-ID``, as from an ``EventSource`` that reconnects."""
     wants_names: bool = False
-    """Whether the script reads the stream with an ``EventSource``, and needs ``with_names()``."""
+    """Whether the script reads the stream with an ``EventSource``, which ignores unknown names: the
+    stream then announces each event of such a name.
+    """
 
 
 class Question(NamedTuple):

@@ -1,7 +1,7 @@
 """Send messages to every hub, in this process and in other processes.
 
     publisher's thread                sender's thread, one per process        other processes' loops
-    ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  listening ─► hub
+    ring() ── deque ───────────────►  layer.group_send, in order  ─────────►  subscriber ─► hub
        └── call_soon_threadsafe ─► hubs of this process
 
 The hubs of this process are called directly, all others through the channel layer. The channel

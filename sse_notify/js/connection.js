@@ -6,8 +6,8 @@
  *                ├─ 401, 403 ──> unauthorized
  *                └─ the server ends its stream after the events (WSGI) ──> polling ──> ...
  *
- * The browser's EventSource is not used: one 503 or one login page closes it for good, it tells no
- * status, waits without jitter, and does not notice a dead peer.
+ * The browser's EventSource alone would not do: one 503 or one login page closes it for good, it
+ * tells no status, waits without jitter, and does not notice a dead peer.
  */
 
 /** @import { Clock, Environment } from "./environment.js" */

@@ -1,4 +1,7 @@
-"""Read the columns of rows that ``notify()`` did not write."""
+"""Replace invalid values in the rows of notifications when they are read from the database.
+
+``notify()`` writes valid values only. Fixtures, SQL and other versions may have written others.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -64,8 +67,8 @@ def read_created_at(value: Any) -> datetime:
 _TEXTS = ("audience", "topic", "title", "body", "category", "key", "idempotency_key")
 _NAMES = ("actor_pk", "actor_name", "target_pk", "target_name")
 
-#: By column: the types of valid values, the usual ones of those that have to be checked (``None`` if
-#: none has to be), and the function that returns a value without what is not valid in it.
+#: How to read each column: the types of a valid value; the values that need no more check, or
+#: ``None`` if the type is enough; the function that returns a valid value for any other.
 READ: Mapping[str, tuple[tuple[type, ...], Sequence[Any] | None, Callable[[Any], Any]]] = {
     **dict.fromkeys((*_TEXTS, *_NAMES), ((str, type(None)), None, read_text)),
     **dict.fromkeys(("icon", "url"), ((str,), ("",), read_address)),

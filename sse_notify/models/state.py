@@ -191,7 +191,7 @@ class Heartbeat(models.Model):
     id = ExactCharField(primary_key=True, max_length=100)
     #: When the row was written, by the database's clock.
     at = models.DateTimeField()
-    #: The fields of `HubStatus`.
+    #: The process's status as a JSON object: its streams, users, cursor and so on.
     figures = Json(encoder=DjangoJSONEncoder)
 
     class Meta:

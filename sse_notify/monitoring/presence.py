@@ -108,7 +108,12 @@ async def alook(
 def combine(
     answers: list[dict[str, int]], head: int | None = None, *, everywhere: bool = True
 ) -> Presence:
-    """Return the result of :func:`look`, given the answers of the other processes."""
+    """Return every process with streams, and all users: of this process and of ``answers``.
+
+    Args:
+        answers: the number of streams by user of each other process.
+        head, everywhere: as for :func:`look`.
+    """
     head = get_head() if head is None else head
     found = processes.read(head, everywhere=everywhere)
     return Presence(hubs=found, users=_users(answers), head=head)

@@ -239,7 +239,7 @@ class Progress:
     __aexit__ = twin(__exit__)
 
     def _take(self, n: float | None = None, **values: Any) -> Callable[[], None]:
-        """Store ``values``, or ``n`` more done, and return the result of :meth:`_due`."""
+        """Store ``values``, or ``n`` more done. Return a function that does the database work."""
         self._check_begun()
         with self._lock:
             if n is not None:

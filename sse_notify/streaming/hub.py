@@ -148,7 +148,10 @@ class Hub:
             self._open(stream, granted, asked or ())
 
     def _open(self, stream: Stream, *decided: Any) -> None:
-        """Begin to push to ``stream``. ``decided``: what ``begin`` takes, unless it was called."""
+        """Begin to push to ``stream``.
+
+        ``decided``: the decision and the granted topics of a stream that has not begun yet.
+        """
         if stream.closed:  # the client has disconnected
             return
         stream.go_live(self, *decided)

@@ -125,7 +125,8 @@ def snapshot() -> dict[str, int | dict[str, int]]:
     ::
 
         {"opened": 12, "closed": {"client": 3, "lifetime": 1}, "delivered": 250, "replayed": 40,
-         "repaired": 1, "reset": {}, "slow": 0, "lost": 0, "refused": {"full": 2}}
+         "repaired": 1, "reset": {}, "slow": 0, "lost": 0, "unsent": 0, "dropped": 0,
+         "refused": {"full": 2}}
     """
     with _lock:
         values = dict(_values)

@@ -1,6 +1,7 @@
-"""The view of the event stream: it reads the request, decides, and answers with a stream.
+"""The view of the event stream: it reads the request and answers with a stream.
 
-This module knows the request; the stream does not.
+Under the wrapper `sse_notify.asgi.EventStreams`, the hub decides whether the stream may begin. Without
+it, the view decides. This module knows the request; the stream does not.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def stream(request: HttpRequest) -> HttpResponseBase:
     It never redirects, as no client of event streams expects that. HEAD says who may ask, and does
     not ask whether the user may listen to the topics. Query parameters:
 
-    * ``cursor``, ``lastEventId``: the last event id; ``event-source-polyfill`` sends the second. The
-      ``Last-Event-ID`` header counts, too; the largest one wins.
+    * ``cursor``, ``lastEventId``: the last event id; ``event-source-polyfill`` sends the second.
+      The ``Last-Event-ID`` header counts, too; the largest one wins.
     * ``topic``: may be repeated.
-    * ``client``: the page's id, as in its ``update`` events. A page that has one may replace an older
-      stream of its user instead of being refused.
+    * ``client``: the page's id, as in its ``update`` events. A page that has one may replace an
+      older stream of its user instead of being refused.
     * ``transport``: "eventsource" if the script reads the stream with an ``EventSource``.
     """
     exchange = current_exchange.get()

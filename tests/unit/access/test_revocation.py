@@ -289,6 +289,15 @@ def test_what_the_project_does_costs_it_no_query() -> None:
     )
     store = SessionStore(request.session.session_key)
     assert queries(store.delete) == 2, "read, and deleted"
+    assert queries(team.delete) <= 5, "Django's own"
+
+    with CaptureQueriesContext(connection) as captured:
+        alice.delete()
+    locking = [query["sql"] for query in captured if " FOR " in query["sql"]]
+    documented = 2 if connection.features.has_select_for_update else 0
+    assert len(locking) == documented, "of what is deleted with a user"
+    others = [sql for query in captured if (sql := query["sql"]) not in locking]
+    assert not [sql for sql in others if sql.startswith("SELECT") and "sse_notify_inbox" in sql]
 
 
 @pytest.mark.asyncio
