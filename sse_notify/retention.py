@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.inbox.marks import check_number
-from sse_notify.log.reader import told
+from sse_notify.log.reader import sendable
 from sse_notify.log.sequence import announce_on_commit, database, locked, raise_floor, writing
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
@@ -104,7 +104,7 @@ def _delete(candidates: list[int], before: datetime) -> int:
         pks = list(old.values_list("pk", flat=True))
         rows = Notification.objects.using(using).filter(pk__in=pks)
         # Clients miss only rows that a stream would have sent.
-        floor = rows.filter(told(timezone.now())).aggregate(floor=Max("seq"))["floor"]
+        floor = rows.filter(sendable(timezone.now())).aggregate(floor=Max("seq"))["floor"]
         rows.delete()
         if floor is not None:
             raise_floor(floor, using)

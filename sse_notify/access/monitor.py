@@ -154,9 +154,9 @@ class Monitor:
     def _concerned(self, message: Revocation) -> Iterator[Subscription]:
         cases, topics, sessions = self._cases, set(message.topics), set(message.sessions)
         for topic in topics | message.users.keys():
-            looks = message.users.get(topic) if topic not in topics else None
+            fingerprint = message.users.get(topic) if topic not in topics else None
             for stream in self._by_topic.get(topic, ()):
-                if stream in cases and cases[stream].fingerprint != looks:
+                if stream in cases and cases[stream].fingerprint != fingerprint:
                     yield stream
         for stream in cases if sessions else ():
             session = stream.subscriber.session
@@ -166,8 +166,8 @@ class Monitor:
         groups = any(topic.startswith("group:") for topic in topics)
         for stream in self._unlisted:
             own = user_topic(stream.subscriber.user_id)
-            looks = message.users.get(own, cases[stream].fingerprint)
-            if groups or own in topics or looks != cases[stream].fingerprint:
+            fingerprint = message.users.get(own, cases[stream].fingerprint)
+            if groups or own in topics or fingerprint != cases[stream].fingerprint:
                 yield stream
 
     def _ask(self, streams: Iterable[Subscription]) -> None:

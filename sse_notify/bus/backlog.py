@@ -54,7 +54,7 @@ def _join(first: Any, then: Any) -> Revocation | None:
     if not (isinstance(first, Revocation) and isinstance(then, Revocation)):
         return None
     # A user who was saved twice is decided again: the last message may not be of the last commit.
-    again = (topic for topic, looks in then.users.items() if first.users.get(topic, looks) != looks)
+    again = (topic for topic, now in then.users.items() if first.users.get(topic, now) != now)
     topics = tuple(dict.fromkeys((*first.topics, *then.topics, *again)))
     sessions = tuple(dict.fromkeys((*first.sessions, *then.sessions)))
     users = {**first.users, **then.users}

@@ -98,7 +98,7 @@ def count_missed(after: int, *, reader: Reader, limit: int) -> int:
     return _by_topic(reader, using, limit, seq__gt=after).values("seq").count()
 
 
-def told(now: datetime) -> Q:
+def sendable(now: datetime) -> Q:
     """Return the condition for the rows that streams send: unexpired events, and recalled rows."""
     # Pages that show a recalled row must remove it, also after its expiry.
     unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
@@ -156,7 +156,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return the rows that ``reader`` may read, in one topic or all; ``reader=None``: all rows."""
-    rows = Notification._base_manager.using(using).filter(told(timezone.now()))
+    rows = Notification._base_manager.using(using).filter(sendable(timezone.now()))
     rows = rows.annotate(weight=weight(*LONG_COLUMNS))
     if reader is None:
         return rows
@@ -199,7 +199,7 @@ def _frame(row: Notification, muted: frozenset[str]) -> bytes:
 
 
 def _overwritten(inboxes: QuerySet[Inbox], after: int, up_to: int) -> list[Entry]:
-    """Return ``reset`` for the changes in the range that later ones, beyond it, have overwritten."""
+    """Return ``reset`` for changes in the range that later ones, beyond it, have overwritten."""
     later = inboxes.filter(Q(state_seq__gt=up_to) | Q(state_seq=None))
     before = "changes__0__after"  # an older version stored no such number
     is_inside = Q(**{f"{before}__gt": after, f"{before}__lte": up_to})

@@ -148,22 +148,22 @@ class Progress:
             TypeError, ValueError: an argument is invalid. Nothing is reported.
             RuntimeError: the block has not started.
         """
-        self._take(done=done, stage=stage, message=message)()
+        self._record(done=done, stage=stage, message=message)()
 
     async def aupdate(
         self, done: float | None = None, *, stage: str | None = None, message: str | None = None
     ) -> None:
         """Do what :meth:`update` does, from async code."""
-        await _in_thread(self._take(done=done, stage=stage, message=message))
+        await _in_thread(self._record(done=done, stage=stage, message=message))
 
     @async_unsafe("Use 'await progress.aadvance()' in async code.")
     def advance(self, n: float = 1) -> None:
         """Add ``n`` to the work that is done. Errors as for :meth:`update`."""
-        self._take(n)()
+        self._record(n)()
 
     async def aadvance(self, n: float = 1) -> None:
         """Do what :meth:`advance` does, from async code."""
-        await _in_thread(self._take(n))
+        await _in_thread(self._record(n))
 
     @async_unsafe("Use 'await progress.acheck()' in async code.")
     def check(self) -> None:
@@ -172,13 +172,13 @@ class Progress:
         Raises:
             Cancelled: the work was cancelled. The exception does not propagate past the block.
         """
-        self._due(looks=True)()
+        self._due(checks=True)()
         if self._row.is_asked_to_end:
             raise Cancelled(progress=self)
 
     async def acheck(self) -> None:
         """Do what :meth:`check` does, from async code."""
-        await _in_thread(self._due(looks=True))
+        await _in_thread(self._due(checks=True))
         if self._row.is_asked_to_end:
             raise Cancelled(progress=self)
 
@@ -238,7 +238,7 @@ class Progress:
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
 
-    def _take(self, n: float | None = None, **values: Any) -> Callable[[], None]:
+    def _record(self, n: float | None = None, **values: Any) -> Callable[[], None]:
         """Store ``values``, or ``n`` more done. Return a function that does the database work."""
         self._check_begun()
         with self._lock:
@@ -247,7 +247,7 @@ class Progress:
             self._estimate.update(self._clock(), **values)
         return self._due()
 
-    def _due(self, *, looks: bool = False) -> Callable[[], None]:
+    def _due(self, *, checks: bool = False) -> Callable[[], None]:
         """Send a live update if one is due. Return the database work that is due."""
         with self._lock:  # keeps the events of several threads in order
             now = self._clock()
@@ -256,9 +256,9 @@ class Progress:
             if self._estimate.live.is_due(now):
                 self._row.publish(self._estimate.as_dict(State.RUNNING, now))
             if self._estimate.writes.is_due(now):
-                self._estimate.looks.at = now  # a write also checks for a cancellation
+                self._estimate.checks.at = now  # a write also checks for a cancellation
                 return partial(self._report, self._estimate.as_dict(State.RUNNING, now))
-            return self._report if looks and self._estimate.looks.is_due(now) else _nothing
+            return self._report if checks and self._estimate.checks.is_due(now) else _nothing
 
     def _report(self, progress: dict[str, Any] | None = None) -> None:
         try:

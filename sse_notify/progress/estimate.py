@@ -75,7 +75,7 @@ class Estimate:
         beat = max(WRITE_SECONDS, stalls_after / 3)
         self.live, self.writes = Throttle(LIVE_SECONDS, beat), Throttle(WRITE_SECONDS, beat)
         #: When to check for a cancellation.
-        self.looks = Throttle(WRITE_SECONDS, WRITE_SECONDS)
+        self.checks = Throttle(WRITE_SECONDS, WRITE_SECONDS)
         self.set_total(total)
         self.done: float = 0
         self.stage = self.message = ""
@@ -90,7 +90,7 @@ class Estimate:
     def start(self, now: float) -> None:
         """Start to measure the time at ``now``."""
         self._samples.append((now, 0))
-        self.live.at = self.writes.at = self.looks.at = now
+        self.live.at = self.writes.at = self.checks.at = now
         self.live.has_news = self.writes.has_news = False
 
     def update(self, now: float, **values: Any) -> None:

@@ -164,11 +164,11 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         announce_on_commit()  # the numbering skips a locked row
         # Lock the rows. Otherwise a run could end, and the next run under its key be cancelled.
         for row in mine.filter(progress_state__run__cancellable=True).select_for_update():
-            told = (row.progress or {}).get("state")
-            if told == State.STALLED:
-                state = {**(row.progress_state or {}), "state": State.CANCELLED, "eta": None}
-                _end(row.pk, using, state.pop("run")["id"], {"progress_state": state})
-            elif told == State.RUNNING:
+            state = (row.progress or {}).get("state")
+            if state == State.STALLED:
+                ended = {**(row.progress_state or {}), "state": State.CANCELLED, "eta": None}
+                _end(row.pk, using, ended.pop("run")["id"], {"progress_state": ended})
+            elif state == State.RUNNING:
                 receipts.update_or_create(asked, user_id=user.pk, notification=row)
 
 

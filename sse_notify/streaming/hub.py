@@ -192,13 +192,13 @@ class Hub:
                     # In the group: the hub receives later events; the head includes earlier ones.
                     self.cursor = (await self.run(get_position)).head
                     self._started.set()
-                    self._take_held()
+                    self._dispatch_held()
                     if self.sources:  # the hub may have missed a revocation before
                         self._monitor.revoke(Revocation(everybody=True))
                 elif has_gap:
                     await self._repair()
                 else:
-                    await self.look()
+                    await self.poll()
                 self._database.worked()
             except Exception as error:  # the streams stay open while the database is down
                 self._database.failed(error)
@@ -236,9 +236,9 @@ class Hub:
         elif isinstance(message, PresenceQuery):
             publisher.answer(message, self.users())
         else:
-            self._take(message)
+            self._on_batch(message)
 
-    def _take(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         if self._gap.is_set() or batch.first > self.cursor + 1:
             self._held.append(batch)
             del self._held[:-HELD]
@@ -246,11 +246,11 @@ class Hub:
         else:
             self._dispatch(batch.entries, batch.last)
 
-    def _take_held(self) -> None:
+    def _dispatch_held(self) -> None:
         self._gap.clear()
         held, self._held = sorted(self._held, key=lambda batch: batch.first), []
         for batch in held:
-            self._take(batch)
+            self._on_batch(batch)
 
     def _dispatch(self, entries: tuple[Entry, ...] | list[Entry], last: int) -> None:
         delivered = 0
@@ -269,9 +269,9 @@ class Hub:
         while self.cursor < head:
             entries, complete = await self.run(read_entries, self.cursor, head, limit=REPAIR_PAGE)
             self._dispatch(entries, complete)
-        self._take_held()
+        self._dispatch_held()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Compare the cursor with the log's head and repair what is missing, as every poll does."""
         if self._gap.is_set():
             return

@@ -1,7 +1,7 @@
 """The hubs of this process, one per event loop, and the shutdown of their streams.
 
     SIGTERM ──► install()'s handler ──► drain(): end_streams() for every hub, on its own loop
-                        └─ thread: waits for them, at most TOLD_SECONDS
+                        └─ thread: waits for them, at most BYE_SECONDS
                              └─► raises the signal again ──► the server's own handler
 
 No ASGI server informs an open response of a shutdown. Most wait for the response to end by itself;
@@ -37,7 +37,7 @@ logger = logging.getLogger("sse_notify")
 #: Seconds that the server's own handler waits for the streams. A client that cannot take a few
 #: bytes in that time is slow. It has the rest of ``DRAIN_SECONDS`` on a server that waits for
 #: responses; on one that cuts them, it resumes from its cursor.
-TOLD_SECONDS = 2.0
+BYE_SECONDS = 2.0
 #: Minimum seconds that a client has to take its ``bye``.
 CUT_SECONDS = 1.0
 #: Seconds for the server to send what the last streams wrote.
@@ -105,8 +105,8 @@ async def end_streams(hub: Hub, seconds: float) -> None:
             rest. Streams of a view's own events are cut at its end; this does not wait for them.
     """
     since, cut = monotonic(), 0
-    told = list(hub.streams)
-    for stream in (*hub.sources, *told):
+    ending = list(hub.streams)
+    for stream in (*hub.sources, *ending):
         stream.drain(seconds)
     try:
         async with asyncio.timeout(max(seconds / 2, CUT_SECONDS)):
@@ -116,8 +116,8 @@ async def end_streams(hub: Hub, seconds: float) -> None:
         for late in list(hub.streams):
             late.abort("drain")
         await hub.empty.wait()
-    if told:
-        fields = {"streams": len(told), "cut": cut, "seconds": round(monotonic() - since, 1)}
+    if ending:
+        fields = {"streams": len(ending), "cut": cut, "seconds": round(monotonic() - since, 1)}
         text = "drained streams=%(streams)d cut=%(cut)d seconds=%(seconds).1f"
         logger.info(text, fields, extra=fields)
     await asyncio.sleep(FLUSH_SECONDS)
@@ -153,8 +153,8 @@ class SignalHandler:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._begun:
             self._begun = True
-            told = self._begin()
-            threading.Thread(target=self._pass_on, args=(number, told), daemon=True).start()
+            work = self._begin()
+            threading.Thread(target=self._pass_on, args=(number, work), daemon=True).start()
             return
         # Raised by ``_pass_on``, or sent again by somebody who does not want to wait.
         self._passed_on = True
@@ -166,8 +166,8 @@ class SignalHandler:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _pass_on(self, number: int, told: Sequence[Future[None]]) -> None:
-        wait(told, TOLD_SECONDS)
+    def _pass_on(self, number: int, work: Sequence[Future[None]]) -> None:
+        wait(work, BYE_SECONDS)
         if self._passed_on:
             return
         self._passed_on = True

@@ -220,7 +220,7 @@ async def test_project_code_that_hangs_delays_no_repair_and_nobody_elses_end(
             await asyncio.to_thread(gate.entered.wait, GUARD)
             # Numbered by a process that died before it could ring.
             await sync_to_async(lambda: (notify(bob, "Repaired"), list(number_pending())))()
-            await registry.current().look()
+            await registry.current().poll()
             await his.until(b"Repaired")
             carol.is_active = False
             await carol.asave()

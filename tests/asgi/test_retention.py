@@ -42,8 +42,8 @@ def send_old(user: User, *titles: str) -> None:
 
 async def look_twice() -> None:
     """Look at the log as the hub's polls do: at what moves, and at what has come to rest."""
-    await registry.current().look()
-    await registry.current().look()
+    await registry.current().poll()
+    await registry.current().poll()
 
 
 @override_settings(SSE_NOTIFY={"POLL_INTERVAL": 1000})

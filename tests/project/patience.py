@@ -13,5 +13,5 @@ def patient(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     """Have the signal passed on when the last stream has left, or after a minute."""
-    registry.TOLD_SECONDS = 60.0
+    registry.BYE_SECONDS = 60.0
     return get_response

@@ -141,7 +141,7 @@ async def test_a_log_that_is_shorter_than_it_was_resets_the_clients(
     hub = Hub(run=memory.run)
     stream, reading = await open_stream(hub, memory, cursor=9)
     memory.head = 4
-    look = asyncio.create_task(hub.look())
+    look = asyncio.create_task(hub.poll())
     await asyncio.sleep(0)
     memory.answer_one(RNG)
     await look
@@ -300,7 +300,7 @@ async def test_a_poll_repairs_only_what_was_missed(
     hub = Hub(run=memory.run)
     stream, reading = await open_stream(hub, memory)
     make_busy(hub, memory)
-    look: Coroutine[Any, Any, None] = hub.look()
+    look: Coroutine[Any, Any, None] = hub.poll()
     looking = asyncio.create_task(look)
     await asyncio.sleep(0)
     memory.answer_one(RNG)

@@ -67,7 +67,7 @@ def test_the_server_is_told_when_the_streams_were(passed_on: threading.Event) ->
 def test_streams_that_take_no_leave_do_not_hold_the_process(
     passed_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "TOLD_SECONDS", 0.01)
+    monkeypatch.setattr(registry, "BYE_SECONDS", 0.01)
     SignalHandler(Begin()).install()
     signal.raise_signal(signal.SIGINT)
     assert arrives(passed_on)

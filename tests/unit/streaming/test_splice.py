@@ -137,7 +137,7 @@ class Schedule:
                     client.has_everything() for client in self.clients
                 ):
                     return
-                look = asyncio.get_running_loop().create_task(self.hub.look())
+                look = asyncio.get_running_loop().create_task(self.hub.poll())
         raise AssertionError("it does not come to rest")
 
 
