@@ -1,7 +1,7 @@
 """Call a project's own ``@topic`` functions off the event loop.
 
-A topic function may be slow, hang or fail. Such a function delays only its own topics, and never the
-events of the log:
+A topic function may be slow, hang or fail. Such a function delays only its own topics, and never
+the events of the log:
 
 - At most two calls of one function run at a time, and one for each user. Users and visitors have
   separate limits, and so do new streams and rechecks.

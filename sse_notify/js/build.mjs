@@ -26,8 +26,13 @@ export const SCRIPTS = {
  * Properties of objects that never leave `sse-notify.js`: they get short names there. Pages and the
  * other scripts use none of them.
  */
-export const INTERNAL =
-  /^(adopt|answer|ask|attempt|buffered|catchUp|change|channel|check|dispatch|draw|drawSoon|emit|end|env|eventId|fail|follow|forget|getAddress|hold|isOpen|isOther|lacking|lead|leads|listen|load|loading|onForbidden|online|onMessage|onSignedOut|onState|panel|receive|relay|release|requests|send|settle|steps|toggle|users|visible)$/;
+const NAMES = `
+  adopt answer ask attempt buffered catchUp change channel check dispatch draw drawSoon emit
+  end env eventId fail follow forget getAddress hold isOpen isOther lacking lead leads listen
+  load loading onForbidden online onMessage onSignedOut onState panel receive relay release
+  requests send settle steps toggle users visible
+`;
+export const INTERNAL = new RegExp(`^(${NAMES.trim().split(/\s+/).join("|")})$`);
 
 /**
  * Leaves what is loaded later beside the script, under a name that browsers and bundlers find.

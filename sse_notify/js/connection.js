@@ -36,11 +36,12 @@ import { checkStream, SseNotifyError } from "./requests.js";
 
 /**
  * @param {object} options
- * @param {() => string} options.getAddress Returns the stream's address, with the cursor to start from.
+ * @param {() => string} options.getAddress
+ *   Returns the stream's address, with the cursor to start from.
  * @param {(message: Message) => void} options.onMessage
  * @param {(state: ConnectionState) => void} options.onState
- * @param {(error: Error & {eventId?: string | null}) => void} options.onError The error of an event that
- *   is too large has its id.
+ * @param {(error: Error & {eventId?: string | null}) => void} options.onError
+ *   The error of an event that is too large has its id.
  * @param {(topic?: string) => boolean} options.onForbidden Returns whether it opens another stream,
  *   for fewer topics.
  * @param {typeof globalThis.fetch} options.fetch

@@ -39,7 +39,11 @@ export function open(address, init, get = fetch) {
     wake();
   };
 
-  /** Whether the server sent it: its events may be called "open" and "error", too. @param {Event} event */
+  /**
+   * Whether the server sent it: its events may be called "open" and "error", too.
+   *
+   * @param {Event} event
+   */
   const isMessage = (event) => "data" in event;
 
   /** @param {MessageEvent} message */

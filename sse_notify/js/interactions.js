@@ -142,7 +142,8 @@ export function makeInteractions(
 
   /** @param {SubmitEvent} event */
   const onSubmit = (event) => {
-    if (root.closest("form")) event.stopPropagation(); // the site's form around the bell is not submitted
+    // The site's form around the bell is not submitted.
+    if (root.closest("form")) event.stopPropagation();
     const button = event.submitter;
     if (!button) return;
     const { ssen, ssenMark: mark } = button.dataset;

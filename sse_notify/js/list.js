@@ -78,7 +78,11 @@ export function makeList(root, options, onEnd) {
     held: [],
     /** Which items are shown. @type {{state?: "unread", category?: string}} */
     filter: {},
-    /** The `before` of the page of older items, `null` if there are none. @type {number | string | null} */
+    /**
+     * The `before` of the page of older items, `null` if there are none.
+     *
+     * @type {number | string | null}
+     */
     next: root.dataset.next || null,
     /** Whether a page is being loaded. */
     loading: false,

@@ -20,7 +20,9 @@ const once = (loadNear) => {
     // Some browsers remember that an address failed: a new fragment makes it another. An empty
     // address fails. Bundlers leave it alone.
     asked ??= import(
-      /* webpackIgnore: true */ /* @vite-ignore */ `${safeUrl(address, import.meta.url)}#${Math.random()}`
+      /* webpackIgnore: true */
+      /* @vite-ignore */
+      `${safeUrl(address, import.meta.url)}#${Math.random()}`
     )
       .catch(loadNear)
       .catch((error) => {

@@ -53,8 +53,8 @@ export class EventStreamParser {
    * Parse the next chunk of the stream, which may be cut within a character or a CRLF.
    *
    * @param {string | Uint8Array} chunk
-   * @throws {RangeError} An event was too large. Its `eventId` is that of the event, which comes last;
-   *   `null` if the event does not end.
+   * @throws {RangeError} An event was too large. Its `eventId` is that of the event, which comes
+   *   last; `null` if the event does not end.
    */
   feed(chunk) {
     const whole = typeof chunk === "string" ? chunk : this.#decoder.decode(chunk, { stream: true });

@@ -91,7 +91,7 @@ def get_head() -> int:
 
 
 def raise_floor(to: int, using: str) -> None:
-    """Refuse cursors before ``to`` after the commit. This locks the head until then: call it last."""
+    """Refuse cursors before ``to`` after the commit. Call it last: it locks the head until then."""
     head_row(using).filter(floor__lt=to).update(floor=Least(to, F("seq")))
 
 
@@ -106,7 +106,7 @@ def writing(using: str, *, reads: bool = True) -> Iterator[None]:
     Args:
         using: the alias of the database.
         reads: whether it reads before it writes. SQLite waits for its lock if the first statement
-            of a transaction is a write. A write after a read can fail at once, so this writes first.
+            of a transaction is a write. A write after a read can fail at once, so write first.
     """
     connection: Any = connections[using]
     new = connection.vendor if connection.get_autocommit() else ""

@@ -91,7 +91,7 @@ class Owner(NamedTuple):
 
 
 def count(owners: Iterable[Owner], using: str) -> list[tuple[int, int]]:
-    """Return the exact (unread, unseen) counts of each of ``owners``, in one query per 1,000 topics.
+    """Return the exact (unread, unseen) counts of ``owners``, in one query per 1,000 topics.
 
     Args:
         owners: the owners of the inboxes.

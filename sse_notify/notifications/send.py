@@ -62,8 +62,8 @@ def notify(
             object with ``get_absolute_url()``.
         category: users can filter by it; at most 100 characters.
         event: the SSE event name, "notification" by default. The stream's own names are refused.
-        data: any JSON-serializable value, nested at most 100 levels (30 on MySQL and MariaDB). It is
-            for scripts and is not rendered.
+        data: any JSON-serializable value, nested at most 100 levels (30 on MySQL and MariaDB). It
+            is for scripts and is not rendered.
         actor, target: model instances: who did it, and to what. Their names are stored as text.
         icon: the URL of an image.
         actions: buttons, a list of ``{"label": ..., "url": ...}``.

@@ -1,7 +1,7 @@
 """The events that the stream itself sends: ``hello``, ``ping``, ``reset``, ``lost`` and ``bye``.
 
-It also makes the muted form of a notification, and announces events to the script's ``EventSource``,
-which ignores events whose names it does not listen to.
+It also makes the muted form of a notification, and announces events to the script's
+``EventSource``, which ignores events whose names it does not listen to.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def hello(
         "ping": heartbeat,
         "server_time": datetime.now(UTC).isoformat(),
     }
-    # ``retry`` is in the block of ``hello``, because some parsers treat a separate block as an event
-    # without data. The comment ends the line that was cut.
+    # ``retry`` is in the block of ``hello``, because some parsers treat a separate block as an
+    # event without data. The comment ends the line that was cut.
     first = encode_comment() + ping(cursor) if resumes else b""
     return first + encode(dumps(data), event="hello", id=cursor, retry=retry)
 

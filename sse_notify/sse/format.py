@@ -12,10 +12,11 @@ each for the sake of clients:
 4. ``topic`` is a field of our own. The standard makes clients ignore fields that they do not know.
    So an event can carry its topic without changing its name or its data, which belong to the
    publisher.
-5. Every blank line ends an event with data. ``@microsoft/fetch-event-source`` makes an empty message
-   of any other, and code that parses its data fails.
+5. Every blank line ends an event with data. ``@microsoft/fetch-event-source`` makes an empty
+   message of any other, and code that parses its data fails.
 6. JSON escapes the characters at which Python's ``str.splitlines()`` ends a line, but no stream:
-   ``sseclient`` and ``aiosseclient`` would cut the data there. Text that is not JSON has no escapes.
+   ``sseclient`` and ``aiosseclient`` would cut the data there. Text that is not JSON has no
+   escapes.
 """
 
 from __future__ import annotations

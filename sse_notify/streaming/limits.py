@@ -85,7 +85,7 @@ class Admission:
             self._users[stream.user_id] += 1
 
     def enlist(self, stream: Any) -> None:
-        """Let newer streams of its user replace ``stream``, which is open, if its page has a name."""
+        """Let newer streams of its user replace ``stream``, an open one, if its page has a name."""
         with self._lock:
             if stream.user_id is not None and stream.subscriber.page:
                 self._pages.setdefault(stream.user_id, {})[stream] = None

@@ -44,8 +44,8 @@ _ENDS |= {"cancelled": _("Cancelled"), "stalled": _("Stalled")}
 def sse_notify_assets(context: Context) -> SafeString:
     """Return the tags of the stylesheet and the script, with the context's ``csp_nonce`` if any.
 
-    Nothing is inline, so the policy ``style-src 'self'; script-src 'self'`` needs no nonce. A script
-    of another host has ``crossorigin``, as modules are always requested with CORS.
+    Nothing is inline, so the policy ``style-src 'self'; script-src 'self'`` needs no nonce. A
+    script of another host has ``crossorigin``, as modules are always requested with CORS.
     """
     nonce = str(context.get("csp_nonce") or "")
     script = static("sse_notify/sse-notify.js")

@@ -1,7 +1,7 @@
 """The view of the event stream: it reads the request and answers with a stream.
 
-Under the wrapper `sse_notify.asgi.EventStreams`, the hub decides whether the stream may begin. Without
-it, the view decides. This module knows the request; the stream does not.
+Under the wrapper `sse_notify.asgi.EventStreams`, the hub decides whether the stream may begin.
+Without it, the view decides. This module knows the request; the stream does not.
 """
 
 from __future__ import annotations
