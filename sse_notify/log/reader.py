@@ -17,7 +17,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -29,8 +29,8 @@ from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.models.fields import weight
 from sse_notify.models.notification import LONG_COLUMNS, fetch
+from sse_notify.models.querysets import weight
 from sse_notify.models.state import LOST
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
@@ -43,7 +43,6 @@ Answer = TypeVar("Answer")
 
 #: Bytes that one page of the log fetches, approximately.
 PAGE_BYTES = 1024 * 1024
-
 #: A replay of more pages than this reads each topic separately.
 SHORT_REPLAY = 10
 
@@ -73,11 +72,10 @@ def read_entries(
         after: the cursor, which is the last ``seq`` that the reader has.
         up_to: the last ``seq`` to read.
         reader: the client that reads; ``None``: read all entries.
-        limit: the maximum number of notifications that one call reads; for all clients, also of
-            changes.
+        limit: the maximum number of notifications in one call, or of all entries if no ``reader``.
 
     Returns:
-        The entries, and the number up to which they are complete: ``up_to``, or less if the call
+        The entries, and the number up to which they are complete; less than ``up_to`` if the call
         reached ``limit`` or the maximum size.
     """
     using = router.db_for_write(Notification)
@@ -94,8 +92,8 @@ def read_entries(
 
 def count_missed(after: int, *, reader: Reader, limit: int) -> int:
     """Return how many notifications after ``after`` the reader missed, at most ``limit``."""
-    using = router.db_for_write(Notification)
-    return _by_topic(reader, using, limit, seq__gt=after).values("seq").count()
+    missed = _by_topic(reader, router.db_for_write(Notification), limit, seq__gt=after)
+    return missed.values("seq").count()
 
 
 def sendable(now: datetime) -> Q:
@@ -103,6 +101,9 @@ def sendable(now: datetime) -> Q:
     # Pages that show a recalled row must remove it, also after its expiry.
     unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
+
+
+_ROW, _CHANGE = weight(*LONG_COLUMNS), weight("changes")
 
 
 def _page(
@@ -123,7 +124,7 @@ def _page(
     weights = list(found.values_list("seq", "weight"))
     if reader is None:
         numbered = inboxes.filter(state_seq__gt=after, state_seq__lte=up_to).order_by("state_seq")
-        changes = numbered.values_list("state_seq", weight("changes"))[:limit]
+        changes = numbered.values_list("state_seq", _CHANGE)[:limit]
         weights = sorted([*weights, *changes])[:limit]
     total = 0
     seqs: list[int] = []
@@ -157,7 +158,7 @@ def _by_topic(reader: Reader, using: str, limit: int, **stretch: int) -> QuerySe
 def readable(reader: Reader | None, using: str, topic: str | None = None) -> QuerySet[Notification]:
     """Return the rows that ``reader`` may read, in one topic or all; ``reader=None``: all rows."""
     rows = Notification._base_manager.using(using).filter(sendable(timezone.now()))
-    rows = rows.annotate(weight=weight(*LONG_COLUMNS))
+    rows = rows.annotate(weight=_ROW)
     if reader is None:
         return rows
     excluded = Exclusion.objects.filter(user_id=reader.user_id).values("notification_id")
@@ -202,10 +203,9 @@ def _overwritten(inboxes: QuerySet[Inbox], after: int, up_to: int) -> list[Entry
     """Return ``reset`` for changes in the range that later ones, beyond it, have overwritten."""
     later = inboxes.filter(Q(state_seq__gt=up_to) | Q(state_seq=None))
     before = "changes__0__after"  # an older version stored no such number
-    is_inside = Q(**{f"{before}__gt": after, f"{before}__lte": up_to})
-    found = dict(
-        later.filter(is_inside | Q(**{f"{before}__isnull": True})).values_list("pk", before)
-    )
+    here = Q(**{f"{before}__gt": after, f"{before}__lte": up_to})
+    rows = later.filter(here | Q(**{f"{before}__isnull": True}))
+    found = dict(rows.values_list("pk", before))
     resets = [_reset(pk, int(number)) for pk, number in found.items() if number is not None]
     odd = [pk for pk, number in found.items() if number is None]
     return resets + (changed(inboxes.filter(pk__in=odd), after, up_to) if odd else [])
@@ -217,8 +217,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
     The counts in an ``update`` are absolute. They come from the current inbox, but include only
     rows numbered up to the change. Later rows follow in the stream, and the client adds them then.
     """
-    entries: list[Entry] = []
-    updates: list[Update] = []
+    entries, updates = list[Entry](), list[Update]()
     for inbox in inboxes:
         number = inbox.state_seq
         change, before = inbox.newest_change()
@@ -230,7 +229,7 @@ def changed(inboxes: Iterable[Inbox], after: int, up_to: int) -> list[Entry]:
             continue
         if after < number <= up_to:
             entries.append(_reset(inbox.pk, number))
-    return entries + in_halves(_encode, updates, _cannot_encode)
+    return entries + in_halves(_encode, updates, _cannot_encode) if updates else entries
 
 
 #: A user's primary key, the number of the newest change, and the change.
@@ -253,20 +252,23 @@ def _encode(updates: Sequence[Update]) -> list[Entry]:
     users = model._base_manager.using(router.db_for_write(model))
     if groups_field():
         users = users.prefetch_related("groups")
-    found = users.in_bulk([pk for pk, _, _ in updates])
-    entries, owners = [], []
+    found = users.in_bulk(list(map(itemgetter(0), updates)))
+    entries: list[Entry] = []
+    owners: list[Owner] = []
+    changes: list[dict[str, Any]] = []
     for update in updates:
         pk, number, change = update
         try:
             if user := found.get(pk):
-                owners.append((Owner(pk, topics_of(user), joined(user), number), change))
+                owners.append(Owner(pk, topics_of(user), joined(user), number))
+                changes.append(change)
         except (Exception, CancelledError):  # the project's own code
             entries.append(_cannot_encode(update))
-    counted = count((owner for owner, _ in owners), router.db_for_write(Notification))
-    for (owner, change), (unread, unseen) in zip(owners, counted, strict=True):
+    counted = count(owners, router.db_for_write(Notification))
+    for owner, change, (unread, unseen) in zip(owners, changes, counted, strict=True):
         data = {**change, "state_seq": owner.up_to, "unread": unread, "unseen": unseen}
         frame = encode_json(data, event="update", id=owner.up_to)
-        entries.append(Entry(owner.up_to, user_topic(owner.user_id), frame))
+        entries.append(Entry(owner.up_to, owner.topics[0], frame))
     return entries
 
 

@@ -1,4 +1,4 @@
-"""Parts of models: exact text columns, the sizes of rows, references to a project's own objects."""
+"""Text columns that every database compares alike, and references to a project's own objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models.functions import Cast, Coalesce
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -23,24 +22,6 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
             is_mariadb = connection.mysql_is_mariadb
             parameters["collation"] = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
         return parameters
-
-
-class _Bytes(models.Func):
-    """The length of a text in bytes, in UTF-8."""
-
-    function = "OCTET_LENGTH"
-    output_field = models.IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
-        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-def weight(*columns: str) -> Any:
-    """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
-    texts = (Coalesce(_Bytes(Cast(name, models.TextField())), 0) for name in columns)
-    return sum(texts, start=models.Value(1024))
 
 
 def about(kind: int, pk: str, name: str, using: str | None) -> dict[str, str] | None:

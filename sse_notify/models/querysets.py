@@ -23,7 +23,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import connections, models
 from django.db.models import BooleanField, ExpressionWrapper, FilteredRelation, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
@@ -219,3 +219,21 @@ def _model(name: str) -> Any:
 
 def _above(watermark: Any) -> Q:
     return Q(seq=None) | Q(seq__gt=watermark)
+
+
+class _Bytes(models.Func):
+    """The length of a text in bytes, in UTF-8."""
+
+    function = "OCTET_LENGTH"
+    output_field = models.IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
+        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def weight(*columns: str) -> Any:
+    """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
+    texts = (Coalesce(_Bytes(Cast(name, models.TextField())), 0) for name in columns)
+    return sum(texts, start=models.Value(1024))

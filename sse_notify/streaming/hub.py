@@ -148,10 +148,7 @@ class Hub:
             self._open(stream, granted, asked or ())
 
     def _open(self, stream: Stream, *decided: Any) -> None:
-        """Begin to push to ``stream``.
-
-        ``decided``: the decision and the granted topics of a stream that has not begun yet.
-        """
+        """Push to ``stream``; ``decided``: decision and granted topics, if it has not begun."""
         if stream.closed:  # the client has disconnected
             return
         stream.go_live(self, *decided)
