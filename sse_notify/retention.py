@@ -24,8 +24,9 @@ from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.inbox.marks import check_number
+from sse_notify.log.announcing import announce_on_commit
 from sse_notify.log.reader import sendable
-from sse_notify.log.sequence import announce_on_commit, database, locked, raise_floor, writing
+from sse_notify.log.sequence import database, locked, raise_floor, writing
 from sse_notify.models import Notification
 from sse_notify.models.querysets import NotificationQuerySet
 

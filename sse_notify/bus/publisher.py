@@ -118,6 +118,11 @@ def remote_layer() -> Any | None:
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
 
 
+def flush() -> None:
+    """Wait until all messages are sent, at most ``FLUSH_SECONDS``; log if that is too short."""
+    _sender.flush()
+
+
 def senders_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop of the sender's thread. Start the thread if necessary."""
     return _sender.running_loop()
@@ -178,7 +183,6 @@ class _Sender:
         return loop.result(START_SECONDS)  # without the lock: under gevent, others run meanwhile
 
     def flush(self) -> None:
-        """Wait until all messages are sent, at most ``FLUSH_SECONDS``; log if that is too short."""
         if not self._is_idle.wait(FLUSH_SECONDS):
             self._failed(TimeoutError("Messages wait at the exit."), len(self._waiting))
 

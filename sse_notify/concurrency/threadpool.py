@@ -1,4 +1,4 @@
-"""Four small bounded thread pools that run the database work of streams.
+"""Small bounded thread pools that run the database work of streams, and of the publisher.
 
 Django's ``sync_to_async`` keeps a thread for each request as long as the request lives, and a
 stream lives for minutes. Here, each function borrows a thread, so there are never more database
@@ -45,27 +45,42 @@ T = TypeVar("T")
 
 #: Seconds that a thread keeps its connection for more work.
 LINGER_SECONDS = 0.1
+#: The most seconds that a fork waits for the publisher's thread.
+SETTLE_SECONDS = 2.0
 
 #: Runs a function that queries, from the event loop: on a pool, or in a test's own thread.
 Run = Callable[..., Awaitable[Any]]
 
 
 class Pool(Executor):
-    """A bounded thread pool: created when it is first used, and created anew in a forked child."""
+    """A bounded thread pool: created when it is first used, and created anew in a forked child.
 
-    def __init__(self, name: str, size: Callable[[], int]) -> None:
+    Args:
+        name: of the threads, after ``sse_notify-``.
+        size: returns the number of threads.
+        linger: seconds that a thread keeps its connection for more work. Afterwards it closes it
+            even if the project has persistent connections; ``None``: not these. Before a fork, it
+            ends its work: a child inherits SQLite's locks, which nobody releases there.
+    """
+
+    def __init__(self, name: str, size: Callable[[], int], linger: float | None = None) -> None:
         self._name = f"sse_notify-{name}"
         self._size = size
+        self._closes = linger is not None
+        self._seconds = LINGER_SECONDS if linger is None else linger
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
+            if self._closes:
+                os.register_at_fork(before=self.settle)
 
     def _reset(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
         self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         #: Notified of work; protects the work and the number of threads, busy and waiting.
         self._news = threading.Condition()
-        self._threads = self._idle = 0
+        self._threads = self._idle = self._closing = 0
+        self._is_settling = False
 
     def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run ``function`` on one of the pool's threads.
@@ -77,30 +92,55 @@ class Pool(Executor):
 
     def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``function`` on one of the pool's threads, and return its future."""
-        answer: Future[T] = Future()
         with self._news:
-            if self._executor is None:
-                pools = [each["OPTIONS"].get("pool") for each in connections.settings.values()]
-                self._most, self._linger = self._size(), 0.0 if any(pools) else LINGER_SECONDS
-                self._executor = ThreadPoolExecutor(self._most, self._name, _keep_connections)
-            if self._idle > len(self._work):
-                self._news.notify()
-            elif self._threads < self._most:
-                self._executor.submit(self._run_all)
-                self._threads += 1
-            self._work.append((answer, partial(function, *args, **kwargs)))
+            return self._add(partial(function, *args, **kwargs))
+
+    def submit_once(self, function: Callable[[], T]) -> Future[T]:
+        """Run ``function`` as :meth:`submit` does, unless it waits for a thread already."""
+        with self._news:
+            for answer, waiting in self._work:
+                if waiting is function:
+                    return answer
+            return self._add(function)
+
+    def is_active(self) -> bool:
+        """Return whether a thread works, or has a connection."""
+        return self._threads + self._closing > 0
+
+    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until all work is done and all connections are closed, at most ``seconds``."""
+        with self._news:
+            self._is_settling = True
+            self._news.notify_all()
+            self._news.wait_for(lambda: not self.is_active(), seconds)
+            self._is_settling = False
+
+    def _add(self, work: Callable[[], T]) -> Future[T]:
+        """Start or wake a thread for ``work``. The lock is held."""
+        answer: Future[T] = Future()
+        if self._executor is None:
+            pools = [each["OPTIONS"].get("pool") for each in connections.settings.values()]
+            self._most, self._linger = self._size(), 0.0 if any(pools) else self._seconds
+            self._executor = ThreadPoolExecutor(self._most, self._name, _keep_connections)
+        if self._idle > len(self._work):
+            self._news.notify()
+        elif self._threads < self._most:
+            self._executor.submit(self._run_all)
+            self._threads += 1
+        self._work.append((answer, work))
         return answer
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         """Return what is to be run next, or ``None`` if nothing has come for a moment."""
         with self._news:
-            if not self._work:
+            if not (self._work or self._is_settling):
                 self._idle += 1
                 self._news.wait(self._linger)
                 self._idle -= 1
             if self._work:
                 return self._work.popleft()
             self._threads -= 1
+            self._closing += 1
             return None
 
     def _run_all(self) -> None:
@@ -118,9 +158,15 @@ class Pool(Executor):
             except BaseException as error:
                 answer.set_exception(error)
             del waiting, answer, work  # nothing of it lives while the thread waits
-        for connection in connections.all(initialized_only=True):
-            if connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
-                connection.close()
+        try:
+            for connection in connections.all(initialized_only=True):
+                if self._closes or connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
+                    connection.close()
+        finally:
+            with self._news:
+                self._closing -= 1
+                if self._is_settling:
+                    self._news.notify_all()
 
 
 def _keep_connections() -> None:
@@ -144,6 +190,9 @@ access = Pool("access", lambda: 1)
 #: A project's own ``@topic`` functions: a few threads, and more only beside functions that hang.
 #: `sse_notify.access.authorisers` limits the calls.
 topics = Pool("topic", lambda: 64)
+
+#: The numbering of what this process has committed; see `sse_notify.log.announcing`.
+publisher = Pool("publisher", lambda: 1, linger=1.0)
 
 
 # --- an event loop of our own ---

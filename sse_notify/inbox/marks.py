@@ -27,7 +27,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.sequence import announce_on_commit, database, get_head, locked_inbox, writing
+from sse_notify.log.announcing import announce_on_commit, locked_inbox
+from sse_notify.log.sequence import database, get_head, writing
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.notification import fetch
 from sse_notify.models.paging import Place

@@ -21,7 +21,8 @@ from sse_notify.bus.publisher import ring_on_commit
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.conf import CATEGORY_LENGTH, get_settings
 from sse_notify.inbox import marks
-from sse_notify.log.sequence import database, locked_inbox, writing
+from sse_notify.log.announcing import locked_inbox
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Mute
 from sse_notify.models.notification import fetch
 from sse_notify.models.querysets import NotificationQuerySet, User, has_inbox

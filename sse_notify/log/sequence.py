@@ -33,12 +33,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from threading import Event
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -46,11 +43,9 @@ from django.db.models import F, Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.functions import Least
 from django.db.models.sql.subqueries import InsertQuery
-from django.dispatch import Signal
 from django.utils import timezone
 
 from sse_notify import telemetry
-from sse_notify.bus import publisher
 from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
 from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
@@ -138,15 +133,6 @@ def insert_missing(model: type[Model], pks: Iterable[Any], using: str) -> None:
     query = InsertQuery(model, on_conflict=OnConflict.UPDATE, update_fields=keys, unique_fields=[])
     query.insert_values(model._meta.concrete_fields, rows)
     query.get_compiler(using).execute_sql()
-
-
-def locked_inbox(pk: Any, using: str) -> Inbox:
-    """Lock a user's inbox until the end of the transaction, and return it."""
-    insert_missing(Inbox, [pk], using)
-    inbox = Inbox.objects.using(using).select_for_update().get(pk=pk)
-    if inbox.changes and inbox.state_seq is None:  # oddity 1
-        announce_on_commit()
-    return inbox
 
 
 def has_pending() -> bool:
@@ -247,43 +233,3 @@ def _write_numbers(rows: Sequence[Notification], using: str) -> None:
     for run in runs:
         delta = (run[0].seq or 0) - run[0].pk
         numbered.filter(pk__range=(run[0].pk, run[-1].pk)).update(seq=F("id") + delta)
-
-
-# --- announcing -----------------------------------------------------------------------------------
-
-#: Connection to whether its last registered announcement has run.
-_announcements: WeakKeyDictionary[BaseDatabaseWrapper, Event] = WeakKeyDictionary()
-
-
-def announce_on_commit(signal: Signal | None = None, **said: Any) -> None:
-    """Call :func:`announce` after the commit of the current transaction; at once if there is none.
-
-    Call it for each row or change. Of the calls in one transaction, the first that was not rolled
-    back announces for all. A failure is logged and not raised: the rows are committed, and the hubs
-    find them at their next poll. Then ``signal`` is sent with ``said``, for each call.
-    """
-    using = database()
-    has_run = _announcements.get(connections[using])
-    # A rollback drops the callbacks and leaves the event unset. The next transaction reuses it.
-    if has_run is None or has_run.is_set():
-        has_run = _announcements[connections[using]] = Event()
-
-    def announce_once() -> None:
-        if not has_run.is_set():
-            has_run.set()
-            announce()
-
-    transaction.on_commit(announce_once, using=using, robust=True)
-    if signal is not None:
-        send = partial(signal.send_robust, Notification, **said)
-        transaction.on_commit(send, using=using, robust=True)
-
-
-def announce() -> None:
-    """Number all pending rows and changes and send them to every hub.
-
-    Raises:
-        django.db.Error: the database failed. The hubs try again at their next poll.
-    """
-    for batch in number_pending():
-        publisher.ring(batch)

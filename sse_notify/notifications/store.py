@@ -6,7 +6,7 @@ All functions write in bulk, inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from operator import itemgetter
 from typing import Any
 
@@ -15,7 +15,8 @@ from django.db.models import F
 from django.db.models.functions import Least
 from django.utils import timezone
 
-from sse_notify.log.sequence import announce_on_commit, database, writing
+from sse_notify.log.announcing import announce_on_commit
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Exclusion, Notification, Receipt
 from sse_notify.signals import notified, recalled
 from sse_notify.sse import format as sse_format
@@ -56,7 +57,13 @@ def write(
     rows: list[Notification] = []
     has_key = content["key"] is not None or content["idempotency_key"] is not None
     insert_all = _insert_or_repeat if has_key else _insert
-    with writing(using, reads=has_key):
+    # One statement is a transaction by itself, and takes one round trip to the database.
+    is_one = len(recipients) == 1 and not (has_key or excluded)
+    with (
+        nullcontext()
+        if is_one and connections[using].get_autocommit()
+        else writing(using, reads=has_key)
+    ):
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
     return rows

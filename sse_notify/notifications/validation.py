@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django.conf import settings  # noqa: TID251  (USE_TZ is Django's setting)
@@ -30,6 +31,11 @@ from sse_notify.topics import has_key
 
 #: The nesting of JSON that MariaDB stores is at most 31 levels.
 MAX_DEPTH_MYSQL = 30
+
+#: The most bytes that an event takes for one character of its texts (an escape has 6 bytes, and a
+#: name is sent twice), and besides its texts.
+CHARACTER_BYTES = 12
+OVERHEAD_BYTES = 2048
 
 # An escaped NUL in JSON. With another backslash before it, it is six literal characters.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -51,19 +57,36 @@ def check(
     given: dict[str, Any] = {"title": title, "body": body, **content}
     if unknown := given.keys() - FIELDS.keys():
         raise TypeError(f"{min(unknown)} is not an argument.")
-    columns: dict[str, Any] = {}
+    columns = {**_defaults(), "actions": []}
     for name, field in FIELDS.items():
+        if name not in given:
+            continue
         if field.kind is Kind.INSTANCE:
-            columns |= _instance(name, given.get(name))
-        elif name in given:
-            columns[name] = _CHECKS[field.kind](name, given[name])
+            columns |= _instance(name, given[name])
         else:
-            columns[name] = _column(name).get_default()
+            columns[name] = _CHECKS[field.kind](name, given[name])
+    if not (progress_state or columns["data"] or columns["actions"]):
+        longest = sum(len(value) for value in columns.values() if isinstance(value, str))
+        if OVERHEAD_BYTES + longest * CHARACTER_BYTES <= get_settings().EVENT_MAX_BYTES:
+            return columns
     # Measure the largest event that the row will be sent as, on any database.
     numbers = dict.fromkeys(("seq", "pk", "count"), MAX_CURSOR)
     probe = Notification(**columns, **numbers, progress_state=progress_state)
     payload = json.loads(sse_format.dumps(probe.payload(muted=True)), parse_float=_read_float)
     check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
+    return columns
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Return the columns of the arguments that are not given."""
+    columns = {}
+    for name, field in FIELDS.items():
+        columns |= (
+            _instance(name, None)
+            if field.kind is Kind.INSTANCE
+            else {name: _column(name).get_default()}
+        )
     return columns
 
 

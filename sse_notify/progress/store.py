@@ -31,7 +31,8 @@ from django.utils import timezone
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.log.sequence import announce_on_commit, database, writing
+from sse_notify.log.announcing import announce_on_commit
+from sse_notify.log.sequence import database, writing
 from sse_notify.models import Level, Notification, Receipt
 from sse_notify.models.content import State
 from sse_notify.models.querysets import NotificationQuerySet

@@ -26,8 +26,9 @@ from sse_notify import telemetry
 from sse_notify.access.decisions import Granted
 from sse_notify.bus.messages import Entry
 from sse_notify.conf import get_settings
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import Position, announce, get_position
+from sse_notify.log.sequence import Position, get_position
 from sse_notify.sse import control
 from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.limits import admission

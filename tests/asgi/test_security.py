@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from sse_notify import Progress, notify, topics, urls
 from sse_notify.asgi.app import EventStreams
-from sse_notify.log.sequence import announce
+from sse_notify.log.announcing import announce
 from sse_notify.models import Exclusion, Inbox, LogHead, Mute, Notification, Receipt
 from tests.asgi.client import connect, cookies_of
 

@@ -77,7 +77,7 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
         Notification.objects.bulk_create(
             Notification(recipient=carol, topic=first.topic, title=str(n), body="x" * 2000) for n in range({MISSED - 1})
         )
-        from sse_notify.log.sequence import announce
+        from sse_notify.log.announcing import announce
         announce()
         """
     )

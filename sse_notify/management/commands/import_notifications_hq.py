@@ -26,7 +26,8 @@ from django.db import IntegrityError, connections, models, router
 from sse_notify import retention
 from sse_notify.compat.notifications_hq import Thing, address_of, data_of, phrase
 from sse_notify.inbox.marks import check_number
-from sse_notify.log.sequence import announce_on_commit, database, insert_missing, writing
+from sse_notify.log.announcing import announce_on_commit
+from sse_notify.log.sequence import database, insert_missing, writing
 from sse_notify.management import progress
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.content import Content

@@ -20,8 +20,9 @@ import sse_notify
 from sse_notify import STAFF, broadcast, notify, recall
 from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_head, number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.counts import Owner, count
 from sse_notify.topics import topics_of

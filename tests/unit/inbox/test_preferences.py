@@ -22,8 +22,9 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Batch, Entry, Message, Revocation, pack, unpack
 from sse_notify.inbox import marks, preferences
 from sse_notify.inbox.preferences import mute, muted_categories, unmute
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Mute, Notification
 from sse_notify.sse import control
 from tests.asgi.client import events

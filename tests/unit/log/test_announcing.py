@@ -13,8 +13,9 @@ from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from sse_notify import anotify, broadcast, mark_read, notify, recall
-from sse_notify.log import sequence
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log import announcing
+from sse_notify.log.announcing import announce
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
 
 committed = pytest.mark.django_db(transaction=True)
@@ -29,7 +30,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         announce()
         heads.append(get_head())
 
-    monkeypatch.setattr(sequence, "announce", counted)
+    monkeypatch.setattr(announcing, "announce", counted)
     return heads
 
 
@@ -144,7 +145,7 @@ def test_an_announcement_that_fails_is_logged_once_and_does_not_silence_the_next
         raise RuntimeError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sequence, "announce", refuse)
+        patch.setattr(announcing, "announce", refuse)
         with transaction.atomic():
             notify(alice, "One")
             notify(alice, "Two")

@@ -17,8 +17,9 @@ from django.test import Client
 
 from sse_notify import broadcast, notify
 from sse_notify.inbox import marks, preferences
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.models import LogHead, Notification
 from sse_notify.models.paging import Place
 

@@ -16,7 +16,8 @@ from django.urls import reverse
 from sse_notify import notify
 from sse_notify.inbox import marks
 from sse_notify.log import sequence
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.announcing import announce
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Inbox, Notification
 from sse_notify.models import notification as model
 from sse_notify.sse.format import parse

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sse_notify import broadcast, notify
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
 from sse_notify.models.content import Content
 from sse_notify.notifications import validation

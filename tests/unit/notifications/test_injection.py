@@ -19,8 +19,9 @@ from sse_notify import broadcast, notify, publish
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral, Message
 from sse_notify.inbox import marks
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Notification
 from sse_notify.sse.format import RESERVED_EVENTS
 from tests.unit.sse.test_wire import NASTY

@@ -16,8 +16,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from sse_notify import STAFF, broadcast, notify, recall
 from sse_notify.inbox import marks
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import Reader, read_entries
-from sse_notify.log.sequence import announce, get_head, number_pending
+from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Notification, Receipt
 from sse_notify.topics import topics_of
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
-from sse_notify.log.sequence import announce
+from sse_notify.log.announcing import announce
 from sse_notify.models import Notification
 from sse_notify.sse.format import parse
 

@@ -21,8 +21,9 @@ from pytest_django import DjangoAssertNumQueries
 from sse_notify import broadcast, notify
 from sse_notify.access.openings import user_key
 from sse_notify.inbox import marks
+from sse_notify.log.announcing import announce
 from sse_notify.log.reader import read_entries
-from sse_notify.log.sequence import announce, get_head
+from sse_notify.log.sequence import get_head
 from sse_notify.models import Inbox, LogHead, Notification, Receipt
 from tests.support.readers import granted_to, reader_of
 

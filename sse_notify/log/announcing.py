@@ -1,0 +1,130 @@
+"""Number what was committed, and tell every hub, in a thread of its own.
+
+    caller's thread                  publisher's thread, one per process
+    INSERT, COMMIT ── announce ────► number all that is pending by then, in one transaction
+    INSERT, COMMIT ── announce ─┐    send the batch to every hub
+    INSERT, COMMIT ── announce ─┴──► PAUSE_SECONDS later: the next batch, of all that came meanwhile
+
+So a caller waits for its own INSERT only. A process that dies before it numbers its rows loses
+none: the publisher of another process numbers them, or a hub at its next poll.
+
+Deliberate oddities:
+
+1. The pause keeps a loop that calls ``notify()`` from sharing the processor, and SQLite's one lock,
+   with a numbering after each call. The first of a burst is not delayed.
+2. At the interpreter's exit, ``threading._register_atexit`` numbers and sends what is pending.
+   ``atexit`` runs when the thread pools are already shut down.
+3. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
+   and one that works while a test ends would disturb the next. ``mail.outbox`` exists during tests.
+   A database in memory is locked for all threads while one of them works, without a timeout.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.core import mail
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.dispatch import Signal
+
+from sse_notify.bus import publisher
+from sse_notify.concurrency import threadpool
+from sse_notify.log.sequence import database, insert_missing, number_pending
+from sse_notify.models import Inbox, Notification
+from sse_notify.telemetry import Incident
+
+#: Seconds between two batches of the publisher's thread.
+PAUSE_SECONDS = 0.02
+#: Seconds that the process waits at its exit for rows that are not numbered yet.
+FLUSH_SECONDS = 2.0
+
+#: Connection to whether its last registered announcement has run.
+_announcements: WeakKeyDictionary[BaseDatabaseWrapper, threading.Event] = WeakKeyDictionary()
+_database = Incident("database_publish")
+_exiting = threading.Event()
+
+
+def announce() -> None:
+    """Number all pending rows and changes and send them to every hub.
+
+    Raises:
+        django.db.Error: the database failed. The hubs try again at their next poll.
+    """
+    for batch in number_pending():
+        publisher.ring(batch)
+
+
+def announce_on_commit(signal: Signal | None = None, **said: Any) -> None:
+    """Announce pending rows after the commit of the current transaction; at once if there is none.
+
+    Call it for each row or change. Of the calls in one transaction, the first that was not rolled
+    back announces for all. A failure is logged and not raised: the rows are committed, and the hubs
+    find them at their next poll. Then ``signal`` is sent with ``said``, for each call.
+    """
+    using = database()
+    has_run = _announcements.get(connections[using])
+    # A rollback drops the callbacks and leaves the event unset. The next transaction reuses it.
+    if has_run is None or has_run.is_set():
+        has_run = _announcements[connections[using]] = threading.Event()
+
+    def announce_once() -> None:
+        if not has_run.is_set():
+            has_run.set()
+            _announce_soon(using)
+
+    transaction.on_commit(announce_once, using=using, robust=True)
+    if signal is not None:
+        send = partial(signal.send_robust, Notification, **said)
+        transaction.on_commit(send, using=using, robust=True)
+
+
+def locked_inbox(pk: Any, using: str) -> Inbox:
+    """Lock a user's inbox until the end of the transaction, and return it."""
+    insert_missing(Inbox, [pk], using)
+    inbox = Inbox.objects.using(using).select_for_update().get(pk=pk)
+    if inbox.changes and inbox.state_seq is None:  # the numbering skips a locked inbox
+        announce_on_commit()
+    return inbox
+
+
+def flush() -> None:
+    """Announce what is pending and wait until it is sent, at most twice ``FLUSH_SECONDS``."""
+    _exiting.set()
+    if threadpool.publisher.is_active():
+        with suppress(TimeoutError):
+            threadpool.publisher.submit_once(_announce_and_pause).result(FLUSH_SECONDS)
+        threadpool.publisher.settle()
+    publisher.flush()
+
+
+def _announce_soon(using: str) -> None:
+    connection: Any = connections[using]
+    is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
+    if is_in_memory or hasattr(mail, "outbox"):  # oddity 3
+        announce()
+        return
+    try:
+        _flush_at_exit()
+        threadpool.publisher.submit_once(_announce_and_pause)
+    except RuntimeError:  # the interpreter exits, and starts no more threads
+        announce()
+
+
+@cache
+def _flush_at_exit() -> None:
+    getattr(threading, "_register_atexit", atexit.register)(flush)  # oddity 2
+
+
+def _announce_and_pause() -> None:
+    try:
+        announce()
+        _database.worked()
+    except Exception as error:  # the hubs try again
+        _database.failed(error)
+    _exiting.wait(PAUSE_SECONDS)

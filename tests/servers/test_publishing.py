@@ -1,0 +1,202 @@
+"""What is committed is numbered in a thread of its own, and whoever notifies does not wait for it, however the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from tests.faults.ledger import query
+from tests.support.site import Site
+
+pytestmark = pytest.mark.slow
+
+MakeSite = Callable[..., Site]
+
+DATABASES = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+
+BEGIN = """
+import threading
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from sse_notify import broadcast, mark_read, notify
+from sse_notify.log import announcing
+
+alice = User.objects.get(username="alice")
+"""
+
+
+def numbers(site: Site) -> list[tuple[int | None]]:
+    sql = "SELECT seq FROM sse_notify_notification ORDER BY id"
+    if not site.database_url.startswith("sqlite"):
+        return query(site, sql)
+    with closing(sqlite3.connect(site.database_url.removeprefix("sqlite:///"))) as connection:
+        return list(connection.execute(sql))
+
+
+def dense(number: int) -> list[tuple[int]]:
+    return [(seq,) for seq in range(1, number + 1)]
+
+
+@DATABASES
+def test_a_caller_runs_one_statement(make_site: MakeSite, database: str) -> None:
+    site = make_site(database)
+    printed = site.script(
+        BEGIN
+        + """
+from django.test.utils import CaptureQueriesContext
+for send in (lambda: notify(alice, "One"), lambda: broadcast("All"), lambda: notify([alice], "One")):
+    with CaptureQueriesContext(connection) as queries:
+        send()
+    sql = [query["sql"] for query in queries]
+    print(len(sql), sql[0][:6])
+"""
+    )
+    assert printed.split() == ["1", "INSERT"] * 3
+    assert numbers(site) == dense(3)
+
+
+# How a process ends: each notifies ten times.
+ENDS = {
+    "the script ends": "for n in range(10): notify(alice, str(n))",
+    "it is told to exit": "for n in range(10): notify(alice, str(n))\nraise SystemExit",
+    "a thread goes on after the main thread": """
+begun = threading.Event()
+def work():
+    begun.wait()
+    threading.main_thread().join()
+    for n in range(10): notify(alice, str(n))
+threading.Thread(target=work).start()
+begun.set()
+""",
+    "in a forked child": """
+import multiprocessing
+def work():
+    for n in range(5): notify(alice, f"child {n}")
+for n in range(5): notify(alice, str(n))
+connection.close()
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+assert child.exitcode == 0
+""",
+    "in one transaction": """
+with transaction.atomic():
+    for n in range(10): notify(alice, str(n))
+""",
+    "from async code": """
+import asyncio
+from sse_notify import anotify
+async def work():
+    for n in range(10): await anotify(alice, str(n))
+asyncio.run(work())
+""",
+}
+
+
+@DATABASES
+@pytest.mark.parametrize("end", ENDS)
+def test_nothing_is_left_to_number_when_a_process_has_ended(
+    make_site: MakeSite, database: str, end: str
+) -> None:
+    site = make_site(database)
+    site.script(BEGIN + ENDS[end])
+    assert sorted(numbers(site)) == dense(10)
+
+
+@DATABASES
+def test_a_burst_is_numbered_in_batches(make_site: MakeSite, database: str) -> None:
+    site = make_site(database)
+    printed = site.script(
+        BEGIN
+        + """
+batches = []
+number = announcing.number_pending
+def counted():
+    for batch in number():
+        batches.append(batch)
+        yield batch
+announcing.number_pending = counted
+for n in range(300): notify(alice, str(n))
+announcing.flush()
+print(len(batches), sum(batch.last - batch.first + 1 for batch in batches))
+"""
+    )
+    batches, numbered = map(int, printed.split())
+    assert numbered == 300
+    assert batches < 150, "what comes while a batch commits waits for the next"
+
+
+def test_an_idle_publisher_has_no_connection_even_if_the_projects_persist(
+    make_site: MakeSite,
+) -> None:
+    site = make_site("postgresql")
+    printed = site.script(
+        BEGIN
+        + """
+from django.db import connections
+from sse_notify.concurrency import threadpool
+connections.settings["default"]["CONN_MAX_AGE"] = 600
+def connected():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]
+notify(alice, "One")
+announcing._announce_soon("default")
+threadpool.publisher.submit_once(announcing._announce_and_pause).result(10)
+most = connected()
+while threadpool.publisher.is_active():
+    threading.Event().wait(0.05)
+while connected() > 1:
+    threading.Event().wait(0.05)
+print(most, connected())
+""",
+    )
+    assert printed.split() == ["2", "1"]
+
+
+@pytest.mark.asyncio
+async def test_a_process_without_streams_rings_at_once(make_site: MakeSite) -> None:
+    """Under WSGI and in a script: the poll of a minute is not what brings it."""
+    site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 60})}
+    )
+    streams, pages = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "wsgi")
+    )
+    async with site.listen(streams, "alice") as events:
+        await events.next("hello")
+        for number in range(3):
+            site.send(pages, "notify", to="alice", title=f"{number}")
+            assert (await events.next("notification")).json()["title"] == f"{number}"
+        site.script(BEGIN + "notify(alice, 'From a script')")
+        assert (await events.next("notification")).json()["title"] == "From a script"
+
+
+@pytest.mark.asyncio
+async def test_a_publisher_whose_database_fails_says_so_once_and_loses_nothing(
+    make_site: MakeSite,
+) -> None:
+    site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
+    server = site.serve()
+    async with site.listen(server, "alice") as events:
+        await events.next("hello")
+        printed = site.script(
+            BEGIN
+            + """
+from django.db import OperationalError
+def fail():
+    raise OperationalError("gone")
+announcing.number_pending = fail
+for n in range(5):
+    notify(alice, str(n))
+    announcing.threadpool.publisher.submit_once(announcing._announce_and_pause).result(10)
+"""
+        )
+        titles = [event.json()["title"] for event in await events.take(5)]
+    assert titles == [str(n) for n in range(5)]
+    assert printed.count("incident=database_publish state=failed") == 1
