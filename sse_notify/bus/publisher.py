@@ -32,6 +32,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -178,7 +179,8 @@ class _Sender:
         with self._lock:
             if self._loop is None:
                 self._loop = threadpool.start_loop("sse_notify-sender")
-                getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
+                with suppress(RuntimeError):  # the process exits, and flushes already
+                    getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
             loop = self._loop
         return loop.result(START_SECONDS)  # without the lock: under gevent, others run meanwhile
 

@@ -12,9 +12,12 @@ Deliberate oddities:
 
 1. The pause keeps a loop that calls ``notify()`` from sharing the processor, and SQLite's one lock,
    with a numbering after each call. The first of a burst is not delayed.
-2. At the interpreter's exit, ``threading._register_atexit`` numbers and sends what is pending.
+2. While another process numbers rows, this one does not wait for the lock. It looks again after the
+   pause, as its rows may have come too late for the other's batch. So many processes that publish
+   at once write few large batches, and not many small ones in turn.
+3. At the interpreter's exit, ``threading._register_atexit`` numbers and sends what is pending.
    ``atexit`` runs when the thread pools are already shut down.
-3. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
+4. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
    and one that works while a test ends would disturb the next. ``mail.outbox`` exists during tests.
    A database in memory is locked for all threads while one of them works, without a timeout.
 """
@@ -35,12 +38,12 @@ from django.dispatch import Signal
 
 from sse_notify.bus import publisher
 from sse_notify.concurrency import threadpool
-from sse_notify.log.sequence import database, insert_missing, number_pending
+from sse_notify.log.sequence import HeadLocked, database, insert_missing, number_pending
 from sse_notify.models import Inbox, Notification
 from sse_notify.telemetry import Incident
 
 #: Seconds between two batches of the publisher's thread.
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 #: Seconds that the process waits at its exit for rows that are not numbered yet.
 FLUSH_SECONDS = 2.0
 
@@ -50,13 +53,17 @@ _database = Incident("database_publish")
 _exiting = threading.Event()
 
 
-def announce() -> None:
+def announce(*, waits: bool = True) -> None:
     """Number all pending rows and changes and send them to every hub.
+
+    Args:
+        waits: whether to wait while another process numbers rows.
 
     Raises:
         django.db.Error: the database failed. The hubs try again at their next poll.
+        HeadLocked: another process numbers rows, and ``waits`` is false.
     """
-    for batch in number_pending():
+    for batch in number_pending(waits=waits):
         publisher.ring(batch)
 
 
@@ -106,7 +113,7 @@ def flush() -> None:
 def _announce_soon(using: str) -> None:
     connection: Any = connections[using]
     is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
-    if is_in_memory or hasattr(mail, "outbox"):  # oddity 3
+    if is_in_memory or hasattr(mail, "outbox"):  # oddity 4
         announce()
         return
     try:
@@ -118,13 +125,15 @@ def _announce_soon(using: str) -> None:
 
 @cache
 def _flush_at_exit() -> None:
-    getattr(threading, "_register_atexit", atexit.register)(flush)  # oddity 2
+    getattr(threading, "_register_atexit", atexit.register)(flush)  # oddity 3
 
 
 def _announce_and_pause() -> None:
     try:
-        announce()
+        announce(waits=_exiting.is_set())
         _database.worked()
+    except HeadLocked:  # oddity 2
+        threadpool.publisher.submit_once(_announce_and_pause)
     except Exception as error:  # the hubs try again
         _database.failed(error)
     _exiting.wait(PAUSE_SECONDS)

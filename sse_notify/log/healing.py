@@ -27,12 +27,19 @@ MAX_HEAD = 2**53 - 2**32
 
 
 @lru_cache(8)
-def lock_sql(using: str) -> str:
-    """Return the SQL that locks the head, and returns its row and the largest numbers of others."""
+def lock_sql(using: str, *, waits: bool = True) -> str:
+    """Return the SQL that locks the head, and returns its row and the largest numbers of others.
+
+    Args:
+        using: the alias of the database.
+        waits: whether to wait if it is locked; otherwise there is no row then, if the database can.
+    """
     # Not by the ORM: building its query takes a fifth of a short ``notify()``.
     head, largest = _parts(using)
     connection = connections[using]
-    lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
+    skips = not waits and connection.features.has_select_for_update_skip_locked
+    has_locks = connection.features.has_select_for_update
+    lock = connection.ops.for_update_sql(skip_locked=skips) if has_locks else ""
     return f"SELECT seq, floor, {largest} FROM {head} WHERE id = 1 {lock}"  # noqa: S608  (own names)
 
 

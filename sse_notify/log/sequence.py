@@ -58,6 +58,10 @@ logger = logging.getLogger("sse_notify")
 MAX_RUNS = 5
 
 
+class HeadLocked(Exception):
+    """Raised if another process numbers rows in this moment."""
+
+
 class Position(NamedTuple):
     """The last number of the log, and the number after which the log is complete."""
 
@@ -145,20 +149,24 @@ def count_pending() -> int:
     return sum(rows.count() for rows in _pending(database()))
 
 
-def number_pending() -> Iterator[Batch]:
+def number_pending(*, waits: bool = True) -> Iterator[Batch]:
     """Number all pending rows and changes, and yield each batch after its commit.
 
     Call it outside a transaction. Inside one, as in a ``TestCase``, it works but locks the head
     until that transaction ends. Run the iterator to its end. The numbers of a yielded batch are
     committed, even if the caller fails.
 
+    Args:
+        waits: whether to wait while another process numbers rows.
+
     Raises:
         django.db.Error: the database failed. Nothing of the current batch is numbered.
+        HeadLocked: another process numbers rows, and ``waits`` is false.
     """
     full = has_pending()
     while full:
         with telemetry.span("sequence") as span:
-            batch = _sequence_batch(database())
+            batch = _sequence_batch(database(), waits=waits)
             number = 0 if batch is None else batch.last - batch.first + 1
             span.set_attribute("sse_notify.events", number)
         # If the batch is not full, the remaining rows were committed since, and their process
@@ -179,9 +187,9 @@ def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
     return Notification._base_manager.using(using).filter(seq=None), inboxes
 
 
-def _sequence_batch(using: str) -> Batch | None:
+def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
     with writing(using):
-        before = _lock_head(using)
+        before = _lock_head(using, waits=waits)
         pending, changes = (locked(waiting, using) for waiting in _pending(using))
         # A row that cannot be read has a number, too, or it would be pending for ever.
         rows = fetch(pending[:SEQUENCE_BATCH], lambda pk: Notification(pk=pk, event=""))
@@ -208,11 +216,14 @@ def _sequence_batch(using: str) -> Batch | None:
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
-def _lock_head(using: str) -> int:
+def _lock_head(using: str, *, waits: bool) -> int:
     """Lock the head until the end of the transaction, and return the last number of the log."""
     with connections[using].cursor() as cursor:
-        cursor.execute(lock_sql(using))
-        if (found := cursor.fetchone()) is None:  # the tables were emptied after the migration
+        cursor.execute(lock_sql(using, waits=waits))
+        if (found := cursor.fetchone()) is None:
+            if not waits and head_row(using).exists():
+                raise HeadLocked
+            # The tables were emptied after the migration.
             insert_missing(LogHead, [1], using)
             cursor.execute(lock_sql(using))
             found = cursor.fetchone()

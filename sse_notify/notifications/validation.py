@@ -65,16 +65,23 @@ def check(
             columns |= _instance(name, given[name])
         else:
             columns[name] = _CHECKS[field.kind](name, given[name])
-    if not (progress_state or columns["data"] or columns["actions"]):
-        longest = sum(len(value) for value in columns.values() if isinstance(value, str))
-        if OVERHEAD_BYTES + longest * CHARACTER_BYTES <= get_settings().EVENT_MAX_BYTES:
-            return columns
+    if progress_state is None and _is_short(columns):
+        return columns
     # Measure the largest event that the row will be sent as, on any database.
     numbers = dict.fromkeys(("seq", "pk", "count"), MAX_CURSOR)
     probe = Notification(**columns, **numbers, progress_state=progress_state)
     payload = json.loads(sse_format.dumps(probe.payload(muted=True)), parse_float=_read_float)
     check_frame(sse_format.encode_json(payload, event=probe.event, id=probe.seq), payload)
     return columns
+
+
+def _is_short(columns: Mapping[str, Any]) -> bool:
+    """Return whether the event is smaller than ``EVENT_MAX_BYTES``, without encoding it."""
+    texts = [value for value in columns.values() if isinstance(value, str)]
+    texts += [sse_format.dumps(columns[name]) for name in ("data", "actions") if columns[name]]
+    longest = OVERHEAD_BYTES + CHARACTER_BYTES * sum(map(len, texts))
+    # PostgreSQL writes out the zeros of a large number.
+    return longest <= get_settings().EVENT_MAX_BYTES and not any("e+" in text for text in texts)
 
 
 @cache

@@ -24,9 +24,11 @@ KILL = """
 import os, signal
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.backends.signals import connection_created
 from sse_notify import notify
 from sse_notify.bus import publisher
-from sse_notify.log import sequence
+from sse_notify.concurrency import threadpool
+from sse_notify.log import announcing
 from sse_notify.models import LogHead, Notification
 
 alice = User.objects.get(username="alice")
@@ -40,21 +42,27 @@ def die_in(owner, name):
     setattr(owner, name, die)
 
 def die_at(begin, end=""):
-    '''Die when the database has run the next statement that begins and ends so.'''
+    '''Die when the database has run the next statement that begins and ends so, in any thread.'''
     def wrap(execute, sql, params, many, context):
         result = execute(sql, params, many, context)
         if sql.startswith(begin) and sql.endswith(end):
             die()
         return result
-    connection.execute_wrappers.append(wrap)
+    def watch(connection, **kwargs):
+        connection.execute_wrappers.append(wrap)
+    watch(connection)
+    connection_created.connect(watch, weak=False)
 
+def published():
+    threadpool.publisher.submit_once(announcing._announce_and_pause).result()
+    publisher.flush()
 """
 
 #: The steps, in their order; whether what was notified is committed by then; and how the script dies there.
 STEPS: dict[str, tuple[bool, str]] = {
     "row inserted, not committed": (False, "die_at('INSERT INTO \"sse_notify_notification\"')"),
-    "committed, nothing numbered": (True, "die_in(sequence, 'number_pending')"),
-    "head locked": (True, "die_at('SELECT seq, ', 'FOR UPDATE')"),
+    "committed, nothing numbered": (True, "die_in(announcing, 'number_pending')"),
+    "head locked": (True, "die_at('SELECT seq, ', 'FOR UPDATE SKIP LOCKED')"),
     "rows numbered, not committed": (True, "die_at('UPDATE \"sse_notify_notification\"')"),
     "head moved, not committed": (True, "die_at('UPDATE \"sse_notify_loghead\"')"),
     "numbered, nobody rung": (True, "die_in(publisher, 'ring')"),
@@ -70,8 +78,9 @@ def _publish(site: Site, step: str, title: str) -> Any:
 {STEPS[step][1]}
 for number in range(1000):
     print(number)
-    notify(alice, f"{title} {{number}}")
-    publisher._sender.flush()
+    with transaction.atomic():
+        notify(alice, f"{title} {{number}}")
+    published()
 """
     return site.start_script(code)
 

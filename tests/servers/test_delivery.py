@@ -141,8 +141,8 @@ async def test_a_publisher_killed_between_commit_and_sequencing(make_site: MakeS
             import os, signal
             from django.contrib.auth.models import User
             from sse_notify import notify
-            from sse_notify.log import sequence
-            sequence.number_pending = lambda: os.kill(os.getpid(), signal.SIGKILL)
+            from sse_notify.log import announcing
+            announcing.number_pending = lambda **_: os.kill(os.getpid(), signal.SIGKILL)
             notify(User.objects.get(username="alice"), "Orphan")
             """
         )

@@ -116,8 +116,8 @@ def test_a_burst_is_numbered_in_batches(make_site: MakeSite, database: str) -> N
         + """
 batches = []
 number = announcing.number_pending
-def counted():
-    for batch in number():
+def counted(**options):
+    for batch in number(**options):
         batches.append(batch)
         yield batch
 announcing.number_pending = counted
@@ -189,7 +189,7 @@ async def test_a_publisher_whose_database_fails_says_so_once_and_loses_nothing(
             BEGIN
             + """
 from django.db import OperationalError
-def fail():
+def fail(**_):
     raise OperationalError("gone")
 announcing.number_pending = fail
 for n in range(5):
