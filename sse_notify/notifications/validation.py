@@ -87,7 +87,7 @@ def _is_short(columns: Mapping[str, Any]) -> bool:
 @cache
 def _defaults() -> dict[str, Any]:
     """Return the columns of the arguments that are not given."""
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, field in FIELDS.items():
         columns |= (
             _instance(name, None)

@@ -200,3 +200,60 @@ for n in range(5):
         titles = [event.json()["title"] for event in await events.take(5)]
     assert titles == [str(n) for n in range(5)]
     assert printed.count("incident=database_publish state=failed") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_publisher_does_not_wait_for_one_that_numbers(make_site: MakeSite) -> None:
+    """The other holds the head until this one has tried; then what this one wrote is numbered without another call."""
+    site = make_site("postgresql")
+    printed = site.script(
+        BEGIN
+        + """
+from sse_notify.concurrency import threadpool
+from sse_notify.log.sequence import HeadLocked
+from sse_notify.models import LogHead
+tried = threading.Event()
+announce = announcing.announce
+def watched(**options):
+    try:
+        announce(**options)
+    except HeadLocked:
+        tried.set()
+        raise
+announcing.announce = watched
+with transaction.atomic():
+    LogHead.objects.select_for_update().get()
+    thread = threading.Thread(target=lambda: [notify(alice, str(n)) for n in range(3)])
+    thread.start()
+    thread.join()
+    print(tried.wait(30))
+while announcing.threadpool.publisher.is_active():
+    threading.Event().wait(0.01)
+"""
+    )
+    assert printed.split() == ["True"]
+    assert numbers(site) == dense(3)
+
+
+def test_a_fork_waits_for_the_publisher(make_site: MakeSite) -> None:
+    """A child would inherit a lock of SQLite that nobody releases there."""
+    site = make_site("sqlite")
+    site.script(
+        BEGIN
+        + """
+import os
+from sse_notify.concurrency import threadpool
+for n in range(5):
+    notify(alice, f"parent {n}")
+    connection.close()
+    if (pid := os.fork()) == 0:
+        try:
+            assert not threadpool.publisher.is_active()
+            notify(alice, f"child {n}")
+            announcing.flush()
+        finally:
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+    )
+    assert sorted(numbers(site)) == dense(10)
