@@ -347,17 +347,17 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def large(first: int, befores: list[int]) -> None:
-    """Store an inbox for each of ``befores``, the number of its change before; the newest begins at ``first``."""
-    users = [User(username=f"u{first}.{index}") for index in range(len(befores))]
+def large(first: int, numbers_before: list[int]) -> None:
+    """Store an inbox for each of ``numbers_before``, the number of its change before; the newest begins at ``first``."""
+    users = [User(username=f"u{first}.{index}") for index in range(len(numbers_before))]
     change = {"set": "read", "ids": list(range(1_000_000, 1_001_000)), "client": ""}
     Inbox.objects.bulk_create(
         Inbox(user=user, state_seq=first + index, changes=[{**change, "after": before}])
         for index, (user, before) in enumerate(
-            zip(User.objects.bulk_create(users), befores, strict=True)
+            zip(User.objects.bulk_create(users), numbers_before, strict=True)
         )
     )
-    head = first + len(befores) - 1
+    head = first + len(numbers_before) - 1
     LogHead.objects.update_or_create({"seq": head}, pk=1)
 
 
