@@ -60,9 +60,9 @@ def _of_personal(rows: Sequence[Notification]) -> dict[int, Figures]:
     is_covered = Exists(covering) & ~Exists(receipts.filter(unread_at__isnull=False))
     is_read = Exists(receipts.filter(read_at__isnull=False)) | is_covered
     found = Notification.objects.filter(is_read, pk__in=[row.pk for row in rows])
-    read = set(found.values_list("pk", flat=True))
-    reached = {row.pk for row in rows if getattr(row.recipient, "is_active", True)}
-    return {row.pk: Figures(reach=row.pk in reached, read=row.pk in reached & read) for row in rows}
+    read = Counter(found.values_list("pk", flat=True))
+    reach = Counter(row.pk for row in rows if getattr(row.recipient, "is_active", True))
+    return {row.pk: Figures(reach=reach[row.pk], read=(reach & read)[row.pk]) for row in rows}
 
 
 def _of_shared(rows: Sequence[Notification]) -> dict[int, Figures]:

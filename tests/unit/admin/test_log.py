@@ -154,6 +154,22 @@ def test_the_list_is_found_by_words_and_by_the_recipients_name(client: Client, c
     assert found(created_at__year=str(timezone.now().year)) == ["two", "one"]
 
 
+def test_the_list_and_the_page_of_a_notification_show_its_figures_as_numbers(
+    client: Client, alice: User
+) -> None:
+    rows = [notify(alice, "n"), broadcast("e")]
+    list_page = client.get(reverse(LIST)).content.decode()
+    for column, figures in {"reach": {"1", "2"}, "read": {"0"}}.items():
+        cells = re.findall(rf'class="field-{column}">([^<]*)<', list_page)
+        assert len(cells) == 2
+        assert set(cells) <= figures
+    for row in rows:
+        page = client.get(reverse(SHOW, args=[row.pk]))
+        shown = re.findall(r'<div class="readonly">([^<]*)</div>', page.content.decode())
+        assert "0" in shown
+        assert not {"True", "False"} & set(shown)
+
+
 def test_the_lists_queries_do_not_grow_with_its_rows(
     client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
