@@ -156,3 +156,16 @@ def test_a_broadcast_from_the_admin_is_shown_in_another_browser_and_leaves_it_wh
     page.get_by_role("button", name="Recall").click()
     titles(reader.page, [])
     expect(row.locator(".field-state")).to_have_text("Recalled")
+
+
+def test_a_long_title_leaves_room_for_the_columns_beside_it(
+    make_site: MakeSite, window: Any
+) -> None:
+    site = make_site(env={"EXTRA_APPS": "django.contrib.admin"})
+    site.script(PREPARE)
+    server = site.serve()
+    site.send(server, "notify", to="alice", title="W" * 255)
+    one = window(viewport={"width": 1280, "height": 800})
+    sign_in(one, server, "carol")
+    one.page.goto(f"{server.url}/admin/sse_notify/notification/")
+    expect(one.page.locator("#result_list .field-reach")).to_be_in_viewport(ratio=1)

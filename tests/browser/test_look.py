@@ -107,6 +107,34 @@ def test_colours_are_those_of_the_page_and_not_of_the_system(desk: Desk, page: P
     expect(panel).to_have_css("background-color", "rgb(23, 28, 37)")
 
 
+@pytest.mark.parametrize("title", ["W" * 255, ("A very long title " * 20)[:255]])
+def test_toasts_with_long_titles_stay_in_the_window(desk: Desk, page: Page, title: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 720})
+    page.clock.install()  # toasts stay
+    desk.open(page)
+    for _ in range(3):
+        desk.send(title, body="x" * 1000, url="/stats/", level="error")
+    toasts = page.locator(".ssen-toast")
+    expect(toasts).to_have_count(3, timeout=GUARD)
+    for toast in toasts.all():
+        expect(toast).to_be_in_viewport(ratio=1)
+        expect(toast.locator(".ssen-title")).to_have_text(title)
+    page.locator("[data-ssen=bell]").click()
+    shown, whole = (
+        page.locator(".ssen-panel .ssen-title").first,
+        "(e) => [...e.getClientRects()].length",
+    )
+    assert shown.evaluate(whole) > 3, "the panel shows the whole title"
+
+
+def test_the_list_page_has_one_font(desk: Desk, page: Page) -> None:
+    desk.sign_in(page.context)
+    desk.send("One")
+    page.goto(desk.url + "/notifications/")
+    fonts = "(links) => links.map((link) => getComputedStyle(link).fontFamily)"
+    assert set(page.locator("a:visible").evaluate_all(fonts)) == {"system-ui, sans-serif"}
+
+
 @pytest.mark.parametrize("direction", ["ltr", "rtl"])
 def test_all_fits_into_a_narrow_window(desk: Desk, browser: Browser, direction: str) -> None:
     context = browser.new_context(viewport={"width": 320, "height": 560}, reduced_motion="reduce")
