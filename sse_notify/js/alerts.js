@@ -134,27 +134,37 @@ function showAll() {
     show(/** @type {Widget} */ (widget));
 }
 
-for (const type of ["counts", "state"]) addEventListener(`sse-notify:${type}`, showAll);
+function start() {
+  for (const type of ["counts", "state"]) addEventListener(`sse-notify:${type}`, showAll);
 
-// The window hears an event last: a listener of the page may have cancelled it before.
-addEventListener("sse-notify:notification", (event) => {
-  const { detail, defaultPrevented, target } = /** @type {CustomEvent} */ (event);
-  const widget = /** @type {Widget} */ (target);
-  // All tabs hear the event; only the one that has the stream makes a sound or a desktop
-  // notification.
-  if (defaultPrevented || detail.silent || detail.replayed || !widget.client?.leading) return;
-  const { sound, desktop } = widget.dataset;
-  if (sound) ring(sound);
-  if (desktop === undefined || !isHidden() || permission() !== "granted") return;
-  if (!waiting.length) setTimeout(showOnDesktop, DESKTOP_AFTER, widget);
-  waiting.push(detail);
-});
+  // The window hears an event last: a listener of the page may have cancelled it before.
+  addEventListener("sse-notify:notification", (event) => {
+    const { detail, defaultPrevented, target } = /** @type {CustomEvent} */ (event);
+    const widget = /** @type {Widget} */ (target);
+    // All tabs hear the event; only the one that has the stream makes a sound or a desktop
+    // notification.
+    if (defaultPrevented || detail.silent || detail.replayed || !widget.client?.leading) return;
+    const { sound, desktop } = widget.dataset;
+    if (sound) ring(sound);
+    if (desktop === undefined || !isHidden() || permission() !== "granted") return;
+    if (!waiting.length) setTimeout(showOnDesktop, DESKTOP_AFTER, widget);
+    waiting.push(detail);
+  });
 
-addEventListener("click", (event) => {
-  if (!(/** @type {Element} */ (event.target).closest?.("[data-ssen=desktop]"))) return;
-  Notification.requestPermission().then(showAll);
-});
+  addEventListener("click", (event) => {
+    if (!(/** @type {Element} */ (event.target).closest?.("[data-ssen=desktop]"))) return;
+    Notification.requestPermission().then(showAll);
+  });
 
-document.addEventListener("visibilitychange", holdWhileVisible);
-holdWhileVisible();
-showAll();
+  document.addEventListener("visibilitychange", holdWhileVisible);
+  holdWhileVisible();
+  showAll();
+}
+
+// A bundle may bring this beside the widget's tag, and the next release's may be loaded into a page
+// that lives on.
+const STARTED = Symbol.for("sse-notify-alerts");
+if (!(STARTED in globalThis)) {
+  Object.defineProperty(globalThis, STARTED, { value: true });
+  start();
+}

@@ -107,3 +107,21 @@ def test_nothing_pops_up_while_the_user_sees_any_tab_of_the_site(
     send(site, server, "Closed")
     page.wait_for_function("looked === 5")
     assert page.evaluate("popups.map(({ title }) => title)") == ["Nobody looks", "Hidden", "Closed"]
+
+
+def test_a_second_copy_of_the_script_adds_nothing(
+    site: Site, context: BrowserContext, page: Page
+) -> None:
+    """A bundle may bring one beside the tag's, and a page that outlives a release loads the next one's."""
+    server = site.serve()
+    context.grant_permissions(["notifications"], origin=server.url)
+    context.add_init_script(WATCH)
+    sign_in(page, server, "/?loud")
+    page.evaluate("import('/static/sse_notify/sse-notify-alerts.js?another')")
+    page.locator("[data-ssen=bell]").click()
+    page.evaluate("hide(true)")
+    for number in (1, 2):
+        send(site, server, f"{number}")
+        page.wait_for_function("(number) => looked >= number", arg=number)
+    expect(page).to_have_title("(2) A page with the bell", timeout=GUARD)
+    assert page.evaluate("popups.map(({ title }) => title)") == ["1", "2"]
