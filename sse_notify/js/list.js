@@ -115,13 +115,13 @@ export function makeList(root, options, onEnd) {
       }
       const count = self.held.length;
       label("new", count && "label", { count });
-      part(root, "empty")?.toggleAttribute("hidden", shown.length > 0 || loading);
       list.ariaBusy = /** @type {any} */ (loading);
       const hasMore = self.next !== null && shown.length < ITEMS_MAX;
       const key = loading ? "loading" : self.lacking ? "retry" : hasMore && "label";
       label("older", key);
       end.disconnect();
       const last = shown.at(-1);
+      part(root, "empty")?.toggleAttribute("hidden", !!(last || key)); // more is there, or may be
       if (last && key === "label") end.observe(last);
     },
 

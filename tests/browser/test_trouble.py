@@ -160,6 +160,15 @@ def test_what_fails_while_the_stream_is_open_is_still_called_a_failure(
     page.locator("[data-ssen=bell]").click()
     page.locator("[data-ssen=tab][data-state=unread]").click()
     status(page, "Something went wrong. Please try again.")
+    # Whether there is anything is not known.
+    empty = page.locator("[data-ssen=empty]")
+    expect(empty).to_be_hidden()
+    page.unroute("**/notifications/items/**")
+    page.locator("[data-ssen=older]").click()
+    expect(empty).to_be_visible(timeout=GUARD)
+    middle = "(e) => { const { x, width } = e.getBoundingClientRect(); return x + width / 2 }"
+    drawing, words = (empty.locator(part).evaluate(middle) for part in ("svg", "p"))
+    assert abs(drawing - words) < 1
 
 
 def test_without_the_script_the_bell_is_a_link_to_the_list(desk: Desk, page: Page) -> None:
