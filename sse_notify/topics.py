@@ -58,6 +58,12 @@ def user_topic(pk: Any) -> str:
     return f"user:{pk}"
 
 
+def user_of(topic: str) -> str:
+    """Return the primary key, as text, of the user whose own topic this is; "" for other topics."""
+    kind, _, pk = topic.partition(":")
+    return pk if kind == "user" else ""
+
+
 def group_topic(id: Any) -> str:
     """Return the topic of the broadcasts to a group."""
     return f"group:{id}"

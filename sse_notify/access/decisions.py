@@ -25,10 +25,11 @@ from sse_notify.access.openings import Opening, openings
 from sse_notify.access.sessions import Session
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
-from sse_notify.log.reader import Reader, in_halves
+from sse_notify.log.reader import Reader
 from sse_notify.log.sequence import database
 from sse_notify.models import Mute
 from sse_notify.models.querysets import has_inbox
+from sse_notify.models.reading import in_halves
 from sse_notify.topics import Match, groups_field, joined, topics_of
 
 logger = logging.getLogger("sse_notify")

@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from sse_notify.models import Audience, Notification
 from sse_notify.models.content import FIELDS, Kind
-from sse_notify.notifications.send import has_user_field, in_group, send, users_by_name
+from sse_notify.models.querysets import users_by_name
+from sse_notify.notifications.send import has_user_field, in_group, send
 from sse_notify.notifications.validation import check
 
 #: The most usernames that the form accepts.

@@ -38,7 +38,8 @@ class Entry:
 class Batch:
     """The entries of one range of the log.
 
-    There can be fewer entries than numbers: expired rows and imported history have no frame.
+    There can be fewer entries than numbers: expired rows and imported history have no frame. If
+    ``first`` is ``last + 1``, it has no range: the log has entries up to ``last``, which hubs read.
     """
 
     first: int
@@ -145,7 +146,7 @@ def unpack(packed: Any) -> Message:
                 return Revocation(tuple(topics), tuple(sessions), *packed[3:])
         case ["presence", str(channel)]:
             return PresenceQuery(channel)
-        case ["batch", int(first), int(last), [*entries]] if 0 < first <= last:
+        case ["batch", int(first), int(last), [*entries]] if 0 < first <= last + 1:
             batch = Batch(first, last, tuple(map(_entry, entries)))
             # In order and inside the range. If the range were wider, it could hide later events.
             numbers = (first - 1, *(entry.seq for entry in batch.entries), last + 1)

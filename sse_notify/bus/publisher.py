@@ -42,7 +42,7 @@ from django.db import transaction
 from sse_notify.bus import messages, signing
 from sse_notify.bus.backlog import BACKLOG_BYTES, Backlog
 from sse_notify.bus.messages import Message, PresenceQuery
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import greenlets
 from sse_notify.conf import get_settings
 from sse_notify.sse.format import dumps
 from sse_notify.telemetry import Incident, count
@@ -119,6 +119,12 @@ def remote_layer() -> Any | None:
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
 
 
+def poll_interval() -> float:
+    """Return the seconds between two polls of the log."""
+    default = 5.0 if remote_layer() is not None else 1.0
+    return get_settings().POLL_INTERVAL or default
+
+
 def flush() -> None:
     """Wait until all messages are sent, at most ``FLUSH_SECONDS``; log if that is too short."""
     _sender.flush()
@@ -178,7 +184,7 @@ class _Sender:
     def running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = threadpool.start_loop("sse_notify-sender")
+                self._loop = greenlets.start_loop("sse_notify-sender")
                 with suppress(RuntimeError):  # the process exits, and flushes already
                     getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
             loop = self._loop

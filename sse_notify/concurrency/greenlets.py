@@ -6,8 +6,11 @@ query there, in every request of the worker.
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync
@@ -45,3 +48,42 @@ def wait_for(awaitable: Awaitable[T]) -> T:
 
 async def _wait(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+def start_loop(name: str) -> Future[asyncio.AbstractEventLoop]:
+    """Start an event loop in a daemon thread ``name``, and return its future.
+
+    Under gevent, Python's threads are greenlets of one thread. A loop in one of them would count as
+    running in all, and Django refuses to query there. So this starts a thread of the system then.
+    """
+    made: Future[asyncio.AbstractEventLoop] = Future()
+
+    def run() -> None:
+        loop = asyncio.new_event_loop()  # in its thread: under gevent, each has sockets of its own
+        if has_greenlets():
+            loop.set_default_executor(_Inline())
+        loop.call_soon(made.set_result, loop)
+        loop.run_forever()
+
+    if has_greenlets():
+        sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(run, ())
+    else:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    return made
+
+
+class _Inline(ThreadPoolExecutor):
+    """Resolves a host's name in the loop's own thread.
+
+    At the exit, Python waits for the threads of an executor. Under gevent they are greenlets of
+    this thread, and would not end.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call ``fn`` now."""
+        answer: Future[T] = Future()
+        try:
+            answer.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import InterfaceError, OperationalError, connections, router
+from django.db import connections, router
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -31,18 +31,18 @@ from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
 from sse_notify.models.notification import LONG_COLUMNS, fetch
 from sse_notify.models.querysets import weight
+from sse_notify.models.reading import in_halves
 from sse_notify.models.state import LOST
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
-from sse_notify.topics import groups_field, joined, topics_of, user_topic
+from sse_notify.topics import groups_field, joined, topics_of, user_of, user_topic
 
 logger = logging.getLogger("sse_notify")
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
-
 #: Bytes that one page of the log fetches, approximately.
 PAGE_BYTES = 1024 * 1024
+#: Maximum number of topics that a query names.
+MAX_TOPICS = 5000
 #: A replay of more pages than this reads each topic separately.
 SHORT_REPLAY = 10
 
@@ -62,7 +62,12 @@ class Reader:
 
 
 def read_entries(
-    after: int, up_to: int, *, reader: Reader | None = None, limit: int
+    after: int,
+    up_to: int,
+    *,
+    reader: Reader | None = None,
+    topics: Collection[str] | None = None,
+    limit: int,
 ) -> tuple[list[Entry], int]:
     """Return the entries with ``after < seq <= up_to`` that ``reader`` may read, in order.
 
@@ -71,7 +76,8 @@ def read_entries(
     Args:
         after: the cursor, which is the last ``seq`` that the reader has.
         up_to: the last ``seq`` to read.
-        reader: the client that reads; ``None``: read all entries.
+        reader: the client that reads; ``None``: read the entries for all clients.
+        topics: without ``reader``, read at least the entries of these topics; ``None``: of all.
         limit: the maximum number of notifications in one call, or of all entries if no ``reader``.
 
     Returns:
@@ -80,7 +86,11 @@ def read_entries(
     """
     using = router.db_for_write(Notification)
     inboxes = Inbox.objects.using(using).exclude(changes=[])
-    rows, complete = _page(after, up_to, reader, inboxes, limit)
+    found = readable(reader, using)
+    if topics is not None and len(topics) <= MAX_TOPICS:
+        found = found.filter(topic__in=topics)
+        inboxes = inboxes.filter(pk__in=filter(None, map(user_of, topics)))
+    rows, complete = _page(found, after, up_to, reader, inboxes, limit)
     entries = entries_of(rows, using, frozenset() if reader is None else reader.muted)
     if reader is None:
         numbered = inboxes.filter(state_seq__gt=after, state_seq__lte=complete)
@@ -107,15 +117,19 @@ _ROW, _CHANGE = weight(*LONG_COLUMNS), weight("changes")
 
 
 def _page(
-    after: int, up_to: int, reader: Reader | None, inboxes: QuerySet[Inbox], limit: int
+    found: Any,
+    after: int,
+    up_to: int,
+    reader: Reader | None,
+    inboxes: QuerySet[Inbox],
+    limit: int,
 ) -> tuple[list[Notification], int]:
     """Return at most ``limit`` rows, about 1 MiB, and the number up to which they are complete.
 
     For all clients, the limits include the changes of ``inboxes``.
     """
     using = inboxes.db
-    found: Any = readable(reader, using).filter(seq__gt=after, seq__lte=up_to)
-    found = found.order_by("seq")[:limit]
+    found = found.filter(seq__gt=after, seq__lte=up_to).order_by("seq")[:limit]
     if up_to - after <= min(limit, PAGE_BYTES // get_settings().EVENT_MAX_BYTES):
         return fetch(found), up_to  # so few rows exceed neither limit nor PAGE_BYTES
     if reader is not None and up_to - after > SHORT_REPLAY * limit:
@@ -270,31 +284,3 @@ def _encode(updates: Sequence[Update]) -> list[Entry]:
         frame = encode_json(data, event="update", id=owner.up_to)
         entries.append(Entry(owner.up_to, owner.topics[0], frame))
     return entries
-
-
-def in_halves(
-    answer: Callable[[Sequence[Asked]], list[Answer]],
-    asked: Sequence[Asked],
-    instead: Callable[[Asked], Answer],
-) -> list[Answer]:
-    """Return ``answer(asked)``; if it fails, ask for each half by itself, down to a single item.
-
-    One user's row, or a project's own code, may fail in any way. It must not stop all others.
-
-    Args:
-        answer: returns the answers to several items, in their order.
-        asked: the items.
-        instead: logs the exception and returns the answer to an item that fails alone.
-
-    Raises:
-        django.db.Error: the database cannot be reached.
-    """
-    try:
-        return answer(asked)
-    except (OperationalError, InterfaceError):
-        raise
-    except (Exception, CancelledError):
-        if len(asked) < 2:
-            return [instead(each) for each in asked]
-    half = len(asked) // 2
-    return in_halves(answer, asked[:half], instead) + in_halves(answer, asked[half:], instead)

@@ -24,7 +24,9 @@ Deliberate oddities:
    old one. Only the assigned numbers are dense.
 4. A row with an empty ``event`` is numbered, listed and counted, but no stream sends it. Imported
    history has no event; its readers get one message that their inbox has changed.
-5. Rows are numbered in the order of their ids, which is the order of their inserts. A repeat under
+5. If more wait than fit into a batch, as after a call for many users, the next are numbered without
+   being read. Hubs then read the rows of their own streams, which are few of them.
+6. Rows are numbered in the order of their ids, which is the order of their inserts. A repeat under
    a ``key`` keeps its id. So a batch with a repeat is ordered by the time when each row was sent.
 """
 
@@ -51,9 +53,13 @@ from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
 from sse_notify.models.notification import fetch
+from sse_notify.models.reading import read_count
 
 logger = logging.getLogger("sse_notify")
 
+#: Maximum number of rows that are numbered in one transaction without being read. So the head is
+#: locked for less than a fifth of a second.
+MANY = 4000
 #: Up to this many runs of consecutive ids are numbered with one statement each.
 MAX_RUNS = 5
 
@@ -174,6 +180,13 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
         full = number == SEQUENCE_BATCH
         if batch is not None:
             yield batch
+        many = MANY if full else 0
+        while many == MANY:  # oddity 5
+            with telemetry.span("sequence") as span:
+                many, last = _number_many(database())
+                span.set_attribute("sse_notify.events", many)
+            if many:
+                yield Batch(last + 1, last, ())
 
 
 def _read_committed(connection: BaseDatabaseWrapper) -> None:
@@ -196,14 +209,14 @@ def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
         inboxes = list(changes[: SEQUENCE_BATCH - len(rows)])
         if not rows and not inboxes:
             return None
-        if any(row.count > 1 for row in rows):  # oddity 5
+        if any(row.count > 1 for row in rows):  # oddity 6
             rows.sort(key=lambda row: (row.created_at, row.pk))
-        last = before + len(rows) + len(inboxes)
         for seq, row in enumerate(rows, start=before + 1):
             row.seq = seq
-        for seq, inbox in enumerate(inboxes, start=before + len(rows) + 1):
-            inbox.state_seq = seq
-        _write_numbers(rows, using)
+        _write_numbers([row.pk for row in rows], before, using)
+        last = before + len(rows)
+        for inbox in inboxes:
+            last = inbox.state_seq = last + 1
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         head_row(using).update(seq=last)
     now = timezone.now()
@@ -214,6 +227,20 @@ def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
     ]
     entries = [*entries_of(told, using), *changed(inboxes, before, last)]
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
+
+
+def _number_many(using: str) -> tuple[int, int]:
+    """Number at most ``MANY`` rows; return how many, and the last number of the log."""
+    with writing(using):
+        before = _lock_head(using, waits=True)
+        pending, _changes = _pending(using)
+        found = dict(locked(pending, using).values_list("pk", "count")[:MANY])
+        if any(read_count(count) > 1 for count in found.values()):  # oddity 6
+            in_order = pending.filter(pk__in=found).order_by("created_at", "pk")
+            found = dict.fromkeys(in_order.values_list("pk", flat=True))
+        _write_numbers(list(found), before, using)
+        head_row(using).update(seq=before + len(found))
+    return len(found), before + len(found)
 
 
 def _lock_head(using: str, *, waits: bool) -> int:
@@ -234,13 +261,15 @@ def _lock_head(using: str, *, waits: bool) -> int:
     return last
 
 
-def _write_numbers(rows: Sequence[Notification], using: str) -> None:
-    """Save the ``seq`` of each row, in few statements (oddity 2)."""
-    runs = [list(run) for _, run in groupby(rows, lambda row: (row.seq or 0) - row.pk)]
-    numbered = Notification._base_manager.using(using)
+def _write_numbers(pks: Sequence[int], before: int, using: str) -> None:
+    """Give the rows the numbers after ``before``, in order, in few statements (oddity 2)."""
+    numbers = enumerate(pks, start=before + 1)
+    runs = [list(run) for _, run in groupby(numbers, lambda number: number[0] - number[1])]
+    rows = Notification._base_manager.using(using)
     if len(runs) > MAX_RUNS:
-        numbered.bulk_update(rows, ["seq"])
+        changed_rows = [Notification(pk=pk, seq=seq) for run in runs for seq, pk in run]
+        rows.bulk_update(changed_rows, ["seq"], batch_size=SEQUENCE_BATCH)
         return
     for run in runs:
-        delta = (run[0].seq or 0) - run[0].pk
-        numbered.filter(pk__range=(run[0].pk, run[-1].pk)).update(seq=F("id") + delta)
+        (seq, first), (_, last) = run[0], run[-1]
+        rows.filter(pk__range=(first, last)).update(seq=F("id") + (seq - first))

@@ -12,6 +12,8 @@ watermarks in the user's inbox, which apply to all rows numbered up to them. A r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -21,6 +23,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.db.models import BooleanField, ExpressionWrapper, FilteredRelation, Q, Subquery, Value
 from django.db.models.functions import Cast, Coalesce
@@ -237,3 +240,21 @@ def weight(*columns: str) -> Any:
     """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
     texts = (Coalesce(_Bytes(Cast(name, models.TextField())), 0) for name in columns)
     return sum(texts, start=models.Value(1024))
+
+
+def users_by_name(names: Iterable[str], *, or_key: bool = False) -> dict[str, Any]:
+    """Return a dict from username to user, for the given usernames, with one query.
+
+    Args:
+        names: the usernames.
+        or_key: whether a name that nobody has may be a primary key, which takes one more query.
+    """
+    model = get_user_model()
+    users = model._default_manager
+    found = users.filter(**{f"{model.USERNAME_FIELD}__in": names})
+    named = {str(user.get_username()): user for user in found}
+    keys: dict[Any, str] = {}
+    for name in set(names) - named.keys() if or_key else ():
+        with suppress(ValidationError):  # it cannot be a key
+            keys[model._meta.pk.clean(name, None)] = name
+    return named | {keys[user.pk]: user for user in users.filter(pk__in=keys)}

@@ -3,10 +3,12 @@
 ``notify()`` writes valid values only. Fixtures, SQL and other versions may have written others.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from sse_notify.models.content import Level, wrong_in_address
@@ -85,3 +87,35 @@ def span() -> tuple[datetime, datetime]:
     """Return the first and the last time that Python can read in any time zone."""
     zone = None if timezone.is_naive(timezone.now()) else UTC  # USE_TZ = False
     return datetime(2, 1, 1, tzinfo=zone), datetime(9998, 12, 31, tzinfo=zone)
+
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+def in_halves(
+    answer: Callable[[Sequence[Asked]], list[Answer]],
+    asked: Sequence[Asked],
+    instead: Callable[[Asked], Answer],
+) -> list[Answer]:
+    """Return ``answer(asked)``; if it fails, ask for each half by itself, down to a single item.
+
+    One user's row, or a project's own code, may fail in any way. It must not stop all others.
+
+    Args:
+        answer: returns the answers to several items, in their order.
+        asked: the items.
+        instead: logs the exception and returns the answer to an item that fails alone.
+
+    Raises:
+        django.db.Error: the database cannot be reached.
+    """
+    try:
+        return answer(asked)
+    except (OperationalError, InterfaceError):
+        raise
+    except (Exception, CancelledError):
+        if len(asked) < 2:
+            return [instead(each) for each in asked]
+    half = len(asked) // 2
+    return in_halves(answer, asked[:half], instead) + in_halves(answer, asked[half:], instead)

@@ -7,14 +7,12 @@ the same functions through ``sync_to_async``, as Django's async ORM does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, Unpack, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Unpack, overload
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from sse_notify import telemetry
@@ -25,7 +23,7 @@ from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
 from sse_notify.models.content import Content, Text
 from sse_notify.notifications import validation
-from sse_notify.notifications.store import take_back, to_user, write
+from sse_notify.notifications.store import check_chunked, take_back, to_user, write, write_in_chunks
 from sse_notify.sse import format as sse_format
 from sse_notify.sse.format import shown
 from sse_notify.topics import EVERYONE, STAFF, check_name, group_topic, groups_field
@@ -41,9 +39,25 @@ def notify(
 def notify(
     to: Users, title: Text, body: Text = "", **content: Unpack[Content]
 ) -> list[Notification]: ...
+@overload
 def notify(
-    to: AbstractBaseUser | Users, title: Text, body: Text = "", **content: Unpack[Content]
-) -> Notification | list[Notification]:
+    to: Users,
+    title: Text,
+    body: Text = "",
+    *,
+    chunked: Literal[True],
+    on_progress: Callable[[int, int], object] | None = None,
+    **content: Unpack[Content],
+) -> int: ...
+def notify(
+    to: AbstractBaseUser | Users,
+    title: Text,
+    body: Text = "",
+    *,
+    chunked: bool = False,
+    on_progress: Callable[[int, int], object] | None = None,
+    **content: Unpack[Content],
+) -> Notification | list[Notification] | int:
     """Notify one user or many.
 
     Each user gets a row. Writing takes a constant number of queries per 1,000 users. The rows are
@@ -74,20 +88,30 @@ def notify(
             a later call counts as a new call.
         expires_at: from then on, the notification is not listed, counted or replayed.
         silent: list and count the notification, but do not announce it or show a toast.
+        chunked: for very many users: write 1,000 users in a transaction each, instead of all in
+            one, and keep no notification in memory. If it fails, those of the chunks before stay.
+            Call it outside a transaction.
+        on_progress: with ``chunked``, called after each commit with the number of users that are
+            notified, and of all.
 
     Returns:
-        One user's notification, or a list of notifications in the order of the users.
+        One user's notification, or a list of notifications in the order of the users. With
+        ``chunked``, the number of users.
 
     Raises:
         TypeError, ValueError: an argument is invalid. The message names it. Nothing is written.
     """
     with telemetry.span("notify") as span:
+        check_chunked(to, chunked=chunked, on_progress=on_progress)
         checked = validation.check(title, body, content)
         model = get_user_model()
         one = isinstance(to, model)
         if isinstance(to, Group):
             to = model._default_manager.filter(in_group(validation.check_instance("to", to)))
         keys = validation.instance_keys("to", [to] if one else to, model)
+        if chunked:
+            span.set_attribute("sse_notify.notifications", len(keys))
+            return write_in_chunks(checked, keys, on_progress)
         rows = write(checked, [to_user(key) for key in keys])
         span.set_attribute("sse_notify.notifications", len(rows))
     return rows[0] if one else rows
@@ -262,21 +286,3 @@ def has_user_field(name: str) -> bool:
     if name == "groups":
         return groups_field() is not None
     return any(field.name == name for field in get_user_model()._meta.get_fields())
-
-
-def users_by_name(names: Iterable[str], *, or_key: bool = False) -> dict[str, Any]:
-    """Return a dict from username to user, for the given usernames, with one query.
-
-    Args:
-        names: the usernames.
-        or_key: whether a name that nobody has may be a primary key, which takes one more query.
-    """
-    model = get_user_model()
-    users = model._default_manager
-    found = users.filter(**{f"{model.USERNAME_FIELD}__in": names})
-    named = {str(user.get_username()): user for user in found}
-    keys: dict[Any, str] = {}
-    for name in set(names) - named.keys() if or_key else ():
-        with suppress(ValidationError):  # it cannot be a key
-            keys[model._meta.pk.clean(name, None)] = name
-    return named | {keys[user.pk]: user for user in users.filter(pk__in=keys)}

@@ -5,16 +5,18 @@ All functions write in bulk, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from operator import itemgetter
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Least
 from django.utils import timezone
 
+from sse_notify.concurrency.threadpool import in_test_transaction
 from sse_notify.log.announcing import announce_on_commit
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Exclusion, Notification, Receipt
@@ -69,6 +71,47 @@ def write(
     return rows
 
 
+def check_chunked(to: Any, *, chunked: bool, on_progress: Any) -> None:
+    """Check the arguments of a call that writes in several transactions.
+
+    Raises:
+        TypeError, ValueError: one is invalid. The message names it.
+    """
+    if on_progress is not None and not (chunked and callable(on_progress)):
+        raise TypeError("on_progress must be a function, and needs chunked=True.")
+    if not chunked:
+        return
+    if isinstance(to, get_user_model()):
+        raise TypeError("chunked needs an iterable or QuerySet of users, or a Group.")
+    if connections[database()].in_atomic_block and not in_test_transaction():
+        raise ValueError("chunked must be used outside a transaction, as each chunk has its own.")
+
+
+def write_in_chunks(
+    content: Columns, keys: Sequence[Any], on_progress: Callable[[int, int], object] | None
+) -> int:
+    """Write a row for each user, ``CHUNK`` users in one transaction each, and return how many.
+
+    Args:
+        content: the columns from :func:`sse_notify.notifications.validation.check`.
+        keys: the primary keys of the users.
+        on_progress: called after each commit with the numbers of users so far, and of all.
+    """
+    using = database()
+    is_plain = content["key"] is None and content["idempotency_key"] is None
+    for done in range(0, len(keys), CHUNK):
+        chunk = keys[done : done + CHUNK]
+        if is_plain and connections[using].vendor == "postgresql" and not notified.has_listeners():
+            with writing(using, reads=False):
+                _insert_unread(content, chunk, using)
+                announce_on_commit()
+        else:
+            write(content, list(map(to_user, chunk)))
+        if on_progress is not None:
+            on_progress(done + len(chunk), len(keys))
+    return len(keys)
+
+
 def take_back(pks: Sequence[int]) -> int:
     """Mark the rows as recalled, and return how many were not recalled before.
 
@@ -103,6 +146,29 @@ def insert(rows: list[Notification], using: str) -> list[Notification]:
     for row in rows:  # MySQL does not return the keys of a bulk insert
         row.save(using=using, force_insert=True)
     return rows
+
+
+def _insert_unread(content: Columns, keys: Sequence[Any], using: str) -> None:
+    """Insert a row for each user in one statement, on PostgreSQL, without making the rows here."""
+    connection: Any = connections[using]
+    row = Notification(**content, **to_user(None))
+    columns: list[str] = []
+    values: list[Any] = []
+    for field in Notification._meta.concrete_fields:
+        if field.name not in {"id", "recipient", "topic"}:
+            columns.append(connection.ops.quote_name(field.column))
+            values.append(field.get_db_prep_save(field.pre_save(row, add=True), connection))
+    recipient: Any = Notification._meta.get_field("recipient")
+    prepared = [recipient.get_db_prep_save(key, connection) for key in keys]
+    table = connection.ops.quote_name(Notification._meta.db_table)
+    names, given = ", ".join(columns), ", ".join(["%s"] * len(columns))
+    users = f"unnest(%s::{recipient.db_type(connection)}[], %s::text[])"
+    sql = f"INSERT INTO {table} ({names}, recipient_id, topic) SELECT {given}, pk, topic "
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{sql} FROM {users} AS users (pk, topic)",
+            [*values, prepared, [user_topic(key) for key in keys]],
+        )
 
 
 def _insert_or_repeat(

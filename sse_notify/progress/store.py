@@ -38,7 +38,6 @@ from sse_notify.models.content import State
 from sse_notify.models.querysets import NotificationQuerySet
 from sse_notify.notifications.store import NEXT_COUNT, to_user, write
 from sse_notify.sse.format import PROGRESS, encode_json
-from sse_notify.streaming.hub import poll_interval
 from sse_notify.topics import user_topic
 
 _LEVELS = {State.DONE: Level.SUCCESS, State.FAILED: Level.ERROR, State.CANCELLED: Level.WARNING}
@@ -60,7 +59,7 @@ class Row:
         # Pages of other processes get live updates only through a layer. Without one, they ask.
         news_after = run["stalls_after"]
         if publisher.remote_layer() is None:
-            news_after = min(news_after, max(1.0, poll_interval()))
+            news_after = min(news_after, max(1.0, publisher.poll_interval()))
         # With hyphens: SQLite takes a text of digits inside of JSON for a number.
         self._run = {**run, "id": str(uuid.uuid4()), "news_after": news_after}
         self._user_id, self._content = user_id, content

@@ -21,18 +21,16 @@ from sse_notify.bus import publisher, subscriber
 from sse_notify.bus.messages import Batch, Entry, Ephemeral, Message, PresenceQuery, Revocation
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
-from sse_notify.conf import get_settings
-from sse_notify.log.reader import read_entries
 from sse_notify.log.sequence import get_position
 from sse_notify.signals import stream_closed, stream_opened
 from sse_notify.streaming.generator import SourceStream
+from sse_notify.streaming.repair import read_missing
 from sse_notify.streaming.stream import Stream, sweep
 from sse_notify.telemetry import Incident, count
 
 GRACE = 0.1  # seconds that a message may take to arrive before a poll repairs
 JOIN_SECONDS = 2.0  # seconds that the first stream waits for the channel layer
 HELD = 100  # newest batches kept during a repair, which reads older ones from the log
-REPAIR_PAGE = 500  # entries that one query of a repair reads
 RETRY_SECONDS = 1.0  # seconds between two attempts to start while the database is down
 JOBS_AFTER = 1.0  # seconds from a hub's first stream to the start of its jobs
 
@@ -170,7 +168,7 @@ class Hub:
 
     def _begin(self) -> None:
         if self._task is None:
-            joined, interval = asyncio.Event(), poll_interval()
+            joined, interval = asyncio.Event(), publisher.poll_interval()
             publisher.attach(self.receive)
             if publisher.remote_layer() is None:
                 joined.set()
@@ -264,8 +262,7 @@ class Hub:
         head = (await self.run(get_position)).head
         count("repaired")
         while self.cursor < head:
-            entries, complete = await self.run(read_entries, self.cursor, head, limit=REPAIR_PAGE)
-            self._dispatch(entries, complete)
+            self._dispatch(*await read_missing(self.run, self._by_topic, self.cursor, head))
         self._dispatch_held()
 
     async def poll(self) -> None:
@@ -283,12 +280,6 @@ class Hub:
             await _within(GRACE, self._gap)
             if position.head > self.cursor:
                 self._gap.set()
-
-
-def poll_interval() -> float:
-    """Return the seconds between two polls of the log."""
-    default = 5.0 if publisher.remote_layer() is not None else 1.0
-    return get_settings().POLL_INTERVAL or default
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -30,13 +30,13 @@ from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 from sse_notify.access.links import identify
 from sse_notify.access.openings import user_key
 from sse_notify.access.sessions import in_background
+from sse_notify.bus import publisher
 from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
 from sse_notify.models import Notification
 from sse_notify.models.paging import Place
 from sse_notify.models.querysets import has_inbox
 from sse_notify.progress import store
-from sse_notify.streaming import hub
 from sse_notify.views.csrf import View, csrf_check
 from sse_notify.views.forms import PAGE, MarkForm, PageForm, first_error, is_json
 
@@ -133,7 +133,7 @@ def state(request: HttpRequest) -> HttpResponseBase:
     before a login in another tab.
     """
     answer = asdict(inbox.state(request.user))
-    answer |= {"poll": hub.poll_interval(), "key": user_key(request.user.pk)}
+    answer |= {"poll": publisher.poll_interval(), "key": user_key(request.user.pk)}
     # The masked token differs in every response, so the ETag covers the secret behind it, which
     # changes at a login. Clients without a session need none, and get no cookie.
     token = "" if identify(request) else get_token(request)

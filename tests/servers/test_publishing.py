@@ -257,3 +257,36 @@ for n in range(5):
 """
     )
     assert sorted(numbers(site)) == dense(10)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("options", ["", ", chunked=True"])
+async def test_a_call_for_many_reaches_who_listens_without_a_poll(
+    make_site: MakeSite, options: str
+) -> None:
+    """Of five thousand rows, two processes with a stream each read their own."""
+    site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
+    )
+    one, two = await asyncio.gather(
+        asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
+    )
+    async with site.listen(one, "alice") as at_one, site.listen(two, "bob") as at_two:
+        for events in (at_one, at_two):
+            await events.next("hello")
+        await asyncio.to_thread(
+            site.script,
+            BEGIN
+            + f"""
+User.objects.bulk_create([User(username=f"user {{n}}") for n in range(5000)])
+notify(User.objects.order_by("-pk"), "To many"{options})
+notify(alice, "Next")
+broadcast("To all")
+""",
+        )
+        titles = [
+            [event.json()["title"] for event in await events.take(number, "notification")]
+            for events, number in ((at_one, 3), (at_two, 2))
+        ]
+    assert titles == [["To many", "Next", "To all"], ["To many", "To all"]]
+    assert sorted(numbers(site)) == dense(5005)

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from sse_notify.access.authorisers import may_listen
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import greenlets
 from sse_notify.topics import Match
 
 
@@ -31,7 +31,7 @@ def test_a_worker_of_eventlet_does_not_start(monkeypatch: pytest.MonkeyPatch) ->
         app.ready()
     # What `gunicorn --preload` loaded before.
     with pytest.raises(ImproperlyConfigured, match="eventlet"):
-        threadpool.start_loop("sender")
+        greenlets.start_loop("sender")
 
 
 def test_eventlet_may_be_there_if_it_has_replaced_no_threads(

@@ -15,7 +15,8 @@ from django.forms import DateTimeField
 
 from sse_notify.models import Notification
 from sse_notify.models.content import FIELDS, Kind
-from sse_notify.notifications.send import send, users_by_name
+from sse_notify.models.querysets import users_by_name
+from sse_notify.notifications.send import send
 
 #: Options whose names differ from their fields.
 _SHORT = {"actions": "action", "expires_at": "expires"}

@@ -22,8 +22,8 @@ from sse_notify.bus import publisher, subscriber
 from sse_notify.log.healing import find_problem
 from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.models import Notification
+from sse_notify.models.querysets import users_by_name
 from sse_notify.monitoring import presence
-from sse_notify.notifications.send import users_by_name
 
 #: Seconds after which a committed row without a number is a problem: hubs number rows at each poll.
 PENDING_SECONDS = 60.0

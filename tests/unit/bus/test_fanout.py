@@ -92,7 +92,8 @@ E = [5, "user:1", "x", ["3"], "news"]
         ["batch", 5, 5, None],
         ["batch", "5", 5, []],
         ["batch", 5, 5.0, []],
-        ["batch", 5, 4, []],
+        ["batch", 5, 3, []],
+        ["batch", 5, 4, [E]],
         ["batch", 0, 5, []],
         ["batch", -5, 5, []],
         ["batch", 5, 2**63 - 1, []],
@@ -117,6 +118,12 @@ E = [5, "user:1", "x", ["3"], "news"]
 def test_a_message_with_a_field_of_another_type_or_range_is_refused(packed: object) -> None:
     with pytest.raises(ValueError, match=r"form|surrogates"):
         messages.unpack(packed)
+
+
+def test_a_batch_without_a_range_says_how_long_the_log_is() -> None:
+    found = Batch(6, 5, ())
+    assert messages.unpack(json.loads(messages.pack(found))) == found
+    assert list(messages.split(found)) == [found]
 
 
 def test_a_batch_is_taken_at_its_limits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,9 +67,15 @@ class MemoryLog:
         return Position(self.head, self.floor)
 
     def read(
-        self, after: int, up_to: int, *, limit: int, reader: Reader | None = None
+        self,
+        after: int,
+        up_to: int,
+        *,
+        limit: int,
+        reader: Reader | None = None,
+        topics: Collection[str] = (),
     ) -> tuple[list[Entry], int]:
-        topics = (MINE, OTHERS) if reader is None else reader.topics
+        topics = topics if reader is None else reader.topics
         found = sorted(
             (e for e in self.rows.values() if after < e.seq <= up_to and e.topic in topics),
             key=lambda e: e.seq,

@@ -15,7 +15,7 @@ import pytest
 from sse_notify.bus.messages import Batch, Ephemeral
 from sse_notify.streaming import hub as hub_module
 from sse_notify.streaming.hub import Hub
-from tests.unit.streaming.memory_log import MINE, MemoryLog, stream_on
+from tests.unit.streaming.memory_log import MINE, OTHERS, MemoryLog, stream_on
 
 SCHEDULES = 10_000
 
@@ -29,9 +29,10 @@ class Client:
         self.published: list[bytes] = []
         self.heard: list[bytes] = []
         self.lost = 0
+        self.topic = MINE if rng.random() < 0.8 else OTHERS
         page, buffer_bytes = rng.randint(1, 6), rng.choice((60, 200, 10_000))
         self.stream = stream_on(
-            feed, source, topics=(MINE,), cursor=cursor, page=page, buffer_bytes=buffer_bytes
+            feed, source, topics=(self.topic,), cursor=cursor, page=page, buffer_bytes=buffer_bytes
         )
         self.reading: asyncio.Task[bytes | None] | None = None
 
@@ -95,7 +96,10 @@ class Schedule:
         elif choice < 0.12:
             self.publish()
         elif choice < 0.3:
-            self.bells.append(self.memory.commit(self.rng))
+            bell = self.memory.commit(self.rng)
+            self.bells.append(
+                bell if self.rng.random() < 0.8 else Batch(bell.last + 1, bell.last, ())
+            )
         elif choice < 0.55 and self.bells:
             self.deliver()
         elif choice < 0.78 and self.memory.queries:
@@ -114,14 +118,15 @@ class Schedule:
 
     def publish(self) -> None:
         """Publish up to five ephemeral events; who listens now is to get each, or to hear of it."""
-        listeners = self.hub._by_topic.get(MINE, ())
+        topic = self.rng.choice((MINE, MINE, OTHERS))
+        listeners = self.hub._by_topic.get(topic, ())
         for _ in range(self.rng.randint(1, 5)):
             self.published += 1
             event = b"event: now\ndata: %d\n\n" % self.published
             for client in self.clients:
                 if client.stream in listeners:
                     client.published.append(event)
-            self.hub.receive(Ephemeral(MINE, event))
+            self.hub.receive(Ephemeral(topic, event))
 
     async def settle(self) -> None:
         """Polls go on and every query is answered; no bell is needed for everybody to have everything."""
@@ -160,7 +165,7 @@ def test_ten_thousand_interleavings_lose_nothing_and_repeat_nothing(
                 expected = {
                     e.seq
                     for e in schedule.memory.rows.values()
-                    if e.topic == MINE and e.seq > client.start
+                    if e.topic == client.topic and e.seq > client.start
                 }
                 got = client.ids
                 assert got == sorted(set(got)), f"seed {seed}: out of order or twice: {got}"
@@ -188,6 +193,7 @@ def test_an_ephemeral_event_reaches_the_listeners_of_its_topic_only() -> None:
         memory = MemoryLog()
         hub = Hub(run=memory.run)
         clients = [Client(hub, memory, 0, random.Random(1)) for _ in range(2)]
+        assert [client.topic for client in clients] == [MINE, MINE]
         clients[0].stream.topics = (*clients[0].stream.topics, "wall")
         for client in clients:
             assert await client.stream.read() == b"\n"
