@@ -275,13 +275,13 @@ async def release_thread() -> None:
     if context is None or context not in executors:
         return
     executor = executors[context]
-    if await sync_to_async(_close_idle)() and executors.get(context) is executor:
+    if await sync_to_async(close_idle)() and executors.get(context) is executor:
         del executors[context]
         executor.shutdown(wait=False)
 
 
-def _close_idle() -> bool:
-    """Close this thread's connections and return whether all are closed."""
+def close_idle() -> bool:
+    """Close this thread's connections outside transactions; return whether all are closed."""
     opened = connections.all(initialized_only=True)
     for connection in opened:
         if not connection.in_atomic_block:

@@ -16,10 +16,13 @@ Deliberate oddities:
    pause, as its rows may have come too late for the other's batch. So many processes that publish
    at once write few large batches, and not many small ones in turn.
 3. At the interpreter's exit, ``threading._register_atexit`` numbers and sends what is pending.
-   ``atexit`` runs when the thread pools are already shut down.
+   ``atexit`` runs when the thread pools are already shut down. The exit closes its own thread's
+   connections first: in a small pool, they may be all that there are.
 4. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
    and one that works while a test ends would disturb the next. ``mail.outbox`` exists during tests.
    A database in memory is locked for all threads while one of them works, without a timeout.
+5. The first failure of an incident is tried again at once, on a new connection: the one that the
+   thread kept may have been closed by the database meanwhile.
 """
 
 from __future__ import annotations
@@ -50,7 +53,8 @@ FLUSH_SECONDS = 2.0
 #: Connection to whether its last registered announcement has run.
 _announcements: WeakKeyDictionary[BaseDatabaseWrapper, threading.Event] = WeakKeyDictionary()
 _database = Incident("database_publish")
-_exiting = threading.Event()
+#: Set when the process exits: no more pauses. Then, when the exit no longer waits: no more tries.
+_exiting, _exited = threading.Event(), threading.Event()
 
 
 def announce(*, waits: bool = True) -> None:
@@ -104,9 +108,13 @@ def flush() -> None:
     """Announce what is pending and wait until it is sent, at most twice ``FLUSH_SECONDS``."""
     _exiting.set()
     if threadpool.publisher.is_active():
+        threadpool.close_idle()  # oddity 3
+        last = threadpool.publisher.submit_once(_announce_and_pause)
         with suppress(TimeoutError):
-            threadpool.publisher.submit_once(_announce_and_pause).result(FLUSH_SECONDS)
+            last.result(FLUSH_SECONDS)
+        last.cancel()  # if it has not begun, it would only prolong the exit
         threadpool.publisher.settle()
+    _exited.set()
     publisher.flush()
 
 
@@ -129,11 +137,16 @@ def _flush_at_exit() -> None:
 
 
 def _announce_and_pause() -> None:
+    pause = _exiting
     try:
-        announce(waits=_exiting.is_set())
+        announce(waits=False)
         _database.worked()
     except HeadLocked:  # oddity 2
-        threadpool.publisher.submit_once(_announce_and_pause)
+        pause = _exited
+        if not _exited.is_set():
+            threadpool.publisher.submit_once(_announce_and_pause)
     except Exception as error:  # the hubs try again
         _database.failed(error)
-    _exiting.wait(PAUSE_SECONDS)
+        if _database.failures == 1 and not _exiting.is_set():  # oddity 5
+            threadpool.publisher.submit_once(_announce_and_pause)
+    pause.wait(PAUSE_SECONDS)

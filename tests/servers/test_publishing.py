@@ -290,3 +290,60 @@ broadcast("To all")
         ]
     assert titles == [["To many", "Next", "To all"], ["To many", "To all"]]
     assert sorted(numbers(site)) == dense(5005)
+
+
+def test_a_script_whose_pool_has_one_connection_ends_and_leaves_nothing_to_number(
+    make_site: MakeSite,
+) -> None:
+    """Its own thread holds that connection to its end."""
+    pool = {"pool": {"min_size": 1, "max_size": 1}}
+    site = make_site("postgresql", env={"DATABASE_OPTIONS": json.dumps(pool)})
+    site.script(BEGIN + "for n in range(3): notify(alice, str(n))", timeout=20)
+    assert numbers(site) == dense(3)
+
+
+def test_a_script_ends_while_another_process_holds_the_head(make_site: MakeSite) -> None:
+    site = make_site("postgresql")
+    holder = site.start_script(
+        BEGIN
+        + """
+from sse_notify.models import LogHead
+with transaction.atomic():
+    LogHead.objects.select_for_update().get()
+    print("held", flush=True)
+    threading.Event().wait()
+"""
+    )
+    holder.until(lambda: "held" in holder.output())
+    site.script(BEGIN + "notify(alice, 'One')", timeout=20)
+    assert numbers(site) == [(None,)]
+    holder.kill()
+    site.script(BEGIN + "notify(alice, 'Two')")
+    assert numbers(site) == dense(2)
+
+
+def test_a_connection_that_the_database_has_closed_is_replaced(make_site: MakeSite) -> None:
+    """No other call and no stream is needed, as after a failover."""
+    site = make_site("postgresql")
+    printed = site.script(
+        BEGIN
+        + """
+from sse_notify.models import Notification
+def wait_until_numbered():
+    while Notification.objects.filter(seq=None).exists():
+        threading.Event().wait(0.01)
+notify(alice, "One")
+wait_until_numbered()
+with connection.cursor() as cursor:
+    cursor.execute(
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    print(cursor.fetchone()[0])
+notify(alice, "Two")
+wait_until_numbered()
+""",
+        timeout=20,
+    )
+    assert printed.split()[0] == "1"
+    assert numbers(site) == dense(2)
