@@ -56,7 +56,8 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         """Return a preview of the item for the values entered so far. Write nothing."""
         form = self.content_form(request)
         form.full_clean()
-        return self.render(request, "notification/preview.html", items=[sample(form.arguments)])
+        items = [sample(form.arguments)] if form.is_bound else []
+        return self.render(request, "notification/preview.html", items=items)
 
     def numbers(self, request: HttpRequest) -> HttpResponse:
         """Return the numbers for the audience chosen so far. Write nothing."""

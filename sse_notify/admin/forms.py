@@ -89,6 +89,17 @@ def active_users() -> QuerySet[Any]:
     return users.filter(is_active=True) if has_user_field("is_active") else users
 
 
+class UserSearch(widgets.AutocompleteSelectMultiple):
+    """Django's search field for users, which also shows again what is no key."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return the chosen users. Invalid keys choose none; the field has an error then."""
+        try:
+            return super().optgroups(name, value, attr)
+        except (TypeError, ValueError, ValidationError):
+            return super().optgroups(name, [], attr)
+
+
 class AudienceForm(forms.Form):
     """Ask who gets a broadcast. The form ignores the fields of audiences that are not chosen.
 
@@ -135,7 +146,7 @@ class AudienceForm(forms.Form):
         if users and users.get_search_fields(request) and users.has_view_permission(request):
             # Django's autocomplete view needs a relation to the user model; any will do.
             relation = Notification._meta.get_field("excluded")
-            fields["users"].widget = widgets.AutocompleteSelectMultiple(relation, admin_site)
+            fields["users"].widget = UserSearch(relation, admin_site)
             fields["users"].queryset = model._default_manager.all()
         else:
             del fields["users"]

@@ -256,6 +256,7 @@ def test_chosen_users_are_found_by_name_or_by_typing_and_never_listed(
         ({"audience": "user"}, "names"),
         ({"audience": "user", "names": "carol\nnobody-at-all"}, "names"),
         ({"audience": "user", "users": [12345]}, "users"),
+        ({"audience": "user", "users": ["alice"]}, "users"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_at_every_step(
@@ -269,6 +270,15 @@ def test_what_is_wrong_is_said_at_its_field_at_every_step(
         assert len(found[field]) == 1
         assert "errornote" in visit.text
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("part", ["preview", "reach"])
+def test_a_part_of_the_page_that_is_asked_for_without_its_form_is_empty(
+    client: Client, part: str
+) -> None:
+    address = reverse(f"admin:sse_notify_notification_{part}")
+    for posted in ({}, {"action": "notify"}):
+        assert client.post(address, posted).status_code == 200
 
 
 def test_names_are_taken_up_to_a_number(
