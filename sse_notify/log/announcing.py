@@ -108,7 +108,8 @@ def flush() -> None:
     """Announce what is pending and wait until it is sent, at most twice ``FLUSH_SECONDS``."""
     _exiting.set()
     if threadpool.publisher.is_active():
-        threadpool.close_idle()  # oddity 3
+        with suppress(Exception):  # drivers may raise anything
+            threadpool.close_idle()  # oddity 3
         last = threadpool.publisher.submit_once(_announce_and_pause)
         with suppress(TimeoutError):
             last.result(FLUSH_SECONDS)
