@@ -233,10 +233,13 @@ class Match(NamedTuple):
 
         Raises:
             Exception: the project's function raised it.
+            TypeError: it yields its answer.
         """
         if not (self.public or user.is_authenticated):
             return False
-        answer = self.authorise(user, **self.captured)
+        answer: Any = self.authorise(user, **self.captured)
+        if inspect.isgenerator(answer) or inspect.isasyncgen(answer):  # true, whatever it yields
+            raise TypeError(f"The function of topic {self.pattern!r} must return its answer.")
         # Ask the answer, not the function: a decorator may hide that it is async.
         return bool(wait_for(answer) if inspect.isawaitable(answer) else answer)
 

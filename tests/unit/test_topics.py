@@ -618,3 +618,19 @@ def test_a_group_is_known_by_its_own_key_whatever_the_users_are_connected_with(
     assert [one, two, three] == ["4 0 0 2", "5 0 0 2", "3 0 0 2"]
     assert [four, again] == ["1 1 1 1"] * 2
     assert ast.literal_eval(counted) == figures
+
+
+def test_a_function_that_yields_its_answer_lets_nobody_in() -> None:
+    """Such an answer is true, whatever it would yield."""
+
+    @topic("yields")
+    def may_listen(user: Any) -> Any:
+        yield False
+
+    @topic("yields later")
+    async def may_listen_later(user: Any) -> Any:
+        yield False
+
+    for name in ("yields", "yields later"):
+        with pytest.raises(TypeError, match="must return"):
+            find(name).allows(User(is_active=True))
