@@ -25,6 +25,7 @@ import sse_notify
 from sse_notify import counters
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
+from sse_notify.log.sequence import count_pending
 from sse_notify.models import Notification
 from sse_notify.sse.format import encode_json
 from sse_notify.streaming import registry
@@ -107,6 +108,7 @@ def stats(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {
             "pid": os.getpid(),
+            "pending": count_pending(),
             "threads": threading.active_count(),
             "files": len(list(Path("/proc/self/fd").iterdir())),
             "tasks": len(
