@@ -14,7 +14,6 @@ from django.db.models.signals import pre_delete
 from django.utils import timezone
 
 from sse_notify import mark_read, notify, retention, unread_count
-from sse_notify.inbox import marks
 from sse_notify.log.sequence import Position, get_head, get_position
 from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.notifications import store
@@ -70,7 +69,7 @@ def test_a_mark_of_what_is_pruned_in_this_moment_leaves_it_alone(
 ) -> None:
     old, young = send_old(alice, "Old"), notify(alice, "Young")
     once_before(
-        monkeypatch, marks, "note", retention.prune
+        monkeypatch, Inbox, "note", retention.prune
     )  # after the receipts are written, before their commit
     mark_read(alice, ids=[old.pk, young.pk])
     assert list(Receipt.objects.values_list("notification_id", flat=True)) == [young.pk]
