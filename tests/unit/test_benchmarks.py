@@ -266,6 +266,45 @@ def test_the_report_shows_every_contestant_and_says_when_the_machine_was_busy() 
     json.dumps(found.as_json())
 
 
+COST = {"insert_us": 200.0, "notify_us": 300.0, "peer_us": 300.0}
+CROWD = {
+    "crowd": 50_000.0,
+    "crowd_seconds": 4.0,
+    "crowd_sent_seconds": 4.5,
+    "crowd_mb": 20.0,
+    "other_ms": 1000.0,
+}
+
+
+def test_callers_bars_are_met_at_their_edges_and_shown() -> None:
+    found = results(opened(), delivered(), delivered(fanout_us=16))
+    found.callers = {"SQLite": COST, "PostgreSQL": {**COST, **CROWD}}
+    bars = [bar for bar in judge(found) if "notif" in bar.promise]
+    assert [bar.met for bar in bars] == [True] * 6
+    assert "8.0 s" in bars[4].measured, "as of 100,000 users"
+    text = render(found)
+    assert "1.50" in text.partition("| SQLite ")[2].splitlines()[0]
+    assert text.count("| PostgreSQL ") == 2
+    json.dumps(found.as_json())
+
+
+@pytest.mark.parametrize(
+    ("cost", "missed"),
+    [
+        ({"notify_us": 301.0}, "a bare INSERT"),
+        ({"peer_us": 272.0}, "notify.send()"),
+        ({"crowd_seconds": 4.1}, "100,000 users"),
+        ({"crowd_mb": 20.1}, "100,000 users"),
+        ({"other_ms": 1001.0}, "nobody else"),
+    ],
+)
+def test_a_callers_bar_is_missed_by_the_least_bit(cost: dict[str, float], missed: str) -> None:
+    found = results(opened(), delivered(), delivered(fanout_us=16))
+    found.callers = {"PostgreSQL": {**COST, **CROWD, **cost}}
+    (bar,) = (bar for bar in judge(found) if "notif" in bar.promise and not bar.met)
+    assert missed in bar.promise
+
+
 def test_a_comparison_says_what_is_worse_whether_more_or_less_is_better() -> None:
     table = render_ratios(
         "v1",
