@@ -26,6 +26,8 @@ from sse_notify.inbox.preferences import aunmute as aunmute
 from sse_notify.inbox.preferences import mute as mute
 from sse_notify.inbox.preferences import muted_categories as muted_categories
 from sse_notify.inbox.preferences import unmute as unmute
+from sse_notify.log.announcing import aflush as aflush
+from sse_notify.log.announcing import flush as flush
 from sse_notify.notifications.send import abroadcast as abroadcast
 from sse_notify.notifications.send import anotify as anotify
 from sse_notify.notifications.send import apublish as apublish

@@ -31,6 +31,7 @@ import atexit
 import threading
 from contextlib import suppress
 from functools import cache, partial
+from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -41,6 +42,7 @@ from django.dispatch import Signal
 
 from sse_notify.bus import publisher
 from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import HeadLocked, database, insert_missing, number_pending
 from sse_notify.models import Inbox, Notification
 from sse_notify.telemetry import Incident
@@ -53,8 +55,10 @@ FLUSH_SECONDS = 2.0
 #: Connection to whether its last registered announcement has run.
 _announcements: WeakKeyDictionary[BaseDatabaseWrapper, threading.Event] = WeakKeyDictionary()
 _database = Incident("database_publish")
-#: Set when the process exits: no more pauses. Then, when the exit no longer waits: no more tries.
-_exiting, _exited = threading.Event(), threading.Event()
+#: Set while somebody waits for the publisher's thread: no pauses.
+_hurries = threading.Event()
+#: Set when the exit no longer waits for it: no more tries.
+_exited = threading.Event()
 
 
 def announce(*, waits: bool = True) -> None:
@@ -105,15 +109,46 @@ def locked_inbox(pk: Any, using: str) -> Inbox:
 
 
 def flush() -> None:
-    """Announce what is pending and wait until it is sent, at most twice ``FLUSH_SECONDS``."""
-    _exiting.set()
+    """Wait until what this process has committed is numbered and sent, at most four seconds.
+
+    Python's exit does this. Call it at the end of each job in a process that ends with
+    ``os._exit()``, as RQ's workers do, or that is frozen after it, as on AWS Lambda.
+    """
+    deadline = monotonic() + FLUSH_SECONDS
+    _hurries.set()
+    try:
+        with suppress(TimeoutError):
+            while not _run_publisher(deadline - monotonic()):
+                pass
+    finally:
+        _hurries.clear()
+    publisher.flush()
+
+
+aflush = twin(flush)
+
+
+def _run_publisher(seconds: float) -> bool:
+    """Let the publisher's thread number what is pending; return ``False`` if the head was locked.
+
+    Raises:
+        TimeoutError: it has not done so in ``seconds``.
+    """
+    work = threadpool.publisher.submit_once(_announce_and_pause)
+    try:
+        return work.result(max(0.0, seconds))
+    finally:
+        work.cancel()  # if it has not begun, it would only prolong the exit
+
+
+def _exit() -> None:
+    """Do what :func:`flush` does, as the interpreter exits (oddity 3)."""
+    _hurries.set()
     if threadpool.publisher.is_active():
         with suppress(Exception):  # drivers may raise anything
-            threadpool.close_idle()  # oddity 3
-        last = threadpool.publisher.submit_once(_announce_and_pause)
+            threadpool.close_idle()
         with suppress(TimeoutError):
-            last.result(FLUSH_SECONDS)
-        last.cancel()  # if it has not begun, it would only prolong the exit
+            _run_publisher(FLUSH_SECONDS)
         threadpool.publisher.settle()
     _exited.set()
     publisher.flush()
@@ -134,20 +169,23 @@ def _announce_soon(using: str) -> None:
 
 @cache
 def _flush_at_exit() -> None:
-    getattr(threading, "_register_atexit", atexit.register)(flush)  # oddity 3
+    getattr(threading, "_register_atexit", atexit.register)(_exit)  # oddity 3
 
 
-def _announce_and_pause() -> None:
-    pause = _exiting
+def _announce_and_pause() -> bool:
+    """Announce what is pending; return ``False`` if another process numbers rows (oddity 2)."""
+    ends_pause = _hurries
+    is_free = True
     try:
         announce(waits=False)
         _database.worked()
-    except HeadLocked:  # oddity 2
-        pause = _exited
+    except HeadLocked:
+        is_free, ends_pause = False, _exited
         if not _exited.is_set():
             threadpool.publisher.submit_once(_announce_and_pause)
     except Exception as error:  # the hubs try again
         _database.failed(error)
-        if _database.failures == 1 and not _exiting.is_set():  # oddity 5
+        if _database.failures == 1 and not _hurries.is_set():  # oddity 5
             threadpool.publisher.submit_once(_announce_and_pause)
-    pause.wait(PAUSE_SECONDS)
+    ends_pause.wait(PAUSE_SECONDS)
+    return is_free

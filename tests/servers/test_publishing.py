@@ -109,6 +109,56 @@ def test_nothing_is_left_to_number_when_a_process_has_ended(
 
 
 @DATABASES
+def test_flush_leaves_nothing_to_a_process_that_ends_without_pythons_exit(
+    make_site: MakeSite, database: str
+) -> None:
+    """As a worker that forks for each job: in the child the thread does not run yet."""
+    site = make_site(database)
+    site.script(
+        BEGIN
+        + """
+import os
+from sse_notify import aflush, flush
+from asgiref.sync import async_to_sync
+flush()
+for n, wait in enumerate((flush, async_to_sync(aflush))):
+    connection.close()
+    if (pid := os.fork()) == 0:
+        for m in range(5):
+            notify(alice, f"child {n}.{m}")
+        wait()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+    )
+    assert sorted(numbers(site)) == dense(10)
+
+
+def test_flush_gives_up_in_time(make_site: MakeSite) -> None:
+    """While another process numbers, and while the database fails."""
+    site = make_site("postgresql")
+    printed = site.script(
+        BEGIN
+        + """
+import time
+from sse_notify import flush
+from sse_notify.models import LogHead
+with transaction.atomic():
+    LogHead.objects.select_for_update().get()
+    thread = threading.Thread(target=lambda: notify(alice, "One"))
+    thread.start()
+    thread.join()
+    began = time.monotonic()
+    flush()
+    print(announcing.FLUSH_SECONDS <= time.monotonic() - began < announcing.FLUSH_SECONDS + 10)
+flush()
+"""
+    )
+    assert printed.split() == ["True"]
+    assert numbers(site) == dense(1)
+
+
+@DATABASES
 def test_a_burst_is_numbered_in_batches(make_site: MakeSite, database: str) -> None:
     site = make_site(database)
     printed = site.script(
