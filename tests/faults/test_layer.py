@@ -194,11 +194,12 @@ async def test_what_exceeds_the_layers_capacity_is_read_from_the_log(
     server = site.serve()
     code = """
         from django.contrib.auth.models import User
-        from sse_notify import notify
+        from sse_notify import flush, notify
         alice, bob = User.objects.get(username="alice"), User.objects.get(username="bob")
         for i in range({0}, {1}):
             notify(alice, str(i))
             notify(bob, "not hers")
+            flush()
         """
     async with site.listen(server, "alice") as events:
         await events.next("hello")

@@ -165,7 +165,7 @@ async def test_publishers_inside_long_transactions_neither_wait_for_each_other_n
         import threading
         from django.contrib.auth.models import User
         from django.db import connection, transaction
-        from sse_notify import notify
+        from sse_notify import flush, notify
         from sse_notify.log import head
         alice, bob = User.objects.get(username="alice"), User.objects.get(username="bob")
         meet = threading.Barrier(2, timeout=15)
@@ -181,6 +181,7 @@ async def test_publishers_inside_long_transactions_neither_wait_for_each_other_n
         threads = [threading.Thread(target=work, args=pair) for pair in ((alice, bob), (bob, alice))]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
+        flush()
         print(head())
         """
     )

@@ -21,13 +21,14 @@ FILL = f"""
     from django.contrib.auth.models import User
     from django.db import transaction
     from django.utils import timezone
-    from sse_notify import mark_read, notify
+    from sse_notify import flush, mark_read, notify
     from sse_notify.models import Notification
 
     alice = User.objects.get(username="alice")
     with transaction.atomic():
         for number in range({ROWS}):
             notify(alice, str(number), "x" * {BODY})
+    flush()
     Notification.objects.filter(seq__lte={OLD}).update(created_at=timezone.now() - timedelta(days=100))
     mark_read(alice, up_to={OLD - 100})
 """
