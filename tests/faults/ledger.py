@@ -20,7 +20,9 @@ def query(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def numbered(site: Site) -> list[tuple[int, str]]:
-    """Return the number and the topic of every notification that has a number, in order."""
+    """Return the number and the topic of every notification, in order, when all have one."""
+    while query(site, "SELECT 1 FROM sse_notify_notification WHERE seq IS NULL LIMIT 1"):
+        time.sleep(0.01)  # the publisher's thread says so to nobody here
     rows = query(
         site, "SELECT seq, topic FROM sse_notify_notification WHERE seq IS NOT NULL ORDER BY seq"
     )
