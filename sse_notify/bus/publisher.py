@@ -125,6 +125,12 @@ def poll_interval() -> float:
     return get_settings().POLL_INTERVAL or default
 
 
+def prepare() -> None:
+    """Start the sender's thread if messages will need it. A process that exits starts no threads."""
+    if remote_layer() is not None:
+        _sender.start()
+
+
 def flush() -> None:
     """Wait until all messages are sent, at most ``FLUSH_SECONDS``; log if that is too short."""
     _sender.flush()
@@ -182,13 +188,16 @@ class _Sender:
             self._overflow.failed(OverflowError(f"More than {BACKLOG_BYTES} bytes wait."))
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
+        # Not inside the lock: under gevent, others run meanwhile.
+        return self.start().result(START_SECONDS)
+
+    def start(self) -> Future[asyncio.AbstractEventLoop]:
         with self._lock:
             if self._loop is None:
                 self._loop = greenlets.start_loop("sse_notify-sender")
                 with suppress(RuntimeError):  # the process exits, and flushes already
                     getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
-            loop = self._loop
-        return loop.result(START_SECONDS)  # without the lock: under gevent, others run meanwhile
+            return self._loop
 
     def flush(self) -> None:
         if not self._is_idle.wait(FLUSH_SECONDS):

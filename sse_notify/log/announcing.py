@@ -162,6 +162,7 @@ def _announce_soon(using: str) -> None:
         return
     try:
         _flush_at_exit()
+        publisher.prepare()
         threadpool.publisher.submit_once(_announce_and_pause)
     except RuntimeError:  # the interpreter exits, and starts no more threads
         announce()

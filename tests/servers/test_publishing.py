@@ -397,3 +397,20 @@ wait_until_numbered()
     )
     assert printed.split()[0] == "1"
     assert numbers(site) == dense(2)
+
+
+@pytest.mark.asyncio
+async def test_a_script_that_ends_at_once_is_heard_by_a_layer_with_a_host_name(
+    make_site: MakeSite,
+) -> None:
+    """From Python 3.12 on, a process that ends starts no threads: not the sender's, and none that asks for an address."""
+    site = make_site(
+        "postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
+    )
+    site.env["REDIS_URL"] = site.env["REDIS_URL"].replace("127.0.0.1", "localhost")
+    server = await asyncio.to_thread(site.serve, "uvicorn")
+    async with site.listen(server, "alice") as events:
+        await events.next("hello")
+        for number in range(3):
+            site.script(f"{BEGIN}notify(alice, '{number}')")
+            assert (await events.next("notification")).json()["title"] == f"{number}"
