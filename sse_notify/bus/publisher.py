@@ -126,9 +126,9 @@ def poll_interval() -> float:
 
 
 def prepare() -> None:
-    """Start the sender's thread if messages will need it. A process that exits starts no threads."""
+    """Start the sender's loop if messages will need it: a process that exits starts no threads."""
     if remote_layer() is not None:
-        _sender.start()
+        senders_loop()
 
 
 def flush() -> None:
@@ -188,16 +188,13 @@ class _Sender:
             self._overflow.failed(OverflowError(f"More than {BACKLOG_BYTES} bytes wait."))
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
-        # Not inside the lock: under gevent, others run meanwhile.
-        return self.start().result(START_SECONDS)
-
-    def start(self) -> Future[asyncio.AbstractEventLoop]:
         with self._lock:
             if self._loop is None:
                 self._loop = greenlets.start_loop("sse_notify-sender")
                 with suppress(RuntimeError):  # the process exits, and flushes already
                     getattr(threading, "_register_atexit", atexit.register)(self.flush)  # oddity 2
-            return self._loop
+            loop = self._loop
+        return loop.result(START_SECONDS)  # without the lock: under gevent, others run meanwhile
 
     def flush(self) -> None:
         if not self._is_idle.wait(FLUSH_SECONDS):

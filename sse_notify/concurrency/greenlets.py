@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync
@@ -63,7 +64,8 @@ def start_loop(name: str) -> Future[asyncio.AbstractEventLoop]:
         if has_greenlets():
             loop.set_default_executor(_Inline())
         # It resolves host names, also at the exit, when no thread can be started any more.
-        loop.run_in_executor(None, int)
+        with suppress(RuntimeError):
+            loop.run_in_executor(None, int)
         loop.call_soon(made.set_result, loop)
         loop.run_forever()
 
