@@ -65,7 +65,7 @@ BAD: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("given", "names"), BAD, ids=repr)
 def test_a_bad_setting_is_named_by_the_check_and_at_the_first_use(given: Any, names: str) -> None:
     with override_settings(SSE_NOTIFY=given, ASGI_APPLICATION="x.application"):
-        (error,) = run_checks(tags=["sse_notify"])
+        (error,) = run_checks(tags=["sse_notify"], databases=[])
         assert error.id == "sse_notify.E001"
         assert re.search(names, error.msg)
         with pytest.raises(ImproperlyConfigured, match=names):
