@@ -97,7 +97,7 @@ class Pool(Executor):
         """Run ``function`` as :meth:`submit` does, unless it waits for a thread already."""
         with self._news:
             for answer, waiting in self._work:
-                if waiting is function:
+                if waiting is function and not answer.cancelled():
                     return answer
             return self._add(function)
 

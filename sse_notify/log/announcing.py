@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache, partial
 from time import monotonic
@@ -114,11 +115,13 @@ def flush() -> None:
     Python's exit does this. Call it at the end of each job in a process that ends with
     ``os._exit()``, as RQ's workers do, or that is frozen after it, as on AWS Lambda.
     """
+    if _has_no_thread(database()):
+        return
     deadline = monotonic() + FLUSH_SECONDS
     _hurries.set()
     try:
         with suppress(TimeoutError):
-            while not _run_publisher(deadline - monotonic()):
+            while not _run_publisher().result(max(0.0, deadline - monotonic())):
                 pass
     finally:
         _hurries.clear()
@@ -128,44 +131,43 @@ def flush() -> None:
 aflush = twin(flush)
 
 
-def _run_publisher(seconds: float) -> bool:
-    """Let the publisher's thread number what is pending; return ``False`` if the head was locked.
-
-    Raises:
-        TimeoutError: it has not done so in ``seconds``.
-    """
-    work = threadpool.publisher.submit_once(_announce_and_pause)
-    try:
-        return work.result(max(0.0, seconds))
-    finally:
-        work.cancel()  # if it has not begun, it would only prolong the exit
-
-
 def _exit() -> None:
     """Do what :func:`flush` does, as the interpreter exits (oddity 3)."""
     _hurries.set()
     if threadpool.publisher.is_active():
         with suppress(Exception):  # drivers may raise anything
             threadpool.close_idle()
+        last = _run_publisher()
         with suppress(TimeoutError):
-            _run_publisher(FLUSH_SECONDS)
+            last.result(FLUSH_SECONDS)
+        last.cancel()  # if it has not begun, it would only prolong the exit
         threadpool.publisher.settle()
     _exited.set()
     publisher.flush()
 
 
+def _run_publisher() -> Future[bool]:
+    """Let the publisher's thread number what is pending. See :func:`_announce_and_pause`."""
+    return threadpool.publisher.submit_once(_announce_and_pause)
+
+
 def _announce_soon(using: str) -> None:
-    connection: Any = connections[using]
-    is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
-    if is_in_memory or hasattr(mail, "outbox"):  # oddity 4
+    if _has_no_thread(using):
         announce()
         return
     try:
         _flush_at_exit()
         publisher.prepare()
-        threadpool.publisher.submit_once(_announce_and_pause)
+        _run_publisher()
     except RuntimeError:  # the interpreter exits, and starts no more threads
         announce()
+
+
+def _has_no_thread(using: str) -> bool:
+    """Return whether the numbering runs in the caller's thread (oddity 4)."""
+    connection: Any = connections[using]
+    is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
+    return is_in_memory or hasattr(mail, "outbox")
 
 
 @cache
@@ -183,10 +185,10 @@ def _announce_and_pause() -> bool:
     except HeadLocked:
         is_free, ends_pause = False, _exited
         if not _exited.is_set():
-            threadpool.publisher.submit_once(_announce_and_pause)
+            _run_publisher()
     except Exception as error:  # the hubs try again
         _database.failed(error)
         if _database.failures == 1 and not _hurries.is_set():  # oddity 5
-            threadpool.publisher.submit_once(_announce_and_pause)
+            _run_publisher()
     ends_pause.wait(PAUSE_SECONDS)
     return is_free

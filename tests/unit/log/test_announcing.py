@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
-from sse_notify import anotify, broadcast, mark_read, notify, recall
+from sse_notify import anotify, broadcast, flush, mark_read, notify, recall
+from sse_notify.concurrency import threadpool
 from sse_notify.log import announcing
 from sse_notify.log.announcing import announce
 from sse_notify.log.sequence import get_head
@@ -176,3 +177,11 @@ def test_a_test_that_captures_callbacks_announces_each_block(
             notify(alice, "Two")
         assert len(announced) == block
     assert None not in numbered()
+
+
+@committed
+def test_in_a_test_everything_is_numbered_at_once_and_no_thread_is_started(alice: User) -> None:
+    notify(alice, "One")
+    assert numbered() == [1]
+    flush()
+    assert not threadpool.publisher.is_active()
