@@ -63,9 +63,9 @@ def start_loop(name: str) -> Future[asyncio.AbstractEventLoop]:
         loop = asyncio.new_event_loop()  # in its thread: under gevent, each has sockets of its own
         if has_greenlets():
             loop.set_default_executor(_Inline())
-        # It resolves host names, also at the exit, when no thread can be started any more.
-        with suppress(RuntimeError):
-            loop.run_in_executor(None, int)
+        else:  # its thread resolves host names, also at the exit, when none can be started
+            with suppress(RuntimeError):
+                loop.run_in_executor(None, int)
         loop.call_soon(made.set_result, loop)
         loop.run_forever()
 

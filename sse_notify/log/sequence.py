@@ -183,7 +183,7 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
         many = MANY if full else 0
         while many == MANY:  # oddity 5
             with telemetry.span("sequence") as span:
-                many, last = _number_many(database())
+                many, last = _number_many(database(), waits=waits)
                 span.set_attribute("sse_notify.events", many)
             if many:
                 yield Batch(last + 1, last, ())
@@ -229,10 +229,10 @@ def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
-def _number_many(using: str) -> tuple[int, int]:
+def _number_many(using: str, *, waits: bool) -> tuple[int, int]:
     """Number at most ``MANY`` rows; return how many, and the last number of the log."""
     with writing(using):
-        before = _lock_head(using, waits=True)
+        before = _lock_head(using, waits=waits)
         pending, _changes = _pending(using)
         found = dict(locked(pending, using).values_list("pk", "count")[:MANY])
         if any(read_count(count) > 1 for count in found.values()):  # oddity 6

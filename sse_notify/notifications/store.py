@@ -61,11 +61,8 @@ def write(
     insert_all = _insert_or_repeat if has_key else _insert
     # One statement is a transaction by itself, and takes one round trip to the database.
     is_one = len(recipients) == 1 and not (has_key or excluded)
-    with (
-        nullcontext()
-        if is_one and connections[using].get_autocommit()
-        else writing(using, reads=has_key)
-    ):
+    is_alone = is_one and connections[using].get_autocommit()
+    with nullcontext() if is_alone else writing(using, reads=has_key):
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
     return rows
@@ -103,7 +100,7 @@ def write_in_chunks(
         chunk = keys[done : done + CHUNK]
         if is_plain and connections[using].vendor == "postgresql" and not notified.has_listeners():
             with writing(using, reads=False):
-                _insert_unread(content, chunk, using)
+                _insert_in_sql(content, chunk, using)
                 announce_on_commit()
         else:
             write(content, list(map(to_user, chunk)))
@@ -148,7 +145,7 @@ def insert(rows: list[Notification], using: str) -> list[Notification]:
     return rows
 
 
-def _insert_unread(content: Columns, keys: Sequence[Any], using: str) -> None:
+def _insert_in_sql(content: Columns, keys: Sequence[Any], using: str) -> None:
     """Insert a row for each user in one statement, on PostgreSQL, without making the rows here."""
     connection: Any = connections[using]
     row = Notification(**content, **to_user(None))
@@ -163,7 +160,7 @@ def _insert_unread(content: Columns, keys: Sequence[Any], using: str) -> None:
     table = connection.ops.quote_name(Notification._meta.db_table)
     names, given = ", ".join(columns), ", ".join(["%s"] * len(columns))
     users = f"unnest(%s::{recipient.db_type(connection)}[], %s::text[])"
-    sql = f"INSERT INTO {table} ({names}, recipient_id, topic) SELECT {given}, pk, topic "
+    sql = f"INSERT INTO {table} ({names}, recipient_id, topic) SELECT {given}, pk, topic"
     with connection.cursor() as cursor:
         cursor.execute(
             f"{sql} FROM {users} AS users (pk, topic)",

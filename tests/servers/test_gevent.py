@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,33 @@ import pytest
 from tests.support import GUARD
 from tests.support.processes import Process, free_port, listens
 from tests.support.servers import WSGI_APPLICATION
+from tests.support.site import Site
 
 MakeSite = Any
+
+
+@asynccontextmanager
+async def gevent_worker(
+    site: Site, folder: Path
+) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """Run one worker, with a client who is alice; at the end, the worker has to end by itself."""
+    port = free_port()
+    options = ["-k", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
+    worker = Process(
+        [sys.executable, "-m", "gunicorn", *options, WSGI_APPLICATION],
+        log=folder / "gevent.log",
+        env=site.env,
+    )
+    worker.start(ready=lambda: listens(port))
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=GUARD, trust_env=False
+        ) as client:
+            (await client.post("/login/", data={"username": "alice"})).raise_for_status()
+            yield worker, client
+    finally:
+        assert worker.stop() == 0
+        print(worker.tail())
 
 
 @pytest.mark.asyncio
@@ -25,43 +51,27 @@ async def test_after_whatever_sends_a_message_a_gevent_worker_still_queries(
 ) -> None:
     site = make_site(database, redis=True)
     server = site.serve()
-    port = free_port()
-    options = ["-k", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
-    worker = Process(
-        [sys.executable, "-m", "gunicorn", *options, WSGI_APPLICATION],
-        log=tmp_path / "gevent.log",
-        env=site.env,
-    )
-    worker.start(ready=lambda: listens(port))
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=GUARD, trust_env=False
-        ) as client:
-            signed_in = await client.post("/login/", data={"username": "alice"})
-            signed_in.raise_for_status()
-            sends: dict[str, Callable[[], Awaitable[httpx.Response]]] = {
-                "notify": lambda: client.post("/send/notify/", json={"to": "alice", "title": "A"}),
-                "publish": lambda: client.post("/send/publish/", json={"topic": "wall", "data": 1}),
-                "password": lambda: client.post("/password/"),
-                "ready": lambda: client.get("/notifications/health/ready/?require=layer"),
-                "mark": lambda: client.post("/notifications/read/", json={"up_to": 1}),
-                "logout": lambda: client.post("/logout/"),
-            }
-            async with site.listen(server, "bob", params={"topic": "wall"}) as events:
-                await events.next("hello")
-                for name, send in sends.items():
-                    response = await send()
-                    assert response.status_code < 500, (name, response.text[:2000])
-                    # Every request queries; before, each was refused from the first message on.
-                    stats = await client.get("/stats/")
-                    assert stats.status_code == 200, name
-                sent = {"title": "Over the layer", "audience": "everyone"}
-                (await client.post("/send/broadcast/", json=sent)).raise_for_status()
-                assert (await events.next("wall")).json() == 1
-                assert (await events.next("notification")).json()["title"] == sent["title"]
-    finally:
-        assert worker.stop() == 0
-        print(worker.tail())
+    async with gevent_worker(site, tmp_path) as (_worker, client):
+        sends: dict[str, Callable[[], Awaitable[httpx.Response]]] = {
+            "notify": lambda: client.post("/send/notify/", json={"to": "alice", "title": "A"}),
+            "publish": lambda: client.post("/send/publish/", json={"topic": "wall", "data": 1}),
+            "password": lambda: client.post("/password/"),
+            "ready": lambda: client.get("/notifications/health/ready/?require=layer"),
+            "mark": lambda: client.post("/notifications/read/", json={"up_to": 1}),
+            "logout": lambda: client.post("/logout/"),
+        }
+        async with site.listen(server, "bob", params={"topic": "wall"}) as events:
+            await events.next("hello")
+            for name, send in sends.items():
+                response = await send()
+                assert response.status_code < 500, (name, response.text[:2000])
+                # Every request queries; before, each was refused from the first message on.
+                stats = await client.get("/stats/")
+                assert stats.status_code == 200, name
+            sent = {"title": "Over the layer", "audience": "everyone"}
+            (await client.post("/send/broadcast/", json=sent)).raise_for_status()
+            assert (await events.next("wall")).json() == 1
+            assert (await events.next("notification")).json()["title"] == sent["title"]
 
 
 @pytest.mark.asyncio
@@ -69,28 +79,14 @@ async def test_an_async_function_of_a_topic_leaves_the_other_requests_of_a_geven
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     site = make_site(redis=True)
-    port = free_port()
-    options = ["-k", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
-    worker = Process(
-        [sys.executable, "-m", "gunicorn", *options, WSGI_APPLICATION],
-        log=tmp_path / "gevent.log",
-        env=site.env,
-    )
-    worker.start(ready=lambda: listens(port))
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=GUARD, trust_env=False
-        ) as client:
-            (await client.post("/login/", data={"username": "alice"})).raise_for_status()
-            params = {"topic": "later.1000"}
-            asked = client.get("/notifications/stream/", params=params)
-            refused, *pages = await asyncio.gather(asked, *(client.get("/stats/") for _ in "12345"))
-            assert {page.status_code for page in pages} == {200}
-            assert (refused.status_code, refused.json()["topic"]) == (403, "later.1000")
-            sync = await client.get("/notifications/stream/", params={"topic": "room.2"})
-            assert (sync.status_code, "event: hello" in sync.text) == (200, True)
-    finally:
-        assert worker.stop() == 0
+    async with gevent_worker(site, tmp_path) as (worker, client):
+        params = {"topic": "later.1000"}
+        asked = client.get("/notifications/stream/", params=params)
+        refused, *pages = await asyncio.gather(asked, *(client.get("/stats/") for _ in "12345"))
+        assert {page.status_code for page in pages} == {200}
+        assert (refused.status_code, refused.json()["topic"]) == (403, "later.1000")
+        sync = await client.get("/notifications/stream/", params={"topic": "room.2"})
+        assert (sync.status_code, "event: hello" in sync.text) == (200, True)
     assert "gevent's workers run no async function" in worker.tail(1000)
 
 

@@ -77,11 +77,6 @@ class Desk:
         assert sent is not None
         return sent
 
-    def all_numbered(self) -> None:
-        """Wait until everything that was sent has its number: a page that is loaded then gets none of it by its stream."""
-        while self.site.stats(self.server)["pending"]:
-            pass
-
     def streams(self, page: Page, number: int) -> None:
         """Wait until this user has ``number`` streams on the server; any page of the site will do."""
         asked = "async ([user, n]) => (await (await fetch(`/stats/?user=${user}`)).json()).of_user === n"

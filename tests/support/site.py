@@ -167,6 +167,11 @@ class Site:
         )
         return found
 
+    def all_numbered(self, server: Server) -> None:
+        """Wait until everything that was sent has its number: a stream that is opened then replays all of it."""
+        while self.stats(server)["pending"]:
+            pass
+
     def listen(
         self, server: Server, username: str | None = None, **options: Any
     ) -> AbstractAsyncContextManager[Events]:

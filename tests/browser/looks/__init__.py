@@ -190,7 +190,9 @@ def send_all(desk: Desk) -> None:
     actions = [{"label": "Again", "url": "/"}, {"label": "Post", "url": "/", "method": "POST"}]
     desk.send("Failed", body="Some text. " * 30, level="error", url="/stats/", actions=actions)
     desk.send("Import", progress={"state": "running", "percent": 40}, key="import")
-    desk.all_numbered()  # an item that a page lists, and that arrives a moment later, is marked as new
+    desk.site.all_numbered(
+        desk.server
+    )  # an item that a page lists, and that arrives a moment later, is marked as new
 
 
 def look(page: Page, desk: Desk, name: str, scheme: str) -> dict[str, list[list[str]]]:
