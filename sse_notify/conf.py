@@ -68,6 +68,15 @@ class Settings:
     """
     LAYER: str = "default"
     """The alias of the channel layer in ``CHANNEL_LAYERS``."""
+    DOORBELL: str = "auto"
+    """What connects processes. ``"layer"``: the channel layer. ``"postgresql"``: ``LISTEN`` and
+    ``NOTIFY`` in the log's database. ``"auto"``: the channel layer if it connects processes, else
+    PostgreSQL if the log is there, with psycopg 3. If nothing does, processes poll the log.
+    """
+    DOORBELL_OPTIONS: dict[str, Any] = field(default_factory=dict)
+    """Arguments of ``psycopg.connect()`` that replace those of ``DATABASES`` for the connections of
+    ``LISTEN`` and ``NOTIFY``, such as ``host`` and ``port`` of PostgreSQL behind a PgBouncer.
+    """
     GROUP: str = "sse_notify"
     """The channel layer group of the hubs, without the digest of ``SECRET_KEY`` in its name. Sites
     that share a layer and a ``SECRET_KEY`` need different groups.
@@ -82,6 +91,7 @@ class Settings:
 #: Maximum length of a category's name in characters. The columns have the same length.
 CATEGORY_LENGTH = 100
 _CATEGORY: Any = {"label": str | Promise, "description": str | Promise, "required": bool}
+_DOORBELLS = ("auto", "layer", "postgresql")
 _MAY_BE_NONE = {"POLL_INTERVAL", "RECHECK_INTERVAL", "RETENTION_DAYS"}
 #: The largest number of every other key: databases limit the numbers in their statements.
 _ANY = 2**31 - 1
@@ -126,6 +136,11 @@ def _unmet_requirement(key: str, value: Any, default: Any) -> str:
     elif key == "CATEGORIES":
         good = isinstance(value, dict) and all(map(_is_category, value.items()))
         requirement = "like {'orders': {'label': 'Orders', 'description': 'All', 'required': True}}"
+    elif key == "DOORBELL":
+        good, requirement = value in _DOORBELLS, f"one of {', '.join(map(repr, _DOORBELLS))}"
+    elif key == "DOORBELL_OPTIONS":
+        good = isinstance(value, dict) and all(map(str.isidentifier, map(str, value)))
+        requirement = "like {'host': '10.0.0.5', 'port': 5432}"
     elif isinstance(default, bool):
         good, requirement = isinstance(value, bool), "True or False"
     elif isinstance(default, str):

@@ -34,14 +34,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 
-from sse_notify.bus import messages, signing
+from sse_notify.bus import messages, postgres, signing
 from sse_notify.bus.backlog import BACKLOG_BYTES, Backlog
-from sse_notify.bus.messages import Message, PresenceQuery
+from sse_notify.bus.messages import Batch, Message, PresenceQuery
+from sse_notify.bus.postgres import PostgresLayer
 from sse_notify.concurrency import greenlets
 from sse_notify.conf import get_settings
 from sse_notify.sse.format import dumps
@@ -85,9 +86,21 @@ def ring(message: Message) -> None:
             loop.call_soon_threadsafe(_call, callback, message)
         except RuntimeError:  # The event loop is closed, so the hub is gone.
             detach(callback)
-    if remote_layer() is not None:
+    layer = remote_layer()
+    if layer is not None and not (isinstance(message, Batch) and _is_told(layer)):
         for part in messages.split(message):
             _sender.put(part)
+
+
+def tell_at_commit(last: int, using: str) -> None:
+    """Tell how long the log is with the commit of the current transaction, if PostgreSQL can.
+
+    Then :func:`ring` does not send the batch to other processes.
+    """
+    layer = remote_layer()
+    if _is_told(layer):
+        signed = signing.sign(get_settings().GROUP, [messages.pack(Batch(last + 1, last, ()))])
+        layer.send_at_commit(signing.groups()[0], signed, using)
 
 
 async def send(layer: Any, parts: Iterable[str]) -> None:
@@ -114,9 +127,18 @@ def answer(query: PresenceQuery, users: Mapping[str, int]) -> None:
 
 
 def remote_layer() -> Any | None:
-    """Return the channel layer if it connects processes; ``None`` if there is none or in memory."""
-    layer = get_channel_layer(get_settings().LAYER)
-    return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
+    """Return the layer that connects processes, the project's or PostgreSQL's, if there is one."""
+    conf = get_settings()
+    if conf.DOORBELL != "postgresql":
+        layer = get_channel_layer(conf.LAYER)
+        if layer is not None and not isinstance(layer, InMemoryChannelLayer):
+            return layer
+    return postgres.layer() if postgres.is_chosen() else None
+
+
+def _is_told(layer: Any) -> TypeGuard[PostgresLayer]:
+    """Return whether the transaction that numbers a batch tells the other processes."""
+    return isinstance(layer, PostgresLayer)
 
 
 def poll_interval() -> float:
@@ -127,7 +149,8 @@ def poll_interval() -> float:
 
 def prepare() -> None:
     """Start the sender's loop if messages will need it: a process that exits starts no threads."""
-    if remote_layer() is not None:
+    layer = remote_layer()
+    if layer is not None and not _is_told(layer):
         senders_loop()
 
 

@@ -32,6 +32,7 @@ from asgiref.sync import (
     _restore_context,
     sync_to_async,
 )
+from django.core import mail
 from django.db import close_old_connections, connections
 
 from sse_notify.conf import get_settings
@@ -213,6 +214,11 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
 
 # --- a test's own thread --------------------------------------------------------------------------
+
+
+def in_tests() -> bool:
+    """Return whether tests run, as Django's ``setup_test_environment()`` has prepared them."""
+    return hasattr(mail, "outbox")
 
 
 def in_test_transaction() -> bool:

@@ -19,7 +19,7 @@ Deliberate oddities:
    ``atexit`` runs when the thread pools are already shut down. The exit closes its own thread's
    connections first: in a small pool, they may be all that there are.
 4. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
-   and one that works while a test ends would disturb the next. ``mail.outbox`` exists during tests.
+   and one that works while a test ends would disturb the next.
    A database in memory is locked for all threads while one of them works, without a timeout.
 5. The first failure of an incident is tried again at once, on a new connection: the one that the
    thread kept may have been closed by the database meanwhile.
@@ -36,7 +36,6 @@ from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.core import mail
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.dispatch import Signal
@@ -167,7 +166,7 @@ def _has_no_thread(using: str) -> bool:
     """Return whether the numbering runs in the caller's thread (oddity 4)."""
     connection: Any = connections[using]
     is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
-    return is_in_memory or hasattr(mail, "outbox")
+    return is_in_memory or threadpool.in_tests()
 
 
 @cache

@@ -48,6 +48,7 @@ from django.db.models.sql.subqueries import InsertQuery
 from django.utils import timezone
 
 from sse_notify import telemetry
+from sse_notify.bus import publisher
 from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
 from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
@@ -219,6 +220,7 @@ def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
             last = inbox.state_seq = last + 1
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         head_row(using).update(seq=last)
+        publisher.tell_at_commit(last, using)
     now = timezone.now()
     told = [
         row
@@ -239,8 +241,11 @@ def _number_many(using: str, *, waits: bool) -> tuple[int, int]:
             in_order = pending.filter(pk__in=found).order_by("created_at", "pk")
             found = dict.fromkeys(in_order.values_list("pk", flat=True))
         _write_numbers(list(found), before, using)
-        head_row(using).update(seq=before + len(found))
-    return len(found), before + len(found)
+        last = before + len(found)
+        head_row(using).update(seq=last)
+        if found:
+            publisher.tell_at_commit(last, using)
+    return len(found), last
 
 
 def _lock_head(using: str, *, waits: bool) -> int:
