@@ -199,8 +199,11 @@ class Membership:
                     await self.layer.group_discard(group, self._channel)
 
     async def _drop_all(self) -> None:
-        while True:  # A waiting message would end a single ``receive()`` before its cancellation.
-            await self.receive()
+        with contextlib.suppress(Exception):  # the layer is down: nothing to unsubscribe from
+            while (
+                True
+            ):  # A waiting message would end a single ``receive()`` before its cancellation.
+                await self.receive()
 
 
 #: Tasks that leave the group. The event loop keeps only weak references to tasks.

@@ -1,0 +1,284 @@
+"""The layer of PostgreSQL: what it carries, when, and what it leaves open. Whole processes are in ``tests/servers/test_doorbell.py``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_notify import counters, notify
+from sse_notify.bus import postgres, publisher, signing, subscriber
+from sse_notify.bus.messages import Batch, Ephemeral, Message, pack
+from sse_notify.bus.postgres import PostgresLayer
+from sse_notify.log.sequence import get_head
+from tests.support import GUARD
+from tests.support.forks import Forked
+from tests.unit.bus.elsewhere import another_process, carrying
+
+BURST = """
+import time
+import django
+django.setup()
+from django.db import connection
+connection.settings_dict["NAME"] = {database!r}
+from sse_notify.bus import publisher
+from sse_notify.bus.messages import Ephemeral
+for number in range({number}):
+    publisher.ring(Ephemeral("wall", f"{{number}} ü".encode()))
+    time.sleep({pause})
+publisher.flush()
+"""
+
+on_postgres = pytest.mark.postgres
+
+
+@pytest.fixture
+def chosen(transactional_db: None) -> Iterator[None]:
+    with override_settings(SSE_NOTIFY={"DOORBELL": "postgresql"}):
+        yield
+    # The sender's connection would keep the database from being dropped.
+    until = monotonic() + GUARD
+    while connections_named("sse_notify"):
+        assert monotonic() < until, "a connection stays open"
+
+
+def connections_named(name: str) -> int:
+    with connection.cursor() as cursor:
+        sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
+        cursor.execute(sql, [name])
+        return int(cursor.fetchone()[0])
+
+
+@asynccontextmanager
+async def sending() -> AsyncIterator[PostgresLayer]:
+    """A layer that only sends."""
+    layer = PostgresLayer()
+    yield layer
+    layer._connection.pgconn.finish()
+
+
+@asynccontextmanager
+async def process() -> AsyncIterator[subscriber.Membership]:
+    """A member of the group with a layer of its own, as another process has."""
+    membership = subscriber.Membership(PostgresLayer())
+    await membership.join()
+    try:
+        async with asyncio.timeout(60):
+            yield membership
+    finally:
+        membership.leave_soon()
+        await asyncio.gather(*subscriber._leaving)
+
+
+async def heard(membership: subscriber.Membership, number: int) -> list[Message]:
+    found: list[Message] = []
+    while len(found) < number:
+        publisher.deliver(await membership.receive(), found.append)
+    return found
+
+
+# --- any text ---
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200),
+    st.integers(1, 200),
+)
+def test_any_text_arrives_as_it_was_in_parts_that_postgresql_takes(text: str, times: int) -> None:
+    """The longest are some hundred parts."""
+    whole = text * times
+    parts = postgres._parts({"signed": whole})
+    assert max(len(part.encode()) for part in parts) < 8000
+    assert len(set(parts)) == len(parts), "PostgreSQL delivers equal ones once"
+    listener = postgres._Listener()
+    for part in parts:
+        listener._take(part)
+    assert [*listener._messages] == [{"signed": whole}]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [],
+        [""],
+        ["x"],
+        ["00002a"],
+        ["99999" + "a" * 7000] * 3,
+        ["00002a", "00001b"],
+        ["٣٣٣٣٣x"],
+        ["-0001"],
+    ],
+)
+def test_what_others_notify_does_not_touch_the_next_message(before: list[str]) -> None:
+    listener = postgres._Listener()
+    whole = "ü" * 9000
+    for part in [*before, *postgres._parts({"signed": whole})]:
+        listener._take(part)
+    assert listener._messages[-1] == {"signed": whole}
+    assert sum(map(len, listener._parts)) == 0
+
+
+# --- real connections ---
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize(("number", "pause"), [(2000, 0), (300, 0.001)], ids=["at once", "slowly"])
+async def test_a_burst_reaches_every_process_complete_and_in_order(
+    tmp_path: Path, number: int, pause: float
+) -> None:
+    script = tmp_path / "burst.py"
+    database = connection.settings_dict["NAME"]
+    script.write_text(BURST.format(number=number, pause=pause, database=database))
+    env = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    async with process() as one, process() as two:
+        sender = Forked([script], log=tmp_path / "burst.log", env=env)
+        sender.start()
+        assert await asyncio.to_thread(sender.wait) == 0, sender.output()
+        for membership in (one, two):
+            assert await heard(membership, number) == [
+                Ephemeral("wall", f"{each} ü".encode()) for each in range(number)
+            ]
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_large_and_small_messages_of_two_senders_stay_apart() -> None:
+    sent = [
+        [
+            Ephemeral(f"wall.{each}", b"%d" % number * size)
+            for number in range(20)
+            for size in (1, 30_000)
+        ]
+        for each in range(2)
+    ]
+    async with process() as membership, sending() as one, sending() as two:
+
+        async def send(layer: PostgresLayer, messages: list[Ephemeral]) -> None:
+            for message in messages:
+                await layer.group_send(signing.groups()[0], carrying(message))
+
+        await asyncio.gather(*map(send, (one, two), sent))
+        found = await heard(membership, 80)
+    for topic, messages in zip(("wall.0", "wall.1"), sent, strict=True):
+        assert [
+            each for each in found if isinstance(each, Ephemeral) and each.topic == topic
+        ] == messages
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_what_others_notify_is_dropped_and_the_next_one_arrives() -> None:
+    """Whoever may connect to the database may notify."""
+    before, message = counters.get("dropped"), Ephemeral("wall", b"x")
+    async with process() as membership, sending() as layer:
+        name = postgres._name(signing.groups()[0])
+        await layer.group_send(signing.groups()[0], carrying(message))
+        for payload in (
+            "",
+            "hello",
+            "00000",
+            "00009x",
+            "00000" + carrying(message)["signed"][:-1] + "x",
+        ):
+            await layer._connection.execute("SELECT pg_notify(%s, %s)", [name, payload])
+        await layer.group_send(signing.groups()[0], carrying(message))
+        assert await heard(membership, 2) == [message] * 2
+    assert counters.get("dropped") > before
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_a_lost_connection_is_an_error_and_the_next_join_hears_again() -> None:
+    message = Ephemeral("wall", b"x")
+    async with process() as membership, sending() as layer:
+        receiving = asyncio.ensure_future(heard(membership, 1))
+        await asyncio.to_thread(cut)
+        with pytest.raises(psycopg.OperationalError):
+            await receiving
+        await membership.join()
+        with another_process():
+            await publisher.send(layer, [pack(message)])
+        assert await heard(membership, 1) == [message]
+
+
+def cut() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sse_notify'"
+        )
+    connection.close()
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_nothing_stays_connected_after_listening_asking_and_sending() -> None:
+    heard_: asyncio.Queue[Message] = asyncio.Queue()
+    ready = asyncio.Event()
+    listening = asyncio.create_task(subscriber.listen(heard_.put_nowait, ready))
+    await ready.wait()
+    assert await asyncio.to_thread(count_and_close) == 1
+    sent = postgres.layer().group_send(signing.groups()[0], carrying(Ephemeral("wall", b"x")))
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sent, publisher.senders_loop()))
+    assert await asyncio.wait_for(heard_.get(), 20) == Ephemeral("wall", b"x")
+    await asyncio.wrap_future(subscriber.ask(0.1))
+    assert await asyncio.wrap_future(subscriber.ping(20))
+    subscriber.stop(listening)
+    await asyncio.wait({listening})
+    await asyncio.gather(*subscriber._leaving)
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(count_and_close):
+            pass
+    assert not postgres.layer()._listeners
+
+
+def count_and_close() -> int:
+    try:
+        return connections_named("sse_notify")
+    finally:
+        connection.close()
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_a_number_is_told_with_its_commit_and_not_without(alice: Any) -> None:
+    """Of ten notifications in a transaction that rolls back, nobody hears; of ten that commit, once."""
+
+    def work() -> None:
+        with another_process():
+            for rolls_back in (True, False):
+                with transaction.atomic():
+                    for number in range(10):
+                        notify(alice, f"{number}")
+                    transaction.set_rollback(rolls_back)
+        connection.close()
+
+    async with process() as membership:
+        await asyncio.to_thread(work)
+        (message,) = await heard(membership, 1)
+        assert isinstance(message, Batch)
+        assert message == Batch(11, 10, ())
+    assert await asyncio.to_thread(head_and_close) == 10
+
+
+def head_and_close() -> int:
+    try:
+        return get_head()
+    finally:
+        connection.close()
