@@ -49,7 +49,7 @@ bench: $(DONE)/bench ## measure against other packages (ARGS="--quick" for a sho
 test: js pytest-postgres pytest-mariadb pytest ## run every test (ARGS="-k name" for some)
 
 # Each process has services of its own. What measures latencies runs after the others; with ARGS="-k name" either may have no test.
-pytest: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests, with real servers, faults and a real browser
+pytest: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/pgbouncer $(DONE)/mariadb ## run the Python tests, with real servers, faults and a real browser
 	$(BIN)/python -m pytest $(SPREAD) -m "not alone" $(ARGS) || test $$? -eq $(NONE)
 	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq $(NONE)
 
@@ -103,7 +103,7 @@ format: $(DONE)/lint $(DONE)/npm ## format everything, and mend what the linters
 	$(HTML) | xargs -0 $(BIN)/djade --target-version 5.2 || true
 	$(NPM) --silent run format
 
-coverage: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/mariadb ## run the Python tests and tell what they do not reach
+coverage: $(DONE)/test $(DONE)/npm $(DONE)/chromium $(DONE)/firefox $(DONE)/webkit $(DONE)/nginx $(DONE)/haproxy $(DONE)/pgbouncer $(DONE)/mariadb ## run the Python tests and tell what they do not reach
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m pytest --cov --cov-report= tests/unit tests/asgi
 	$(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-report=html
 
@@ -140,6 +140,10 @@ $(DONE)/nginx: tests/support/nginx.py tests/support/debian.py | $(DONE)/test
 
 $(DONE)/haproxy: tests/support/haproxy.py tests/support/debian.py | $(DONE)/test
 	@$(BIN)/python -m tests.support.haproxy
+	@touch $@
+
+$(DONE)/pgbouncer: tests/support/pgbouncer.py tests/support/debian.py | $(DONE)/test
+	@$(BIN)/python -m tests.support.pgbouncer
 	@touch $@
 
 $(DONE)/mariadb: tests/support/mariadb.py tests/support/debian.py | $(DONE)/test

@@ -18,6 +18,7 @@ from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve,
 from django.utils.module_loading import import_string
 
 from sse_notify import conf
+from sse_notify.bus import postgres, publisher
 from sse_notify.log import healing
 from sse_notify.models import LogHead
 from sse_notify.topics import groups_field
@@ -54,8 +55,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
     E001: a key of ``SSE_NOTIFY`` is unknown, or its value is wrong. E002: ``LAYER`` is no alias in
     ``CHANNEL_LAYERS``, or names no channel layer. W003: ``RedisChannelLayer`` drops messages. W005:
-    ``ASGI_APPLICATION`` is missing, so ``runserver`` ends each stream at once. W014: an allowed
-    event fits in no buffer.
+    ``ASGI_APPLICATION`` is missing, so ``runserver`` ends each stream at once. E010: ``DOORBELL``
+    chooses PostgreSQL, which is not there. W014: an allowed event fits in no buffer.
     """
     hint = "Correct SSE_NOTIFY in your settings."
     found: list[CheckMessage] = []
@@ -81,6 +82,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         message = f"RedisChannelLayer {drops}. {late}"
         hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
         found.append(Warning(message, hint=hint, id="sse_notify.W003"))
+    if valid.DOORBELL == "postgresql" and not postgres.is_usable():
+        message = "SSE_NOTIFY['DOORBELL'] is 'postgresql', but the log is not there with psycopg 3."
+        hint = "Remove 'DOORBELL' from SSE_NOTIFY, or use PostgreSQL with psycopg 3."
+        found.append(Error(message, hint=hint, id="sse_notify.E010"))
     if not getattr(settings, "ASGI_APPLICATION", None):
         message = "ASGI_APPLICATION is not set. Under WSGI, streams end at once and clients poll."
         name = "ASGI_APPLICATION = 'yourproject.asgi.application'"
@@ -104,8 +109,8 @@ def _problems_of_function() -> list[str]:
 
 @register("sse_notify", Tags.security, deploy=True)
 def check_processes(**kwargs: Any) -> list[CheckMessage]:
-    """W004: without a channel layer, events of other processes arrive at the next poll."""
-    if _layer()[1] not in (None, "channels.layers.InMemoryChannelLayer"):
+    """W004: nothing connects the processes, so events of others arrive at the next poll."""
+    if _layer()[1] not in (None, "channels.layers.InMemoryChannelLayer") or _listens():
         return []
     message = "No channel layer connects the processes. Events arrive late from other processes."
     layer = {"BACKEND": _PUBSUB, "CONFIG": {"hosts": ["redis://localhost:6379"]}}
@@ -203,7 +208,11 @@ def check_mysql(databases: Sequence[str] | None = None, **kwargs: Any) -> list[C
 
 @register("sse_notify", Tags.database)
 def check_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W015: a fixture or SQL brought numbers, but not the head of the log."""
+    """Check the database of the log.
+
+    W015: a fixture or SQL brought numbers, but not the head of the log. W016: it is behind a
+    connection pooler, so processes may not hear each other.
+    """
     models = apps.get_app_config("sse_notify").get_models()
     alias = router.db_for_write(LogHead)
     if alias not in (databases or ()):
@@ -211,9 +220,18 @@ def check_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[Che
     tables = {*connections[alias].introspection.table_names()}
     if not tables.issuperset(model._meta.db_table for model in models):  # before `migrate`
         return []
-    hint = "The next notification or mark corrects this. Open pages then get the loaded ones too."
-    problem = healing.find_problem(alias)
-    return [Warning(problem, hint=hint, id="sse_notify.W015")] if problem else []
+    found: list[CheckMessage] = []
+    if problem := healing.find_problem(alias):
+        hint = "The next notification or mark corrects this. Open pages then get the loaded ones."
+        found.append(Warning(problem, hint=hint, id="sse_notify.W015"))
+    if _listens():
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            problem = postgres.problem_of(connections[alias].connection, *cursor.fetchone())
+        if problem:
+            hint = "Until then, events of other processes arrive at the next poll."
+            found.append(Warning(problem, hint=hint, id="sse_notify.W016"))
+    return found
 
 
 @register("sse_notify")
@@ -282,6 +300,13 @@ def _problem_of_layer(alias: str) -> str:
     except Exception as error:  # whatever its module raises
         return f"{name}['BACKEND'] cannot be imported: {error!r}."
     return ""
+
+
+def _listens() -> bool:
+    """Return whether processes listen to PostgreSQL; ``False`` if the settings are invalid."""
+    valid, invalid = conf.validate()
+    is_valid = not (invalid or _problem_of_layer(valid.LAYER))
+    return is_valid and isinstance(publisher.remote_layer(), postgres.PostgresLayer)
 
 
 def _layer() -> tuple[str, str | None]:

@@ -106,7 +106,7 @@ with Progress(alice, "Export", total=2) as work:
         ):
             pass
         site.script(SCRIPT + "from sse_notify import mark_read; mark_read(alice, up_to=99)")
-        await events.next("state")
+        await events.next("update")
         site.script(SCRIPT + "alice.is_active = False; alice.save()")
         assert (await events.next("bye")).json()["reason"] == "revoked"
 
