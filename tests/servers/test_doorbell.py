@@ -100,11 +100,10 @@ with Progress(alice, "Export", total=2) as work:
         work.advance()
 """
         )
-        while (
-            not (event := await events.next("notification")).json().get("progress", {}).get("state")
-            == "done"
-        ):
-            pass
+        state = ""
+        while state != "done":
+            progress = (await events.next("notification")).json().get("progress")
+            state = (progress or {}).get("state")
         site.script(SCRIPT + "from sse_notify import mark_read; mark_read(alice, up_to=99)")
         await events.next("update")
         site.script(SCRIPT + "alice.is_active = False; alice.save()")
