@@ -55,12 +55,17 @@ print(json.dumps([sent, refused]))
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("doorbell", ["redis", "postgresql"])
 async def test_streams_outlive_the_database_and_nothing_is_half_written(
-    make_site: MakeSite, postgres_server: PostgresServer, tmp_path: Path, report: Report
+    make_site: MakeSite,
+    postgres_server: PostgresServer,
+    tmp_path: Path,
+    report: Report,
+    doorbell: str,
 ) -> None:
     away = 20 if SOAK else 4
     env = {"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})}
-    site = make_site("postgresql", redis=True, env=env)
+    site = make_site("postgresql", redis=doorbell == "redis", env=env)
     one, two = await asyncio.gather(
         asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
     )
@@ -143,8 +148,9 @@ async def test_streams_outlive_the_database_and_nothing_is_half_written(
     assert [seq for seq, _ in log] == list(range(1, len(log) + 1))
     for server in (one, two):
         assert server.output().count("incident=database_poll state=failed") <= 1, server.output()
+        assert server.output().count("incident=layer_receive state=failed") <= 1, server.output()
     report(
-        f"database away for {away} s, a replay under way",
+        f"database away for {away} s, a replay under way ({doorbell})",
         clients=2 * CLIENTS + 1,
         events=sum(verdict.delivered for verdict in verdicts) + len(ids),
         healed=healed,

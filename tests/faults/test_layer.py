@@ -18,6 +18,7 @@ from tests.faults.ledger import numbered, query, seconds_behind
 from tests.faults.publisher import publishing
 from tests.faults.report import SOAK, Report
 from tests.support import GUARD
+from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.servers import Server
@@ -73,14 +74,19 @@ def assert_exact(log: list[tuple[int, str]], *crowds: Crowd) -> int:
 
 @pytest.mark.timeout(300)
 async def test_what_the_layer_loses_arrives_within_a_poll_on_the_same_connection(
-    make_site: MakeSite, tmp_path: Path, report: Report
+    make_site: MakeSite, postgres_server: PostgresServer, tmp_path: Path, report: Report
 ) -> None:
-    """Silence between the servers and Redis, Redis stopped and back empty, a group that forgot its members: on both layers."""
-    async with asyncio.TaskGroup() as both:  # each with its own Redis: most of this is waiting
+    """Silence between the servers and Redis, Redis stopped and back empty, a group that forgot its members: on both layers.
+
+    And between the servers and what they listen to in PostgreSQL, while their other connections work.
+    """
+    async with asyncio.TaskGroup() as all_:  # each with its own Redis: most of this is waiting
         for layer in ("pubsub", "core"):
             (folder := tmp_path / layer).mkdir()
             redis_server = RedisServer(folder)
-            both.create_task(_break_the_layer(make_site, redis_server, folder, layer, report))
+            all_.create_task(_break_the_layer(make_site, redis_server, folder, layer, report))
+        (folder := tmp_path / "postgresql").mkdir()
+        all_.create_task(_break_what_is_heard(make_site, postgres_server, folder, report))
 
 
 async def _break_the_layer(
@@ -104,81 +110,101 @@ async def _break_one_after_the_other(
             "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": POLL}),
         }
         site = make_site("postgresql", env=env)
-        one, two = await serve_both(site)
-        persons = await asyncio.to_thread(people, site, CLIENTS)
-        async with (
-            Crowd(one.port, persons) as at_one,
-            Crowd(two.port, persons) as at_two,
-            site.listen(one, "alice") as events,
-        ):
-            crowds = (at_one, at_two)
-            await events.next("hello")
-            await asyncio.gather(*(crowd.all_open() for crowd in crowds))
-            await seconds_until_the_layer_carries(site, two, events)
+        stopped = ("Redis stopped and back empty", redis_server.stop, redis_server.start)
+        forgets = redis_server.flush if layer == "core" else None
+        await _break(site, proxy, stopped, folder, layer, report, forgets)
 
-            async def fault(
-                name: str, begin: Callable[[], Any], end: Callable[[], Any], seconds: float
-            ) -> None:
-                before = assert_exact(numbered(site), *crowds)
-                (own := folder / name.replace(" ", "-")).mkdir()
-                async with publishing(site, own):
-                    await asyncio.to_thread(begin)
-                    until = time.monotonic() + seconds
-                    behind = []
-                    while time.monotonic() < until:
-                        behind.append(await seconds_behind(site, *crowds))
-                        await asyncio.sleep(POLL / 4)  # it is time that passes here
-                    during = (
-                        sum(crowd.verdict(numbered(site)).delivered for crowd in crowds) - before
-                    )
-                    await asyncio.to_thread(end)
-                healed = await seconds_behind(site, *crowds)
-                carried = await seconds_until_the_layer_carries(site, two, events)
-                assert during > 0
-                delivered = assert_exact(numbered(site), *crowds) - before
-                report(
-                    fault=f"{name}, {seconds:.0f} s ({layer} layer)",
-                    clients=2 * CLIENTS,
-                    events=delivered,
-                    healed=healed,
-                    note=f"no reconnect; at most {max(behind):.1f} s behind meanwhile; the layer carried again after {carried:.1f} s",
-                )
 
-            def lift() -> None:
-                # What was swallowed is gone, so what is left of these connections is of no use: the network resets them.
-                proxy.cut()
-                proxy.resume()
+async def _break_what_is_heard(
+    make_site: MakeSite, postgres_server: PostgresServer, folder: Path, report: Report
+) -> None:
+    with Proxy(postgres_server.port) as proxy:
+        options = {"host": "127.0.0.1", "port": proxy.port}
+        settings = {"POLL_INTERVAL": POLL, "DOORBELL_OPTIONS": options}
+        site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps(settings)})
 
-            await fault("every layer message dropped", proxy.blackhole, lift, 60 if SOAK else 3)
-            assert proxy.swallowed > 0
-            await fault(
-                "Redis stopped and back empty",
-                redis_server.stop,
-                redis_server.start,
-                30 if SOAK else 4,
+        def refuse() -> None:
+            proxy.refuse()
+            proxy.cut()
+
+        stopped = ("connections that listen cut and refused", refuse, proxy.resume)
+        await _break(site, proxy, stopped, folder, "PostgreSQL's", report)
+
+
+async def _break(
+    site: Site,
+    proxy: Proxy,
+    stopped: tuple[str, Callable[[], Any], Callable[[], Any]],
+    folder: Path,
+    layer: str,
+    report: Report,
+    forgets: Callable[[], Any] | None = None,
+) -> None:
+    """Break what the servers hear through ``proxy``, in one way after the other."""
+    one, two = await serve_both(site)
+    persons = await asyncio.to_thread(people, site, CLIENTS)
+    async with (
+        Crowd(one.port, persons) as at_one,
+        Crowd(two.port, persons) as at_two,
+        site.listen(one, "alice") as events,
+    ):
+        crowds = (at_one, at_two)
+        await events.next("hello")
+        await asyncio.gather(*(crowd.all_open() for crowd in crowds))
+        await seconds_until_the_layer_carries(site, two, events)
+
+        async def fault(
+            name: str, begin: Callable[[], Any], end: Callable[[], Any], seconds: float
+        ) -> None:
+            before = assert_exact(numbered(site), *crowds)
+            (own := folder / name.replace(" ", "-")).mkdir()
+            async with publishing(site, own):
+                await asyncio.to_thread(begin)
+                until = time.monotonic() + seconds
+                behind = []
+                while time.monotonic() < until:
+                    behind.append(await seconds_behind(site, *crowds))
+                    await asyncio.sleep(POLL / 4)  # it is time that passes here
+                during = sum(crowd.verdict(numbered(site)).delivered for crowd in crowds) - before
+                await asyncio.to_thread(end)
+            healed = await seconds_behind(site, *crowds)
+            carried = await seconds_until_the_layer_carries(site, two, events)
+            assert during > 0
+            delivered = assert_exact(numbered(site), *crowds) - before
+            report(
+                fault=f"{name}, {seconds:.0f} s ({layer} layer)",
+                clients=2 * CLIENTS,
+                events=delivered,
+                healed=healed,
+                note=f"no reconnect; at most {max(behind):.1f} s behind meanwhile; the layer carried again after {carried:.1f} s",
             )
-            if layer == "core":
-                # Without a renewal before its expiry the membership would stay away as well.
-                redis_server.flush()
-                carried = await seconds_until_the_layer_carries(site, two, events, guard=25)
-                assert_exact(numbered(site), *crowds)
-                report(
-                    "group membership gone (core layer)",
-                    clients=2 * CLIENTS,
-                    healed=carried,
-                    note="joined again",
-                )
-        for server in (one, two):
-            assert server.is_running
-        await asyncio.to_thread(
-            site.close
-        )  # before the proxy, which they would go on connecting to
-        for server in (one, two):
-            # Said once when it breaks, not for each message: two faults, and what each breaks.
-            assert server.output().count("incident=layer_receive state=failed") <= 4, (
-                server.output()
+
+        def lift() -> None:
+            # What was swallowed is gone, so what is left of these connections is of no use: the network resets them.
+            proxy.cut()
+            proxy.resume()
+
+        await fault("every layer message dropped", proxy.blackhole, lift, 60 if SOAK else 3)
+        assert proxy.swallowed > 0
+        await fault(*stopped, 30 if SOAK else 4)
+        if forgets is not None:
+            # Without a renewal before its expiry the membership would stay away as well.
+            forgets()
+            carried = await seconds_until_the_layer_carries(site, two, events, guard=25)
+            assert_exact(numbered(site), *crowds)
+            report(
+                "group membership gone (core layer)",
+                clients=2 * CLIENTS,
+                healed=carried,
+                note="joined again",
             )
-            assert server.output().count("incident=layer_send state=failed") <= 4, server.output()
+    for server in (one, two):
+        assert server.is_running
+    await asyncio.to_thread(site.close)  # before the proxy, which they would go on connecting to
+    for server in (one, two):
+        # Said once when it breaks, not for each message: two faults, and what each breaks.
+        assert server.output().count("incident=layer_receive state=failed") <= 4, server.output()
+        assert server.output().count("incident=layer_send state=failed") <= 4, server.output()
 
 
 async def test_what_exceeds_the_layers_capacity_is_read_from_the_log(
@@ -245,7 +271,7 @@ async def test_a_process_without_a_layer_is_heard_within_a_poll_by_servers_that_
             for i in range(20):
                 notify(User.objects.get(username="alice"), f"mute {i}")
             """,
-            env={"REDIS_URL": ""},
+            env={"REDIS_URL": "", "SSE_NOTIFY": json.dumps({"DOORBELL": "layer"})},
         )
         for number in range(20):
             await asyncio.to_thread(site.send, two, "notify", to="alice", title=f"loud {number}")

@@ -37,13 +37,13 @@ async def test_a_quiet_client_that_drops_resumes(site: Site, kind: Kind) -> None
     ]
 
 
-@pytest.mark.parametrize("layer", ["pubsub", "core"])
+@pytest.mark.parametrize("layer", ["pubsub", "core", ""], ids=["pubsub", "core", "postgresql"])
 async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(
     make_site: MakeSite, layer: str
 ) -> None:
     """The first stream of a process: its hub joins the layer while another process sends. No poll comes to help."""
     env = {"REDIS_LAYER": layer, "SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 600})}
-    site = make_site("postgresql", redis=True, env=env)
+    site = make_site("postgresql", redis=bool(layer), env=env)
     one, two = await asyncio.gather(*(asyncio.to_thread(site.serve) for _ in range(2)))
     for number in range(10):  # the last stream to leave stops the hub, so each of these starts one
         async with site.listen(one, "alice") as events:
@@ -54,7 +54,8 @@ async def test_what_is_sent_the_moment_a_stream_says_hello_arrives(
 
 async def test_processes_without_a_layer_hear_each_other_in_one_order(make_site: MakeSite) -> None:
     """Each process rings its own streams at once; that moves nobody past what another process sent."""
-    site = make_site("postgresql", env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
+    env = {"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1, "DOORBELL": "layer"})}
+    site = make_site("postgresql", env=env)
     one, two = await asyncio.gather(
         asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
     )

@@ -66,16 +66,22 @@ STEPS: dict[str, tuple[bool, str]] = {
     "rows numbered, not committed": (True, "die_at('UPDATE \"sse_notify_notification\"')"),
     "head moved, not committed": (True, "die_at('UPDATE \"sse_notify_loghead\"')"),
     "numbered, nobody rung": (True, "die_in(publisher, 'ring')"),
-    "rung here, not sent to the layer": (True, "die_in(publisher._Sender, 'put')"),
-    "sending to the layer": (True, "die_in(publisher, 'send')"),
+}
+#: The steps that only one of the doorbells has.
+OF_DOORBELL: dict[str, dict[str, tuple[bool, str]]] = {
+    "redis": {
+        "rung here, not sent to the layer": (True, "die_in(publisher._Sender, 'put')"),
+        "sending to the layer": (True, "die_in(publisher, 'send')"),
+    },
+    "postgresql": {"notified, not committed": (True, "die_at('\\nSELECT pg_notify')")},
 }
 
 
-def _publish(site: Site, step: str, title: str) -> Any:
+def _publish(site: Site, title: str, dies: str) -> Any:
     # Another process may number its row before it comes to that step itself: then it tries again.
     code = f"""
 {KILL}
-{STEPS[step][1]}
+{dies}
 for number in range(1000):
     print(number)
     with transaction.atomic():
@@ -91,11 +97,14 @@ async def _killed(process: Any) -> int:
     return int(process.output().splitlines()[-1])
 
 
+@pytest.mark.parametrize("doorbell", OF_DOORBELL)
 async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(
-    make_site: MakeSite, report: Report
+    make_site: MakeSite, report: Report, doorbell: str
 ) -> None:
     """Two publishers race for each step, one of which is killed there; nothing more is ever sent to mend it."""
-    site = make_site("postgresql", redis=True, env={"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})})
+    env = {"SSE_NOTIFY": json.dumps({"POLL_INTERVAL": 1})}
+    site = make_site("postgresql", redis=doorbell == "redis", env=env)
+    steps = STEPS | OF_DOORBELL[doorbell]
     one, two = await asyncio.gather(
         asyncio.to_thread(site.serve, "uvicorn"), asyncio.to_thread(site.serve, "daphne")
     )
@@ -106,12 +115,12 @@ async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(
     ):
         for events in (at_one, at_two, at_bob):
             await events.next("hello")
-        killed = {step: _publish(site, step, step) for step in STEPS}
+        killed = {step: _publish(site, step, dies) for step, (_, dies) in steps.items()}
         racing = site.start_script(KILL + "for n in range(100): notify(alice, f'racing {n}')")
         committed = []
         for step, process in killed.items():
             last = await _killed(process)
-            committed += [f"{step} {number}" for number in range(last + STEPS[step][0])]
+            committed += [f"{step} {number}" for number in range(last + steps[step][0])]
         assert await asyncio.to_thread(racing.wait) == 0, racing.output()
 
         titles = []
@@ -133,7 +142,7 @@ async def test_a_publisher_killed_at_any_step_leaves_all_or_nothing(
         (101 + len(committed),) * 2
     ]
     report(
-        "publisher killed at each of 8 steps, others racing",
+        f"publisher killed at each of {len(steps)} steps, others racing ({doorbell})",
         clients=3,
         events=2 * len(titles[0]) + 3,
     )
@@ -149,8 +158,8 @@ async def test_a_server_started_after_the_death_needs_no_new_publish(site: Site,
         cursor = (await events.next("notification")).id
     server.kill()
     for step in ("committed, nothing numbered", "numbered, nobody rung"):
-        await _killed(_publish(site, step, step))
-    await _killed(_publish(site, "committed, nothing numbered", "still pending"))
+        await _killed(_publish(site, step, STEPS[step][1]))
+    await _killed(_publish(site, "still pending", STEPS["committed, nothing numbered"][1]))
     server.start()
     async with site.listen(server, "alice", cursor=cursor) as events:
         assert (await events.next("hello")).json()["cursor"] == int(cursor)
