@@ -153,3 +153,32 @@ async def test_a_server_that_cannot_listen_polls_and_says_so_once_until_it_can(
                 site.send(two, "publish", topic="wall", data=1)
             await events.next("wall")
         await asyncio.to_thread(site.close)  # before the proxy
+
+
+async def test_a_forked_child_has_a_connection_of_its_own(make_site: MakeSite) -> None:
+    site = make_site("postgresql", env=settings())
+    server = site.serve()
+    async with streams(site, server) as (events,):
+        output = site.script(
+            SCRIPT
+            + """
+import os
+from django.db import connections
+publish("wall", "parent")
+flush()
+connections.close_all()
+if child := os.fork():
+    os.waitpid(child, 0)
+    publish("wall", "parent again")
+else:
+    publish("wall", "child")
+    flush()
+    os._exit(0)
+"""
+        )
+        assert [(await events.next("wall")).data for _ in range(3)] == [
+            "parent",
+            "child",
+            "parent again",
+        ]
+    assert "incident=" not in output

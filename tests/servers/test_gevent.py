@@ -45,11 +45,13 @@ async def gevent_worker(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("database", "redis"), [("sqlite", True), ("postgresql", True), ("postgresql", False)]
+)
 async def test_after_whatever_sends_a_message_a_gevent_worker_still_queries(
-    make_site: MakeSite, tmp_path: Path, database: str
+    make_site: MakeSite, tmp_path: Path, database: str, redis: bool
 ) -> None:
-    site = make_site(database, redis=True)
+    site = make_site(database, redis=redis)
     server = site.serve()
     async with gevent_worker(site, tmp_path) as (_worker, client):
         sends: dict[str, Callable[[], Awaitable[httpx.Response]]] = {
