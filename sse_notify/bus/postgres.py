@@ -118,6 +118,7 @@ class PostgresLayer:
 
     def __init__(self) -> None:
         self._listeners: dict[str, _Listener] = {}
+        self._sending = asyncio.Lock()
         self._connection: Any = None
         self._idle: asyncio.TimerHandle | None = None
 
@@ -155,17 +156,18 @@ class PostgresLayer:
 
     async def group_send(self, group: str, message: Mapping[str, str]) -> None:
         """Send ``message`` to ``group``. Call it in the sender's event loop."""
-        if self._idle is not None:
-            self._idle.cancel()
-        if self._connection is None or self._connection.closed:
-            self._connection = await _connect()
-        finish = self._connection.pgconn.finish
-        try:
-            await self._connection.execute(_NOTIFY, [_name(group), _parts(message)])
-        except BaseException:
-            finish()
-            raise
-        self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, finish)
+        async with self._sending:
+            if self._idle is not None:
+                self._idle.cancel()
+            if self._connection is None or self._connection.closed:
+                self._connection = await _connect()
+            finish = self._connection.pgconn.finish
+            try:
+                await self._connection.execute(_NOTIFY, [_name(group), _parts(message)])
+            except BaseException:
+                finish()
+                raise
+            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, finish)
 
     send = group_send
 

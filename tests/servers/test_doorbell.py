@@ -64,9 +64,10 @@ async def test_what_any_process_sends_arrives_in_all_at_once_and_in_order(
     async with streams(site, one, two) as both:
         for server in (one, two):
             site.send(server, "notify", to="alice", title="Stored")
-            site.send(server, "publish", topic="wall", data=large)
             for events in both:
                 assert (await events.next("notification")).json()["title"] == "Stored"
+            site.send(server, "publish", topic="wall", data=large)
+            for events in both:
                 assert (await events.next("wall")).data == large
         script = site.start_script(
             SCRIPT
