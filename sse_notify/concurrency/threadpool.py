@@ -7,8 +7,9 @@ connections than threads.
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
 Here, a thread closes its connection when no more work has come for a moment: a burst of handshakes
 reuses it, and an idle thread holds none. Persistent connections and connection pools follow
-Django's own rules. A thread without work returns a pool's connection at once: that is cheap, and a
-burst must not keep it from the site's own requests.
+Django's own rules, except in tests: PostgreSQL drops no database that a thread is connected to. A
+thread without work returns a pool's connection at once: that is cheap, and a burst must not keep it
+from the site's own requests.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ class Pool(Executor):
             del waiting, answer, work  # nothing of it lives while the thread waits
         try:
             for connection in connections.all(initialized_only=True):
-                if self._closes or connections.settings[connection.alias]["CONN_MAX_AGE"] == 0:
+                is_kept = connections.settings[connection.alias]["CONN_MAX_AGE"] != 0
+                if self._closes or not is_kept or in_tests():
                     connection.close()
         finally:
             with self._news:
@@ -217,7 +219,7 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
 
 def in_tests() -> bool:
-    """Return whether tests run, as Django's ``setup_test_environment()`` has prepared them."""
+    """Return whether a test runner has set up Django's test environment, which has an outbox."""
     return hasattr(mail, "outbox")
 
 

@@ -19,8 +19,8 @@ Deliberate oddities:
    ``atexit`` runs when the thread pools are already shut down. The exit closes its own thread's
    connections first: in a small pool, they may be all that there are.
 4. Inside a test, it runs in the caller's thread: no other thread sees the rows of a ``TestCase``,
-   and one that works while a test ends would disturb the next.
-   A database in memory is locked for all threads while one of them works, without a timeout.
+   and one that works while a test ends would disturb the next. A database in memory is locked for
+   all threads while one of them works, without a timeout.
 5. The first failure of an incident is tried again at once, on a new connection: the one that the
    thread kept may have been closed by the database meanwhile.
 """

@@ -69,6 +69,23 @@ async def test_work_after_work_has_the_same_connection_which_is_closed_a_moment_
 
 
 @pytest.mark.asyncio
+async def test_in_tests_no_thread_keeps_a_persistent_connection(
+    monkeypatch: pytest.MonkeyPatch, pool: Pool
+) -> None:
+    """A test runner that drops its database on PostgreSQL failed: other users were accessing it."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 600)
+
+    def connect() -> Any:
+        User.objects.count()
+        return connections["default"]
+
+    thread = await pool(connect)
+    assert pool._executor is not None
+    pool._executor.shutdown()
+    assert thread.connection is None
+
+
+@pytest.mark.asyncio
 async def test_it_is_bounded(pool: Pool) -> None:
     names: set[str] = set()
     barrier = threading.Barrier(3, timeout=10)
