@@ -30,6 +30,7 @@ from sse_notify.models import Audience, Notification
 from sse_notify.models.notification import fetch
 from sse_notify.models.reading import span
 from sse_notify.monitoring import live, presence
+from sse_notify.sse.format import clean
 
 
 class CategoryFilter(admin.SimpleListFilter):
@@ -46,6 +47,11 @@ class CategoryFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen one."""
         return queryset.filter(category=self.value()) if self.value() else queryset
+
+    def value(self) -> str | None:
+        """Return the chosen one, without characters that no category has."""
+        chosen = super().value()
+        return chosen and clean(chosen)
 
 
 class RecalledFilter(admin.SimpleListFilter):
@@ -181,7 +187,7 @@ class NotificationAdmin(compose.ComposeAdmin):
         """Send it inside the admin's transaction. The form itself saves nothing."""
         (sent,) = form.addressees.send(**form.arguments)
         obj.pk = sent.pk
-        obj.refresh_from_db()
+        obj.refresh_from_db(using=sent._state.db)  # no replica has it yet
 
     def construct_change_message(self, request: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the text for the history: the audience and its reach."""
@@ -194,7 +200,7 @@ class NotificationAdmin(compose.ComposeAdmin):
 
         Staff who may not view users see only their number. Query: ``q``, a part of a username.
         """
-        query, names = request.GET.get("q", "").strip(), live.may_watch_users(request.user)
+        query, names = clean(request.GET.get("q", "")).strip(), live.may_watch_users(request.user)
         report = live.report(presence.look(live.TIMEOUT), query=query, names=names)
         shown = {"report": report, "query": query, "may_disconnect": self.may_disconnect(request)}
         topic = live.TOPIC if names else live.NUMBERS

@@ -111,6 +111,17 @@ def test_the_page_shows_how_things_are_and_shows_names_as_text(watcher: User) ->
     assert 'name="user"' not in text
 
 
+@pytest.mark.django_db
+def test_a_search_for_what_no_name_has_finds_without_it(
+    watcher: User, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher.user_permissions.add(Permission.objects.get(codename="view_user"))
+    connected = Presence(hubs=[], users=Counter({str(alice.pk): 1}), head=0)
+    monkeypatch.setattr(presence, "look", lambda *_args: connected)
+    page = signed_in(watcher).get(reverse(LIVE), {"q": "li\0c"})
+    assert [user["name"] for user in page.context["report"]["users"]] == ["alice"]
+
+
 # --- who may ---------------------------------------------------------------------------------------------------------------------
 
 

@@ -79,6 +79,20 @@ def test_the_form_broadcasts_one_row_for_an_audience(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+class Replica:
+    """Our tables are read from a database that is never there."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "nowhere" if model._meta.app_label == "sse_notify" else None
+
+
+def test_the_form_sends_where_a_router_reads_from_a_replica(client: Client, settings: Any) -> None:
+    """It read the new row from the replica, which has it after the commit, so each form failed."""
+    settings.DATABASE_ROUTERS = [Replica()]
+    assert send(client).status_code == 302
+    assert Notification.objects.using("default").get().title == "Hello"
+
+
 def test_what_is_sent_is_numbered_after_the_admins_transaction(client: Client) -> None:
     send(client)
     assert Notification.objects.get().seq == 1
@@ -244,6 +258,7 @@ def test_the_list_is_filtered_by_what_became_of_a_row_and_by_recent_categories(
     assert found(recalled="yes") == ["apple"]
     assert found(recalled="no") == ["bean", "avocado"]
     assert found(recalled="perhaps", category="a") == ["avocado", "apple"]
+    assert found(category="a\0") == ["avocado", "apple"], "PostgreSQL takes no NUL"
     text = client.get(reverse(LIST)).content.decode()
     assert "?category=b" in text
     assert "Recalled" in text
