@@ -19,6 +19,9 @@ MAX_IDS = 1000
 #: Items of a page: the default and the maximum.
 PAGE, MAX_PAGE = 20, 100
 
+#: Text that UTF-8 can encode. A client may name a charset, such as UTF-7, that has lone surrogates.
+_STORABLE = r"\A[^\ud800-\udfff]*\Z"
+
 
 class MarkForm(forms.Form):
     """``{ids: [...]}`` or ``{up_to: seq}``, and ``client``, the page that sends it.
@@ -29,7 +32,7 @@ class MarkForm(forms.Form):
     ids = forms.Field(required=False, widget=forms.MultipleHiddenInput)
     up_to = forms.IntegerField(required=False, min_value=0, max_value=MAX_CURSOR)
     client = forms.RegexField(r"\A[ -~]*\Z", required=False, strip=False, max_length=CLIENT_LENGTH)
-    next = forms.CharField(required=False)
+    next = forms.RegexField(_STORABLE, required=False, strip=True)
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> MarkForm:
@@ -75,7 +78,7 @@ class PageForm(forms.Form):
 
     before = forms.CharField(required=False)
     limit = forms.IntegerField(required=False, min_value=1, max_value=MAX_PAGE)
-    category = forms.CharField(required=False, strip=False, max_length=100)
+    category = forms.RegexField(_STORABLE, required=False, strip=False, max_length=100)
     state = forms.ChoiceField(
         required=False, choices=[("unread", _("Unread")), ("archived", _("Archived"))]
     )

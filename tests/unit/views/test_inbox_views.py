@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -636,6 +636,27 @@ def test_a_bad_query_is_400_and_names_the_field(
     assert response.status_code == 400
     assert response.json()["field"] == field
     assert get(client, "list", **query).status_code == 400
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape"])
+def test_text_that_no_database_stores_is_400_whatever_charset_it_came_in(
+    client: Client, charset: str
+) -> None:
+    half = {"utf-7": "+2AA-", "unicode_escape": "\\ud800"}[charset]
+    for page in ("items", "list"):
+        query = urlencode({"category": half})
+        kind = f"text/plain; charset={charset}"
+        response = client.get(f"{url(page)}?{query}", CONTENT_TYPE=kind)
+        assert response.status_code == 400
+    name, kind = "Content-Disposition: form-data; name", "multipart/form-data; boundary=x"
+    fields = [
+        f'--x\r\n{name}="ids"\r\n\r\n1\r\n',
+        f'--x\r\n{name}="next"\r\n\r\n/{half}\r\n--x--\r\n',
+    ]
+    response = client.generic(
+        "POST", url("read"), "".join(fields), content_type=f"{kind}; charset={charset}"
+    )
+    assert response.status_code == 400
 
 
 def test_an_empty_query_value_is_none(client: Client, alice: User) -> None:
