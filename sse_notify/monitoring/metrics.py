@@ -15,11 +15,11 @@ from datetime import datetime
 
 from django import db
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from sse_notify import counters
+from sse_notify.concurrency.transactions import never_atomic
 from sse_notify.log.sequence import count_pending, get_head
 from sse_notify.monitoring import presence, processes
 from sse_notify.monitoring.processes import HubStatus
@@ -112,8 +112,7 @@ def _by_label(statuses: Iterable[HubStatus]) -> dict[str, HubStatus]:
     }
 
 
-# Exempt from ATOMIC_REQUESTS: the view writes nothing, and the database may be down.
-@transaction.non_atomic_requests
+@never_atomic  # it writes nothing, and the database may be down
 @login_not_required  # Prometheus does not sign in. Restrict access in the proxy or a decorator.
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:

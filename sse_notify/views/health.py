@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error, transaction
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from sse_notify.bus import publisher, subscriber
 from sse_notify.concurrency import greenlets, threadpool
+from sse_notify.concurrency.transactions import never_atomic
 from sse_notify.log.sequence import get_position
 from sse_notify.streaming.limits import admission
 
@@ -22,7 +23,7 @@ SECONDS = 2.0
 _pool = threadpool.Pool("health", lambda: 1)
 
 
-@transaction.non_atomic_requests
+@never_atomic
 @login_not_required
 @require_safe
 def alive(request: HttpRequest) -> JsonResponse:
@@ -30,7 +31,7 @@ def alive(request: HttpRequest) -> JsonResponse:
     return _answer({"status": "ok"})
 
 
-@transaction.non_atomic_requests
+@never_atomic
 @login_not_required
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
-from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
@@ -21,6 +20,7 @@ from sse_notify.access.decisions import Granted, Subscriber
 from sse_notify.access.links import identify, link_of
 from sse_notify.access.openings import MALFORMED
 from sse_notify.asgi.exchange import current_exchange, event_stream
+from sse_notify.concurrency.transactions import never_atomic
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused, UnknownTopic
 from sse_notify.inbox.marks import CLIENT_LENGTH
@@ -33,8 +33,7 @@ from sse_notify.topics import MAX_TOPICS, Match, find
 from sse_notify.views.responses import StreamResponse
 
 
-# Exempt from ATOMIC_REQUESTS: the view writes nothing.
-@transaction.non_atomic_requests
+@never_atomic  # it writes nothing
 @login_not_required  # LoginRequiredMiddleware would redirect; the view itself decides
 @sessions.in_background
 @require_safe

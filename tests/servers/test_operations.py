@@ -134,3 +134,24 @@ def cookie(site: Site, server: Server, username: str) -> dict[str, str]:
 def ready(server: Server) -> tuple[int, str]:
     response = httpx.get(server.url + READY, timeout=GUARD, trust_env=False)
     return response.status_code, response.json()["status"]
+
+
+def test_a_database_that_is_away_beside_that_of_the_log_stops_neither_health_checks_nor_streams(
+    site: Site,
+) -> None:
+    """With ``ATOMIC_REQUESTS`` there, Django began each request with a transaction in it."""
+    output = site.script("""
+        from django.db import connections
+        from django.test import Client
+        beside = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": 1}
+        found = {"default": connections.settings["default"], "beside": beside}
+        beside["ATOMIC_REQUESTS"] = True
+        connections.settings = connections.configure_settings(found)
+        client = Client(SERVER_NAME="127.0.0.1")
+        from django.contrib.auth.models import User
+        client.force_login(User.objects.get(username="alice"))
+        for path in ("notifications/health/live", "notifications/health/ready", "metrics",
+                     "notifications/stream"):
+            print(client.get(f"/{path}/").status_code)
+    """)
+    assert output.split()[-4:] == ["200"] * 4
