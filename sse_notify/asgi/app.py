@@ -25,6 +25,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core import signals
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import HttpResponseBadRequest
@@ -194,7 +195,7 @@ class _Handler(BaseHandler):
         try:
             # Created only here, so that handshakes that wait for a thread hold no request.
             request = ASGIRequest(scope, io.BytesIO())
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, SuspiciousOperation):
             return _render(HttpResponseBadRequest())
         response = self.get_response(request)
         try:

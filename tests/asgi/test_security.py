@@ -184,6 +184,18 @@ async def test_ten_thousand_topics_are_refused_without_a_look_at_one(
     assert asked == []
 
 
+@pytest.mark.django_db
+@pytest.mark.asyncio
+async def test_too_many_parameters_are_400_also_if_the_request_names_a_charset() -> None:
+    """Django then counts them while it makes the request: it was raised to the server."""
+    query = "&".join(f"x={n}" for n in range(1001))
+    headers = {"content-type": "text/plain; charset=utf-7"}
+    async with connect(
+        EventStreams(get_asgi_application()), query=query, headers=headers
+    ) as stream:
+        assert (await stream.answer())[0] == 400
+
+
 # --- other origins -----------------------------------------------------------------------------------------------------------
 
 SHOP = "https://shop.example"
