@@ -60,6 +60,24 @@ for send in (lambda: notify(alice, "One"), lambda: broadcast("All"), lambda: not
     assert numbers(site) == dense(3)
 
 
+def test_a_site_that_keeps_its_emails_in_memory_is_not_taken_for_a_test(site: Site) -> None:
+    """That backend makes the outbox of tests, so callers did the numbering from the first e-mail on."""
+    printed = site.script(
+        BEGIN
+        + """
+from django.core.mail import EmailMessage, get_connection
+from django.test.utils import CaptureQueriesContext
+memory = get_connection("django.core.mail.backends.locmem.EmailBackend")
+EmailMessage("Hello", to=["alice@example.com"], connection=memory).send()
+with CaptureQueriesContext(connection) as queries:
+    notify(alice, "One")
+print(len(queries))
+"""
+    )
+    assert printed.split() == ["1"]
+    assert numbers(site) == dense(1)
+
+
 # How a process ends: each notifies ten times.
 ENDS = {
     "the script ends": "for n in range(10): notify(alice, str(n))",

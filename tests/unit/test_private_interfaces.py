@@ -16,6 +16,7 @@ from django.core.handlers.base import BaseHandler
 from django.db import transaction
 from django.db.models.sql.subqueries import InsertQuery
 from django.test import TestCase
+from django.test.utils import setup_test_environment, teardown_test_environment
 
 from sse_notify.concurrency import threadpool
 
@@ -46,6 +47,15 @@ def test_an_insert_is_told_what_to_do_with_a_row_that_is_there() -> None:
     parameters = inspect.signature(InsertQuery).parameters
     assert {"on_conflict", "update_fields", "unique_fields"} <= set(parameters)
     assert list(inspect.signature(InsertQuery.insert_values).parameters)[1:3] == ["fields", "objs"]
+
+
+def test_django_says_whether_it_is_set_up_for_tests() -> None:
+    assert threadpool.in_tests()
+    teardown_test_environment()
+    try:
+        assert not threadpool.in_tests()
+    finally:
+        setup_test_environment()
 
 
 def test_a_block_says_whether_it_is_a_test_cases() -> None:
