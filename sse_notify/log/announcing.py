@@ -117,6 +117,9 @@ def flush() -> None:
     if _has_no_thread(database()):
         return
     deadline = monotonic() + FLUSH_SECONDS
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
+            connection.close()  # a small pool may have no other for the publisher's thread
     _hurries.set()
     try:
         with suppress(TimeoutError):

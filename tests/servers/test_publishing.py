@@ -78,6 +78,23 @@ print(len(queries))
     assert numbers(site) == dense(1)
 
 
+def test_flush_leaves_its_connection_to_the_thread_that_numbers(make_site: MakeSite) -> None:
+    """In a pool of one, the thread that called it had all there were, and it waited in vain."""
+    options = json.dumps({"pool": {"min_size": 1, "max_size": 1}})
+    site = make_site("postgresql", env={"DATABASE_OPTIONS": options})
+    site.script(
+        BEGIN
+        + """
+import os
+from sse_notify import flush
+notify(alice, "One")
+flush()
+os._exit(0)
+"""
+    )
+    assert numbers(site) == dense(1)
+
+
 # How a process ends: each notifies ten times.
 ENDS = {
     "the script ends": "for n in range(10): notify(alice, str(n))",
