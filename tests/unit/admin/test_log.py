@@ -78,7 +78,6 @@ def test_the_form_broadcasts_one_row_for_an_audience(client: Client) -> None:
     assert [row.group for row in Notification.objects.order_by("pk")] == [None, None, group]
 
 
-@pytest.mark.django_db(transaction=True)
 class Replica:
     """Our tables are read from a database that is never there."""
 
@@ -93,6 +92,7 @@ def test_the_form_sends_where_a_router_reads_from_a_replica(client: Client, sett
     assert Notification.objects.using("default").get().title == "Hello"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_is_sent_is_numbered_after_the_admins_transaction(client: Client) -> None:
     send(client)
     assert Notification.objects.get().seq == 1
