@@ -33,8 +33,9 @@ class Settings:
     processes.
     """
     RECHECK_INTERVAL: float | None = None  # seconds
-    """Time in which the permissions of every open stream are checked again. ``None``: 60, or
-    ``POLL_INTERVAL`` if no channel layer connects processes.
+    """Time in which the permissions of every open stream are checked again. ``None``: 60. If no
+    channel layer connects processes: ``POLL_INTERVAL``, or a second for every 50 streams of the
+    process if that is more, up to 60.
     """
     MAX_STREAMS: int = 10_000  # per process
     """Maximum of open streams, and of waiting handshakes. The next request gets a 503."""

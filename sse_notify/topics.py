@@ -82,6 +82,8 @@ def has_key(instance: Model) -> bool:
 def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
     """Return this package's topics that ``user`` has now: own, everyone's, staff's and groups'.
 
+    They are equal if the user has the same ones, in whatever order the groups are read.
+
     Args:
         user: a signed-in user.
         groups: the ids of the user's groups. ``None``: fetch them, with one query unless
@@ -90,7 +92,7 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
     if groups is None:
         groups = [group.id for group in user.groups.all()] if groups_field() else []
     staff = [STAFF.value] if getattr(user, "is_staff", False) else []
-    return (user_topic(user.pk), EVERYONE.value, *staff, *map(group_topic, groups))
+    return (user_topic(user.pk), EVERYONE.value, *staff, *sorted(map(group_topic, groups)))
 
 
 def joined(user: Any) -> datetime | None:

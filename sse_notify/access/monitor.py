@@ -6,8 +6,7 @@
 
 The database decides; a message only says when. Streams that become due during a decision, or a
 moment after it, share the next one. New streams, and those that a message names, send nothing until
-decided, so that an event in between reaches the right users. The rounds find changes that no
-message reported.
+decided, so that an event in between reaches the right users. Rounds find unreported changes.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ HOLD_SECONDS = 2.0  #: Seconds after which a held stream continues without unans
 GATHER_SECONDS = 0.02  #: Seconds between two decisions, so that more streams share one.
 RETRY_SECONDS = 1.0  #: Seconds between two attempts while the database is down.
 ROUND_SECONDS = 60.0  #: Of a round with a channel layer; between two calls of a topic function.
+PER_SECOND = 50  #: Streams that a round without a layer checks, or all in ROUND_SECONDS.
 AGAIN_MS = (1000, 3000)  #: Milliseconds until clients reconnect: a browser has its new cookie then.
 
 
@@ -117,16 +117,14 @@ class Monitor:
         else:
             self._unlisted.add(stream)
         self._ask([stream])
-        if self._rounds is None:
-            self._rounds = asyncio.create_task(self._go_round())
+        self._rounds = self._rounds or asyncio.create_task(self._go_round())
         return opened
 
     def remove(self, stream: Subscription) -> None:
         """Stop deciding about ``stream``."""
         self._unlisted.discard(stream)
         self._due.pop(stream, None)
-        case = self._cases.pop(stream, None)
-        if case is not None:
+        if (case := self._cases.pop(stream, None)) is not None:
             case.cancel_topics()
 
     def stop(self) -> None:
@@ -197,9 +195,8 @@ class Monitor:
             self._database.worked()
             self._decided_at = monotonic()
             for stream, decision in zip(page, found, strict=True):
-                if stream not in self._cases:  # it was removed meanwhile
+                if (case := self._cases.get(stream)) is None:  # it was removed meanwhile
                     continue
-                case = self._cases[stream]
                 try:
                     self._apply(stream, case, decision)
                 except Exception as error:  # must not stop the other streams' decisions
@@ -212,11 +209,13 @@ class Monitor:
         if isinstance(decision, Ended):
             self._end(stream, case, decision)
             return
-        found = decision.fingerprint, frozenset(decision.reader.topics)
-        if case.opened is None and case.found not in (None, found):  # a round may find it first
-            case.asked_at = -math.inf
-            case.hold(stream)
-        case.fingerprint, case.found = decision.fingerprint, found
+        found = decision.fingerprint, decision.reader.topics
+        if case.found != found:
+            if case.opened is None and case.found is not None:  # a round may find it first
+                case.asked_at = -math.inf
+                case.hold(stream)
+            case.found = found
+        case.fingerprint = case.found[0]
         if not stream.subscriber.asked:
             self._finish(stream, case, decision, ())
         elif monotonic() - case.asked_at < (get_settings().RECHECK_INTERVAL or ROUND_SECONDS) * 0.9:
@@ -281,9 +280,11 @@ class Monitor:
         """Decide about all streams in turn, a few at each step, within ``RECHECK_INTERVAL``."""
         due = random.random()
         while True:
-            conf, layer = get_settings(), publisher.remote_layer()
-            seconds = conf.RECHECK_INTERVAL or (ROUND_SECONDS if layer else conf.POLL_INTERVAL or 1)
-            step = min(seconds, max(seconds / 12, 1.0))
+            usual = ROUND_SECONDS
+            if publisher.remote_layer() is None:  # the round finds what other processes change
+                usual = min(usual, max(len(self._cases) / PER_SECOND, publisher.poll_interval()))
+            seconds = get_settings().RECHECK_INTERVAL or usual
+            step = seconds / max(1, min(12, seconds // 2.5))  # few: each costs four queries
             await asyncio.sleep(step * random.uniform(0.9, 1.1))
             due = min(due + len(self._cases) * step / seconds, len(self._cases))
             if not self._due:
@@ -295,6 +296,5 @@ class Monitor:
 
 
 def _answer(opened: asyncio.Future[None] | None, error: Exception | None = None) -> None:
-    """Complete the future of the first decision: the stream has begun, or ``error``."""
     if opened is not None and not opened.done():
         opened.set_exception(error) if error else opened.set_result(None)

@@ -35,6 +35,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -88,7 +89,10 @@ def head_row(using: str) -> QuerySet[LogHead]:
 
 def get_position() -> Position:
     """Return the head and the floor of the log, with one query."""
-    return Position(*head_row(database()).values_list("seq", "floor").first() or ())
+    using = database()
+    with connections[using].cursor() as cursor:
+        cursor.execute(*_polled(using)[0])
+        return Position(*cursor.fetchone() or ())
 
 
 def get_head() -> int:
@@ -148,7 +152,24 @@ def insert_missing(model: type[Model], pks: Iterable[Any], using: str) -> None:
 
 def has_pending() -> bool:
     """Return whether a committed row or change has no number yet, with two index look-ups."""
-    return any(rows.exists() for rows in _pending(database()))
+    using = database()
+    with connections[using].cursor() as cursor:
+        for sql, params in _polled(using)[1:]:
+            cursor.execute(sql, params)
+            if cursor.fetchone() is not None:
+                return True
+    return False
+
+
+@lru_cache(8)
+def _polled(using: str) -> list[tuple[str, Any]]:
+    """Return the SQL and the parameters of what every poll asks: the head, and what is pending.
+
+    The ORM takes longer to build these queries than the database to answer them.
+    """
+    pending = [rows.values_list("pk")[:1] for rows in _pending(using)]
+    asked = [head_row(using).values_list("seq", "floor"), *pending]
+    return [rows.query.get_compiler(using).as_sql() for rows in asked]
 
 
 def count_pending() -> int:

@@ -345,6 +345,49 @@ async def test_everybody_is_looked_at_in_rounds_and_never_too_many_at_once(
 
 
 @pytest.mark.asyncio
+@override_settings(SSE_NOTIFY={"POLL_INTERVAL": 0.001})
+async def test_a_round_without_a_layer_checks_few_streams_at_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    court = Court()
+    hub = Hub(run=court.run)
+    streams = [await looked_after(hub, court, user_id=number) for number in range(1, 251)]
+    readings = [asyncio.create_task(stream.read()) for stream in streams]
+    await court.settle()
+    while court.looks:  # the welcome
+        for found, answer in court.looks:
+            answer.set_result([FINE] * len(found))
+        court.looks.clear()
+        await court.settle()
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        if seconds > 1:  # of a round
+            slept.append(seconds)
+        await sleep(min(seconds, 0))
+
+    monkeypatch.setattr(monitor, "PER_SECOND", 25)
+    monitor_of_hub = hub._monitor
+    assert monitor_of_hub._rounds is not None
+    monitor_of_hub._rounds.cancel()
+    monkeypatch.setattr(asyncio, "sleep", note)
+    rounds = asyncio.create_task(monitor_of_hub._go_round())
+    asked: list[int] = []
+    for _ in range(8):
+        found, answer = await court.next_look()
+        asked.append(len(found))
+        answer.set_result([FINE] * len(found))
+    rounds.cancel()
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert all(count in (62, 63) for count in asked), asked  # a quarter of them
+    assert all(2.2 < seconds < 2.8 for seconds in slept), slept
+    for stream in streams:
+        stream.close()
+    await asyncio.wait(readings)
+
+
+@pytest.mark.asyncio
 async def test_a_user_who_was_saved_and_looks_as_before_is_not_decided_again(
     opened: Opened,
 ) -> None:

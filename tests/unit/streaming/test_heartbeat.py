@@ -6,10 +6,12 @@ import asyncio
 import math
 from itertools import pairwise
 from time import monotonic
+from typing import Any
 
 import pytest
 from django.test import override_settings
 
+from sse_notify.streaming import heartbeat
 from sse_notify.streaming.base import BaseStream
 from tests.support import GUARD
 
@@ -86,3 +88,69 @@ async def test_lifetimes_are_spread() -> None:
     left = sorted(Timekeeper(lifetime=100).deadline - monotonic() for _ in range(200))
     assert 79 < left[0] < 85
     assert 95 < left[-1] <= 100
+
+
+@override_settings(SSE_NOTIFY={"HEARTBEAT": 0.2})
+async def test_streams_share_one_timer_and_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "STEP", 0.1)
+    loop = asyncio.get_running_loop()
+    handles: list[asyncio.TimerHandle] = []
+    runs = 0
+    call_later, run = loop.call_later, heartbeat._Timer._run
+
+    def note(*args: Any) -> asyncio.TimerHandle:
+        handles.append(call_later(*args))
+        return handles[-1]
+
+    def count(*args: Any) -> None:
+        nonlocal runs
+        runs += 1
+        run(*args)
+
+    monkeypatch.setattr(heartbeat._Timer, "_run", count)
+    keepers = [Timekeeper() for _ in range(300)]
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_later", note)
+        for keeper in keepers:
+            keeper.start_timer()
+    assert sum(not handle.cancelled() for handle in handles) == 1
+    for keeper in keepers:
+        assert await keeper.next() == "heartbeat"
+    assert runs <= 10
+    for keeper in keepers:
+        keeper.stop_timer()
+    assert heartbeat._timers[loop]._handle is None, "nothing runs without streams"
+
+
+@override_settings(SSE_NOTIFY={"HEARTBEAT": 0.02})
+async def test_a_check_that_fails_harms_no_other_stream_and_is_not_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Timekeeper):
+        def heartbeat(self) -> None:
+            raise RuntimeError("broken")
+
+    broken, keeper = Broken(), Timekeeper()
+    broken.start_timer()
+    keeper.start_timer()
+    assert [await keeper.next() for _ in range(3)] == ["heartbeat"] * 3
+    assert [record.message for record in caplog.records] == ["A stream cannot be checked."]
+    broken.stop_timer()
+    keeper.stop_timer()
+
+
+@override_settings(SSE_NOTIFY={"HEARTBEAT": 0.02})
+async def test_a_stream_that_another_ones_check_ends_is_not_checked() -> None:
+    class Ending(Timekeeper):
+        def heartbeat(self) -> None:
+            super().heartbeat()
+            for each in both:
+                each.stop_timer()
+
+    both = [Ending(), Ending()]
+    for keeper in both:
+        keeper.start_timer(0.01)
+    async with asyncio.timeout(GUARD):
+        while all(keeper.told.empty() for keeper in both):
+            await asyncio.sleep(0)
+    assert sum(keeper.told.qsize() for keeper in both) == 1
