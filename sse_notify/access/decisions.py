@@ -34,6 +34,9 @@ from sse_notify.topics import Match, groups_field, joined, topics_of
 
 logger = logging.getLogger("sse_notify")
 
+#: Shared by all who have muted nothing: each empty set would take 216 bytes.
+_NONE: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subscriber:
@@ -157,7 +160,7 @@ def _decide(questions: Sequence[Question]) -> list[Decision]:
     new: list[tuple[Granted, Subscriber]] = []
     for subscriber, is_new in questions:
         pk, decision = subscriber.user_id, Ended(reason="revoked", again=True)
-        silent = frozenset(muted.get(pk, ())) - required
+        silent = frozenset(muted[pk]) - required if pk in muted else _NONE
         try:
             decision = _decision(subscriber, users.get(pk), dead, groups.get(pk, ()), silent)
         except (Exception, CancelledError):  # the project's code must not stop other users'

@@ -70,6 +70,17 @@ class EventStreams:
             await self.application(scope, receive, send)
             return
         exchange = Exchange(receive, _header(scope, b"cookie"))
+        try:
+            await self._answer(scope, exchange, send)
+            stream = exchange.take()
+            del scope
+            if stream is not None:
+                await serve(stream, exchange, send)
+        finally:
+            exchange.end()
+
+    async def _answer(self, scope: Any, exchange: Exchange, send: Any) -> None:
+        """Answer the request, except for the stream that the answer may have."""
         token = current_exchange.set(exchange)
         try:
             if _is_handshake(scope):
@@ -77,13 +88,8 @@ class EventStreams:
             else:
                 kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
                 await self.application(scope, exchange.receive, kept_open)
-            stream = exchange.take()
-            del scope
-            if stream is not None:
-                await serve(stream, exchange, send)
         finally:
             current_exchange.reset(token)
-            exchange.end()
 
     async def _handshake(self, scope: Any, exchange: Exchange, send: Any) -> None:
         """Answer the request through Django's synchronous handler."""
@@ -132,6 +138,7 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
     try:
         while (chunk := await stream.read()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            del chunk  # an idle stream holds nothing of what it has sent
         if not exchange.left:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except asyncio.CancelledError:

@@ -49,6 +49,10 @@ class ClientLeft(Exception):
     """Raised when a client disconnects before the response."""
 
 
+#: Protects the streams of all exchanges, which it takes a moment to add or take.
+_lock = threading.Lock()
+
+
 class Exchange:
     """Watch one client's connection, and pass a stream from its view to the wrapper that serves it.
 
@@ -60,15 +64,15 @@ class Exchange:
         cookies: the request's ``Cookie`` header.
     """
 
-    __slots__ = ("_lock", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins",
+    __slots__ = ("_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins",
                  "left", "stream")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
         self._on_leave: Callable[[], Any] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._lock = threading.Lock()
         self._made: list[BaseStream] = []
+        #: The ``Cookie`` header, for the view.
         self.cookies = cookies
         #: Whether the client is known to have disconnected.
         self.left = False
@@ -114,9 +118,11 @@ class Exchange:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
-        with contextlib.suppress(OSError):  # some servers report it like this
+        try:  # not ``suppress()``, which lives as long as the stream
             while (await self._receive())["type"] != "http.disconnect":
                 pass
+        except OSError:  # some servers report it like this
+            pass
         self.left = True
         if self._on_leave is not None:
             self._on_leave()
@@ -125,7 +131,7 @@ class Exchange:
 
     def offer(self, stream: BaseStream) -> None:
         """Add a stream that a response was made with; close it if it is too late to serve it."""
-        with self._lock:
+        with _lock:
             if not self.is_over:
                 self._made.append(stream)
                 return
@@ -137,7 +143,7 @@ class Exchange:
         ``None``: a middleware put the body into another response, so the stream is not known. Then
         choose the one made last.
         """
-        with self._lock:
+        with _lock:
             if stream in self._made or (stream is None and self._made):
                 self.stream = stream or self._made[-1]
             return self.stream is not None
@@ -147,7 +153,8 @@ class Exchange:
 
         Return ``None`` if no stream was chosen or the client has disconnected.
         """
-        with self._lock:
+        self.cookies = ""
+        with _lock:
             self.is_over = True
             made, self._made = self._made, []
             chosen, self.stream = None if self.left else self.stream, None

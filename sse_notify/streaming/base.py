@@ -32,8 +32,8 @@ class Buffer:
 
     def __init__(self, limit: int) -> None:
         self._blocks: list[bytes] = []
-        #: Indexes of the ephemeral events in ``_blocks``.
-        self._ephemeral: list[int] = []
+        #: Indexes of the ephemeral events in ``_blocks``; ``None`` if there are none.
+        self._ephemeral: list[int] | None = None
         # Set while the task waits. An asyncio.Event would take several times the memory.
         self._news: asyncio.Future[None] | None = None
         self.limit = limit
@@ -43,28 +43,30 @@ class Buffer:
 
     def put(self, block: bytes) -> bool:
         """Add ``block`` and return whether it fits; if it does not, empty the buffer."""
-        fits = self._has_room(len(block))
-        if fits:
-            self.put_anyway(block)
-        else:
+        if self.size + len(block) > self.limit and not self._make_room(len(block)):
             self.clear()
             self.wake()
-        return fits
+            return False
+        self.put_anyway(block)
+        return True
 
     def put_ephemeral(self, block: bytes) -> None:
         """Add an ephemeral event, if it fits after the waiting ones are dropped."""
-        if self._has_room(len(block)):
-            self._ephemeral.append(len(self._blocks))
-            self.put_anyway(block)
-        else:
+        if self.size + len(block) > self.limit and not self._make_room(len(block)):
             self.lost += 1
             self.wake()
+            return
+        if self._ephemeral is None:
+            self._ephemeral = []
+        self._ephemeral.append(len(self._blocks))
+        self.put_anyway(block)
 
     def put_anyway(self, block: bytes) -> None:
         """Add ``block`` beyond the limit: a last block, or one whose caller checks the size."""
         self._blocks.append(block)
         self.size += len(block)
-        self.wake()
+        if self._news is not None:
+            self.wake()
 
     def take(self) -> bytes:
         """Empty the buffer and return it as one chunk, with the number of lost events first."""
@@ -73,14 +75,16 @@ class Buffer:
             count("lost", number=self.lost)
             self.lost = 0
         chunk = b"".join(self._blocks)
-        self._ephemeral.clear()
-        self.clear()
+        self._ephemeral = None
+        self._blocks.clear()
+        self.size = 0
         return chunk
 
     def clear(self) -> None:
         """Empty the buffer, and count its ephemeral events as lost."""
-        self.lost += len(self._ephemeral)
-        self._ephemeral.clear()
+        if self._ephemeral is not None:
+            self.lost += len(self._ephemeral)
+            self._ephemeral = None
         self._blocks.clear()
         self.size = 0
 
@@ -94,14 +98,13 @@ class Buffer:
 
     def wake(self) -> None:
         """Wake the waiting task, if there is one."""
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        news, self._news = self._news, None
+        if news is not None and not news.done():  # else the task was cancelled
+            news.set_result(None)
 
-    def _has_room(self, size: int) -> bool:
-        """Return whether ``size`` more bytes fit; drop the ephemeral events if necessary."""
-        if self.size + size <= self.limit:
-            return True
-        gone = set(self._ephemeral)
+    def _make_room(self, size: int) -> bool:
+        """Drop the ephemeral events, and return whether ``size`` more bytes fit then."""
+        gone = set(self._ephemeral or ())
         kept = [block for place, block in enumerate(self._blocks) if place not in gone]
         self.clear()
         self._blocks = kept

@@ -58,8 +58,9 @@ class Hub:
         #: Set while ``streams`` is empty.
         self.empty = asyncio.Event()
         self.empty.set()
-        #: The open streams by topic, without topics that have none.
-        self._by_topic: dict[str, set[Stream]] = {}
+        #: The open streams by topic, without topics that have none. A tuple holds one stream: for
+        #: users' own topics, sets would take four times the memory.
+        self._by_topic: dict[str, tuple[Stream] | set[Stream]] = {}
         self._monitor = Monitor(run, self._by_topic, self._accept)
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -112,7 +113,7 @@ class Hub:
         """Remove ``stream``. The last one to leave stops the hub."""
         self.streams.discard(stream)
         self.sources.discard(stream)
-        if self._unlist(stream):
+        if self._unlist(stream, stream.topics):
             stream.note("closed", stream_closed, sender=Hub, reason=stream.reason)
         if not self.streams:
             self.empty.set()
@@ -139,9 +140,11 @@ class Hub:
     def _accept(self, stream: Any, granted: Granted, asked: tuple[str, ...] | None) -> None:
         """Begin a stream, or change its topics. ``asked``: the project's, ``None`` to keep them."""
         if stream.is_open:
-            self._unlist(stream)
+            before = stream.topics
             stream.retopic(granted.reader, asked)
-            self._list(stream)
+            if stream.topics is not before:
+                self._unlist(stream, before)
+                self._list(stream)
         else:
             self._open(stream, granted, asked or ())
 
@@ -155,14 +158,18 @@ class Hub:
 
     def _list(self, stream: Stream) -> None:
         for topic in stream.topics:
-            self._by_topic.setdefault(topic, set()).add(stream)
+            if isinstance(others := self._by_topic.get(topic, ()), set):
+                others.add(stream)
+            elif stream not in others:
+                self._by_topic[topic] = {*others, stream} if others else (stream,)
 
-    def _unlist(self, stream: Any) -> bool:
+    def _unlist(self, stream: Any, topics: tuple[str, ...]) -> bool:
         """Remove ``stream`` from its topics, and return whether it was listed."""
-        listed = [topic for topic in stream.topics if stream in self._by_topic.get(topic, ())]
+        listed = [topic for topic in topics if stream in self._by_topic.get(topic, ())]
         for topic in listed:
-            self._by_topic[topic].remove(stream)
-            if not self._by_topic[topic]:
+            if isinstance(others := self._by_topic[topic], set):
+                others.remove(stream)
+            if isinstance(others, tuple) or not others:
                 del self._by_topic[topic]
         return bool(listed)
 

@@ -64,7 +64,8 @@ def feed() -> Callable[[], Hub]:
     Call this in the thread of the view that creates the stream.
     """
     # Only a test's own thread sees its rows. Django runs thread-sensitive code there.
-    return partial(current, threadpool.in_this_thread if threadpool.in_test_transaction() else None)
+    is_test = threadpool.in_test_transaction()
+    return partial(current, threadpool.in_this_thread) if is_test else current
 
 
 def with_streams() -> list[Hub]:

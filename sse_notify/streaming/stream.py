@@ -169,7 +169,8 @@ class Stream(BaseStream):
         # the stream is held: the client may then be granted events that were dispatched meanwhile.
         if not (self._held or self._buffer.size) and self._target is None:
             self.cursor = max(self.cursor, self.hub.cursor)
-        is_muted = entry.category in self.reader.muted
+        muted = self.reader.muted
+        is_muted = muted and entry.category in muted
         if not self._buffer.put(control.muted(entry.frame) if is_muted else entry.frame):
             count("slow")
             self._fall_behind()
@@ -230,7 +231,7 @@ class Stream(BaseStream):
         before = self.reader
         if asked is None:
             asked = self.topics[len(before.topics) :]
-        is_same = {*reader.topics, *asked} == set(self.topics) and reader.muted == before.muted
+        is_same = (*reader.topics, *asked) == self.topics and reader.muted == before.muted
         if is_same or self._ended:
             return
         self.reader, self.topics = reader, (*reader.topics, *asked)

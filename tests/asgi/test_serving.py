@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import tracemalloc
 import weakref
 from contextlib import AsyncExitStack
 from importlib import import_module
@@ -122,6 +123,37 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(
                 if each.name.startswith(("sse_notify-stream", "sse_notify-hub"))
             ]
             assert len(pools) <= 8 + 1, pools
+            for context in contexts:
+                await context.__aexit__(None, None, None)
+
+
+async def test_an_idle_stream_holds_one_task_beside_its_own_and_little_memory(
+    app: EventStreams, joined: asyncio.Event
+) -> None:
+    _, headers = await sign_in()
+    number = 50
+    with override_settings(SSE_NOTIFY={"MAX_STREAMS_PER_USER": 100, "POLL_INTERVAL": 60}):
+        async with connect(app, headers=headers) as first:
+            await first.until(b"hello")
+            await asyncio.wait_for(joined.wait(), GUARD)
+            contexts = [connect(app, headers=headers) for _ in range(number)]
+            tasks = len(asyncio.all_tasks())
+            gc.collect()
+            tracemalloc.start()
+            before = tracemalloc.take_snapshot()
+            for context in contexts:
+                opened = await context.__aenter__()
+                await opened.until(b"hello")
+                opened.sent.clear()
+            # Two for each, and what the hub does at this moment.
+            assert len(asyncio.all_tasks()) - tasks < 2.5 * number
+            gc.collect()
+            after = tracemalloc.take_snapshot()
+            tracemalloc.stop()
+            others = [tracemalloc.Filter(False, f"*/{name}/*") for name in ("tests", "django")]
+            changes = after.filter_traces(others).compare_to(before.filter_traces(others), "lineno")
+            # 6.8 KB, with what the loop needs for the tasks, and without the server's own.
+            assert sum(each.size_diff for each in changes) / number < 7500, changes[:20]
             for context in contexts:
                 await context.__aexit__(None, None, None)
 
