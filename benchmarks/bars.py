@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from benchmarks.results import Results
 
 #: KiB that an idle stream may add on uvicorn.
-MEMORY = 20.0
+MEMORY = 16.0
+#: Percent of a core that the main scenarios' idle streams may take.
+IDLE = 1.0
 #: Shares of the peers' fan-out CPU that ours may have at most.
-OF_STARLETTE, OF_EVENTSTREAM = 1 / 2, 1 / 4
+OF_STARLETTE, OF_EVENTSTREAM = 0.55, 1 / 4
 #: How many times django-eventstream's authenticated handshakes per second ours has to reach.
-HANDSHAKES = 3.0
+HANDSHAKES = 4.0
 #: How many times as long as a bare INSERT, and as another package's call, ``notify()`` may take.
 OF_INSERT, OF_PEER = 1.5, 1.1
 #: A call in chunks for 100,000 users: seconds, more memory in MB, and milliseconds that somebody else may wait.
 CROWD_SECONDS, CROWD_MB, OTHER_MS = 8.0, 20.0, 1000.0
+#: Of eight processes at once: the share of their bare INSERTs per second that ``notify()`` has to reach until heard, and
+#: milliseconds until all but a hundredth are heard.
+OF_INSERTS, HEARD_MS = 0.67, 250.0
 #: Cores that the ticker may take at most, at its highest rate.
 TICKER = 1.0
 
@@ -51,6 +56,7 @@ def judge(results: Results) -> Iterator[Bar]:
         yield from _handshakes(results)
     yield from _many(results)
     yield from _callers(results)
+    yield from _together(results)
 
 
 def _idle(results: Results) -> Iterator[Bar]:
@@ -76,6 +82,13 @@ def _idle(results: Results) -> Iterator[Bar]:
         f"{opened.kib_per_stream:.1f} KB",
         opened.kib_per_stream <= MEMORY,
     )
+    for database, entries in (("SQLite", results.streams), ("PostgreSQL", results.postgres)):
+        for percent in entries[OURS.name].idle if OURS.name in entries else ():
+            yield Bar(
+                f"at most {IDLE:.0f} % of a core for idle streams, {database}",
+                f"{percent:.2f} % for {median(entries[OURS.name].opened).streams:,} streams",
+                percent <= IDLE,
+            )
 
 
 def _lost(results: Results) -> Iterator[Bar]:
@@ -163,3 +176,20 @@ def _callers(results: Results) -> Iterator[Bar]:
                 f"{cost['other_ms']:.0f} ms",
                 cost["other_ms"] <= OTHER_MS,
             )
+
+
+def _together(results: Results) -> Iterator[Bar]:
+    if not (found := results.together):
+        return
+    who = f"{found['publishers']:.0f} processes at once, PostgreSQL with Redis"
+    share = found["notify_per_second"] / found["inserts_per_second"]
+    yield Bar(
+        f"notify() until heard at least {OF_INSERTS} of the bare INSERTs a second: {who}",
+        f"{share:.2f} ({found['notify_per_second']:.0f} : {found['inserts_per_second']:.0f})",
+        share >= OF_INSERTS,
+    )
+    yield Bar(
+        f"99 of 100 heard in {HEARD_MS:.0f} ms, 0 lost, 0 duplicated: {who}",
+        f"{found['p99_ms']:.0f} ms, {found['lost']:.0f} lost, {found['duplicated']:.0f} duplicated",
+        found["p99_ms"] <= HEARD_MS and found["lost"] == found["duplicated"] == 0,
+    )

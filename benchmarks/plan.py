@@ -75,6 +75,8 @@ CONTESTANTS = (OURS, OURS_ON_DAPHNE, EVENTSTREAM, EVENTSTREAM_STORED, STARLETTE,
 OF_MANY = (OURS, OURS_ON_DAPHNE, STARLETTE, FLOOR)
 
 
+#: Whose idle CPU is measured for longer, for the bar.
+OF_IDLE = (OURS, EVENTSTREAM)
 #: Who runs a ticker.
 OF_TICKER = (OURS, OURS_ON_DAPHNE, STARLETTE, FLOOR)
 
@@ -103,6 +105,8 @@ class Plan:
     """Requests to publish with one stream open, to learn what publishing costs by itself."""
     idle_window: float = 2.0
     """Seconds over which the CPU of idle streams is measured."""
+    idle_seconds: float = 20.0
+    """Seconds of the bar about idle CPU, longer than a heartbeat: each stream sends at least one."""
     quiet: float = 2.0
     """Seconds without any event after which what has not arrived is lost."""
     many: int = 10_000
@@ -119,6 +123,10 @@ class Plan:
     """Users of one bulk ``notify()``."""
     crowd: int = 100_000
     """Users of the call in chunks, on PostgreSQL."""
+    together: int = 8
+    """Processes that publish at once, on PostgreSQL with Redis."""
+    together_calls: int = 150
+    """Calls of each of them in one turn."""
     watching: int = 500
     """Streams of the ticker; 0 leaves it out."""
     rates: tuple[int, ...] = (20, 100)
@@ -131,7 +139,7 @@ class Plan:
 
 #: About a minute, for a look after a change: one run of each, fewer streams. Its ratios are rough.
 QUICK = Plan(
-    repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, quiet=1.5, many=2000, many_singles=5,
+    repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, idle_seconds=5.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000, crowd=10_000,
-    ticker_seconds=3,
+    ticker_seconds=3, together_calls=50,
 )  # fmt: skip

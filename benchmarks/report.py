@@ -59,6 +59,8 @@ def _render(results: Results) -> Iterator[str]:
         yield from _notify(results)
     if results.callers:
         yield from _callers(results)
+    if results.together:
+        yield from _together(results)
     yield from _machine(results)
 
 
@@ -156,7 +158,7 @@ def _opened(entries: dict[str, Entry]) -> Iterator[str]:
                 ),
                 f"{one.threads_before} → {one.threads}",
                 "none" if one.connections is None else f"{one.connections}",
-                *(f"{one.kib_per_stream:.1f}", f"{one.idle_cpu_percent:.1f}"),
+                *(f"{one.kib_per_stream:.1f}", f"{(entry.idle or [one.idle_cpu_percent])[0]:.1f}"),
             )
         )
     yield from _table(heads, rows)
@@ -182,6 +184,24 @@ def _notify(results: Results) -> Iterator[str]:
             )
             for database, rates in results.notify.items()
         ),
+    )
+
+
+def _together(results: Results) -> Iterator[str]:
+    found = results.together
+    yield f"### {found['publishers']:.0f} processes that publish at once, PostgreSQL with Redis\n"
+    yield from _table(
+        ("bare INSERTs a second", "`notify()` until heard", "share", "lost", "p50 ms", "p99 ms"),
+        [
+            (
+                f"{found['inserts_per_second']:,.0f}",
+                f"{found['notify_per_second']:,.0f}",
+                f"{found['notify_per_second'] / found['inserts_per_second']:.2f}",
+                f"{found['lost']:.0f}",
+                f"{found['p50_ms']:.0f}",
+                f"{found['p99_ms']:.0f}",
+            )
+        ],
     )
 
 

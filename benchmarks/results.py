@@ -18,6 +18,8 @@ class Entry:
 
     name: str
     opened: list[Opened] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    """Percent of a core that idle streams take, over ``Plan.idle_seconds``; of the first run alone."""
     singles: dict[str, list[Delivered]] = field(default_factory=dict)
     """By kind: "stored" or "ephemeral"."""
     bursts: dict[str, list[Delivered]] = field(default_factory=dict)
@@ -45,6 +47,9 @@ class Results:
     """The rates of ``notify()``, by database."""
     callers: dict[str, dict[str, float]] = field(default_factory=dict)
     """What the callers of ``notify()`` and of others wait for, by database."""
+
+    together: dict[str, float] = field(default_factory=dict)
+    """What publishers in many processes at once reach."""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

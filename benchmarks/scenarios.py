@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -115,11 +116,11 @@ class Session:
         """
         server = self.server
         await self.swarm.open_until(base, concurrency=self.plan.concurrency)
-        await self._idle()
+        await self.idle(self.plan.idle_window)
         threads, memory, cpu = server.threads(), server.memory(), server.cpu()
         seconds = await self.swarm.open_until(streams, concurrency=self.plan.concurrency)
         handshake_cpu = server.cpu() - cpu
-        idle_cpu = await self._idle()
+        idle_cpu = await self.idle(self.plan.idle_window)
         more = streams - base
         return Opened(
             streams=streams,
@@ -131,6 +132,12 @@ class Session:
             kib_per_stream=(server.memory() - memory) / more / 1024,
             idle_cpu_percent=idle_cpu,
         )
+
+    async def idle(self, seconds: float) -> float:
+        """Leave the streams alone for so many seconds and return the CPU that they took, in percent of a core."""
+        before, began = self.server.cpu(), time.monotonic()
+        await asyncio.sleep(seconds)
+        return (self.server.cpu() - before) / (time.monotonic() - began) / 1e7
 
     async def singles(self, kind: str, count: int, spacing: float, costs: Publishing) -> Delivered:
         """Publish single events, one every ``spacing`` seconds; ``costs`` says what publishing costs by itself."""
@@ -205,12 +212,6 @@ class Session:
         await self.swarm.all_arrived(quiet=quiet)
         cpu = self.server.cpu() - cpu
         return Measured(events, self.swarm.take(), cpu, self.swarm.closed_by_server - closed)
-
-    async def _idle(self) -> float:
-        """Leave the streams alone for a while and return the CPU that they took, in percent of a core."""
-        before = self.server.cpu()
-        await asyncio.sleep(self.plan.idle_window)
-        return (self.server.cpu() - before) / self.plan.idle_window / 1e7
 
 
 @dataclass(frozen=True, slots=True)
