@@ -284,9 +284,9 @@ class Monitor:
             if publisher.remote_layer() is None:  # the round finds what other processes change
                 usual = min(usual, max(len(self._cases) / PER_SECOND, publisher.poll_interval()))
             seconds = get_settings().RECHECK_INTERVAL or usual
-            step = seconds / max(1, min(12, seconds // 2.5))  # few: each costs four queries
-            await asyncio.sleep(step * random.uniform(0.9, 1.1))
-            due = min(due + len(self._cases) * step / seconds, len(self._cases))
+            steps = max(1, min(12, seconds // 5), len(self._cases) / PAGE)  # each: four queries
+            await asyncio.sleep(seconds / steps * random.uniform(0.9, 1.1))
+            due = min(due + len(self._cases) / steps, len(self._cases))
             if not self._due:
                 turn = dict(islice(self._cases.items(), min(int(due), PAGE)))
                 for stream in turn:

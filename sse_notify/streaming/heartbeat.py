@@ -20,7 +20,7 @@ from sse_notify.streaming.limits import admission
 logger = logging.getLogger("sse_notify")
 
 #: Minimum seconds between two runs of the timer, so that checks share them. None is later.
-STEP = 0.25
+STEP = 0.5
 
 
 class Timed:

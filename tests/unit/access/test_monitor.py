@@ -374,14 +374,14 @@ async def test_a_round_without_a_layer_checks_few_streams_at_each_step(
     monkeypatch.setattr(asyncio, "sleep", note)
     rounds = asyncio.create_task(monitor_of_hub._go_round())
     asked: list[int] = []
-    for _ in range(8):
+    for _ in range(4):
         found, answer = await court.next_look()
         asked.append(len(found))
         answer.set_result([FINE] * len(found))
     rounds.cancel()
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    assert all(count in (62, 63) for count in asked), asked  # a quarter of them
-    assert all(2.2 < seconds < 2.8 for seconds in slept), slept
+    assert all(count in (125, 126) for count in asked), asked  # half of them
+    assert all(4.5 <= seconds <= 5.5 for seconds in slept), slept
     for stream in streams:
         stream.close()
     await asyncio.wait(readings)
