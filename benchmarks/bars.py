@@ -29,6 +29,8 @@ CROWD_SECONDS, CROWD_MB, OTHER_MS = 8.0, 20.0, 1000.0
 #: Of eight processes at once: the share of their bare INSERTs per second that ``notify()`` has to reach until heard, and
 #: milliseconds until all but a hundredth are heard.
 OF_INSERTS, HEARD_MS = 0.67, 250.0
+#: Milliseconds that PostgreSQL alone may take longer than Redis from one process to another, at the 95th percentile.
+BEYOND_REDIS_MS = 50.0
 #: Cores that the ticker may take at most, at its highest rate.
 TICKER = 1.0
 
@@ -57,6 +59,7 @@ def judge(results: Results) -> Iterator[Bar]:
     yield from _many(results)
     yield from _callers(results)
     yield from _together(results)
+    yield from _apart(results)
 
 
 def _idle(results: Results) -> Iterator[Bar]:
@@ -193,3 +196,20 @@ def _together(results: Results) -> Iterator[Bar]:
         f"{found['p99_ms']:.0f} ms, {found['lost']:.0f} lost, {found['duplicated']:.0f} duplicated",
         found["p99_ms"] <= HEARD_MS and found["lost"] == found["duplicated"] == 0,
     )
+
+
+def _apart(results: Results) -> Iterator[Bar]:
+    if not (found := results.apart):
+        return
+    alone, redis = found["PostgreSQL alone"], found["Redis"]
+    yield Bar(
+        f"PostgreSQL alone carries in at most {BEYOND_REDIS_MS:.0f} ms more than Redis, 95 of 100",
+        f"{alone['p95_ms']:.1f} ms (Redis: {redis['p95_ms']:.1f} ms)",
+        alone["p95_ms"] <= redis["p95_ms"] + BEYOND_REDIS_MS,
+    )
+    for name, one in found.items():
+        yield Bar(
+            f"all of {one['burst']:,.0f} events of publish() in a row reach another process, {name}",
+            f"{one['lost']:.0f} lost",
+            one["lost"] == 0,
+        )

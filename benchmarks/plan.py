@@ -127,6 +127,10 @@ class Plan:
     """Processes that publish at once, on PostgreSQL with Redis."""
     together_calls: int = 150
     """Calls of each of them in one turn."""
+    apart: int = 60
+    """Calls of one process, in one turn, that the stream of another hears: through Redis, and through PostgreSQL alone."""
+    burst_apart: int = 2000
+    """Ephemeral events that it then publishes in a row."""
     watching: int = 500
     """Streams of the ticker; 0 leaves it out."""
     rates: tuple[int, ...] = (20, 100)
@@ -141,5 +145,5 @@ class Plan:
 QUICK = Plan(
     repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, idle_seconds=5.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000, crowd=10_000,
-    ticker_seconds=3, together_calls=50,
+    ticker_seconds=3, together_calls=50, apart=20,
 )  # fmt: skip

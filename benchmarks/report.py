@@ -61,6 +61,8 @@ def _render(results: Results) -> Iterator[str]:
         yield from _callers(results)
     if results.together:
         yield from _together(results)
+    if results.apart:
+        yield from _apart(results)
     yield from _machine(results)
 
 
@@ -201,6 +203,23 @@ def _together(results: Results) -> Iterator[str]:
                 f"{found['p50_ms']:.0f}",
                 f"{found['p99_ms']:.0f}",
             )
+        ],
+    )
+
+
+def _apart(results: Results) -> Iterator[str]:
+    yield "### One process heard in another, on PostgreSQL\n"
+    yield from _table(
+        ("through", "p50 ms", "p95 ms", "events of `publish()` in a row", "lost"),
+        [
+            (
+                name,
+                f"{one['p50_ms']:.1f}",
+                f"{one['p95_ms']:.1f}",
+                f"{one['burst']:,.0f}",
+                f"{one['lost']:.0f}",
+            )
+            for name, one in results.apart.items()
         ],
     )
 

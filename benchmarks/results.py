@@ -50,6 +50,8 @@ class Results:
 
     together: dict[str, float] = field(default_factory=dict)
     """What publishers in many processes at once reach."""
+    apart: dict[str, dict[str, float]] = field(default_factory=dict)
+    """How another process hears a publisher, by what connects the two."""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

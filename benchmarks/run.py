@@ -25,7 +25,7 @@ from benchmarks.plan import (
 )
 from benchmarks.results import Entry, Results
 from benchmarks.scenarios import Publishing, Session, session
-from benchmarks.together import together
+from benchmarks.together import apart, together
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -92,8 +92,8 @@ async def run(
         else:
             await _on_postgres(plan, contestants, made, postgres, results, say)
             if OURS in contestants:
-                database = await made.postgres(OURS, postgres)
-                await _together(plan, database, folder, results, say)
+                two = [await made.postgres(OURS, postgres) for _ in range(2)]
+                await _together(plan, two, folder, results, say)
     return results
 
 
@@ -120,7 +120,7 @@ async def _on_postgres(
 
 
 async def _together(
-    plan: Plan, database: Database, folder: Path, results: Results, say: Say
+    plan: Plan, two: list[Database], folder: Path, results: Results, say: Say
 ) -> None:
     with databases.redis(folder) as url:
         if url is None:
@@ -128,7 +128,10 @@ async def _together(
             return
         say(f"{plan.together} publishers at once, on PostgreSQL with Redis")
         databases.on_all_cores(folder)
-        results.together = await together(plan, database, url)
+        results.together = await together(plan, two[0], url)
+        say("one process heard in another, through Redis and through PostgreSQL alone")
+        by_doorbell = dict(zip(("Redis", "PostgreSQL alone"), two, strict=True))
+        results.apart = await apart(plan, by_doorbell, url)
 
 
 async def _callers_on_sqlite(plan: Plan, made: Databases, results: Results, say: Say) -> None:

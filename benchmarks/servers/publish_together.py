@@ -1,7 +1,8 @@
-"""One of several processes that publish at once: for each line on its input it writes, and prints when it began and ended, as JSON.
+"""One of several processes that publish: for each line on its input it writes, and prints when it began and ended, as JSON.
 
-``insert`` writes bare rows for a user without a stream; ``notify`` calls ``notify()`` for one whose stream the parent reads. All wait for
-their lines, so that they begin together. A process of its own.
+A line has the work, how often, and the seconds between two. ``insert`` writes bare rows for a user without a stream; ``notify`` calls
+``notify()`` for one whose stream the parent reads, and ``publish`` is for the topic of all. Several wait for their lines, so that they
+begin together. A process of its own.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from benchmarks.servers import events
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--calls", type=int, required=True, help="rows or calls for each line")
     parser.add_argument("--first", type=int, required=True, help="the number of its first event")
     options = parser.parse_args()
     django.setup()
     # Models can be imported only now.
     from django.contrib.auth.models import User  # noqa: PLC0415
 
-    from sse_notify import flush, notify  # noqa: PLC0415
+    from sse_notify import flush, notify, publish  # noqa: PLC0415
     from sse_notify.models import Notification  # noqa: PLC0415
     from sse_notify.notifications.store import to_user  # noqa: PLC0415
 
@@ -39,13 +39,18 @@ def main() -> None:
     def tell(number: int) -> None:
         notify(you, "Ada commented", body, url=url, level=level, data=events.stamp(number))
 
-    works = {"insert": insert, "notify": tell}
+    def say(number: int) -> None:
+        publish("bench", events.data(number), event=events.NAME)
+
+    works = {"insert": insert, "notify": tell, "publish": say}
     print("ready", flush=True)
     for line in sys.stdin:
-        work = works[line.strip()]
+        name, count, spacing = line.split()
+        work = works[name]
         began = time.monotonic()
-        for number in range(options.first, options.first + options.calls):
-            work(number)
+        for number in range(int(count)):
+            time.sleep(max(0.0, began + number * float(spacing) - time.monotonic()))
+            work(options.first + number)
         ended = time.monotonic()
         flush()
         print(json.dumps([began, ended]), flush=True)

@@ -101,7 +101,7 @@ with Progress(alice, "Export", total=2) as work:
         work.advance()
 """
         )
-        state = ""
+        state: Any = ""
         while state != "done":
             progress = (await events.next("notification")).json().get("progress")
             state = (progress or {}).get("state")
@@ -149,7 +149,7 @@ async def test_a_server_that_cannot_listen_polls_and_says_so_once_until_it_can(
                 site.send(two, "notify", to="alice", title=f"{number}")
                 assert (await events.next("notification")).json()["title"] == f"{number}"
             assert one.output().count("incident=layer_receive state=failed") == 1
-            proxy.target = int(psycopg.conninfo.conninfo_to_dict(site.database_url)["port"])
+            proxy.target = int(str(psycopg.conninfo.conninfo_to_dict(site.database_url)["port"]))
             while "incident=layer_receive state=healed" not in one.output():
                 site.send(two, "publish", topic="wall", data=1)
             await events.next("wall")

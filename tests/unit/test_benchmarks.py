@@ -240,6 +240,28 @@ def test_a_publishers_bar_is_missed_by_the_least_bit(
     assert missed in bar.promise
 
 
+APART = {"p50_ms": 10.0, "p95_ms": 20.0, "burst": 2000.0, "lost": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("redis", "alone", "missed"),
+    [
+        ({}, {"p95_ms": 70.0}, []),
+        ({}, {"p95_ms": 70.1}, ["PostgreSQL alone carries"]),
+        ({"lost": 1.0}, {"lost": 1.0}, ["all of 2,000", "all of 2,000"]),
+    ],
+)
+def test_one_process_heard_in_another_is_judged_and_shown(
+    redis: dict[str, float], alone: dict[str, float], missed: list[str]
+) -> None:
+    found = results(opened(), delivered(), delivered(fanout_us=16))
+    found.apart = {"Redis": {**APART, **redis}, "PostgreSQL alone": {**APART, **alone}}
+    bars = [bar.promise for bar in judge(found) if not bar.met]
+    assert all(map(str.startswith, bars, missed))
+    assert len(bars) == len(missed)
+    assert "| PostgreSQL alone |" in render(found)
+
+
 def ticked(cores: float = 0.5, *, rate: int = 100, lost: int = 0) -> Ticked:
     return Ticked(
         rate=rate,
