@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
 from datetime import date, datetime, time
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.db import router
 from django.db.models import ManyToManyField, Model, TextChoices
 from django.db.models.expressions import DatabaseDefault
 from django.urls.converters import DEFAULT_CONVERTERS
@@ -77,6 +78,23 @@ def has_key(instance: Model) -> bool:
     """
     parts = instance.pk if isinstance(instance.pk, tuple) else [instance.pk]
     return not any(part is None or isinstance(part, DatabaseDefault) for part in parts)
+
+
+def load_users(pks: Collection[Any]) -> dict[Any, tuple[Any, list[Any]]]:
+    """Return the users with these primary keys, each with the ids of its groups, in two queries.
+
+    They are whole rows, and from the database that is written to: a replica may be late.
+    """
+    model: Any = get_user_model()
+    users = model._base_manager.using(router.db_for_write(model))
+    found: dict[Any, tuple[Any, list[Any]]] = {
+        pk: (user, []) for pk, user in users.in_bulk(pks).items()
+    }
+    if found and groups_field():
+        members = users.filter(pk__in=found, groups__id__isnull=False)
+        for pk, group in members.values_list("pk", "groups__id"):
+            found[pk][1].append(group)
+    return found
 
 
 def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:

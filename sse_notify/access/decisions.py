@@ -14,10 +14,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db import router
 
 from sse_notify.access import sessions
 from sse_notify.access.authorisers import may_listen
@@ -30,7 +28,7 @@ from sse_notify.log.sequence import database
 from sse_notify.models import Mute
 from sse_notify.models.querysets import has_inbox
 from sse_notify.models.reading import in_halves
-from sse_notify.topics import Match, groups_field, joined, topics_of
+from sse_notify.topics import Match, joined, load_users, topics_of
 
 logger = logging.getLogger("sse_notify")
 
@@ -152,9 +150,9 @@ def _cannot_decide(question: Question) -> Decision:
 
 def _decide(questions: Sequence[Question]) -> list[Decision]:
     using, required = database(), get_settings().required
-    users = _users({each.user_id for each, _ in questions} - {None})
-    groups, muted = _groups(users), _muted(users, using)
-    dead = sessions.ended(each.session for each, _ in questions if each.session is not None)
+    users = load_users({each.user_id for each, _ in questions} - {None})
+    muted = _muted(users, using)
+    dead = sessions.ended([each.session for each, _ in questions if each.session is not None])
     decisions: list[Decision] = []
     decision: Decision
     new: list[tuple[Granted, Subscriber]] = []
@@ -162,9 +160,10 @@ def _decide(questions: Sequence[Question]) -> list[Decision]:
         pk, decision = subscriber.user_id, Ended(reason="revoked", again=True)
         silent = frozenset(muted[pk]) - required if pk in muted else _NONE
         try:
-            decision = _decision(subscriber, users.get(pk), dead, groups.get(pk, ()), silent)
+            user, groups = users.get(pk, (None, ()))
+            decision = _decision(subscriber, user, dead, groups, silent)
         except (Exception, CancelledError):  # the project's code must not stop other users'
-            _users({pk})  # raises if the database is away, which ends no stream
+            load_users([pk])  # raises if the database is away, which ends no stream
             logger.exception("A property or method of a user failed; the user's stream ends.")
         decisions.append(decision)
         if is_new and isinstance(decision, Granted):
@@ -212,32 +211,12 @@ def forbidden(name: str, *, visitor: bool) -> HandshakeRefused:
     return HandshakeRefused(403, "forbidden", "You may not listen to this topic.", topic=name)
 
 
-def _users(pks: set[Any]) -> dict[Any, Any]:
-    model: Any = get_user_model()
-    # Load whole rows: a project's ``get_session_auth_hash`` may read any field.
-    rows = model._base_manager.using(router.db_for_write(model)).filter(pk__in=pks)
-    return {user.pk: user for user in rows} if pks else {}
-
-
-def _groups(pks: Collection[Any]) -> dict[Any, list[Any]]:
-    """Return the ids of each user's groups."""
-    if not pks or groups_field() is None:
-        return {}
-    model: Any = get_user_model()
-    users = model._base_manager.using(router.db_for_write(model)).filter(pk__in=pks)
-    return _by_user(users.filter(groups__id__isnull=False).values_list("pk", "groups__id"))
-
-
 def _muted(pks: Collection[Any], using: str) -> dict[Any, list[str]]:
     """Return the categories that each user has muted."""
+    found: dict[Any, list[str]] = {}
     mutes = Mute.objects.using(using).filter(user_id__in=pks)
-    return _by_user(mutes.values_list("user_id", "category")) if pks else {}
-
-
-def _by_user(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
-    found: dict[Any, list[Any]] = {}
-    for pk, value in pairs:
-        found.setdefault(pk, []).append(value)
+    for pk, category in mutes.values_list("user_id", "category") if pks else ():
+        found.setdefault(pk, []).append(category)
     return found
 
 

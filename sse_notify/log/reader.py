@@ -17,10 +17,9 @@ from asyncio import CancelledError
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import connections, router
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -35,7 +34,7 @@ from sse_notify.models.reading import in_halves
 from sse_notify.models.state import LOST
 from sse_notify.sse import control
 from sse_notify.sse.format import encode_json
-from sse_notify.topics import groups_field, joined, topics_of, user_of, user_topic
+from sse_notify.topics import joined, load_users, topics_of, user_of, user_topic
 
 logger = logging.getLogger("sse_notify")
 
@@ -262,19 +261,16 @@ def _cannot_encode(update: Update) -> Entry:
 
 def _encode(updates: Sequence[Update]) -> list[Entry]:
     """Return the changes encoded with the counts of their inboxes, without deleted users'."""
-    model = get_user_model()
-    users = model._base_manager.using(router.db_for_write(model))
-    if groups_field():
-        users = users.prefetch_related("groups")
-    found = users.in_bulk(list(map(itemgetter(0), updates)))
+    found = load_users([pk for pk, _, _ in updates])
     entries: list[Entry] = []
     owners: list[Owner] = []
     changes: list[dict[str, Any]] = []
     for update in updates:
         pk, number, change = update
         try:
-            if user := found.get(pk):
-                owners.append(Owner(pk, topics_of(user), joined(user), number))
+            if pk in found:
+                user, groups = found[pk]
+                owners.append(Owner(pk, topics_of(user, groups), joined(user), number))
                 changes.append(change)
         except (Exception, CancelledError):  # the project's own code
             entries.append(_cannot_encode(update))

@@ -22,7 +22,7 @@ from django.urls import register_converter
 
 from sse_notify import topics
 from sse_notify.exceptions import UnknownTopic
-from sse_notify.topics import check_name, find, topic, topics_of
+from sse_notify.topics import check_name, find, load_users, topic, topics_of
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
 
@@ -56,6 +56,29 @@ def test_a_user_has_own_everyones_groups_and_staff_topics() -> None:
     user.groups.add(group)
     assert topics_of(user) == (f"user:{user.pk}", "everyone", "staff", f"group:{group.pk}")
     assert topics_of(User.objects.create_user("bob"))[1:] == ("everyone",)
+
+
+class Replicated:
+    """Reads of users and groups go to a replica, which does not exist, so that one fails."""
+
+    def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
+        return "replica" if model._meta.app_label == "auth" else None
+
+
+@pytest.mark.django_db
+def test_users_and_their_groups_are_loaded_together_from_where_they_are_written(
+    settings: Any, django_assert_num_queries: Any
+) -> None:
+    users = [User.objects.create_user(name) for name in ("alice", "bob")]
+    group = Group.objects.create(name="team")
+    users[0].groups.add(group)
+    settings.DATABASE_ROUTERS = [Replicated()]
+    with django_assert_num_queries(2):
+        found = load_users([user.pk for user in users])
+        assert found == {users[0].pk: (users[0], [group.pk]), users[1].pk: (users[1], [])}
+        assert topics_of(*found[users[0].pk])[1:] == ("everyone", f"group:{group.pk}")
+    with django_assert_num_queries(0):
+        assert load_users([]) == {}
 
 
 def test_a_pattern_captures_what_its_converters_say() -> None:
