@@ -119,11 +119,10 @@ def check_event(event: Any) -> str:
         TypeError, ValueError: it is not a string, a stream cannot carry it, or the stream itself
             uses the name.
     """
-    if not isinstance(event, str):
-        raise TypeError(f"event must be a string, not {type(event).__name__}.")
-    if event in sse_format.RESERVED_EVENTS:
-        raise ValueError(f"event must not be {event!r}, which the stream itself uses.")
-    return sse_format.check_event_name(event)
+    name = sse_format.check_event_name(event)
+    if name in sse_format.RESERVED_EVENTS:
+        raise ValueError(f"event must not be {name!r}, which the stream itself uses.")
+    return name
 
 
 def check_text(name: str, value: Any, longest: int | None) -> str:

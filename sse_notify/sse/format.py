@@ -163,9 +163,9 @@ def check_event_name(event: str) -> str:
         TypeError: it is not a string.
         ValueError: it is empty, or contains CR, LF, NUL or a lone surrogate.
     """
-    if not event:
+    if not _field("event", event):
         raise ValueError("event must not be empty.")
-    return _field("event", event)
+    return event
 
 
 def parse_cursor(*values: str | None) -> int | None:
