@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -62,14 +61,10 @@ def _is_database_ok() -> bool:
         if threadpool.in_test_transaction() or greenlets.has_greenlets():
             get_position()
         else:
-            asyncio.run_coroutine_threadsafe(_read(), publisher.senders_loop()).result()
+            _pool.submit_once(get_position).result(SECONDS)
     except (Error, TimeoutError):
         return False
     return True
-
-
-async def _read() -> None:
-    await asyncio.wait_for(_pool(get_position), SECONDS)
 
 
 def _answer(found: dict[str, Any], status: int = 200) -> JsonResponse:
