@@ -68,11 +68,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         message += f"({valid.EVENT_MAX_BYTES}): events of publish() between them are always lost."
         hint = "In SSE_NOTIFY, make BUFFER_BYTES at least as large as EVENT_MAX_BYTES."
         found.append(Warning(message, hint=hint, id="sse_notify.W014"))
-    alias, backend = _layer()
-    if problem := _problem_of_layer(alias):
+    alias, backend, problem = _layer()
+    if problem:
         hint = f"Correct CHANNEL_LAYERS[{alias!r}] in your settings."
         found.append(Error(problem, hint=hint, id="sse_notify.E002"))
-    elif backend is None and alias != "default":
+    elif not backend and alias != "default":
         message = f"SSE_NOTIFY['LAYER'] is {alias!r}, but CHANNEL_LAYERS has no such alias."
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or remove 'LAYER' from SSE_NOTIFY."
         found.append(Error(message, hint=hint, id="sse_notify.E002"))
@@ -110,7 +110,8 @@ def _problems_of_function() -> list[str]:
 @register("sse_notify", Tags.security, deploy=True)
 def check_processes(**kwargs: Any) -> list[CheckMessage]:
     """W004: nothing connects the processes, so events of others arrive at the next poll."""
-    if _layer()[1] not in (None, "channels.layers.InMemoryChannelLayer") or _listens():
+    _, backend, problem = _layer()
+    if problem or backend not in ("", "channels.layers.InMemoryChannelLayer") or _listens():
         return []
     message = "No channel layer connects the processes. Events arrive late from other processes."
     layer = {"BACKEND": _PUBSUB, "CONFIG": {"hosts": ["redis://localhost:6379"]}}
@@ -148,17 +149,14 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
     """
     models: set[Any] = {*apps.get_app_config("sse_notify").get_models()}
     used = {router.db_for_write(model) for model in models}
-    found: list[CheckMessage] = [
-        Error(
-            f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so notifications are never committed.",
-            hint="Remove it. For one transaction per request, set 'ATOMIC_REQUESTS': True instead.",
-            id="sse_notify.E007",
-        )
-        for alias in sorted(used & {*connections})
-        if not connections[alias].settings_dict["AUTOCOMMIT"]
-    ]
+    found: list[CheckMessage] = []
     for alias in sorted(used & {*connections}):
-        level = connections[alias].settings_dict["OPTIONS"].get("isolation_level", "read committed")
+        database = connections[alias].settings_dict
+        if not database["AUTOCOMMIT"]:
+            message = f"DATABASES[{alias!r}] has 'AUTOCOMMIT': False, so nothing is ever committed."
+            hint = "Remove it. For one transaction per request, set 'ATOMIC_REQUESTS': True."
+            found.append(Error(message, hint=hint, id="sse_notify.E007"))
+        level = database["OPTIONS"].get("isolation_level", "read committed")
         if connections[alias].vendor == "mysql" and str(level).lower() != "read committed":
             message = f"DATABASES[{alias!r}] has the isolation level {level!r}. Inside your own "
             message += "transactions, notify() and marks may then fail with deadlocks (error 1213)."
@@ -284,34 +282,26 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-def _problem_of_layer(alias: str) -> str:
-    """Return why Channels cannot make the channel layer; "" if it can, or if there is none."""
+def _layer() -> tuple[str, str, str]:
+    """Return the channel layer's alias; its backend, "" for none; and what is wrong with it."""
+    alias = conf.validate()[0].LAYER
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     if not isinstance(layers, dict):
-        return f"CHANNEL_LAYERS must be a dict, not {type(layers).__name__}."
+        return alias, "", f"CHANNEL_LAYERS must be a dict, not {type(layers).__name__}."
     if alias not in layers:
-        return ""
+        return alias, "", ""
     name, layer = f"CHANNEL_LAYERS[{alias!r}]", layers[alias]
     path = layer.get("BACKEND") if isinstance(layer, dict) else None
     if not isinstance(path, str):
-        return f"{name} must be a dict with the path of a 'BACKEND'."
+        return alias, "", f"{name} must be a dict with the path of a 'BACKEND'."
     try:
         import_string(path)
     except Exception as error:  # whatever its module raises
-        return f"{name}['BACKEND'] cannot be imported: {error!r}."
-    return ""
+        return alias, path, f"{name}['BACKEND'] cannot be imported: {error!r}."
+    return alias, path, ""
 
 
 def _listens() -> bool:
     """Return whether processes listen to PostgreSQL; ``False`` if the settings are invalid."""
-    valid, invalid = conf.validate()
-    is_valid = not (invalid or _problem_of_layer(valid.LAYER))
+    is_valid = not (conf.validate()[1] or _layer()[2])
     return is_valid and isinstance(publisher.remote_layer(), postgres.PostgresLayer)
-
-
-def _layer() -> tuple[str, str | None]:
-    """Return the channel layer's alias, and its backend; ``None`` if there is no such alias."""
-    alias = conf.validate()[0].LAYER
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
-    layer = layers.get(alias) if isinstance(layers, dict) else None
-    return alias, layer.get("BACKEND", "") if isinstance(layer, dict) else None
