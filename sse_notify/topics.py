@@ -61,8 +61,7 @@ def user_topic(pk: Any) -> str:
 
 def user_of(topic: str) -> str:
     """Return the primary key, as text, of the user whose own topic this is; "" for other topics."""
-    kind, _, pk = topic.partition(":")
-    return pk if kind == "user" else ""
+    return topic.removeprefix("user:") if topic.startswith("user:") else ""
 
 
 def group_topic(id: Any) -> str:
@@ -80,6 +79,11 @@ def has_key(instance: Model) -> bool:
     return not any(part is None or isinstance(part, DatabaseDefault) for part in parts)
 
 
+def has_inbox(user: Any) -> bool:
+    """Return whether ``user`` is a row of the user model: no visitor, and not made from a token."""
+    return isinstance(user, get_user_model()) and has_key(user)
+
+
 def load_users(pks: Collection[Any]) -> dict[Any, tuple[Any, list[Any]]]:
     """Return the users with these primary keys, each with the ids of its groups, in two queries.
 
@@ -87,9 +91,7 @@ def load_users(pks: Collection[Any]) -> dict[Any, tuple[Any, list[Any]]]:
     """
     model: Any = get_user_model()
     users = model._base_manager.using(router.db_for_write(model))
-    found: dict[Any, tuple[Any, list[Any]]] = {
-        pk: (user, []) for pk, user in users.in_bulk(pks).items()
-    }
+    found = {pk: (user, list[Any]()) for pk, user in users.in_bulk(pks).items()}
     if found and groups_field():
         members = users.filter(pk__in=found, groups__id__isnull=False)
         for pk, group in members.values_list("pk", "groups__id"):
@@ -104,8 +106,7 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
 
     Args:
         user: a signed-in user.
-        groups: the ids of the user's groups. ``None``: fetch them, with one query unless
-            they are prefetched.
+        groups: the ids of the user's groups. ``None``: fetch them, unless they are prefetched.
     """
     if groups is None:
         groups = [group.id for group in user.groups.all()] if groups_field() else []
@@ -218,8 +219,7 @@ def check_name(name: str) -> str:
     """Return ``name`` if a project may use it for a topic.
 
     Raises:
-        TypeError: ``name`` is not a string.
-        ValueError: ``name`` is empty, too long or not printable.
+        TypeError, ValueError: ``name`` is not a string, or is empty, too long or not printable.
     """
     if not isinstance(name, str):
         raise TypeError(f"topic must be a string, not {type(name).__name__}.")

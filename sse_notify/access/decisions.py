@@ -26,9 +26,8 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.log.reader import Reader
 from sse_notify.log.sequence import database
 from sse_notify.models import Mute
-from sse_notify.models.querysets import has_inbox
 from sse_notify.models.reading import in_halves
-from sse_notify.topics import Match, joined, load_users, topics_of
+from sse_notify.topics import Match, has_inbox, joined, load_users, topics_of
 
 logger = logging.getLogger("sse_notify")
 

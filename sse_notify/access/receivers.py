@@ -106,11 +106,11 @@ def _on_user_saved(
     # A new user has no streams.
     if created or not (update_fields is None or FIELDS & update_fields):
         return
-    message = Revocation(topics=(user_topic(instance.pk),))
+    topic = user_topic(instance.pk)
+    message = Revocation(topics=(topic,))
     if not instance.get_deferred_fields():  # reading them would take a query
         with suppress(Exception):  # the project's own code; its save() must not fail because of us
-            now = fingerprint(instance, auth_hash(instance))
-            message = Revocation(users={user_topic(instance.pk): now})
+            message = Revocation(users={topic: fingerprint(instance, auth_hash(instance))})
     _send(message, using)
 
 

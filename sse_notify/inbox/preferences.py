@@ -25,10 +25,10 @@ from sse_notify.log.announcing import locked_inbox
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Mute
 from sse_notify.models.notification import fetch
-from sse_notify.models.querysets import NotificationQuerySet, User, has_inbox
+from sse_notify.models.querysets import NotificationQuerySet, User
 from sse_notify.models.reading import read_text
 from sse_notify.notifications.validation import check_text
-from sse_notify.topics import user_topic
+from sse_notify.topics import has_inbox, user_topic
 
 #: The number of newest notifications whose categories are listed.
 CATEGORIES_OF = 200

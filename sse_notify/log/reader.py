@@ -21,7 +21,8 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import Q, QuerySet
+from django.db.models import Func, IntegerField, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from sse_notify.bus.messages import Entry
@@ -29,7 +30,6 @@ from sse_notify.conf import get_settings
 from sse_notify.models import Exclusion, Inbox, Notification
 from sse_notify.models.counts import Owner, count
 from sse_notify.models.notification import LONG_COLUMNS, fetch
-from sse_notify.models.querysets import weight
 from sse_notify.models.reading import in_halves
 from sse_notify.models.state import LOST
 from sse_notify.sse import control
@@ -112,7 +112,25 @@ def sendable(now: datetime) -> Q:
     return (unexpired & ~Q(event="")) | Q(recalled_at__isnull=False)
 
 
-_ROW, _CHANGE = weight(*LONG_COLUMNS), weight("changes")
+class _Bytes(Func):
+    """The length of a text in bytes, in UTF-8."""
+
+    function = "OCTET_LENGTH"
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
+        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def _weight(*columns: str) -> Any:
+    """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
+    texts = (Coalesce(_Bytes(Cast(name, TextField())), 0) for name in columns)
+    return sum(texts, start=Value(1024))
+
+
+_ROW, _CHANGE = _weight(*LONG_COLUMNS), _weight("changes")
 
 
 def _page(

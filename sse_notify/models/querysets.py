@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from typing import Any, Self, TypeGuard, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -26,13 +26,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.db.models import BooleanField, ExpressionWrapper, FilteredRelation, Q, Subquery, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from sse_notify.conf import get_settings
 from sse_notify.models.counts import Owner, count
 from sse_notify.models.paging import Place
-from sse_notify.topics import has_key, joined, topics_of, user_topic
+from sse_notify.topics import has_inbox, joined, topics_of, user_topic
 
 #: The model, which imports this module.
 Row = TypeVar("Row", bound=models.Model)
@@ -211,35 +211,12 @@ _STATES = ("is_unread", "is_unseen", "is_archived", "is_muted")
 _WATERMARKS = ("read_up_to", "seen_up_to", "archived_up_to")
 
 
-def has_inbox(user: Any) -> TypeGuard[AbstractBaseUser]:
-    """Return whether ``user`` is a row of the user model: no visitor, and not made from a token."""
-    return isinstance(user, get_user_model()) and has_key(user)
-
-
 def _model(name: str) -> Any:
     return apps.get_model("sse_notify", name)  # by name, because the models import this module
 
 
 def _above(watermark: Any) -> Q:
     return Q(seq=None) | Q(seq__gt=watermark)
-
-
-class _Bytes(models.Func):
-    """The length of a text in bytes, in UTF-8."""
-
-    function = "OCTET_LENGTH"
-    output_field = models.IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the SQL for SQLite, where only recent versions have ``OCTET_LENGTH``."""
-        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-def weight(*columns: str) -> Any:
-    """Return the approximate bytes of a row: those of ``columns``, and 1 KiB for the rest."""
-    texts = (Coalesce(_Bytes(Cast(name, models.TextField())), 0) for name in columns)
-    return sum(texts, start=models.Value(1024))
 
 
 def users_by_name(names: Iterable[str], *, or_key: bool = False) -> dict[str, Any]:

@@ -29,11 +29,12 @@ from sse_notify.inbox import marks
 from sse_notify.inbox.preferences import label_of
 from sse_notify.models import iso
 from sse_notify.models.paging import Place
-from sse_notify.models.querysets import has_inbox
 from sse_notify.sse.format import shown
+from sse_notify.topics import has_inbox
 from sse_notify.views.forms import MAX_PAGE
 
 register = template.Library()
+register.filter("sse_notify_category", label_of)
 
 _CORNERS = ("bottom-end", "bottom-start", "top-end", "top-start")
 _ENDS = {"done": _("Done"), "failed": _("Failed")}
@@ -173,12 +174,6 @@ def sse_notify_href(context: Context, address: object, *, own: bool = False) -> 
         return ""
     is_plain = parts.hostname and "@" not in parts.netloc and parts.scheme in ("http", "https")
     return address if is_plain else ""
-
-
-@register.filter
-def sse_notify_category(name: str) -> str:
-    """Return what users read for a category: its ``label`` in ``CATEGORIES``, or its name."""
-    return label_of(name)
 
 
 @register.filter

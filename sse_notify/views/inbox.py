@@ -35,8 +35,8 @@ from sse_notify.inbox import marks as inbox
 from sse_notify.inbox import preferences
 from sse_notify.models import Notification
 from sse_notify.models.paging import Place
-from sse_notify.models.querysets import has_inbox
 from sse_notify.progress import store
+from sse_notify.topics import has_inbox
 from sse_notify.views.csrf import View, csrf_check
 from sse_notify.views.forms import PAGE, MarkForm, PageForm, first_error, is_json
 

@@ -25,11 +25,11 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import sse_notify
-from sse_notify import EVERYONE, STAFF, anotify, broadcast, notify, publish
+from sse_notify import EVERYONE, STAFF, anotify, broadcast, notify, publish, topics
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral, Message
 from sse_notify.inbox import marks
-from sse_notify.models import Exclusion, Notification, Receipt, querysets
+from sse_notify.models import Exclusion, Notification, Receipt
 from sse_notify.notifications import validation
 
 pytestmark = pytest.mark.django_db
@@ -330,9 +330,9 @@ def test_what_has_no_key_yet_is_not_saved_and_whoever_made_the_key_of_another_ma
     known: list[Any] = [MadeByDjango(), MadeByDjango(pk=uuid.uuid4()), MadeByDatabase(pk=5)]
     known += [Composite(one=1, two=2), User(pk=5)]
     for thing, is_known in [*((each, False) for each in new), *((each, True) for each in known)]:
-        for module in (querysets, marks):
+        for module in (topics, marks):
             monkeypatch.setattr(module, "get_user_model", partial(type, thing))
-        assert querysets.has_inbox(thing) == is_known
+        assert topics.has_inbox(thing) == is_known
         if is_known:
             assert validation.check_instance("target", thing) is thing
             marks.check_user(thing)
