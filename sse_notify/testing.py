@@ -71,9 +71,6 @@ class Captured(Sequence[Notification]):
                 found.append(row)
         return found
 
-    def _freeze(self, *, empty: bool) -> None:
-        self._found = [] if empty else self._load()
-
     def __len__(self) -> int:
         return len(self._load())
 
@@ -109,7 +106,8 @@ class capture_notifications:  # noqa: N801  (a context manager)
         return self._sent
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._sent._freeze(empty=kind is not None)  # the transaction may be broken
+        # After an error, the transaction may be broken.
+        self._sent._found = self._sent._load() if kind is None else []
 
     async def __aenter__(self) -> Captured:
         return await sync_to_async(self.__enter__)()

@@ -166,7 +166,7 @@ async def test_publishers_inside_long_transactions_neither_wait_for_each_other_n
         from django.contrib.auth.models import User
         from django.db import connection, transaction
         from sse_notify import flush, notify
-        from sse_notify.log import head
+        from sse_notify.log.sequence import get_head
         alice, bob = User.objects.get(username="alice"), User.objects.get(username="bob")
         meet = threading.Barrier(2, timeout=15)
 
@@ -182,7 +182,7 @@ async def test_publishers_inside_long_transactions_neither_wait_for_each_other_n
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         flush()
-        print(head())
+        print(get_head())
         """
     )
     assert printed.split() == ["4"]
