@@ -80,8 +80,8 @@ class _Queue:
         self.calls: dict[Hashable, _Call] = {}
         #: When the running call began, if one is running.
         self.begun_at: float | None = None
-        #: The task that makes the calls, while it waits for its turn.
-        self.waiting: asyncio.Task[None] | None = None
+        #: The task that makes the calls.
+        self.task: asyncio.Task[None]
 
 
 class Authorisers:
@@ -100,7 +100,6 @@ class Authorisers:
         #: By pattern, and whether they are for visitors and for new streams.
         self._lines: dict[Hashable, _Line] = {}
         self._queues: dict[Hashable, _Queue] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def allowed(
         self, user: Any, matches: Iterable[Match], *, first: bool = True
@@ -151,9 +150,7 @@ class Authorisers:
         key = (kind, match.key if is_visitor else user.pk)
         if (queue := self._queues.get(key)) is None:
             queue = self._queues[key] = _Queue(key, self._lines.setdefault(kind, _Line()))
-            queue.waiting = task = asyncio.get_running_loop().create_task(self._work(queue))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            queue.task = asyncio.get_running_loop().create_task(self._work(queue))
         return queue.calls.setdefault(match.key, _Call(match, queue))
 
     def _drop(self, call: _Call) -> None:
@@ -161,19 +158,17 @@ class Authorisers:
         queue, key = call.queue, call.match.key
         if queue.calls.get(key) is call:
             del queue.calls[key]
-            if not queue.calls and queue.waiting is not None:
-                queue.waiting.cancel()
+            if not queue.calls and queue.begun_at is None:  # its task waits for a turn
+                queue.task.cancel()
                 del self._queues[queue.key]
 
     async def _work(self, queue: _Queue) -> None:
         """Make the calls of ``queue``, one at each turn."""
         try:
             while queue.calls:
-                queue.waiting = asyncio.current_task()
                 async with AsyncExitStack() as turn, AsyncExitStack() as stack:
                     await turn.enter_async_context(queue.line.turns)
                     await stack.enter_async_context(self._begun)
-                    queue.waiting = None
                     call = queue.calls.pop(next(iter(queue.calls)))
                     queue.begun_at = queue.line.moved_at = monotonic()
                     running = asyncio.ensure_future(self._run(may_listen, call.user, call.match))
