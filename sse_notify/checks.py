@@ -61,7 +61,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     hint = "Correct SSE_NOTIFY in your settings."
     found: list[CheckMessage] = []
     valid, invalid = conf.validate()
-    problems = [*invalid, *_problems_of_function()]
+    problems = [*invalid, *_problems_of_function(valid.AUTHENTICATE)]
     found += [Error(problem, hint=hint, id="sse_notify.E001") for problem in problems]
     if valid.BUFFER_BYTES < valid.EVENT_MAX_BYTES:
         message = f"BUFFER_BYTES ({valid.BUFFER_BYTES}) is less than EVENT_MAX_BYTES "
@@ -95,8 +95,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-def _problems_of_function() -> list[str]:
-    path = conf.validate()[0].AUTHENTICATE
+def _problems_of_function(path: str) -> list[str]:
     name = "SSE_NOTIFY['AUTHENTICATE']"
     try:
         function = import_string(path) if path else None

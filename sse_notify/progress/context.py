@@ -230,10 +230,9 @@ class Progress:
             if error is None:
                 raise
             logger.exception("progress=%s state=unwritten", self.key)  # raise the original error
-        ours = [
-            each for each in causes if isinstance(each, Cancelled) and each.progress in (None, self)
-        ]
-        return error is not None and ours == causes
+        return error is not None and all(
+            isinstance(each, Cancelled) and each.progress in (None, self) for each in causes
+        )
 
     __aenter__ = twin(__enter__)
     __aexit__ = twin(__exit__)
