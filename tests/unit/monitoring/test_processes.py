@@ -22,11 +22,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sse_notify import anotify
+from sse_notify import anotify, metrics
 from sse_notify.bus import signing
 from sse_notify.concurrency import threadpool
 from sse_notify.models import Heartbeat
-from sse_notify.monitoring import live, metrics, presence, processes
+from sse_notify.monitoring import live, presence, processes
 from sse_notify.monitoring.processes import HubStatus
 from sse_notify.sse.format import dumps
 from sse_notify.streaming import hub

@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from sse_notify import counters, notify
+from sse_notify import counters, metrics, notify
 from sse_notify.models import Heartbeat
-from sse_notify.monitoring import metrics, processes
+from sse_notify.monitoring import processes
 from sse_notify.testing import open_stream
 
 ME = f"{socket.gethostname()}:{os.getpid()}"
