@@ -26,10 +26,9 @@ from django.utils.translation import gettext as _
 
 from sse_notify.admin.forms import Addressees, AudienceForm, ComposeForm
 from sse_notify.conf import get_settings
+from sse_notify.inbox.preferences import categories_of
 from sse_notify.log.sequence import database, writing
 from sse_notify.models import Audience, Notification
-from sse_notify.models.notification import fetch
-from sse_notify.models.reading import read_text
 from sse_notify.monitoring import presence
 from sse_notify.monitoring.live import may_view
 
@@ -197,9 +196,7 @@ def sample(arguments: dict[str, Any]) -> Notification:
 
 def newest_categories() -> set[str]:
     """Return the categories of the newest 1,000 rows, so that a long log stays fast."""
-    rows = Notification.objects.using(database()).order_by("-pk")
-    found = fetch(rows.values_list("category", flat=True)[:1000])
-    return set(map(read_text, found)) - {""}
+    return categories_of(Notification.objects.using(database()).order_by("-pk")[:1000])
 
 
 def numbers(addressees: Addressees | None, request: HttpRequest) -> dict[str, Any]:

@@ -98,10 +98,14 @@ def muted_categories(user: User) -> list[str]:
     return sorted({*mutes.values_list("category", flat=True)} - get_settings().required)
 
 
-def categories(rows: NotificationQuerySet[Any]) -> set[str]:
-    """Return the categories of the newest 200 of ``rows``, so that long inboxes stay fast."""
-    found = fetch(rows.newest(CATEGORIES_OF).values_list("category", flat=True))
-    return {*map(read_text, found)} - {""}
+def recent_categories(user: User) -> set[str]:
+    """Return the categories of the newest 200 of the inbox, so that long inboxes stay fast."""
+    return categories_of(marks.visible(user).newest(CATEGORIES_OF))
+
+
+def categories_of(rows: NotificationQuerySet[Any]) -> set[str]:
+    """Return the categories of ``rows``."""
+    return {*map(read_text, fetch(rows.values_list("category", flat=True)))} - {""}
 
 
 def label_of(category: str) -> str:
@@ -113,7 +117,7 @@ def preferences(user: User) -> list[Preference]:
     """Return all categories that ``user`` sees: those of the settings, then others in the inbox."""
     listed: dict[str, Any] = dict(get_settings().CATEGORIES)
     muted = muted_categories(user)
-    for category in sorted(categories(marks.visible(user)).union(muted)):
+    for category in sorted(recent_categories(user).union(muted)):
         listed.setdefault(category, {})
     return [
         Preference(

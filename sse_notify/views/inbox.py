@@ -82,7 +82,7 @@ def list_(request: HttpRequest) -> HttpResponse:
     # arrives between the two queries stays unread.
     state = inbox.state(request.user)
     rows, following = _page(request, query, Place.top(state.cursor))
-    recent = preferences.categories(inbox.visible(request.user))
+    recent = preferences.recent_categories(request.user)
     kept = {name: query[name] for name in ("state", "category") if query[name]}
     context = {
         **asdict(state),
