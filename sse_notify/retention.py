@@ -98,8 +98,7 @@ def _prunable(before: datetime) -> NotificationQuerySet[Notification]:
 
 
 def _delete(candidates: list[int], before: datetime) -> int:
-    using = database()
-    with writing(using):
+    with writing() as using:
         announce_on_commit()  # of rows that were sent again in this moment: they are locked, too
         old = locked(_prunable(before).filter(pk__in=candidates), using)
         pks = list(old.values_list("pk", flat=True))

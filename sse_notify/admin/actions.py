@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sse_notify.admin.compose import ComposeAdmin
 from sse_notify.admin.forms import Addressees
-from sse_notify.log.sequence import database, writing
+from sse_notify.log.sequence import writing
 from sse_notify.models import Audience, Notification
 from sse_notify.models.content import FIELDS, Kind
 from sse_notify.notifications.send import recall
@@ -75,7 +75,7 @@ def recall_selected(
         shown = {"items": there[:MAX_AGAIN], "more": count > MAX_AGAIN}
         template, title = "notification/recall.html", _("Recall")
         return model_admin.render(request, template, title=title, back=back, **shown)
-    with writing(database()):
+    with writing():
         rows = list(there.order_by("pk"))
         count = recall(rows)
         for row in rows:

@@ -133,7 +133,7 @@ class ComposeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's has 
         key = f"admin:{request.user.pk}:{token}"
         sent: list[Notification] = []
         noted: list[Notification] = []
-        with writing(database()):
+        with writing():
             for number, arguments in enumerate(contents):
                 rows = addressees.send(**arguments, idempotency_key=f"{key}:{number}")
                 sent += rows

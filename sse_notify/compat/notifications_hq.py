@@ -24,7 +24,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from sse_notify.log.sequence import database, writing
+from sse_notify.log.sequence import writing
 from sse_notify.models import Notification
 from sse_notify.models.content import Content
 from sse_notify.notifications import send
@@ -96,12 +96,12 @@ def notify_handler(
     }
     to = [recipient] if isinstance(recipient, get_user_model()) else recipient
     title = phrase(Thing.of(sender), str(verb), acted_on, aim)
-    with writing(database()):
+    with writing() as using:
         rows: list[Notification] = send.notify(to, title, str(description or ""), **content)
         if timestamp is not None:
             for row in rows:
                 row.created_at = timestamp
-            Notification.objects.using(database()).bulk_update(rows, ["created_at"], 500)
+            Notification.objects.using(using).bulk_update(rows, ["created_at"], 500)
     return rows
 
 

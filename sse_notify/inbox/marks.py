@@ -199,18 +199,17 @@ def _mark(
         raise TypeError(f"ids must be a list of whole numbers, not {type(ids).__name__}.")
     name, numbers = ("up_to", [up_to]) if ids is None else ("ids", ids)
     asked = [check_number(name, number, is_whole=True) for number in numbers]
-    using = database()
     try:
-        _write(user, mark, name, asked, client, using)
+        _write(user, mark, name, asked, client)
     except IntegrityError:
         # At the commit: a notification was pruned meanwhile. The second try does not find it.
-        if ids is None or connections[using].in_atomic_block:
+        if ids is None or connections[database()].in_atomic_block:
             raise
-        _write(user, mark, name, asked, client, using)
+        _write(user, mark, name, asked, client)
 
 
-def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str, using: str) -> None:
-    with writing(using, reads=False):
+def _write(user: User, mark: _Mark, name: str, asked: list[int], client: str) -> None:
+    with writing(reads=False) as using:
         inbox = locked_inbox(user.pk, using)  # oddity 2
         if name == "ids":
             which: Any = _mark_ids(user, mark, list(dict.fromkeys(asked)), using)

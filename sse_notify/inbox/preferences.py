@@ -143,10 +143,9 @@ def _check(user: User, categories: Iterable[str]) -> set[str]:
 
 
 def _change(user: Any, *, mute: set[str], unmute: set[str]) -> None:
-    using = database()
-    mutes = Mute.objects.using(using).filter(user_id=user.pk)
-    with writing(using, reads=False):
+    with writing(reads=False) as using:
         locked_inbox(user.pk, using)  # two requests with the same rows could deadlock
+        mutes = Mute.objects.using(using).filter(user_id=user.pk)
         before = set(mutes.values_list("category", flat=True))
         new, gone = mute - before, unmute & before
         rows = [Mute(user_id=user.pk, category=category) for category in sorted(new)]

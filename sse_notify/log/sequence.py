@@ -106,18 +106,20 @@ def raise_floor(to: int, using: str) -> None:
 
 
 @contextmanager
-def writing(using: str, *, reads: bool = True) -> Iterator[None]:
-    """Open a transaction that writes, or a savepoint in the caller's transaction.
+def writing(*, reads: bool = True) -> Iterator[str]:
+    """Open a transaction that writes to the log's database, or a savepoint in the caller's.
+
+    Yield the alias of the database.
 
     A new transaction gets the isolation level ``READ COMMITTED``: at a higher one, PostgreSQL and
     MySQL would not see what others committed before they released a lock, and fail. MySQL would
     also lock the gaps between rows, where others insert.
 
     Args:
-        using: the alias of the database.
         reads: whether it reads before it writes. SQLite waits for its lock if the first statement
             of a transaction is a write. A write after a read can fail at once, so write first.
     """
+    using = database()
     connection: Any = connections[using]
     new = connection.vendor if connection.get_autocommit() else ""
     if new == "mysql" and connection.isolation_level != "read committed":
@@ -127,7 +129,7 @@ def writing(using: str, *, reads: bool = True) -> Iterator[None]:
             head_row(using).update(seq=F("seq"))
         if new == "postgresql":
             _read_committed(connection)  # of this transaction
-        yield
+        yield using
 
 
 def locked(rows: Any, using: str) -> Any:
@@ -194,7 +196,7 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
     full = has_pending()
     while full:
         with telemetry.span("sequence") as span:
-            batch = _sequence_batch(database(), waits=waits)
+            batch = _sequence_batch(waits=waits)
             number = 0 if batch is None else batch.last - batch.first + 1
             span.set_attribute("sse_notify.events", number)
         # If the batch is not full, the remaining rows were committed since, and their process
@@ -205,7 +207,7 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
         many = MANY if full else 0
         while many == MANY:  # oddity 5
             with telemetry.span("sequence") as span:
-                many, last = _number_many(database(), waits=waits)
+                many, last = _number_many(waits=waits)
                 span.set_attribute("sse_notify.events", many)
             if many:
                 yield Batch(last + 1, last, ())
@@ -222,8 +224,8 @@ def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
     return Notification._base_manager.using(using).filter(seq=None), inboxes
 
 
-def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
-    with writing(using):
+def _sequence_batch(*, waits: bool) -> Batch | None:
+    with writing() as using:
         before = _lock_head(using, waits=waits)
         pending, changes = (locked(waiting, using) for waiting in _pending(using))
         # A row that cannot be read has a number, too, or it would be pending for ever.
@@ -252,9 +254,9 @@ def _sequence_batch(using: str, *, waits: bool) -> Batch | None:
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
-def _number_many(using: str, *, waits: bool) -> tuple[int, int]:
+def _number_many(*, waits: bool) -> tuple[int, int]:
     """Number at most ``MANY`` rows; return how many, and the last number of the log."""
-    with writing(using):
+    with writing() as using:
         before = _lock_head(using, waits=waits)
         pending, _changes = _pending(using)
         found = dict(locked(pending, using).values_list("pk", "count")[:MANY])

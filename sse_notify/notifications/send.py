@@ -19,7 +19,7 @@ from sse_notify import telemetry
 from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.log.sequence import database, writing
+from sse_notify.log.sequence import writing
 from sse_notify.models import Audience, Notification
 from sse_notify.models.content import Content, Text
 from sse_notify.notifications import validation
@@ -247,7 +247,7 @@ def send(
         return [broadcast(title, body, audience=EVERYONE, **content)]
     rows: list[Notification] = []
     reached: list[Q] = []
-    with writing(database()):
+    with writing():
         if staff:
             rows.append(broadcast(title, body, audience=STAFF, **content))
             if has_user_field("is_staff"):

@@ -62,7 +62,7 @@ def write(
     # One statement is a transaction by itself, and takes one round trip to the database.
     is_one = len(recipients) == 1 and not (has_key or excluded)
     is_alone = is_one and connections[using].get_autocommit()
-    with nullcontext() if is_alone else writing(using, reads=has_key):
+    with nullcontext() if is_alone else writing(reads=has_key):
         for start in range(0, len(recipients), CHUNK):
             rows += insert_all(content, recipients[start : start + CHUNK], excluded, using)
     return rows
@@ -99,7 +99,7 @@ def write_in_chunks(
     for done in range(0, len(keys), CHUNK):
         chunk = keys[done : done + CHUNK]
         if is_plain and connections[using].vendor == "postgresql" and not notified.has_listeners():
-            with writing(using, reads=False):
+            with writing(reads=False):
                 _insert_in_sql(content, chunk, using)
                 announce_on_commit()
         else:
@@ -114,9 +114,8 @@ def take_back(pks: Sequence[int]) -> int:
 
     Streams send the recall after the commit.
     """
-    using = database()
     changed = 0
-    with writing(using):
+    with writing() as using:
         for start in range(0, len(pks), CHUNK):
             chunk = pks[start : start + CHUNK]
             rows = Notification.objects.using(using).filter(pk__in=chunk, recalled_at=None)

@@ -101,7 +101,7 @@ class Row:
         using = _connect()
         run = self._run["id"]
         if progress is not None:
-            with writing(using, reads=False):  # a failure must not break an outer transaction
+            with writing(reads=False):  # a failure must not break an outer transaction
                 ours = _rows(using, pk=self.pk, progress_state__run__id=run)
                 if not ours.update(progress_state=self._state(progress)):
                     announce_on_commit()  # the numbering skips a row that another run took over
@@ -123,7 +123,7 @@ class Row:
         """
         try:
             using = _connect()
-            _end(self.pk, using, self._run["id"], self.ended)
+            _end(self.pk, self._run["id"], self.ended)
         except BaseException:
             self.ended = {}
             raise
@@ -157,8 +157,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
         ids: the ids of the notifications.
         client: the id of the page that makes the request; not used.
     """
-    using = database()
-    with writing(using):
+    with writing() as using:
         mine = _rows(using, pk__in=ids, topic=user_topic(user.pk)).order_by("pk")
         receipts, asked = Receipt.objects.using(using), {"cancel_asked_at": timezone.now()}
         announce_on_commit()  # the numbering skips a locked row
@@ -167,7 +166,7 @@ def cancel(user: Any, ids: Iterable[int], client: str = "") -> None:
             state = (row.progress or {}).get("state")
             if state == State.STALLED:
                 ended = {**(row.progress_state or {}), "state": State.CANCELLED, "eta": None}
-                _end(row.pk, using, ended.pop("run")["id"], {"progress_state": ended})
+                _end(row.pk, ended.pop("run")["id"], {"progress_state": ended})
             elif state == State.RUNNING:
                 receipts.update_or_create(asked, user_id=user.pk, notification=row)
 
@@ -182,11 +181,11 @@ def _connect() -> str:
     return using
 
 
-def _end(pk: Any, using: str, run: str, columns: dict[str, Any]) -> None:
+def _end(pk: Any, run: str, columns: dict[str, Any]) -> None:
     """Write the end of the run, to be sent after the commit. Do nothing if the run lost its row."""
     level = _LEVELS[columns["progress_state"]["state"]]
     columns = {**columns, "level": level, "silent": False, "created_at": timezone.now()}
-    with writing(using, reads=False):
+    with writing(reads=False) as using:
         rows = _rows(using, pk=pk, progress_state__run__id=run)
         if rows.update(**columns, seq=None, count=NEXT_COUNT):
             Receipt.objects.using(using).filter(notification_id=pk).delete()

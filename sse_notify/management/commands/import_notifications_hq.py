@@ -147,11 +147,11 @@ def _import(
     rows: list[Any], report: Counter[str], *, dry_run: bool, attempts: int = ATTEMPTS
 ) -> set[Any]:
     """Import the rows in one transaction and return the keys of their users."""
-    using, left = database(), Counter[str]()
+    left = Counter[str]()
     new = list(_new(rows, left))
     if not dry_run:
         try:
-            with writing(using, reads=False):
+            with writing(reads=False) as using:
                 insert([notification for notification, _ in new], using)
                 Receipt.objects.using(using).bulk_create(filter(None, (row[1] for row in new)))
                 announce_on_commit()
@@ -253,11 +253,11 @@ def _load_things(rows: list[Any]) -> dict[tuple[Any, str], Thing]:
 
 def _reset_inboxes(users: list[Any]) -> None:
     """Send each user's open pages one event that makes them fetch their list again."""
-    using, lost = database(), Inbox()
+    lost = Inbox()
     lost.note()
     for start in range(0, len(users), BATCH):
         pks = users[start : start + BATCH]
-        with writing(using, reads=False):
+        with writing(reads=False) as using:
             inboxes = Inbox.objects.using(using)
             insert_missing(Inbox, pks, using)
             # Lock in order, so that two parallel runs cannot deadlock.
