@@ -58,11 +58,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     ``ASGI_APPLICATION`` is missing, so ``runserver`` ends each stream at once. E010: ``DOORBELL``
     chooses PostgreSQL, which is not there. W014: an allowed event fits in no buffer.
     """
-    hint = "Correct SSE_NOTIFY in your settings."
-    found: list[CheckMessage] = []
     valid, invalid = conf.validate()
     problems = [*invalid, *_problems_of_function(valid.AUTHENTICATE)]
-    found += [Error(problem, hint=hint, id="sse_notify.E001") for problem in problems]
+    hint = "Correct SSE_NOTIFY in your settings."
+    found: list[CheckMessage] = [Error(each, hint=hint, id="sse_notify.E001") for each in problems]
     if valid.BUFFER_BYTES < valid.EVENT_MAX_BYTES:
         message = f"BUFFER_BYTES ({valid.BUFFER_BYTES}) is less than EVENT_MAX_BYTES "
         message += f"({valid.EVENT_MAX_BYTES}): events of publish() between them are always lost."
@@ -77,9 +76,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         hint = f"Add {alias!r} to CHANNEL_LAYERS, or remove 'LAYER' from SSE_NOTIFY."
         found.append(Error(message, hint=hint, id="sse_notify.E002"))
     if backend == "channels_redis.core.RedisChannelLayer":
-        drops = "holds 100 messages for each process and drops the others"
-        late = "Notifications then arrive at the next poll, and events of publish() are lost."
-        message = f"RedisChannelLayer {drops}. {late}"
+        message = "RedisChannelLayer holds 100 messages for each process and drops the others. "
+        message += "Notifications then arrive at the next poll, and events of publish() are lost."
         hint = f"In CHANNEL_LAYERS[{alias!r}], set 'BACKEND': {_PUBSUB!r}."
         found.append(Warning(message, hint=hint, id="sse_notify.W003"))
     if valid.DOORBELL == "postgresql" and not postgres.is_usable():
@@ -114,10 +112,8 @@ def check_processes(**kwargs: Any) -> list[CheckMessage]:
         return []
     message = "No channel layer connects the processes. Events arrive late from other processes."
     layer = {"BACKEND": _PUBSUB, "CONFIG": {"hosts": ["redis://localhost:6379"]}}
-    hint = (
-        f"Run pip install 'sse-notify[redis]', and set CHANNEL_LAYERS = {{'default': {layer}}}. "
-        "If the site has one process, add 'sse_notify.W004' to SILENCED_SYSTEM_CHECKS."
-    )
+    hint = f"Run pip install 'sse-notify[redis]', and set CHANNEL_LAYERS = {{'default': {layer}}}. "
+    hint += "If the site has one process, add 'sse_notify.W004' to SILENCED_SYSTEM_CHECKS."
     return [Warning(message, hint=hint, id="sse_notify.W004")]
 
 
@@ -247,10 +243,8 @@ def check_tenants(**kwargs: Any) -> list[CheckMessage]:
     if not found:
         return []
     message = f"{found[0]}, but sse_notify does not keep apart tenants that share a process."
-    hint = (
-        "Run the site once for each tenant, each with its own database, SECRET_KEY and "
-        "SSE_NOTIFY['GROUP']. See “Several tenants” in docs/how-to/security.md."
-    )
+    hint = "Run the site once for each tenant, each with its own database, SECRET_KEY and "
+    hint += "SSE_NOTIFY['GROUP']. See “Several tenants” in docs/how-to/security.md."
     return [Error(message, hint=hint, id="sse_notify.E008")]
 
 
