@@ -100,9 +100,7 @@ def load_users(pks: Collection[Any]) -> dict[Any, tuple[Any, list[Any]]]:
 
 
 def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]:
-    """Return this package's topics that ``user`` has now: own, everyone's, staff's and groups'.
-
-    They are equal if the user has the same ones, in whatever order the groups are read.
+    """Return ``user``'s own topic, everyone's, staff's and those of the groups, in a fixed order.
 
     Args:
         user: a signed-in user.

@@ -107,9 +107,7 @@ def raise_floor(to: int, using: str) -> None:
 
 @contextmanager
 def writing(*, reads: bool = True) -> Iterator[str]:
-    """Open a transaction that writes to the log's database, or a savepoint in the caller's.
-
-    Yield the alias of the database.
+    """Open a transaction, or a savepoint, that writes to the log's database; yield its alias.
 
     A new transaction gets the isolation level ``READ COMMITTED``: at a higher one, PostgreSQL and
     MySQL would not see what others committed before they released a lock, and fail. MySQL would
@@ -266,8 +264,7 @@ def _number_many(*, waits: bool) -> tuple[int, int]:
         _write_numbers(list(found), before, using)
         last = before + len(found)
         head_row(using).update(seq=last)
-        if found:
-            publisher.tell_at_commit(last, using)
+        publisher.tell_at_commit(last, using)
     return len(found), last
 
 
