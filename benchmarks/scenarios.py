@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds without any event after which a single stream will get no more.
 ALONE_QUIET = 0.5
+LOOKS, LOOK_SECONDS = 5, 0.13  #: Counts of threads and connections; the seconds between them.
 
 #: Nanoseconds of CPU that publishing one event costs with one stream open, by kind and events in one request.
 Publishing = dict[tuple[str, int], float]
@@ -117,21 +118,32 @@ class Session:
         server = self.server
         await self.swarm.open_until(base, concurrency=self.plan.concurrency)
         await self.idle(self.plan.idle_window)
-        threads, memory, cpu = server.threads(), server.memory(), server.cpu()
+        threads, _ = await self._fewest(connections)
+        memory, cpu = server.memory(), server.cpu()
         seconds = await self.swarm.open_until(streams, concurrency=self.plan.concurrency)
         handshake_cpu = server.cpu() - cpu
         idle_cpu = await self.idle(self.plan.idle_window)
         more = streams - base
+        all_threads, all_connections = await self._fewest(connections)
         return Opened(
             streams=streams,
             handshakes_per_second=more / seconds,
             cpu_ms_per_handshake=handshake_cpu / more / 1e6,
             threads_before=threads,
-            threads=server.threads(),
-            connections=connections(),
+            threads=all_threads,
+            connections=all_connections,
             kib_per_stream=(server.memory() - memory) / more / 1024,
             idle_cpu_percent=idle_cpu,
         )
+
+    async def _fewest(self, connections: Callable[[], int | None]) -> tuple[int, int | None]:
+        """Return how many threads and connections there are between two polls of the log: the fewest of some looks."""
+        looks = []
+        for _ in range(LOOKS):
+            looks.append((self.server.threads(), connections()))
+            await asyncio.sleep(LOOK_SECONDS)
+        counted = [found for _, found in looks if found is not None]
+        return min(threads for threads, _ in looks), min(counted, default=None)
 
     async def idle(self, seconds: float) -> float:
         """Leave the streams alone for so many seconds and return the CPU that they took, in percent of a core."""
