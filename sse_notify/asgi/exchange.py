@@ -22,7 +22,7 @@ import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -64,13 +64,15 @@ class Exchange:
         cookies: the request's ``Cookie`` header.
     """
 
-    __slots__ = ("_made", "_on_leave", "_receive", "_task", "cookies", "is_over", "joins",
-                 "left", "stream")  # fmt: skip
+    __slots__ = ("_context", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over",
+                 "joins", "left", "stream")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
         self._on_leave: Callable[[], Any] | None = None
         self._task: asyncio.Task[None] | None = None
+        # Without this exchange: what a context holds lives as long as its task.
+        self._context: Context | None = copy_context()
         self._made: list[BaseStream] = []
         #: The ``Cookie`` header, for the view.
         self.cookies = cookies
@@ -115,7 +117,9 @@ class Exchange:
         """Call ``on_leave`` when the client disconnects; drop what else it sends."""
         self._on_leave = on_leave
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._read())
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._read(), context=self._context)
+            self._context = None
 
     async def _read(self) -> None:
         try:  # not ``suppress()``, which lives as long as the stream
