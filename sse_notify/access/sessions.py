@@ -33,7 +33,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sse_notify.telemetry import Incident
 
 #: A cookie's value that may be a session's key, and that every engine can be asked for.
-_KEY = re.compile(r"[\w-]{8,128}", re.ASCII)
+KEY = re.compile(r"[\w-]{8,128}", re.ASCII)
 #: What an engine defines that is ``db`` or ``cached_db`` with another model.
 _OF_ANOTHER_MODEL = {"get_model_class", "create_model_instance", "acreate_model_instance"}
 _OF_ANOTHER_MODEL |= {"cache_key_prefix"}
@@ -98,7 +98,7 @@ def of_user(user_pk: Any, cookies: str | None) -> Session:
     if cookies is None:
         return Session(digest=digest_of(user_pk), store=store)
     key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME, "")
-    is_checked = _KEY.fullmatch(key) and key not in _ended and not issubclass(store, CookieStore)
+    is_checked = KEY.fullmatch(key) and key not in _ended and not issubclass(store, CookieStore)
     return Session(digest=digest(key) if key else "", store=store, key=key if is_checked else None)
 
 

@@ -32,6 +32,7 @@ from django.http import HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.urls import resolve, set_script_prefix
 
+from sse_notify.access.logins import Logins
 from sse_notify.asgi.exchange import MARK, ClientLeft, Exchange, current_exchange, give_up_after
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
@@ -63,6 +64,7 @@ class EventStreams:
         self._handler = _Handler()
         #: Handshakes in progress, most of them waiting for a thread.
         self._waiting = 0
+        self._logins = Logins()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""
@@ -96,6 +98,7 @@ class EventStreams:
         headers: list[tuple[bytes, bytes]] = []
         waiting = self._waiting
         self._waiting += 1
+        exchange.login = login = self._logins.add(exchange.cookies)
         try:
             admission.check(waiting=waiting)
             # Not the pool's own call: this one makes async-only middleware run on this event loop,
@@ -119,6 +122,7 @@ class EventStreams:
             headers = [*kept, *headers]
         finally:
             self._waiting -= 1
+            login.forget()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if body is not None:
             await send({"type": "http.response.body", "body": body})

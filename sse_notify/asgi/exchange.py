@@ -26,6 +26,7 @@ from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from sse_notify.access.logins import Login
 from sse_notify.streaming.base import BaseStream
 
 # Only Linux has it.
@@ -65,7 +66,7 @@ class Exchange:
     """
 
     __slots__ = ("_context", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over",
-                 "joins", "left", "stream")  # fmt: skip
+                 "joins", "left", "login", "stream")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
@@ -78,6 +79,8 @@ class Exchange:
         self.cookies = cookies
         #: Whether the client is known to have disconnected.
         self.left = False
+        #: The session and the user of a handshake, which are loaded together with others.
+        self.login: Login | None = None
         #: Whether the stream joins its hub, which decides about it, before the response.
         self.joins = False
         #: Whether it is too late to serve a stream.

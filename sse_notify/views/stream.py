@@ -54,6 +54,8 @@ def stream(request: HttpRequest) -> HttpResponseBase:
     exchange = current_exchange.get()
     try:
         admission.check()
+        if exchange is not None and exchange.login is not None:
+            exchange.login.prepare(request)
         subscriber = read_request(request)
         if exchange is not None and exchange.joins:
             return StreamResponse(make_stream(subscriber))  # the hub decides, in batches
