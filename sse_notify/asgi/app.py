@@ -10,9 +10,9 @@ stream, ``receive`` and ``send``: no thread, no connection, no request.
 All other requests go to the wrapped application unchanged. If one of them answers with a stream,
 the stream is handed over in the same way, after Django has sent the headers.
 
-A handshake that waits for a thread is not started if its client disconnects. A new one is refused,
-before it costs a thread or a query, if the process is full or shutting down, or if ``MAX_STREAMS``
-handshakes are waiting.
+Handshakes take turns, and give way to other requests: see `sse_notify.concurrency.turns`. One that
+waits is not started if its client disconnects. A new one is refused, before it costs a thread or a
+query, if the process is full or shutting down, or if ``MAX_STREAMS`` handshakes are waiting.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from django.urls import resolve, set_script_prefix
 
 from sse_notify.access.logins import Logins
 from sse_notify.asgi.exchange import MARK, ClientLeft, Exchange, current_exchange, give_up_after
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import threadpool, turns
 from sse_notify.conf import get_settings
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.sse.format import MEDIA_TYPE
@@ -62,7 +62,7 @@ class EventStreams:
     def __init__(self, application: Application) -> None:
         self.application = application
         self._handler = _Handler()
-        #: Handshakes in progress, most of them waiting for a thread.
+        #: Handshakes in progress, most of them waiting for their turn.
         self._waiting = 0
         self._logins = Logins()
 
@@ -88,8 +88,10 @@ class EventStreams:
             if _is_handshake(scope):
                 await self._handshake(scope, exchange, send)
             else:
-                kept_open = _keep_open(exchange, send, head=scope["method"] == "HEAD")
-                await self.application(scope, exchange.receive, kept_open)
+                with turns.current().other() as answered:
+                    is_head = scope["method"] == "HEAD"
+                    kept_open = _keep_open(exchange, send, answered, head=is_head)
+                    await self.application(scope, exchange.receive, kept_open)
         finally:
             current_exchange.reset(token)
 
@@ -98,14 +100,18 @@ class EventStreams:
         headers: list[tuple[bytes, bytes]] = []
         waiting = self._waiting
         self._waiting += 1
+        in_turn, turn = turns.current(), None
         exchange.login = login = self._logins.add(exchange.cookies)
         try:
             admission.check(waiting=waiting)
+            turn = in_turn.ask()
+            await exchange.unless_left(turn)
             # Not the pool's own call: this one makes async-only middleware run on this event loop,
             # as with Django's own handler.
             pool: Any = threadpool.streams
             answer = sync_to_async(self._handler.answer, thread_sensitive=False, executor=pool)
             status, headers, body = await exchange.unless_left(answer(scope, exchange))
+            in_turn.end(turn)
             if body is not None:  # middleware may have made another answer of it
                 exchange.abandon()
             elif exchange.stream is not None:
@@ -123,6 +129,8 @@ class EventStreams:
         finally:
             self._waiting -= 1
             login.forget()
+            if turn is not None:
+                in_turn.end(turn)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if body is not None:
             await send({"type": "http.response.body", "body": body})
@@ -158,10 +166,13 @@ async def serve(stream: BaseStream, exchange: Exchange, send: Any) -> None:
         give_up_after(0, send)  # the connection may stay open for other requests
 
 
-def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], Awaitable[None]]:
+def _keep_open(
+    exchange: Exchange, send: Any, answered: Callable[[], None], *, head: bool
+) -> Callable[[Any], Awaitable[None]]:
     """Return a ``send`` for the wrapped application that keeps a stream's response open.
 
-    The stream is served after the application has returned.
+    The stream is served after the application has returned. ``answered`` is called when the
+    response begins.
     """
     is_stream = False
 
@@ -169,6 +180,7 @@ def _keep_open(exchange: Exchange, send: Any, *, head: bool) -> Callable[[Any], 
         nonlocal is_stream
         if message["type"] == "http.response.start":
             is_stream = not head and _is_stream(message["status"], message["headers"])
+            answered()
         elif exchange.stream is not None and not message.get("more_body", False):
             if not is_stream:  # HEAD, or the response is not a stream
                 exchange.abandon()

@@ -19,7 +19,7 @@ from sse_notify.access.decisions import Granted
 from sse_notify.access.monitor import Monitor
 from sse_notify.bus import publisher, subscriber
 from sse_notify.bus.messages import Batch, Entry, Ephemeral, Message, PresenceQuery, Revocation
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import threadpool, turns
 from sse_notify.concurrency.threadpool import Run
 from sse_notify.log.sequence import get_position
 from sse_notify.signals import stream_closed, stream_opened
@@ -47,7 +47,7 @@ class Hub:
     def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
         self.loop = asyncio.get_running_loop()
         self.run = run or threadpool.hub
-        self.replay = run or threadpool.streams
+        self.replay = run or _replay
         #: Every event up to here was pushed to its streams.
         self.cursor = 0
         #: Set when the last stream has left; the next stream gets a new hub.
@@ -287,6 +287,11 @@ class Hub:
             await _within(GRACE, self._gap)
             if position.head > self.cursor:
                 self._gap.set()
+
+
+async def _replay(read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Read a page of the log in a thread, in turn with the handshakes."""
+    return await turns.current().run(lambda: threadpool.streams(read, *args, **kwargs))
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

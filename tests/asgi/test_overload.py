@@ -16,7 +16,7 @@ from django.test import override_settings
 from sse_notify import counters, topics
 from sse_notify.asgi.app import EventStreams
 from sse_notify.asgi.exchange import MARK
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import threadpool, turns
 from sse_notify.streaming.limits import admission
 from tests.asgi.client import GUARD, Connection, connect, cookies_of, until
 
@@ -111,6 +111,47 @@ async def test_a_client_that_leaves_while_its_handshake_runs_gives_its_place_bac
     assert rendered == [], (
         "nobody reads what would be rendered, and an asynchronous body takes an event loop"
     )
+
+
+async def test_a_page_goes_before_handshakes_until_its_response_begins(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "HOLD_SECONDS", 600.0)
+    responds, ends, headers = asyncio.Event(), asyncio.Event(), await sign_in()
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await responds.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await ends.wait()
+        await send({"type": "http.response.body", "body": b"page"})
+
+    app = EventStreams(page)
+    async with connect(app, "/page/") as visitor, connect(app, headers=headers) as stream:
+        # What ran before has left the handshake's thread nothing to wait for.
+        await threadpool.streams(lambda: None)
+        assert (app._waiting, gate.entered) == (1, 0)
+        responds.set()
+        await stream.until(b"hello")
+        assert visitor.body == b""
+        ends.set()
+        await visitor.until(b"page")
+
+
+async def test_a_page_that_fails_holds_no_handshake_up(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "HOLD_SECONDS", 600.0)
+    headers = await sign_in()
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    app = EventStreams(page)
+    visitor = Connection(app, "/page/")
+    with pytest.raises(ZeroDivisionError):
+        await visitor.task
+    async with connect(app, headers=headers) as stream:
+        await stream.until(b"hello")
 
 
 @pytest.mark.parametrize(
