@@ -19,12 +19,15 @@ from benchmarks.bars import judge
 from benchmarks.compare import compare
 from benchmarks.compare import render as render_ratios
 from benchmarks.plan import CONTESTANTS, QUICK, Plan
-from benchmarks.report import render, render_ticker
-from benchmarks.run import run, run_ticker
+from benchmarks.report import render, render_storms, render_ticker
+from benchmarks.run import run, run_storms, run_ticker
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+
+#: What is run alone with an option of this name, and how it is shown.
+PARTS = {"ticker": (run_ticker, render_ticker), "storms": (run_storms, render_storms)}
 
 #: What --markdown replaces in the page.
 GENERATED = r"(<!-- {name}: begin -->\n).*(<!-- {name}: end -->)"
@@ -51,18 +54,18 @@ def main() -> None:
             )
             print(render_ratios(options.compare, ratios))
             return
-        results = runner.run(
-            (run_ticker if options.ticker else run)(plan, contestants=contestants, say=say)
-        )
+        part = next((name for name in PARTS if getattr(options, name)), "")
+        run_part, render_part = PARTS.get(part, (run, render))
+        results = runner.run(run_part(plan, contestants=contestants, say=say))
     found = results.as_json()
     found["bars"] = [dataclasses.asdict(bar) for bar in judge(results)]
-    file = options.json or RESULTS / ("ticker.json" if options.ticker else "latest.json")
+    file = options.json or RESULTS / f"{part or 'latest'}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(found, indent=1) + "\n")
-    report = (render_ticker if options.ticker else render)(results)
+    report = render_part(results)
     print(report)
     if options.markdown:
-        _put("ticker" if options.ticker else "generated", report)
+        _put(part or "generated", report)
     say(f"done; the numbers are in {os.path.relpath(file)}")
 
 
@@ -81,7 +84,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else Plan()
     changes = {
         name: getattr(options, name)
-        for name in ("repeats", "streams", "many")
+        for name in ("repeats", "streams", "many", "storm")
         if getattr(options, name) is not None
     }
     if (os.cpu_count() or 1) < 2:
@@ -116,6 +119,8 @@ def _parse() -> argparse.Namespace:
         metavar="COMMIT",
         help="this version beside that of a commit, tag or branch: the ratios, measured in turn",
     )
+    parser.add_argument("--storm", type=int, help="streams that come back at once; 0 leaves it out")
+    parser.add_argument("--storms", action="store_true", help="the storms alone, three minutes")
     parser.add_argument("--ticker", action="store_true", help="the ticker alone, about two minutes")
     parser.add_argument(
         "--json", type=Path, help="where to write the numbers; in benchmarks/results by default"

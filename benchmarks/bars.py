@@ -22,6 +22,8 @@ IDLE = 1.0
 OF_STARLETTE, OF_EVENTSTREAM = 0.55, 1 / 4
 #: How many times django-eventstream's authenticated handshakes per second ours has to reach.
 HANDSHAKES = 4.0
+#: How many times as long as in peace a page's 95th percentile may take while all streams come back at once.
+STORM = 3.0
 #: How many times as long as a bare INSERT, and as another package's call, ``notify()`` may take.
 OF_INSERT, OF_PEER = 1.5, 1.1
 #: A call in chunks for 100,000 users: seconds, more memory in MB, and milliseconds that somebody else may wait.
@@ -47,6 +49,7 @@ class Bar:
 def judge(results: Results) -> Iterator[Bar]:
     """Yield every bar whose contestants were run."""
     yield from _ticker(results)
+    yield from _storms(results)
     if OURS.name not in results.streams:
         return
     yield from _idle(results)
@@ -153,6 +156,17 @@ def _ticker(results: Results) -> Iterator[Bar]:
         f"{one.cores:.2f} cores, {one.lost} lost",
         one.cores < TICKER and one.lost == one.duplicated == one.closed == 0,
     )
+
+
+def _storms(results: Results) -> Iterator[Bar]:
+    for database, runs in results.storms.items():
+        one = median(runs)
+        ratio = one.p95_ms / one.calm_p95_ms
+        yield Bar(
+            f"a page's p95 at most {STORM:.0f} times that of peace while {one.streams:,.0f} streams come back at once, none fails, {database}",
+            f"{ratio:.1f} times ({one.p95_ms:.1f} : {one.calm_p95_ms:.1f} ms), {one.failed} failed",
+            ratio <= STORM and one.failed == 0,
+        )
 
 
 def _callers(results: Results) -> Iterator[Bar]:

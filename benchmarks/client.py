@@ -160,6 +160,12 @@ class Swarm:
             stream.chunks.clear()
         return taken
 
+    def cut(self) -> None:
+        """Close all streams at once, and let others be opened."""
+        self.close()
+        self.streams = []
+        self._closing = False
+
     def close(self) -> None:
         """Close all streams at once."""
         self._closing = True

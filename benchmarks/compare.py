@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import databases, machine
-from benchmarks.databases import Databases
+from benchmarks.databases import Database, Databases
 from benchmarks.plan import OURS, Contestant, Plan
 from benchmarks.run import Say, connections, notify_rates, prepare, start
+from benchmarks.storms import storms
 
 if TYPE_CHECKING:
     from benchmarks.scenarios import Session
+    from benchmarks.storms import Stormed
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,10 +57,20 @@ async def compare(reference: str, plan: Plan, *, rounds: int, say: Say) -> Ratio
         before = dataclasses.replace(
             OURS, name=reference, environment=_older(reference, folder / "older")
         )
-        made = Databases(folder, max(plan.streams, plan.bulk))
+        made = Databases(folder, max(plan.streams, plan.bulk, plan.storm))
         for number in range(rounds):
             say(f"streams, round {number + 1} of {rounds}")
             await _streams((before, OURS), plan, made, ratios)
+        for number in range(rounds if plan.storm else 0):
+            say(f"storms, round {number + 1} of {rounds}")
+            old_storm, new_storm = [
+                await _storms(which, plan, await made.sqlite(which)) for which in (before, OURS)
+            ]
+            for name, field in (
+                ("handshakes a second, all at once", "handshakes_per_second"),
+                ("p95 of a page meanwhile", "p95_ms"),
+            ):
+                _note(ratios, name, getattr(old_storm, field), getattr(new_storm, field))
         for number in range(rounds):
             say(f"notify(), round {number + 1} of {rounds}")
             old, new = [
@@ -121,6 +133,11 @@ async def _streams(
             for what, both in (("single", singles), ("burst", bursts)):
                 assert not any(one.lost or one.duplicated for one in both)
                 _note(ratios, f"CPU of a delivery, {kind}, {what}", *(one.cpu_us for one in both))
+
+
+async def _storms(contestant: Contestant, plan: Plan, database: Database) -> Stormed:
+    async with start(contestant, plan, database) as session:
+        return await storms(session, plan.storm, plan.storms)
 
 
 def _note(ratios: Ratios, name: str, before: Any, now: Any) -> None:

@@ -137,6 +137,12 @@ class Plan:
     """Updates of the ticker a second, one rate after the other."""
     ticker_seconds: int = 8
     """How long it runs at each rate."""
+    storm: int = 600
+    """Streams that come back at once; 0 leaves it out."""
+    storms: int = 5
+    """How often."""
+    page_spacing: float = 0.02
+    """Seconds between two requests for the page."""
     server_core: int | None = 0
     client_core: int | None = 1
 
@@ -145,5 +151,5 @@ class Plan:
 QUICK = Plan(
     repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, idle_seconds=5.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000, crowd=10_000,
-    ticker_seconds=3, together_calls=50, apart=20,
+    ticker_seconds=3, together_calls=50, apart=20, storms=3,
 )  # fmt: skip

@@ -32,6 +32,11 @@ def render(results: Results) -> str:
     return "\n".join(_render(results)).rstrip() + "\n"
 
 
+def render_storms(results: Results) -> str:
+    """Return the report of the storms, the machine included."""
+    return "\n".join((*_bars(results), *_storms(results), *_machine(results))).rstrip() + "\n"
+
+
 def render_ticker(results: Results) -> str:
     """Return the report of the ticker, the machine included."""
     return "\n".join((*_bars(results), *_ticker(results), *_machine(results))).rstrip() + "\n"
@@ -55,6 +60,8 @@ def _render(results: Results) -> Iterator[str]:
         yield from _table(("", "events", *_DELIVERY), _deliveries(results.many, "singles"))
     if results.ticker:
         yield from _ticker(results)
+    if results.storms:
+        yield from _storms(results)
     if results.notify:
         yield from _notify(results)
     if results.callers:
@@ -164,6 +171,19 @@ def _opened(entries: dict[str, Entry]) -> Iterator[str]:
             )
         )
     yield from _table(heads, rows)
+
+
+def _storms(results: Results) -> Iterator[str]:
+    yield "### A page while all streams come back at once\n"
+    heads = ("", "streams", "handshakes per second", "p95 ms in peace", "p50 ms", "p95 ms")
+    rows = []
+    for database, runs in results.storms.items():
+        one = median(runs)
+        times = one.calm_p95_ms, one.p50_ms, one.p95_ms
+        counts = f"{one.streams:,.0f}", f"{one.handshakes_per_second:,.0f}"
+        said = (f"{one.p95_ms / one.calm_p95_ms:.1f}", f"{one.pages:,.0f}", f"{one.failed}")
+        rows.append((database, *counts, *(f"{each:.1f}" for each in times), *said))
+    yield from _table((*heads, "times peace", "pages", "failed"), rows)
 
 
 def _notify(results: Results) -> Iterator[str]:

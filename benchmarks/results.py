@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from benchmarks.scenarios import Delivered, Opened, Ticked
+from benchmarks.storms import Stormed
 
-T = TypeVar("T", Opened, Delivered, Ticked)
+T = TypeVar("T", Opened, Delivered, Ticked, Stormed)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,6 +44,8 @@ class Results:
     """The many streams, by contestant."""
     ticker: dict[str, Entry] = field(default_factory=dict)
     """The ticker, by contestant."""
+    storms: dict[str, list[Stormed]] = field(default_factory=dict)
+    """A page while the streams come back, by database."""
     notify: dict[str, dict[str, float]] = field(default_factory=dict)
     """The rates of ``notify()``, by database."""
     callers: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -72,7 +75,7 @@ class Results:
 
 def median(runs: list[T]) -> T:
     """Return the field by field median of the runs; of counts, the worst: a loss in one run must not vanish."""
-    worst = {"lost", "duplicated", "closed", "threads", "connections"}
+    worst = {"lost", "duplicated", "closed", "threads", "connections", "failed"}
     first = runs[0]
     values: dict[str, Any] = {}
     for item in dataclasses.fields(first):

@@ -25,6 +25,7 @@ from benchmarks.plan import (
 )
 from benchmarks.results import Entry, Results
 from benchmarks.scenarios import Publishing, Session, session
+from benchmarks.storms import storms
 from benchmarks.together import apart, together
 
 if TYPE_CHECKING:
@@ -51,6 +52,24 @@ async def run_ticker(
     with databases.folder() as folder:
         made = databases.Databases(folder, users=plan.watching)
         await _ticker(plan, contestants, made, results, say)
+    return results
+
+
+async def run_storms(
+    plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say
+) -> Results:
+    """Run the storms alone and return what was found; the arguments are those of :func:`run`."""
+    prepare(plan)
+    results = Results(
+        machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
+    )
+    with databases.folder() as folder, databases.postgres(folder) as postgres:
+        made = databases.Databases(folder, users=plan.storm)
+        if OURS in contestants:
+            await _storms(plan, await made.sqlite(OURS), "SQLite", results, say)
+            if postgres is not None:
+                database = await made.postgres(OURS, postgres)
+                await _storms(plan, database, "PostgreSQL", results, say)
     return results
 
 
@@ -84,6 +103,7 @@ async def run(
                 await _many(contestant, plan, made, entry)
         await _ticker(plan, contestants, made, results, say)
         if OURS in contestants:
+            await _storms(plan, await made.sqlite(OURS), "SQLite", results, say)
             say("notify() on SQLite")
             results.notify["SQLite"] = await notify_rates(plan, OURS, await made.sqlite(OURS))
             await _callers_on_sqlite(plan, made, results, say)
@@ -113,6 +133,7 @@ async def _on_postgres(
         database = await made.postgres(contestant, postgres)
         await _idle(contestant, plan, streams, database, entry)
         if contestant is OURS:
+            await _storms(plan, database, "PostgreSQL", results, say)
             say("notify() on PostgreSQL")
             results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
             say("callers of notify() on PostgreSQL")
@@ -205,6 +226,14 @@ async def _ticker(
                     entry.ticker.setdefault(rate, []).append(
                         await open_session.ticker(rate, plan.ticker_seconds)
                     )
+
+
+async def _storms(plan: Plan, database: Database, name: str, results: Results, say: Say) -> None:
+    for repeat in range(plan.repeats if plan.storm else 0):
+        say(f"{plan.storm} streams come back, {name} ({repeat + 1} of {plan.repeats})")
+        async with start(OURS, plan, database) as open_session:
+            found = await storms(open_session, plan.storm, plan.storms)
+        results.storms.setdefault(name, []).append(found)
 
 
 async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:

@@ -272,7 +272,7 @@ def summarise(measured: Sequence[Measured], publishing: float) -> Delivered:
     )
 
 
-def percentile(ordered: Sequence[int], share: float) -> float:
+def percentile(ordered: Sequence[float], share: float) -> float:
     """Return the value below which ``share`` (0 to 1) of the ordered values lie; NaN if there are none."""
     if not ordered:
         return float("nan")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from benchmarks.bars import judge
 from benchmarks.compare import render as render_ratios
 from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
-from benchmarks.report import render, render_ticker
+from benchmarks.report import render, render_storms, render_ticker
 from benchmarks.results import Entry, Results, median
 from benchmarks.scenarios import Delivered, Measured, Opened, Ticked, percentile, summarise
 from benchmarks.servers import ticking
+from benchmarks.storms import Stormed, weather
 from benchmarks.transcript import Arrival, BadResponse, Transcript
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -100,6 +101,34 @@ def test_a_percentile_is_a_value_that_occurs(values: list[int], share: float) ->
     found = percentile(values, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values)
+
+
+def test_a_visit_belongs_to_the_storm_in_which_it_began() -> None:
+    calm = [(float(second), 0.004, True) for second in range(100)]
+    storm = [(200.5, 0.010, True), (200.9, 0.600, False), (300.2, 0.020, True)]
+    found = weather(600, [(200.0, 201.0), (300.0, 302.0)], [*calm, *storm])
+    assert (found.pages, found.failed) == (3, 1)
+    assert found.handshakes_per_second == pytest.approx(400)
+    assert (found.calm_p95_ms, found.p50_ms, found.p95_ms) == pytest.approx((4, 20, 600))
+
+
+@pytest.mark.parametrize(
+    ("p95", "failed", "met"), [(12.0, 0, True), (12.1, 0, False), (5.0, 1, False)]
+)
+def test_a_storm_may_slow_a_page_and_not_break_it(p95: float, failed: int, met: bool) -> None:
+    stormed = Stormed(
+        streams=600,
+        handshakes_per_second=900.0,
+        calm_p95_ms=4.0,
+        p50_ms=4.5,
+        p95_ms=p95,
+        pages=100,
+        failed=failed,
+    )
+    found = Results(machine={}, load=0.0, plan={}, storms={"SQLite": [stormed]})
+    (bar,) = judge(found)
+    assert bar.met is met
+    assert "SQLite" in render_storms(found)
 
 
 def delivered(*, fanout_us: float = 4.0, lost: int = 0) -> Delivered:

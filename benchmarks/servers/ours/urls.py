@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from benchmarks.servers import events, ticking
+from benchmarks.servers import events, pages, ticking
 from sse_notify import broadcast, publish
 
 
@@ -36,4 +36,5 @@ urlpatterns = [
     path("notifications/", include("sse_notify.urls")),
     path("publish", publish_events),
     path("tick", tick),
+    path("page", pages.page),
 ]
