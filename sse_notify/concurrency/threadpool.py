@@ -135,7 +135,8 @@ class Pool(Executor):
         with self._news:
             if not (self._work or self._is_settling):
                 self._idle += 1
-                self._news.wait(self._linger)
+                # Another thread may take what this one is woken for.
+                self._news.wait_for(lambda: self._work or self._is_settling, self._linger)
                 self._idle -= 1
             if self._work:
                 return self._work.popleft()

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Pool
+from tests.support import GUARD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,6 +46,27 @@ async def test_a_storm_opens_a_connection_for_each_thread_and_leaves_none(pool: 
     assert pool._executor is not None
     pool._executor.shutdown()
     assert all(connection.connection is None for connection in made), "an idle thread holds none"
+
+
+def test_a_thread_whose_work_another_one_took_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was woken for nothing, which is not yet the end of its wait."""
+    monkeypatch.setattr(threadpool, "LINGER_SECONDS", GUARD)
+    pool = Pool("test", lambda: 1)
+    wait, waits = pool._news.wait, threading.Event()
+
+    def wake_at_once(seconds: float | None = None) -> bool:
+        if waits.is_set():
+            return wait(seconds)
+        waits.set()  # with the lock: whoever asks next finds what the thread made of it
+        return True
+
+    monkeypatch.setattr(pool._news, "wait", wake_at_once)
+    pool.submit(User.objects.count).result(GUARD)
+    assert waits.wait(GUARD)
+    assert pool.submit(lambda: connections["default"].connection is not None).result(GUARD)
+    pool.settle()
 
 
 @pytest.mark.asyncio
