@@ -160,7 +160,7 @@ class Exchange:
 
         Return ``None`` if no stream was chosen or the client has disconnected.
         """
-        self.cookies = ""
+        self.cookies, self.login = "", None
         with _lock:
             self.is_over = True
             made, self._made = self._made, []
