@@ -5,11 +5,10 @@ stream lives for minutes. Here, each function borrows a thread, so there are nev
 connections than threads.
 
 With ``CONN_MAX_AGE = 0``, Django's default, a request opens a connection and closes it at its end.
-Here, a thread closes its connection when no more work has come for a moment: a burst of handshakes
-reuses it, and an idle thread holds none. Persistent connections and connection pools follow
-Django's own rules, except in tests: PostgreSQL drops no database that a thread is connected to. A
-thread without work returns a pool's connection at once: that is cheap, and a burst must not keep it
-from the site's own requests.
+Here, a thread closes its connection when no more work has come for a moment, so a burst reuses it.
+Persistent connections and connection pools follow Django's own rules, except in tests: PostgreSQL
+drops no database that a thread is connected to. A thread without work returns a pool's connection
+at once: that is cheap, and a burst must not keep it from the site's own requests.
 """
 
 from __future__ import annotations

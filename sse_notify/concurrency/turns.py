@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, process_time
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+from sse_notify.concurrency import threadpool
 
 T = TypeVar("T")
 
@@ -71,15 +73,6 @@ class Turns:
         if self._begun.pop(turn, None) is not None:
             self._begin()
 
-    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of ``work()``, which begins with its turn."""
-        turn = self.ask()
-        try:
-            await turn
-            return await work()
-        finally:
-            self.end(turn)
-
     def _begin(self) -> None:
         """Begin the turns that may begin now, and look again later for the others."""
         if self._timer is not None:
@@ -128,3 +121,14 @@ def current() -> Turns:
     if (turns := _turns.get(loop)) is None:
         turns = _turns[loop] = Turns()
     return turns
+
+
+async def run(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run ``function`` in a thread of the streams, in its turn."""
+    turns = current()
+    turn = turns.ask()
+    try:
+        await turn
+        return await threadpool.streams(function, *args, **kwargs)
+    finally:
+        turns.end(turn)

@@ -47,7 +47,7 @@ class Hub:
     def __init__(self, *, run: Run | None = None, jobs: Iterable[Job] = ()) -> None:
         self.loop = asyncio.get_running_loop()
         self.run = run or threadpool.hub
-        self.replay = run or _replay
+        self.replay = run or turns.run
         #: Every event up to here was pushed to its streams.
         self.cursor = 0
         #: Set when the last stream has left; the next stream gets a new hub.
@@ -84,8 +84,7 @@ class Hub:
         self.streams.add(stream)
         if self.empty.is_set():
             self.empty.clear()
-            loop = asyncio.get_running_loop()
-            self._working = [loop.call_later(JOBS_AFTER, self._start_jobs)]
+            self._working = [self.loop.call_later(JOBS_AFTER, self._start_jobs)]
         try:
             self._begin()
             await self._started.wait()
@@ -117,9 +116,8 @@ class Hub:
             stream.note("closed", stream_closed, sender=Hub, reason=stream.reason)
         if not self.streams:
             self.empty.set()
-            for job in self._working:
-                job.cancel()
-            self._working = []
+            while self._working:
+                self._working.pop().cancel()
         self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
@@ -242,6 +240,8 @@ class Hub:
 
     def _on_batch(self, batch: Batch) -> None:
         if self._gap.is_set() or batch.first > self.cursor + 1:
+            if not self._gap.is_set() and batch.first <= batch.last:  # else it has no range
+                count("repaired")
             self._held.append(batch)
             del self._held[:-HELD]
             self._gap.set()
@@ -267,7 +267,6 @@ class Hub:
         """Read the log up to the head, then take the held batches, which may show another gap."""
         self._held.clear()  # sent after their commit, so the head read next includes them
         head = (await self.run(get_position)).head
-        count("repaired")
         while self.cursor < head:
             self._dispatch(*await read_missing(self.run, self._by_topic, self.cursor, head))
         self._dispatch_held()
@@ -286,12 +285,8 @@ class Hub:
         elif position.head > self.cursor:
             await _within(GRACE, self._gap)
             if position.head > self.cursor:
+                count("repaired")
                 self._gap.set()
-
-
-async def _replay(read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Read a page of the log in a thread, in turn with the handshakes."""
-    return await turns.current().run(lambda: threadpool.streams(read, *args, **kwargs))
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -98,6 +98,24 @@ async def test_a_gap_is_read_from_the_log_and_what_follows_waits_for_it() -> Non
     stream.close()
 
 
+async def test_a_batch_that_is_only_told_is_read_and_counts_as_no_gap() -> None:
+    """As PostgreSQL tells each: a monitor of lost messages must not count them."""
+    memory = MemoryLog()
+    hub = Hub(run=memory.run)
+    stream, reading = await open_stream(hub, memory)
+    before = counters.get("repaired")
+    last = batch(memory, MINE).last
+    hub.receive(Batch(last + 1, last, ()))
+    await asyncio.sleep(0)
+    while memory.queries:
+        memory.answer_one(RNG)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert await reading == encode("x", id=1)
+    assert counters.get("repaired") == before
+    stream.close()
+
+
 @pytest.mark.parametrize(
     ("first", "last"), [(1, 2**63 - 1), (1, 10**6), (10**15, 10**15), (2**63, 2**63)]
 )

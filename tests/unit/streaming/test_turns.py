@@ -177,16 +177,16 @@ async def test_a_request_counts_until_its_response_begins(clock: Clock) -> None:
 
 
 async def test_work_begins_with_its_turn_and_ends_it_however_it_ends(clock: Clock) -> None:
-    line = Turns()
+    line = turns.current()
 
-    async def fail() -> None:
+    def fail() -> None:
         raise ZeroDivisionError
 
     for _ in range(AT_ONCE + 1):
         with pytest.raises(ZeroDivisionError):
-            await line.run(fail)
+            await turns.run(fail)
     asked = [line.ask() for _ in range(AT_ONCE)]
-    waiting = asyncio.ensure_future(line.run(fail))
+    waiting = asyncio.ensure_future(turns.run(fail))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
