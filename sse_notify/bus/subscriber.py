@@ -1,15 +1,4 @@
-"""Receive messages of other processes, and ask them which users are connected.
-
-    listen()       runs as long as a hub has streams
-
-    ask()          this process' sender thread                       hubs of the other processes
-    waits ───────► opens a channel, sends a PresenceQuery ─────────► publisher.answer()
-      ▲                                                                │
-      └─ answers ─ receives until the timeout ◄────────────────────────┘
-
-The number of processes is unknown: a process that died does not answer, and a new one is on no
-list. So :func:`ask` always waits for its whole timeout. After the first call, the pub/sub layer
-keeps one more connection until the process ends, and its task wakes ten times per second.
+"""Receive messages of other processes, as long as a hub has streams.
 
 Deliberate oddities:
 
@@ -36,12 +25,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Coroutine
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from sse_notify.bus import publisher, signing
-from sse_notify.bus.messages import PresenceQuery, pack
 from sse_notify.bus.publisher import Callback
 from sse_notify.telemetry import Incident
 
@@ -57,15 +43,8 @@ LEAVE_SECONDS = 10.0
 #: apart. One long wait would also count the time in which a blocked event loop runs no task.
 CANCEL_CHECKS = 10
 CANCEL_SECONDS = 1.0
-#: Maximum number of answers to one presence query.
-MAX_ANSWERS = 1000
 
 logger = logging.getLogger("sse_notify")
-
-T = TypeVar("T")
-Answers = list[dict[str, int]]
-
-_asking = Incident("layer_answers")
 
 
 async def listen(callback: Callback, ready: asyncio.Event) -> None:
@@ -208,83 +187,3 @@ class Membership:
 
 #: Tasks that leave the group. The event loop keeps only weak references to tasks.
 _leaving: set[asyncio.Task[None]] = set()
-
-
-# --- queries --------------------------------------------------------------------------------------
-
-
-def ask(seconds: float) -> Future[Answers]:
-    """Ask every other process which users are connected to it. Call it from any thread.
-
-    Args:
-        seconds: how long to wait for answers; 0: do not ask.
-
-    Returns:
-        For each event loop that answered in time, the number of streams per user's primary key. If
-        no channel layer connects processes, or it is down, the result is empty, without waiting.
-    """
-    answers: Answers = []
-    work = _within(seconds, _collect(answers), answers)
-    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
-
-
-def ping(seconds: float) -> Future[bool]:
-    """Return whether the channel layer answers within ``seconds``. Call it from any thread."""
-    work = _within(seconds, _ping(), default=False)
-    return asyncio.run_coroutine_threadsafe(work, publisher.senders_loop())
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, T], default: T) -> T:
-    """Return what ``work`` returns, or ``default`` if it takes longer than ``seconds``.
-
-    After the timeout, ``work`` is cancelled but not awaited: a channel layer may react slowly.
-    """
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-    finally:
-        stop(task)
-    return task.result() if done else default
-
-
-async def _ping() -> bool:
-    layer = publisher.remote_layer()
-    try:
-        if layer is not None:
-            await layer.group_send(signing.health_group(), {"type": "sse_notify.ping"})
-    except Exception:  # Channel layers raise any exception.
-        return False
-    return layer is not None
-
-
-async def _collect(answers: Answers) -> Answers:
-    """Send the query and add the replies to ``answers``, until cancelled or an error occurs."""
-    layer, loop = publisher.remote_layer(), asyncio.get_running_loop()
-    if layer is None:
-        return answers
-    try:
-        # Redis' core layer receives on names with "!" in one event loop only, which is a hub's.
-        channel = (await layer.new_channel("sse_notify.answers")).replace("!", ".")
-        await publisher.send(layer, [pack(PresenceQuery(channel))])
-        _asking.worked()
-        while True:
-            since = loop.time()
-            try:
-                message = await layer.receive(channel)
-            except Exception:
-                if loop.time() - since < QUIET_SECONDS:
-                    raise
-                continue  # oddity 2
-            answers += signing.verify(channel, message, _users)
-            del answers[MAX_ANSWERS:]
-    except Exception as error:  # Channel layers raise any exception.
-        _asking.failed(error)
-        return answers
-
-
-def _users(packed: Any) -> dict[str, int]:
-    """Return the number of streams per user's primary key, as another process has packed it."""
-    match packed:
-        case dict(users) if all(type(number) is int and number > 0 for number in users.values()):
-            return users
-    raise ValueError("An answer has another form.")

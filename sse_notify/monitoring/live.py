@@ -15,7 +15,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model
 
-from sse_notify.bus import subscriber
+from sse_notify.bus import queries
 from sse_notify.log.sequence import count_pending
 from sse_notify.models import Notification
 from sse_notify.monitoring import presence
@@ -126,7 +126,7 @@ async def _send_reports(hub: Hub) -> None:
     while True:
         try:
             if watched := [name for name in (TOPIC, NUMBERS) if hub.listeners(name)]:
-                answers = await asyncio.wrap_future(subscriber.ask(TIMEOUT))
+                answers = await asyncio.wrap_future(queries.ask(TIMEOUT))
                 for name, frame in (await hub.run(_frames, answers, watched)).items():
                     for stream in hub.listeners(name):
                         stream.push_ephemeral(frame)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 
-from sse_notify.bus import subscriber
+from sse_notify.bus import queries
 from sse_notify.bus.publisher import START_SECONDS
 from sse_notify.concurrency.threadpool import twin
 from sse_notify.log.sequence import get_head
@@ -128,7 +128,7 @@ def _check(timeout: Any) -> None:
 
 def _ask(timeout: float, *, everywhere: bool = True) -> Future[list[dict[str, int]]]:
     _check(timeout)
-    return subscriber.ask(timeout if everywhere else 0)
+    return queries.ask(timeout if everywhere else 0)
 
 
 def _answers(timeout: float, *, everywhere: bool = True) -> list[dict[str, int]]:

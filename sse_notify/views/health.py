@@ -9,7 +9,7 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from sse_notify.bus import publisher, subscriber
+from sse_notify.bus import publisher, queries
 from sse_notify.concurrency import greenlets, threadpool
 from sse_notify.concurrency.transactions import never_atomic
 from sse_notify.log.sequence import get_position
@@ -41,7 +41,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     if admission.draining:
         return _answer({"status": "draining"}, 503)
-    ping = subscriber.ping(SECONDS) if publisher.remote_layer() is not None else None
+    ping = queries.ping(SECONDS) if publisher.remote_layer() is not None else None
     found = {"database": "ok" if _is_database_ok() else "unreachable", "layer": "none"}
     if ping is not None:
         found["layer"] = "ok" if ping.result() else "unreachable"

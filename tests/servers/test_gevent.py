@@ -94,7 +94,7 @@ async def test_an_async_function_of_a_topic_leaves_the_other_requests_of_a_geven
 
 # As `gunicorn --preload` does: the package, and its locks, are there before gevent replaces both threads and locks.
 _PRELOADED = """
-from sse_notify.bus import publisher, subscriber
+from sse_notify.bus import publisher, queries
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.presence import connected_users
 from gevent import monkey
@@ -104,13 +104,13 @@ import gevent
 
 first = lambda: {first}
 {work}
-assert subscriber.ping(20).result(30)
+assert queries.ping(20).result(30)
 print("done")
 """
 _FIRST = {
     "message": "publisher.ring(Ephemeral('wall', b'data: 1'))",
     "query": "connected_users(0.1)",
-    "ping": "subscriber.ping(20).result(30)",
+    "ping": "queries.ping(20).result(30)",
 }
 _WORK = {
     # Nothing else runs in the process: to gevent, who waits for another thread then waits for ever.

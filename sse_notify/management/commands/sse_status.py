@@ -18,7 +18,7 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from sse_notify.access.links import signed_stream_url
-from sse_notify.bus import publisher, subscriber
+from sse_notify.bus import publisher, queries
 from sse_notify.log.healing import find_problem
 from sse_notify.log.sequence import count_pending, database, get_position
 from sse_notify.models import Notification
@@ -91,7 +91,7 @@ def _status(timeout: float) -> dict[str, Any]:
     """Return the data that ``--json`` prints. Failed checks are listed in ``problems``."""
     problems = []
     layer = publisher.remote_layer()
-    if layer is not None and not subscriber.ping(timeout).result():
+    if layer is not None and not queries.ping(timeout).result():
         problems.append(f"The channel layer does not answer within {timeout:g} seconds.")
     name = "" if layer is None else f"{type(layer).__module__}.{type(layer).__qualname__}"
     found: dict[str, Any] = {"head": 0, "floor": 0, "rows": 0, "oldest": None, "pending": 0}

@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sse_notify import notify
-from sse_notify.bus import subscriber
+from sse_notify.bus import queries
 from sse_notify.exceptions import HandshakeRefused
 from sse_notify.monitoring import live, presence
 from sse_notify.presence import HubStatus, Presence
@@ -226,7 +226,7 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
     root = await sync_to_async(User.objects.create_superuser)("root")
     monkeypatch.setattr(live, "INTERVAL", 0.02)
     monkeypatch.setattr(hub_module, "JOBS_AFTER", 0.01)
-    ask, asked = subscriber.ask, 0
+    ask, asked = queries.ask, 0
 
     def count_and_ask(seconds: float) -> Any:
         nonlocal asked
@@ -241,7 +241,7 @@ async def test_whoever_watches_is_told_and_nobody_is_asked_once_nobody_watches(
                 before = asked
                 await asyncio.sleep(0.3)
 
-    monkeypatch.setattr(subscriber, "ask", count_and_ask)
+    monkeypatch.setattr(queries, "ask", count_and_ask)
     async with open_stream(bob):
         with pytest.raises(HandshakeRefused, match="may not listen"):
             async with open_stream(alice, topics=[live.TOPIC]):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_notify import counters, notify
-from sse_notify.bus import postgres, publisher, signing, subscriber
+from sse_notify.bus import postgres, publisher, queries, signing, subscriber
 from sse_notify.bus.messages import Batch, Ephemeral, Message, pack
 from sse_notify.bus.postgres import PostgresLayer
 from sse_notify.log.sequence import get_head
@@ -236,8 +236,8 @@ async def test_nothing_stays_connected_after_listening_asking_and_sending() -> N
     sent = postgres.layer().group_send(signing.groups()[0], carrying(Ephemeral("wall", b"x")))
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sent, publisher.senders_loop()))
     assert await asyncio.wait_for(heard_.get(), 20) == Ephemeral("wall", b"x")
-    await asyncio.wrap_future(subscriber.ask(0.1))
-    assert await asyncio.wrap_future(subscriber.ping(20))
+    await asyncio.wrap_future(queries.ask(0.1))
+    assert await asyncio.wrap_future(queries.ping(20))
     subscriber.stop(listening)
     await asyncio.wait({listening})
     await asyncio.gather(*subscriber._leaving)
@@ -252,6 +252,40 @@ def count_and_close() -> int:
         return connections_named("sse_notify")
     finally:
         connection.close()
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_many_who_ask_at_once_share_few_connections() -> None:
+    asked = [queries.ask(3) for _ in range(100)]
+    most = 0
+    while not all(future.done() for future in asked):
+        most = max(most, await asyncio.to_thread(count_and_close))
+    assert [future.result() for future in asked] == [[]] * 100
+    assert 0 < most < 10
+
+
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1, 0.5])
+async def test_whoever_gives_up_while_a_question_waits_leaves_no_connection(seconds: float) -> None:
+    """The sender is busy with something else meanwhile."""
+    layer, busy = postgres.layer(), asyncio.Event()
+
+    async def keep_busy() -> None:
+        async with layer._sending:
+            await busy.wait()
+
+    loop = publisher.senders_loop()
+    blocking = asyncio.run_coroutine_threadsafe(keep_busy(), loop)
+    assert await asyncio.wrap_future(queries.ask(seconds)) == []
+    loop.call_soon_threadsafe(busy.set)
+    await asyncio.wrap_future(blocking)
+    async with asyncio.timeout(GUARD):
+        while layer._listeners or await asyncio.to_thread(count_and_close):
+            pass
 
 
 @on_postgres

@@ -12,7 +12,7 @@ from channels.layers import channel_layers
 from django.test import override_settings
 
 from sse_notify import counters
-from sse_notify.bus import messages, publisher, signing, subscriber
+from sse_notify.bus import messages, publisher, queries, signing
 from sse_notify.bus.messages import PresenceQuery
 from sse_notify.conf import get_settings
 from sse_notify.telemetry import Incident
@@ -87,7 +87,7 @@ async def another_process(*answers: Answer) -> AsyncIterator[None]:
 
 async def ask_until(expected: list[dict[str, int]]) -> None:
     """Ask until these are the answers: Redis may be slow."""
-    while (found := await asyncio.wrap_future(subscriber.ask(0.2))) != expected:
+    while (found := await asyncio.wrap_future(queries.ask(0.2))) != expected:
         assert all(answer in expected for answer in found)
 
 
@@ -108,7 +108,7 @@ async def test_an_answer_that_cannot_be_read_is_dropped_and_the_next_one_counts(
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("backend")
 async def test_answers_beyond_the_maximum_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber, "MAX_ANSWERS", 3)
+    monkeypatch.setattr(queries, "MAX_ANSWERS", 3)
     async with another_process(*[good] * 10), asyncio.timeout(30):
         await ask_until([{"1": 2}] * 3)
 
@@ -118,7 +118,7 @@ async def test_answers_beyond_the_maximum_are_not_kept(monkeypatch: pytest.Monke
 async def test_questions_at_the_same_time_do_not_disturb_each_other() -> None:
     async with another_process(good), asyncio.timeout(30):
         asked = (ask_until([{"1": 2}]) for _ in range(5))
-        pinged = [asyncio.wrap_future(subscriber.ping(20)) for _ in range(5)]
+        pinged = [asyncio.wrap_future(queries.ping(20)) for _ in range(5)]
         await asyncio.gather(*asked)
         assert await asyncio.gather(*pinged) == [True] * 5
 
@@ -133,8 +133,8 @@ async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
     away = {"hosts": [f"redis://127.0.0.1:{free_port()}/0"]}
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": away}}):
         for _ in range(2):
-            assert await asyncio.wrap_future(subscriber.ask(20)) == []
-            assert await asyncio.wrap_future(subscriber.ping(20)) is False
+            assert await asyncio.wrap_future(queries.ask(20)) == []
+            assert await asyncio.wrap_future(queries.ping(20)) is False
     said = [vars(record) for record in caplog.records if hasattr(record, "incident")]
     assert [(found["incident"], found["state"]) for found in said] == [("layer_answers", "failed")]
 
@@ -142,4 +142,4 @@ async def test_a_layer_that_goes_away_answers_nothing_and_is_one_incident(
 def test_without_a_layer_nobody_is_asked() -> None:
     assert publisher.remote_layer() is None
     # A guard that no call runs into.
-    assert subscriber.ask(3600).result(30) == []
+    assert queries.ask(3600).result(30) == []
