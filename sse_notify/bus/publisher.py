@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
@@ -92,17 +92,6 @@ def ring(message: Message) -> None:
             _sender.put(part)
 
 
-def tell_at_commit(last: int, using: str) -> None:
-    """Tell how long the log is with the commit of the current transaction, if PostgreSQL can.
-
-    Then :func:`ring` does not send the batch to other processes.
-    """
-    layer = remote_layer()
-    if _is_told(layer):
-        signed = signing.sign(get_settings().GROUP, [messages.pack(Batch(last + 1, last, ()))])
-        layer.send_at_commit(signing.groups()[0], signed, using)
-
-
 async def send(layer: Any, parts: Iterable[str]) -> None:
     """Send packed messages to the hubs of other processes, as one message of ``layer``.
 
@@ -136,7 +125,7 @@ def remote_layer() -> Any | None:
     return postgres.layer() if postgres.is_chosen() else None
 
 
-def _is_told(layer: Any) -> TypeGuard[PostgresLayer]:
+def _is_told(layer: Any) -> bool:
     """Return whether the transaction that numbers a batch tells the other processes."""
     return isinstance(layer, PostgresLayer)
 

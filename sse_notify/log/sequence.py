@@ -35,7 +35,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -49,8 +49,8 @@ from django.db.models.sql.subqueries import InsertQuery
 from django.utils import timezone
 
 from sse_notify import telemetry
-from sse_notify.bus import publisher
 from sse_notify.bus.messages import SEQUENCE_BATCH, Batch
+from sse_notify.bus.telling import Tell, telling
 from sse_notify.log.healing import MAX_HEAD, heal, lock_sql
 from sse_notify.log.reader import changed, entries_of
 from sse_notify.models import Inbox, LogHead, Notification
@@ -194,7 +194,7 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
     full = has_pending()
     while full:
         with telemetry.span("sequence") as span:
-            batch = _sequence_batch(waits=waits)
+            batch = telling(partial(_sequence_batch, waits=waits))
             number = 0 if batch is None else batch.last - batch.first + 1
             span.set_attribute("sse_notify.events", number)
         # If the batch is not full, the remaining rows were committed since, and their process
@@ -205,7 +205,7 @@ def number_pending(*, waits: bool = True) -> Iterator[Batch]:
         many = MANY if full else 0
         while many == MANY:  # oddity 5
             with telemetry.span("sequence") as span:
-                many, last = _number_many(waits=waits)
+                many, last = telling(partial(_number_many, waits=waits))
                 span.set_attribute("sse_notify.events", many)
             if many:
                 yield Batch(last + 1, last, ())
@@ -222,7 +222,7 @@ def _pending(using: str) -> tuple[QuerySet[Notification], QuerySet[Inbox]]:
     return Notification._base_manager.using(using).filter(seq=None), inboxes
 
 
-def _sequence_batch(*, waits: bool) -> Batch | None:
+def _sequence_batch(tell: Tell, *, waits: bool) -> Batch | None:
     with writing() as using:
         before = _lock_head(using, waits=waits)
         pending, changes = (locked(waiting, using) for waiting in _pending(using))
@@ -241,7 +241,7 @@ def _sequence_batch(*, waits: bool) -> Batch | None:
             last = inbox.state_seq = last + 1
         Inbox.objects.using(using).bulk_update(inboxes, ["state_seq"])
         head_row(using).update(seq=last)
-        publisher.tell_at_commit(last, using)
+        tell(last, using)
     now = timezone.now()
     told = [
         row
@@ -252,7 +252,7 @@ def _sequence_batch(*, waits: bool) -> Batch | None:
     return Batch(before + 1, last, tuple(sorted(entries, key=attrgetter("seq"))))
 
 
-def _number_many(*, waits: bool) -> tuple[int, int]:
+def _number_many(tell: Tell, *, waits: bool) -> tuple[int, int]:
     """Number at most ``MANY`` rows; return how many, and the last number of the log."""
     with writing() as using:
         before = _lock_head(using, waits=waits)
@@ -264,7 +264,7 @@ def _number_many(*, waits: bool) -> tuple[int, int]:
         _write_numbers(list(found), before, using)
         last = before + len(found)
         head_row(using).update(seq=last)
-        publisher.tell_at_commit(last, using)
+        tell(last, using)
     return len(found), last
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from sse_notify import counters, notify
 from sse_notify.bus import postgres, publisher, queries, signing, subscriber
-from sse_notify.bus.messages import Batch, Ephemeral, Message, pack
+from sse_notify.bus.messages import SEQUENCE_BATCH, Batch, Ephemeral, Message, pack
 from sse_notify.bus.postgres import PostgresLayer
-from sse_notify.log.sequence import get_head
+from sse_notify.log.sequence import get_head, number_pending
+from sse_notify.models import Notification
 from tests.support import GUARD
 from tests.support.forks import Forked
 from tests.unit.bus.elsewhere import another_process, carrying
@@ -284,8 +285,9 @@ async def test_whoever_gives_up_while_a_question_waits_leaves_no_connection(seco
     loop.call_soon_threadsafe(busy.set)
     await asyncio.wrap_future(blocking)
     async with asyncio.timeout(GUARD):
-        while layer._listeners or await asyncio.to_thread(count_and_close):
+        while await asyncio.to_thread(count_and_close):
             pass
+    assert not layer._listeners
 
 
 @on_postgres
@@ -316,3 +318,66 @@ def head_and_close() -> int:
         return get_head()
     finally:
         connection.close()
+
+
+#: How a server refuses to notify, in SQL: a function instead of PostgreSQL's own.
+REFUSALS = {
+    "no such function": "",
+    "no permission": """
+        CREATE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS
+        $$ BEGIN RAISE insufficient_privilege; END $$
+    """,
+    "at the commit, as with a full queue": """
+        CREATE TABLE told (payload text);
+        CREATE FUNCTION full_queue() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE program_limit_exceeded; END $$;
+        CREATE CONSTRAINT TRIGGER full_queue AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION full_queue();
+        CREATE FUNCTION public.pg_notify(text, payload text) RETURNS void
+        LANGUAGE sql AS $$ INSERT INTO told VALUES (payload) $$
+    """,
+}
+
+
+@contextmanager
+def refusing(sql: str) -> Iterator[None]:
+    """In this block, the database does not notify."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER FUNCTION pg_catalog.pg_notify RENAME TO pg_notify_away")
+        try:
+            cursor.execute(sql or "SELECT 1")
+            yield
+        finally:
+            cursor.execute("DROP FUNCTION IF EXISTS public.pg_notify; DROP TABLE IF EXISTS told")
+            cursor.execute("DROP FUNCTION IF EXISTS full_queue")
+            cursor.execute("ALTER FUNCTION pg_catalog.pg_notify_away RENAME TO pg_notify")
+
+
+@on_postgres
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_cannot_be_told_is_numbered_all_the_same_and_the_log_says_so_once(
+    alice: Any, refusal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with refusing(REFUSALS[refusal]):
+        for number in (1, 2):
+            notify(alice, f"{number}")
+            assert get_head() == number
+    notify(alice, "3")
+    assert get_head() == 3
+    said = [vars(each) for each in caplog.records if hasattr(each, "incident")]
+    assert [(each["incident"], each["state"]) for each in said] == [
+        ("layer_tell", "failed"),
+        ("layer_tell", "healed"),
+    ]
+
+
+@on_postgres
+@pytest.mark.usefixtures("chosen")
+def test_many_rows_that_cannot_be_told_are_numbered_in_larger_batches(alice: Any) -> None:
+    rows = [Notification(recipient=alice, event="x") for _ in range(SEQUENCE_BATCH + 10)]
+    with refusing(""):
+        Notification._base_manager.bulk_create(rows)
+        for _ in number_pending():
+            pass
+    assert get_head() == len(rows)
