@@ -59,6 +59,10 @@ _NOTIFY = """
 SELECT pg_notify(%s, part) FROM unnest(%s::text[]) WITH ORDINALITY AS parts (part, place)
 ORDER BY place
 """
+#: PostgreSQL 14 and newer may end sessions that send nothing, as those that listen.
+_STAY = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'
+"""
 
 
 def is_usable() -> bool:
@@ -195,6 +199,7 @@ class _Listener:
             (pid,) = await found.fetchone()
             if problem := problem_of(self._connection, pid):
                 raise ConnectionError(problem)
+            await self._connection.execute(_STAY)
         # While next() waits, the connection takes no other statement.
         if (name := _name(group)) not in self._names:
             await self._connection.execute(f'LISTEN "{name}"')
@@ -229,7 +234,8 @@ async def _connect() -> Any:
     given = {**wrapper.get_connection_params(), **get_settings().DOORBELL_OPTIONS}
     for name in ("context", "cursor_factory"):  # Django's types, which are not async
         given.pop(name, None)
-    return await wrapper.Database.AsyncConnection.connect(**_OPTIONS | given, autocommit=True)
+    given["autocommit"] = True
+    return await wrapper.Database.AsyncConnection.connect(**_OPTIONS | given)
 
 
 def _name(group: str) -> str:

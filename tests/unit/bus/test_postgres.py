@@ -320,6 +320,35 @@ def head_and_close() -> int:
         connection.close()
 
 
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"autocommit": True},
+        {"autocommit": False},
+        {"server_side_binding": True, "isolation_level": 3, "assume_role": "postgres"},
+        {"pool": {"min_size": 1}},
+        {"prepare_threshold": 0},
+        {"application_name": "shop", "options": "-c search_path=public -c timezone=Asia/Tokyo"},
+        {"options": "-c default_transaction_read_only=on"},
+        {"options": "-c statement_timeout=50 -c lock_timeout=50 -c idle_session_timeout=50"},
+        {"connect_timeout": "3", "sslmode": "disable", "keepalives": 0},
+    ],
+    ids=str,
+)
+async def test_whatever_options_a_project_has_messages_are_heard(options: dict[str, Any]) -> None:
+    message = Ephemeral("wall", b"x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(connection.settings_dict, "OPTIONS", options)
+        async with process() as membership, sending() as layer:
+            await asyncio.sleep(0.2)  # it is silence that is tried here
+            for _ in range(10):
+                await layer.group_send(signing.groups()[0], carrying(message))
+            assert await heard(membership, 10) == [message] * 10
+
+
 #: How a server refuses to notify, in SQL: a function instead of PostgreSQL's own.
 REFUSALS = {
     "no such function": "",
