@@ -44,7 +44,7 @@ _ERRORS = (ArithmeticError, AttributeError, DataError, OperationalError, TypeErr
 
 _OPTIONAL: Any = {"blank": True, "related_name": "+"}
 # Half characters and numbers that are none of JavaScript's. Other JSON text is not checked again.
-_ODD = re.compile(r"\\u[dD][89a-fA-F]|Infinity|NaN|[0-9]{300}|[eE][+]?[0-9]{3}")
+_ODD = re.compile(r"\\u[dD][89a-fA-F]|Infinity|NaN|[0-9]{300}|[eE][+]?[0-9]{2}")
 
 
 class Json(models.JSONField):

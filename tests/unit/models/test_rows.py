@@ -185,6 +185,12 @@ if connection.vendor != "mysql":  # it stores no more than 31 levels
     UNREADABLE += ["[" * 900 + "]" * 900, '{"a":' * 500 + "1" + "}" * 500]
 if connection.vendor == "sqlite":  # PostgreSQL refuses half a character, and has a number for these
     UNREADABLE += ["1e999", "[-1e999]", '["\\ud800"]', '{"\\udc00":1}']
+    UNREADABLE += [
+        "1" + "0" * 250 + "e99",
+        "[1E0309]",
+        '{"a":-9999999999e+300}',
+        "1" + "0" * 298 + ".0E12",
+    ]
 
 
 @pytest.mark.parametrize("column", ["data", "actions", "progress_state"])
