@@ -12,7 +12,8 @@ Deliberate oddities:
 1. A batch of the log is not sent. The transaction that numbers it tells how long the log is, so
    that there is no second commit. The hubs read the entries.
 2. A payload has at most 8,000 bytes. So a message is sent in parts, which begin with the number of
-   parts that follow. That makes them different, too: of equal payloads, PostgreSQL delivers one.
+   parts that follow, and "." if it is the first. That makes them different, too: of equal payloads,
+   PostgreSQL delivers one.
 3. Behind PgBouncer in transaction mode, ``LISTEN`` succeeds and nothing arrives. A pooler tells its
    clients another process id than the server does.
 4. Tests run in one process. There, only an explicit setting opens a connection that listens.
@@ -40,8 +41,9 @@ from sse_notify.models import Notification
 PART_BYTES = 7900
 #: Maximum number of parts that follow a first one: 16 MiB, as in `sse_notify.bus.signing`.
 MAX_PARTS = 16 * 1024 * 1024 // PART_BYTES
-#: Digits of the number of parts.
+#: Digits of the number of parts, and the marks after them.
 DIGITS = 5
+FIRST, NEXT = ".-"
 #: Seconds after the last message until the sender's connection is closed.
 IDLE_SECONDS = 1.0
 
@@ -213,11 +215,11 @@ class _Listener:
 
     def _take(self, payload: str) -> None:
         """Add a part (oddity 2). What others have sent is no valid message, and dropped later."""
-        number = payload[:DIGITS]
+        number, mark, text = payload[:DIGITS], payload[DIGITS : DIGITS + 1], payload[DIGITS + 1 :]
         following = int(number) if number.isdecimal() else 0
-        if following + 1 != self._following or following > MAX_PARTS:
+        if mark == FIRST or following + 1 != self._following or following > MAX_PARTS:
             self._parts.clear()
-        self._parts.append(payload[DIGITS:])
+        self._parts.append(text)
         self._following = following
         if following == 0:
             self._messages.append({"signed": "".join(self._parts)})
@@ -246,7 +248,11 @@ def _name(group: str) -> str:
 def _parts(message: Mapping[str, str]) -> list[str]:
     """Return the payloads of a message."""
     parts = list(_cut(message.get("signed", "").encode()))
-    return [f"{len(parts) - place:0{DIGITS}}{part}" for place, part in enumerate(parts, start=1)]
+    last = len(parts) - 1
+    return [
+        f"{last - place:0{DIGITS}}{NEXT if place else FIRST}{part}"
+        for place, part in enumerate(parts)
+    ]
 
 
 def _cut(text: bytes) -> Iterator[str]:

@@ -107,9 +107,14 @@ def test_any_text_arrives_as_it_was_in_parts_that_postgresql_takes(text: str, ti
     assert [*listener._messages] == [{"signed": whole}]
 
 
+@pytest.mark.parametrize("whole", ["ü", "ü" * 5000, "ü" * 9000], ids=["1", "2", "3 parts"])
 @pytest.mark.parametrize(
     "before",
     [
+        ["00001b"],
+        ["00001-b"],
+        ["00002.a", "00001-b"],
+        ["00001.a"],
         [],
         [""],
         ["x"],
@@ -120,9 +125,8 @@ def test_any_text_arrives_as_it_was_in_parts_that_postgresql_takes(text: str, ti
         ["-0001"],
     ],
 )
-def test_what_others_notify_does_not_touch_the_next_message(before: list[str]) -> None:
+def test_what_others_notify_does_not_touch_the_next_message(before: list[str], whole: str) -> None:
     listener = postgres._Listener()
-    whole = "ü" * 9000
     for part in [*before, *postgres._parts({"signed": whole})]:
         listener._take(part)
     assert listener._messages[-1] == {"signed": whole}
