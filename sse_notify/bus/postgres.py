@@ -93,9 +93,10 @@ if hasattr(os, "register_at_fork"):
 @cache
 def _has_psycopg(alias: str) -> bool:
     wrapper: Any = connections[alias]
+    if wrapper.vendor != "postgresql":  # without DATABASES, Django's has no driver
+        return False
     # psycopg2 has no such connection, and on Windows it needs another event loop than the usual.
-    is_async = hasattr(wrapper.Database, "AsyncConnection") and sys.platform != "win32"
-    return wrapper.vendor == "postgresql" and is_async
+    return hasattr(wrapper.Database, "AsyncConnection") and sys.platform != "win32"
 
 
 def problem_of(connection: Any, pid: int) -> str:

@@ -40,6 +40,18 @@ for number in range({number}):
 publisher.flush()
 """
 
+PUBLISH = """
+from django.conf import settings
+apps = ["django.contrib.auth", "django.contrib.contenttypes", "sse_notify"]
+settings.configure(INSTALLED_APPS=apps, SECRET_KEY="x" * 50, DATABASES={databases!r})
+import django
+django.setup()
+from sse_notify import publish
+from sse_notify.bus import publisher
+publish("wall", {{"x": 1}})
+assert publisher.remote_layer() is None
+"""
+
 on_postgres = pytest.mark.postgres
 
 
@@ -131,6 +143,22 @@ def test_what_others_notify_does_not_touch_the_next_message(before: list[str], w
         listener._take(part)
     assert listener._messages[-1] == {"signed": whole}
     assert sum(map(len, listener._parts)) == 0
+
+
+@pytest.mark.parametrize(
+    "databases",
+    [
+        {},
+        {"default": {}},
+        {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    ],
+    ids=["none", "an empty one", "SQLite"],
+)
+def test_a_site_without_postgresql_publishes(databases: Any, tmp_path: Path) -> None:
+    (script := tmp_path / "publish.py").write_text(PUBLISH.format(databases=databases))
+    process = Forked([script], log=tmp_path / "publish.log")
+    process.start()
+    assert process.wait() == 0, process.output()
 
 
 # --- real connections ---
