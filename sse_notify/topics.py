@@ -109,7 +109,8 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
     if groups is None:
         groups = [group.id for group in user.groups.all()] if groups_field() else []
     staff = [STAFF.value] if getattr(user, "is_staff", False) else []
-    return (user_topic(user.pk), EVERYONE.value, *staff, *sorted(map(group_topic, groups)))
+    # A row of a project's ``through`` may repeat a membership, in another role, say.
+    return (user_topic(user.pk), EVERYONE.value, *staff, *sorted(set(map(group_topic, groups))))
 
 
 def joined(user: Any) -> datetime | None:

@@ -20,8 +20,9 @@ from django.db import models
 from django.test.utils import isolate_apps
 from django.urls import register_converter
 
-from sse_notify import topics
+from sse_notify import broadcast, notify, topics
 from sse_notify.exceptions import UnknownTopic
+from sse_notify.models.counts import Owner, count
 from sse_notify.topics import check_name, find, load_users, topic, topics_of
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
@@ -657,3 +658,22 @@ def test_a_function_that_yields_its_answer_lets_nobody_in() -> None:
     for name in ("yields", "yields later"):
         with pytest.raises(TypeError, match="must return"):
             find(name).allows(User(is_active=True))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_prefetched", [True, False])
+def test_a_member_in_several_roles_is_in_a_group_once(alice: User, is_prefetched: bool) -> None:
+    """The rows of a project's ``through`` may repeat it. Each broadcast would count as often."""
+    group = Group.objects.create(name="Crew")
+    alice.groups.add(group)
+    notify(alice, "Hi")
+    broadcast("To the crew", audience=group)
+    groups = [group.pk] * 3
+    if is_prefetched:
+        again = User.objects.filter(pk=alice.pk).prefetch_related("groups").get()
+        vars(again)["_prefetched_objects_cache"]["groups"]._result_cache = [group] * 3
+        found = topics_of(again)
+    else:
+        found = topics_of(alice, groups)
+    assert found == (f"user:{alice.pk}", "everyone", f"group:{group.pk}")
+    assert count([Owner(alice.pk, found, None)], "default") == [(2, 2)]
