@@ -195,6 +195,7 @@ async def cleans_up_in_its_task() -> AsyncIterator[Any]:
 ENDS: list[tuple[bool, str]] = []
 
 
+@pytest.mark.django_db  # the end of a response looks at the connections of the tests before
 @pytest.mark.timeout(GUARD)
 @pytest.mark.parametrize(
     ("source", "rest"),
