@@ -281,7 +281,7 @@ class Monitor:
         due = random.random()
         while True:
             usual = ROUND_SECONDS
-            if publisher.remote_layer() is None:  # the round finds what other processes change
+            if not publisher.hears():  # the round finds what other processes change
                 usual = min(usual, max(len(self._cases) / PER_SECOND, publisher.poll_interval()))
             seconds = get_settings().RECHECK_INTERVAL or usual
             steps = max(1, min(12, seconds // 5), len(self._cases) / PAGE)  # each: four queries

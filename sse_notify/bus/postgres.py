@@ -124,6 +124,8 @@ class PostgresLayer:
     """
 
     def __init__(self) -> None:
+        #: Whether nothing would be heard, as a pooler was found between.
+        self.is_deaf = False
         self._listeners: dict[str, _Listener] = {}
         self._sending = asyncio.Lock()
         self._connection: Any = None
@@ -144,7 +146,9 @@ class PostgresLayer:
         listener = self._listeners.setdefault(channel, _Listener())
         try:
             await listener.listen(group)
-        except BaseException:
+            self.is_deaf = False
+        except BaseException as error:
+            self.is_deaf = self.is_deaf or isinstance(error, ConnectionError)
             await self.group_discard(group, channel)
             raise
 

@@ -130,9 +130,15 @@ def _is_told(layer: Any) -> bool:
     return isinstance(layer, PostgresLayer)
 
 
+def hears() -> bool:
+    """Return whether a layer may bring what other processes send. Behind a pooler, it cannot."""
+    layer = remote_layer()
+    return layer is not None and not getattr(layer, "is_deaf", False)
+
+
 def poll_interval() -> float:
     """Return the seconds between two polls of the log."""
-    default = 5.0 if remote_layer() is not None else 1.0
+    default = 5.0 if hears() else 1.0
     return get_settings().POLL_INTERVAL or default
 
 

@@ -173,15 +173,15 @@ class Hub:
 
     def _begin(self) -> None:
         if self._task is None:
-            joined, interval = asyncio.Event(), publisher.poll_interval()
+            joined = asyncio.Event()
             publisher.attach(self.receive)
             if publisher.remote_layer() is None:
                 joined.set()
             else:
                 self._listening = asyncio.create_task(subscriber.listen(self.receive, joined))
-            self._task = asyncio.create_task(self._live(joined, interval))
+            self._task = asyncio.create_task(self._live(joined))
 
-    async def _live(self, joined: asyncio.Event, interval: float) -> None:
+    async def _live(self, joined: asyncio.Event) -> None:
         """Start the hub; then poll the log, and repair what is missing."""
         # The channel layer may never respond; then polling alone delivers events.
         await _within(JOIN_SECONDS, joined)
@@ -205,7 +205,8 @@ class Hub:
                 if has_gap and self._started.is_set():
                     self._gap.clear()
             if self._started.is_set():
-                await _within(interval * random.uniform(0.9, 1.1), self._gap)
+                seconds = publisher.poll_interval()
+                await _within(seconds * random.uniform(0.9, 1.1), self._gap)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -381,6 +381,38 @@ async def test_whatever_options_a_project_has_messages_are_heard(options: dict[s
             assert await heard(membership, 10) == [message] * 10
 
 
+@on_postgres
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("chosen")
+async def test_a_process_behind_a_pooler_looks_as_often_as_one_without_a_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It hears of nothing, as long as the pooler is there: here, the server has another process id."""
+    monkeypatch.setattr(postgres, "is_chosen", postgres.is_usable)  # it is off in tests
+    options = {"options": "-c search_path=public,pg_catalog"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    with override_settings(SSE_NOTIFY={}):
+        assert (publisher.hears(), publisher.poll_interval()) == (True, 5)
+        for change, hears, seconds in (
+            ("CREATE FUNCTION public.pg_backend_pid() RETURNS int LANGUAGE sql AS 'SELECT 1'", False, 1),
+            ("DROP FUNCTION public.pg_backend_pid", True, 5),
+        ):  # fmt: skip
+            await asyncio.to_thread(run_and_close, change)
+            ready = asyncio.Event()
+            listening = asyncio.create_task(subscriber.listen(lambda message: None, ready))
+            await ready.wait()
+            assert (publisher.hears(), publisher.poll_interval()) == (hears, seconds)
+            subscriber.stop(listening)
+            await asyncio.wait({listening})
+            await asyncio.gather(*subscriber._leaving)
+
+
+def run_and_close(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    connection.close()
+
+
 #: How a server refuses to notify, in SQL: a function instead of PostgreSQL's own.
 REFUSALS = {
     "no such function": "",
