@@ -33,9 +33,9 @@ from sse_notify.models import Inbox, Notification, Receipt
 from sse_notify.models.notification import fetch
 from sse_notify.models.paging import Place
 from sse_notify.models.querysets import NotificationQuerySet, User
-from sse_notify.notifications.validation import check_instance
 from sse_notify.signals import marked
 from sse_notify.sse.format import MAX_CURSOR, shown
+from sse_notify.topics import has_key
 
 #: Maximum length of ``client`` in characters.
 CLIENT_LENGTH = 100
@@ -261,7 +261,11 @@ def _mark_up_to(inbox: Inbox, mark: _Mark, up_to: int, using: str) -> bool:
 
 def check_user(user: Any) -> None:
     """Raise ``TypeError`` or ``ValueError`` if ``user`` is not a saved user."""
-    check_instance("user", user, get_user_model())
+    model = get_user_model()
+    if not isinstance(user, model):  # `__class__` sees through lazy objects such as request.user
+        raise TypeError(f"user must be a {model.__name__}, not {user.__class__.__name__}.")
+    if not has_key(user):
+        raise ValueError("user must be saved.")
 
 
 def check_number(
