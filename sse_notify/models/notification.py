@@ -33,7 +33,7 @@ from sse_notify.models.content import (
 )
 from sse_notify.models.fields import ExactCharField, about
 from sse_notify.models.querysets import NotificationQuerySet
-from sse_notify.models.reading import READ
+from sse_notify.models.reading import READ, read_text
 from sse_notify.sse.format import clean
 from sse_notify.topics import Audience
 
@@ -66,7 +66,7 @@ class Json(models.JSONField):
             if read and not (is_plain and value.count("[") + value.count("{") <= MAX_DEPTH):
                 check_json(read)
         except (RecursionError, ValueError):
-            return value
+            return read_text(value)
         return read
 
 

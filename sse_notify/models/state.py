@@ -80,7 +80,7 @@ class Inbox(models.Model):
             return LOST, 0  # written by hand
         said.pop("seq", None)
         ids, up_to = said.get("ids", []), said.get("up_to", 0)
-        is_odd = not isinstance(ids, list) or not isinstance(up_to, int)
+        is_odd = not isinstance(ids, list) or any(type(each) is not int for each in (up_to, *ids))
         return LOST if number in earlier or is_odd else said, before
 
 

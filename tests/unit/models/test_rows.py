@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.test import Client
@@ -237,6 +237,29 @@ def test_a_change_of_an_inbox_that_cannot_be_read_is_told_as_a_reset(
     assert Inbox.objects.get().changes[0]["set"] == "unread"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"ids": [{"a": 1}]}, {"ids": [[1]]}, {"ids": [None, "x", 1.5]}, {"up_to": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "pending"])
+def test_a_change_of_what_has_no_such_name_is_told_as_a_reset_and_stops_no_mark(
+    alice: User, client: Client, numbered: bool, odd: dict[str, Any]
+) -> None:
+    row = notify(alice, "Hi")
+    marks.mark_read(alice, ids=[row.pk])
+    announce()
+    columns: Any = {} if numbered else {"state_seq": None}
+    said = [{"set": "unread", "client": "", "after": 0, **odd}]
+    Inbox.objects.update(changes=said, **columns)
+    if not numbered:
+        marks.mark_unread(alice, ids=[row.pk])
+        announce()
+    stream: Any = client.get(reverse("sse_notify:stream"), {"cursor": 1})
+    events = parse(b"".join(stream.streaming_content))
+    assert [event.event for event in events] == ["hello", "reset"]
+
+
 # --- columns that the database's driver cannot read ---
 
 TIMES = {
@@ -327,6 +350,21 @@ def test_bytes_are_read_as_their_text(alice: User, client: Client, odd: Notifica
         cursor.execute("UPDATE sse_notify_notification SET body = x'4141ff', url = x'2f61'")
     item = client.get(reverse("sse_notify:items")).json()["items"][0]
     assert (item["body"], item["url"]) == ("AA\ufffd", "/a")
+
+
+@sqlite
+@pytest.mark.parametrize("stored", [b'"\xff"', b'"\xed\xa0\x80"', b"[1e999]", b'{"a":[-1e999]}'])
+@pytest.mark.parametrize("column", ["data", "actions", "progress_state"])
+def test_bytes_that_are_no_json_of_ours_are_read_as_their_text(
+    alice: User, client: Client, staff: Client, odd: Notification, stored: bytes, column: str
+) -> None:
+    try:
+        write(odd, **{column: stored})
+    except IntegrityError:
+        pytest.skip("this SQLite takes no such bytes")
+    found = shown(alice, client, staff)
+    assert (found["actions"], found["progress"]) == ([] if column == "actions" else [GOOD], None)
+    assert column != "data" or found["data"] == stored.decode(errors="replace")
 
 
 @sqlite
