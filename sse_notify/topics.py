@@ -2,8 +2,7 @@
 
 A topic is a short string that events are addressed to. This package has four kinds, and every
 signed-in user's stream gets those that apply: ``user:<pk>``, ``group:<pk>``, ``staff`` and
-``everyone``. A project defines all others. A stream requests them by name and gets each one that
-the function registered with :func:`topic` allows.
+``everyone``. A project defines all others with :func:`topic`. Streams request them by name.
 """
 
 from __future__ import annotations
@@ -106,8 +105,9 @@ def topics_of(user: Any, groups: Iterable[Any] | None = None) -> tuple[str, ...]
         user: a signed-in user.
         groups: the ids of the user's groups. ``None``: fetch them, unless they are prefetched.
     """
-    if groups is None:
-        groups = [group.id for group in user.groups.all()] if groups_field() else []
+    if groups is None:  # as Django's permissions, without the groups' own manager: it may hide some
+        rows = user.groups(manager="_base_manager").all() if groups_field() else ()
+        groups = [group.id for group in rows]
     staff = [STAFF.value] if getattr(user, "is_staff", False) else []
     # A row of a project's ``through`` may repeat a membership, in another role, say.
     return (user_topic(user.pk), EVERYONE.value, *staff, *sorted(set(map(group_topic, groups))))

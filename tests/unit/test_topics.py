@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.auth.models import AnonymousUser, Group, GroupManager, Permission, User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.test.utils import isolate_apps
@@ -22,6 +22,7 @@ from django.urls import register_converter
 
 from sse_notify import broadcast, notify, topics
 from sse_notify.exceptions import UnknownTopic
+from sse_notify.models import Notification
 from sse_notify.models.counts import Owner, count
 from sse_notify.topics import check_name, find, load_users, topic, topics_of
 from tests.support import GUARD, ROOT
@@ -677,3 +678,22 @@ def test_a_member_in_several_roles_is_in_a_group_once(alice: User, is_prefetched
         found = topics_of(alice, groups)
     assert found == (f"user:{alice.pk}", "everyone", f"group:{group.pk}")
     assert count([Owner(alice.pk, found, None)], "default") == [(2, 2)]
+
+
+@pytest.mark.django_db
+def test_a_group_that_the_projects_manager_hides_is_the_same_everywhere(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django's permissions ask no manager of groups either. Else a list lacks what its stream sends."""
+
+    def shown(manager: Any) -> Any:
+        return super(GroupManager, manager).get_queryset().exclude(name="Hidden")
+
+    hidden = Group.objects.create(name="Hidden")
+    alice.groups.add(hidden)
+    monkeypatch.setattr(GroupManager, "get_queryset", shown)
+    row = broadcast("To the hidden", audience=hidden)
+    user = User.objects.get(pk=alice.pk)
+    live, groups = load_users([alice.pk])[alice.pk]
+    assert topics_of(user) == topics_of(live, groups)
+    assert Notification.objects.visible_to(user).get() == row
