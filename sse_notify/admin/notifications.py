@@ -124,6 +124,12 @@ class NotificationAdmin(compose.ComposeAdmin):
         """Return the searched fields: the texts, and the recipient's ``USERNAME_FIELD``."""
         return ("title", "body", "category", "key", f"recipient__{get_user_model().USERNAME_FIELD}")
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Refuse to filter by excluded users if the detail page does not show them either."""
+        is_allowed = super().lookup_allowed(lookup, value, request)
+        asks_who = lookup.partition("__")[0] == "excluded"
+        return is_allowed and (not asks_who or live.may_view(request.user, get_user_model()))
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Return the change list, with the figures of all rows of the page counted together."""
         page = super().get_changelist_instance(request)

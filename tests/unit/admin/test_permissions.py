@@ -115,3 +115,23 @@ def test_the_names_are_there_for_who_may_view_users(monkeypatch: pytest.MonkeyPa
     assert shown == OF_RECIPIENTS | {"live"}
     change = client.get(reverse("admin:sse_notify_notification_change", args=[other.pk]))
     assert any(name in change.content.decode() for name in of_out), "who was excluded"
+
+
+@pytest.mark.parametrize("lookup", ["excluded", "excluded__id", "excluded__in", "excluded__gte"])
+def test_no_filter_of_the_list_tells_who_is_excluded_to_staff_who_may_not_view_users(
+    lookup: str,
+) -> None:
+    """Their keys would come out by trying one after the other."""
+    bystander, _names = person("bystander")
+    row = broadcast("All", audience=EVERYONE, exclude=[bystander])
+    notify(bystander, "One")
+    staff = User.objects.create_user("staff", is_staff=True)
+    address = reverse("admin:sse_notify_notification_changelist")
+    found = []
+    for held in (["view_notification"], ["view_notification", "view_user"]):
+        staff.user_permissions.set(Permission.objects.filter(codename__in=held))
+        client = Client()
+        client.force_login(staff)
+        found.append(client.get(address, {lookup: bystander.pk}))
+    assert [answer.status_code for answer in found] == [400, 200]
+    assert found[1].context["cl"].result_list == [row]
