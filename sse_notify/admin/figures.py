@@ -23,6 +23,7 @@ from django.db.models.functions import Coalesce
 from sse_notify.admin.forms import active_users
 from sse_notify.models import Audience, Exclusion, Inbox, Notification, Receipt
 from sse_notify.notifications.send import has_user_field
+from sse_notify.topics import groups_field
 
 
 class Figures(NamedTuple):
@@ -95,11 +96,17 @@ def _count(users: QuerySet[Any], conditions: dict[Notification, Q], prefix: str)
     groups = [row for row in conditions if row.audience == Audience.GROUP]
     others = [row for row in conditions if row.audience != Audience.GROUP]
     counts: Counter[int] = Counter()
+    field: Any = groups_field()
+    # A row of a project's own ``through`` may repeat a membership, in another role, say.
+    repeats = field is not None and not field.remote_field.through._meta.auto_created
     for rows in filter(None, (groups, others)):
         chosen = users
         if rows is groups:
             chosen = users.filter(**{f"{prefix}groups__id__in": {row.group_id for row in rows}})
-        counted = {f"n{row.pk}": Count("pk", filter=conditions[row]) for row in rows}
+        counted = {
+            f"n{row.pk}": Count("pk", filter=conditions[row], distinct=rows is groups and repeats)
+            for row in rows
+        }
         found = chosen.aggregate(**counted)
         counts.update({row.pk: found[f"n{row.pk}"] for row in rows})
     return counts
