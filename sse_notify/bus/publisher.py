@@ -133,7 +133,7 @@ def _is_told(layer: Any) -> bool:
 def hears() -> bool:
     """Return whether a layer may bring what other processes send. Behind a pooler, it cannot."""
     layer = remote_layer()
-    return layer is not None and not getattr(layer, "is_deaf", False)
+    return layer is not None and not (isinstance(layer, PostgresLayer) and layer.is_deaf)
 
 
 def poll_interval() -> float:

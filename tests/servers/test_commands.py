@@ -102,4 +102,5 @@ async def test_the_commands_send_show_and_follow(
             REDIS_URL="",
         )
         assert status == 1
-        assert json.loads(said)["problems"][0].startswith("The database does not answer: ")
+        problems = json.loads(said)["problems"]  # PostgreSQL would be the layer, too
+        assert problems[-1].startswith("The database does not answer: ")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.test import override_settings
 
 from sse_notify import counters
 from sse_notify.bus import backlog, messages, publisher, subscriber
@@ -322,3 +323,14 @@ def test_a_membership_that_expires_soon_is_renewed_sooner() -> None:
         return subscriber.rejoin_seconds(RedisPubSubChannelLayer(hosts=hosts))
 
     assert asyncio.run(of_pubsub()) == subscriber.REJOIN_SECONDS
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["channels_redis.pubsub.RedisPubSubChannelLayer", "channels_redis.core.RedisChannelLayer"],
+)
+def test_a_view_learns_the_polls_interval_without_an_event_loop(backend: str) -> None:
+    """The pub/sub layer looks for the running loop at every unknown attribute."""
+    layers = {"default": {"BACKEND": backend, "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}}
+    with override_settings(CHANNEL_LAYERS=layers):
+        assert publisher.poll_interval() == 5.0
