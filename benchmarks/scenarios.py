@@ -104,8 +104,8 @@ class Session:
         return costs
 
     async def warm_up(self, kind: str, events: int = 1) -> None:
-        """Publish once without a measurement: what is made once is made now."""
-        await self._take_turns(kind, events, 1, ALONE_QUIET)
+        """Publish once without a measurement: what is made once is made now, and arrives before the first that is measured."""
+        await self._take_turns(kind, events, 1, self.plan.quiet)
 
     async def open(self, streams: int, base: int, connections: Callable[[], int | None]) -> Opened:
         """Open ``base`` streams, then up to ``streams``, and look at them idle.
