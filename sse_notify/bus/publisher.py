@@ -87,7 +87,9 @@ def ring(message: Message) -> None:
         except RuntimeError:  # The event loop is closed, so the hub is gone.
             detach(callback)
     layer = remote_layer()
-    if layer is not None and not (isinstance(message, Batch) and _is_told(layer)):
+    # With PostgreSQL, the transaction that numbered a batch has told the other processes.
+    is_told = isinstance(message, Batch) and isinstance(layer, PostgresLayer)
+    if layer is not None and not is_told:
         for part in messages.split(message):
             _sender.put(part)
 
@@ -125,11 +127,6 @@ def remote_layer() -> Any | None:
     return postgres.layer() if postgres.is_chosen() else None
 
 
-def _is_told(layer: Any) -> bool:
-    """Return whether the transaction that numbers a batch tells the other processes."""
-    return isinstance(layer, PostgresLayer)
-
-
 def hears() -> bool:
     """Return whether a layer may bring what other processes send. Behind a pooler, it cannot."""
     layer = remote_layer()
@@ -145,7 +142,7 @@ def poll_interval() -> float:
 def prepare() -> None:
     """Start the sender's loop if messages will need it: a process that exits starts no threads."""
     layer = remote_layer()
-    if layer is not None and not _is_told(layer):
+    if layer is not None and not isinstance(layer, PostgresLayer):
         senders_loop()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sse_notify.bus import signing
+from sse_notify.bus import publisher, signing, subscriber
 from sse_notify.bus.messages import Message, pack
 from sse_notify.conf import get_settings
 from sse_notify.sse.format import dumps
@@ -32,3 +32,11 @@ def carrying(*messages: Message) -> dict[str, str]:
     """Return a signed message with these messages."""
     with another_process():
         return signing.sign(get_settings().GROUP, map(pack, messages))
+
+
+async def heard(membership: subscriber.Membership, number: int) -> list[Message]:
+    """Return the next messages of other processes."""
+    found: list[Message] = []
+    while len(found) < number:
+        publisher.deliver(await membership.receive(), found.append)
+    return found

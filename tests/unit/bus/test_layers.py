@@ -16,7 +16,7 @@ from sse_notify import counters
 from sse_notify.bus import publisher, signing, subscriber
 from sse_notify.bus.messages import Ephemeral, Message, pack
 from tests.support.forks import Forked
-from tests.unit.bus.elsewhere import another_process, carrying
+from tests.unit.bus.elsewhere import another_process, carrying, heard
 
 pytestmark = pytest.mark.asyncio
 
@@ -66,13 +66,6 @@ async def process() -> AsyncIterator[subscriber.Membership]:
         membership.leave_soon()
         await asyncio.gather(*subscriber._leaving)
         await (getattr(layer, "close_pools", None) or layer.flush)()
-
-
-async def heard(membership: subscriber.Membership, number: int) -> list[Message]:
-    found: list[Message] = []
-    while len(found) < number:
-        publisher.deliver(await membership.receive(), found.append)
-    return found
 
 
 @pytest.mark.parametrize(("number", "pause"), [(2000, 0), (300, 0.001)], ids=["at once", "slowly"])

@@ -24,7 +24,7 @@ from sse_notify.log.sequence import get_head, number_pending
 from sse_notify.models import Notification
 from tests.support import GUARD
 from tests.support.forks import Forked
-from tests.unit.bus.elsewhere import another_process, carrying
+from tests.unit.bus.elsewhere import another_process, carrying, heard
 
 BURST = """
 import time
@@ -91,13 +91,6 @@ async def process() -> AsyncIterator[subscriber.Membership]:
     finally:
         membership.leave_soon()
         await asyncio.gather(*subscriber._leaving)
-
-
-async def heard(membership: subscriber.Membership, number: int) -> list[Message]:
-    found: list[Message] = []
-    while len(found) < number:
-        publisher.deliver(await membership.receive(), found.append)
-    return found
 
 
 # --- any text ---
