@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, process_time
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from sse_notify.concurrency import threadpool
 
@@ -29,9 +29,10 @@ HOLD_SECONDS = 0.04  #: Seconds that other requests may hold turns up; they come
 
 
 class Turns:
-    """The turns on one event loop. Call all methods there."""
+    """The turns on ``loop``. Call all methods there."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._waiting: deque[asyncio.Future[None]] = deque()
         #: How long the process had been idle when each turn began.
         self._begun: dict[asyncio.Future[None], float] = {}
@@ -62,7 +63,7 @@ class Turns:
 
     def ask(self) -> asyncio.Future[None]:
         """Return a future that is done when a turn begins. The caller must :meth:`end` it."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(turn)
         self._begin()
         return turn
@@ -112,14 +113,15 @@ def _call_later(seconds: float, function: Callable[[], None]) -> asyncio.TimerHa
     return asyncio.get_running_loop().call_later(seconds, function)
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+#: The turns on each event loop, by the loop's id, while somebody uses them.
+_turns: WeakValueDictionary[int, Turns] = WeakValueDictionary()
 
 
 def current() -> Turns:
     """Return the turns of the running loop."""
     loop = asyncio.get_running_loop()
-    if (turns := _turns.get(loop)) is None:
-        turns = _turns[loop] = Turns()
+    if (turns := _turns.get(id(loop))) is None:
+        turns = _turns[id(loop)] = Turns(loop)
     return turns
 
 

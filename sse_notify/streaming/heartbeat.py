@@ -12,7 +12,7 @@ import logging
 import math
 import random
 from time import monotonic
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from sse_notify.conf import get_settings
 from sse_notify.streaming.limits import admission
@@ -65,10 +65,11 @@ class Timed:
             first_heartbeat = random.uniform(interval / 2, interval)
         self.written_at = monotonic() - interval + min(first_heartbeat, interval)
         self.check(monotonic())
-        if (timer := _timers.get(loop := asyncio.get_running_loop())) is None:
-            timer = _timers[loop] = _Timer()
+        loop = asyncio.get_running_loop()
+        if (timer := _timers.get(id(loop))) is None:
+            timer = _timers[id(loop)] = _Timer(loop)
         self._timer = timer
-        timer.add(self, loop)
+        timer.add(self)
         # The shutdown began during this stream's handshake or view.
         if admission.draining:
             self.drain(get_settings().DRAIN_SECONDS)
@@ -101,16 +102,17 @@ class Timed:
 class _Timer:
     """One timer for the checks of all streams of an event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._streams: set[Timed] = set()
         self._handle: asyncio.TimerHandle | None = None
         #: When the timer runs, and when it ran last.
         self._at, self._ran_at = math.inf, -math.inf
 
-    def add(self, stream: Timed, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, stream: Timed) -> None:
         """Check ``stream`` when it is due."""
         self._streams.add(stream)
-        self._run_at(stream.due, loop)
+        self._run_at(stream.due)
 
     def remove(self, stream: Timed) -> None:
         """Stop checking ``stream``."""
@@ -119,15 +121,15 @@ class _Timer:
             self._handle.cancel()
             self._handle, self._at = None, math.inf
 
-    def _run_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_at(self, due: float) -> None:
         at = max(due, self._ran_at + STEP)
         if at < self._at:
             if self._handle is not None:
                 self._handle.cancel()
             seconds = max(at - monotonic(), 0.001)
-            self._at, self._handle = at, loop.call_later(seconds, self._run, loop)
+            self._at, self._handle = at, self._loop.call_later(seconds, self._run)
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self) -> None:
         self._at, self._handle, self._ran_at = math.inf, None, monotonic()
         now = self._ran_at
         for stream in [each for each in self._streams if each.due <= now]:
@@ -138,8 +140,8 @@ class _Timer:
             except Exception:  # must not stop the other streams' checks
                 logger.exception("A stream cannot be checked.")
         if self._streams:
-            self._run_at(min(each.due for each in self._streams), loop)
+            self._run_at(min(each.due for each in self._streams))
 
 
-#: The timer of each event loop.
-_timers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer] = WeakKeyDictionary()
+#: The timer of each event loop, by the loop's id, while one of its streams needs it.
+_timers: WeakValueDictionary[int, _Timer] = WeakValueDictionary()

@@ -24,7 +24,6 @@ from functools import partial
 from time import monotonic
 from types import FrameType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Run
@@ -43,7 +42,7 @@ CUT_SECONDS = 1.0
 #: Seconds for the server to send what the last streams wrote.
 FLUSH_SECONDS = 0.05
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 #: The background tasks of every hub.
 jobs: list[Job] = []
 
@@ -54,6 +53,8 @@ def current(run: Run | None = None) -> Hub:
     hub = _hubs.get(loop)
     if hub is None or hub.stopped:
         _signals.install()
+        for closed in [each for each in list(_hubs) if each.is_closed()]:
+            _hubs.pop(closed, None)
         hub = _hubs[loop] = Hub(run=run, jobs=jobs)
     return hub
 

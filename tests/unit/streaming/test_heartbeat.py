@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 from itertools import pairwise
 from time import monotonic
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from sse_notify.concurrency import turns
 from sse_notify.streaming import heartbeat
 from sse_notify.streaming.base import BaseStream
+from sse_notify.streaming.limits import admission
 from tests.support import GUARD
 
 pytestmark = pytest.mark.asyncio
@@ -71,6 +74,7 @@ async def test_a_write_that_blocks_is_given_up_whenever_it_began() -> None:
     began = monotonic()
     assert await keeper.next() == "abort slow"
     assert monotonic() - began >= 0.02
+    keeper.stop_timer()
 
 
 @override_settings(SSE_NOTIFY={"HEARTBEAT": 0.01, "SEND_TIMEOUT": 600})
@@ -119,7 +123,9 @@ async def test_streams_share_one_timer_and_its_runs(monkeypatch: pytest.MonkeyPa
     assert runs <= 10
     for keeper in keepers:
         keeper.stop_timer()
-    assert heartbeat._timers[loop]._handle is None, "nothing runs without streams"
+    assert all(handle.cancelled() or handle.when() < loop.time() for handle in handles), (
+        "nothing runs without streams"
+    )
 
 
 @override_settings(SSE_NOTIFY={"HEARTBEAT": 0.02})
@@ -154,3 +160,18 @@ async def test_a_stream_that_another_ones_check_ends_is_not_checked() -> None:
         while all(keeper.told.empty() for keeper in both):
             await asyncio.sleep(0)
     assert sum(keeper.told.qsize() for keeper in both) == 1
+
+
+async def test_a_stream_whose_loop_was_closed_gives_its_place_back() -> None:
+    """Else a process that runs loop after loop, such as one of tests, has ever fewer places."""
+
+    async def leave_open() -> None:
+        keeper = Timekeeper()
+        keeper.start_timer()
+        turns.current().ask()
+        assert admission.total == before + 1
+
+    before, timers, current = admission.total, len(heartbeat._timers), len(turns._turns)
+    await asyncio.to_thread(asyncio.run, leave_open())
+    gc.collect()
+    assert (admission.total, len(heartbeat._timers), len(turns._turns)) == (before, timers, current)

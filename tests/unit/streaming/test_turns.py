@@ -67,7 +67,7 @@ def begun(asked: list[asyncio.Future[None]]) -> list[int]:
 
 
 async def test_as_many_as_may_are_at_work_at_once_in_order(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     asked = [line.ask() for _ in range(AT_ONCE + 3)]
     assert begun(asked) == [*range(AT_ONCE)]
     line.end(asked[0])
@@ -79,7 +79,7 @@ async def test_as_many_as_may_are_at_work_at_once_in_order(clock: Clock) -> None
 
 
 async def test_those_that_work_for_long_keep_their_turns(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     asked = [line.ask() for _ in range(AT_ONCE + 1)]
     for _ in range(100):
         clock.work(IDLE_SECONDS)
@@ -88,7 +88,7 @@ async def test_those_that_work_for_long_keep_their_turns(clock: Clock) -> None:
 
 async def test_those_that_wait_for_something_let_the_next_begin(clock: Clock) -> None:
     """As many as wait: the pool of threads is the limit then."""
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     asked = [line.ask() for _ in range(AT_ONCE * 3)]
     for times in range(1, 3):
         assert begun(asked) == [*range(AT_ONCE * times)]
@@ -100,7 +100,7 @@ async def test_those_that_wait_for_something_let_the_next_begin(clock: Clock) ->
 
 
 async def test_none_begins_in_the_first_moments_of_another_request(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     with line.other():
         asked = line.ask()
         clock.work(HOLD_SECONDS / 2)
@@ -111,7 +111,7 @@ async def test_none_begins_in_the_first_moments_of_another_request(clock: Clock)
 async def test_what_is_at_work_when_a_request_comes_is_not_followed_by_another(
     clock: Clock,
 ) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     *at_work, waiting = [line.ask() for _ in range(AT_ONCE + 1)]
     with line.other():
         for turn in at_work:
@@ -121,7 +121,7 @@ async def test_what_is_at_work_when_a_request_comes_is_not_followed_by_another(
 
 
 async def test_beside_a_long_request_they_have_half_of_the_time(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     with line.other(), line.other():
         asked = line.ask()
         clock.work(HOLD_SECONDS * MORE)
@@ -136,7 +136,7 @@ async def test_beside_a_long_request_they_have_half_of_the_time(clock: Clock) ->
 
 
 async def test_request_after_request_holds_them_up_for_half_of_the_time(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     for _ in range(3):
         with line.other():
             first = line.ask()
@@ -153,7 +153,7 @@ async def test_request_after_request_holds_them_up_for_half_of_the_time(clock: C
 
 
 async def test_requests_that_overlap_do_not_keep_them_back(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     with line.other() as answered:
         asked = line.ask()
         clock.work(HOLD_SECONDS / 2)
@@ -164,7 +164,7 @@ async def test_requests_that_overlap_do_not_keep_them_back(clock: Clock) -> None
 
 
 async def test_a_request_counts_until_its_response_begins(clock: Clock) -> None:
-    line = Turns()
+    line = Turns(asyncio.get_running_loop())
     with line.other() as answered, line.other() as also_answered:
         asked = line.ask()
         answered()
