@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "sse_notify",
+    "sse_notify.contrib.runs",
     "demo_project.gallery",
     "demo_project.handbook",
     "demo_project.accounts",

@@ -55,6 +55,8 @@ class Settings:
     """Maximum size of an encoded event. The package's script reads none of more than 1 MiB."""
     RETENTION_DAYS: float | None = 90.0  # days
     """Age at which ``prune_notifications`` deletes a notification. ``None``: never."""
+    RUN_RETENTION: float = 60.0  # minutes
+    """Time for which `sse_notify.contrib.runs` keeps runs that have ended."""
     DRAIN_SECONDS: float = 10.0  # seconds
     """Time over which clients reconnect when the process shuts down."""
     CATEGORIES: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "sse_notify",
+    "sse_notify.contrib.runs",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -66,7 +66,7 @@ class Exchange:
     """
 
     __slots__ = ("_context", "_made", "_on_leave", "_receive", "_task", "cookies", "is_over",
-                 "joins", "left", "login", "stream")  # fmt: skip
+                 "joins", "left", "login", "loop", "stream")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], cookies: str) -> None:
         self._receive = receive
@@ -75,6 +75,8 @@ class Exchange:
         # Without this exchange: what a context holds lives as long as its task.
         self._context: Context | None = copy_context()
         self._made: list[BaseStream] = []
+        #: The server's event loop.
+        self.loop = asyncio.get_running_loop()
         #: The ``Cookie`` header, for the view.
         self.cookies = cookies
         #: Whether the client is known to have disconnected.

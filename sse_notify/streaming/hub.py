@@ -112,7 +112,7 @@ class Hub:
         """Remove ``stream``. The last one to leave stops the hub."""
         self.streams.discard(stream)
         self.sources.discard(stream)
-        if self._unlist(stream, stream.topics):
+        if self.unlisten(stream, stream.topics):
             stream.note("closed", stream_closed, sender=Hub, reason=stream.reason)
         if not self.streams:
             self.empty.set()
@@ -121,6 +121,24 @@ class Hub:
         self._monitor.remove(stream)
         if not (self.streams or self.sources or self.stopped):
             self._stop()
+
+    def listen(self, listener: Any, topics: Iterable[str]) -> None:
+        """Give ``listener``, a stream or another object with its ``push`` methods, these topics."""
+        for topic in topics:
+            if isinstance(others := self._by_topic.get(topic, ()), set):
+                others.add(listener)
+            elif listener not in others:
+                self._by_topic[topic] = {*others, listener} if others else (listener,)
+
+    def unlisten(self, listener: Any, topics: Iterable[str]) -> bool:
+        """Undo :meth:`listen`, and return whether there was something to undo."""
+        listed = [topic for topic in topics if listener in self._by_topic.get(topic, ())]
+        for topic in listed:
+            if isinstance(others := self._by_topic[topic], set):
+                others.remove(listener)
+            if isinstance(others, tuple) or not others:
+                del self._by_topic[topic]
+        return bool(listed)
 
     def listeners(self, topic: str) -> Collection[Stream]:
         """Return the streams that listen to ``topic``. Callable from any thread."""
@@ -141,8 +159,8 @@ class Hub:
             before = stream.topics
             stream.retopic(granted.reader, asked)
             if stream.topics is not before:
-                self._unlist(stream, before)
-                self._list(stream)
+                self.unlisten(stream, before)
+                self.listen(stream, stream.topics)
         else:
             self._open(stream, granted, asked or ())
 
@@ -151,25 +169,8 @@ class Hub:
         if stream.closed:  # the client has disconnected
             return
         stream.go_live(self, *decided)
-        self._list(stream)
+        self.listen(stream, stream.topics)
         stream.note("opened", stream_opened, sender=Hub)
-
-    def _list(self, stream: Stream) -> None:
-        for topic in stream.topics:
-            if isinstance(others := self._by_topic.get(topic, ()), set):
-                others.add(stream)
-            elif stream not in others:
-                self._by_topic[topic] = {*others, stream} if others else (stream,)
-
-    def _unlist(self, stream: Any, topics: tuple[str, ...]) -> bool:
-        """Remove ``stream`` from its topics, and return whether it was listed."""
-        listed = [topic for topic in topics if stream in self._by_topic.get(topic, ())]
-        for topic in listed:
-            if isinstance(others := self._by_topic[topic], set):
-                others.remove(stream)
-            if isinstance(others, tuple) or not others:
-                del self._by_topic[topic]
-        return bool(listed)
 
     def _begin(self) -> None:
         if self._task is None:

@@ -45,6 +45,9 @@ FLUSH_SECONDS = 0.05
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 #: The background tasks of every hub.
 jobs: list[Job] = []
+#: Called with ``DRAIN_SECONDS`` as the process begins to shut down, at any point of the main
+#: thread. The process waits that long for the futures that they return.
+at_shutdown: list[Callable[[float], Sequence[Future[None]]]] = []
 
 
 def current(run: Run | None = None) -> Hub:
@@ -97,6 +100,16 @@ def drain() -> list[Future[None]]:
     ]
 
 
+def _drain_lasting() -> list[Future[None]]:
+    seconds = get_settings().DRAIN_SECONDS
+    return [future for drain_it in at_shutdown for future in drain_it(seconds)]
+
+
+def install() -> None:
+    """Let the process end its streams in order at a signal. Outside the main thread, do nothing."""
+    _signals.install()
+
+
 async def end_streams(hub: Hub, seconds: float) -> None:
     """End the streams of one hub, on its loop, and wait until they have ended.
 
@@ -130,10 +143,15 @@ class SignalHandler:
 
     Args:
         begin: starts the work, and returns the futures to wait for. It must not block.
+        lasting: the same for work that has all of ``DRAIN_SECONDS``.
     """
 
-    def __init__(self, begin: Callable[[], Sequence[Future[None]]]) -> None:
-        self._begin = begin
+    def __init__(
+        self,
+        begin: Callable[[], Sequence[Future[None]]],
+        lasting: Callable[[], Sequence[Future[None]]] = list,
+    ) -> None:
+        self._begin, self._begin_lasting = begin, lasting
         self._previous: dict[int, Any] = {}
         self._begun = self._passed_on = False
 
@@ -155,8 +173,8 @@ class SignalHandler:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._begun:
             self._begun = True
-            work = self._begin()
-            threading.Thread(target=self._pass_on, args=(number, work), daemon=True).start()
+            work = (self._begin(), self._begin_lasting())
+            threading.Thread(target=self._pass_on, args=(number, *work), daemon=True).start()
             return
         # Raised by ``_pass_on``, or sent again by somebody who does not want to wait.
         self._passed_on = True
@@ -168,8 +186,10 @@ class SignalHandler:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _pass_on(self, number: int, work: Sequence[Future[None]]) -> None:
-        wait(work, BYE_SECONDS)
+    def _pass_on(self, number: int, *work: Sequence[Future[None]]) -> None:
+        began = monotonic()
+        for futures, seconds in zip(work, (BYE_SECONDS, get_settings().DRAIN_SECONDS), strict=True):
+            wait(futures, max(began + seconds - monotonic(), BYE_SECONDS))
         if self._passed_on:
             return
         self._passed_on = True
@@ -180,4 +200,4 @@ class SignalHandler:
             signal.raise_signal(number)
 
 
-_signals = SignalHandler(drain)
+_signals = SignalHandler(drain, _drain_lasting)

@@ -223,7 +223,7 @@ class EventStreamResponse(StreamResponse):
                 last=last,
                 feed=registry.feed(),
                 buffer_bytes=min(AHEAD_BYTES, get_settings().BUFFER_BYTES),
-                subscriber=_subscriber(user),
+                subscriber=subscriber(user),
             )
         except HandshakeRefused as refusal:
             answer = refuse(refusal)
@@ -247,8 +247,12 @@ class EventStreamResponse(StreamResponse):
         self._set_streaming_content(value)  # type: ignore[attr-defined]
 
 
-def _subscriber(user: Any) -> Subscriber | None:
-    """Return the subscriber for a user, so that the stream ends with the user's other streams."""
+def subscriber(user: Any) -> Subscriber | None:
+    """Return the subscriber for a user, so that the stream ends with the user's other streams.
+
+    Raises:
+        HandshakeRefused: 403: ``user`` is no row of the project's user model.
+    """
     if getattr(user, "pk", None) is None:
         return None
     exchange = current_exchange.get()

@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "sse_notify",
+    "sse_notify.contrib.runs",
     "tests.project",
 ]
 MIDDLEWARE = [

@@ -1,0 +1,1 @@
+"""Apps that a project may add beside ``sse_notify``. Each has tables of its own."""

@@ -1,0 +1,195 @@
+"""What one run writes in this process, until it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from sse_notify.contrib.runs import blocks
+from sse_notify.contrib.runs.blocks import Appended
+from sse_notify.contrib.runs.states import State
+from sse_notify.exceptions import SseNotifyError
+
+#: Events of one run, and seconds, after which they are stored, whichever comes first.
+BATCH_EVENTS, BATCH_SECONDS = 32, 0.05
+#: Events and bytes of one run that may wait to be stored; then its iterator waits.
+ROOM_EVENTS, ROOM_BYTES = 512, 1024 * 1024
+#: Seconds for which a run waits for a database that is away, and then for its end to be stored.
+AWAY_SECONDS = 30.0
+
+
+class RunEnded(SseNotifyError):
+    """Raised by :meth:`Run.write` when the run has ended: stopped by its user, or replaced.
+
+    It ends the block of :meth:`Run.open` and does not propagate past it. ``state`` is the state of
+    the run; "" if it is gone.
+    """
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The run has ended: {state or 'it is gone'}.")
+        self.state = state
+
+
+class RunExists(SseNotifyError):
+    """Raised by :meth:`Run.open` if a run of the user goes on under the key: ``run``."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(f"A run goes on under {run.key!r}. Give replace=True to stop it.")
+        self.run = run
+
+
+class Feed:
+    """What one run writes, in this process. Callable from any thread.
+
+    Args:
+        pk: the run.
+        wake: called when something is due to be stored.
+        max_bytes, max_seconds, stalls_after: the limits, see :meth:`Run.start`.
+    """
+
+    def __init__(
+        self,
+        pk: int,
+        wake: Callable[[], Any],
+        *,
+        max_bytes: int,
+        max_seconds: float,
+        stalls_after: float,
+    ) -> None:
+        self.pk = pk
+        self._wake = wake
+        self._left = max_bytes
+        self.heard_at = monotonic()
+        self._deadline = self.heard_at + max_seconds
+        self._stalls_after = stalls_after
+        self.number = 0
+        self.waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._since = 0.0
+        #: Since when the database has failed.
+        self.failed_at: float | None = None
+        #: How the run ends, or has ended if ``over`` is set.
+        self.ending: tuple[State | str, str] | None = None
+        self.over = threading.Event()
+        self._changed = threading.Condition()
+        #: Called, from any thread, once the run must end, and whenever there is room.
+        self.on_end: Callable[[], Any] = lambda: None
+        self.on_room: Callable[[], Any] = lambda: None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the writer of the run should wait."""
+        return len(self.waiting) >= ROOM_EVENTS or self._waiting_bytes >= ROOM_BYTES
+
+    def add(self, item: Any) -> None:
+        """Add an event.
+
+        Raises:
+            RunEnded: the run has ended.
+            TypeError, ValueError: the event cannot be sent.
+        """
+        with self._changed:
+            if self.ending is not None:
+                raise RunEnded(self.ending[0])
+            block = blocks.encode_event(item, self.pk, self.number + 1)
+            self._left -= len(block)
+            if self._left < 0:
+                self.end(State.FAILED, "max_bytes")
+                raise RunEnded(State.FAILED)
+            self.heard_at = monotonic()
+            if not self.waiting:
+                self._since = self.heard_at
+            self.number += 1
+            self.waiting.append(block)
+            self._waiting_bytes += len(block)
+        if len(self.waiting) in (1, BATCH_EVENTS):
+            self._wake()
+
+    def wait(self) -> None:
+        """Wait until there is room, or the run ends."""
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+
+    def _has_room(self) -> bool:
+        return self.ending is not None or not self.is_full
+
+    async def await_room(self) -> None:
+        """Do what :meth:`wait` does, from async code."""
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(news.set)
+
+        self.on_room = tell
+        while not self._has_room():
+            news.clear()
+            if not self._has_room():
+                await news.wait()
+        self.on_room = lambda: None
+
+    def end(self, state: State | str, reason: str = "") -> None:
+        """End the run in this way, unless it is ending."""
+        with self._changed:
+            if self.ending is not None:
+                return
+            self.ending = (state, reason)
+            self._changed.notify_all()
+        self.on_end()
+        self.on_room()
+        self._wake()
+
+    def due(self) -> float:
+        """Return when the next write or check of this run is due."""
+        if self.ending is not None or len(self.waiting) >= BATCH_EVENTS:
+            return 0.0
+        return self._since + BATCH_SECONDS if self.waiting else float("inf")
+
+    def check(self, now: float) -> None:
+        """End the run if it is beyond a limit."""
+        if now >= self._deadline:
+            self.end(State.FAILED, "max_seconds")
+        elif now - self.heard_at >= self._stalls_after and not self.is_full:
+            self.end(State.STALLED)
+        elif self.failed_at is not None and now - self.failed_at >= AWAY_SECONDS:
+            self.end(State.FAILED, "database")
+
+    def take(self, *, everything: bool) -> list[Appended]:
+        """Return the parts to store next."""
+        with self._changed:
+            blocks, first = self.waiting, self.number - len(self.waiting) + 1
+        size = len(blocks) if everything else len(blocks) - len(blocks) % BATCH_EVENTS
+        return [
+            Appended(self.pk, first + at, first + at + len(some) - 1, b"".join(some))
+            for at in range(0, size, BATCH_EVENTS)
+            if (some := blocks[at : min(at + BATCH_EVENTS, size)])
+        ]
+
+    def stored(self, parts: list[Appended]) -> None:
+        """Forget the parts, which are stored."""
+        with self._changed:
+            number = parts[-1].last - parts[0].first + 1
+            self.waiting = self.waiting[number:]
+            self._waiting_bytes = sum(map(len, self.waiting))
+            self._since = monotonic()
+            self._changed.notify_all()
+        self.on_room()
+
+    def refused(self, state: State | str) -> None:
+        """Take note that others have ended the run, or that it is gone."""
+        self.end(state)
+        with self._changed:
+            self.waiting, self._waiting_bytes = [], 0
+            self.over.set()
+
+
+def ending_for(error: BaseException | None) -> State:
+    """Return the state of a run whose code ended with ``error``."""
+    if error is None:
+        return State.DONE
+    return State.FAILED if isinstance(error, Exception) else State.INTERRUPTED

@@ -1,0 +1,80 @@
+"""``Run.open()``: a run whose events a worker writes itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import twin
+from sse_notify.contrib.runs import storing
+from sse_notify.contrib.runs.feeds import (
+    AWAY_SECONDS,
+    BATCH_EVENTS,
+    Feed,
+    RunEnded,
+    RunExists,
+    ending_for,
+)
+from sse_notify.contrib.runs.writing import writer
+
+logger = logging.getLogger("sse_notify")
+
+
+class Opened:
+    """A run that a worker writes; see :meth:`Run.open`. It can be entered once."""
+
+    def __init__(self, **options: Any) -> None:
+        self._plan = storing.plan(**options)
+        self._is_inline = False
+        self._feed: Feed
+
+    def write(self, item: Any) -> None:
+        """Add an event; see :meth:`Run.write`."""
+        self._feed.add(item)
+        if self._is_inline:
+            self._store()
+        elif self._feed.is_full:
+            self._feed.wait()
+
+    async def awrite(self, item: Any) -> None:
+        """Do what :meth:`write` does, from async code."""
+        self._feed.add(item)
+        if self._is_inline:
+            await sync_to_async(self._store)()
+        elif self._feed.is_full:
+            await self._feed.await_room()
+
+    def __enter__(self) -> Any:
+        using = storing.database()
+        self._is_inline = threadpool.in_test_transaction()
+        if connections[using].in_atomic_block and not self._is_inline:
+            raise RuntimeError("Open a run outside of transactions: others would not see it.")
+        run, is_new = storing.begin(self._plan)
+        if not is_new:
+            raise RunExists(run)
+        self._feed = Feed(run.pk, writer.wake, **self._plan.limits)
+        if not self._is_inline:
+            writer.add(self._feed)
+        run.__dict__["_feed"] = self
+        return run
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Exception) and not isinstance(error, RunEnded):
+            logger.error("run=%s state=failed error=%r", self._feed.pk, error, exc_info=error)
+        self._feed.end(ending_for(error))
+        if self._is_inline:
+            writer.store(self._feed)
+        else:
+            self._feed.over.wait(AWAY_SECONDS)
+        return isinstance(error, RunEnded)
+
+    __aenter__ = twin(__enter__)
+    __aexit__ = twin(__exit__)
+
+    def _store(self) -> None:
+        if len(self._feed.waiting) >= BATCH_EVENTS:
+            writer.store(self._feed)

@@ -1,0 +1,287 @@
+"""Readers of runs: from the database up to now, then live, without gaps or duplicates.
+
+    told parts ──► the desk of the loop ──► readers of that run     next number: queued
+    database  ◄── a reader that is behind, or has missed a part     else: read from the database
+
+A reader is behind at first, and reads the database. What is told meanwhile it will find there. It
+is live once it has read everything that it knows of; from then on, told parts are queued if they
+continue what was queued before. A slow client's queue is dropped, and it is behind again.
+
+Each event loop has one desk while it has readers. It hears of parts through the hub, and looks in
+the database at each poll, as a channel layer may lose messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import Error
+from django.db.models import Max
+
+from sse_notify.bus import publisher
+from sse_notify.conf import get_settings
+from sse_notify.contrib.runs import storing
+from sse_notify.contrib.runs.blocks import TOPIC, after_number, told
+from sse_notify.sse.format import encode_comment
+from sse_notify.streaming.base import BaseStream
+from sse_notify.streaming.generator import OPENING_SECONDS
+from sse_notify.telemetry import Incident
+
+#: Seconds between two attempts while the database is down.
+RETRY_SECONDS = 1.0
+#: Seconds between two checks of readers who are not the owner.
+RECHECK_SECONDS = 60.0
+
+_HEARTBEAT = encode_comment()
+_database = Incident("database_run_readers")
+
+
+class RunStream(BaseStream):
+    """One client's events of a run.
+
+    Args:
+        run_id: the run.
+        after: the number of the last event that the client has.
+        may_read: whether the client may read the run, called in a thread; ``None``: it is its own.
+        options: see :class:`BaseStream`.
+    """
+
+    __slots__ = ("_behind", "_known", "_queued", "cursor", "may_read", "run_id")
+
+    def __init__(
+        self,
+        run_id: int,
+        *,
+        after: int = 0,
+        may_read: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.run_id, self.may_read = run_id, may_read
+        #: :meth:`read` has returned everything up to here; everything up to ``_queued`` is queued.
+        self.cursor = self._queued = after
+        #: The largest number that this stream was told of.
+        self._known = after
+        self._behind = True
+
+    # --- called by the task that writes to the socket ---
+
+    async def read(self) -> bytes | None:
+        """Wait for blocks and return them as one chunk; ``None`` when the stream has ended."""
+        if self.hub is None and not self.closed:
+            self.hub = self._feed()
+            self.hub.attach(self)
+            desk_of(self.hub).join(self)
+            self.start_timer(OPENING_SECONDS)
+        self.sending_since = None
+        chunk: bytes | None = b""
+        while chunk == b"":
+            if self._ended:
+                chunk = self._buffer.take() or None
+            elif self._behind:
+                chunk = await self._catch_up()
+            elif self._buffer.size:
+                chunk, self.cursor = self._buffer.take(), self._queued
+            else:
+                await self._buffer.news()
+        self.written_at = monotonic()
+        self.sending_since = self.written_at if chunk is not None else None
+        return chunk
+
+    # --- called by the desk, the hub and the timer ---
+
+    def push(self, first: int, last: int, blocks: bytes | None, *, is_end: bool) -> None:
+        """Queue a part, or what is new of it; or read it from the database."""
+        if self._ended or last <= self._known:
+            return
+        self._known = last
+        if self._behind:
+            return
+        if blocks is None or first > self._queued + 1:
+            self._fall_behind()
+            return
+        self._queued, before = last, self._queued
+        if not self._buffer.put(after_number(blocks, first, before)):
+            self._fall_behind()
+        elif is_end:
+            self._finish()
+
+    def look(self, last: int) -> None:
+        """Take note that the run has events up to ``last``."""
+        if last > self._known:
+            self._known = last
+            if not self._behind:
+                self._fall_behind()
+
+    def heartbeat(self) -> None:
+        """Queue a comment."""
+        if not (self._ended or self._behind):
+            self._buffer.put_anyway(_HEARTBEAT)
+
+    def end(self, reason: str, retry_after: int | None) -> None:
+        """End the stream; the run goes on. The client reconnects, and gets what is next."""
+        if self._ended:
+            return
+        if self._behind or reason in ("logout", "revoked"):
+            self._buffer.clear()
+        self.reason = reason
+        self._ended = True
+        if retry_after is not None:
+            self._buffer.put_anyway(b"retry: %d\n\n" % retry_after)
+        self._buffer.wake()
+
+    def drain(self, seconds: float) -> None:
+        """End the stream; the clients reconnect spread over ``seconds``."""
+        self.end("drain", random.randint(0, int(seconds * 1000)))
+
+    def close(self) -> None:
+        """Leave the desk, and do what every stream does."""
+        if not self.closed and self.hub is not None:
+            desk_of(self.hub).leave(self)
+        super().close()
+
+    # --- called without an event loop ---
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the stream in the caller's thread, for WSGI. It holds the worker until the end."""
+        with asyncio.Runner() as runner:
+            try:
+                while (chunk := runner.run(self.read())) is not None:
+                    yield chunk
+            finally:
+                runner.run(_call(self.close))
+
+    # --- internals ---
+
+    async def _catch_up(self) -> bytes:
+        """Return the next page after the cursor; empty if there is none."""
+        cursor, known = self.cursor, self._known
+        try:
+            found = await self.hub.replay(_read, self.run_id, cursor, self.may_read)
+        except Error as error:
+            _database.failed(error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return _HEARTBEAT
+        _database.worked()
+        if self._ended:
+            return b""
+        if found is None:
+            self.end("revoked", None)
+            return b""
+        chunk: bytes
+        chunk, self.cursor, is_end, is_all = found
+        self._queued = self.cursor
+        if is_end:
+            self._finish()
+        # What was told since the query began may not be in its answer.
+        elif is_all and self._known in (known, self.cursor):
+            self._behind = False
+            self._known = self.cursor
+        return chunk
+
+    def _finish(self) -> None:
+        self.reason = "done"
+        self._ended = True
+        self._buffer.wake()
+
+    def _fall_behind(self) -> None:
+        self._buffer.clear()
+        self._queued = self.cursor
+        self._behind = True
+        self._buffer.wake()
+
+
+class Desk:
+    """The readers of runs on one event loop. Call all methods there."""
+
+    def __init__(self, hub: Any) -> None:
+        self._hub = hub
+        self._readers: dict[int, set[RunStream]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._checked_at = monotonic()
+
+    def join(self, stream: RunStream) -> None:
+        """Give ``stream`` what is told of its run."""
+        self._readers.setdefault(stream.run_id, set()).add(stream)
+        if self._task is None:
+            self._hub.listen(self, [TOPIC])
+            self._task = asyncio.create_task(self._poll())
+
+    def leave(self, stream: RunStream) -> None:
+        """Undo :meth:`join`."""
+        readers = self._readers.get(stream.run_id, set())
+        readers.discard(stream)
+        if not readers:
+            self._readers.pop(stream.run_id, None)
+        if not self._readers and self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._hub.unlisten(self, [TOPIC])
+
+    def push_ephemeral(self, frame: bytes) -> None:
+        """Pass on what a process tells."""
+        for pk, first, last, blocks, is_end in told(frame):
+            for stream in list(self._readers.get(pk, ())):
+                stream.push(first, last, blocks, is_end=is_end)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(publisher.poll_interval() * random.uniform(0.9, 1.1))
+            try:
+                await self._look()
+                await self._recheck()
+                _database.worked()
+            except Exception as error:  # the streams stay open while the database is down
+                _database.failed(error)
+
+    async def _look(self) -> None:
+        found = await self._hub.run(_newest, list(self._readers))
+        for pk, streams in list(self._readers.items()):
+            for stream in list(streams):
+                if pk in found:
+                    stream.look(found[pk])
+                else:
+                    stream.end("revoked", None)  # the run is gone
+
+    async def _recheck(self) -> None:
+        every = get_settings().RECHECK_INTERVAL or RECHECK_SECONDS
+        if monotonic() - self._checked_at < every:
+            return
+        self._checked_at = monotonic()
+        for stream in [each for streams in self._readers.values() for each in streams]:
+            if stream.may_read is not None and not await self._hub.replay(stream.may_read):
+                stream.end("revoked", None)
+
+
+def desk_of(hub: Any) -> Desk:
+    """Return the desk of a hub's loop."""
+    for listener in hub.listeners(TOPIC):
+        return listener  # type: ignore[no-any-return]
+    return Desk(hub)
+
+
+def _read(pk: int, after: int, may_read: Callable[[], bool] | None) -> Any:
+    """Return what :func:`storing.read` does; ``None`` if the client may not read, or it is gone."""
+    if may_read is not None and not may_read():
+        return None
+    with suppress(ObjectDoesNotExist):
+        return storing.read(pk, after)
+    return None
+
+
+def _newest(pks: list[int]) -> dict[int, int]:
+    """Return the last number of each run that is there, and end those whose process was killed."""
+    storing.stalled(pk__in=pks)
+    there = storing.runs(pk__in=pks).values_list("pk", flat=True)
+    parts = storing.parts_of(*pks).values_list("run_id")
+    return dict.fromkeys(there, 0) | dict(parts.annotate(last=Max("last")))
+
+
+async def _call(function: Callable[[], Any]) -> None:
+    function()

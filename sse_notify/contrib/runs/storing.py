@@ -1,0 +1,246 @@
+"""What is stored of runs: begun, continued, ended, read, pruned.
+
+    begin      INSERT run; one goes on under a key, by a unique constraint
+    append     INSERT part; its first number is unique in its run
+    end        INSERT the last part, which nobody can continue; UPDATE the run's state
+    read       SELECT parts after a number
+
+So it takes one statement to append, and no lock, to be sure that nobody else writes: a writer that
+was stopped or replaced finds that the number it would write is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.db import DataError, IntegrityError, router, transaction
+from django.db.models import Max, Subquery
+from django.db.models.expressions import OuterRef
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from sse_notify.conf import get_settings
+from sse_notify.contrib.runs.blocks import (
+    Appended,
+    after_number,
+    encoded_ends,
+    end_of,
+    events_of,
+    tell,
+)
+from sse_notify.contrib.runs.states import KEY_LENGTH, State
+from sse_notify.inbox.marks import check_number
+from sse_notify.sse.format import Event, clean, shown
+
+#: Parts that one query reads.
+PAGE = 64
+#: Seconds that a run may be silent beyond ``stalls_after`` before another process ends it.
+GRACE_SECONDS = 5.0
+#: The largest limit of a run.
+MOST = 2**31 - 1
+#: Ended runs that one transaction deletes.
+BATCH = 200
+#: Attempts to end a run whose writer appends. In a transaction at a high isolation level, none may
+#: see what the writer has appended.
+ATTEMPTS = 20
+
+
+class Plan(NamedTuple):
+    """A run that is to be begun."""
+
+    user: Any
+    key: str
+    replace: bool
+    ends: dict[str, Any]
+    limits: dict[str, Any]
+
+
+def database() -> str:
+    """Return the alias of the database that holds runs."""
+    return router.db_for_write(_model("Run"))
+
+
+def runs(**filters: Any) -> Any:
+    """Return these runs."""
+    return _model("Run").objects.using(database()).filter(**filters)
+
+
+def parts_of(*pks: int) -> Any:
+    """Return the parts of these runs."""
+    return _model("Part").objects.using(database()).filter(run_id__in=pks)
+
+
+def _model(name: str) -> Any:
+    # The models have the methods that use this module.
+    return apps.get_model("sse_notify_runs", name)
+
+
+def plan(
+    *,
+    user: Any,
+    key: Any,
+    replace: bool = False,
+    end: Event | str | None = None,
+    ends: Mapping[str, Any] | None = None,
+    max_bytes: int = 10 * 1024 * 1024,
+    max_seconds: float = 3600.0,
+    stalls_after: float = 120.0,
+) -> Plan:
+    """Return what is to be begun, checked.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid. The message names it.
+    """
+    if getattr(user, "pk", None) is None:
+        raise ValueError(f"user must be a saved user, not {shown(user)}.")
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_LENGTH or clean(key) != key:
+        raise ValueError(f"key must be a text of 1 to {KEY_LENGTH} characters, not {shown(key)}.")
+    check_number("max_bytes", max_bytes, 1, MOST, is_whole=True)
+    check_number("max_seconds", max_seconds, 1, MOST)
+    check_number("stalls_after", stalls_after, 1, MOST)
+    if not isinstance(ends, (Mapping, type(None))):
+        raise TypeError(f"ends must be a dict of states, not {shown(ends)}.")
+    limits = {"max_bytes": max_bytes, "max_seconds": max_seconds, "stalls_after": stalls_after}
+    return Plan(user, key, replace, encoded_ends(end, ends or {}), limits)
+
+
+def begin(planned: Plan) -> tuple[Any, bool]:
+    """Return the run that goes on under the key, and whether it is a new one."""
+    using, user, key = database(), planned.user, planned.key
+    while True:
+        running = runs(user_id=user.pk, running_key=key).first()
+        if running is not None and not stalled(pk=running.pk):
+            if not planned.replace:
+                running.user = user  # as loaded: a response asks no database
+                return running, False
+            finish(running.pk, State.STOPPED, "replaced")
+        made = _model("Run")(user=user, key=key, running_key=key, ends=planned.ends)
+        made.stalls_after = planned.limits["stalls_after"]
+        try:
+            with transaction.atomic(using):
+                made.save(using=using)
+        except IntegrityError:  # another process has begun one at this moment, or the user is gone
+            if not type(user)._base_manager.using(using).filter(pk=user.pk).exists():
+                raise
+        else:
+            return made, True
+
+
+def append(parts: Sequence[Appended]) -> list[Appended]:
+    """Store ``parts``, in one transaction, and tell readers. Return those that were refused.
+
+    A part is refused if its run has ended, was continued by another writer, or is gone.
+
+    Raises:
+        django.db.Error: the database failed. Nothing is stored.
+    """
+    using = database()
+    refused: list[Appended] = []
+    try:
+        with transaction.atomic(using):
+            _insert(parts, using)
+    except (IntegrityError, DataError):
+        for part in parts:
+            try:
+                with transaction.atomic(using):
+                    _insert([part], using)
+            except (IntegrityError, DataError):
+                refused.append(part)
+    tell([part for part in parts if part not in refused])
+    return refused
+
+
+def finish(pk: int, state: State, reason: str = "") -> bool:
+    """End a run, if it goes on, and tell readers. Return whether it did.
+
+    Raises:
+        django.db.Error: the database failed. The run has not ended.
+    """
+    using = database()
+    running = runs(pk=pk, state=State.RUNNING)
+    for attempt in range(ATTEMPTS):
+        if (run := running.first()) is None:
+            break
+        number = last_number(pk) + 1
+        end = Appended(pk, number, number, end_of(run, state, reason, number), is_end=True)
+        try:
+            # In this order: a writer that appends at this moment holds its number, not the run.
+            with transaction.atomic(using):
+                _insert([end], using)
+                ended = {"running_key": None, "ended_at": timezone.now()}
+                running.update(state=state, reason=reason, **ended)
+        except IntegrityError:  # a part came first, or another end
+            if attempt + 1 == ATTEMPTS:
+                raise
+            continue
+        transaction.on_commit(partial(tell, [end]), using=using, robust=True)
+        return True
+    return False
+
+
+def read(pk: int, after: int) -> tuple[bytes, int, bool, bool]:
+    """Return blocks after a number, the number of the last, and whether they hold the end, or all.
+
+    Raises:
+        ObjectDoesNotExist: the run is gone.
+    """
+    parts = parts_of(pk).filter(last__gt=after).order_by("first")[:PAGE]
+    found = list(parts.values_list("first", "last", "blocks", "is_end"))
+    if not found:
+        runs().only("pk").get(pk=pk)
+        return b"", after, False, True
+    chunk = b"".join(after_number(bytes(blocks), first, after) for first, _, blocks, _ in found)
+    return chunk, found[-1][1], found[-1][3], len(found) < PAGE
+
+
+def last_number(pk: int) -> int:
+    """Return the number of the last stored event; 0 if there is none."""
+    return parts_of(pk).aggregate(last=Max("last"))["last"] or 0
+
+
+def stalled(**filters: Any) -> list[int]:
+    """End those of the runs that are silent for too long, as if killed, and return them."""
+    newest = _model("Part").objects.using(database()).filter(run=OuterRef("pk")).order_by("-first")
+    heard = Coalesce(Subquery(newest.values("created_at")[:1]), "started_at")
+    running = runs(state=State.RUNNING, **filters).annotate(heard=heard)
+    now = timezone.now()
+    silent = [
+        pk
+        for pk, after, since in running.values_list("pk", "stalls_after", "heard")
+        if (now - since).total_seconds() > after + GRACE_SECONDS
+    ]
+    return [pk for pk in silent if finish(pk, State.STALLED)]
+
+
+def prune(before: datetime | None = None) -> int:
+    """Delete the runs that ended more than ``RUN_RETENTION`` minutes ago; return how many."""
+    deleted = 0
+    if before is None:
+        before = timezone.now() - timedelta(minutes=get_settings().RUN_RETENTION)
+    old = runs(ended_at__lt=before).exclude(state=State.RUNNING)
+    while pks := list(old.values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic(database()):
+            parts_of(*pks).delete()
+            deleted += runs(pk__in=pks).delete()[0]
+    return deleted
+
+
+def events(pk: int) -> list[Event]:
+    """Return the events of a run without its end."""
+    parts = parts_of(pk).filter(is_end=False).order_by("first")
+    return [
+        event
+        for stored in parts.values_list("blocks", flat=True)
+        for event in events_of(bytes(stored))
+    ]
+
+
+def _insert(parts: Sequence[Appended], using: str) -> None:
+    now = timezone.now()
+    model = _model("Part")
+    rows = [model(**part._asdict(), created_at=now) for part in parts]
+    model.objects.using(using).bulk_create(rows)

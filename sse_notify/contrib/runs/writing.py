@@ -1,0 +1,224 @@
+"""Write runs: every process has one thread that stores what its runs say, and then tells readers.
+
+    iterator or worker            the writer's thread, one per process        readers
+    add() ── feed ──────────────► one INSERT for all that is due ── commit ─► told, or they read
+               ◄── room, or the news that the run was ended by others ──
+
+An event waits for ``BATCH_SECONDS``, or until ``BATCH_EVENTS`` of its run wait. All that waits then
+is stored in one transaction, whatever run it is of. Once a second, the thread looks whether its
+runs were ended by others: stopped, replaced, or deleted with their owner.
+
+If the database is away, events wait until their feed is full, and its iterator with them. After
+``AWAY_SECONDS`` the run fails.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from django.db import transaction
+
+from sse_notify.concurrency import threadpool
+from sse_notify.concurrency.threadpool import Pool
+from sse_notify.contrib.runs import storing
+from sse_notify.contrib.runs.feeds import AWAY_SECONDS, Feed
+from sse_notify.contrib.runs.states import State
+from sse_notify.telemetry import Incident
+
+#: Seconds between two looks at the runs of this process.
+LOOK_SECONDS = 1.0
+
+
+class Writer:
+    """The runs that this process writes, and the thread that stores what they say."""
+
+    def __init__(self) -> None:
+        self._pool = Pool("runs", lambda: 1)
+        self._job = self._work
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._feeds: dict[int, Feed] = {}
+        self._news = threading.Condition()
+        self._is_woken = self._ends_at_exit = False
+        self._looked_at = 0.0
+        self._drained: Future[None] | None = None
+        self._incident = Incident("database_runs")
+        #: Whether the process shuts down, and starts no more runs.
+        self.is_draining = False
+
+    def add(self, feed: Feed) -> None:
+        """Write what ``feed`` says from now on.
+
+        Raises:
+            RuntimeError: the process shuts down.
+        """
+        if self.is_draining:
+            raise RuntimeError("The process shuts down, and starts no more runs.")
+        with self._news:
+            if not self._ends_at_exit:
+                self._ends_at_exit = True
+                getattr(threading, "_register_atexit", atexit.register)(self._exit)
+            self._feeds[feed.pk] = feed
+        self._pool.submit_once(self._job)
+
+    def get(self, pk: int) -> Feed | None:
+        """Return the feed of a run that this process writes."""
+        return self._feeds.get(pk)
+
+    def wake(self) -> None:
+        """Let the thread look what is due."""
+        with self._news:
+            self._is_woken = True
+            self._news.notify()
+
+    def drain(self, seconds: float) -> list[Future[None]]:
+        """Start no more runs, and interrupt those that are not done in ``seconds``.
+
+        Returns:
+            A future that is done when none is left.
+        """
+        self.is_draining = True
+        with self._news:
+            if not self._feeds:
+                return []
+            self._drained = self._drained or Future()
+            drained = self._drained
+        # The last moments are for storing the ends.
+        timer = threading.Timer(max(seconds - min(1.0, seconds / 5), 0.0), self._interrupt)
+        timer.daemon = True
+        timer.start()
+        return [drained]
+
+    def store(self, feed: Feed) -> None:
+        """Store all of ``feed`` in this thread: in a test's transaction, no other sees its rows."""
+        if parts := feed.take(everything=True):
+            if storing.append(parts):
+                feed.refused(_state_of(feed.pk))
+            else:
+                feed.stored(parts)
+        if feed.ending is not None and not feed.over.is_set():
+            storing.finish(feed.pk, State(feed.ending[0]), feed.ending[1])
+            feed.over.set()
+
+    def _interrupt(self) -> None:
+        for feed in list(self._feeds.values()):
+            feed.end(State.INTERRUPTED)
+
+    def _exit(self) -> None:
+        self.is_draining = True
+        self._interrupt()
+        for feed in list(self._feeds.values()):
+            feed.over.wait(2.0)
+
+    def _work(self) -> None:
+        while feeds := self._wait():
+            try:
+                self._store_due(feeds)
+                if monotonic() - self._looked_at >= LOOK_SECONDS:
+                    self._look(feeds)
+            except Exception as error:  # drivers may raise anything
+                self._incident.failed(error)
+                self._failed(feeds)
+            else:
+                if self._incident.failures:
+                    self._incident.worked()
+                    for feed in feeds:
+                        feed.failed_at = None
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set_result(None)
+
+    def _wait(self) -> list[Feed]:
+        """Wait until something is due, and return all feeds; none if all runs have ended."""
+        with self._news:
+            if self._feeds and not self._is_woken:
+                due = min(feed.due() for feed in self._feeds.values())
+                until = min(due, self._looked_at + LOOK_SECONDS) - monotonic()
+                if until > 0:
+                    self._news.wait(until)
+            self._is_woken = False
+            return list(self._feeds.values())
+
+    def _store_due(self, feeds: list[Feed]) -> None:
+        now = monotonic()
+        dues = [(feed, feed.due()) for feed in feeds]
+        # Whatever waits goes with what has waited long enough: so all runs share a transaction.
+        everything = any(0.0 < due <= now for _, due in dues)
+        taken = {
+            feed: parts
+            for feed, due in dues
+            if due < float("inf") and (everything or due == 0.0)
+            if (parts := feed.take(everything=everything or feed.ending is not None))
+        }
+        if taken:
+            gone = {
+                part.run_id for part in storing.append([p for ps in taken.values() for p in ps])
+            }
+            for feed, parts in taken.items():
+                if feed.pk in gone:
+                    feed.refused(_state_of(feed.pk))
+                else:
+                    feed.stored(parts)
+        for feed in feeds:
+            if feed.ending is not None and not feed.waiting:
+                if not feed.over.is_set():
+                    storing.finish(feed.pk, State(feed.ending[0]), feed.ending[1])
+                self._remove(feed)
+
+    def _look(self, feeds: list[Feed]) -> None:
+        self._looked_at = now = monotonic()
+        for feed in feeds:
+            feed.check(now)
+        pks = [feed.pk for feed in feeds if feed.ending is None]
+        running = storing.runs(pk__in=pks, state=State.RUNNING)
+        found = set(running.values_list("pk", flat=True)) if pks else set()
+        for feed in feeds:
+            if feed.pk in pks and feed.pk not in found and feed.ending is None:
+                feed.refused(_state_of(feed.pk))
+
+    def _failed(self, feeds: list[Feed]) -> None:
+        with suppress(Exception):  # drivers may raise anything
+            threadpool.close_idle()  # the next attempt opens a new connection
+        self._looked_at = now = monotonic()
+        for feed in feeds:
+            feed.failed_at = feed.failed_at or now
+            feed.check(now)
+            if now - feed.failed_at >= 2 * AWAY_SECONDS:  # others will find it stalled
+                self._remove(feed)
+        with self._news:
+            self._news.wait(LOOK_SECONDS)
+
+    def _remove(self, feed: Feed) -> None:
+        with self._news:
+            self._feeds.pop(feed.pk, None)
+        feed.over.set()
+
+
+writer = Writer()
+
+
+def _state_of(pk: int) -> str:
+    state: str | None = storing.runs(pk=pk).values_list("state", flat=True).first()
+    return state or ""
+
+
+def stop(user: Any, key: str) -> bool:
+    """Stop the run of ``user`` under ``key``; return whether there was one."""
+    running = storing.runs(user_id=user.pk, running_key=key)
+    pk = running.values_list("pk", flat=True).first()
+    if pk is None or not storing.finish(pk, State.STOPPED):
+        return False
+    if (feed := writer.get(pk)) is not None:
+        transaction.on_commit(
+            lambda: feed.refused(State.STOPPED), using=storing.database(), robust=True
+        )
+    return True
