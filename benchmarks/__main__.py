@@ -19,15 +19,19 @@ from benchmarks.bars import judge
 from benchmarks.compare import compare
 from benchmarks.compare import render as render_ratios
 from benchmarks.plan import CONTESTANTS, QUICK, Plan
-from benchmarks.report import render, render_storms, render_ticker
-from benchmarks.run import run, run_storms, run_ticker
+from benchmarks.report import render, render_runs, render_storms, render_ticker
+from benchmarks.run import run, run_storms, run_ticker, run_words
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 #: What is run alone with an option of this name, and how it is shown.
-PARTS = {"ticker": (run_ticker, render_ticker), "storms": (run_storms, render_storms)}
+PARTS = {
+    "ticker": (run_ticker, render_ticker),
+    "storms": (run_storms, render_storms),
+    "runs": (run_words, render_runs),
+}
 
 #: What --markdown replaces in the page.
 GENERATED = r"(<!-- {name}: begin -->\n).*(<!-- {name}: end -->)"
@@ -121,6 +125,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--storm", type=int, help="streams that come back at once; 0 leaves it out")
     parser.add_argument("--storms", action="store_true", help="the storms alone, three minutes")
+    parser.add_argument("--runs", action="store_true", help="the runs alone, two minutes")
     parser.add_argument("--ticker", action="store_true", help="the ticker alone, about two minutes")
     parser.add_argument(
         "--json", type=Path, help="where to write the numbers; in benchmarks/results by default"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.plan import EVENTSTREAM, OURS, STARLETTE
 from benchmarks.results import median
+from benchmarks.runs import medians
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ CROWD_SECONDS, CROWD_MB, OTHER_MS = 8.0, 20.0, 1000.0
 OF_INSERTS, HEARD_MS = 0.67, 250.0
 #: Milliseconds that PostgreSQL alone may take longer than Redis from one process to another, at the 95th percentile.
 BEYOND_REDIS_MS = 50.0
+#: How many times the CPU of ``EventStreamResponse`` runs may take, and milliseconds from a word to its reader.
+OF_PLAIN, WORD_MS = 1.5, 150.0
 #: Cores that the ticker may take at most, at its highest rate.
 TICKER = 1.0
 
@@ -50,6 +53,7 @@ def judge(results: Results) -> Iterator[Bar]:
     """Yield every bar whose contestants were run."""
     yield from _ticker(results)
     yield from _storms(results)
+    yield from _runs(results)
     if OURS.name not in results.streams:
         return
     yield from _idle(results)
@@ -167,6 +171,22 @@ def _storms(results: Results) -> Iterator[Bar]:
             f"{ratio:.1f} times ({one.p95_ms:.1f} : {one.calm_p95_ms:.1f} ms), {one.failed} failed",
             ratio <= STORM and one.failed == 0,
         )
+
+
+def _runs(results: Results) -> Iterator[Bar]:
+    if not results.runs:
+        return
+    run, plain = (medians(results.runs[way]) for way in ("run", "plain"))
+    yield Bar(
+        f"runs with {run.streams:,} readers at most {OF_PLAIN} times the CPU of EventStreamResponse, which stores nothing",
+        f"{run.cores / plain.cores:.2f} times ({run.cores:.2f} : {plain.cores:.2f} cores)",
+        run.cores <= OF_PLAIN * plain.cores,
+    )
+    yield Bar(
+        f"95 of 100 words of a run read after {WORD_MS:.0f} ms, 0 lost, 0 twice",
+        f"{run.p95_ms:.0f} ms, {run.lost:,} lost, {run.duplicated:,} twice",
+        run.p95_ms <= WORD_MS and run.lost == run.duplicated == 0,
+    )
 
 
 def _callers(results: Results) -> Iterator[Bar]:

@@ -143,6 +143,12 @@ class Plan:
     """How often."""
     page_spacing: float = 0.02
     """Seconds between two requests for the page."""
+    runs: int = 200
+    """Runs at once, on PostgreSQL; 0 leaves them out."""
+    words: int = 450
+    """Events of each."""
+    words_rate: float = 30.0
+    """Events of each in a second."""
     server_core: int | None = 0
     client_core: int | None = 1
 
@@ -151,5 +157,5 @@ class Plan:
 QUICK = Plan(
     repeats=1, streams=300, base=50, singles=10, bursts=3, alone=5, idle_window=1.0, idle_seconds=5.0, quiet=1.5, many=2000, many_singles=5,
     many_spacing=0.5, peer_postgres_streams=50, notify_calls=300, bulk=2000, crowd=10_000,
-    ticker_seconds=3, together_calls=50, apart=20, storms=3,
+    ticker_seconds=3, together_calls=50, apart=20, storms=3, runs=50, words=150,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.bars import judge
 from benchmarks.plan import OURS
 from benchmarks.results import median
+from benchmarks.runs import medians
 
 if TYPE_CHECKING:
     from benchmarks.results import Entry, Results
@@ -37,6 +38,11 @@ def render_storms(results: Results) -> str:
     return "\n".join((*_bars(results), *_storms(results), *_machine(results))).rstrip() + "\n"
 
 
+def render_runs(results: Results) -> str:
+    """Return the report of the runs, the machine included."""
+    return "\n".join((*_bars(results), *_runs(results), *_machine(results))).rstrip() + "\n"
+
+
 def render_ticker(results: Results) -> str:
     """Return the report of the ticker, the machine included."""
     return "\n".join((*_bars(results), *_ticker(results), *_machine(results))).rstrip() + "\n"
@@ -62,6 +68,8 @@ def _render(results: Results) -> Iterator[str]:
         yield from _ticker(results)
     if results.storms:
         yield from _storms(results)
+    if results.runs:
+        yield from _runs(results)
     if results.notify:
         yield from _notify(results)
     if results.callers:
@@ -184,6 +192,20 @@ def _storms(results: Results) -> Iterator[str]:
         said = (f"{one.p95_ms / one.calm_p95_ms:.1f}", f"{one.pages:,.0f}", f"{one.failed}")
         rows.append((database, *counts, *(f"{each:.1f}" for each in times), *said))
     yield from _table((*heads, "times peace", "pages", "failed"), rows)
+
+
+def _runs(results: Results) -> Iterator[str]:
+    plan = results.plan
+    yield f"### {plan['runs']} runs of {plan['words_rate']:.0f} events a second with two readers each, PostgreSQL\n"
+    names = {"run": "a run, stored", "plain": "`EventStreamResponse`, a stream for each reader"}
+    rows = []
+    for way, runs in results.runs.items():
+        one = medians(runs)
+        counts = f"{one.delivered:,} of {one.expected:,}", f"{one.lost:,}", f"{one.duplicated:,}"
+        rows.append(
+            (names[way], *counts, f"{one.cores:.2f}", f"{one.p50_ms:.0f}", f"{one.p95_ms:.0f}")
+        )
+    yield from _table(("", "delivered", "lost", "twice", "cores", "p50 ms", "p95 ms"), rows)
 
 
 def _notify(results: Results) -> Iterator[str]:

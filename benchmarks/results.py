@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from benchmarks.runs import Ran
 from benchmarks.scenarios import Delivered, Opened, Ticked
 from benchmarks.storms import Stormed
 
@@ -51,6 +52,8 @@ class Results:
     callers: dict[str, dict[str, float]] = field(default_factory=dict)
     """What the callers of ``notify()`` and of others wait for, by database."""
 
+    runs: dict[str, list[Ran]] = field(default_factory=dict)
+    """Streams of words, by how they are served: "run" or "plain"."""
     together: dict[str, float] = field(default_factory=dict)
     """What publishers in many processes at once reach."""
     apart: dict[str, dict[str, float]] = field(default_factory=dict)

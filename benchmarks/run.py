@@ -24,6 +24,7 @@ from benchmarks.plan import (
     Plan,
 )
 from benchmarks.results import Entry, Results
+from benchmarks.runs import words
 from benchmarks.scenarios import Publishing, Session, session
 from benchmarks.storms import storms
 from benchmarks.together import apart, together
@@ -70,6 +71,21 @@ async def run_storms(
             if postgres is not None:
                 database = await made.postgres(OURS, postgres)
                 await _storms(plan, database, "PostgreSQL", results, say)
+    return results
+
+
+async def run_words(
+    plan: Plan, *, contestants: tuple[Contestant, ...] = CONTESTANTS, say: Say
+) -> Results:
+    """Run the runs alone and return what was found; the arguments are those of :func:`run`."""
+    prepare(plan)
+    results = Results(
+        machine=machine.describe(), load=machine.other_load(), plan=dataclasses.asdict(plan)
+    )
+    with databases.folder() as folder, databases.postgres(folder) as postgres:
+        if postgres is not None and OURS in contestants:
+            made = databases.Databases(folder, users=plan.runs)
+            await _words(plan, await made.postgres(OURS, postgres), results, say)
     return results
 
 
@@ -134,6 +150,7 @@ async def _on_postgres(
         await _idle(contestant, plan, streams, database, entry)
         if contestant is OURS:
             await _storms(plan, database, "PostgreSQL", results, say)
+            await _words(plan, database, results, say)
             say("notify() on PostgreSQL")
             results.notify["PostgreSQL"] = await notify_rates(plan, OURS, database)
             say("callers of notify() on PostgreSQL")
@@ -234,6 +251,15 @@ async def _storms(plan: Plan, database: Database, name: str, results: Results, s
         async with start(OURS, plan, database) as open_session:
             found = await storms(open_session, plan.storm, plan.storms)
         results.storms.setdefault(name, []).append(found)
+
+
+async def _words(plan: Plan, database: Database, results: Results, say: Say) -> None:
+    for repeat in range(plan.repeats if plan.runs else 0):
+        for way in ("run", "plain"):
+            say(f"{plan.runs} runs with their readers, {way} ({repeat + 1} of {plan.repeats})")
+            async with start(OURS, plan, database) as open_session:
+                found = await words(open_session.server, plan, database, way)
+            results.runs.setdefault(way, []).append(found)
 
 
 async def _publishing(contestant: Contestant, plan: Plan, made: Databases) -> Publishing:

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.urls import include, path
 
 from sse_notify.metrics import metrics
-from tests.project import accounts, sources, views
+from tests.project import accounts, runs, sources, views
 
 urlpatterns = [
     path("", views.page),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("ticks/<int:port>/", sources.ticks),
     path("silence/<int:port>/", sources.silence),
     path("slow/", sources.slow),
+    path("runs/<str:key>/", runs.run),
     path("notifications/", include("sse_notify.urls")),
     path("metrics/", metrics),
 ]

@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks.servers import events, pages, ticking
+from benchmarks.servers.ours import words
 from sse_notify import broadcast, publish
 
 
@@ -37,4 +38,6 @@ urlpatterns = [
     path("publish", publish_events),
     path("tick", tick),
     path("page", pages.page),
+    path("run/<int:number>/", words.run),
+    path("plain/<int:number>/", words.plain),
 ]
