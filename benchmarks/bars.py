@@ -73,20 +73,19 @@ def _idle(results: Results) -> Iterator[Bar]:
     opened = median(results.streams[OURS.name].opened)
     more = opened.threads - opened.threads_before
     yield Bar(
-        "0 threads per idle stream", f"{more} more threads for {opened.streams} streams", more <= 0
+        "0 threads per idle stream",
+        f"{more:.0f} more threads for {opened.streams:,.0f} streams",
+        more <= 0,
     )
-    yield Bar(
-        "0 database connections per idle stream, SQLite",
-        f"{opened.connections} open",
-        opened.connections == 0,
-    )
-    if OURS.name in results.postgres:
-        on_postgres = median(results.postgres[OURS.name].opened)
-        yield Bar(
-            "0 database connections per idle stream, PostgreSQL",
-            f"{on_postgres.connections} open with {on_postgres.streams} streams",
-            on_postgres.connections == 0,
-        )
+    for database, entries in (("SQLite", results.streams), ("PostgreSQL", results.postgres)):
+        if OURS.name in entries:
+            found = median(entries[OURS.name].opened)
+            before, after = found.connections_before or 0, found.connections or 0
+            yield Bar(
+                f"0 database connections per idle stream, {database}",
+                f"{after - before:.0f} more for {found.streams:,.0f} streams ({before:.0f} → {after:.0f})",
+                after <= before,
+            )
     yield Bar(
         f"at most {MEMORY:.0f} KB per idle stream on uvicorn",
         f"{opened.kib_per_stream:.1f} KB",

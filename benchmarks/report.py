@@ -169,12 +169,14 @@ def _opened(entries: dict[str, Entry]) -> Iterator[str]:
             (
                 *(
                     entry.name,
-                    f"{one.streams:,}",
+                    f"{one.streams:,.0f}",
                     f"{one.handshakes_per_second:,.0f}",
                     f"{one.cpu_ms_per_handshake:.2f}",
                 ),
-                f"{one.threads_before} → {one.threads}",
-                "none" if one.connections is None else f"{one.connections}",
+                f"{one.threads_before:.0f} → {one.threads:.0f}",
+                "none"
+                if one.connections is None
+                else f"{one.connections_before:.0f} → {one.connections:.0f}",
                 *(f"{one.kib_per_stream:.1f}", f"{(entry.idle or [one.idle_cpu_percent])[0]:.1f}"),
             )
         )

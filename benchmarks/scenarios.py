@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ALONE_QUIET = 0.5
 LOOKS, LOOK_SECONDS = 5, 0.13  #: Counts of threads and connections; the seconds between them.
 
+#: Times that the base of streams comes and goes before anything is measured.
+WARM_UPS = 5
+
 #: Nanoseconds of CPU that publishing one event costs with one stream open, by kind and events in one request.
 Publishing = dict[tuple[str, int], float]
 
@@ -36,8 +39,10 @@ class Opened:
     """With the base number of streams."""
     threads: int
     """With all."""
+    connections_before: int | None
+    """Open database connections with the base number of streams idle; ``None`` where there is no database."""
     connections: int | None
-    """Open database connections with all streams idle; ``None`` where there is no database."""
+    """With all."""
     kib_per_stream: float
     """Resident memory that each stream above the base adds."""
     idle_cpu_percent: float
@@ -110,15 +115,20 @@ class Session:
     async def open(self, streams: int, base: int, connections: Callable[[], int | None]) -> Opened:
         """Open ``base`` streams, then up to ``streams``, and look at them idle.
 
+        Before, the base comes and goes some times: what is made once, such as the threads of pools, is made then.
+
         Args:
             streams: how many in all.
             base: how many before the measurement starts.
             connections: counts the open database connections.
         """
         server = self.server
+        for _ in range(WARM_UPS):
+            await self.swarm.open_until(base, concurrency=self.plan.concurrency)
+            self.swarm.cut()
         await self.swarm.open_until(base, concurrency=self.plan.concurrency)
         await self.idle(self.plan.idle_window)
-        threads, _ = await self._fewest(connections)
+        threads, before = await self._fewest(connections)
         memory, cpu = server.memory(), server.cpu()
         seconds = await self.swarm.open_until(streams, concurrency=self.plan.concurrency)
         handshake_cpu = server.cpu() - cpu
@@ -131,6 +141,7 @@ class Session:
             cpu_ms_per_handshake=handshake_cpu / more / 1e6,
             threads_before=threads,
             threads=all_threads,
+            connections_before=before,
             connections=all_connections,
             kib_per_stream=(server.memory() - memory) / more / 1024,
             idle_cpu_percent=idle_cpu,
