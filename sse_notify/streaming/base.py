@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sse_notify.conf import get_settings
@@ -185,6 +185,18 @@ class BaseStream(Timed):
 
     async def read(self) -> bytes | None:
         """Wait for a chunk of complete blocks and return it; ``None`` when the stream has ended."""
+
+    def iterate(self) -> Iterator[bytes]:
+        """Yield the chunks in the caller's thread, for WSGI."""
+        with asyncio.Runner() as runner:
+            try:
+                while (chunk := runner.run(self.read())) is not None:
+                    yield chunk
+            finally:
+                runner.run(self._close())
+
+    async def _close(self) -> None:
+        self.close()
 
     def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
         """Continue with what the client may read now."""

@@ -106,7 +106,7 @@ class SourceStream(BaseStream):
 
     # --- called without an event loop ---
 
-    def __iter__(self) -> Iterator[bytes]:
+    def iterate(self) -> Iterator[bytes]:
         """Yield the iterator's blocks in the caller's thread, for WSGI.
 
         An async iterator is one task of a loop that runs while the caller waits for a block.

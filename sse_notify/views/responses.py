@@ -83,6 +83,21 @@ class StreamResponse(StreamingHttpResponse):
         """Yield the stream, or the chunks of a finite one."""
         return super().__aiter__() if self.stream is not None else _whole(self)
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the stream under WSGI, without an event loop. It holds the worker until it ends."""
+        return super().__iter__() if self.stream is None else self.stream.iterate()
+
+    @property
+    def streaming_content(self) -> Any:
+        """The content. That of a test client's response can also be joined, to its end."""
+        content: Any = super().streaming_content
+        is_tests = hasattr(self, "wsgi_request") or hasattr(self, "asgi_request")
+        return _Joinable(content) if is_tests and self.is_async else content
+
+    @streaming_content.setter
+    def streaming_content(self, value: Any) -> None:
+        self._set_streaming_content(value)  # type: ignore[attr-defined]
+
 
 async def _whole(response: Iterable[bytes]) -> AsyncIterator[bytes]:
     for part in response:
@@ -230,21 +245,6 @@ class EventStreamResponse(StreamResponse):
             super().__init__([answer.content], headers=answer.headers, status=answer.status_code)
         else:
             super().__init__(stream, headers={**HEADERS, **(headers or {})})
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the stream under WSGI, without an event loop. It holds the worker until it ends."""
-        return iter(self.stream) if isinstance(self.stream, SourceStream) else super().__iter__()
-
-    @property
-    def streaming_content(self) -> Any:
-        """The content. That of a test client's response can also be joined, to its end."""
-        content: Any = super().streaming_content
-        is_tests = hasattr(self, "wsgi_request") or hasattr(self, "asgi_request")
-        return _Joinable(content) if is_tests and self.is_async else content
-
-    @streaming_content.setter
-    def streaming_content(self, value: Any) -> None:
-        self._set_streaming_content(value)  # type: ignore[attr-defined]
 
 
 def subscriber(user: Any) -> Subscriber | None:

@@ -57,7 +57,7 @@ class InATestCase(TestCase):
 
     def test_a_view_starts_reads_and_has_nothing_more(self) -> None:
         response = self.client.post("/reply/")
-        body = b"".join(response.streaming_content)  # type: ignore[attr-defined]
+        body = response.getvalue()
         assert body.count(b"data: ") == 71
         run = Run.objects.get()
         assert run.state == "done"

@@ -154,6 +154,7 @@ def opened(
         cpu_ms_per_handshake=1.0,
         threads_before=10,
         threads=threads,
+        connections_before=connections and 0,
         connections=connections,
         kib_per_stream=kib,
         idle_cpu_percent=0.4,

@@ -54,12 +54,13 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
         raise RuntimeError("The process shuts down, and starts no more runs.")
     planned = storing.plan(**options)
     run, is_new = storing.begin(planned)
+    run.__dict__["_hubs"] = registry.feed()  # of this thread; a response may be made in another
     if not is_new:
         return run
     feed = Feed(run.pk, writer.wake, **planned.limits)
     if threadpool.in_test_transaction():
         _drive_here(source, feed)
-        run.refresh_from_db()
+        run.refresh_from_db(fields=["state", "reason", "running_key", "ended_at"])
         return run
     context = copy_context()
     exchange = current_exchange.get()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -146,17 +146,6 @@ class RunStream(BaseStream):
             desk_of(self.hub).leave(self)
         super().close()
 
-    # --- called without an event loop ---
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the stream in the caller's thread, for WSGI. It holds the worker until the end."""
-        with asyncio.Runner() as runner:
-            try:
-                while (chunk := runner.run(self.read())) is not None:
-                    yield chunk
-            finally:
-                runner.run(_call(self.close))
-
     # --- internals ---
 
     async def _catch_up(self) -> bytes:
@@ -281,7 +270,3 @@ def _newest(pks: list[int]) -> dict[int, int]:
     there = storing.runs(pk__in=pks).values_list("pk", flat=True)
     parts = storing.parts_of(*pks).values_list("run_id")
     return dict.fromkeys(there, 0) | dict(parts.annotate(last=Max("last")))
-
-
-async def _call(function: Callable[[], Any]) -> None:
-    function()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,14 +25,6 @@ CanRead = Callable[[Any, Any], bool]
 _AFTER = re.compile(r"(?:(\d{1,18})-)?(\d{1,9})", re.ASCII)
 
 
-class RunResponse(StreamResponse):
-    """The stream of a run."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the stream under WSGI. It holds the worker until it ends."""
-        return iter(self.stream) if isinstance(self.stream, RunStream) else super().__iter__()
-
-
 def respond(
     run: Any,
     user: Any,
@@ -51,13 +43,13 @@ def respond(
             run.pk,
             after=after,
             may_read=may_read,
-            feed=registry.feed(),
+            feed=run.__dict__.get("_hubs") or registry.feed(),
             subscriber=subscriber(user),
         )
     except HandshakeRefused as refusal:
         return refuse(refusal)
     headers = HEADERS if stored is None else {**HEADERS, STORED: str(stored)}
-    return RunResponse(stream, headers=headers)
+    return StreamResponse(stream, headers=headers)
 
 
 def respond_for(
