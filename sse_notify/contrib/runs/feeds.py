@@ -47,14 +47,14 @@ class Feed:
 
     Args:
         pk: the run.
-        wake: called when something is due to be stored.
+        wake: called with the moment at which something is due to be stored.
         max_bytes, max_seconds, stalls_after: the limits, see :meth:`Run.start`.
     """
 
     def __init__(
         self,
         pk: int,
-        wake: Callable[[], Any],
+        wake: Callable[[float], Any],
         *,
         max_bytes: int,
         max_seconds: float,
@@ -107,7 +107,7 @@ class Feed:
             self.waiting.append(block)
             self._waiting_bytes += len(block)
         if len(self.waiting) in (1, BATCH_EVENTS):
-            self._wake()
+            self._wake(self.due())
 
     def wait(self) -> None:
         """Wait until there is room, or the run ends."""
@@ -142,7 +142,7 @@ class Feed:
             self._changed.notify_all()
         self.on_end()
         self.on_room()
-        self._wake()
+        self._wake(0.0)
 
     def due(self) -> float:
         """Return when the next write or check of this run is due."""

@@ -15,6 +15,7 @@ If the database is away, events wait until their feed is full, and its iterator 
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 from concurrent.futures import Future
@@ -48,7 +49,9 @@ class Writer:
     def _reset(self) -> None:
         self._feeds: dict[int, Feed] = {}
         self._news = threading.Condition()
-        self._is_woken = self._ends_at_exit = False
+        self._ends_at_exit = False
+        #: When the thread looks next; no moment is earlier while it works.
+        self._due_at = -math.inf
         self._looked_at = 0.0
         self._drained: Future[None] | None = None
         self._incident = Incident("database_runs")
@@ -74,11 +77,12 @@ class Writer:
         """Return the feed of a run that this process writes."""
         return self._feeds.get(pk)
 
-    def wake(self) -> None:
-        """Let the thread look what is due."""
-        with self._news:
-            self._is_woken = True
-            self._news.notify()
+    def wake(self, at: float) -> None:
+        """Let the thread look what is due at that moment, if it would look later."""
+        if at < self._due_at:  # most calls need no lock
+            with self._news:
+                self._due_at = min(at, self._due_at)
+                self._news.notify()
 
     def drain(self, seconds: float) -> list[Future[None]]:
         """Start no more runs, and interrupt those that are not done in ``seconds``.
@@ -140,12 +144,12 @@ class Writer:
     def _wait(self) -> list[Feed]:
         """Wait until something is due, and return all feeds; none if all runs have ended."""
         with self._news:
-            if self._feeds and not self._is_woken:
+            if self._feeds:
                 due = min(feed.due() for feed in self._feeds.values())
-                until = min(due, self._looked_at + LOOK_SECONDS) - monotonic()
-                if until > 0:
-                    self._news.wait(until)
-            self._is_woken = False
+                self._due_at = min(due, self._looked_at + LOOK_SECONDS)
+                while (seconds := self._due_at - monotonic()) > 0:
+                    self._news.wait(seconds)
+            self._due_at = -math.inf
             return list(self._feeds.values())
 
     def _store_due(self, feeds: list[Feed]) -> None:
