@@ -18,7 +18,7 @@ from django.urls import path
 
 from sse_notify import Event
 from sse_notify.asgi.app import EventStreams
-from sse_notify.contrib.runs import Run, RunEnded, RunExists, State
+from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, reading
 from sse_notify.contrib.runs.blocks import events_of
 from sse_notify.contrib.runs.models import Part
 from sse_notify.contrib.runs.writing import writer
@@ -91,7 +91,7 @@ def start_in_sync(request: HttpRequest) -> HttpResponseBase:
 
 
 def resume(request: HttpRequest) -> HttpResponseBase:
-    return Run.response_for(request, KEY, **asked.get("reading", {}))
+    return Run.response_for(request, asked.get("key", KEY), **asked.get("reading", {}))
 
 
 urlpatterns = [path("start/", start), path("sync/", start_in_sync), path("resume/", resume)]
@@ -283,6 +283,41 @@ async def test_others_read_as_long_as_the_project_lets_them(
             assert numbers((await other.answer())[2]) == [1]
         words.say("two")
         await stream.until(b"two")
+
+
+async def test_a_reader_that_comes_during_a_look_is_not_taken_for_one_of_a_run_that_is_gone(
+    app: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.SSE_NOTIFY = {"POLL_INTERVAL": 0.05}
+    user, headers = await alice()
+    looks, goes_on = threading.Event(), threading.Event()
+    newest = reading._newest
+
+    def wait(pks: list[int]) -> dict[int, int]:
+        found = newest(pks)
+        looks.set()
+        assert goes_on.wait(GUARD)
+        return found
+
+    words = asked["source"] = Words()
+    other = Words()
+    async with connect(app, "/start/", headers=headers) as stream:
+        words.say("one")
+        await stream.until(b"one")
+        monkeypatch.setattr(reading, "_newest", wait)
+        assert await asyncio.to_thread(looks.wait, GUARD)
+        run = await Run.astart(other, user=user, key="other")
+        asked["key"] = "other"
+        async with connect(app, "/resume/", headers=headers) as late:
+            other.say("two")
+            await late.until(b"two")
+            goes_on.set()
+            monkeypatch.setattr(reading, "_newest", newest)
+            other.say("three")
+            await late.until(b"three")
+            other.finish()
+            assert numbers((await late.answer())[2]) == [1, 2, 3]
+    assert (await ended("other")).pk == run.pk
 
 
 # --- one writer ---

@@ -230,9 +230,10 @@ class Desk:
                 _database.failed(error)
 
     async def _look(self) -> None:
-        found = await self._hub.run(_newest, list(self._readers))
-        for pk, streams in list(self._readers.items()):
-            for stream in list(streams):
+        asked = list(self._readers)
+        found = await self._hub.run(_newest, asked)
+        for pk in asked:  # others may have come meanwhile
+            for stream in list(self._readers.get(pk, ())):
                 if pk in found:
                     stream.look(found[pk])
                 else:
