@@ -12,6 +12,7 @@ was stopped or replaced finds that the number it would write is taken.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -111,9 +112,10 @@ def plan(
 def begin(planned: Plan) -> tuple[Any, bool]:
     """Return the run that goes on under the key, and whether it is a new one."""
     using, user, key = database(), planned.user, planned.key
+    in_block = transaction.get_connection(using).in_atomic_block
     while True:
         running = runs(user_id=user.pk, running_key=key).first()
-        if running is not None and not stalled(pk=running.pk):
+        if running is not None and not (_may_be_stalled(running) and stalled(pk=running.pk)):
             if not planned.replace:
                 running.user = user  # as loaded: a response asks no database
                 return running, False
@@ -121,7 +123,7 @@ def begin(planned: Plan) -> tuple[Any, bool]:
         made = _model("Run")(user=user, key=key, running_key=key, ends=planned.ends)
         made.stalls_after = planned.limits["stalls_after"]
         try:
-            with transaction.atomic(using):
+            with transaction.atomic(using) if in_block else nullcontext():  # else one statement
                 made.save(using=using)
         except IntegrityError:  # another process has begun one at this moment, or the user is gone
             if not type(user)._base_manager.using(using).filter(pk=user.pk).exists():
@@ -214,6 +216,12 @@ def stalled(**filters: Any) -> list[int]:
         if (now - since).total_seconds() > after + GRACE_SECONDS
     ]
     return [pk for pk in silent if finish(pk, State.STALLED)]
+
+
+def _may_be_stalled(run: Any) -> bool:
+    """Return whether a run is old enough to be silent for too long."""
+    age = (timezone.now() - run.started_at).total_seconds()
+    return bool(age > run.stalls_after + GRACE_SECONDS)
 
 
 def prune(before: datetime | None = None) -> int:
