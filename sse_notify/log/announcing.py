@@ -94,7 +94,7 @@ def announce_on_commit(signal: Signal | None = None, **said: Any) -> None:
             _announce_soon(using)
 
     transaction.on_commit(announce_once, using=using, robust=True)
-    if signal is not None:
+    if signal is not None and signal.has_listeners(Notification):
         send = partial(signal.send_robust, Notification, **said)
         transaction.on_commit(send, using=using, robust=True)
 

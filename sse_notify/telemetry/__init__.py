@@ -60,13 +60,17 @@ _NO_SPAN = SimpleNamespace(set_attribute=lambda _key, _value: None)
 
 
 @cache
-def _tracer() -> Any:
+def _trace() -> Any:
     try:
         # Imported at the first span: a process that sends nothing does not pay for it.
-        trace = import_module("opentelemetry.trace")
+        return import_module("opentelemetry.trace")
     except ImportError:
         return None
-    return trace.get_tracer("sse_notify")
+
+
+@cache
+def _tracer() -> Any:
+    return _trace().get_tracer("sse_notify")
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
@@ -79,11 +83,12 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
         name: the operation, such as ``"notify"``; the span's name is ``sse_notify.notify``.
         attributes: the attributes known so far; their names get the same prefix.
     """
-    tracer = _tracer()
-    if tracer is None:
+    trace = _trace()
+    # A proxy stands for a provider until the project sets one. Its spans go nowhere, and cost.
+    if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return nullcontext(_NO_SPAN)
     named = {f"sse_notify.{key}": value for key, value in attributes.items()}
-    return tracer.start_as_current_span(f"sse_notify.{name}", attributes=named)  # type: ignore[no-any-return]
+    return _tracer().start_as_current_span(f"sse_notify.{name}", attributes=named)  # type: ignore[no-any-return]
 
 
 # --- counters -------------------------------------------------------------------------------------
