@@ -497,6 +497,19 @@ async def test_a_logout_ends_the_readers_and_not_the_run(app: Any) -> None:
     assert (run.state, await run.atext()) == ("done", "onetwo")
 
 
+async def test_a_run_that_is_started_while_the_process_shuts_down_is_interrupted(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, headers = await alice()
+    monkeypatch.setattr(writer, "is_draining", True)
+    words = asked["source"] = Words()
+    words.say("one")
+    async with connect(app, "/start/", headers=headers) as stream:
+        body = (await stream.answer())[2]
+    assert [each.event for each in received(body)] == ["interrupted"]
+    assert words.how == ""
+
+
 # --- synchronous iterators, workers ---
 
 

@@ -50,8 +50,6 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
         raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
     if is_async and greenlets.has_greenlets():
         raise RuntimeError("gevent's workers drive no async iterator: make it sync.")
-    if writer.is_draining:
-        raise RuntimeError("The process shuts down, and starts no more runs.")
     planned = storing.plan(**options)
     run, is_new = storing.begin(planned)
     run.__dict__["_hubs"] = registry.feed()  # of this thread; a response may be made in another

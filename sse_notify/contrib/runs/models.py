@@ -132,11 +132,11 @@ class Run(models.Model):
                   120 by default.
 
         Returns:
-            The run.
+            The run. If the process shuts down, it is interrupted at once.
 
         Raises:
             TypeError, ValueError: an argument is invalid. The message names it. Nothing is started.
-            RuntimeError: the process shuts down; or an async iterator in a worker of gevent.
+            RuntimeError: an async iterator in a worker of gevent.
         """
         run: Run = driving.start(source, user=user, key=key, **options)
         return run
@@ -159,7 +159,7 @@ class Run(models.Model):
         Raises:
             TypeError, ValueError: an argument is invalid. The message names it.
             RunExists: on entering: a run goes on under ``key``, and ``replace`` is false.
-            RuntimeError: on entering: a transaction is open, or the process shuts down.
+            RuntimeError: on entering: a transaction is open.
         """
         return Opened(user=user, key=key, **options)
 

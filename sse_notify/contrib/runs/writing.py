@@ -59,13 +59,9 @@ class Writer:
         self.is_draining = False
 
     def add(self, feed: Feed) -> None:
-        """Write what ``feed`` says from now on.
-
-        Raises:
-            RuntimeError: the process shuts down.
-        """
+        """Write what ``feed`` says from now on. It is interrupted if the process shuts down."""
         if self.is_draining:
-            raise RuntimeError("The process shuts down, and starts no more runs.")
+            feed.end(State.INTERRUPTED)
         with self._news:
             if not self._ends_at_exit:
                 self._ends_at_exit = True
