@@ -40,11 +40,26 @@ def wait_for(awaitable: Awaitable[T]) -> T:
     Raises:
         RuntimeError: it would need an event loop in a greenlet.
     """
-    if has_greenlets():
+    try:
+        check_loop("function")
+    except RuntimeError:
         getattr(awaitable, "close", lambda: None)()
-        text = "gevent's workers run no async function, as others could not query: make it sync."
-        raise RuntimeError(text)
+        raise
     return async_to_sync(_wait)(awaitable)
+
+
+def check_loop(kind: str) -> None:
+    """Return if sync code may run an event loop in its own thread.
+
+    Args:
+        kind: what needs the loop, for the message: an async "function" or "iterator".
+
+    Raises:
+        RuntimeError: the loop would run in a greenlet.
+    """
+    if has_greenlets():
+        text = f"gevent's workers run no async {kind}, as others could not query: make it sync."
+        raise RuntimeError(text)
 
 
 async def _wait(awaitable: Awaitable[T]) -> T:

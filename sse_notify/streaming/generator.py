@@ -19,7 +19,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from sse_notify.concurrency import threadpool
+from sse_notify.concurrency import greenlets, threadpool
 from sse_notify.sse.format import Event, encode_comment, encode_item
 from sse_notify.streaming.base import BaseStream
 
@@ -109,11 +109,18 @@ class SourceStream(BaseStream):
     def iterate(self) -> Iterator[bytes]:
         """Yield the iterator's blocks in the caller's thread, for WSGI.
 
-        An async iterator is one task of a loop that runs while the caller waits for a block.
+        An async iterator is one task of a loop that runs while the caller waits for a block. In a
+        greenlet of gevent, it fails instead.
         """
         context = threadpool.move(self._context, own_thread=self._own_thread)
         if not isinstance(self._source, AsyncIterable):
             yield from self._iterate(context.run, self._source)
+            return
+        try:
+            greenlets.check_loop("iterator")
+        except RuntimeError:
+            logger.exception("The iterator of an event stream failed.")
+            yield FAILED
             return
         self._buffer.limit = 0  # one block at a time
         with asyncio.Runner() as runner:

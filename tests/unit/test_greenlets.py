@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+from sse_notify import EventStreamResponse
 from sse_notify.access.authorisers import may_listen
 from sse_notify.concurrency import greenlets
 from sse_notify.topics import Match
@@ -56,3 +58,41 @@ def test_gevent_runs_no_async_function_of_a_topic(
     monkeypatch.setattr("sse_notify.access.authorisers.find", lambda name: registered)
     assert may_listen(visitor, registered) is not patched
     assert ("make it sync" in caplog.text) is patched
+
+
+class Iterator:
+    """An async iterator that is no generator, and waits for nothing."""
+
+    def __aiter__(self) -> Iterator:
+        return self
+
+    async def __anext__(self) -> str:
+        raise StopAsyncIteration
+
+
+async def generator() -> AsyncIterator[str]:
+    yield "one"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("patched", [True, False])
+@pytest.mark.parametrize("source", [Iterator, generator])
+def test_gevent_runs_no_async_iterator_of_a_view(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    source: Any,
+    *,
+    patched: bool,
+) -> None:
+    """While it waited, each query of the worker's other requests failed."""
+    monkeypatch.setitem(sys.modules, "gevent.monkey", Patcher(*["threading"] * patched))
+    response = EventStreamResponse(source(), end="end")
+    try:
+        sent = b"".join(response)
+    finally:
+        response.close()
+    assert (b'"error":"failed"' in sent, b"data: end" in sent) == (patched, not patched)
+    assert ("make it sync" in caplog.text) is patched
+    response = EventStreamResponse(iter(["one"]))  # a sync one runs
+    assert b"".join(response) == b"data: one\n\n"
+    response.close()
