@@ -14,8 +14,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.db import router
+from django.db.models import Manager
 
 from sse_notify.access import sessions
 from sse_notify.access.authorisers import may_listen
@@ -69,6 +72,8 @@ class Question(NamedTuple):
     subscriber: Subscriber
     is_new: bool = False
     """Whether the stream has not sent ``hello`` yet."""
+    was_shown: bool = False
+    """The :attr:`Granted.is_shown` of the last decision, if there was one."""
 
 
 class Ended(NamedTuple):
@@ -92,6 +97,8 @@ class Granted:
     """The :func:`fingerprint` of the user; "" for an anonymous visitor."""
     opening: Opening | None = None
     """How a new stream starts; ``None`` for an open stream."""
+    is_shown: bool = True
+    """Whether the user model's default manager shows the user; true for an anonymous visitor."""
 
 
 Decision = Ended | Granted
@@ -130,9 +137,9 @@ def fingerprint(user: Any, password: str) -> str:
 def decide(questions: Sequence[Question]) -> list[Decision]:
     """Return the decisions about ``questions``, in the same order.
 
-    This takes four queries for up to 500 streams, and three more if some are new. A session engine
-    that is none of Django's with a table takes one call per session. The project's own topics are
-    not decided.
+    This takes four queries for up to 500 streams, and three more if some are new. It takes one more
+    if the user model's default manager may hide users. A session engine that is none of Django's
+    with a table takes one call per session. The project's own topics are not decided.
 
     If something about one user fails, such as a project's own code, the streams of that user end.
 
@@ -149,21 +156,25 @@ def _cannot_decide(question: Question) -> Decision:
 
 def _decide(questions: Sequence[Question]) -> list[Decision]:
     using, required = database(), get_settings().required
-    users = load_users({each.user_id for each, _ in questions} - {None})
-    muted = _muted(users, using)
-    dead = sessions.ended([each.session for each, _ in questions if each.session is not None])
+    users = load_users({each.subscriber.user_id for each in questions} - {None})
+    hidden, muted = _hidden(users), _muted(users, using)
+    given = [each.subscriber.session for each in questions]
+    dead = sessions.ended([each for each in given if each is not None])
     decisions: list[Decision] = []
     decision: Decision
     new: list[tuple[Granted, Subscriber]] = []
-    for subscriber, is_new in questions:
+    for subscriber, is_new, was_shown in questions:
         pk, decision = subscriber.user_id, Ended(reason="revoked", again=True)
         silent = frozenset(muted[pk]) - required if pk in muted else _NONE
         try:
             user, groups = users.get(pk, (None, ()))
-            decision = _decision(subscriber, user, dead, groups, silent)
+            if not (was_shown and pk in hidden):  # otherwise a handshake has to authenticate again
+                decision = _decision(subscriber, user, dead, groups, silent)
         except (Exception, CancelledError):  # the project's code must not stop other users'
             load_users([pk])  # raises if the database is away, which ends no stream
             logger.exception("A property or method of a user failed; the user's stream ends.")
+        if isinstance(decision, Granted):
+            decision.is_shown = pk not in hidden
         decisions.append(decision)
         if is_new and isinstance(decision, Granted):
             new.append((decision, subscriber))
@@ -217,6 +228,25 @@ def _muted(pks: Collection[Any], using: str) -> dict[Any, list[str]]:
     for pk, category in mutes.values_list("user_id", "category") if pks else ():
         found.setdefault(pk, []).append(category)
     return found
+
+
+def _hidden(pks: Collection[Any]) -> set[Any]:
+    """Return those users that the user model's default manager hides, as after a soft delete.
+
+    Django's ``ModelBackend`` loads the user of a session with this manager, but a project's own
+    backend may use another one. And a manager may need what only a request has, such as the current
+    tenant, and raise without it. Then nothing is known, and nobody is hidden.
+    """
+    model: Any = get_user_model()
+    manager = model._default_manager
+    if not pks or type(manager).get_queryset is Manager.get_queryset:  # shows all
+        return set()
+    try:
+        rows = manager.using(router.db_for_write(model)).filter(pk__in=pks)
+        return {*pks} - {*rows.order_by().prefetch_related(None).values_list("pk", flat=True)}
+    except Exception as error:  # if the database is away, the next query says so
+        logger.debug("The default manager of %s cannot be asked: %r", model._meta.label, error)
+        return set()
 
 
 def _decision(

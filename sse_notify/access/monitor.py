@@ -47,11 +47,11 @@ AGAIN_MS = (1000, 3000)  #: Milliseconds until clients reconnect: a browser has 
 class _Case:
     """The state of one stream."""
 
-    #: The future of the first decision; ``None`` after it.
-    opened: asyncio.Future[None] | None = None
+    opened: asyncio.Future[None] | None = None  #: Of the first decision; ``None`` after it.
     asked_at: float = -math.inf  #: When the topic functions were called; ``-inf``: call them.
     fingerprint: str = ""  #: The user's at the last decision; "" while one is running.
     found: Any = None  #: The user's fingerprint and the log's topics, as decided last.
+    was_shown: bool = False  #: Whether the user model's default manager showed the user then.
     is_held: bool = False  #: Whether it writes nothing before the next decision.
     topics: asyncio.Task[None] | None = None  #: The task that calls the topic functions.
 
@@ -157,8 +157,7 @@ class Monitor:
                 if stream in cases and cases[stream].fingerprint != fingerprint:
                     yield stream
         for stream in cases if sessions else ():
-            session = stream.subscriber.session
-            if session is not None and session.digest in sessions:
+            if (session := stream.subscriber.session) and session.digest in sessions:
                 yield stream
         # A decision that is running may have read their groups before the change.
         groups = any(topic.startswith("group:") for topic in topics)
@@ -183,8 +182,9 @@ class Monitor:
             page: dict[Subscription, Question] = {}
             for stream in islice(new | self._due, PAGE):
                 del self._due[stream]
-                self._cases[stream].fingerprint = ""
-                page[stream] = Question(stream.subscriber, stream in new)
+                due = self._cases[stream]
+                due.fingerprint = ""
+                page[stream] = Question(stream.subscriber, stream in new, due.was_shown)
             try:
                 found = await self._run(decide, list(page.values()))
             except Exception as error:  # the database is down: held streams stay silent
@@ -215,7 +215,7 @@ class Monitor:
                 case.asked_at = -math.inf
                 case.hold(stream)
             case.found = found
-        case.fingerprint = case.found[0]
+        case.fingerprint, case.was_shown = case.found[0], decision.is_shown
         if not stream.subscriber.asked:
             self._finish(stream, case, decision, ())
         elif monotonic() - case.asked_at < (get_settings().RECHECK_INTERVAL or ROUND_SECONDS) * 0.9:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, User, UserManager
 from django.core.asgi import get_asgi_application
 from django.db import DataError
 from django.http import HttpResponse
@@ -421,3 +421,36 @@ async def test_what_a_middleware_answers_instead_of_a_stream_is_the_answer(
             (200, b"event: paywall\ndata: x\n\n") if kind == "whole" else (402, b"Pay")
         )
     await until(lambda: not admission.total)
+
+
+class Living(UserManager[User]):
+    """The manager of a model with soft deletes."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().exclude(last_name="deleted")
+
+
+@override_settings(SSE_NOTIFY={"POLL_INTERVAL": 0.1, "RECHECK_INTERVAL": 0.2})
+@pytest.mark.parametrize("recheck", [False, True], ids=["a round", "recheck"])
+async def test_a_user_who_was_deleted_softly_loses_the_stream_and_no_handshake_opens_another(
+    app: EventStreams, monkeypatch: pytest.MonkeyPatch, *, recheck: bool
+) -> None:
+    """``is_active`` stays, and the row: the stream went on for as long as a stream may."""
+    manager = Living()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    if recheck:
+        monkeypatch.setattr("random.uniform", lambda *_: 1e6)  # no round comes
+    alice, bob = await people("alice", "bob")
+    hers, his = await cookies_of(alice), await cookies_of(bob)
+    async with connect(app, headers=hers) as stream, connect(app, headers=his) as other:
+        await stream.until(b"hello")
+        await other.until(b"hello")
+        await User.objects.filter(pk=alice.pk).aupdate(last_name="deleted")
+        if recheck:
+            await arecheck(alice)
+        await stream.until(b'"reason":"revoked"')
+        await anotify(bob, "Still there")
+        await other.until(b"Still there")
+    async with connect(app, headers=hers) as refused:
+        assert (await refused.answer())[0] == 401

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY, login
-from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.auth.models import AnonymousUser, Group, User, UserManager
 from django.contrib.sessions.backends.cache import SessionStore as CacheStore
 from django.contrib.sessions.backends.db import SessionStore as DBStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.db import DataError, IntegrityError, OperationalError, connection
+from django.db.models import Count
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -595,3 +596,73 @@ def test_a_user_model_without_groups_staff_or_numbers_for_keys_is_as_good(tmp_pa
     assert ran.stdout.splitlines() == ["password revoked True", "deletion revoked False"], (
         ran.stderr
     )
+
+
+def default_manager(monkeypatch: pytest.MonkeyPatch, shown: Callable[[Any], Any]) -> None:
+    """Let the user model's default manager, with which Django authenticates, show these rows."""
+
+    class Showing(UserManager[User]):
+        def get_queryset(self) -> Any:
+            return shown(super().get_queryset())
+
+    manager = Showing()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+
+
+#: Managers as projects write them: what else they do must make no difference.
+HIDING: dict[str, Callable[[Any], Any]] = {
+    "filters": lambda rows: rows.exclude(last_name="deleted"),
+    "prefetches": lambda rows: rows.exclude(last_name="deleted").prefetch_related("groups"),
+    "defers": lambda rows: rows.exclude(last_name="deleted").only("username"),
+    "annotates": lambda rows: rows.exclude(last_name="deleted").annotate(n=Count("groups")),
+    "orders": lambda rows: rows.exclude(last_name="deleted").order_by("-groups").distinct(),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", HIDING)
+def test_a_user_whom_authentication_finds_no_longer_loses_the_open_streams(
+    monkeypatch: pytest.MonkeyPatch, alice: User, bob: User, name: str
+) -> None:
+    """A soft delete, which leaves the row and ``is_active``: the open stream stayed for its lifetime."""
+    alice.groups.add(Group.objects.create(name="a"), Group.objects.create(name="b"))
+    default_manager(monkeypatch, HIDING[name])
+    both = [subscriber(alice), subscriber(bob)]
+    before = decide([Question(each, is_new=True) for each in both])
+    shown = [each.is_shown for each in before if isinstance(each, Granted)]
+    assert shown == [True, True]
+    User._base_manager.filter(pk=alice.pk).update(last_name="deleted")
+    with CaptureQueriesContext(connection) as queries:
+        hers, his = decide([Question(each, was_shown=True) for each in both])
+    assert len(queries) <= 4  # users, groups, who is hidden, mutes
+    assert hers == Ended(reason="revoked", again=True)
+    assert isinstance(his, Granted)
+    assert his.is_shown
+
+
+@pytest.mark.django_db
+def test_a_user_whom_authentication_finds_though_the_default_manager_does_not_keeps_the_streams(
+    monkeypatch: pytest.MonkeyPatch, alice: User
+) -> None:
+    """With a backend of the project's own, or a manager that hides all outside of a request."""
+    default_manager(monkeypatch, lambda rows: rows.none())
+    first = decide([Question(subscriber(alice), is_new=True)])[0]
+    assert isinstance(first, Granted)
+    assert not first.is_shown
+    again = decide([Question(subscriber(alice), was_shown=first.is_shown)])[0]
+    assert isinstance(again, Granted)
+
+
+def no_tenant(rows: Any) -> Any:
+    raise LookupError("no tenant")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("shown", [no_tenant, lambda rows: rows[:1], lambda rows: rows.union(rows)])
+def test_a_default_manager_that_cannot_be_asked_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, alice: User, shown: Any
+) -> None:
+    default_manager(monkeypatch, shown)
+    for question in (Question(subscriber(alice), is_new=True), Question(subscriber(alice))):
+        assert isinstance(decide([question._replace(was_shown=not question.is_new)])[0], Granted)
