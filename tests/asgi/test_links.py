@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.core import signing
 from django.core.asgi import get_asgi_application
 from django.core.handlers.wsgi import WSGIHandler
@@ -104,10 +104,26 @@ async def _delete(user: User) -> None:
     await user.adelete()
 
 
-@pytest.mark.parametrize("happens", [_change_password, _deactivate, _delete])
+async def _delete_softly(user: User) -> None:
+    await User.objects.filter(pk=user.pk).aupdate(last_name="deleted")
+
+
+class Living(UserManager[User]):
+    """The default manager of a model with soft deletes, with which Django authenticates."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().exclude(last_name="deleted")
+
+
+@pytest.mark.parametrize("happens", [_change_password, _deactivate, _delete, _delete_softly])
 async def test_a_link_ends_with_what_it_rests_on(
-    app: EventStreams, happens: Callable[[User], Awaitable[None]]
+    app: EventStreams,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[User], Awaitable[None]],
 ) -> None:
+    manager = Living()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
     user = await alice()
     link = signed_stream_url(user)
     assert (await answer(app, link))[0] == 200
