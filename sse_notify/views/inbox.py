@@ -173,7 +173,8 @@ def _marks(verb: Callable[..., None], *, by_number: bool = True) -> View:
         is_script = verb is store.cancel and not _names_html(request)
         if is_json(request) or preferred == "application/json" or is_script:
             unread, unseen = inbox.counts(request.user)
-            return JsonResponse({"unread": unread, "unseen": unseen})
+            key = user_key(request.user.pk)  # a page may have sent this for who was there before
+            return JsonResponse({"unread": unread, "unseen": unseen, "key": key})
         return HttpResponseRedirect(_back(request, form.cleaned_data["next"]))
 
     return view

@@ -399,6 +399,22 @@ test("client: another user's items, or a visitor's, are not for this page", asyn
   assert.equal((await client.list()).items.length, 1);
 });
 
+test("client: the answer to a mark of another user, who has signed in since, is not for this page", async () => {
+  for (const path of ["/read/", "/unread/", "/seen/", "/archive/", "/unarchive/"]) {
+    server.routes[path] = () => json({ unread: 99, unseen: 99, key: "somebody else" });
+    await open({ key: "me" });
+    const mark = {
+      "/read/": () => client.markRead([1]),
+      "/unread/": () => client.markUnread([1]),
+      "/seen/": () => client.markSeen(1),
+      "/archive/": () => client.archive([1]),
+      "/unarchive/": () => client.unarchive([1]),
+    }[path];
+    await assert.rejects(mark(), { name: "SseNotifyError", status: 401 });
+    assert.deepEqual([client.state, client.counts.unread], ["unauthorized", 2]);
+  }
+});
+
 for (const key of ["", undefined, null]) {
   test(`client: a page that did not say whose it is (key ${key}) learns it from the first answer, and keeps to it`, async () => {
     const others = ["somebody else", null];

@@ -138,7 +138,9 @@ async def test_a_client_with_a_token_has_everything_and_all_is_as_described(
         number = site.send(server, "notify", to="alice", title="Hello", key="k")
         assert (await events.next("notification")).json()["title"] == "Hello"
         assert alice.ask("GET", "/stream/")["error"] == "too_many_streams"
-        assert alice.ask("POST", "/read/", json={"ids": [number]}) == {"unread": 2, "unseen": 2}
+        key = alice.ask("GET", "/state/")["key"]
+        answer = alice.ask("POST", "/read/", json={"ids": [number]})
+        assert answer == {"unread": 2, "unseen": 2, "key": key}
         assert (await events.next("update")).json()["ids"] == [number]
         site.script(
             "from django.contrib.auth.models import User\nuser = User.objects.get(username='alice')\n"
