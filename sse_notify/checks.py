@@ -26,8 +26,7 @@ from sse_notify.topics import groups_field
 #: The packages for tenants, and what their forks keep: the names of the engine and the router.
 _TENANCY = re.compile(
     r"^(django_tenants|tenant_schemas|django_pgschemas|django_multitenant|db_multitenant"
-    r"|boardinghouse)\b"
-    r"|\.postgresql_backend$|\bTenantSyncRouter$"
+    r"|boardinghouse)\b|\.postgresql_backend(\.base\.DatabaseWrapper)?$|\bTenantSyncRouter$"
 )
 _MYSQL = """
 SELECT COALESCE((
@@ -231,12 +230,13 @@ def check_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[Che
 def check_tenants(**kwargs: Any) -> list[CheckMessage]:
     """E008: the tenants of the site share its processes.
 
-    The streams run outside requests, where no tenant is chosen: they would read another tenant's
-    tables, or none.
+    The streams run outside requests, without a tenant: they would read another's tables, or none.
     """
     named = [(f"DATABASES[{name!r}]", at["ENGINE"]) for name, at in connections.settings.items()]
-    kinds = {kind for each in router.routers for kind in type(each).__mro__}
-    named += [("DATABASE_ROUTERS", f"{kind.__module__}.{kind.__qualname__}") for kind in kinds]
+    classes = [(f"DATABASES[{name!r}]", type(connections[name])) for name in connections]
+    classes += [("DATABASE_ROUTERS", type(each)) for each in router.routers]
+    for name, kind in classes:  # a project's own may be derived from that of a package
+        named += [(name, f"{each.__module__}.{each.__qualname__}") for each in kind.__mro__]
     for name in ("INSTALLED_APPS", "MIDDLEWARE"):
         named += [(name, path) for path in getattr(settings, name)]
     found = [f"{name} has {path!r}" for name, path in named if _TENANCY.search(path)]

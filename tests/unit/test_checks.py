@@ -12,6 +12,8 @@ from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, router
+from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import include, path, re_path, set_script_prefix
@@ -440,6 +442,21 @@ def test_the_engine_names_the_package_for_tenants(
     (error,) = check()
     assert (error.id, error.level) == ("sse_notify.E008", 40)
     assert error.msg.startswith(f"DATABASES['default'] has '{engine}'")
+
+
+@pytest.mark.parametrize(
+    "base", ["django_multitenant.backends.postgresql", "our_fork_of_it.postgresql_backend"]
+)
+def test_an_engine_of_the_projects_own_does_not_hide_that_it_is_one_for_tenants(
+    monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    theirs = type("DatabaseWrapper", (DatabaseWrapper,), {"__module__": f"{base}.base"})
+    ours = type("DatabaseWrapper", (theirs,), {"__module__": "shop.engine.base"})
+    handler = ConnectionHandler({"default": {"ENGINE": "shop.engine"}})
+    handler["default"] = ours(handler.settings["default"])
+    monkeypatch.setattr(checks, "connections", handler)
+    (error,) = checks.check_tenants()
+    assert error.msg.startswith(f"DATABASES['default'] has '{base}")
 
 
 def test_a_connection_that_never_commits_is_fine_if_it_holds_none_of_the_tables(
