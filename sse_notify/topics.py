@@ -54,8 +54,8 @@ STAFF: Final = Audience.STAFF
 
 
 def user_topic(pk: Any) -> str:
-    """Return the topic of one user's own notifications."""
-    return f"user:{pk}"
+    """Return the topic of one user's own notifications, however the program wrote the key."""
+    return f"user:{get_user_model()._meta.pk.to_python(pk)}"
 
 
 def user_of(topic: str) -> str:

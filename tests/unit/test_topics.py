@@ -7,6 +7,7 @@ import functools
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,7 @@ from sse_notify import broadcast, notify, topics
 from sse_notify.exceptions import UnknownTopic
 from sse_notify.models import Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.topics import check_name, find, load_users, topic, topics_of
+from sse_notify.topics import check_name, find, load_users, topic, topics_of, user_topic
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
 
@@ -339,6 +340,36 @@ def test_a_topics_module_that_is_broken_is_seen_at_the_start(
         command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=GUARD, check=False
     )
     assert ran.stdout.startswith(expected), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "spellings"),
+    [
+        (models.AutoField(primary_key=True), [7, "7", "07", " 7"]),
+        (
+            models.UUIDField(primary_key=True),
+            [uuid.UUID(int=7), str(uuid.UUID(int=7)), uuid.UUID(int=7).hex, "0" * 31 + "7"],
+        ),
+        (models.CharField(primary_key=True, max_length=20), ["7", 7]),
+        (models.EmailField(primary_key=True), ["A b@x.test"]),
+    ],
+    ids=["a number", "a UUID", "text", "an address"],
+)
+@isolate_apps("tests")
+def test_a_users_topic_is_the_same_however_the_program_wrote_the_key(
+    monkeypatch: pytest.MonkeyPatch, key: Any, spellings: list[Any]
+) -> None:
+    """What was sent to ``User(id=uuid4().hex)``, as just created, stood under a topic that nobody hears."""
+
+    class Customer(AbstractBaseUser):
+        id = key
+
+        class Meta:
+            app_label = "tests"
+
+    monkeypatch.setattr(topics, "get_user_model", lambda: Customer)
+    assert len({topics_of(Customer(pk=each))[0] for each in spellings}) == 1
+    assert user_topic(None) == "user:None"  # a visitor's stream
 
 
 # --- groups of a custom user model ---------------------------------------------------------------
