@@ -249,8 +249,13 @@ def _json(name: str, value: Any) -> Any:
 
 
 def _read_float(text: str) -> float:
-    """Return the number as PostgreSQL returns it: ``1e+20`` is a whole number of 21 digits."""
-    return int(Decimal(text)) if "e+" in text else float(text)
+    """Return the number as the database returns it that makes it longest.
+
+    PostgreSQL returns ``1e+20`` as a whole number of 21 digits. SQLite returns it as it is, which
+    is longer for ``1.2345678901234568e+17``.
+    """
+    whole = int(Decimal(text)) if "e+" in text else 0
+    return whole if len(str(whole)) > len(text) else float(text)
 
 
 def _moment(name: str, value: Any) -> datetime | None:

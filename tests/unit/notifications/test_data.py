@@ -52,6 +52,7 @@ def actions_of(value: Any, number: int) -> Content:
     [
         # PostgreSQL returns what is written with an exponent as a whole number.
         *((1e308, 309), (-1.7976931348623157e308, 310), (1.5e100, 101), (1e16, 17)),
+        *((1.2345678901234568e17, 22), (-1.2345678901234568e21, 23), (1.2345678901234568e22, 23)),
         *((5e-324, 6), (1e15, 18), (-0.0, 4), (10**300, 301), ("1e308", 7), ("\u2028\x01", 14)),
     ],
     ids=lambda value: ascii(value)[:20],
