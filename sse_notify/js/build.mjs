@@ -20,6 +20,7 @@ export const SCRIPTS = {
   [join(folder, "sse-notify-arrivals.js")]: "arrivals.js",
   [join(folder, "sse-notify-alerts.js")]: "alerts.js",
   [join(folder, "sse-notify-eventsource.js")]: "eventsource.js",
+  [join(folder, "sse-notify-fetch.js")]: "fetch.js",
 };
 
 /**

@@ -38,3 +38,6 @@ export const loadArrivals = once(() => import("./arrivals.js"));
 
 /** Load the transport by the browser's EventSource. */
 export const loadEventSource = once(() => import("./eventsource.js"));
+
+/** Load what reads streams of one's own. */
+export const loadFetch = once(() => import("./fetch.js"));

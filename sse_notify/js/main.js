@@ -1,7 +1,7 @@
 /** The script that ships, and its exports. In a page it defines `<sse-notify>`. */
 
 // The order is that of the bundle, which is smallest in this one.
-export { fetchEventStream } from "./fetch.js";
+export { fetchEventStream } from "./streams.js";
 
 import { SseNotifyElement } from "./element.js";
 import { refreshTimes } from "./times.js";

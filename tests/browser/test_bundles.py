@@ -38,7 +38,7 @@ def test_a_bundle_brings_its_own_chunks(
         f'import {{ SseNotifyClient }} from "{SCRIPT}";\nwindow.bundled = SseNotifyClient.name;\n'
     )
     assert bundle(bundler, source / "app.js", tmp_path / "out") == ""
-    assert len(list((tmp_path / "out").rglob("*.js"))) == 3, "the bundle and two chunks"
+    assert len(list((tmp_path / "out").rglob("*.js"))) == 4, "the bundle and three chunks"
     kind = "defer" if bundler == "webpack" else 'type="module"'
 
     def rewrite(route: Route) -> None:

@@ -112,6 +112,45 @@ def test_what_makes_items_is_loaded_soon_and_once_more_if_it_did_not_come(
     assert len(loads) == 3, "under both names, and again"
 
 
+def test_what_reads_streams_of_ones_own_is_loaded_when_it_is_used_and_again_if_it_did_not_come(
+    desk: Desk, page: Page
+) -> None:
+    loads = requests(page, "sse-notify-fetch")
+    page.route("**/sse-notify-fetch*.js", lambda route: route.abort(), times=2)
+    desk.open(page)
+    page.evaluate(SET_UP)
+    assert loads == []
+    assert ask(page, "/ask/", "{ body: 'text' }")["error"]["name"] == "TypeError"
+    for _ in range(2):
+        assert [data for _, data, _ in ask(page, "/ask/", "{ body: 'text' }")["events"]][1:] == [
+            "text",
+            "[DONE]",
+        ]
+    assert len(loads) == 3, "under both names, and again"
+
+
+def test_what_reads_streams_of_ones_own_comes_from_where_the_page_says(
+    desk: Desk, page: Page
+) -> None:
+    """On a page without a bell, an element that is none says it, as where only hashed names are served."""
+    desk.sign_in(page.context)
+    page.goto(desk.url + "/stats/")  # JSON, a page of nothing
+    loads = requests(page, "sse-notify-fetch")
+    answer = page.evaluate(
+        """async () => {
+          document.body.innerHTML = '<sse-notify data-fetch-script="/static/sse_notify/sse-notify-fetch.js?here"></sse-notify>';
+          const { fetchEventStream } = await import("/static/sse_notify/sse-notify.js");
+          const data = [];
+          await fetchEventStream("/ask/", { method: "GET", onEvent: (event) => data.push(event.data) }).catch(String);
+          return data;
+        }"""
+    )
+    assert isinstance(answer, list)
+    assert [url.partition("#")[0].rpartition("/")[2] for url in loads] == [
+        "sse-notify-fetch.js?here"
+    ]
+
+
 def test_what_makes_items_is_taken_from_the_scripts_own_origin_alone(
     desk: Desk, page: Page
 ) -> None:

@@ -1,15 +1,18 @@
 // Streams of one's own: each answer is a real Response whose body the test holds in its hands; time is the test's.
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { fetchEventStream } from "../../sse_notify/js/fetch.js";
+import { loadFetch } from "../../sse_notify/js/loading.js";
+import { fetchEventStream } from "../../sse_notify/js/streams.js";
 import { block, FakeClock, FakeStream, json, settle } from "./support.mjs";
 
 const URL_ = "https://site.test/ask/";
+const RUN = "https://site.test/run/";
+await loadFetch(); // so that time is the test's from the first call on
 let clock, calls, streams, answers;
 
 /** What stands in for `fetch`: the next of `answers`, or a stream that stays open. */
 async function fetch(url, init) {
-  calls.push({ url: String(url), ...init });
+  calls.push({ url: String(url), ...init, headers: new Headers(init.headers) }); // as they are now
   init.signal?.throwIfAborted();
   const answer = answers.shift();
   if (answer) return answer();
@@ -35,7 +38,11 @@ function ask(options = {}, url = URL_) {
 function page(t, href, cookie = "", field = null) {
   globalThis.location = new URL(href);
   const input = field && { value: field };
-  globalThis.document = { baseURI: href, cookie, querySelector: () => input };
+  globalThis.document = {
+    baseURI: href,
+    cookie,
+    querySelector: (what) => (what === "sse-notify" ? null : input),
+  };
   t.after(() => {
     delete globalThis.location;
     delete globalThis.document;
@@ -474,4 +481,214 @@ test("fetch: an event that is too large ends it, even with `resume`", async () =
   await streams[0].send(`data: ${"x".repeat(1_048_577)}`);
   await streams[0].send("\n\n");
   assert.equal(asked.outcome.name, "RangeError");
+});
+
+const noContent = () => new Response(null, { status: 204 });
+const gist = ({ method, url, body, headers }) => [
+  method,
+  url,
+  body,
+  headers.get("Last-Event-ID"),
+  headers.get("Content-Type"),
+];
+
+test("fetch: with a URL to resume from, everything after the first request is a GET to it, whatever came of the first", async () => {
+  const cut = (stream) => stream.cut();
+  const end = (stream) => stream.end();
+  for (const [how, sent, last] of [
+    [cut, "", null],
+    [cut, block("a", "1", 1), "1"],
+    [cut, block("a", "no id"), null],
+    [end, "", null],
+    [end, ": ping\n\n", null],
+    [end, block("a", "1", 1), "1"],
+  ]) {
+    for (const resume of [RUN, new URL(RUN), URL_]) {
+      [calls, streams] = [[], []];
+      const log = ask({ body: { q: 1 }, resume });
+      await settle();
+      await streams[0].send(sent);
+      await how(streams[0]);
+      await clock.advance(1_000);
+      await streams[1].send(block("a", "2", 2));
+      await streams[1].cut();
+      answers = [noContent];
+      await clock.advance(1_000);
+      assert.deepEqual(
+        calls.map(gist),
+        [
+          ["POST", URL_, '{"q":1}', null, "application/json"],
+          ["GET", String(resume), null, last, null],
+          ["GET", String(resume), null, "2", null],
+        ],
+        `${how} after ${JSON.stringify(sent)}`,
+      );
+      assert.deepEqual([log.log.at(-1), log.outcome], ["2", { id: "2" }]);
+    }
+  }
+});
+
+test("fetch: with a URL to resume from, a network that is lost before the answer is made up for there", async () => {
+  answers = [
+    () => {
+      throw new TypeError("lost");
+    },
+  ];
+  const errors = [];
+  const run = ask({ body: "q", resume: RUN, onError: ({ message }) => errors.push(message) });
+  await clock.advance(500);
+  assert.deepEqual([calls[1].method, calls[1].url, errors], ["GET", RUN, ["lost"]]);
+  await streams[0].send(block("a", "1", 1));
+  assert.deepEqual(run.log, ["1"]);
+});
+
+test("fetch: with a URL to resume from, what the server refuses to begin is not looked for there; what it refuses to show is", async () => {
+  answers = [() => json({}, { status: 503 })];
+  const refused = ask({ body: "q", resume: RUN });
+  await settle();
+  assert.deepEqual([refused.outcome.status, calls.length, clock.pending], [503, 1, 0]);
+  answers = [() => json({}, { status: 503 }), () => json({}, { status: 503 }), noContent];
+  const shown = ask({ resume: RUN });
+  await clock.advance(10_000);
+  assert.deepEqual([shown.outcome, calls.length], [{ id: "" }, 4]);
+  answers = [() => json({}, { status: 404 })];
+  const gone = ask({ resume: RUN });
+  await settle();
+  assert.equal(gone.outcome.status, 404);
+});
+
+test("fetch: with a URL to resume from, streams that end without ids and after events were all", async () => {
+  const run = ask({ resume: RUN });
+  await settle();
+  await streams[0].end();
+  await clock.advance(1_000);
+  await streams[1].send(block("a", "no id"));
+  await streams[1].end();
+  assert.deepEqual([run.log, run.outcome], [["no id"], { id: "" }]);
+});
+
+test("fetch: with a URL to resume from, headers of one's own go along, and Django's token does not", async (t) => {
+  page(t, "https://site.test/page/", "csrftoken=cookie");
+  ask({ body: "q", resume: "https://other.test/run/", headers: { Authorization: "Bearer t" } });
+  await settle();
+  await streams[0].cut();
+  await clock.advance(1_000);
+  const [one, two] = calls;
+  assert.deepEqual([one.headers.get("X-CSRFToken"), one.mode], ["cookie", "same-origin"]);
+  assert.deepEqual([two.headers.get("X-CSRFToken"), two.mode], [null, undefined]);
+  assert.equal(two.headers.get("Authorization"), "Bearer t");
+});
+
+test("fetch: a URL to resume from that is none fails at once", async () => {
+  const run = ask({ body: "q", resume: "https://" });
+  await settle();
+  assert.deepEqual([run.outcome.name, calls.length], ["TypeError", 0]);
+});
+
+/** A `sessionStorage` for one test, over a map; with `fails`, each use of it throws. */
+function storage(t, { fails = false, missing = false } = {}) {
+  const kept = new Map();
+  const use = (fn) => {
+    if (fails) throw new DOMException("The operation is insecure.", "SecurityError");
+    return fn();
+  };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
+  const value = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, text) => kept.set(key, `${text}`),
+    removeItem: (key) => kept.delete(key),
+  };
+  const get = () => (missing ? undefined : use(() => value));
+  Object.defineProperty(globalThis, "sessionStorage", { get, configurable: true });
+  t.after(() => {
+    if (before) Object.defineProperty(globalThis, "sessionStorage", before);
+    else delete globalThis.sessionStorage;
+  });
+  return kept;
+}
+
+test("fetch: `resumeFrom` keeps the last id across a reload, for its key and for requests without a body", async (t) => {
+  const kept = storage(t);
+  const left = new AbortController();
+  ask({ resumeFrom: "chat:1", body: "q", signal: left.signal });
+  await settle();
+  await streams[0].send(block("a", "1", 1) + block("a", "no id") + block("a", "2", 2));
+  left.abort(); // the page is left
+  await settle();
+  assert.deepEqual([...kept], [["sse-notify:resume:chat:1", "2"]]);
+  for (const [options, last] of [
+    [{ resumeFrom: "chat:1" }, "2"],
+    [{ resumeFrom: "chat:1", lastEventId: "1" }, "1"],
+    [{ resumeFrom: "chat:2" }, null],
+    [{}, null],
+    [{ resumeFrom: "chat:1", body: "q" }, null],
+    [{ resumeFrom: "chat:1" }, null], // the one before has begun another stream
+  ]) {
+    ask(options);
+    await settle();
+    assert.equal(calls.at(-1).headers.get("Last-Event-ID"), last, JSON.stringify(options));
+  }
+});
+
+test("fetch: `resumeFrom` keeps an id once its event has been handled, and no sooner", async (t) => {
+  const kept = storage(t);
+  let release;
+  ask({ resumeFrom: "k", onEvent: () => new Promise((resolve) => (release = resolve)) });
+  await settle();
+  await streams[0].send(block("a", "1", 1) + block("a", "2", 2));
+  assert.deepEqual([...kept.values()], []);
+  release();
+  await settle();
+  assert.deepEqual([...kept.values()], ["1"]);
+});
+
+test("fetch: `resumeFrom` forgets the id of a stream that is complete, and of one that takes it back", async (t) => {
+  const kept = storage(t);
+  const begin = async (options = {}) => {
+    [calls, streams] = [[], []];
+    const run = ask({ resumeFrom: "k", body: "q", ...options });
+    await settle();
+    await streams[0].send(block("a", "1", 1));
+    assert.deepEqual([...kept.values()], ["1"]);
+    return run;
+  };
+  await begin({ onEvent: ({ data }) => data !== "last" });
+  await streams[0].send(block("a", "last", 2));
+  assert.equal(kept.size, 0, "`onEvent` returned false");
+
+  for (const resume of [true, RUN]) {
+    const run = await begin({ resume });
+    answers = [noContent];
+    await streams[0].cut();
+    await clock.advance(1_000);
+    assert.deepEqual([run.outcome, kept.size], [{ id: "1" }, 0], "204");
+  }
+
+  await begin();
+  await streams[0].end();
+  assert.equal(kept.size, 1, "a stream that ends may have been cut");
+  answers = [noContent];
+  const rest = ask({ resumeFrom: "k" });
+  await settle();
+  assert.deepEqual([rest.outcome, kept.size], [{ id: "1" }, 0], "204 without `resume`");
+
+  await begin();
+  await streams[0].send("id:\n\n");
+  assert.equal(kept.size, 0, "an empty id");
+});
+
+test("fetch: `resumeFrom` does without a storage that is missing or throws", async (t) => {
+  for (const how of [{ missing: true }, { fails: true }]) {
+    storage(t, how);
+    for (const body of ["q", null]) {
+      [calls, streams] = [[], []];
+      const run = ask({ resumeFrom: "k", body, resume: true });
+      await settle();
+      await streams[0].send(block("a", "1", 1));
+      answers = [noContent];
+      await streams[0].cut();
+      await clock.advance(1_000);
+      assert.deepEqual([run.log, run.outcome], [["1"], { id: "1" }]);
+    }
+  }
 });

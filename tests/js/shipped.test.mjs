@@ -10,6 +10,7 @@ const [SHIPPED = ""] = Object.keys(SCRIPTS);
 const text = await readFile(SHIPPED, "utf8");
 const arrivals = await readFile(SHIPPED.replace(/\.js$/, "-arrivals.js"), "utf8");
 const eventsource = await readFile(SHIPPED.replace(/\.js$/, "-eventsource.js"), "utf8");
+const fetching = await readFile(SHIPPED.replace(/\.js$/, "-fetch.js"), "utf8");
 const alerts = await readFile(SHIPPED.replace(/\.js$/, "-alerts.js"), "utf8");
 const stylesheet = await readFile(SHIPPED.replace(/\.js$/, ".css"));
 const types = await readFile(SHIPPED.replace(/\.js$/, ".d.ts"), "utf8");
@@ -45,6 +46,7 @@ for (const [name, content, budget] of [
   ["sse-notify-arrivals.js", arrivals, 3_400],
   ["sse-notify-alerts.js", alerts, 2_400],
   ["sse-notify-eventsource.js", eventsource, 800],
+  ["sse-notify-fetch.js", fetching, 1_600],
   ["sse-notify.css", stylesheet, 3_400],
 ]) {
   test(`shipped: ${name} stays within its budget`, (t) => {
@@ -57,7 +59,7 @@ for (const [name, content, budget] of [
 test("shipped: no script imports another but the first one, when it needs it, and none makes markup or code out of text", () => {
   const forbidden =
     /(?:^|[;}])\s*import\b(?!\.meta)|\brequire\(|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|localStorage/m;
-  const lazy = [arrivals, alerts, eventsource];
+  const lazy = [arrivals, alerts, eventsource, fetching];
   for (const script of [text, ...lazy]) assert.doesNotMatch(script, forbidden);
   for (const script of lazy) assert.doesNotMatch(script, /\bimport\(/);
   const [hashed, ...plain] = text.match(/\bimport\([^)]*/g);
@@ -66,6 +68,7 @@ test("shipped: no script imports another but the first one, when it needs it, an
   assert.deepEqual(plain, [
     'import("./sse-notify-arrivals.js"',
     'import("./sse-notify-eventsource.js"',
+    'import("./sse-notify-fetch.js"',
   ]);
 });
 

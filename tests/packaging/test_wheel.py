@@ -39,6 +39,8 @@ NEEDED = [
     "sse_notify/static/sse_notify/sse-notify-arrivals.js.map",
     "sse_notify/static/sse_notify/sse-notify-eventsource.js",
     "sse_notify/static/sse_notify/sse-notify-eventsource.js.map",
+    "sse_notify/static/sse_notify/sse-notify-fetch.js",
+    "sse_notify/static/sse_notify/sse-notify-fetch.js.map",
     "sse_notify/static/sse_notify/sse-notify.css",
     "sse_notify/static/sse_notify/sse-notify.js",
     "sse_notify/static/sse_notify/sse-notify.js.map",

@@ -271,9 +271,16 @@ export interface FetchEventStreamOptions extends Omit<RequestInit, "body" | "win
   /**
    * Whether to send the request again, with `Last-Event-ID`, when the stream breaks or ends: after a random time that grows, and no earlier
    * than `retry:` or `Retry-After` say. Default: false, as what is posted may not be meant twice.
+   *
+   * A URL: where to go on. All requests after the first are GET requests to it, without a body, also if there was no event yet.
    */
-  resume?: boolean;
-  /** Where to go on from. */
+  resume?: boolean | string | URL;
+  /**
+   * A key under which `sessionStorage` keeps the last event id until the stream is complete. The next call with this key and without a body,
+   * such as after a reload of the page, goes on after that event.
+   */
+  resumeFrom?: string;
+  /** Where to go on from, whatever is kept. */
   lastEventId?: string;
   /** Django's CSRF token, or what returns it; by default that of the page's cookie, or of a form in it. */
   csrf?: string | (() => string | null | undefined);
