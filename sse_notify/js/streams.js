@@ -9,7 +9,10 @@ import { checkStream, formToken } from "./requests.js";
 
 const parts = { EventStreamParser, checkStream, createBackoff, formToken, systemClock };
 
-/** @typedef {typeof parts} Parts What this script lends to the other. */
+/**
+ * @typedef {typeof parts} Parts What this script lends to the other. A page that is older than the
+ *   release may load the other from the release: add a part, and it is missing there.
+ */
 
 /**
  * Read an event stream, event by event, to its end: see `fetch.js`.

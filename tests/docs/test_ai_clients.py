@@ -212,7 +212,7 @@ def test_ag_ui_reads_an_answer_from_its_beginning_whenever_it_comes(project: Pro
         thread_id="1",
         run_id="7",
         state={},
-        messages=[{"id": "1", "role": "user", "content": "Why?"}],
+        messages=[core.UserMessage(id="1", content="Why?")],
         tools=[],
         context=[],
         forwarded_props={},

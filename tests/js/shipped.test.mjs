@@ -91,6 +91,22 @@ test("shipped: Node imports it without a page, and its exports are those that th
   assert.deepEqual(exported, declared);
 });
 
+test("shipped: Node reads a stream of one's own with it, and its errors are those that it exports", async () => {
+  const { fetchEventStream, SseNotifyError } = await import(SHIPPED);
+  const answers = [
+    new Response("id: 1\ndata: a\n\n", { headers: { "Content-Type": "text/event-stream" } }),
+    new Response("", { status: 404 }),
+  ];
+  const heard = [];
+  const options = {
+    fetch: async () => answers.shift(),
+    onEvent: ({ data }) => heard.push(data),
+  };
+  assert.equal(await fetchEventStream("https://site.test/", options), "1");
+  assert.deepEqual(heard, ["a"]);
+  await assert.rejects(fetchEventStream("https://site.test/", options), SseNotifyError);
+});
+
 test("shipped: no name that is shortened is one that pages or other scripts use", async () => {
   const names = (content) =>
     content
