@@ -25,6 +25,7 @@ from tests.docs.test_resume import GUIDE, said
 from tests.docs.test_tutorial import installed
 from tests.support import GUARD, ROOT
 from tests.support.node import need_modules
+from tests.support.requirements import missing
 
 __all__ = ["installed"]  # a fixture
 
@@ -247,6 +248,8 @@ def test_an_event_source_and_curl_read_the_guides_answer(project: Project, page:
     page.wait_for_function("source.readyState === EventSource.CLOSED", timeout=GUARD * 1000)
     assert page.text_content("#answer") == said("Why?")
 
+    if not shutil.which("curl"):
+        missing("curl", "apt-get install curl")
     lines = project.here(CLIENTS["client: curl"]).replace("$ curl", "curl --silent").splitlines()
     whole, rest = (
         subprocess.run(
