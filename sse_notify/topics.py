@@ -34,6 +34,8 @@ AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
 
 #: Maximum length of a topic's name in characters. The log's column has the same length.
 MAX_LENGTH = 100
+#: What processes tell each other of runs. No client may listen, and no project may publish to it.
+RUNS: Final = "sse_notify.runs"
 #: Maximum number of topics that one stream may request. Each costs a check when it opens.
 MAX_TOPICS = 50
 
@@ -218,12 +220,15 @@ def check_name(name: str) -> str:
     """Return ``name`` if a project may use it for a topic.
 
     Raises:
-        TypeError, ValueError: ``name`` is not a string, or is empty, too long or not printable.
+        TypeError, ValueError: ``name`` is not a string, or is empty, too long, not printable, or
+            reserved.
     """
     if not isinstance(name, str):
         raise TypeError(f"topic must be a string, not {type(name).__name__}.")
     if not name or len(name) > MAX_LENGTH or not name.isprintable():
         raise ValueError(f"topic must be 1 to {MAX_LENGTH} printable characters.")
+    if name == RUNS:
+        raise ValueError(f"topic must not be {RUNS!r}, which is the package's own.")
     return name
 
 
@@ -297,4 +302,4 @@ def find(name: str, *, convert: bool = True) -> Match:
 
 def is_own(name: str) -> bool:
     """Return whether ``name`` is one of this package's own topics."""
-    return name in (EVERYONE, STAFF) or name.startswith(("user:", "group:"))
+    return name in (EVERYONE, STAFF, RUNS) or name.startswith(("user:", "group:"))

@@ -188,15 +188,7 @@ class BaseStream(Timed):
 
     def iterate(self) -> Iterator[bytes]:
         """Yield the chunks in the caller's thread, for WSGI."""
-        with asyncio.Runner() as runner:
-            try:
-                while (chunk := runner.run(self.read())) is not None:
-                    yield chunk
-            finally:
-                runner.run(self._close())
-
-    async def _close(self) -> None:
-        self.close()
+        yield from ()
 
     def retopic(self, reader: Any, asked: tuple[str, ...] | None) -> None:
         """Continue with what the client may read now."""

@@ -10,9 +10,8 @@ from sse_notify.bus import publisher
 from sse_notify.bus.messages import Ephemeral
 from sse_notify.contrib.runs.states import State
 from sse_notify.sse.format import Event, as_text, dumps, encode, shown
+from sse_notify.topics import RUNS
 
-#: The topic under which processes tell each other what was appended. No project can define it.
-TOPIC = "sse_notify.runs"
 #: Bytes of a part beyond which others read it from the database, and of one message in all.
 TOLD_BYTES, MESSAGE_BYTES = 32_768, 262_144
 
@@ -125,13 +124,21 @@ def tell(parts: Iterable[Appended]) -> None:
 
 
 def told(frame: bytes) -> Iterator[tuple[int, int, int, bytes | None, bool]]:
-    """Yield run, first and last number, blocks and whether it is the end, of each told part."""
+    """Yield run, first and last number, blocks and whether it is the end, of each told part.
+
+    Raises:
+        TypeError, ValueError: the frame is malformed.
+    """
     head, _, body = frame.partition(b"\n")
     start = 0
-    for pk, first, last, is_end, size in json.loads(head):
-        yield pk, first, last, body[start : start + size] if size >= 0 else None, bool(is_end)
+    for part in json.loads(head):
+        pk, first, last, is_end, size = map(int, part)
+        blocks = body[start : start + size] if size >= 0 else None
+        if blocks is not None and blocks.count(b"\n\n") != last - first + 1:
+            blocks = None  # whatever it is, the database has the events
+        yield pk, first, last, blocks, bool(is_end)
         start += max(size, 0)
 
 
 def _ring(head: list[Any], body: list[bytes]) -> None:
-    publisher.ring(Ephemeral(TOPIC, b"\n".join([dumps(head).encode(), b"".join(body)])))
+    publisher.ring(Ephemeral(RUNS, b"\n".join([dumps(head).encode(), b"".join(body)])))

@@ -65,7 +65,11 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
     loop = None if exchange is None else exchange.loop
 
     def begin() -> None:
-        writer.add(feed)
+        try:
+            writer.add(feed)
+        except RuntimeError:  # the process has begun to shut down meanwhile
+            storing.finish(feed.pk, State.INTERRUPTED)
+            raise
         if isinstance(source, AsyncIterable):
             _on_loop(source, feed, context, loop)
         else:
@@ -134,7 +138,7 @@ async def _drive(source: AsyncIterable[Any], feed: Feed) -> None:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
     finally:
-        feed.end(state)
+        feed.end(state, closes=False)
         await threadpool.release_thread()
 
 
@@ -167,7 +171,7 @@ def _iterate(source: Iterable[Any], feed: Feed) -> None:
         logger.exception("run=%s state=failed", feed.pk)
         state = State.FAILED
     finally:
-        feed.end(state)
+        feed.end(state, closes=False)
         threadpool.close_idle()
 
 

@@ -98,7 +98,7 @@ class Feed:
             block = blocks.encode_event(item, self.pk, self.number + 1)
             self._left -= len(block)
             if self._left < 0:
-                self.end(State.FAILED, "max_bytes")
+                self.end(State.FAILED, "max_bytes", closes=False)
                 raise RunEnded(State.FAILED)
             self.heard_at = monotonic()
             if not self.waiting:
@@ -133,14 +133,20 @@ class Feed:
                 await news.wait()
         self.on_room = lambda: None
 
-    def end(self, state: State | str, reason: str = "") -> None:
-        """End the run in this way, unless it is ending."""
+    def end(self, state: State | str, reason: str = "", *, closes: bool = True) -> None:
+        """End the run in this way, unless it is ending.
+
+        Args:
+            state, reason: those of the run.
+            closes: whether to close the iterator. ``False``: its driver calls, and does that.
+        """
         with self._changed:
             if self.ending is not None:
                 return
             self.ending = (state, reason)
             self._changed.notify_all()
-        self.on_end()
+        if closes:
+            self.on_end()
         self.on_room()
         self._wake(0.0)
 
@@ -170,11 +176,10 @@ class Feed:
             if (some := blocks[at : min(at + BATCH_EVENTS, size)])
         ]
 
-    def stored(self, parts: list[Appended]) -> None:
-        """Forget the parts, which are stored."""
+    def stored(self, last: int) -> None:
+        """Forget the events up to the number ``last``, which are stored."""
         with self._changed:
-            number = parts[-1].last - parts[0].first + 1
-            self.waiting = self.waiting[number:]
+            self.waiting = self.waiting[max(len(self.waiting) - (self.number - last), 0) :]
             self._waiting_bytes = sum(map(len, self.waiting))
             self._since = monotonic()
             self._changed.notify_all()

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -24,19 +25,25 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error
 from django.db.models import Max
 
+from sse_notify.access.decisions import Ended, Question, decide
 from sse_notify.bus import publisher
+from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.contrib.runs import storing
-from sse_notify.contrib.runs.blocks import TOPIC, after_number, told
+from sse_notify.contrib.runs.blocks import after_number, told
 from sse_notify.sse.format import encode_comment
+from sse_notify.streaming import registry
 from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.generator import OPENING_SECONDS
 from sse_notify.telemetry import Incident
+from sse_notify.topics import RUNS
 
 #: Seconds between two attempts while the database is down.
 RETRY_SECONDS = 1.0
 #: Seconds between two checks of readers who are not the owner.
 RECHECK_SECONDS = 60.0
+#: Seconds between two looks of a reader under WSGI.
+LOOK_SECONDS = 0.25
 
 _HEARTBEAT = encode_comment()
 _database = Incident("database_run_readers")
@@ -75,6 +82,8 @@ class RunStream(BaseStream):
     async def read(self) -> bytes | None:
         """Wait for blocks and return them as one chunk; ``None`` when the stream has ended."""
         if self.hub is None and not self.closed:
+            if threadpool.in_tests():  # only a test's own thread knows of its transaction
+                self._feed = await threadpool.in_this_thread(registry.feed)
             self.hub = self._feed()
             self.hub.attach(self)
             desk_of(self.hub).join(self)
@@ -146,6 +155,42 @@ class RunStream(BaseStream):
             desk_of(self.hub).leave(self)
         super().close()
 
+    # --- called without an event loop ---
+
+    def iterate(self) -> Iterator[bytes]:
+        """Yield the stream in the caller's thread, for WSGI. It holds the worker until the end.
+
+        There is no loop, as others could not query under gevent. So it looks in the database.
+        """
+        checked_at = monotonic()
+        every = get_settings().RECHECK_INTERVAL or RECHECK_SECONDS
+        try:
+            while monotonic() < self.deadline:
+                try:
+                    found = _read(self.run_id, self.cursor, self.may_read)
+                    if monotonic() - checked_at >= every:
+                        checked_at = monotonic()
+                        found = found if _is_signed_in(self.subscriber) else None
+                    _database.worked()
+                except Error as error:
+                    _database.failed(error)
+                    found = b"", self.cursor, False, True
+                if found is None:
+                    return
+                chunk, self.cursor, is_end, is_all = found
+                if not chunk and monotonic() - self.written_at >= get_settings().HEARTBEAT:
+                    chunk = _HEARTBEAT
+                if chunk:
+                    self.written_at = monotonic()
+                    yield chunk
+                if is_end:
+                    return
+                if is_all:
+                    threadpool.close_idle()
+                    time.sleep(LOOK_SECONDS)
+        finally:
+            self.close()
+
     # --- internals ---
 
     async def _catch_up(self) -> bytes:
@@ -199,7 +244,7 @@ class Desk:
         """Give ``stream`` what is told of its run."""
         self._readers.setdefault(stream.run_id, set()).add(stream)
         if self._task is None:
-            self._hub.listen(self, [TOPIC])
+            self._hub.listen(self, [RUNS])
             self._task = asyncio.create_task(self._poll())
 
     def leave(self, stream: RunStream) -> None:
@@ -211,7 +256,7 @@ class Desk:
         if not self._readers and self._task is not None:
             self._task.cancel()
             self._task = None
-            self._hub.unlisten(self, [TOPIC])
+            self._hub.unlisten(self, [RUNS])
 
     def push_ephemeral(self, frame: bytes) -> None:
         """Pass on what a process tells."""
@@ -251,7 +296,7 @@ class Desk:
 
 def desk_of(hub: Any) -> Desk:
     """Return the desk of a hub's loop."""
-    for listener in hub.listeners(TOPIC):
+    for listener in hub.listeners(RUNS):
         return listener  # type: ignore[no-any-return]
     return Desk(hub)
 
@@ -271,3 +316,9 @@ def _newest(pks: list[int]) -> dict[int, int]:
     there = storing.runs(pk__in=pks).values_list("pk", flat=True)
     parts = storing.parts_of(*pks).values_list("run_id")
     return dict.fromkeys(there, 0) | dict(parts.annotate(last=Max("last")))
+
+
+def _is_signed_in(subscriber: Any) -> bool:
+    """Return whether the user may still have streams."""
+    questions = [] if subscriber is None else [Question(subscriber)]
+    return not any(isinstance(decision, Ended) for decision in decide(questions))

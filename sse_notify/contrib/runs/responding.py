@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
@@ -16,6 +18,8 @@ from sse_notify.exceptions import HandshakeRefused
 from sse_notify.streaming import registry
 from sse_notify.streaming.limits import refuse
 from sse_notify.views.responses import HEADERS, StreamResponse, subscriber
+
+logger = logging.getLogger("sse_notify")
 
 #: The header with the number of the last event that was stored when the response was made. What
 #: comes up to it is replayed, and the rest live.
@@ -87,4 +91,10 @@ def _find(owner: Any, key: str, match: re.Match[str] | None) -> tuple[Any, int, 
 
 def _may_read(can_read: CanRead, user: Any, pk: int) -> bool:
     run = storing.runs(pk=pk).first()
-    return run is not None and bool(can_read(user, run))
+    try:
+        return run is not None and bool(can_read(user, run))
+    except Error:  # it is asked again once the database is back
+        raise
+    except Exception:  # the project's code may raise anything; other readers go on
+        logger.exception("can_read failed. The reader's stream ends.")
+        return False

@@ -45,8 +45,8 @@ GRACE_SECONDS = 5.0
 MOST = 2**31 - 1
 #: Ended runs that one transaction deletes.
 BATCH = 200
-#: Attempts to end a run whose writer appends. In a transaction at a high isolation level, none may
-#: see what the writer has appended.
+#: Attempts to end a run whose writer appends, and to begin one where another is. In a transaction
+#: at a high isolation level, none may see what the other has written.
 ATTEMPTS = 20
 
 
@@ -113,9 +113,11 @@ def begin(planned: Plan) -> tuple[Any, bool]:
     """Return the run that goes on under the key, and whether it is a new one."""
     using, user, key = database(), planned.user, planned.key
     in_block = transaction.get_connection(using).in_atomic_block
+    unseen = 0
     while True:
         running = runs(user_id=user.pk, running_key=key).first()
         if running is not None and not (_may_be_stalled(running) and stalled(pk=running.pk)):
+            unseen = 0
             if not planned.replace:
                 running.user = user  # as loaded: a response asks no database
                 return running, False
@@ -126,33 +128,38 @@ def begin(planned: Plan) -> tuple[Any, bool]:
             with transaction.atomic(using) if in_block else nullcontext():  # else one statement
                 made.save(using=using)
         except IntegrityError:  # another process has begun one at this moment, or the user is gone
-            if not type(user)._base_manager.using(using).filter(pk=user.pk).exists():
+            unseen += 1
+            users = _model("Run")._meta.get_field("user").related_model._base_manager
+            if unseen == ATTEMPTS or not users.using(using).filter(pk=user.pk).exists():
                 raise
         else:
             return made, True
 
 
-def append(parts: Sequence[Appended]) -> list[Appended]:
-    """Store ``parts``, in one transaction, and tell readers. Return those that were refused.
+def append(parts: Sequence[Appended]) -> set[int]:
+    """Store ``parts``, in one transaction, and tell readers. Return the runs that refused theirs.
 
-    A part is refused if its run has ended, was continued by another writer, or is gone.
+    A run refuses a part, and all after it, if it has ended, was continued by another writer, or is
+    gone.
 
     Raises:
         django.db.Error: the database failed. Nothing is stored.
     """
     using = database()
-    refused: list[Appended] = []
+    refused: set[int] = set()
     try:
         with transaction.atomic(using):
             _insert(parts, using)
     except (IntegrityError, DataError):
         for part in parts:
+            if part.run_id in refused:  # its number is free: the part before it is missing
+                continue
             try:
                 with transaction.atomic(using):
                     _insert([part], using)
             except (IntegrityError, DataError):
-                refused.append(part)
-    tell([part for part in parts if part not in refused])
+                refused.add(part.run_id)
+    tell([part for part in parts if part.run_id not in refused])
     return refused
 
 

@@ -102,9 +102,9 @@ class Writer:
         """Store all of ``feed`` in this thread: in a test's transaction, no other sees its rows."""
         if parts := feed.take(everything=True):
             if storing.append(parts):
-                feed.refused(_state_of(feed.pk))
+                _was_refused(feed, parts[0].first)
             else:
-                feed.stored(parts)
+                feed.stored(parts[-1].last)
         if feed.ending is not None and not feed.over.is_set():
             storing.finish(feed.pk, State(feed.ending[0]), feed.ending[1])
             feed.over.set()
@@ -160,14 +160,12 @@ class Writer:
             if (parts := feed.take(everything=everything or feed.ending is not None))
         }
         if taken:
-            gone = {
-                part.run_id for part in storing.append([p for ps in taken.values() for p in ps])
-            }
+            refused = storing.append([part for parts in taken.values() for part in parts])
             for feed, parts in taken.items():
-                if feed.pk in gone:
-                    feed.refused(_state_of(feed.pk))
+                if feed.pk in refused:
+                    _was_refused(feed, parts[0].first)
                 else:
-                    feed.stored(parts)
+                    feed.stored(parts[-1].last)
         for feed in feeds:
             if feed.ending is not None and not feed.waiting:
                 if not feed.over.is_set():
@@ -204,6 +202,19 @@ class Writer:
 
 
 writer = Writer()
+
+
+def _was_refused(feed: Feed, first: int) -> None:
+    """Find out why the run refused the parts of ``feed`` that begin with the number ``first``."""
+    state = _state_of(feed.pk)
+    if state != State.RUNNING:
+        feed.refused(state)
+    elif (last := storing.last_number(feed.pk)) >= first:
+        # Only this feed writes a run that goes on: the answer to an earlier commit was lost.
+        feed.stored(last)
+    else:
+        feed.end(State.FAILED, "database")
+        feed.stored(feed.number)
 
 
 def _state_of(pk: int) -> str:
