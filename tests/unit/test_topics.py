@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,11 +22,11 @@ from django.db import models
 from django.test.utils import isolate_apps
 from django.urls import register_converter
 
-from sse_notify import broadcast, notify, topics
+from sse_notify import broadcast, notify, publish, topics
 from sse_notify.exceptions import UnknownTopic
 from sse_notify.models import Notification
 from sse_notify.models.counts import Owner, count
-from sse_notify.topics import check_name, find, load_users, topic, topics_of, user_topic
+from sse_notify.topics import RUNS, check_name, find, load_users, topic, topics_of, user_topic
 from tests.support import GUARD, ROOT
 from tests.support.readers import is_allowed
 
@@ -731,3 +732,14 @@ def test_a_group_that_the_projects_manager_hides_is_the_same_everywhere(
     live, groups = load_users([alice.pk])[alice.pk]
     assert topics_of(user) == topics_of(live, groups)
     assert Notification.objects.visible_to(user).get() == row
+
+
+def test_no_project_and_no_client_has_to_do_with_what_processes_tell_each_other_of_runs() -> None:
+    """A pattern such as ``<str:name>`` matched the topic, and so showed everybody's runs."""
+    for pattern in (RUNS, "sse_notify.<str:rest>", "<str:name>"):
+        with pytest.raises(ValueError, match="own") if pattern == RUNS else nullcontext():
+            topic(pattern, public=True)(lambda *_, **__: True)
+    with pytest.raises(UnknownTopic):
+        find(RUNS)
+    with pytest.raises(ValueError, match="own"):
+        publish(RUNS, "[]")

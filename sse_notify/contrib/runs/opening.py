@@ -10,9 +10,8 @@ from django.db import connections
 
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import twin
-from sse_notify.contrib.runs import storing
+from sse_notify.contrib.runs import feeds, storing
 from sse_notify.contrib.runs.feeds import (
-    AWAY_SECONDS,
     BATCH_EVENTS,
     Feed,
     RunEnded,
@@ -69,7 +68,7 @@ class Opened:
         if self._is_inline:
             writer.store(self._feed)
         else:
-            self._feed.over.wait(AWAY_SECONDS)
+            self._feed.over.wait(feeds.AWAY_SECONDS)
         return isinstance(error, RunEnded)
 
     __aenter__ = twin(__enter__)

@@ -7,8 +7,7 @@ A reader is behind at first, and reads the database. What is told meanwhile it w
 is live once it has read everything that it knows of; from then on, told parts are queued if they
 continue what was queued before. A slow client's queue is dropped, and it is behind again.
 
-Each event loop has one desk while it has readers. It hears of parts through the hub, and looks in
-the database at each poll, as a channel layer may lose messages.
+Parts come from the desk of the event loop: see `sse_notify.contrib.runs.desks`.
 """
 
 from __future__ import annotations
@@ -23,30 +22,23 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error
-from django.db.models import Max
 
 from sse_notify.access.decisions import Ended, Question, decide
-from sse_notify.bus import publisher
 from sse_notify.concurrency import threadpool
 from sse_notify.conf import get_settings
 from sse_notify.contrib.runs import storing
-from sse_notify.contrib.runs.blocks import after_number, told
+from sse_notify.contrib.runs.desks import RECHECK_SECONDS, database, desk_of
 from sse_notify.sse.format import encode_comment
 from sse_notify.streaming import registry
 from sse_notify.streaming.base import BaseStream
 from sse_notify.streaming.generator import OPENING_SECONDS
-from sse_notify.telemetry import Incident
-from sse_notify.topics import RUNS
 
 #: Seconds between two attempts while the database is down.
 RETRY_SECONDS = 1.0
-#: Seconds between two checks of readers who are not the owner.
-RECHECK_SECONDS = 60.0
 #: Seconds between two looks of a reader under WSGI.
 LOOK_SECONDS = 0.25
 
 _HEARTBEAT = encode_comment()
-_database = Incident("database_run_readers")
 
 
 class RunStream(BaseStream):
@@ -106,19 +98,17 @@ class RunStream(BaseStream):
     # --- called by the desk, the hub and the timer ---
 
     def push(self, first: int, last: int, blocks: bytes | None, *, is_end: bool) -> None:
-        """Queue a part, or what is new of it; or read it from the database."""
+        """Queue a part, or read it from the database."""
         if self._ended or last <= self._known:
             return
         self._known = last
         if self._behind:
             return
-        if blocks is None or first > self._queued + 1:
+        if blocks is None or first != self._queued + 1 or not self._buffer.put(blocks):
             self._fall_behind()
             return
-        self._queued, before = last, self._queued
-        if not self._buffer.put(after_number(blocks, first, before)):
-            self._fall_behind()
-        elif is_end:
+        self._queued = last
+        if is_end:
             self._finish()
 
     def look(self, last: int) -> None:
@@ -171,9 +161,9 @@ class RunStream(BaseStream):
                     if monotonic() - checked_at >= every:
                         checked_at = monotonic()
                         found = found if _is_signed_in(self.subscriber) else None
-                    _database.worked()
+                    database.worked()
                 except Error as error:
-                    _database.failed(error)
+                    database.failed(error)
                     found = b"", self.cursor, False, True
                 if found is None:
                     return
@@ -199,10 +189,10 @@ class RunStream(BaseStream):
         try:
             found = await self.hub.replay(_read, self.run_id, cursor, self.may_read)
         except Error as error:
-            _database.failed(error)
+            database.failed(error)
             await asyncio.sleep(RETRY_SECONDS)
             return _HEARTBEAT
-        _database.worked()
+        database.worked()
         if self._ended:
             return b""
         if found is None:
@@ -231,76 +221,6 @@ class RunStream(BaseStream):
         self._buffer.wake()
 
 
-class Desk:
-    """The readers of runs on one event loop. Call all methods there."""
-
-    def __init__(self, hub: Any) -> None:
-        self._hub = hub
-        self._readers: dict[int, set[RunStream]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._checked_at = monotonic()
-
-    def join(self, stream: RunStream) -> None:
-        """Give ``stream`` what is told of its run."""
-        self._readers.setdefault(stream.run_id, set()).add(stream)
-        if self._task is None:
-            self._hub.listen(self, [RUNS])
-            self._task = asyncio.create_task(self._poll())
-
-    def leave(self, stream: RunStream) -> None:
-        """Undo :meth:`join`."""
-        readers = self._readers.get(stream.run_id, set())
-        readers.discard(stream)
-        if not readers:
-            self._readers.pop(stream.run_id, None)
-        if not self._readers and self._task is not None:
-            self._task.cancel()
-            self._task = None
-            self._hub.unlisten(self, [RUNS])
-
-    def push_ephemeral(self, frame: bytes) -> None:
-        """Pass on what a process tells."""
-        for pk, first, last, blocks, is_end in told(frame):
-            for stream in list(self._readers.get(pk, ())):
-                stream.push(first, last, blocks, is_end=is_end)
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(publisher.poll_interval() * random.uniform(0.9, 1.1))
-            try:
-                await self._look()
-                await self._recheck()
-                _database.worked()
-            except Exception as error:  # the streams stay open while the database is down
-                _database.failed(error)
-
-    async def _look(self) -> None:
-        asked = list(self._readers)
-        found = await self._hub.run(_newest, asked)
-        for pk in asked:  # others may have come meanwhile
-            for stream in list(self._readers.get(pk, ())):
-                if pk in found:
-                    stream.look(found[pk])
-                else:
-                    stream.end("revoked", None)  # the run is gone
-
-    async def _recheck(self) -> None:
-        every = get_settings().RECHECK_INTERVAL or RECHECK_SECONDS
-        if monotonic() - self._checked_at < every:
-            return
-        self._checked_at = monotonic()
-        for stream in [each for streams in self._readers.values() for each in streams]:
-            if stream.may_read is not None and not await self._hub.replay(stream.may_read):
-                stream.end("revoked", None)
-
-
-def desk_of(hub: Any) -> Desk:
-    """Return the desk of a hub's loop."""
-    for listener in hub.listeners(RUNS):
-        return listener  # type: ignore[no-any-return]
-    return Desk(hub)
-
-
 def _read(pk: int, after: int, may_read: Callable[[], bool] | None) -> Any:
     """Return what :func:`storing.read` does; ``None`` if the client may not read, or it is gone."""
     if may_read is not None and not may_read():
@@ -308,14 +228,6 @@ def _read(pk: int, after: int, may_read: Callable[[], bool] | None) -> Any:
     with suppress(ObjectDoesNotExist):
         return storing.read(pk, after)
     return None
-
-
-def _newest(pks: list[int]) -> dict[int, int]:
-    """Return the last number of each run that is there, and end those whose process was killed."""
-    storing.stalled(pk__in=pks)
-    there = storing.runs(pk__in=pks).values_list("pk", flat=True)
-    parts = storing.parts_of(*pks).values_list("run_id")
-    return dict.fromkeys(there, 0) | dict(parts.annotate(last=Max("last")))
 
 
 def _is_signed_in(subscriber: Any) -> bool:

@@ -181,13 +181,16 @@ def finish(pk: int, state: State, reason: str = "") -> bool:
             with transaction.atomic(using):
                 _insert([end], using)
                 ended = {"running_key": None, "ended_at": timezone.now()}
-                running.update(state=state, reason=reason, **ended)
+                is_ours = running.update(state=state, reason=reason, **ended) == 1
+                if not is_ours:  # somebody has ended it since, and this end came behind that
+                    transaction.set_rollback(True, using)
         except IntegrityError:  # a part came first, or another end
             if attempt + 1 == ATTEMPTS:
                 raise
             continue
-        transaction.on_commit(partial(tell, [end]), using=using, robust=True)
-        return True
+        if is_ours:
+            transaction.on_commit(partial(tell, [end]), using=using, robust=True)
+        return is_ours
     return False
 
 

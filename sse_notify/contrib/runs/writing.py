@@ -27,8 +27,9 @@ from django.db import transaction
 
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Pool
+from sse_notify.contrib.runs import feeds as limits
 from sse_notify.contrib.runs import storing
-from sse_notify.contrib.runs.feeds import AWAY_SECONDS, Feed
+from sse_notify.contrib.runs.feeds import Feed
 from sse_notify.contrib.runs.states import State
 from sse_notify.telemetry import Incident
 
@@ -190,7 +191,7 @@ class Writer:
         for feed in feeds:
             feed.failed_at = feed.failed_at or now
             feed.check(now)
-            if now - feed.failed_at >= 2 * AWAY_SECONDS:  # others will find it stalled
+            if now - feed.failed_at >= 2 * limits.AWAY_SECONDS:  # others will find it stalled
                 self._remove(feed)
         with self._news:
             self._news.wait(LOOK_SECONDS)
