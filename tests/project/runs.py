@@ -15,14 +15,14 @@ from django.views.decorators.csrf import csrf_exempt
 from sse_notify.contrib.runs import Run, run_interrupted
 
 
-async def words(begin: int, count: int, pause: float) -> AsyncIterator[Any]:
-    """Yield numbered words."""
+async def words(begin: int, count: int, pause: float, size: int = 0) -> AsyncIterator[Any]:
+    """Yield numbered words, with ``size`` more bytes each."""
     for number in range(begin, count + 1):
-        yield {"word": number}
+        yield {"word": number, "more": "x" * size} if size else {"word": number}
         await asyncio.sleep(pause)
 
 
-def words_in_thread(begin: int, count: int, pause: float) -> Iterator[Any]:
+def words_in_thread(begin: int, count: int, pause: float, size: int = 0) -> Iterator[Any]:
     """Yield the same without a loop."""
     for number in range(begin, count + 1):
         yield {"word": number}
@@ -42,7 +42,12 @@ def run(request: HttpRequest, key: str) -> HttpResponseBase:
     for name in ("stalls_after", "max_seconds"):
         if name in request.GET:
             options[name] = float(request.GET[name])
-    started = Run.start(make(1, count, pause), user=request.user, key=key, **options)
+    started = Run.start(
+        make(1, count, pause, int(request.GET.get("size", "0"))),
+        user=request.user,
+        key=key,
+        **options,
+    )
     if "read" in request.GET:
         return started.response()
     return HttpResponse(str(started.pk))
