@@ -247,8 +247,12 @@ class EventStreamResponse(StreamResponse):
             super().__init__(stream, headers={**HEADERS, **(headers or {})})
 
 
-def subscriber(user: Any) -> Subscriber | None:
+def subscriber(user: Any, cookies: str | None = None) -> Subscriber | None:
     """Return the subscriber for a user, so that the stream ends with the user's other streams.
+
+    Args:
+        user: the user.
+        cookies: the request's ``Cookie`` header, if it is known without the wrapper.
 
     Raises:
         HandshakeRefused: 403: ``user`` is no row of the project's user model.
@@ -256,5 +260,5 @@ def subscriber(user: Any) -> Subscriber | None:
     if getattr(user, "pk", None) is None:
         return None
     exchange = current_exchange.get()
-    cookies = None if exchange is None else exchange.cookies
+    cookies = cookies if exchange is None else exchange.cookies
     return subscriber_of(user, session=sessions.of_user(user.pk, cookies))

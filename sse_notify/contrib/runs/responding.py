@@ -36,6 +36,7 @@ def respond(
     after: int = 0,
     can_read: CanRead | None = None,
     stored: int | None = None,
+    cookies: str | None = None,
 ) -> HttpResponseBase:
     """Return the stream of ``run`` for ``user``, after a number."""
     is_own = user.pk == run.user_id
@@ -48,7 +49,7 @@ def respond(
             after=after,
             may_read=may_read,
             feed=run.__dict__.get("_hubs") or registry.feed(),
-            subscriber=subscriber(user),
+            subscriber=subscriber(user, cookies),
         )
     except HandshakeRefused as refusal:
         return refuse(refusal)
@@ -70,7 +71,8 @@ def respond_for(
     run, after, stored = _find(owner, key, match)
     if run is None or not (user.pk == owner.pk or (can_read is not None and can_read(user, run))):
         return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
-    return respond(run, user, after=after, can_read=can_read, stored=stored)
+    cookies = request.headers.get("Cookie", "")
+    return respond(run, user, after=after, can_read=can_read, stored=stored, cookies=cookies)
 
 
 def _find(owner: Any, key: str, match: re.Match[str] | None) -> tuple[Any, int, int]:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DataError, IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import Max, Subquery
 from django.db.models.expressions import OuterRef
 from django.db.models.functions import Coalesce
@@ -48,6 +48,8 @@ BATCH = 200
 #: Attempts to end a run whose writer appends, and to begin one where another is. In a transaction
 #: at a high isolation level, none may see what the other has written.
 ATTEMPTS = 20
+#: The error of MariaDB and MySQL for two that end a run at the same time: each holds its row.
+DEADLOCK = 1213
 
 
 class Plan(NamedTuple):
@@ -186,6 +188,11 @@ def finish(pk: int, state: State, reason: str = "") -> bool:
                     transaction.set_rollback(True, using)  # noqa: FBT003
         except IntegrityError:  # a part came first, or another end
             if attempt + 1 == ATTEMPTS:
+                raise
+            continue
+        except OperationalError as error:
+            is_last = attempt + 1 == ATTEMPTS or connections[using].in_atomic_block
+            if is_last or error.args[:1] != (DEADLOCK,):
                 raise
             continue
         if is_ours:
