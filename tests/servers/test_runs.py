@@ -21,7 +21,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.servers import Server
 from tests.support.site import Site
-from tests.support.sse import RawStream, StreamEnded, listen
+from tests.support.sse import TLS, RawStream, StreamEnded, listen
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,7 +52,7 @@ class Client:
 
     async def ask(self, method: str, server: Server, key: str, **options: Any) -> httpx.Response:
         async with httpx.AsyncClient(
-            timeout=GUARD, trust_env=False, cookies=self.cookies
+            timeout=GUARD, trust_env=False, verify=TLS, cookies=self.cookies
         ) as client:
             answer = await client.request(method, f"{server.url}/runs/{key}/", params=options)
         return answer.raise_for_status()
@@ -270,7 +270,7 @@ async def test_owners_log_out_and_are_deleted(make_site: MakeSite) -> None:
     ):
         await events.next()
         await others.next()
-        async with httpx.AsyncClient(cookies=alice.cookies, trust_env=False) as client:
+        async with httpx.AsyncClient(cookies=alice.cookies, trust_env=False, verify=TLS) as client:
             await client.post(f"{one.url}/logout/")
         assert "done" not in [event.event for event in await events.rest()]
         await asyncio.to_thread(
@@ -312,11 +312,8 @@ async def test_readers_hold_no_thread_and_no_connection_while_they_wait(
         await alice.ask("DELETE", two, "a")
 
 
-@every_setup
-async def test_a_client_that_reads_nothing_for_megabytes_catches_up(
-    make_site: MakeSite, database: str, redis: bool
-) -> None:
-    site = make(make_site, database, redis)
+async def test_a_client_that_reads_nothing_for_megabytes_catches_up(make_site: MakeSite) -> None:
+    site = make(make_site, "postgresql", redis=True)
     one, two = serve(site)
     alice = Client(site.cookies(one, "alice"))
     await alice.start(one, "a", words=5000, size=1024)
@@ -352,7 +349,7 @@ async def test_runs_go_on_and_are_read_under_wsgi(make_site: MakeSite) -> None:
     await alice.start(one, "d", words=100_000, pause=0.01)
     async with listen(f"{one.url}/runs/d/", cookies=alice.cookies) as events:
         await events.next()
-        async with httpx.AsyncClient(cookies=alice.cookies, trust_env=False) as client:
+        async with httpx.AsyncClient(cookies=alice.cookies, trust_env=False, verify=TLS) as client:
             await client.post(f"{one.url}/logout/")
         await events.rest()
 
@@ -425,6 +422,34 @@ async def test_a_process_that_forks_while_it_writes_goes_on_and_so_does_the_chil
     """,
     )
     assert output.split()[-11:] == ["done"] * 11
+
+
+async def test_a_child_that_is_forked_inside_of_a_run_does_not_write_it(
+    make_site: MakeSite,
+) -> None:
+    """Nobody stored what it wrote; when there was no more room, it waited for ever."""
+    site = make(make_site, "postgresql", redis=False)
+    output = await asyncio.to_thread(
+        site.script,
+        _WRITE
+        + """
+    from sse_notify.contrib.runs import RunEnded
+
+    with Run.open(user=alice, key="a") as run:
+        run.write("one")
+        pid = os.fork()
+        if pid == 0:
+            try:
+                run.write("two")
+            except RunEnded as error:
+                os._exit(0 if error.state == "" else 2)
+            os._exit(1)
+        print(os.waitpid(pid, 0)[1])
+        run.write("three")
+    print(run.text())
+    """,
+    )
+    assert output.split()[-2:] == ["0", "onethree"]
 
 
 async def test_a_command_that_returns_interrupts_its_runs(make_site: MakeSite) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,9 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
 from tests.support import GUARD
+
+#: Made once: httpx makes one for each client, which takes longer than most tests' requests.
+TLS = ssl.create_default_context()
 
 #: What the reader of a stream waits for: an event's name, or a function of the event.
 Wanted = str | Callable[[ServerSentEvent], bool] | None
@@ -118,7 +122,9 @@ async def listen(
     ]
     timeout = httpx.Timeout(GUARD, read=None)
     async with (
-        httpx.AsyncClient(cookies=dict(cookies or {}), timeout=timeout, trust_env=False) as client,
+        httpx.AsyncClient(
+            cookies=dict(cookies or {}), timeout=timeout, trust_env=False, verify=TLS
+        ) as client,
         client.stream("GET", url, headers=sent, params=query or None) as response,
     ):
         if response.status_code != 200:

@@ -192,6 +192,12 @@ class Feed:
             self.waiting, self._waiting_bytes = [], 0
             self.over.set()
 
+    def leave_to_parent(self) -> None:
+        """End the run for this process, a forked child, whose threads do not store it."""
+        self._changed, self.over = threading.Condition(), threading.Event()  # others held these
+        self.ending = ("", "")
+        self.over.set()
+
 
 def ending_for(error: BaseException | None) -> State:
     """Return the state of a run whose code ended with ``error``."""

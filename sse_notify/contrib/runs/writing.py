@@ -45,7 +45,12 @@ class Writer:
         self._job = self._work
         self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reset)
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        for feed in self._feeds.values():
+            feed.leave_to_parent()
+        self._reset()
 
     def _reset(self) -> None:
         self._feeds: dict[int, Feed] = {}
