@@ -18,7 +18,7 @@ from django.urls import path
 
 from sse_notify import Event
 from sse_notify.asgi.app import EventStreams
-from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, reading
+from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, desks
 from sse_notify.contrib.runs.blocks import events_of
 from sse_notify.contrib.runs.models import Part
 from sse_notify.contrib.runs.writing import writer
@@ -291,10 +291,10 @@ async def test_a_reader_that_comes_during_a_look_is_not_taken_for_one_of_a_run_t
     settings.SSE_NOTIFY = {"POLL_INTERVAL": 0.05}
     user, headers = await alice()
     looks, goes_on = threading.Event(), threading.Event()
-    newest = reading._newest
+    newest = desks._newest
 
     def wait(pks: list[int]) -> dict[int, int]:
-        found = newest(pks)
+        found: dict[int, int] = newest(pks)
         looks.set()
         assert goes_on.wait(GUARD)
         return found
@@ -304,7 +304,7 @@ async def test_a_reader_that_comes_during_a_look_is_not_taken_for_one_of_a_run_t
     async with connect(app, "/start/", headers=headers) as stream:
         words.say("one")
         await stream.until(b"one")
-        monkeypatch.setattr(reading, "_newest", wait)
+        monkeypatch.setattr(desks, "_newest", wait)
         assert await asyncio.to_thread(looks.wait, GUARD)
         run = await Run.astart(other, user=user, key="other")
         asked["key"] = "other"
@@ -312,7 +312,7 @@ async def test_a_reader_that_comes_during_a_look_is_not_taken_for_one_of_a_run_t
             other.say("two")
             await late.until(b"two")
             goes_on.set()
-            monkeypatch.setattr(reading, "_newest", newest)
+            monkeypatch.setattr(desks, "_newest", newest)
             other.say("three")
             await late.until(b"three")
             other.finish()

@@ -65,11 +65,7 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
     loop = None if exchange is None else exchange.loop
 
     def begin() -> None:
-        try:
-            writer.add(feed)
-        except RuntimeError:  # the process has begun to shut down meanwhile
-            storing.finish(feed.pk, State.INTERRUPTED)
-            raise
+        writer.add(feed)
         if isinstance(source, AsyncIterable):
             _on_loop(source, feed, context, loop)
         else:

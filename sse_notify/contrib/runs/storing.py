@@ -183,7 +183,7 @@ def finish(pk: int, state: State, reason: str = "") -> bool:
             with transaction.atomic(using):
                 _insert([end], using)
                 ended = {"running_key": None, "ended_at": timezone.now()}
-                is_ours = running.update(state=state, reason=reason, **ended) == 1
+                is_ours: bool = running.update(state=state, reason=reason, **ended) == 1
                 if not is_ours:  # somebody has ended it since, and this end came behind that
                     transaction.set_rollback(True, using)  # noqa: FBT003
         except IntegrityError:  # a part came first, or another end
