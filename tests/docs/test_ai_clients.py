@@ -266,6 +266,22 @@ def test_an_event_source_and_curl_read_the_guides_answer(project: Project, page:
     assert rest == "\n\n".join(whole.split("\n\n")[12:])
 
 
+def test_who_has_read_a_run_gets_the_next_one_whole_and_none_twice(project: Project) -> None:
+    """As the reference says of ``lastEventId``."""
+    path = "/chat/2/reply/"
+    with project.client() as client:
+        with connect_sse(client, "POST", path, data={"question": "Why?"}) as source:
+            last = list(source.iter_sse())[-1].id
+        known = {"Last-Event-ID": last}
+        assert client.get(path, headers=known).status_code == 204
+        with (
+            client.stream("POST", path, data={"question": "How?"}),
+            connect_sse(client, "GET", path, headers=known) as source,
+        ):
+            heard = [event.data for event in source.iter_sse() if event.event == "message"]
+    assert "".join(json.loads(data)["word"] for data in heard) == said("How?")
+
+
 @pytest.mark.parametrize("name", ["react", "vue"])
 def test_a_component_shows_a_run_after_a_reload(project: Project, page: Page, name: str) -> None:
     pk = {"react": 8, "vue": 9}[name]

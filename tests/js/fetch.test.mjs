@@ -542,6 +542,19 @@ test("fetch: with a URL to resume from, a network that is lost before the answer
   assert.deepEqual(run.log, ["1"]);
 });
 
+test("fetch: with a URL to resume from, `lastEventId` says what is known already if the first request is lost", async () => {
+  answers = [
+    () => {
+      throw new TypeError("lost");
+    },
+    noContent,
+  ];
+  const run = ask({ body: "q", resume: RUN, lastEventId: "7-65" });
+  await clock.advance(500);
+  assert.equal(calls[1].headers.get("Last-Event-ID"), "7-65");
+  assert.deepEqual([run.log, run.outcome], [[], { id: "7-65" }]);
+});
+
 test("fetch: with a URL to resume from, what the server refuses to begin is not looked for there; what it refuses to show is", async () => {
   answers = [() => json({}, { status: 503 })];
   const refused = ask({ body: "q", resume: RUN });
