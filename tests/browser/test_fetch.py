@@ -7,8 +7,9 @@ import socket
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.docs.pages import DOCS, blocks
 from tests.support.desk import GUARD, Desk, requests, titles
 
 #: Ask a view and note its events; ``ask.error`` is what it ended with.
@@ -149,6 +150,21 @@ def test_what_reads_streams_of_ones_own_is_loaded_when_it_is_used_and_again_if_i
             "[DONE]",
         ]
     assert len(loads) == 3, "under both names, and again"
+
+
+def test_streams_of_ones_own_are_read_under_the_strictest_policy(desk: Desk, page: Page) -> None:
+    policy = next(blocks(DOCS / "how-to" / "csp.md")).code.strip()
+
+    def with_policy(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(
+            response=response, headers={**response.headers, "Content-Security-Policy": policy}
+        )
+
+    page.route(f"{desk.url}/", with_policy)
+    desk.open(page)
+    page.evaluate(SET_UP)
+    assert ask(page, "/ask/", "{ body: 'text' }")["events"][1:][0][1] == "text"
 
 
 def test_what_reads_streams_of_ones_own_comes_from_where_the_page_says(
