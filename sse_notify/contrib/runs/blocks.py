@@ -127,7 +127,7 @@ def told(frame: bytes) -> Iterator[tuple[int, int, int, bytes | None, bool]]:
     """Yield run, first and last number, blocks and whether it is the end, of each told part.
 
     Raises:
-        TypeError, ValueError: the frame is malformed.
+        TypeError, ValueError, OverflowError: the frame is malformed.
     """
     head, _, body = frame.partition(b"\n")
     start = 0
