@@ -45,9 +45,21 @@ class Writer:
         self._job = self._work
         self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork,
+                after_in_child=self._leave_to_parent,
+            )
+
+    def _before_fork(self) -> None:
+        # A child would inherit SQLite's locks, which nobody releases there.
+        self._is_paused = self._storing.acquire(timeout=threadpool.SETTLE_SECONDS)
 
     def _after_fork(self) -> None:
+        if self._is_paused:
+            self._storing.release()
+
+    def _leave_to_parent(self) -> None:
         for feed in self._feeds.values():
             feed.leave_to_parent()
         self._reset()
@@ -55,6 +67,9 @@ class Writer:
     def _reset(self) -> None:
         self._feeds: dict[int, Feed] = {}
         self._news = threading.Condition()
+        #: Held while the thread uses the database: the process forks before or after that.
+        self._storing = threading.Lock()
+        self._is_paused = False
         self._ends_at_exit = False
         #: When the thread looks next; no moment is earlier while it works.
         self._due_at = -math.inf
@@ -128,9 +143,10 @@ class Writer:
     def _work(self) -> None:
         while feeds := self._wait():
             try:
-                self._store_due(feeds)
-                if monotonic() - self._looked_at >= LOOK_SECONDS:
-                    self._look(feeds)
+                with self._storing:
+                    self._store_due(feeds)
+                    if monotonic() - self._looked_at >= LOOK_SECONDS:
+                        self._look(feeds)
             except Exception as error:  # drivers may raise anything
                 self._incident.failed(error)
                 self._failed(feeds)
