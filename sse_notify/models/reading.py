@@ -59,10 +59,11 @@ def read_created_at(value: Any) -> datetime:
     """Return the time of a row.
 
     Raises:
-        ValueError: SQLite stores a text that is no time.
+        ValueError: SQLite stores a text that is no time; or in another time zone, the time has a
+            year that Python has not.
     """
-    if value is None:
-        raise ValueError("created_at is no time")
+    if value is None or not 2 <= value.year <= 9998:
+        raise ValueError(f"created_at is no time that can be shown: {value}")
     return value  # type: ignore[no-any-return]
 
 
@@ -78,7 +79,7 @@ READ: Mapping[str, tuple[tuple[type, ...], Sequence[Any] | None, Callable[[Any],
     "level": ((str,), tuple(Level.values), read_level),
     "actions": ((list,), ([],), read_buttons),
     "count": ((int,), None, read_count),
-    "created_at": ((datetime,), None, read_created_at),
+    "created_at": ((), None, read_created_at),
     "silent": ((bool,), None, bool),
 }
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection
 from django.template import Context, Template
 from django.template.loader import render_to_string
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
 from sse_notify import notify
@@ -294,6 +294,28 @@ def test_a_row_with_a_time_that_python_has_not_is_left_out_alone(
     assert caplog.text.count(f"Notification {row.pk} cannot be read") == is_asked_for
     row.refresh_from_db(fields=["seq"])
     assert row.seq == 2 if numbered else row.seq
+
+
+@pytest.mark.parametrize("zone", ["America/Chicago", "Asia/Tokyo"])
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00:00", "9999-12-31 23:59:59"])
+def test_a_time_that_has_no_year_in_another_time_zone_breaks_no_page(
+    alice: User, client: Client, staff: Client, moment: str, zone: str
+) -> None:
+    """The list failed for its user, where the site's time zone moved it out of what Python has."""
+    good, row = notify(alice, "Good"), notify(alice, "Odd")
+    announce()
+    write(row, created_at=moment)
+    with override_settings(TIME_ZONE=zone):
+        for name in ("list", "items", "state"):
+            response = client.get(reverse(f"sse_notify:{name}"))
+            assert response.status_code == 200, name
+        items = client.get(reverse("sse_notify:items")).json()["items"]
+        assert [item["id"] for item in items] == [good.pk]
+        for name in ("change", "recall", "history", "delete"):
+            address = reverse(f"admin:sse_notify_notification_{name}", args=[row.pk])
+            assert staff.get(address).status_code in (200, 302, 404), name
+        address = reverse("admin:sse_notify_notification_changelist")
+        assert staff.get(address).status_code == 200
 
 
 def test_any_number_of_rows_that_cannot_be_read_stop_no_numbering(
