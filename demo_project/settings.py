@@ -10,6 +10,9 @@
 ``OPENAI_BASE_URL``, ``OPENAI_API_KEY``, ``OPENAI_MODEL``
                    the model for the chat, on any server with OpenAI's protocol; if the first two
                    are empty, the documentation answers
+``CHAT_STALLS_AFTER``
+                   seconds without a word after which an answer counts as stalled; 10 by default,
+                   and more for a slow model
 """
 
 from __future__ import annotations
@@ -130,6 +133,10 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 
 SSE_NOTIFY = {
     "HEARTBEAT": 2,  # seconds: short, so that visitors of the protocol lab see one
+    # Seconds: short, so that who ends the server in the middle of an answer sees it interrupted.
+    "DRAIN_SECONDS": 2,
+    # Minutes: a week. The chat takes an answer out of its run when somebody reads it.
+    "RUN_RETENTION": 7 * 24 * 60,
     "CATEGORIES": {
         "Announcements": {
             "label": _("Announcements"),
@@ -159,6 +166,7 @@ LOGGING = {
 OPENAI_BASE_URL = os.environ.get("OPENAI_BASE_URL", "")
 OPENAI_API_KEY = os.environ.get("OPENAI_API_KEY", "")
 OPENAI_MODEL = os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini"
+CHAT_STALLS_AFTER = float(os.environ.get("CHAT_STALLS_AFTER", "") or 10)
 
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "gallery:home"

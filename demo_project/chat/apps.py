@@ -1,4 +1,4 @@
-"""A conversation, answered word by word."""
+"""Conversations, answered word by word, by runs that outlive the page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ChatConfig(AppConfig):
     scenario = Scenario(
         name=_("AI chat"),
         summary=_(
-            "Ask, and the answer is typed as it is thought. Stop it, or ask something else at the same time."
+            "Ask, and the answer is typed as it is thought. Reload the page, or kill the server: it goes on."
         ),
-        sends="fetchEventStream()",
+        sends="Run.start()",
         url_name="chat:page",
         icon="chat",
-        guide="how-to/stream-your-own-events",
+        guide="how-to/resume-an-ai-reply",
         heading=STREAMS,
     )

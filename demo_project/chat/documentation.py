@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.utils.translation import get_language, gettext, override
+from django.utils.translation import gettext, override
 
 from demo_project.chat.excerpts import excerpt
 from demo_project.chat.search import search
@@ -16,18 +16,14 @@ from sse_notify import Event
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from demo_project.chat.history import Message
+    from demo_project.chat.history import Turn
 
 PAUSE = 0.05  # seconds between two words
 
 
-def answer(messages: list[Message]) -> AsyncIterator[Any]:
-    """Yield the answer to a conversation word by word, then its sources."""
-    questions = [message["content"] for message in messages if message["role"] == "user"]
-    return _typed(questions, get_language() or "en")
-
-
-async def _typed(questions: list[str], language: str) -> AsyncIterator[Any]:
+async def answer(turns: list[Turn], *, said: str, language: str) -> AsyncIterator[Any]:
+    """Yield the answer to a conversation word by word, from where ``said`` ends, then its sources."""
+    questions = [turn["content"] for turn in turns if turn["role"] == "user"]
     # “And how do I test it?” refers to the question before.
     found = await sync_to_async(search)(questions[-1], before=" ".join(questions[-3:-1]))
     with override(language):
@@ -40,7 +36,7 @@ async def _typed(questions: list[str], language: str) -> AsyncIterator[Any]:
             text = gettext(
                 "The documentation has nothing on that. It is in English: try other words, of that language."
             )
-    for word in re.findall(r"\s*\S+", text):
+    for word in re.findall(r"\s*\S+", text.removeprefix(said)):
         yield {"text": word}
         await asyncio.sleep(PAUSE)
     yield Event(

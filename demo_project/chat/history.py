@@ -1,45 +1,53 @@
-"""The conversation so far, as a client sends it."""
+"""What a question may be, and the conversation so far, as models take it."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
-MAX_MESSAGES = 40
-MAX_LENGTH = 8_000  # characters of one message
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from demo_project.chat.models import Message
+
+MAX_TURNS = 40  # that a model is told
+MAX_LENGTH = 8_000  # characters of a question
 
 
-class Message(TypedDict):
-    """One message of the conversation."""
+class Turn(TypedDict):
+    """What one side said."""
 
     role: Literal["user", "assistant"]
     content: str
 
 
-def read_history(body: bytes) -> list[Message]:
-    """Return the messages of a request. The last one is the user's.
+def read_question(body: bytes) -> tuple[str, bool]:
+    """Return the question of a request, and whether a worker is to answer it.
 
-    The body is ``{"messages": [{"role": "user", "content": "…"}, …]}``.
+    The body is ``{"content": "…", "worker": false}``.
 
     Raises:
         ValueError: the body is not valid; the message names the place.
     """
     try:
-        messages = json.loads(body)["messages"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError("body: JSON with a list “messages” is needed") from error
-    if not isinstance(messages, list) or not 1 <= len(messages) <= MAX_MESSAGES:
-        raise ValueError(f"messages: a list of 1 to {MAX_MESSAGES} is needed")
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise ValueError(f"messages[{number}].role: “user” or “assistant” is needed")
-        content = message.get("content")
-        if not isinstance(content, str) or not 1 <= len(content) <= MAX_LENGTH:
-            raise ValueError(
-                f"messages[{number}].content: text of 1 to {MAX_LENGTH} characters is needed"
-            )
-    if messages[-1]["role"] != "user":
-        raise ValueError(
-            f"messages[{len(messages) - 1}].role: the last message is to be the user's"
-        )
-    return [Message(role=message["role"], content=message["content"]) for message in messages]
+        fields = json.loads(body)
+        content, worker = fields["content"], fields.get("worker", False)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError("body: JSON with a text “content” is needed") from error
+    if not isinstance(content, str) or not 1 <= len(content.strip()) <= MAX_LENGTH:
+        raise ValueError(f"content: text of 1 to {MAX_LENGTH} characters is needed")
+    if not isinstance(worker, bool):
+        raise ValueError("worker: true or false is needed")
+    return content.strip(), worker
+
+
+def turns(messages: Iterable[Message]) -> list[Turn]:
+    """Return the last messages that say something, from a question on."""
+    said = [
+        Turn(role="assistant" if message.is_answer else "user", content=message.content)
+        for message in messages
+        if message.content
+    ][-MAX_TURNS:]
+    while said and said[0]["role"] != "user":
+        del said[0]
+    return said

@@ -9,7 +9,7 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from demo_project.chat.history import Message
+    from demo_project.chat.history import Turn
 
 
 def is_there() -> bool:
@@ -17,14 +17,21 @@ def is_there() -> bool:
     return bool(settings.OPENAI_BASE_URL or settings.OPENAI_API_KEY)
 
 
-async def answer(messages: list[Message]) -> AsyncIterator[dict[str, str]]:
-    """Yield the answer to a conversation, token by token.
+#: What a model is told that is to continue an answer.
+GO_ON = "Go on exactly where your last message ends. Repeat nothing of it."
+
+
+async def answer(turns: list[Turn], *, said: str) -> AsyncIterator[dict[str, str]]:
+    """Yield the answer to a conversation, token by token, from where ``said`` ends.
 
     If it is closed before its end, it closes the connection, and the server stops generating.
     """
     from openai import AsyncOpenAI  # noqa: PLC0415  (takes a second)
 
-    conversation: Iterable[Any] = messages
+    conversation: Iterable[Any] = turns
+    if said:
+        begun = {"role": "assistant", "content": said}
+        conversation = [*turns, begun, {"role": "user", "content": GO_ON}]
     # A local server may need no key, but the client does.
     key, address = settings.OPENAI_API_KEY or "none", settings.OPENAI_BASE_URL or None
     async with AsyncOpenAI(api_key=key, base_url=address, max_retries=0) as client:

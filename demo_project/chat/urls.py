@@ -10,5 +10,8 @@ app_name = "chat"
 
 urlpatterns = [
     path("", views.page, name="page"),
-    path("answer/", views.answer, name="answer"),
+    path("conversations/", views.conversations, name="conversations"),
+    path("<int:pk>/", views.conversation, name="conversation"),
+    path("<int:pk>/answer/", views.answer, name="answer"),
+    path("<int:pk>/go-on/", views.go_on, name="go_on"),
 ]

@@ -1,131 +1,337 @@
-// Conversations, side by side: each has a history of its own, and an answer on its way if it was asked something.
+// Conversations, beside each other. The server keeps them; this page shows them, and reads the answers that are being written.
 import { fetchEventStream } from "../sse_notify/sse-notify.js";
 
-/** @typedef {{ role: "user" | "assistant", content: string }} Message */
+/**
+ * @typedef {{ pk: number, is_answer: boolean, content: string, links: Link[], state: string, run: number | null }} Message
+ * @typedef {{ title: string, url: string }} Link
+ */
+
+const place = /** @type {HTMLElement} */ (document.getElementById("conversations"));
+const another = /** @type {HTMLElement} */ (document.getElementById("another"));
+const status = /** @type {HTMLElement} */ (document.querySelector("[data-status]"));
+const { url = "", topic = "", most = "" } = place.dataset;
+const { lang } = document.documentElement;
+const LOOK_MS = 500;
 
 const copy = (/** @type {string} */ id) => {
   const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
   return /** @type {HTMLElement} */ (template.content.firstElementChild?.cloneNode(true));
 };
-const find = (/** @type {HTMLElement} */ where, /** @type {string} */ what) =>
+const find = (/** @type {Element} */ where, /** @type {string} */ what) =>
   /** @type {HTMLElement} */ (where.querySelector(what));
 
-function converse() {
-  const card = copy("conversation");
-  const form = /** @type {HTMLFormElement} */ (card.querySelector("form"));
-  const field = /** @type {HTMLTextAreaElement} */ (card.querySelector("textarea"));
-  /** @type {Message[]} */
-  const history = [];
-  let aborter = new AbortController();
+/** Send something that changes a conversation; return the answer, if the server has taken it. */
+async function send(
+  /** @type {string} */ method,
+  /** @type {string} */ where,
+  /** @type {any} */ body,
+) {
+  const token = /** @type {HTMLInputElement} */ (find(place, "[name=csrfmiddlewaretoken]")).value;
+  const init = {
+    method,
+    mode: /** @type {const} */ ("same-origin"),
+    headers: { "X-CSRFToken": token },
+  };
+  const answer = await fetch(where, body ? { ...init, body: JSON.stringify(body) } : init).catch(
+    () => null,
+  );
+  return answer?.ok ? answer : null;
+}
 
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const content = field.value.trim();
-    if (!content || isBusy()) return;
-    form.reset();
-    history.push({ role: "user", content });
-    render(add("user"), content);
-    const place = add("assistant");
-    busy(place, true);
-    aborter = new AbortController();
-    const said = await ask(place, form.action, history, aborter.signal);
-    busy(place, false);
-    if (said) history.push({ role: "assistant", content: said });
-    else history.pop(); // what was not answered was not asked
-    field.focus({ preventScroll: true });
-  });
-  field.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
-  find(card, "[data-stop]").addEventListener("click", () => aborter.abort());
-  for (const idea of card.querySelectorAll("[data-ask]")) {
-    idea.addEventListener("click", () => {
-      field.value = idea.textContent ?? "";
-      form.requestSubmit();
+/** One message, with the pieces of its text and how each of them came. */
+class Said {
+  /** @type {{ text: string, tone: string }[]} */
+  pieces = [];
+  came = { replayed: 0, live: 0 };
+  item = copy("message");
+
+  /** @param {boolean} isAnswer */
+  constructor(isAnswer) {
+    this.item.classList.toggle("said--user", !isAnswer);
+  }
+  get text() {
+    return this.pieces.map((piece) => piece.text).join("");
+  }
+  /** Show this text and no other. */
+  set(/** @type {string} */ text, tone = "") {
+    this.pieces = [];
+    this.came = { replayed: 0, live: 0 };
+    this.append(text, tone);
+  }
+  /** Show this text; keep the tones of what is there of it. */
+  become(/** @type {string} */ text) {
+    const { length } = this.text;
+    const tone = this.came.replayed || this.came.live ? "replayed" : "";
+    if (!text.startsWith(this.text)) this.set(text);
+    else if (text.length > length) this.append(text.slice(length), tone);
+  }
+  append(/** @type {string} */ text, /** @type {string} */ tone) {
+    const last = this.pieces.at(-1);
+    if (last?.tone === tone) last.text += text;
+    else this.pieces.push({ text, tone });
+    this.#render();
+  }
+  /** Count a word, and show it in the tone of how it came. */
+  hear(/** @type {string} */ text, /** @type {"replayed" | "live"} */ tone) {
+    this.came[tone] += 1;
+    this.append(text, tone);
+  }
+  link(/** @type {Link[]} */ links) {
+    const anchors = links.map(({ title, url: href }) => {
+      const anchor = Object.assign(document.createElement("a"), { textContent: title, href });
+      const item = document.createElement("li");
+      item.append(anchor);
+      return item;
     });
+    find(this.item, ".said__links").replaceChildren(...anchors);
   }
-
-  /** @param {Message["role"]} role */
-  function add(role) {
-    const item = copy("message");
-    item.classList.add(`said--${role}`);
-    find(card, "ol").append(item);
-    const list = find(card, ".said-list");
-    list.scrollTop = list.scrollHeight;
-    return item;
+  /** Show how it stands: on its way, complete, or how it ended before. */
+  be(/** @type {string} */ state, canGoOn = true) {
+    this.item.dataset.state = state;
+    this.item.classList.toggle("said--busy", isOnItsWay(state));
+    for (const note of this.item.querySelectorAll("[data-of]"))
+      note.toggleAttribute("hidden", note.getAttribute("data-of") !== state);
+    find(this.item, "[data-go-on]").hidden =
+      !canGoOn || !state || state === "done" || isOnItsWay(state);
   }
-  /** @param {HTMLElement} place @param {boolean} is */
-  function busy(place, is) {
-    place.classList.toggle("said--busy", is);
-    find(card, "[data-send]").hidden = is;
-    find(card, "[data-stop]").hidden = !is;
+  /** Text is text; what stands between two fences is code. */
+  #render() {
+    const blocks = [];
+    let at = 0;
+    for (const [number, part] of this.text.split(/(^```.*\n?)/m).entries()) {
+      const from = at;
+      at += part.length;
+      if (number % 2) continue; // a fence
+      const isCode = number % 4 === 2;
+      const start = isCode ? from : from + part.length - part.trimStart().length;
+      const spans = this.#between(start, isCode ? at : from + part.trimEnd().length);
+      if (!spans.length) continue;
+      const block = document.createElement(isCode ? "pre" : "p");
+      if (isCode) block.tabIndex = 0; // so that keys can scroll it
+      block.append(...spans);
+      blocks.push(block);
+    }
+    find(this.item, ".said__text").replaceChildren(...blocks);
+    const counts = find(this.item, ".said__came");
+    counts.hidden = !(this.came.replayed || this.came.live);
+    for (const tone of /** @type {const} */ (["replayed", "live"]))
+      find(counts, `[data-tone=${tone}] b`).textContent = this.came[tone].toLocaleString(lang);
   }
-  const isBusy = () => find(card, "[data-send]").hidden;
-
-  document.getElementById("conversations")?.append(card);
-  return field;
+  /** Return the text between two places, in the tones of its pieces. @param {number} start @param {number} end */
+  #between(start, end) {
+    const spans = [];
+    let at = 0;
+    for (const { text, tone } of this.pieces) {
+      const textContent = text.slice(Math.max(start - at, 0), Math.max(end - at, 0));
+      at += text.length;
+      if (!textContent) continue;
+      const span = Object.assign(document.createElement("span"), { textContent });
+      if (tone) span.dataset.tone = tone;
+      spans.push(span);
+    }
+    return spans;
+  }
 }
 
-/**
- * Have a conversation answered, show the answer as it comes, and return what was said.
- *
- * @param {HTMLElement} place
- * @param {string} url
- * @param {Message[]} messages
- * @param {AbortSignal} signal
- */
-async function ask(place, url, messages, signal) {
-  const list = /** @type {HTMLElement} */ (place.closest(".said-list"));
-  let text = "";
-  let outcome = "failed"; // without its end it is not the whole answer
-  try {
-    await fetchEventStream(url, {
-      body: { messages },
-      signal,
-      onEvent({ event, data }) {
-        const follows = list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
-        if (data === "[DONE]") outcome = "done";
-        else if (event === "sources") link(place, JSON.parse(data).links);
-        else if (event === "message") {
-          text += JSON.parse(data).text;
-          render(place, text);
-        }
-        if (follows) list.scrollTop = list.scrollHeight;
-      },
+const isOnItsWay = (/** @type {string} */ state) => state === "waiting" || state === "running";
+
+class Conversation {
+  card = copy("conversation");
+  form = /** @type {HTMLFormElement} */ (this.card.querySelector("form"));
+  field = /** @type {HTMLTextAreaElement} */ (this.card.querySelector("textarea"));
+  list = find(this.card, ".said-list");
+  /** @type {Map<number, Said>} */
+  shown = new Map();
+  /** The answer and the run that are read. @type {{ pk: number, run: number, aborter: AbortController } | null} */
+  reader = null;
+  /** The last run that was read to its end. */
+  ended = 0;
+
+  /** @param {number} pk */
+  constructor(pk) {
+    this.url = `${pk}/`;
+    this.card.dataset.conversation = String(pk);
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#ask();
     });
-  } catch (error) {
-    if (signal.aborted) outcome = "stopped";
-    else if (/** @type {{ status?: number }} */ (error).status === 429) outcome = "too_many";
+    this.field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.form.requestSubmit();
+    });
+    for (const idea of this.card.querySelectorAll("[data-ask]")) {
+      idea.addEventListener("click", () => {
+        this.field.value = idea.textContent ?? "";
+        this.form.requestSubmit();
+      });
+    }
+    find(this.card, "[data-stop]").addEventListener("click", () => this.#send("DELETE", "answer/"));
+    find(this.card, "[data-delete]").addEventListener("click", () => this.#send("DELETE", ""));
+    place.append(this.card);
   }
-  for (const note of place.querySelectorAll("[data-of]"))
-    note.toggleAttribute("hidden", note.getAttribute("data-of") !== outcome);
-  return text;
+  get #inWorker() {
+    return /** @type {HTMLInputElement} */ (this.form.elements.namedItem("worker")).checked;
+  }
+  async #send(
+    /** @type {string} */ method,
+    /** @type {string} */ where,
+    /** @type {any} */ body = null,
+  ) {
+    const isTaken = await send(method, this.url + where, body);
+    find(this.card, ".ask__failed").hidden = Boolean(isTaken);
+    await load();
+    return isTaken;
+  }
+  async #ask() {
+    const content = this.field.value.trim();
+    if (!content || find(this.card, "[data-send]").hidden) return;
+    this.#busy(true); // a second Enter asks nothing
+    if (await this.#send("POST", "answer/", { content, worker: this.#inWorker })) this.form.reset();
+    else this.#busy(false);
+    this.field.focus({ preventScroll: true });
+  }
+  #goOn() {
+    return this.#send("POST", `go-on/${this.#inWorker ? "?worker=1" : ""}`);
+  }
+  #busy(/** @type {boolean} */ is) {
+    find(this.card, "[data-send]").hidden = is;
+    find(this.card, "[data-stop]").hidden = !is;
+  }
+  /** Do something to the list; stay at its end if it is there. */
+  #follow(/** @type {() => void} */ change) {
+    const follows = this.list.scrollTop + this.list.clientHeight >= this.list.scrollHeight - 40;
+    change();
+    if (follows) this.list.scrollTop = this.list.scrollHeight;
+  }
+
+  /** Show what the server keeps, and read what is being written. @param {Message[]} messages */
+  show(messages) {
+    const last = messages.at(-1);
+    // The run has ended since the server said so.
+    if (last?.run && last.run === this.ended) return void setTimeout(load, LOOK_MS);
+    this.#follow(() => {
+      for (const message of messages) this.#show(message, message === last);
+    });
+    this.#busy(isOnItsWay(last?.state ?? ""));
+    if (last?.state === "waiting") setTimeout(load, LOOK_MS); // a worker begins it
+    if (last?.state === "running" && last.run) this.#read(last, last.run);
+  }
+  /** @param {Message} message @param {boolean} isLast */
+  #show(message, isLast) {
+    const said = this.shown.get(message.pk) ?? new Said(message.is_answer);
+    if (!this.shown.has(message.pk)) find(this.card, "ol").append(said.item);
+    this.shown.set(message.pk, said);
+    find(said.item, "[data-go-on]").onclick = () => this.#goOn();
+    if (message.state === "running") return void said.be("running"); // its text is read from the run
+    if (this.reader?.pk === message.pk) this.close(); // the server has the rest, and the end
+    said.become(message.content);
+    said.link(message.links);
+    said.be(message.state, isLast);
+  }
+
+  /** Read a run from its first word to its end. @param {Message} message @param {number} run */
+  async #read(message, run) {
+    if (this.reader?.run === run) return;
+    this.close();
+    const said = /** @type {Said} */ (this.shown.get(message.pk));
+    const reader = { pk: message.pk, run, aborter: new AbortController() };
+    this.reader = reader;
+    said.set(message.content, "replayed");
+    let stored = 0;
+    let state = "";
+    try {
+      await fetchEventStream(`${this.url}answer/`, {
+        resume: true,
+        signal: reader.aborter.signal,
+        // What is stored by now is replayed; what comes later, live. After a cut it begins anew.
+        onOpen: (response) => {
+          stored = Number(response.headers.get("Run-Stored"));
+        },
+        onEvent: ({ event, data, id }) => {
+          const [of, number] = (id ?? "").split("-").map(Number);
+          if (of !== run) return false; // it went on in another one
+          this.#follow(() => {
+            if (event === "message")
+              said.hear(JSON.parse(data).text, Number(number) > stored ? "live" : "replayed");
+            else if (event === "sources") said.link(JSON.parse(data).links);
+            else state = event;
+          });
+        },
+      });
+    } catch {
+      // The server refuses, or the conversation is closed: it says what it knows.
+    }
+    if (this.reader !== reader) return;
+    this.reader = null;
+    if (state) {
+      this.ended = run;
+      this.#busy(false);
+      this.#follow(() => said.be(state));
+    } else setTimeout(load, LOOK_MS);
+  }
+  /** Read no more. */
+  close() {
+    this.reader?.aborter.abort();
+    this.reader = null;
+  }
 }
 
-/** Show text as text; what stands between two fences is code. @param {HTMLElement} place @param {string} text */
-function render(place, text) {
-  const blocks = text.split(/^```.*\n?/m).map((part, number) => {
-    const block = document.createElement(number % 2 ? "pre" : "p");
-    block.textContent = number % 2 ? part : part.trim();
-    if (number % 2) block.tabIndex = 0; // so that keys can scroll it
-    return block;
+/** @type {Map<number, Conversation>} */
+const open = new Map();
+
+/** @type {Promise<void> | null} */
+let loading = null;
+let isAskedFor = false;
+
+async function look() {
+  while (isAskedFor) {
+    isAskedFor = false;
+    const answer = await fetch(url, { mode: "same-origin" }).catch(() => null); // the server may be away; the stream says so
+    if (!answer?.ok) continue;
+    const { conversations } = await answer.json();
+    if (conversations.length) show(conversations);
+    else if (await send("POST", url, null)) isAskedFor = true; // a visitor starts with one
+  }
+}
+/** Ask for the conversations, and show them. One answer at a time, and the last one is the newest. */
+function load() {
+  isAskedFor = true;
+  loading ??= look().finally(() => {
+    loading = null;
   });
-  find(place, "div").replaceChildren(...blocks.filter((block) => block.textContent));
+  return loading;
 }
-
-/** @param {HTMLElement} place @param {{ title: string, url: string }[]} links */
-function link(place, links) {
-  for (const { title, url } of links) {
-    const anchor = document.createElement("a");
-    anchor.textContent = title;
-    anchor.href = url;
-    const item = document.createElement("li");
-    item.append(anchor);
-    find(place, "ul").append(item);
+/** @param {{ pk: number, messages: Message[] }[]} conversations */
+function show(conversations) {
+  for (const { pk, messages } of conversations) {
+    const conversation = open.get(pk) ?? new Conversation(pk);
+    open.set(pk, conversation);
+    conversation.show(messages);
   }
+  for (const [pk, conversation] of open) {
+    if (conversations.some((kept) => kept.pk === pk)) continue;
+    conversation.close();
+    conversation.card.remove();
+    open.delete(pk);
+  }
+  another.hidden = open.size >= Number(most);
 }
+another.addEventListener("click", async () => {
+  await send("POST", url, null);
+  await load();
+  [...open.values()].at(-1)?.field.focus();
+});
 
-document.getElementById("another")?.addEventListener("click", () => converse().focus());
-converse();
+// Another tab asks, stops, goes on. Not a stream of its own: that of the bell, which all tabs of a browser share.
+const { client } = /** @type {any} */ (document.querySelector("sse-notify"));
+const source = client.eventSource(topic);
+source.addEventListener("changed", load);
+source.addEventListener("open", async () => {
+  await load(); // what was missed
+  if (source.readyState === 1) status.dataset.status = "open";
+});
+source.addEventListener("error", () => {
+  status.dataset.status = source.readyState === source.CLOSED ? "failed" : "waiting";
+});
+load();

@@ -12,7 +12,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close
 
 
 class StandIn:
-    """Answers with ``words``, each as a token; with none it goes on for ever, until its client hangs up."""
+    """Answers with ``words``, each as a token.
+
+    With none it says "more ", then what :meth:`say` is given, until its client hangs up.
+    """
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
@@ -22,6 +25,11 @@ class StandIn:
         #: Set when a client has hung up before the end.
         self.hung_up = asyncio.Event()
         self.url = ""
+        self._writer: asyncio.StreamWriter
+
+    def say(self, word: str) -> None:
+        """Add a word to the answer that goes on, on the loop of the stand-in."""
+        self._writer.write(_token({"content": word}))
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one request."""
@@ -44,7 +52,8 @@ class StandIn:
             writer.close()
 
     async def _go_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(_token({"content": "more "}))
+        self._writer = writer
+        self.say("more ")
         assert await reader.read() == b""  # ends when the client closes its side
         self.hung_up.set()
 

@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
 @contextlib.contextmanager
 def _worker() -> Iterator[None]:
-    """Run the jobs of the page "Background tasks" in a separate process."""
+    """Run the jobs of the page "Background tasks", and answers of the chat, in a separate process."""
     # Its own session, so that Ctrl-C reaches it only through here, after the streams have ended.
     worker = subprocess.Popen(  # noqa: S603  (this very site)
         [

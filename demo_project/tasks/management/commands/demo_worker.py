@@ -1,4 +1,4 @@
-"""``manage.py demo_worker``: run the jobs of the page "Background tasks"."""
+"""``manage.py demo_worker``: run the jobs of "Background tasks", and write answers of the chat."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 from django.db import Error, close_old_connections, connections
 
+from demo_project.chat.worker import work as write_answers
 from demo_project.tasks.models import Job, State
 from demo_project.tasks.worker import run
 
@@ -26,9 +27,14 @@ LOOK_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    """Works until a signal stops it. Unfinished jobs wait for the next worker."""
+    """Works until a signal stops it. Unfinished jobs wait for the next worker.
 
-    help = "Work on the jobs of the demo, several at once, until interrupted."
+    Unfinished answers end as ``interrupted``, which their runs see to as the process ends.
+    """
+
+    help = (
+        "Work on the jobs and the chat's answers of the demo, several at once, until interrupted."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options for the number of threads, and for when a worker counts as dead."""
@@ -57,6 +63,7 @@ class Command(BaseCommand):
             threading.Thread(
                 target=self._work, args=(worker, options["patience"], stop), daemon=True
             ).start()
+        threading.Thread(target=write_answers, args=(stop,), daemon=True).start()
         self.stdout.write("The worker is ready.")
         self.stdout.flush()
         while not stop.wait(LOOK_SECONDS):
