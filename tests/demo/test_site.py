@@ -106,11 +106,16 @@ class Visitor:
         """Open a page."""
         return (await self._client.get(path)).raise_for_status()
 
-    @asynccontextmanager
-    async def ask(self, path: str, body: Any) -> AsyncIterator[AsyncIterator[str]]:
-        """Post JSON, as a page's script does; give the fields of the answer's events as they come."""
+    async def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Send JSON, or nothing, as a page's script does."""
         headers = {"X-CSRFToken": self.cookies["csrftoken"]}
-        async with self._client.stream("POST", path, json=body, headers=headers) as response:
+        answer = await self._client.request(method, path, json=body, headers=headers)
+        return answer.raise_for_status()
+
+    @asynccontextmanager
+    async def hear(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Read a stream; give the fields of its events as they come."""
+        async with self._client.stream("GET", path) as response:
             response.raise_for_status()
             yield (
                 line async for line in response.aiter_lines() if line and not line.startswith(":")
@@ -246,7 +251,7 @@ async def test_ctrl_c_ends_it_in_order_and_what_was_sent_meanwhile_is_there_afte
 
 
 @pytest.mark.asyncio
-async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_leaves(
+async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_says_stop(
     tmp_path: Path,
 ) -> None:
     async with stand_in() as model:
@@ -255,12 +260,15 @@ async def test_a_model_answers_in_the_chat_and_is_hung_up_on_when_the_visitor_le
             await asyncio.to_thread(site.start)
             async with site.visit("alice") as alice:
                 assert "<code>stand-in</code>" in (await alice.read("/chat/")).text
-                async with alice.ask(
-                    "/chat/answer/", {"messages": [{"role": "user", "content": "Go on"}]}
-                ) as lines:
-                    assert await anext(lines) == 'data: {"text":"more "}'
-                    assert model.asked["messages"] == [{"role": "user", "content": "Go on"}]
-                    assert not model.hung_up.is_set()
+                added = await alice.send("POST", "/chat/conversations/")
+                address = f"/chat/{added.json()['conversations'][0]['pk']}/answer/"
+                await alice.send("POST", address, {"content": "Go on"})
+                for _ in range(2):  # the second time after the first reader has left
+                    async with alice.hear(address) as lines:
+                        assert 'data: {"text":"more "}' in [await anext(lines), await anext(lines)]
+                assert model.asked["messages"] == [{"role": "user", "content": "Go on"}]
+                assert not model.hung_up.is_set()
+                await alice.send("DELETE", address)
             await asyncio.wait_for(model.hung_up.wait(), GUARD)
         finally:
             site.server.stop()
