@@ -16,7 +16,7 @@ class ChatConfig(AppConfig):
     scenario = Scenario(
         name=_("AI chat"),
         summary=_(
-            "Ask, and the answer is typed as it is thought. Reload the page, or kill the server: it goes on."
+            "Ask, and the answer is typed as it is thought. It goes on while you reload, is there in a second tab, and stops where you say so."
         ),
         sends="Run.start()",
         url_name="chat:page",
