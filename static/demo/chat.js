@@ -12,6 +12,7 @@ const status = /** @type {HTMLElement} */ (document.querySelector("[data-status]
 const { url = "", topic = "", most = "" } = place.dataset;
 const { lang } = document.documentElement;
 const LOOK_MS = 500;
+const RETRY_MS = 3000;
 
 const copy = (/** @type {string} */ id) => {
   const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
@@ -209,12 +210,12 @@ class Conversation {
   show(messages) {
     const last = messages.at(-1);
     // The run has ended since the server said so.
-    if (last?.run && last.run === this.ended) return void setTimeout(load, LOOK_MS);
+    if (last?.run && last.run === this.ended) return void loadLater();
     this.#follow(() => {
       for (const message of messages) this.#show(message, message === last);
     });
     this.#busy(isOnItsWay(last?.state ?? ""));
-    if (last?.state === "waiting") setTimeout(load, LOOK_MS); // a worker begins it
+    if (last?.state === "waiting") loadLater(); // a worker begins it
     if (last?.state === "running" && last.run) this.#read(last, last.run);
   }
   /** @param {Message} message @param {boolean} isLast */
@@ -268,7 +269,7 @@ class Conversation {
       this.ended = run;
       this.#busy(false);
       this.#follow(() => said.be(state));
-    } else setTimeout(load, LOOK_MS);
+    } else loadLater();
   }
   /** Read no more. */
   close() {
@@ -283,27 +284,37 @@ const open = new Map();
 /** @type {Promise<void> | null} */
 let loading = null;
 let isAskedFor = false;
+let timer = 0;
+
+/** Load after a while, once. */
+const loadLater = (ms = LOOK_MS) => {
+  clearTimeout(timer);
+  timer = setTimeout(load, ms);
+};
 
 async function look() {
-  while (isAskedFor) {
-    isAskedFor = false;
-    const answer = await fetch(url, { mode: "same-origin" }).catch(() => null); // the server may be away; the stream says so
-    if (!answer?.ok) continue;
-    const { conversations } = await answer.json();
-    if (conversations.length) show(conversations);
-    else if (await send("POST", url, null)) isAskedFor = true; // a visitor starts with one
+  try {
+    while (isAskedFor) {
+      isAskedFor = false;
+      const answer = await fetch(url, { mode: "same-origin", redirect: "error" }).catch(() => null);
+      if (answer?.ok) await show((await answer.json()).conversations);
+      // The server is away; or the visitor has left, and the stream says so.
+      else if (source.readyState !== source.CLOSED) loadLater(RETRY_MS);
+    }
+  } finally {
+    loading = null;
   }
 }
 /** Ask for the conversations, and show them. One answer at a time, and the last one is the newest. */
 function load() {
   isAskedFor = true;
-  loading ??= look().finally(() => {
-    loading = null;
-  });
+  loading ??= look();
   return loading;
 }
 /** @param {{ pk: number, messages: Message[] }[]} conversations */
-function show(conversations) {
+async function show(conversations) {
+  // A visitor starts with one.
+  if (!conversations.length && (await send("POST", url, null))) isAskedFor = true;
   for (const { pk, messages } of conversations) {
     const conversation = open.get(pk) ?? new Conversation(pk);
     open.set(pk, conversation);

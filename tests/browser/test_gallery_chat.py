@@ -190,7 +190,7 @@ def test_an_answer_goes_on_over_a_reload_and_in_a_second_tab_which_stops_it(
 def test_a_server_that_dies_in_the_middle_leaves_an_answer_that_goes_on(
     galleries: Galleries, page: Page, kind: Kind, number: Signals
 ) -> None:
-    with chat(galleries, kind, CHAT_STALLS_AFTER="2") as there:
+    with chat(galleries, kind, CHAT_STALLS_AFTER="4") as there:
         card = there.open(page)
         ask(card)
         expect(answers(card)).to_have_text(["more"])
@@ -213,7 +213,7 @@ def test_a_server_that_dies_in_the_middle_leaves_an_answer_that_goes_on(
 def test_a_worker_writes_an_answer_and_may_die_of_it(
     galleries: Galleries, page: Page, tmp_path: Path, number: Signals
 ) -> None:
-    with chat(galleries, "uvicorn", CHAT_STALLS_AFTER="2") as there:
+    with chat(galleries, "uvicorn", CHAT_STALLS_AFTER="4") as there:
         card = there.open(page)
         card.get_by_label("Answer in the worker process").check()
         ask(card)
