@@ -48,8 +48,8 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
     is_iterable = is_async or isinstance(source, Iterable)
     if not is_iterable or isinstance(source, (str, bytes, Mapping)):
         raise TypeError(f"source must be an iterator of events, not {type(source).__name__}.")
-    if is_async and greenlets.has_greenlets():
-        raise RuntimeError("gevent's workers drive no async iterator: make it sync.")
+    if is_async:
+        greenlets.check_loop("iterator")
     planned = storing.plan(**options)
     run, is_new = storing.begin(planned)
     run.__dict__["_hubs"] = registry.feed()  # of this thread; a response may be made in another
