@@ -373,7 +373,7 @@ async def test_a_gevent_worker_drives_and_reads_runs_and_still_queries(
         for reading in readings:
             assert (await reading).text.count("data: ") == 201
         (await elsewhere).check(200)
-    assert "gevent's workers drive no async iterator" in worker.output()
+    assert "gevent's workers run no async iterator" in worker.output()
 
 
 # --- processes ---
