@@ -247,6 +247,31 @@ async def test_an_iterator_beyond_a_limit_cleans_up_undisturbed(app: Any) -> Non
     assert how == ["cleaned up"]
 
 
+async def test_an_event_that_comes_while_the_writer_looks_what_is_due_is_stored_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever said it saw a writer at work, and did not wake it; the writer had asked this run before, and waited for a second."""
+    user, _ = await alice()
+    monkeypatch.setattr(writing, "LOOK_SECONDS", 2 * GUARD)
+    was_late: list[feeds.Feed] = []
+    due = feeds.Feed.due
+
+    def due_and_then_comes_another(feed: feeds.Feed) -> float:
+        found = due(feed)
+        is_asked = writer._news._is_owned() and writer._looked_at > 0  # type: ignore[attr-defined]
+        if is_asked and found == float("inf") and not was_late:
+            was_late.append(feed)
+            feed.add("late")
+        return found
+
+    monkeypatch.setattr(feeds.Feed, "due", due_and_then_comes_another)
+    async with Run.open(user=user, key=KEY) as run:
+        async with asyncio.timeout(GUARD):
+            while not await run.aevents():
+                await asyncio.sleep(0.01)  # nobody tells
+    assert was_late
+
+
 # --- the database ---
 
 

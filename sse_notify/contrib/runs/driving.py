@@ -52,7 +52,6 @@ def start(source: AsyncIterable[Any] | Iterable[Any], **options: Any) -> Any:
         greenlets.check_loop("iterator")
     planned = storing.plan(**options)
     run, is_new = storing.begin(planned)
-    run.__dict__["_hubs"] = registry.feed()  # of this thread; a response may be made in another
     if not is_new:
         return run
     feed = Feed(run.pk, writer.wake, **planned.limits)

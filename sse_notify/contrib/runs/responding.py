@@ -48,7 +48,7 @@ def respond(
             run.pk,
             after=after,
             may_read=may_read,
-            feed=run.__dict__.get("_hubs") or registry.feed(),
+            feed=registry.feed(),
             subscriber=subscriber(user, cookies),
         )
     except HandshakeRefused as refusal:

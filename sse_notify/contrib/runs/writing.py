@@ -163,8 +163,10 @@ class Writer:
         """Wait until something is due, and return all feeds; none if all runs have ended."""
         with self._news:
             if self._feeds:
+                # From here on, whoever says something calls: its run may have been asked already.
+                self._due_at = self._looked_at + LOOK_SECONDS
                 due = min(feed.due() for feed in self._feeds.values())
-                self._due_at = min(due, self._looked_at + LOOK_SECONDS)
+                self._due_at = min(due, self._due_at)
                 while (seconds := self._due_at - monotonic()) > 0:
                     self._news.wait(seconds)
             self._due_at = -math.inf
