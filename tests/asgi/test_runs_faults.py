@@ -441,6 +441,39 @@ async def test_what_a_transaction_that_is_rolled_back_starts_leaves_nothing() ->
     assert source._news is None
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_stop_in_a_transaction_holds_up_nobody_and_counts_from_its_commit(
+    commits: bool,
+) -> None:
+    """The writer waited for the end of that transaction, and with it all runs of its process."""
+    user, _ = await alice()
+    words, others = Words(), Words()
+    await Run.astart(words, user=user, key=KEY)
+    await Run.astart(others, user=user, key="other")
+    stopped, goes_on = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        with transaction.atomic():
+            assert Run.stop(user, KEY)
+            stopped.set()
+            assert goes_on.wait(GUARD)
+            transaction.set_rollback(not commits)
+
+    stopping = in_thread(stop)
+    assert await asyncio.to_thread(stopped.wait, GUARD)
+    words.say("one")
+    others.say("two")
+    async with asyncio.timeout(GUARD):
+        while await Part.objects.acount() < 2:
+            await asyncio.sleep(0.01)  # nobody tells
+    goes_on.set()
+    await stopping
+    words.finish()
+    run = await ended()
+    assert (run.state, await run.atext()) == ("stopped" if commits else "done", "one")
+
+
 async def test_a_start_that_the_shutdown_overtakes_leaves_an_interrupted_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -187,6 +187,8 @@ class Run(models.Model):
     def stop(cls, user: Any, key: str) -> bool:
         """Stop the run of ``user`` that goes on under ``key``, wherever it is driven.
 
+        In a transaction, it is stopped after the commit.
+
         Its iterator is closed within a second, and readers get the end at once.
 
         Returns:

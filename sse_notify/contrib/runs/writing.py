@@ -20,10 +20,11 @@ import os
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from sse_notify.concurrency import threadpool
 from sse_notify.concurrency.threadpool import Pool
@@ -248,12 +249,21 @@ def _state_of(pk: int) -> str:
 
 def stop(user: Any, key: str) -> bool:
     """Stop the run of ``user`` under ``key``; return whether there was one."""
+    using = storing.database()
     running = storing.runs(user_id=user.pk, running_key=key)
-    pk = running.values_list("pk", flat=True).first()
-    if pk is None or not storing.finish(pk, State.STOPPED):
+    pk: int | None = running.values_list("pk", flat=True).first()
+    if pk is None:
         return False
-    if (feed := writer.get(pk)) is not None:
-        transaction.on_commit(
-            lambda: feed.refused(State.STOPPED), using=storing.database(), robust=True
-        )
-    return True
+    if connections[using].in_atomic_block and not threadpool.in_test_transaction():
+        # An end that is not committed would hold up the process that drives the run, with all of
+        # its runs.
+        transaction.on_commit(partial(_stop, pk), using=using)
+        return True
+    return _stop(pk)
+
+
+def _stop(pk: int) -> bool:
+    is_ours = storing.finish(pk, State.STOPPED)
+    if is_ours and (feed := writer.get(pk)) is not None:
+        feed.refused(State.STOPPED)
+    return is_ours
