@@ -24,7 +24,10 @@ LOOK_SECONDS = 0.5
 
 
 def work(stop: threading.Event) -> None:
-    """Write all answers that wait for a worker, several at once, until ``stop`` is set."""
+    """Write all answers that wait for a worker, several at once, until ``stop`` is set.
+
+    Those that are not complete by then are cancelled: their runs end as ``interrupted``.
+    """
     asyncio.run(_work(stop))
 
 

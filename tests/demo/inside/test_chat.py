@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -211,6 +212,28 @@ async def test_the_view_streams_the_model_and_says_how_it_ended(settings: Settin
 async def _data(content: AsyncIterator[bytes]) -> list[str]:
     text = b"".join([chunk async for chunk in content]).decode()
     return [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.asyncio
+async def test_a_worker_that_is_told_to_end_leaves_its_answer_interrupted(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    conversation = await Conversation.objects.acreate(owner=await User.objects.acreate())
+    stop = threading.Event()
+    async with stand_in() as server:
+        settings.OPENAI_BASE_URL = server.url
+        await sync_to_async(answering.ask)(conversation, "Go on", in_worker=True)
+        working = asyncio.create_task(asyncio.to_thread(worker.work, stop))
+        async with asyncio.timeout(60):
+            while not await Run.objects.filter(parts__isnull=False).aexists():
+                await asyncio.sleep(0.05)
+            stop.set()
+            await working
+            await server.hung_up.wait()
+    _, answer = await sync_to_async(conversation.read)()
+    assert (answer.state, answer.content) == ("interrupted", "more ")
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
 @pytest.mark.django_db(transaction=True)

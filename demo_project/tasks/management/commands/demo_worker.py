@@ -24,12 +24,14 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two queries for a job.
 LOOK_SECONDS = 0.5
+#: Seconds for the answers to end as interrupted.
+STOP_SECONDS = 5.0
 
 
 class Command(BaseCommand):
     """Works until a signal stops it. Unfinished jobs wait for the next worker.
 
-    Unfinished answers end as ``interrupted``, which their runs see to as the process ends.
+    Unfinished answers end as ``interrupted``.
     """
 
     help = (
@@ -63,7 +65,8 @@ class Command(BaseCommand):
             threading.Thread(
                 target=self._work, args=(worker, options["patience"], stop), daemon=True
             ).start()
-        threading.Thread(target=write_answers, args=(stop,), daemon=True).start()
+        writing = threading.Thread(target=write_answers, args=(stop,), daemon=True)
+        writing.start()
         self.stdout.write("The worker is ready.")
         self.stdout.flush()
         while not stop.wait(LOOK_SECONDS):
@@ -73,6 +76,7 @@ class Command(BaseCommand):
         with contextlib.suppress(Error):  # otherwise the job counts as stalled later
             Job.objects.filter(worker__in=workers, state=State.RUNNING).update(state=State.WAITING)
         connections.close_all()
+        writing.join(STOP_SECONDS)
 
     def _work(self, worker: str, patience: float, stop: threading.Event) -> None:
         is_away = False
