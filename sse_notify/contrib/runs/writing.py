@@ -53,12 +53,23 @@ class Writer:
             )
 
     def _before_fork(self) -> None:
-        # A child would inherit SQLite's locks, which nobody releases there.
-        self._is_paused = self._storing.acquire(timeout=threadpool.SETTLE_SECONDS)
+        """Have the thread close its connection: a child's SQLite would share its locks."""
+        with self._news:
+            if self._feeds:
+                self._forks = True
+                self._due_at = 0.0
+                self._news.notify_all()
+                self._news.wait_for(self._has_paused, threadpool.SETTLE_SECONDS)
+        if not self._is_paused:
+            self._pool.settle()
+
+    def _has_paused(self) -> bool:
+        return self._is_paused or not self._feeds
 
     def _after_fork(self) -> None:
-        if self._is_paused:
-            self._storing.release()
+        with self._news:
+            self._forks = False
+            self._news.notify_all()
 
     def _leave_to_parent(self) -> None:
         for feed in self._feeds.values():
@@ -68,9 +79,8 @@ class Writer:
     def _reset(self) -> None:
         self._feeds: dict[int, Feed] = {}
         self._news = threading.Condition()
-        #: Held while the thread uses the database: the process forks before or after that.
-        self._storing = threading.Lock()
-        self._is_paused = False
+        #: Whether the process forks, and whether the thread waits for that without a connection.
+        self._forks = self._is_paused = False
         self._ends_at_exit = False
         #: When the thread looks next; no moment is earlier while it works.
         self._due_at = -math.inf
@@ -144,10 +154,9 @@ class Writer:
     def _work(self) -> None:
         while feeds := self._wait():
             try:
-                with self._storing:
-                    self._store_due(feeds)
-                    if monotonic() - self._looked_at >= LOOK_SECONDS:
-                        self._look(feeds)
+                self._store_due(feeds)
+                if monotonic() - self._looked_at >= LOOK_SECONDS:
+                    self._look(feeds)
             except Exception as error:  # drivers may raise anything
                 self._incident.failed(error)
                 self._failed(feeds)
@@ -168,8 +177,14 @@ class Writer:
                 self._due_at = self._looked_at + LOOK_SECONDS
                 due = min(feed.due() for feed in self._feeds.values())
                 self._due_at = min(due, self._due_at)
-                while (seconds := self._due_at - monotonic()) > 0:
+                while not self._forks and (seconds := self._due_at - monotonic()) > 0:
                     self._news.wait(seconds)
+            while self._forks:
+                threadpool.close_idle()
+                self._is_paused = True
+                self._news.notify_all()
+                self._news.wait(threadpool.SETTLE_SECONDS)
+            self._is_paused = False
             self._due_at = -math.inf
             return list(self._feeds.values())
 
@@ -223,6 +238,7 @@ class Writer:
     def _remove(self, feed: Feed) -> None:
         with self._news:
             self._feeds.pop(feed.pk, None)
+            self._news.notify_all()
         feed.over.set()
 
 
