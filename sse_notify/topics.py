@@ -32,8 +32,7 @@ Authoriser = Callable[..., "bool | Awaitable[bool]"]
 Matcher = Callable[..., "dict[str, Any] | None"]
 AuthoriserT = TypeVar("AuthoriserT", bound=Authoriser)
 
-#: Maximum length of a topic's name in characters. The log's column has the same length.
-MAX_LENGTH = 100
+MAX_LENGTH = 100  #: Maximum length of a topic's name in characters, as of the log's column.
 #: What processes tell each other of runs. No client may listen, and no project may publish to it.
 RUNS: Final = "sse_notify.runs"
 #: Maximum number of topics that one stream may request. Each costs a check when it opens.
@@ -49,10 +48,8 @@ class Audience(TextChoices):
     EVERYONE = "everyone", _("Everyone")
 
 
-#: Every user who has an account now and had one when the broadcast was sent.
-EVERYONE: Final = Audience.EVERYONE
-#: Every user who is staff now, at the time of reading.
-STAFF: Final = Audience.STAFF
+EVERYONE: Final = Audience.EVERYONE  #: Who has an account now and had one at the broadcast.
+STAFF: Final = Audience.STAFF  #: Who is staff now, at the time of reading.
 
 
 def user_topic(pk: Any) -> str:
@@ -220,15 +217,14 @@ def check_name(name: str) -> str:
     """Return ``name`` if a project may use it for a topic.
 
     Raises:
-        TypeError, ValueError: ``name`` is not a string, or is empty, too long, not printable, or
-            reserved.
+        TypeError, ValueError: ``name`` is no string, or empty, too long, unprintable, reserved.
     """
     if not isinstance(name, str):
         raise TypeError(f"topic must be a string, not {type(name).__name__}.")
     if not name or len(name) > MAX_LENGTH or not name.isprintable():
         raise ValueError(f"topic must be 1 to {MAX_LENGTH} printable characters.")
     if name == RUNS:
-        raise ValueError(f"topic must not be {RUNS!r}, which is the package's own.")
+        raise ValueError(f"topic must not be {RUNS!r}: it is reserved.")
     return name
 
 
@@ -253,7 +249,7 @@ class Match(NamedTuple):
     def allows(self, user: Any) -> bool:
         """Return whether ``user`` may subscribe now.
 
-        Call it from sync code, because the project's function may query the database.
+        Call it from sync code: the project's function may query.
 
         Raises:
             Exception: the project's function raised it.
@@ -280,11 +276,10 @@ def find(name: str, *, convert: bool = True) -> Match:
 
     Args:
         convert: whether to call the project's own path converters, which may be slow. If not, this
-            is the first registration that may match, and public if one of these is.
+            is the first that may match, and public if one of these is.
 
     Raises:
-        UnknownTopic: no pattern matches. This package's own topics never match, because no stream
-            requests them by name.
+        UnknownTopic: no pattern matches; none does for this package's own topics.
     """
     # What nobody can publish to reaches no function of the project: PostgreSQL takes no NUL.
     if not is_own(name) and len(name) <= MAX_LENGTH and name.isprintable():
