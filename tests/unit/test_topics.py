@@ -741,5 +741,5 @@ def test_no_project_and_no_client_has_to_do_with_what_processes_tell_each_other_
             topic(pattern, public=True)(lambda *_, **__: True)
     with pytest.raises(UnknownTopic):
         find(RUNS)
-    with pytest.raises(ValueError, match="own"):
+    with pytest.raises(ValueError, match="reserved"):
         publish(RUNS, "[]")
