@@ -21,14 +21,12 @@ async function send(
   /** @type {any} */ body,
 ) {
   const token = /** @type {HTMLInputElement} */ (find(place, "[name=csrfmiddlewaretoken]")).value;
-  const init = {
+  const answer = await fetch(where, {
     method,
-    mode: /** @type {const} */ ("same-origin"),
+    mode: "same-origin",
     headers: { "X-CSRFToken": token },
-  };
-  const answer = await fetch(where, body ? { ...init, body: JSON.stringify(body) } : init).catch(
-    () => null,
-  );
+    body: body ? JSON.stringify(body) : null,
+  }).catch(() => null);
   return answer?.ok ? answer : null;
 }
 
