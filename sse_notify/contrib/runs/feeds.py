@@ -16,6 +16,8 @@ from sse_notify.exceptions import SseNotifyError
 
 #: Events of one run, and seconds, after which they are stored, whichever comes first.
 BATCH_EVENTS, BATCH_SECONDS = 32, 0.05
+#: Bytes of a part, unless one event has more: what reads a page of parts holds so many of them.
+BATCH_BYTES = 32_768
 #: Events and bytes of one run that may wait to be stored; then its iterator waits.
 ROOM_EVENTS, ROOM_BYTES = 512, 1024 * 1024
 #: Seconds for which a run waits for a database that is away, and then for its end to be stored.
@@ -168,13 +170,17 @@ class Feed:
     def take(self, *, everything: bool) -> list[Appended]:
         """Return the parts to store next."""
         with self._changed:
-            blocks, first = self.waiting, self.number - len(self.waiting) + 1
-        size = len(blocks) if everything else len(blocks) - len(blocks) % BATCH_EVENTS
-        return [
-            Appended(self.pk, first + at, first + at + len(some) - 1, b"".join(some))
-            for at in range(0, size, BATCH_EVENTS)
-            if (some := blocks[at : min(at + BATCH_EVENTS, size)])
-        ]
+            blocks, last = self.waiting, self.number - len(self.waiting)
+        parts: list[Appended] = []
+        some: list[bytes] = []
+        for block in (*blocks, b""):
+            is_full = len(some) == BATCH_EVENTS or sum(map(len, some)) + len(block) > BATCH_BYTES
+            if some and (is_full or (everything and not block)):
+                last += len(some)
+                parts.append(Appended(self.pk, last - len(some) + 1, last, b"".join(some)))
+                some = []
+            some.append(block)
+        return parts
 
     def stored(self, last: int) -> None:
         """Forget the events up to the number ``last``, which are stored."""

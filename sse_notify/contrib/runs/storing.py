@@ -38,7 +38,7 @@ from sse_notify.inbox.marks import check_number
 from sse_notify.sse.format import Event, clean, shown
 
 #: Parts that one query reads.
-PAGE = 64
+PAGE = 32
 #: Seconds that a run may be silent beyond ``stalls_after`` before another process ends it.
 GRACE_SECONDS = 5.0
 #: The largest limit of a run.
