@@ -580,6 +580,54 @@ async def test_a_worker_hears_that_its_run_was_stopped(app: Any) -> None:
         await run.awrite("late")
 
 
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_an_async_worker_is_cancelled_where_it_waits_when_its_run_is_stopped(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, _ = await alice()
+    waits, how = asyncio.Event(), []
+    if where == "elsewhere":
+        monkeypatch.setattr(writer, "get", lambda pk: None)
+
+    async def work() -> str:
+        async with Run.open(user=user, key=KEY) as run:
+            await run.awrite("one")
+            waits.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                how.append("cancelled")
+                raise
+        await asyncio.sleep(0)  # whoever goes on after the block is not cancelled
+        return "goes on"
+
+    task = asyncio.ensure_future(work())
+    await waits.wait()
+    await Run.astop(user, KEY)
+    async with asyncio.timeout(GUARD):
+        assert await task == "goes on"
+    assert (how, task.cancelling()) == (["cancelled"], 0)
+    assert (await ended()).state == State.STOPPED
+
+
+async def test_an_async_worker_that_is_cancelled_by_its_own_program_stays_cancelled() -> None:
+    user, _ = await alice()
+    waits = asyncio.Event()
+
+    async def work() -> None:
+        async with Run.open(user=user, key=KEY) as run:
+            await run.awrite("one")
+            waits.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(work())
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await ended()).state == State.INTERRUPTED
+
+
 @pytest.mark.parametrize(
     ("error", "state"),
     [

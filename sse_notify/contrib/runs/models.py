@@ -152,9 +152,9 @@ class Run(models.Model):
                     run.write({"word": word})
 
         ``async with`` works as well, with ``await run.awrite(...)``. At the end of the block, the
-        run is done; after an exception, it has failed. :meth:`write` raises
-        :class:`RunEnded` once the run was stopped, which ends the block and does not propagate past
-        it. The arguments are those of :meth:`start`.
+        run is done; after an exception, it has failed. Once the run was stopped, :meth:`write`
+        raises :class:`RunEnded`, which ends the block and does not propagate past it. An ``async
+        with`` block is also cancelled where it waits. The arguments are those of :meth:`start`.
 
         Raises:
             TypeError, ValueError: an argument is invalid. The message names it.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
 from sse_notify.concurrency import threadpool
-from sse_notify.concurrency.threadpool import twin
 from sse_notify.contrib.runs import feeds, storing
 from sse_notify.contrib.runs.feeds import (
     BATCH_EVENTS,
@@ -30,6 +31,9 @@ class Opened:
         self._plan = storing.plan(**options)
         self._is_inline = False
         self._feed: Feed
+        #: The task of an ``async with`` block, and that task once it was cancelled.
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled: asyncio.Task[Any]
 
     def write(self, item: Any) -> None:
         """Add an event; see :meth:`Run.write`."""
@@ -71,8 +75,35 @@ class Opened:
             self._feed.over.wait(feeds.AWAY_SECONDS)
         return isinstance(error, RunEnded)
 
-    __aenter__ = twin(__enter__)
-    __aexit__ = twin(__exit__)
+    async def __aenter__(self) -> Any:
+        run = await sync_to_async(self.__enter__)()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        self._task = task
+
+        def stop() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._cancel)
+
+        self._feed.on_end = stop
+        if self._feed.ending is not None:
+            stop()
+        return run
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: object) -> bool:
+        task, self._task = self._task, None
+        if task is None:  # it was cancelled, as the run has ended
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # if the block was over before it heard of that
+            if self._cancelled.uncancel() == 0 and isinstance(error, asyncio.CancelledError | None):
+                error = RunEnded(str((self._feed.ending or ("",))[0]))
+        return await sync_to_async(self.__exit__)(type(error), error, trace)
+
+    def _cancel(self) -> None:
+        """Cancel the block where it waits, as the run was ended elsewhere. Called on its loop."""
+        if self._task is not None:
+            self._cancelled, self._task = self._task, None
+            self._cancelled.cancel()
 
     def _store(self) -> None:
         if len(self._feed.waiting) >= BATCH_EVENTS:
