@@ -18,7 +18,7 @@ from django.urls import path
 
 from sse_notify import Event
 from sse_notify.asgi.app import EventStreams
-from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, desks
+from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, desks, run_ended
 from sse_notify.contrib.runs.blocks import events_of
 from sse_notify.contrib.runs.models import Part
 from sse_notify.contrib.runs.writing import writer
@@ -504,6 +504,33 @@ async def test_a_run_that_is_started_while_the_process_shuts_down_is_interrupted
         body = (await stream.answer())[2]
     assert [each.event for each in received(body)] == ["interrupted"]
     assert words.how == ""
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "stopped", "stalled"])
+async def test_every_end_is_told_once_with_all_that_was_written(app: Any, state: str) -> None:
+    user, headers = await alice()
+    heard: list[tuple[str, str, str]] = []
+
+    def hear(run: Run, **_: Any) -> None:
+        heard.append((run.state, run.text(), run.user.get_username()))
+        raise ValueError("must harm nobody")
+
+    asked["options"] = {"stalls_after": 1} if state == "stalled" else {}
+    words = asked["source"] = Words()
+    run_ended.connect(hear)
+    try:
+        async with connect(app, "/start/", headers=headers) as stream:
+            words.say("one", "two")
+            await stream.until(b"two")
+            if state == "stopped":
+                await Run.astop(user, KEY)
+            elif state != "stalled":
+                words.say(*([ValueError("x")] if state == "failed" else [None]))
+            await stream.answer()
+        await until(lambda: not writer._feeds)
+    finally:
+        run_ended.disconnect(hear)
+    assert heard == [(state, "onetwo", "alice")]
 
 
 # --- synchronous iterators, workers ---

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from sse_notify.contrib.runs.feeds import RunEnded as RunEnded
     from sse_notify.contrib.runs.feeds import RunExists as RunExists
     from sse_notify.contrib.runs.models import Run as Run
+    from sse_notify.contrib.runs.signals import run_ended as run_ended
     from sse_notify.contrib.runs.signals import run_interrupted as run_interrupted
     from sse_notify.contrib.runs.states import State as State
 
-__all__ = ["Run", "RunEnded", "RunExists", "State", "run_interrupted"]
+__all__ = ["Run", "RunEnded", "RunExists", "State", "run_ended", "run_interrupted"]
 
 _WHERE = {
     "Run": "models",
     "RunEnded": "feeds",
     "RunExists": "feeds",
     "State": "states",
+    "run_ended": "signals",
     "run_interrupted": "signals",
 }
 

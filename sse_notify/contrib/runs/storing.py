@@ -33,6 +33,7 @@ from sse_notify.contrib.runs.blocks import (
     events_of,
     tell,
 )
+from sse_notify.contrib.runs.signals import run_ended
 from sse_notify.contrib.runs.states import KEY_LENGTH, State
 from sse_notify.inbox.marks import check_number
 from sse_notify.sse.format import Event, clean, shown
@@ -166,7 +167,7 @@ def append(parts: Sequence[Appended]) -> set[int]:
 
 
 def finish(pk: int, state: State, reason: str = "") -> bool:
-    """End a run, if it goes on, and tell readers. Return whether it did.
+    """End a run, if it goes on, tell readers, and send :data:`run_ended`. Return whether it did.
 
     Raises:
         django.db.Error: the database failed. The run has not ended.
@@ -182,8 +183,8 @@ def finish(pk: int, state: State, reason: str = "") -> bool:
             # In this order: a writer that appends at this moment holds its number, not the run.
             with transaction.atomic(using):
                 _insert([end], using)
-                ended = {"running_key": None, "ended_at": timezone.now()}
-                is_ours: bool = running.update(state=state, reason=reason, **ended) == 1
+                ended = {"state": state, "reason": reason, "ended_at": timezone.now()}
+                is_ours: bool = running.update(running_key=None, **ended) == 1
                 if not is_ours:  # somebody has ended it since, and this end came behind that
                     transaction.set_rollback(True, using)  # noqa: FBT003
         except IntegrityError:  # a part came first, or another end
@@ -197,6 +198,10 @@ def finish(pk: int, state: State, reason: str = "") -> bool:
             continue
         if is_ours:
             transaction.on_commit(partial(tell, [end]), using=using, robust=True)
+            for name, value in ended.items():
+                setattr(run, name, value)
+            send = partial(run_ended.send_robust, type(run), run=run)
+            transaction.on_commit(send, using=using, robust=True)
         return is_ours
     return False
 
