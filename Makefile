@@ -20,7 +20,7 @@ NPM := $(BIN)/python -m tests.support.node npm
 SPREAD := --numprocesses 3 --dist loadfile
 ON_MARIADB := $(addprefix tests/unit/,access compat inbox log management models notifications/test_data.py notifications/test_verbs.py \
 	notifications/test_recall.py progress admin/test_figures.py admin/test_log.py test_checks.py test_retention.py test_retention_server.py) \
-	tests/asgi/test_retention.py tests/asgi/test_atomic_requests.py tests/asgi/test_writing.py
+	tests/asgi/test_retention.py tests/asgi/test_atomic_requests.py tests/asgi/test_writing.py tests/asgi/test_runs_faults.py
 # What pytest exits with if no test was chosen.
 NONE := 5
 HTML := find sse_notify demo_project templates tests -name '*.html' -print0

@@ -89,7 +89,7 @@ def test_the_tables_columns_have_the_collation() -> None:
         found = {name for (name,) in cursor}
     wanted = {
         f"{model._meta.db_table}.{field.column}"
-        for model in apps.get_app_config("sse_notify").get_models()
+        for model in apps.get_models()
         for field in model._meta.concrete_fields
         if isinstance(field, ExactCharField)
     }
