@@ -3,6 +3,7 @@ import { ITEMS_MAX } from "./limits.js";
 import { focusHeading, part, words, write } from "./parts.js";
 
 /** @typedef {ReturnType<typeof makeList>} List */
+/** @typedef {Pick<Update, "set"> & Partial<Update>} Change */
 
 /** What a mark does to an item. @type {Record<string, {unread?: boolean, unseen?: boolean}>} */
 const EFFECTS = {
@@ -86,6 +87,8 @@ export function makeList(root, options, onEnd) {
     next: root.dataset.next || null,
     /** Whether a page is being loaded. */
     loading: false,
+    /** Changes meanwhile: the page may be older. @type {Change[]} */
+    changes: [],
     /**
      * What could not be loaded: the "first" page, "more", the "script" that makes items, or "". The
      * user tries again, and for the first page a new connection.
@@ -125,8 +128,10 @@ export function makeList(root, options, onEnd) {
       if (last && key === "label") end.observe(last);
     },
 
-    /** @param {Pick<Update, "set"> & Partial<Update>} change */
-    change({ ids, up_to: upTo, set }) {
+    /** @param {Change} change */
+    change(change) {
+      const { ids, up_to: upTo, set } = change;
+      if (self.loading) self.changes.push(change);
       const isMeant = (/** @type {number} */ id, /** @type {any} */ seq) =>
         ids ? ids.includes(id) : seq <= Number(upTo);
       const effect = EFFECTS[set] ?? {};

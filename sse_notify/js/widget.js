@@ -181,6 +181,7 @@ export function makeWidget(root, client, token) {
     const limit = isMore ? size : Math.min(PAGE, Math.max(size, list.items().length + 1));
     list.loading = true;
     list.lacking = "";
+    list.changes = [];
     drawSoon();
     try {
       const before = isMore ? list.next : null;
@@ -189,6 +190,8 @@ export function makeWidget(root, client, token) {
       if (mine !== lastLoad) return;
       if (ready) ready.placePage(list, page, since, isMore);
       else if (!isMore) placePlain(list, page.items.reverse());
+      list.loading = false;
+      for (const change of list.changes) list.change(change);
       showState();
     } catch {
       if (mine !== lastLoad) return;

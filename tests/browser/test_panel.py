@@ -26,6 +26,12 @@ for title, minutes in (("An hour", 60), ("A minute", 1)):
     notify(alice, title, expires_at=timezone.now() + timedelta(minutes=minutes))
 """
 
+MARK_ALL = """
+from django.contrib.auth.models import User
+from sse_notify import mark_read
+mark_read(User.objects.get(username="alice"), up_to=99)
+"""
+
 RECALL = """
 from sse_notify import recall
 from sse_notify.models import Notification
@@ -281,3 +287,33 @@ def test_items_and_toasts_go_when_their_time_has_come_and_work_tells_how_it_is(
     page.locator("[data-ssen=bell]").click()
     expect(stage).to_be_visible()
     expect(bar).to_be_hidden()
+
+
+@pytest.mark.parametrize("what", ["all", "elsewhere"])
+def test_a_page_that_was_asked_for_before_a_mark_shows_no_older_state(
+    site: Site, page: Page, what: str
+) -> None:
+    """The answer may come after the mark's, and after what the stream tells of it."""
+    server = site.serve()
+    for number in range(3):
+        send(site, server, f"Number {number}", silent=True)
+    sign_in(page, server)
+    page.locator("[data-ssen=bell]").click()
+    items = page.locator("[data-ssen=list] > li")
+    expect(items).to_have_count(3)
+    held: list[tuple[Route, Any]] = []
+    # The server answers before the mark; the page gets it afterwards.
+    page.route("**/items/**", lambda route: held.append((route, route.fetch())))
+    page.locator("[data-ssen=tab]:visible").nth(0).click()
+    expect(items).to_have_count(0)
+    while not held:
+        page.wait_for_timeout(10)  # lets the route's handler run
+    if what == "all":
+        page.locator("[data-ssen=all]").click()
+    else:
+        site.script(MARK_ALL)
+    expect(page.locator("[data-ssen=badge]")).to_be_hidden(timeout=GUARD)
+    ((route, response),) = held
+    route.fulfill(response=response)
+    expect(items).to_have_count(3)
+    expect(page.locator("[data-ssen=list] > li[data-unread]")).to_have_count(0)
