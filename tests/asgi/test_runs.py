@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
+from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
 
 from sse_notify import Event
 from sse_notify.asgi.app import EventStreams
+from sse_notify.bus import publisher
 from sse_notify.contrib.runs import Run, RunEnded, RunExists, State, desks, run_ended
 from sse_notify.contrib.runs.blocks import events_of
 from sse_notify.contrib.runs.models import Part
@@ -33,6 +38,7 @@ pytestmark = [
 ]
 
 KEY = "chat:1"
+T = TypeVar("T")
 
 
 class Words:
@@ -104,7 +110,7 @@ def app(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_goes_on() -> Iterator[None]:
+def nothing_goes_on() -> Iterator[None]:
     asked.clear()
     yield
     for feed in list(writer._feeds.values()):
@@ -127,18 +133,47 @@ def received(body: bytes) -> list[Event]:
     return events_of(blocks) if blocks else []
 
 
+async def told(look: Callable[[], Awaitable[T]]) -> T:
+    """Look again after each message about runs, until what is found is true; return it."""
+    news = asyncio.Event()
+
+    def hear(_: object) -> None:
+        news.set()
+
+    publisher.attach(hear)
+    try:
+        async with asyncio.timeout(GUARD):
+            while not (found := await look()):
+                await news.wait()
+                news.clear()
+            return found
+    finally:
+        publisher.detach(hear)
+
+
 async def ended(key: str = KEY) -> Run:
     """Wait until the newest run has ended, and return it."""
-    async with asyncio.timeout(GUARD):
-        while True:
-            run: Run | None = await Run.objects.filter(key=key).order_by("-pk").afirst()
-            if run is not None and not run.is_running:
-                return run
-            await asyncio.sleep(0.01)  # nobody tells
+
+    async def look() -> Run | None:
+        newest: Run | None = await Run.objects.filter(key=key).order_by("-pk").afirst()
+        return None if newest is None or newest.is_running else newest
+
+    run = await told(look)
+    assert run is not None
+    return run
 
 
-async def on_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await sync_to_async(function)(*args)
+def in_thread(function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    """Call ``function`` in a thread whose connections are closed then."""
+    return asyncio.ensure_future(asyncio.to_thread(and_close, function, *args))
+
+
+def and_close(function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function``, and close the connections of this thread."""
+    try:
+        return function(*args)
+    finally:
+        connections.close_all()
 
 
 @pytest.mark.parametrize("where", ["/start/", "/sync/"])
@@ -227,7 +262,6 @@ async def test_who_has_everything_of_an_ended_run_is_told_that_there_is_nothing(
 @pytest.mark.parametrize("given", ["x", "1-", "-1", "1-x", "1-2-3", "1 2", "9" * 30, "٣"])
 async def test_a_malformed_id_is_refused_by_name(app: Any, given: str) -> None:
     _, headers = await alice()
-    from urllib.parse import quote
 
     async with connect(app, "/resume/", query=f"after={quote(given)}", headers=headers) as stream:
         status, _, body = await stream.answer()
@@ -344,19 +378,10 @@ async def test_two_that_start_at_once_start_one(app: Any) -> None:
     user, _ = await alice()
     sources = [Words() for _ in range(8)]
     runs = await asyncio.gather(
-        *(asyncio.to_thread(_start_and_close, source, user) for source in sources)
+        *(in_thread(partial(Run.start, source, user=user, key=KEY)) for source in sources)
     )
     assert len({run.pk for run in runs}) == 1
-    await on_thread(Run.stop, user, KEY)
-
-
-def _start_and_close(source: Words, user: Any) -> Run:
-    from django.db import connections
-
-    try:
-        return Run.start(source, user=user, key=KEY)
-    finally:
-        connections.close_all()
+    await Run.astop(user, KEY)
 
 
 async def test_who_was_replaced_writes_nothing_more(app: Any) -> None:
@@ -485,7 +510,7 @@ async def test_a_logout_ends_the_readers_and_not_the_run(app: Any) -> None:
     async with connect(app, "/start/", headers=headers) as stream:
         words.say("one")
         await stream.until(b"one")
-        await on_thread(disconnect, user)
+        await sync_to_async(disconnect)(user)
         await stream.answer()
     words.say("two")
     words.finish()
@@ -568,7 +593,7 @@ async def test_a_worker_writes_a_run_itself(app: Any) -> None:
             assert goes_on.wait(GUARD)
             run.write({"word": "two"})
 
-    task = asyncio.ensure_future(asyncio.to_thread(_and_close, work))
+    task = in_thread(work)
     assert await asyncio.to_thread(written.wait, GUARD)
     async with connect(app, "/resume/", headers=headers) as stream:
         await stream.until(b"one")
@@ -577,15 +602,6 @@ async def test_a_worker_writes_a_run_itself(app: Any) -> None:
     await task
     assert numbers(body) == [1, 2, 3]
     assert await (await ended()).atext("word") == "onetwo"
-
-
-def _and_close(work: Callable[[], Any]) -> Any:
-    from django.db import connections
-
-    try:
-        return work()
-    finally:
-        connections.close_all()
 
 
 async def test_a_worker_hears_that_its_run_was_stopped(app: Any) -> None:
@@ -684,7 +700,7 @@ def _run(work: Callable[[], Any]) -> Any:
 
     def call() -> None:
         try:
-            future.set_result(_and_close(work))
+            future.set_result(and_close(work))
         except BaseException as error:
             future.set_exception(error)
 
@@ -700,6 +716,6 @@ async def test_a_thousand_words_cost_few_writes(app: Any, monkeypatch: pytest.Mo
             for number in range(1000):
                 run.write({"word": number})
 
-    await asyncio.to_thread(_and_close, work)
+    await in_thread(work)
     assert await Part.objects.acount() <= 40
     assert len(await (await ended()).aevents()) == 1000

@@ -24,7 +24,19 @@ from sse_notify.contrib.runs.writing import writer
 from sse_notify.streaming import registry
 from sse_notify.topics import RUNS
 from tests.asgi.client import GUARD, connect, cookies_of, until
-from tests.asgi.test_runs import KEY, Words, alice, asked, ended, numbers, on_thread
+from tests.asgi.test_runs import (
+    KEY,
+    Words,
+    alice,
+    asked,
+    ended,
+    in_thread,
+    nothing_goes_on,
+    numbers,
+    told,
+)
+
+__all__ = ["nothing_goes_on"]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -36,27 +48,6 @@ pytestmark = [
 @pytest.fixture
 def app() -> Any:
     return EventStreams(get_asgi_application())
-
-
-@pytest.fixture(autouse=True)
-def _nothing_goes_on() -> Iterator[None]:
-    asked.clear()
-    yield
-    for feed in list(writer._feeds.values()):
-        feed.end(State.INTERRUPTED)
-        assert feed.over.wait(GUARD)
-
-
-def in_thread(function: Any, *args: Any) -> asyncio.Future[Any]:
-    """Call ``function`` in a thread whose connections are closed then."""
-
-    def call() -> Any:
-        try:
-            return function(*args)
-        finally:
-            connections.close_all()
-
-    return asyncio.ensure_future(asyncio.to_thread(call))
 
 
 # --- what other processes tell ---
@@ -266,9 +257,7 @@ async def test_an_event_that_comes_while_the_writer_looks_what_is_due_is_stored_
 
     monkeypatch.setattr(feeds.Feed, "due", due_and_then_comes_another)
     async with Run.open(user=user, key=KEY) as run:
-        async with asyncio.timeout(GUARD):
-            while not await run.aevents():
-                await asyncio.sleep(0.01)  # nobody tells
+        await told(run.aevents)
     assert was_late
 
 
@@ -307,15 +296,15 @@ async def test_a_run_continues_after_a_commit_whose_answer_was_lost(
 async def test_after_a_refused_part_the_next_are_refused_too() -> None:
     """A number behind the end was free, so a part came after it."""
     user, _ = await alice()
-    run = (await on_thread(storing.begin, storing.plan(user=user, key=KEY)))[0]
-    other = (await on_thread(storing.begin, storing.plan(user=user, key="other")))[0]
+    run = (await in_thread(storing.begin, storing.plan(user=user, key=KEY)))[0]
+    other = (await in_thread(storing.begin, storing.plan(user=user, key="other")))[0]
     assert await Run.astop(user, KEY)
     parts = [
         Appended(pk, first, first + 31, b"data: x\n\n" * 32)
         for pk in (run.pk, other.pk)
         for first in (1, 33)
     ]
-    assert await on_thread(storing.append, parts) == {run.pk}
+    assert await in_thread(storing.append, parts) == {run.pk}
     found = [part async for part in Part.objects.order_by("run", "first")]
     assert [(part.run_id, part.first) for part in found] == [
         (run.pk, 1),
@@ -387,7 +376,7 @@ async def test_a_process_forgets_a_run_whose_end_cannot_be_stored(
     run = await Run.objects.aget()
     assert run.is_running  # until others find that it is silent
     await Run.objects.aupdate(stalls_after=0, started_at="2000-01-01T00:00Z")
-    assert await on_thread(storing.stalled) == [run.pk]
+    assert await in_thread(storing.stalled) == [run.pk]
 
 
 async def test_requests_whose_users_are_loaded_late_start_one_at_once() -> None:
@@ -464,9 +453,7 @@ async def test_a_stop_in_a_transaction_holds_up_nobody_and_counts_from_its_commi
     assert await asyncio.to_thread(stopped.wait, GUARD)
     words.say("one")
     others.say("two")
-    async with asyncio.timeout(GUARD):
-        while await Part.objects.acount() < 2:
-            await asyncio.sleep(0.01)  # nobody tells
+    await told(Part.objects.order_by("pk")[1:].aexists)
     goes_on.set()
     await stopping
     words.finish()
