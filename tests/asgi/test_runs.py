@@ -247,6 +247,21 @@ async def test_a_client_gets_what_comes_after_the_last_event_that_it_has(
     assert numbers(body) == list(range(after + 1, 73))
 
 
+async def test_a_client_that_names_a_run_that_is_gone_gets_the_newest_from_its_beginning(
+    app: Any,
+) -> None:
+    _, headers = await alice()
+    words = asked["source"] = Words()
+    async with connect(app, "/start/", headers=headers) as stream:
+        words.say("one")
+        words.finish()
+        await stream.answer()
+    run = await Run.objects.aget()
+    for named, expected in ((f"{run.pk + 1}-1", [1, 2]), (f"00{run.pk}-1", [2])):
+        async with connect(app, "/resume/", query=f"after={named}", headers=headers) as other:
+            assert numbers((await other.answer())[2]) == expected
+
+
 async def test_who_has_everything_of_an_ended_run_is_told_that_there_is_nothing(app: Any) -> None:
     _, headers = await alice()
     words = asked["source"] = Words()

@@ -513,3 +513,32 @@ async def test_a_start_that_cannot_see_the_other_gives_up() -> None:
 
     with pytest.raises((IntegrityError, OperationalError)):
         await in_thread(start)
+
+
+async def test_an_async_worker_waits_for_its_end_without_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It held the one thread that async code shares, and so everybody's queries."""
+    user, _ = await alice()
+    begun, goes_on = threading.Event(), threading.Event()
+    finish = storing.finish
+
+    def wait(*args: Any) -> bool:
+        begun.set()
+        assert goes_on.wait(GUARD)
+        return finish(*args)
+
+    monkeypatch.setattr(storing, "finish", wait)
+
+    async def work() -> None:
+        async with Run.open(user=user, key=KEY) as run:
+            await run.awrite("one")
+
+    working = asyncio.ensure_future(work())
+    assert await asyncio.to_thread(begun.wait, GUARD)
+    async with asyncio.timeout(GUARD):
+        assert (await Run.objects.aget()).is_running
+    assert not working.done()
+    goes_on.set()
+    await working
+    assert not (await Run.objects.aget()).is_running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from time import monotonic
 from typing import Any
 
@@ -19,7 +18,6 @@ from sse_notify.telemetry import Incident
 LOOK_SECONDS, PRUNE_SECONDS = 10.0, 300.0
 
 _incident = Incident("database_runs_care")
-_lock = threading.Lock()
 _pruned_at = 0.0
 
 
@@ -40,11 +38,8 @@ def look() -> None:
     storing.stalled()
     if run_interrupted.has_listeners():
         tell_interrupted()
-    with _lock:
-        is_time = monotonic() - _pruned_at >= PRUNE_SECONDS
-        if is_time:
-            _pruned_at = monotonic()
-    if is_time:
+    if monotonic() - _pruned_at >= PRUNE_SECONDS:
+        _pruned_at = monotonic()
         storing.prune()
 
 

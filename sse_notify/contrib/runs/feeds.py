@@ -78,7 +78,7 @@ class Feed:
         self.ending: tuple[State | str, str] | None = None
         self.over = threading.Event()
         self._changed = threading.Condition()
-        #: Called, from any thread, once the run must end, and whenever there is room.
+        #: Called, from any thread, once the run must end; and once there is room, or it is over.
         self.on_end: Callable[[], Any] = lambda: None
         self.on_room: Callable[[], Any] = lambda: None
 
@@ -121,6 +121,13 @@ class Feed:
 
     async def await_room(self) -> None:
         """Do what :meth:`wait` does, from async code."""
+        await self._until(self._has_room)
+
+    async def await_over(self) -> None:
+        """Wait until the end is stored, or given up, from async code."""
+        await self._until(self.over.is_set)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         news = asyncio.Event()
 
@@ -129,9 +136,9 @@ class Feed:
                 loop.call_soon_threadsafe(news.set)
 
         self.on_room = tell
-        while not self._has_room():
+        while not condition():
             news.clear()
-            if not self._has_room():
+            if not condition():
                 await news.wait()
         self.on_room = lambda: None
 
@@ -196,7 +203,12 @@ class Feed:
         self.end(state)
         with self._changed:
             self.waiting, self._waiting_bytes = [], 0
-            self.over.set()
+        self.finished()
+
+    def finished(self) -> None:
+        """Take note that the end is stored, or given up."""
+        self.over.set()
+        self.on_room()
 
     def leave_to_parent(self) -> None:
         """End the run for this process, a forked child, whose threads do not store it."""

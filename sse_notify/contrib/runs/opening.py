@@ -66,9 +66,7 @@ class Opened:
         return run
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Exception) and not isinstance(error, RunEnded):
-            logger.error("run=%s state=failed error=%r", self._feed.pk, error, exc_info=error)
-        self._feed.end(ending_for(error))
+        self._end(error)
         if self._is_inline:
             writer.store(self._feed)
         else:
@@ -97,7 +95,19 @@ class Opened:
                 await asyncio.sleep(0)  # if the block was over before it heard of that
             if self._cancelled.uncancel() == 0 and isinstance(error, asyncio.CancelledError | None):
                 error = RunEnded(str((self._feed.ending or ("",))[0]))
-        return await sync_to_async(self.__exit__)(type(error), error, trace)
+        self._end(error)
+        if self._is_inline:
+            await sync_to_async(writer.store)(self._feed)
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(feeds.AWAY_SECONDS):
+                    await self._feed.await_over()
+        return isinstance(error, RunEnded)
+
+    def _end(self, error: BaseException | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, RunEnded):
+            logger.error("run=%s state=failed error=%r", self._feed.pk, error, exc_info=error)
+        self._feed.end(ending_for(error))
 
     def _cancel(self) -> None:
         """Cancel the block where it waits, as the run was ended elsewhere. Called on its loop."""

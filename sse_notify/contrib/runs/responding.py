@@ -41,7 +41,7 @@ def respond(
     """Return the stream of ``run`` for ``user``, after a number."""
     is_own = user.pk == run.user_id
     if not is_own and can_read is None:
-        return HttpResponse(status=204)
+        return _nothing()
     may_read = None if is_own or can_read is None else partial(_may_read, can_read, user, run.pk)
     try:
         stream = RunStream(
@@ -70,7 +70,7 @@ def respond_for(
     owner = user if owner is None else owner
     run, after, stored = _find(owner, key, match)
     if run is None or not (user.pk == owner.pk or (can_read is not None and can_read(user, run))):
-        return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+        return _nothing()
     cookies = request.headers.get("Cookie", "")
     return respond(run, user, after=after, can_read=can_read, stored=stored, cookies=cookies)
 
@@ -82,13 +82,17 @@ def _find(owner: Any, key: str, match: re.Match[str] | None) -> tuple[Any, int, 
     runs = storing.runs(user_id=owner.pk, key=key)
     newest = runs.order_by("-pk").first()
     pk, number = match.groups() if match is not None else (None, "0")
-    for run in (runs.filter(pk=pk).first() if pk else newest, newest):
+    named = runs.filter(pk=pk).first() if pk else newest
+    for run, after in ((named, int(number)), (None if named == newest else newest, 0)):
         if run is not None:
-            after = int(number) if run is not newest or pk in (None, str(run.pk)) else 0
             stored = storing.last_number(run.pk)
             if run.is_running or after < stored:
                 return run, min(after, stored), stored
     return None, 0, 0
+
+
+def _nothing() -> HttpResponse:
+    return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
 
 
 def _may_read(can_read: CanRead, user: Any, pk: int) -> bool:

@@ -239,7 +239,7 @@ class Writer:
         with self._news:
             self._feeds.pop(feed.pk, None)
             self._news.notify_all()
-        feed.over.set()
+        feed.finished()
 
 
 writer = Writer()
